@@ -1,0 +1,44 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Kinds of errors of this room. Test with errors.Is; the text that wraps them is for people.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("exists already")
+	ErrInvalid  = errors.New("invalid")
+	ErrInUse    = errors.New("in use")
+)
+
+// Usage says what a folder is for.
+type Usage string
+
+// The usages.
+const (
+	UsageModel   Usage = "model"
+	UsageGeneral Usage = "general"
+	UsageData    Usage = "data"
+)
+
+// Folder is a directory of the box that sessions mount by name.
+type Folder struct {
+	ID        string // "fld-" and 12 characters
+	Name      string // unique in its project; at most 64 characters
+	Project   string
+	Usage     Usage
+	Path      string // absolute, on the box
+	Imported  bool   // made by its owner: removing the folder leaves the directory alone
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+// FolderStore keeps folders' rows. Names are unique in a project: SaveFolder fails with ErrExists.
+type FolderStore interface {
+	Folders(ctx context.Context) ([]Folder, error)
+	SaveFolder(ctx context.Context, f Folder) error // inserts
+	DeleteFolder(ctx context.Context, id string) error
+}

@@ -1,0 +1,55 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+)
+
+// Kinds of errors of this room. Test with errors.Is; the text that wraps them is for people.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrExists    = errors.New("exists already")
+	ErrInvalid   = errors.New("invalid")
+	ErrConflict  = errors.New("changed meanwhile")
+	ErrForbidden = errors.New("not in this state")
+)
+
+// ServiceStore keeps services and their revisions.
+type ServiceStore interface {
+	// Services returns all that are not destroyed.
+	Services(ctx context.Context) ([]Service, error)
+	// SaveService inserts (Version 0) or updates, and returns the row's new Version. ErrConflict when
+	// the row has another Version than s; ErrExists when another live service of the project has the name.
+	SaveService(ctx context.Context, s Service) (int64, error)
+	// SaveRevision inserts or updates.
+	SaveRevision(ctx context.Context, r Revision) error
+	// Revisions of a service, oldest first.
+	Revisions(ctx context.Context, serviceID string) ([]Revision, error)
+}
+
+// SessionStore keeps sessions and what they went through.
+type SessionStore interface {
+	// Sessions returns every session kept, ended ones too, oldest first.
+	Sessions(ctx context.Context) ([]Session, error)
+	// SaveSession inserts or updates the row; t, if not nil, is added to its history in the same
+	// transaction.
+	SaveSession(ctx context.Context, s Session, t *Transition) error
+	// DeleteSession removes the row and its history.
+	DeleteSession(ctx context.Context, id string) error
+	// Transitions of a session, oldest first.
+	Transitions(ctx context.Context, sessionID string) ([]Transition, error)
+}
+
+// EventStore keeps what happened to services.
+type EventStore interface {
+	AddEvent(ctx context.Context, e Event) error
+	// Events of a service, newest first, at most limit.
+	Events(ctx context.Context, serviceID string, limit int) ([]Event, error)
+}
+
+// Store is all that this room keeps.
+type Store interface {
+	ServiceStore
+	SessionStore
+	EventStore
+}

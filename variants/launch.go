@@ -1,0 +1,37 @@
+package variants
+
+import "github.com/palisade-run/palisade/catalog"
+
+// LaunchSpec is all that a runtime must know to start an engine and all that a prober must know to
+// watch it. It is resolved once, when a service's revision is made, and kept with the revision: every
+// replica runs the same thing, and a rollback runs what ran before.
+type LaunchSpec struct {
+	Variant   string               `json:"variant"`
+	ModelName string               `json:"model_name"`        // what clients ask for
+	Port      int                  `json:"port"`              // the route's port, as the session sees it
+	Health    *catalog.HealthCheck `json:"health,omitempty"`  // nil: healthy once the port accepts
+	Mount     string               `json:"mount"`             // where the model folder is mounted, read-only
+	Scratch   []string             `json:"scratch,omitempty"` // directories that must exist, empty and writable
+	Env       map[string]string    `json:"env,omitempty"`
+	Processes []Process            `json:"processes"` // at least one; the first is the one that is routed to
+	Metrics   Metrics              `json:"metrics"`
+}
+
+// Process is one started item of a definition.
+type Process struct {
+	Name     string           `json:"name"`
+	PreStart []catalog.Action `json:"pre_start,omitempty"` // templates are expanded
+	Argv     []string         `json:"argv,omitempty"`      // empty: the image's own command
+	// ShellFallback is set when Argv[0] is a shell that the file did not name: a runtime that does not
+	// find it in the image uses this one.
+	ShellFallback string            `json:"shell_fallback,omitempty"`
+	WorkDir       string            `json:"work_dir"`
+	Port          int               `json:"port"`
+	Env           map[string]string `json:"env,omitempty"` // beyond LaunchSpec.Env: BACKEND_MODEL_NAME, BACKEND_MODEL_PATH
+}
+
+// Metrics says where an engine shows its figures and what it calls them.
+type Metrics struct {
+	Path  string            `json:"path,omitempty"`  // "" where the engine has none
+	Names map[string]string `json:"names,omitempty"` // running, waiting, kv_usage, ... to the engine's name
+}
