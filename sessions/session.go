@@ -75,6 +75,7 @@ type Session struct {
 	Address   string // host:port of the route, once running
 	PID       int
 	StartedAt time.Time // zero until RUNNING
+	HealthyAt time.Time // of the first probe that passed; zero: none has
 	EndedAt   time.Time // zero until terminal
 
 	TrafficRatio float64 // weight in the balance; 1 unless the owner set it. Written by the manager alone

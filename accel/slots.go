@@ -1,0 +1,151 @@
+package accel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrInvalid marks a request for resources that no box could ever grant as it is written.
+var ErrInvalid = errors.New("invalid resources")
+
+// Slot names one kind of resource: "cpu", "mem", "cuda.device", "cuda.shares", ...
+type Slot string
+
+// The slots that every box has.
+const (
+	SlotCPU Slot = "cpu"
+	SlotMem Slot = "mem"
+)
+
+// Amount of a slot in its smallest unit, so that sums are exact: thousandths of a core for cpu, bytes
+// for mem, hundredths of a device for everything else.
+type Amount int64
+
+// Slots is an amount of each of several resources.
+type Slots map[Slot]Amount
+
+// Smallest units in one of what people write.
+const (
+	milliPerCore        = 1000
+	hundredthsPerDevice = 100
+)
+
+// devices are the accelerator slots that Palisade knows, with whether fractions are allowed.
+var devices = map[Slot]bool{
+	"cuda.device": false, "cuda.shares": true, "rocm.device": false, "tpu.device": false, "ipu.device": false,
+	"gaudi2.device": false, "gaudi3.device": false, "atom.device": false, "atom-plus.device": false,
+	"atom-max.device": false, "warboy.device": false, "rngd.device": false, "hyperaccel-lpu.device": false,
+	"tt-n300.device": false,
+}
+
+// ParseSlots reads amounts as people write them ({cpu: "4", mem: "32g", cuda.shares: "0.5"}). All
+// problems are reported together; the error is ErrInvalid.
+func ParseSlots(written map[string]string) (Slots, error) {
+	slots := Slots{}
+	var wrong []string
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		amount, err := parseAmount(Slot(name), written[name])
+		if err != nil {
+			wrong = append(wrong, err.Error())
+			continue
+		}
+		slots[Slot(name)] = amount
+	}
+	if slots["cuda.device"] > 0 && slots["cuda.shares"] > 0 {
+		wrong = append(wrong, "cuda.device and cuda.shares exclude each other in one session")
+	}
+	if len(wrong) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.Join(wrong, "; "))
+	}
+	return slots, nil
+}
+
+// Accelerators returns the names of the device slots that are asked for, sorted.
+func (s Slots) Accelerators() []Slot {
+	var names []Slot
+	for name, amount := range s {
+		if name != SlotCPU && name != SlotMem && amount > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func parseAmount(name Slot, text string) (Amount, error) {
+	switch name {
+	case SlotCPU:
+		return parseDecimal(name, text, milliPerCore, "cores, such as 4 or 0.5")
+	case SlotMem:
+		n, err := ParseSize(text)
+		if err != nil {
+			return 0, fmt.Errorf("mem: %w", err)
+		}
+		return Amount(n), nil
+	}
+	base, profile, mig := strings.Cut(string(name), ":")
+	fractional, known := devices[Slot(base)]
+	if !known || mig && (base != "cuda.device" || !strings.HasSuffix(profile, "-mig")) {
+		return 0, fmt.Errorf("%s: no such resource; known are cpu, mem and %s", name, deviceNames())
+	}
+	amount, err := parseDecimal(name, text, hundredthsPerDevice, "a number of devices, such as 1")
+	if err == nil && !fractional && amount%hundredthsPerDevice != 0 {
+		return 0, fmt.Errorf("%s: %q is not a whole number; fractions are asked for as cuda.shares", name, text)
+	}
+	return amount, err
+}
+
+// parseDecimal reads a decimal number exactly, in units of 1/scale.
+func parseDecimal(name Slot, text string, scale int64, want string) (Amount, error) {
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
+		return 0, fmt.Errorf("%s: %q is not %s", name, text, want)
+	}
+	scaled := value * float64(scale)
+	switch {
+	case value <= 0:
+		return 0, fmt.Errorf("%s: %q must be more than 0", name, text)
+	case scaled > 1e12:
+		return 0, fmt.Errorf("%s: %q is more than any box has", name, text)
+	case math.Abs(scaled-math.Round(scaled)) > 1e-6:
+		return 0, fmt.Errorf("%s: %q is finer than 1/%d", name, text, scale)
+	}
+	return Amount(math.Round(scaled)), nil
+}
+
+// ParseSize reads a number of bytes: "1048576", "256m", "2g", "8gb", "1t", "1.5GiB". Units are binary.
+func ParseSize(text string) (int64, error) {
+	lower := strings.ToLower(strings.TrimSpace(text))
+	number := strings.TrimRight(lower, "bikmgtp")
+	unit := strings.TrimSuffix(strings.TrimSuffix(lower[len(number):], "b"), "i")
+	shift := strings.Index(" kmgtp", unit)
+	if unit == "" {
+		shift = 0
+	}
+	value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || shift < 0 || len(unit) > 1 || math.IsNaN(value) {
+		return 0, fmt.Errorf("%q is not a size; write it like 512m, 2g or 1t", text)
+	}
+	bytes := value * float64(int64(1)<<(10*shift))
+	switch {
+	case bytes < 1:
+		return 0, fmt.Errorf("%q must be more than 0", text)
+	case bytes > 1<<60:
+		return 0, fmt.Errorf("%q is more than any box has", text)
+	}
+	return int64(bytes), nil
+}
+
+func deviceNames() string {
+	names := make([]string, 0, len(devices))
+	for name := range devices {
+		names = append(names, string(name))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
