@@ -1,0 +1,101 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+type memory struct {
+	rows map[string]Key
+	fail error
+}
+
+func (m *memory) Keys(context.Context) ([]Key, error) {
+	var out []Key
+	for _, k := range m.rows {
+		out = append(out, k)
+	}
+	return out, m.fail
+}
+
+func (m *memory) SaveKey(_ context.Context, k Key) error {
+	if m.fail == nil {
+		m.rows[k.ID] = k
+	}
+	return m.fail
+}
+
+func TestKeyring(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	store := &memory{rows: map[string]Key{}}
+	open := func() *Keyring {
+		t.Helper()
+		r, err := Open(t.Context(), store, func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	ring := open()
+	k, secret, err := ring.Issue(t.Context(), Request{Name: "laptop", CreatedBy: "root", Duration: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(secret, "pal_") || strings.Contains(store.rows[k.ID].Hash, secret) {
+		t.Errorf("secret %q, row %+v", secret, store.rows[k.ID])
+	}
+	if _, _, err := ring.Issue(t.Context(), Request{Name: "laptop"}); !errors.Is(err, ErrExists) {
+		t.Errorf("the same name again: %v", err)
+	}
+	for _, name := range []string{"", "x", "-x-", strings.Repeat("x", 65), "a b"} {
+		if _, _, err := ring.Issue(t.Context(), Request{Name: name}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+
+	ring = open() // a restart forgets nothing
+	if got, err := ring.Authenticate(t.Context(), secret); err != nil || got.ID != k.ID || !got.LastUsed.Equal(now) {
+		t.Errorf("Authenticate = %+v, %v", got, err)
+	}
+	if _, err := ring.Authenticate(t.Context(), secret+"x"); !errors.Is(err, ErrRefused) {
+		t.Errorf("wrong secret: %v", err)
+	}
+	now = now.Add(2 * time.Hour)
+	if _, err := ring.Authenticate(t.Context(), secret); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("expired: %v", err)
+	}
+	again, secret2, err := ring.Issue(t.Context(), Request{Name: "laptop", Project: "red"})
+	if err != nil {
+		t.Fatalf("the name of an expired key: %v", err)
+	}
+	if err := ring.Revoke(t.Context(), "blue", again.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("revoking another project's: %v", err)
+	}
+	if err := ring.Revoke(t.Context(), "red", again.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := ring.Authenticate(t.Context(), secret2); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("revoked: %v", err)
+	}
+	if got := ring.List(""); len(got) != 1 || got[0].ID != k.ID {
+		t.Errorf("List = %+v", got)
+	}
+}
+
+func TestFullDiskIssuesNothing(t *testing.T) {
+	store := &memory{rows: map[string]Key{}}
+	ring, err := Open(t.Context(), store, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.fail = errors.New("disk full")
+	if _, _, err := ring.Issue(t.Context(), Request{Name: "laptop"}); err == nil {
+		t.Fatal("issued a key that is kept nowhere")
+	}
+	if got := ring.List(""); len(got) != 0 {
+		t.Errorf("List = %+v", got)
+	}
+}

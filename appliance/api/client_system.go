@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// Version asks what answers.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	var out Version
+	return out, c.unary(ctx, call{method: http.MethodGet, path: "/version"}, &out)
+}
+
+// Doctor asks for the state of the box.
+func (c *Client) Doctor(ctx context.Context) (Doctor, error) {
+	var out Doctor
+	return out, c.unary(ctx, call{method: http.MethodGet, path: "/doctor"}, &out)
+}
+
+// Runtimes lists the runtime variants, by name.
+func (c *Client) Runtimes(ctx context.Context) ([]Runtime, error) {
+	return list[Runtime](ctx, c, "/runtimes", nil)
+}
+
+// CreateKey makes an API key.
+func (c *Client) CreateKey(ctx context.Context, in KeyCreate) (KeyIssued, error) {
+	var out KeyIssued
+	return out, c.unary(ctx, call{method: http.MethodPost, path: "/keys", in: in}, &out)
+}
+
+// Keys lists API keys that are not revoked.
+func (c *Client) Keys(ctx context.Context) ([]Key, error) { return list[Key](ctx, c, "/keys", nil) }
+
+// RevokeKey ends a key by its id or its name, at once.
+func (c *Client) RevokeKey(ctx context.Context, ref string) error {
+	return c.unary(ctx, call{method: http.MethodDelete, path: "/keys/" + seg(ref)}, nil)
+}
+
+func decodeAnswer(resp *http.Response, out any) error {
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return nil
+}

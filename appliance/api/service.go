@@ -1,0 +1,193 @@
+package api
+
+import "time"
+
+// Service is a service as it is wanted and as it is.
+type Service struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Project   string    `json:"project"`
+	CreatedBy string    `json:"created_by"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Version   int64     `json:"version"` // counts changes of what is wanted; the ETag
+
+	Status string `json:"status"` // PROVISIONING, HEALTHY, DEGRADED, UNHEALTHY, IDLE, DESTROYING, DESTROYED
+	Reason string `json:"reason"` // one sentence: why it is in Status
+
+	Replicas      int    `json:"replicas"`       // wanted
+	HealthyRoutes int    `json:"healthy_routes"` // how many answer now
+	OpenToPublic  bool   `json:"open_to_public"` // no token needed
+	Endpoint      string `json:"endpoint"`       // URL; what follows it goes to the engine
+	Policy        Policy `json:"policy"`
+	Recipe        Recipe `json:"recipe"`
+
+	Revision     int        `json:"revision"`      // what should run
+	GoodRevision int        `json:"good_revision"` // the newest that became healthy; 0 none
+	Failures     int        `json:"failures"`      // starts that failed in a row
+	LastError    string     `json:"last_error,omitempty"`
+	NextRetry    *time.Time `json:"next_retry,omitempty"` // no start before it
+
+	Routes []Route `json:"routes"`
+}
+
+// Recipe is what a service runs. A change of any of it makes a new revision.
+type Recipe struct {
+	Image               string            `json:"image"`  // reference, or "host" on the process runtime
+	Folder              string            `json:"folder"` // id of the model folder; "" none
+	FolderName          string            `json:"folder_name,omitempty"`
+	RuntimeVariant      string            `json:"runtime_variant"`
+	ModelDefinitionPath string            `json:"model_definition_path,omitempty"`
+	ModelMount          string            `json:"model_mount_destination,omitempty"`
+	Environ             map[string]string `json:"environ,omitempty"`
+	Resources           map[string]string `json:"resources,omitempty"`
+	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
+	Mounts              []Mount           `json:"mounts,omitempty"`
+}
+
+// Mount is an extra folder in a session.
+type Mount struct {
+	Folder   string `json:"folder"`           // id or name
+	Target   string `json:"target,omitempty"` // default /home/work/NAME
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Policy is how a service's routes are treated. In a request, what is left out keeps its value, or
+// takes the default.
+type Policy struct {
+	UnhealthyTTL     *float64 `json:"unhealthy_ttl,omitempty"`     // seconds
+	OnUnhealthy      *string  `json:"on_unhealthy,omitempty"`      // "replace" or "hold"
+	TerminationGrace *float64 `json:"termination_grace,omitempty"` // seconds
+	StartTimeout     *float64 `json:"start_timeout,omitempty"`     // seconds
+	MaxSurge         *int     `json:"max_surge,omitempty"`
+	MaxUnavailable   *int     `json:"max_unavailable,omitempty"`
+}
+
+// ServiceCreate asks for a service.
+type ServiceCreate struct {
+	Name                string            `json:"name,omitempty"` // default: svc- and 6 characters
+	Project             string            `json:"project,omitempty"`
+	Image               string            `json:"image"`
+	Folder              string            `json:"folder,omitempty"`          // id or name
+	Replicas            *int              `json:"replicas,omitempty"`        // default 1
+	RuntimeVariant      string            `json:"runtime_variant,omitempty"` // default custom
+	OpenToPublic        bool              `json:"open_to_public,omitempty"`
+	ModelDefinitionPath string            `json:"model_definition_path,omitempty"`
+	ModelMount          string            `json:"model_mount_destination,omitempty"`
+	Environ             map[string]string `json:"environ,omitempty"`
+	Resources           map[string]string `json:"resources,omitempty"`
+	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
+	Mounts              []Mount           `json:"mounts,omitempty"`
+	Policy              *Policy           `json:"policy,omitempty"`
+}
+
+// ServiceUpdate changes a service: what is left out stays. In the maps a key with null is taken away and
+// the other keys stay; Mounts replaces all of them.
+type ServiceUpdate struct {
+	Name                *string            `json:"name,omitempty"`
+	OpenToPublic        *bool              `json:"open_to_public,omitempty"`
+	Replicas            *int               `json:"replicas,omitempty"`
+	Policy              *Policy            `json:"policy,omitempty"`
+	Image               *string            `json:"image,omitempty"`
+	Folder              *string            `json:"folder,omitempty"`
+	RuntimeVariant      *string            `json:"runtime_variant,omitempty"`
+	ModelDefinitionPath *string            `json:"model_definition_path,omitempty"`
+	ModelMount          *string            `json:"model_mount_destination,omitempty"`
+	Environ             map[string]*string `json:"environ,omitempty"`
+	Resources           map[string]*string `json:"resources,omitempty"`
+	ResourceOpts        map[string]*string `json:"resource_opts,omitempty"`
+	Mounts              *[]Mount           `json:"mounts,omitempty"`
+}
+
+// Scale asks for a number of routes.
+type Scale struct {
+	To     *int   `json:"to"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Route is the balance's view of one inference session.
+type Route struct {
+	ID            string     `json:"id"`
+	SessionID     string     `json:"session_id"`
+	Status        string     `json:"status"`         // PROVISIONING, HEALTHY, UNHEALTHY, DRAINING, FAILED_TO_START, TERMINATED
+	SessionStatus string     `json:"session_status"` // PENDING, PULLING, RUNNING, ...
+	Reason        string     `json:"reason"`         // one sentence
+	Health        string     `json:"health"`         // what the last probe said
+	Revision      int        `json:"revision"`
+	TrafficRatio  float64    `json:"traffic_ratio"` // weight; 0 takes it out of the balance
+	Address       string     `json:"address,omitempty"`
+	InFlight      int        `json:"in_flight"` // requests now
+	CreatedAt     time.Time  `json:"created_at"`
+	StartedAt     *time.Time `json:"started_at,omitempty"`
+}
+
+// RouteUpdate changes a route.
+type RouteUpdate struct {
+	TrafficRatio *float64 `json:"traffic_ratio"`
+}
+
+// ServiceErrors is what keeps a service from being healthy.
+type ServiceErrors struct {
+	Failures  int          `json:"failures"`
+	LastError string       `json:"last_error,omitempty"`
+	NextRetry *time.Time   `json:"next_retry,omitempty"`
+	Routes    []RouteError `json:"routes"`
+}
+
+// RouteError is one route that is not healthy and why.
+type RouteError struct {
+	SessionID string `json:"session_id"`
+	Status    string `json:"status"`
+	Reason    string `json:"reason"`
+}
+
+// Event is something that happened to a service, and why.
+type Event struct {
+	At        time.Time `json:"at"`
+	Kind      string    `json:"kind"`
+	SessionID string    `json:"session_id,omitempty"`
+	Message   string    `json:"message"`
+}
+
+// Revision is one version of what a service runs.
+type Revision struct {
+	Number    int       `json:"number"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	Recipe    Recipe    `json:"recipe"`
+	Current   bool      `json:"current"`
+	Good      bool      `json:"good"`             // the newest that became healthy
+	Failed    string    `json:"failed,omitempty"` // why it never became healthy
+}
+
+// RollBack asks for an earlier revision; 0 means the newest that was healthy before the current one.
+type RollBack struct {
+	Revision int `json:"revision,omitempty"`
+}
+
+// Token lets a client use one service, or every service of a project.
+type Token struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Project   string     `json:"project"`
+	ServiceID string     `json:"service_id,omitempty"` // "" for all services of the project
+	CreatedBy string     `json:"created_by"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	LastUsed  *time.Time `json:"last_used,omitempty"` // accurate to a minute
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+}
+
+// TokenCreate asks for a token. One of Duration (3600, 90s, 15m, 12h, 3d, 2w, 1mo, 1yr) and ValidUntil (RFC
+// 3339) is needed; ValidUntil wins.
+type TokenCreate struct {
+	Name       string `json:"name,omitempty"`
+	Duration   string `json:"duration,omitempty"`
+	ValidUntil string `json:"valid_until,omitempty"`
+}
+
+// TokenIssued is a new token: the only time its secret is shown.
+type TokenIssued struct {
+	Token  Token  `json:"token"`
+	Secret string `json:"secret"`
+}

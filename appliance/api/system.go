@@ -1,0 +1,73 @@
+package api
+
+import "time"
+
+// Page is a part of a list. Next is the cursor of the next part; "" at the end.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Version says what answers.
+type Version struct {
+	Version   string    `json:"version"`
+	Commit    string    `json:"commit,omitempty"`
+	GoVersion string    `json:"go_version"`
+	StartedAt time.Time `json:"started_at"`
+	Gateway   string    `json:"gateway"` // base URL for OpenAI clients: http://127.0.0.1:8080/v1
+}
+
+// Runtime is a runtime variant: a kind of engine that a service can name.
+type Runtime struct {
+	Name        string   `json:"name"`
+	Port        int      `json:"port,omitempty"`   // 0: from the model definition
+	Health      string   `json:"health,omitempty"` // path; "" none, or from the model definition
+	Command     []string `json:"command,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Custom      bool     `json:"custom,omitempty"` // added by the owner of the box
+}
+
+// Doctor is the state of the box as the appliance sees it.
+type Doctor struct {
+	Healthy bool    `json:"healthy"` // no check failed
+	Checks  []Check `json:"checks"`
+}
+
+// Check is one thing that was looked at.
+type Check struct {
+	Name   string `json:"name"`
+	Status string `json:"status"` // ok, warning, failed
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// The statuses of a Check.
+const (
+	CheckOK      = "ok"
+	CheckWarning = "warning"
+	CheckFailed  = "failed"
+)
+
+// Key lets a client use this API from elsewhere.
+type Key struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Project   string     `json:"project,omitempty"` // "" for every project
+	CreatedBy string     `json:"created_by"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // none: until it is revoked
+	LastUsed  *time.Time `json:"last_used,omitempty"`
+}
+
+// KeyCreate asks for an API key.
+type KeyCreate struct {
+	Name     string `json:"name"`
+	Project  string `json:"project,omitempty"`
+	Duration string `json:"duration,omitempty"` // 12h, 3d, ...; default: until revoked
+}
+
+// KeyIssued is a new key: the only time its secret is shown.
+type KeyIssued struct {
+	Key    Key    `json:"key"`
+	Secret string `json:"secret"`
+}
