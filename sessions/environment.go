@@ -1,0 +1,66 @@
+package sessions
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+
+	"github.com/palisade-run/palisade/variants"
+)
+
+// Labels that an instance carries, so that a daemon that knows nothing can tell what runs.
+const (
+	LabelSession  = "run.palisade.session"
+	LabelService  = "run.palisade.service"
+	LabelRevision = "run.palisade.revision"
+	LabelProject  = "run.palisade.project"
+	LabelType     = "run.palisade.type"
+)
+
+// labels of a session's instance.
+func labels(s Session) map[string]string {
+	return map[string]string{
+		LabelSession: s.ID, LabelService: s.ServiceID, LabelRevision: strconv.Itoa(s.Revision),
+		LabelProject: s.Project, LabelType: string(s.Type),
+	}
+}
+
+// environment is what every process of a session finds set, below what the owner and the variant set.
+func environment(s Session) map[string]string {
+	env := map[string]string{
+		"BACKENDAI_SESSION_ID":         s.ID,
+		"BACKENDAI_SESSION_NAME":       s.Name,
+		"BACKENDAI_KERNEL_ID":          s.ID,
+		"BACKENDAI_KERNEL_IMAGE":       s.Image,
+		"BACKENDAI_USER_NAME":          s.CreatedBy,
+		"BACKENDAI_CLUSTER_SIZE":       "1",
+		"BACKENDAI_CLUSTER_REPLICAS":   "main:1",
+		"BACKENDAI_CLUSTER_HOSTS":      "main1",
+		"BACKENDAI_CLUSTER_HOST":       "main1",
+		"BACKENDAI_CLUSTER_ROLE":       "main",
+		"BACKENDAI_CLUSTER_IDX":        "1",
+		"BACKENDAI_CLUSTER_LOCAL_RANK": "0",
+		"BACKENDAI_PREOPEN_PORTS":      "",
+	}
+	if s.Type == TypeInference {
+		env["BACKENDAI_SERVICE_PORTS"] = fmt.Sprintf("inference:http:%d", s.Launch.Port)
+	}
+	return env
+}
+
+// runtimeSpec is what the runtime is told to run for a session.
+func runtimeSpec(s Session) Spec {
+	env := environment(s)
+	maps.Copy(env, s.Launch.Env)
+	return Spec{
+		ID: s.ID, Name: s.Name, Labels: labels(s), Image: s.Image,
+		Processes: append([]variants.Process(nil), s.Launch.Processes...),
+		Env:       env, Mounts: s.Mounts, Scratch: s.Launch.Scratch, Limits: s.Limits,
+	}
+}
+
+// routeAddress is where an instance answers for the service.
+func routeAddress(s Session, in Instance) string {
+	return net.JoinHostPort(in.Address, strconv.Itoa(s.Launch.Port))
+}

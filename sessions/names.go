@@ -1,0 +1,21 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var namePattern = regexp.MustCompile(`^\w[\w.-]*\w$`)
+
+// checkName refuses names that could not stand in a URL, a host name or on a command line.
+func checkName(name string) error {
+	if len(name) < 2 || len(name) > 64 || !namePattern.MatchString(name) {
+		return fmt.Errorf("%w: name %q: 2 to 64 letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_'", ErrInvalid, name)
+	}
+	return nil
+}
+
+// newID makes an id that is never made again: prefix, "-" and 12 characters of 60 random bits.
+func newID(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:12]) }

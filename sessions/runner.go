@@ -1,0 +1,291 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// runner brings one session from PENDING to its end and is the only writer of its status. It performs
+// the action of the present status, turns what came of it into a signal, and lets Step say what
+// follows. When the daemon stops, the runner leaves the session as it is: the next daemon goes on.
+type runner struct {
+	runnerDeps
+	id string // of the session; never changes
+
+	mu      sync.Mutex
+	session Session
+	health  Health
+	unsaved []Transition // not written yet; the session's row neither
+	stop    *stopRequest
+	saving  sync.Mutex // held while the row is written; taken before mu
+
+	stopping context.Context // done once somebody asked to end the session
+	askStop  context.CancelFunc
+	forced   context.Context // done once it should end without grace
+	force    context.CancelFunc
+	adopted  *Instance     // found running at the daemon's start
+	done     chan struct{} // closed when the runner has returned
+}
+
+// runnerDeps are what all runners share.
+type runnerDeps struct {
+	store   SessionStore
+	runtime Runtime
+	traffic Traffic
+	probe   Prober
+	metrics *metrics
+	limits  Timeouts
+	policy  func(serviceID string) Policy
+	changed func()                          // something that others see has changed
+	ended   func(s Session, r *stopRequest) // the session is terminal
+	log     *slog.Logger
+}
+
+// stopRequest says why a session is to end.
+type stopRequest struct {
+	reason string
+	failed bool // the end counts as a failed start
+}
+
+func newRunner(deps runnerDeps, s Session) *runner {
+	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{})}
+	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
+	r.stopping, r.askStop = context.WithCancel(context.Background())
+	r.forced, r.force = context.WithCancel(context.Background())
+	return r
+}
+
+// snapshot returns the session and its health as they are now.
+func (r *runner) snapshot() (Session, Health) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session, r.health
+}
+
+// end asks the session to end; the first reason stays. Forced means without drain or grace.
+func (r *runner) end(req stopRequest, forced bool) {
+	r.mu.Lock()
+	if r.stop == nil {
+		r.stop = &req
+	}
+	r.mu.Unlock()
+	r.askStop()
+	if forced {
+		r.force()
+	}
+}
+
+// run performs actions until the session is terminal or ctx (the daemon) ends.
+func (r *runner) run(ctx context.Context) {
+	defer close(r.done)
+	for {
+		s, _ := r.snapshot()
+		action := NextAction(s.Status)
+		if action == ActionNone {
+			break
+		}
+		sig, ok := r.perform(ctx, action, s)
+		if !ok {
+			return
+		}
+		r.step(ctx, sig)
+	}
+	r.flush(ctx)
+	r.mu.Lock()
+	s, stop := r.session, r.stop
+	r.mu.Unlock()
+	r.ended(s, stop)
+}
+
+// perform does what action says. ok is false when the daemon stops first.
+func (r *runner) perform(ctx context.Context, action Action, s Session) (sig Signal, ok bool) {
+	switch action {
+	case ActionWatch:
+		return r.watch(ctx, s)
+	case ActionStop:
+		return r.halt(ctx, s)
+	case ActionClean:
+		return r.clean(ctx, s)
+	}
+	if r.stopping.Err() != nil && r.adopted == nil {
+		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
+	}
+	switch action {
+	case ActionPlace:
+		return Signal{Kind: SignalPlaced, Reason: "placed on this box"}, true
+	case ActionPrepare:
+		return Signal{Kind: SignalPrepare, Reason: "fetching what it needs"}, true
+	case ActionFetch:
+		return r.fetch(ctx, s)
+	case ActionCreate:
+		return Signal{Kind: SignalCreate, Reason: "starting"}, true
+	default:
+		return r.start(ctx, s)
+	}
+}
+
+func (r *runner) stopReason() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop == nil {
+		return "asked to end"
+	}
+	return r.stop.reason
+}
+
+// step applies a signal and writes the outcome. A signal that does not fit is a bug of the runner: the
+// session is failed rather than left in a state that nobody leaves.
+func (r *runner) step(ctx context.Context, sig Signal) {
+	now := time.Now()
+	r.mu.Lock()
+	from := r.session.Status
+	s, err := Step(r.session, sig, now)
+	if err != nil {
+		r.log.Error("signal does not fit", "error", err)
+		s.Status, s.Reason, s.Result = StatusError, err.Error(), ResultFailure
+	}
+	if sig.Kind == SignalStarted && err == nil {
+		s.Address = routeAddress(s, *sig.Instance)
+	}
+	r.session = s
+	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
+	r.mu.Unlock()
+	r.log.Info("session "+string(s.Status), "from", from, "reason", s.Reason)
+	if err := r.save(ctx); err != nil {
+		r.log.Error("session's row was not written; it will be", "error", err)
+	}
+	r.changed()
+}
+
+// update changes what is not the status, and writes the row.
+func (r *runner) update(ctx context.Context, change func(*Session)) error {
+	r.mu.Lock()
+	change(&r.session)
+	r.mu.Unlock()
+	return r.save(ctx)
+}
+
+// save writes the row and the transitions that have not been written yet, in the order in which they
+// came to be.
+func (r *runner) save(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Save)
+	defer cancel()
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	r.mu.Lock()
+	s, unsaved := r.session, slices.Clone(r.unsaved)
+	r.mu.Unlock()
+	written := 0
+	defer func() {
+		r.mu.Lock()
+		r.unsaved = r.unsaved[written:]
+		r.mu.Unlock()
+	}()
+	if len(unsaved) == 0 {
+		return r.store.SaveSession(ctx, s, nil)
+	}
+	for i := range unsaved {
+		if err := r.store.SaveSession(ctx, s, &unsaved[i]); err != nil {
+			return err
+		}
+		written++
+	}
+	return nil
+}
+
+// flush writes what could not be written before, trying until the daemon stops.
+func (r *runner) flush(ctx context.Context) {
+	for try := 1; ; try++ {
+		r.mu.Lock()
+		clean := len(r.unsaved) == 0
+		r.mu.Unlock()
+		if clean {
+			return
+		}
+		if !pause(ctx, Backoff(try, 0)) {
+			return
+		}
+		if err := r.save(ctx); err != nil {
+			r.log.Error("session's row was not written; it will be", "error", err)
+		}
+	}
+}
+
+// fetch brings image and whatever else must be on the box.
+func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
+	pulling, cancel := context.WithTimeout(ctx, r.limits.Pull)
+	defer cancel()
+	defer context.AfterFunc(r.stopping, cancel)()
+	progress, result := make(chan Progress), make(chan error, 1)
+	go func() {
+		result <- r.runtime.Pull(pulling, s.Image, func(p Progress) {
+			select {
+			case progress <- p:
+			case <-pulling.Done():
+			}
+		})
+	}()
+	for {
+		select {
+		case p := <-progress:
+			if now, _ := r.snapshot(); now.Status == StatusPreparing {
+				r.step(ctx, Signal{Kind: SignalPull, Reason: "pulling " + s.Image})
+			}
+			r.note(p.Message)
+		case err := <-result:
+			switch {
+			case ctx.Err() != nil:
+				return Signal{}, false
+			case r.stopping.Err() != nil:
+				return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
+			case err != nil:
+				return Signal{Kind: SignalFail, Reason: err.Error()}, true
+			}
+			return Signal{Kind: SignalPrepared, Reason: "all it needs is on the box"}, true
+		}
+	}
+}
+
+// note shows people how a status is getting on, without writing it down.
+func (r *runner) note(reason string) {
+	r.mu.Lock()
+	r.session.Reason = reason
+	r.mu.Unlock()
+	r.changed()
+}
+
+// start tells the runtime to start the instance, or takes the one that an earlier daemon started. It
+// is seen through to its end even when the daemon stops: it is short, and half a start helps nobody.
+func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
+	if in := r.adopted; in != nil {
+		r.adopted = nil
+		return Signal{Kind: SignalStarted, Reason: "found running", Instance: in}, true
+	}
+	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Start)
+	defer cancel()
+	in, err := r.runtime.Start(starting, runtimeSpec(s))
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errors.New("the runtime did not start it within " + r.limits.Start.String())
+		}
+		exit := &Exit{Reason: ExitStartFailed, Code: -1, Message: err.Error(), FinishedAt: time.Now()}
+		return Signal{Kind: SignalFail, Reason: err.Error(), Exit: exit}, true
+	}
+	return Signal{Kind: SignalStarted, Reason: "its process runs", Instance: &in}, true
+}
+
+// pause waits for d; false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

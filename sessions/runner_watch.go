@@ -1,0 +1,165 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// watch probes a running session and waits for its end, or for somebody to ask for it.
+func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan Exit, 1)
+	go r.await(watching, s.ID, ended)
+	verdicts := make(chan Verdict, 1)
+	probe := time.NewTimer(0)
+	defer probe.Stop()
+	for {
+		select {
+		case exit := <-ended:
+			return Signal{Kind: SignalEnded, Reason: exitSentence(exit), Exit: &exit}, true
+		case <-r.stopping.Done():
+			return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
+		case <-ctx.Done():
+			return Signal{}, false
+		case <-probe.C:
+			go func() { verdicts <- r.probe(watching, s.Address, s.Launch.Health) }()
+		case v := <-verdicts:
+			if watching.Err() != nil {
+				continue
+			}
+			if wait, again := r.observe(ctx, v); again {
+				probe.Reset(wait)
+			}
+		}
+	}
+}
+
+// await sends how the instance ended. A runtime that cannot tell for the moment (its own daemon
+// restarts) is asked again.
+func (r *runner) await(ctx context.Context, id string, ended chan<- Exit) {
+	for try := 1; ; try++ {
+		exit, err := r.runtime.Wait(ctx, id)
+		switch {
+		case err == nil:
+			ended <- exit
+			return
+		case errors.Is(err, ErrNoInstance):
+			ended <- unknownExit()
+			return
+		case ctx.Err() != nil:
+			return
+		}
+		r.log.Warn("cannot see whether the session runs; asking again", "error", err)
+		if !pause(ctx, Backoff(try, 0)) {
+			return
+		}
+	}
+}
+
+func unknownExit() Exit {
+	return Exit{
+		Reason: ExitUnknown, Code: -1, FinishedAt: time.Now(),
+		Message: "it ended while nobody watched, or the box was restarted",
+	}
+}
+
+// exitSentence is why a session that ended by itself is no more.
+func exitSentence(e Exit) string {
+	if e.Message != "" {
+		return e.Message
+	}
+	return fmt.Sprintf("it ended: %s, exit code %d", e.Reason, e.Code)
+}
+
+// observe takes a verdict in and says when to probe again.
+func (r *runner) observe(ctx context.Context, v Verdict) (time.Duration, bool) {
+	now := time.Now()
+	r.mu.Lock()
+	before, check, started := r.health, r.session.Launch.Health, r.session.StartedAt
+	r.health = before.Observe(v, check, started, now)
+	after := r.health
+	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
+	if first {
+		r.session.HealthyAt = after.FirstAt
+	}
+	r.mu.Unlock()
+	r.metrics.probed(v.OK)
+	if before.State != after.State {
+		r.log.Info("health", "from", before.State, "to", after.State, "probe", v.Detail)
+		r.changed()
+	}
+	if first {
+		if err := r.save(ctx); err != nil {
+			r.log.Error("session's row was not written; it will be", "error", err)
+		}
+	}
+	return after.NextProbe(check, started, now)
+}
+
+// halt takes the session out of the balance, waits for the requests that it answers, and stops it.
+func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
+	policy := r.policy(s.ServiceID)
+	if r.forced.Err() == nil && !s.HealthyAt.IsZero() {
+		r.drain(ctx, s, policy.TerminationGrace)
+	}
+	if ctx.Err() != nil {
+		return Signal{}, false
+	}
+	grace := r.limits.StopGrace
+	if r.forced.Err() != nil {
+		grace = 0
+	}
+	// Not cut short when the daemon stops: SIGTERM without SIGKILL could leave a process behind that
+	// ignores the first, and the next daemon would only do the same again.
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+r.limits.Stop)
+	defer cancel()
+	err := r.runtime.Stop(stopping, s.ID, grace)
+	if err != nil && !errors.Is(err, ErrNoInstance) {
+		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
+	}
+	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
+}
+
+// drain waits until the route answers nothing, at most for grace. An instance that ends by itself
+// answers nothing either.
+func (r *runner) drain(ctx context.Context, s Session, grace time.Duration) {
+	draining, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	defer context.AfterFunc(r.forced, cancel)()
+	go func() {
+		if _, err := r.runtime.Wait(draining, s.ID); err == nil || errors.Is(err, ErrNoInstance) {
+			cancel()
+		}
+	}()
+	if err := r.traffic.WaitIdle(draining, s.ID); err != nil && ctx.Err() == nil {
+		r.log.Info("drained as far as it may", "in_flight", r.traffic.InFlight(s.ID), "grace", grace)
+	}
+}
+
+// exitOf asks how an instance ended that has ended.
+func (r *runner) exitOf(ctx context.Context, id string) *Exit {
+	exit, err := r.runtime.Wait(ctx, id)
+	if err != nil {
+		return nil
+	}
+	return &exit
+}
+
+// clean makes sure that nothing of a failed session runs, and does not give up before.
+func (r *runner) clean(ctx context.Context, s Session) (Signal, bool) {
+	for try := 1; ; try++ {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Stop)
+		err := r.runtime.Stop(stopping, s.ID, 0)
+		cancel()
+		if err == nil || errors.Is(err, ErrNoInstance) {
+			return Signal{Kind: SignalStopped, Reason: s.Reason}, true
+		}
+		r.log.Error("cannot clean up; trying again", "error", err)
+		if !pause(ctx, Backoff(try, 0)) {
+			return Signal{}, false
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package sessions
+
+import (
+	"fmt"
+	"time"
+)
+
+// OnUnhealthy policies.
+const (
+	OnUnhealthyReplace = "replace"
+	OnUnhealthyHold    = "hold"
+)
+
+// DefaultPolicy is what a service gets where its owner says nothing.
+func DefaultPolicy() Policy {
+	return Policy{
+		UnhealthyTTL: time.Minute, OnUnhealthy: OnUnhealthyReplace, TerminationGrace: 30 * time.Second,
+		StartTimeout: 30 * time.Minute, MaxSurge: 1, MaxUnavailable: 0,
+	}
+}
+
+// routeStatus derives what the balance may do with a session.
+func routeStatus(s Session, h Health) RouteStatus {
+	switch {
+	case s.Status == StatusTerminated && !s.HealthyAt.IsZero():
+		return RouteTerminated
+	case s.Status.Terminal() && s.Result == ResultFailure:
+		return RouteFailedToStart
+	case s.Status.Terminal():
+		return RouteTerminated
+	case s.Leaving():
+		return RouteDraining
+	case s.Status != StatusRunning || h.State == HealthUnknown:
+		return RouteProvisioning
+	case h.State == HealthPassing:
+		return RouteHealthy
+	default:
+		return RouteUnhealthy
+	}
+}
+
+// serviceStatus derives the word for a service, and one sentence that says why.
+func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
+	sv := s.Service
+	count := map[RouteStatus]int{}
+	for _, r := range s.Routes {
+		count[r.Status]++
+	}
+	healthy := count[RouteHealthy]
+	progress := fmt.Sprintf("%d of %d routes healthy", healthy, sv.Replicas)
+	trouble := ""
+	if sv.Failures > 0 {
+		trouble = fmt.Sprintf("; %s failed in a row, the last: %s", plural(sv.Failures, "start"), sv.LastError)
+		if wait := sv.RetryAt.Sub(now); wait > 0 {
+			trouble += fmt.Sprintf("; next try in %s", wait.Round(time.Second))
+		}
+	} else if sv.LastError != "" && healthy < sv.Replicas {
+		trouble = "; " + sv.LastError
+	}
+	switch {
+	case sv.Lifecycle == LifecycleDestroyed:
+		return ServiceDestroyed, "removed"
+	case sv.Lifecycle == LifecycleDestroying:
+		return ServiceDestroying, plural(len(s.Routes), "route") + " left to end"
+	case sv.Replicas == 0 && healthy == 0:
+		return ServiceIdle, "scaled to zero"
+	case healthy >= sv.Replicas:
+		return ServiceHealthy, progress + rolling(s)
+	case healthy > 0:
+		return ServiceDegraded, progress + trouble
+	case sv.Failures == 0 && count[RouteUnhealthy] == 0 && (sv.GoodRevision == 0 || count[RouteProvisioning] > 0):
+		return ServiceProvisioning, progress + "; " + plural(count[RouteProvisioning], "route") + " starting"
+	default:
+		if trouble == "" {
+			for _, r := range s.Routes {
+				if r.Detail != "" {
+					trouble = "; " + r.Detail
+				}
+			}
+		}
+		return ServiceUnhealthy, progress + trouble
+	}
+}
+
+// rolling tells of an update under way.
+func rolling(s ServiceState) string {
+	old := 0
+	for _, r := range s.Routes {
+		if r.Revision != s.Service.Revision && r.Status != RouteDraining {
+			old++
+		}
+	}
+	if old == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; rolling to revision %d, %s left", s.Service.Revision, plural(old, "older route"))
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,32 @@
+package sessions
+
+import "context"
+
+// Traffic is what this room asks of whoever balances requests over routes.
+type Traffic interface {
+	// Apply replaces the table of who can answer. It returns when no new request takes a route that
+	// is not in the table or drains.
+	Apply(services []ServiceRoutes)
+	// InFlight is the number of requests that the route is answering.
+	InFlight(routeID string) int
+	// WaitIdle returns when the route answers none, or with ctx's error.
+	WaitIdle(ctx context.Context, routeID string) error
+}
+
+// ServiceRoutes is one service as requests find it.
+type ServiceRoutes struct {
+	ID      string
+	Name    string
+	Project string
+	Aliases []string // what its engine calls the model, where that is another name
+	Public  bool
+	Routes  []RouteTarget // healthy and draining ones
+}
+
+// RouteTarget is one place that answers.
+type RouteTarget struct {
+	ID       string
+	Addr     string // host:port
+	Weight   float64
+	Draining bool
+}
