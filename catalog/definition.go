@@ -1,19 +1,42 @@
 package catalog
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Definition is a parsed and validated model-definition.yaml. Every default of the format is
 // filled in; what the owner left out on purpose (no service, no health check) is nil.
 type Definition struct {
 	Models []Model // at least one
+
+	file   string
+	places map[string]place // of each value, by field path
+}
+
+// Problem makes a problem of one of the definition's values, for whoever finds it later than the
+// parser does. A field that the file does not give has the place of what encloses it.
+func (d *Definition) Problem(s Severity, field, message, hint string) Problem {
+	p := Problem{Severity: s, File: d.file, Field: field, Message: message, Hint: hint}
+	at := field
+	for at != "" {
+		if _, ok := d.places[at]; ok {
+			break
+		}
+		at = at[:max(0, strings.LastIndexAny(at, ".["))]
+	}
+	p.Line, p.Column = d.places[at].line, d.places[at].column
+	return p
 }
 
 // Model is one item of models.
 type Model struct {
-	Name     string   // becomes BACKEND_MODEL_NAME
-	Path     string   // as the session sees it; becomes BACKEND_MODEL_PATH and the working directory
-	Service  *Service // nil: data only, not started
-	Metadata Metadata
+	Name string // becomes BACKEND_MODEL_NAME
+	Path string // as the session sees it; becomes BACKEND_MODEL_PATH and the working directory
+	// PathDefaulted says that the file named no path: it is where the folder is mounted.
+	PathDefaulted bool
+	Service       *Service // nil: data only, not started
+	Metadata      Metadata
 }
 
 // Service says how one model is served.

@@ -1,0 +1,112 @@
+package catalog
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// tree writes files below a new directory; a name that ends in / is a directory, a value that begins
+// with "-> " a symbolic link.
+func tree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		target, link := strings.CutPrefix(content, "-> ")
+		switch {
+		case err != nil:
+		case strings.HasSuffix(name, "/"):
+			err = os.MkdirAll(path, 0o755)
+		case link:
+			err = os.Symlink(target, path)
+		default:
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func hintOf(err error) string {
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	return ""
+}
+
+func TestFindDefinition(t *testing.T) {
+	outside := tree(t, map[string]string{"secret.yaml": "secret"})
+	tests := []struct {
+		name     string
+		files    map[string]string
+		explicit string
+		found    string // file name and content
+		kind     error
+		message  string
+		hint     string
+	}{
+		{name: "yaml", files: map[string]string{"model-definition.yaml": "a", "model-definition.yml": "b"}, found: "model-definition.yaml a"},
+		{name: "yml", files: map[string]string{"model-definition.yml": "b"}, found: "model-definition.yml b"},
+		{name: "explicit", files: map[string]string{"model-definition.yaml": "a", "x/y.yaml": "c"}, explicit: "./x/y.yaml", found: "x/y.yaml c"},
+		{name: "inner link", files: map[string]string{"model-definition.yaml": "-> x.yaml", "x.yaml": "d"}, found: "model-definition.yaml d"},
+
+		{name: "none", kind: ErrNotFound, message: "the folder has no model-definition.yaml", hint: "write a model-definition.yaml at the folder's root, or choose a runtime variant that needs none"},
+		{name: "other names", files: map[string]string{"b.yml": "", "a.yaml": "", ".hidden.yaml": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "the folder has a.yaml, b.yml: name the right one"},
+		{name: "weights", files: map[string]string{"m.gguf": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant llama-cpp"},
+		{name: "safetensors", files: map[string]string{"model.safetensors": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant vllm"},
+		{name: "explicit replaces both", files: map[string]string{"model-definition.yaml": "a"}, explicit: "other.yaml", kind: ErrNotFound, message: "the folder has no file other.yaml", hint: "the folder has model-definition.yaml"},
+		{name: "below a file", files: map[string]string{"a.yaml": ""}, explicit: "a.yaml/b.yaml", kind: ErrNotFound, message: "the folder has no file a.yaml/b.yaml"},
+		{name: "absolute", explicit: "/etc/passwd", kind: ErrInvalid, message: `"/etc/passwd" leaves the folder`, hint: "relative to the folder's root"},
+		{name: "parent", explicit: "../x.yaml", kind: ErrInvalid, message: "leaves the folder"},
+		{name: "hidden parent", explicit: "a/../../x.yaml", kind: ErrInvalid, message: "leaves the folder"},
+		{name: "link out", files: map[string]string{"model-definition.yaml": "-> " + outside + "/secret.yaml"}, kind: ErrInvalid, message: "leaves the folder"},
+		{name: "explicit link out", files: map[string]string{"d": "-> " + outside}, explicit: "d/secret.yaml", kind: ErrInvalid, message: "leaves the folder"},
+		{name: "directory", files: map[string]string{"model-definition.yaml/": ""}, kind: ErrInvalid, message: "model-definition.yaml is a directory; a plain file is wanted"},
+		{name: "large", files: map[string]string{"model-definition.yaml": strings.Repeat("x", MaxDocumentSize+1)}, kind: ErrInvalid, message: "has 1048577 bytes; at most 1048576 are read"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root, err := os.OpenRoot(tree(t, tt.files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			name, src, err := FindDefinition(root, tt.explicit)
+			if tt.kind == nil {
+				if err != nil || name+" "+string(src) != tt.found {
+					t.Errorf("found %q %q, %v", name, src, err)
+				}
+				return
+			}
+			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.message) || !strings.Contains(hintOf(err), tt.hint) {
+				t.Errorf("error %v (%s)", err, hintOf(err))
+			}
+		})
+	}
+}
+
+// A pipe that bears the name would block a reader for ever.
+func TestFindDefinitionPipe(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "model-definition.yaml"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, _, err := FindDefinition(root, ""); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "is a special file") {
+		t.Errorf("%v", err)
+	}
+}
