@@ -1,0 +1,374 @@
+// Package appliance_test holds the law of the house: which room may know which. It reads the source files
+// itself, in this process, so that a cached answer of some other tool is never taken for the truth.
+package appliance_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+const module = "github.com/palisade-run/palisade"
+
+// room is a folder of Go files and the ones that it may import. A package without a row is a breach: where it stands is
+// to be decided, not to happen.
+type room struct {
+	path string
+	may  []string
+}
+
+// domain is what the parts of the appliance that show, keep or wire everything may know.
+var domain = []string{"catalog", "accel", "router", "autoscaler", "variants", "sessions", "training"}
+
+// rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
+var rooms = []room{
+	{"catalog", nil},
+	{"accel", nil},
+	{"accel/nvml", list("accel")},
+	{"router", nil},
+	{"autoscaler", nil},
+	{"variants", list("catalog")},
+	{"sessions", list("catalog", "variants", "accel")},
+	{"sessions/network", nil},
+	{"sessions/runtimetest", list("catalog", "variants", "sessions")},
+	{"sessions/containerd", list("variants", "accel", "sessions", "sessions/network")},
+	{"sessions/process", list("variants", "accel", "sessions", "sessions/network")},
+	{"training", list("catalog", "variants", "sessions")},
+	{"model-definitions", nil},
+	{"model-definitions/hello/gguf", nil},
+	{"model-definitions/hello/mkhello", list("model-definitions/hello/gguf")},
+	{"firmware-images", nil},
+	{"appliance/api", nil},
+	{"appliance/admin/keys", nil},
+	{"appliance/store/pgtest", nil},
+	{"appliance/store", list("appliance/admin/keys", domain...)},
+	{"appliance/cluster", domain},
+	{"appliance/admin", append(list("appliance/api", "appliance/admin/keys"), domain...)},
+	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
+	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
+	{"appliance/daemon", append(append(list("accel/nvml", "sessions/network", "sessions/containerd", "sessions/process",
+		"model-definitions", "firmware-images"), domain...),
+		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/console", "appliance/config")},
+	{"appliance/cli", list("catalog", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
+	{"appliance/cmd/palisade", list("appliance/cli")},
+	{"appliance/e2e", list("catalog", "sessions", "appliance/api", "appliance/store")},
+	{"appliance", nil},
+}
+
+func list(first string, more ...string) []string { return append([]string{first}, more...) }
+
+// keepers names the one room that may link a library: elsewhere its types would spread.
+var keepers = map[string]string{
+	"C":                                "accel/nvml",
+	"github.com/gin-gonic/gin":         "appliance/admin",
+	"github.com/NVIDIA/go-nvml":        "accel/nvml",
+	"github.com/containerd/containerd": "sessions/containerd",
+	"github.com/jackc/pgx":             "appliance/store",
+	"github.com/pressly/goose":         "appliance/store",
+	"modernc.org/sqlite":               "appliance/store",
+	"github.com/spf13/cobra":           "appliance/cli",
+}
+
+// nobody lists folder names that say nothing about what is in them.
+var nobody = list("util", "utils", "common", "helpers", "helper", "shared", "types", "models", "misc", "base", "lib", "pkg", "internal")
+
+// topLevel is the architecture as one sees it first. Names with a dot in front are free.
+var topLevel = list("accel", "appliance", "autoscaler", "catalog", "firmware-images", "model-definitions", "router", "sessions",
+	"training", "variants", "docs", "examples", "bin",
+	"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "go.mod", "go.sum")
+
+const longest = 500 // lines of a file that is no test: more is two concerns in one file
+
+// source is one Go file of ours.
+type source struct {
+	dir     string // relative to the root, with slashes
+	name    string
+	test    bool
+	lines   int
+	doc     bool // has a package comment
+	imports []string
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above this test")
+		}
+		dir = up
+	}
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	top, files := root(t), []source{}
+	err := filepath.WalkDir(top, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != top && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(file) != ".go":
+			return nil
+		}
+		relative, err := filepath.Rel(top, file)
+		if err != nil {
+			return err
+		}
+		s, err := read(file)
+		s.dir, s.name = filepath.ToSlash(filepath.Dir(relative)), entry.Name()
+		files = append(files, s)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 10 {
+		t.Fatalf("only %d Go files under %s: the walk went wrong", len(files), top)
+	}
+	return files
+}
+
+func read(file string) (source, error) {
+	set := token.NewFileSet()
+	tree, err := parser.ParseFile(set, file, nil, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		return source{}, fmt.Errorf("parsing: %w", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return source{}, err
+	}
+	s := source{test: strings.HasSuffix(file, "_test.go"), lines: strings.Count(string(text), "\n"), doc: documented(tree)}
+	for _, i := range tree.Imports {
+		name, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			return source{}, err
+		}
+		s.imports = append(s.imports, name)
+	}
+	return s, nil
+}
+
+func documented(tree *ast.File) bool {
+	text := tree.Doc.Text()
+	return strings.HasPrefix(text, "Package "+tree.Name.Name+" ") || tree.Name.Name == "main" && strings.HasPrefix(text, "Command ")
+}
+
+// row is the table's row for dir.
+func row(dir string) (room, bool) {
+	i := slices.IndexFunc(rooms, func(r room) bool { return r.path == dir })
+	if i < 0 {
+		return room{}, false
+	}
+	return rooms[i], true
+}
+
+// breach says what is wrong with s importing our package ours (relative to the module), or "".
+//  1. A test outside its package imports it.
+//  2. What the table allows may be imported: the very package, not what lies below it.
+//  3. A test may also import suites and fakes: packages whose name ends in "test".
+func breach(s source, ours string) string {
+	from, known := row(s.dir)
+	if !known {
+		return fmt.Sprintf("%s has no row in the table", s.dir)
+	}
+	if _, known := row(ours); !known {
+		return fmt.Sprintf("%s has no row in the table", ours)
+	}
+	switch {
+	case s.test && ours == s.dir: // 1
+		return ""
+	case slices.Contains(from.may, ours): // 2
+		return ""
+	case s.test && strings.HasSuffix(ours, "test"): // 3
+		return ""
+	}
+	return fmt.Sprintf("%s may not know %s", s.dir, ours)
+}
+
+func TestRoomsKnowOnlyWhatTheTableAllows(t *testing.T) {
+	for _, s := range sources(t) {
+		if _, known := row(s.dir); !known {
+			t.Errorf("%s/%s: this folder has no row in the table", s.dir, s.name)
+		}
+		for _, name := range s.imports {
+			ours, is := strings.CutPrefix(name, module+"/")
+			if !is {
+				continue
+			}
+			if wrong := breach(s, ours); wrong != "" {
+				t.Errorf("%s/%s imports %s: %s", s.dir, s.name, ours, wrong)
+			}
+		}
+	}
+}
+
+func TestTheTableHasNoCircles(t *testing.T) {
+	for i, r := range rooms {
+		for _, other := range r.may {
+			above := slices.IndexFunc(rooms, func(o room) bool { return o.path == other })
+			if above < 0 || above >= i {
+				t.Errorf("%s may import %s, which does not stand above it in the table", r.path, other)
+			}
+		}
+	}
+}
+
+func TestLibrariesStayWithTheirKeepers(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, name := range s.imports {
+			for library, keeper := range keepers {
+				if (name == library || strings.HasPrefix(name, library+"/")) && s.dir != keeper && !strings.HasPrefix(s.dir, keeper+"/") {
+					t.Errorf("%s/%s imports %s: only %s may", s.dir, s.name, name, keeper)
+				}
+			}
+		}
+	}
+}
+
+func TestFoldersAreNamedAfterWhatTheyOwn(t *testing.T) {
+	for _, s := range sources(t) {
+		for part := range strings.SplitSeq(s.dir, "/") {
+			if slices.Contains(nobody, part) {
+				t.Errorf("%s: a folder called %q is nobody's: name it after what it owns", s.dir, part)
+			}
+		}
+	}
+	entries, err := os.ReadDir(root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(topLevel, e.Name()) {
+			t.Errorf("%s: the top level is the architecture; this is not part of it", e.Name())
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItOwns(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.test {
+			documented[s.dir] = documented[s.dir] || s.doc
+		}
+	}
+	for dir, is := range documented {
+		if !is {
+			t.Errorf("%s: no file has a package comment that begins with \"Package NAME\" (\"Command NAME\" for a program)", dir)
+		}
+	}
+}
+
+func TestFilesHoldOneConcern(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test && s.lines > longest {
+			t.Errorf("%s/%s: %d lines, at most %d: is this two concerns?", s.dir, s.name, s.lines, longest)
+		}
+	}
+}
+
+// TestTheLinterHoldsTheSameLaw compares the table with depguard's rules, so that an editor shows a breach
+// as it is typed and the two never part.
+func TestTheLinterHoldsTheSameLaw(t *testing.T) {
+	type denial struct {
+		Pkg  string `yaml:"pkg"`
+		Desc string `yaml:"desc"`
+	}
+	type rule struct {
+		Mode  string   `yaml:"list-mode"`
+		Files []string `yaml:"files"`
+		Allow []string `yaml:"allow,omitempty"`
+		Deny  []denial `yaml:"deny"`
+	}
+	in := func(dir string) string { return "${config-path}/" + dir }
+	want := map[string]rule{}
+	for _, r := range rooms {
+		made := rule{
+			Mode: "lax", Files: []string{in(r.path) + "/*.go", "!$test"},
+			Deny: []denial{{module, r.path + " may not know that room: docs/decisions/0001-rooms.md"}},
+		}
+		for _, other := range r.may {
+			made.Allow = append(made.Allow, module+"/"+other+"$") // the very package
+		}
+		want[strings.ReplaceAll(r.path, "/", "-")] = made
+	}
+	for library, keeper := range keepers {
+		if library == "C" {
+			continue // not an import that depguard sees
+		}
+		want["only-"+strings.ReplaceAll(keeper, "/", "-")+"-links-"+strings.ToLower(path.Base(library))] = rule{
+			Mode: "lax", Files: []string{"$all", "!" + in(keeper) + "/**"},
+			Deny: []denial{{library, "only " + keeper + " may link this"}},
+		}
+	}
+
+	text, err := os.ReadFile(filepath.Join(root(t), ".golangci.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings struct {
+		Linters struct {
+			Settings struct {
+				Depguard struct {
+					Rules map[string]rule `yaml:"rules"`
+				} `yaml:"depguard"`
+			} `yaml:"settings"`
+		} `yaml:"linters"`
+	}
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, settings.Linters.Settings.Depguard.Rules); diff != "" {
+		written, err := yaml.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf(".golangci.yml, linters.settings.depguard.rules (-want +got):\n%s\nthe rules as they should be:\n%s", diff, written)
+	}
+}
+
+func TestTheLawSeesBreaches(t *testing.T) {
+	for _, c := range []struct {
+		dir, imports string
+		test         bool
+		want         string
+	}{
+		{"catalog", "catalog", true, ""},
+		{"variants", "catalog", false, ""},
+		{"catalog", "variants", false, "catalog may not know variants"},
+		{"router", "sessions", false, "router may not know sessions"},
+		{"sessions", "sessions/process", false, "sessions may not know sessions/process"},
+		{"sessions", "sessions/runtimetest", true, ""},
+		{"sessions", "sessions/runtimetest", false, "sessions may not know sessions/runtimetest"},
+		{"appliance/admin", "sessions/process", false, "appliance/admin may not know sessions/process"},
+		{"appliance/cli", "appliance/store", false, "appliance/cli may not know appliance/store"},
+		{"appliance/daemon", "appliance/cli", false, "appliance/daemon may not know appliance/cli"},
+		{"pool", "catalog", false, "pool has no row in the table"},
+		{"catalog", "catalog/pool", false, "catalog/pool has no row in the table"},
+	} {
+		if got := breach(source{dir: c.dir, test: c.test}, c.imports); got != c.want {
+			t.Errorf("%s importing %s: %q, want %q", c.dir, c.imports, got, c.want)
+		}
+	}
+}
