@@ -85,17 +85,17 @@ func (m Map) GetAlias(key, other string) Field {
 	return a
 }
 
-// Entry is one key of a map whose keys are the owner's own.
-type Entry struct {
+// MapEntry is one key of a map whose keys are the owner's own.
+type MapEntry struct {
 	Key   string // as written
 	Value Field
 }
 
 // Entries returns all keys as they are written.
-func (m Map) Entries() []Entry {
-	out := make([]Entry, len(m.entries))
+func (m Map) Entries() []MapEntry {
+	out := make([]MapEntry, len(m.entries))
 	for i, e := range m.entries {
-		out[i] = Entry{Key: e.written, Value: m.field.doc.field(m.child(e.written), e.value, e.at)}
+		out[i] = MapEntry{Key: e.written, Value: m.field.doc.field(m.child(e.written), e.value, e.at)}
 	}
 	return out
 }

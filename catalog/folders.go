@@ -1,0 +1,225 @@
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// removedPrefix begins the name of a folder's directory while its contents are being deleted.
+const removedPrefix = ".removed-"
+
+// Folders makes, finds and removes folders, and reads and writes what is in them. It is safe for
+// concurrent use.
+type Folders struct {
+	store   FolderStore
+	root    string
+	inUse   func(folderID string) (by string, used bool)
+	protect []string // directories that must never be imported
+
+	changes sync.Mutex // one change of the list of folders at a time
+}
+
+// NewFolders keeps new folders' directories below root, an absolute path. inUse says who uses a folder,
+// in words; such a folder is not removed. Neither root nor protect, such as the daemon's data directory,
+// can be imported, nor anything in them or around them.
+func NewFolders(store FolderStore, root string, inUse func(folderID string) (by string, used bool), protect ...string) *Folders {
+	return &Folders{store: store, root: root, inUse: inUse, protect: append([]string{root}, protect...)}
+}
+
+// FolderSpec is what a new folder is to be.
+type FolderSpec struct {
+	Name      string
+	Project   string
+	Usage     Usage // default: model
+	CreatedBy string
+}
+
+// Create makes an empty folder. ErrInvalid for a bad name or usage, ErrExists for one that is taken.
+func (fo *Folders) Create(ctx context.Context, spec FolderSpec) (Folder, error) {
+	f, err := newFolder(spec)
+	if err != nil {
+		return Folder{}, err
+	}
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f.Path = filepath.Join(fo.root, f.ID)
+	if err := os.MkdirAll(f.Path, 0o755); err != nil {
+		return Folder{}, fmt.Errorf("making folder %s: %w", f.Name, explainFull(err))
+	}
+	if err := fo.save(ctx, f); err != nil {
+		return Folder{}, errors.Join(err, os.Remove(f.Path))
+	}
+	return f, nil
+}
+
+// Import registers an existing directory in place. Symbolic links in path are followed once, now.
+// ErrNotFound when there is no such directory; ErrInvalid for one that belongs to the system or to
+// Palisade itself.
+func (fo *Folders) Import(ctx context.Context, spec FolderSpec, path string) (Folder, error) {
+	f, err := newFolder(spec)
+	if err != nil {
+		return Folder{}, err
+	}
+	if f.Path, err = importable(path, fo.protect); err != nil {
+		return Folder{}, err
+	}
+	f.Imported = true
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	if err := fo.save(ctx, f); err != nil {
+		return Folder{}, err
+	}
+	return f, nil
+}
+
+func newFolder(spec FolderSpec) (Folder, error) {
+	if err := CheckFolderName(spec.Name); err != nil {
+		return Folder{}, err
+	}
+	if spec.Usage == "" {
+		spec.Usage = UsageModel
+	}
+	if !slices.Contains([]Usage{UsageModel, UsageGeneral, UsageData}, spec.Usage) {
+		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("unknown usage %q", spec.Usage), hint: "model, general or data"}
+	}
+	return Folder{
+		ID:        "fld-" + strings.ToLower(rand.Text()[:12]),
+		Name:      spec.Name,
+		Project:   spec.Project,
+		Usage:     spec.Usage,
+		CreatedBy: spec.CreatedBy,
+		CreatedAt: time.Now().UTC().Truncate(time.Microsecond), // what every store can keep
+	}, nil
+}
+
+func (fo *Folders) save(ctx context.Context, f Folder) error {
+	err := fo.store.SaveFolder(ctx, f)
+	if errors.Is(err, ErrExists) {
+		return &fault{kind: ErrExists, message: fmt.Sprintf("there is a folder %s already", f.Name), hint: "choose another name, or remove that one first"}
+	}
+	if err != nil {
+		return fmt.Errorf("saving folder %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// List returns a project's folders by name, or all with project "".
+func (fo *Folders) List(ctx context.Context, project string) ([]Folder, error) {
+	all, err := fo.store.Folders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing folders: %w", err)
+	}
+	out := make([]Folder, 0, len(all))
+	for _, f := range all {
+		if project == "" || f.Project == project {
+			out = append(out, f)
+		}
+	}
+	slices.SortFunc(out, func(a, b Folder) int {
+		return strings.Compare(a.Name+"\x00"+a.Project, b.Name+"\x00"+b.Project)
+	})
+	return out, nil
+}
+
+// Find returns the folder of that id or name. With project "" it looks in all projects, where a name
+// may mean several: ErrInvalid. ErrNotFound when there is none.
+func (fo *Folders) Find(ctx context.Context, project, ref string) (Folder, error) {
+	folders, err := fo.List(ctx, project)
+	if err != nil {
+		return Folder{}, err
+	}
+	var found []Folder
+	names := make([]string, len(folders))
+	for i, f := range folders {
+		if f.ID == ref {
+			return f, nil
+		}
+		if f.Name == ref {
+			found = append(found, f)
+		}
+		names[i] = f.Name
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		hint := didYouMean(ref, names)
+		if hint == "" {
+			hint = "palisade folder list shows what there is"
+		}
+		return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", shorten(ref)), hint: hint}
+	default:
+		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("several projects have a folder %s", ref), hint: "name it by its id: " + found[0].ID + " is the one of " + found[0].Project}
+	}
+}
+
+// Remove forgets a folder, and deletes its contents unless it was imported. ErrInUse says who uses it.
+func (fo *Folders) Remove(ctx context.Context, project, ref string) error {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f, err := fo.Find(ctx, project, ref)
+	if err != nil {
+		return err
+	}
+	if by, used := fo.inUse(f.ID); used {
+		return &fault{kind: ErrInUse, message: fmt.Sprintf("folder %s is in use by %s", f.Name, by), hint: "remove what uses it first"}
+	}
+	if f.Imported {
+		return fo.forget(ctx, f)
+	}
+	// First out of the way, in one step, then the row, then the contents: whatever interrupts this, no
+	// row is left without its directory and no half-deleted folder can be mounted.
+	aside := filepath.Join(fo.root, removedPrefix+f.ID)
+	moved := os.Rename(f.Path, aside)
+	if moved != nil && !errors.Is(moved, os.ErrNotExist) {
+		return fmt.Errorf("removing folder %s: %w", f.Name, moved)
+	}
+	if err := fo.forget(ctx, f); err != nil {
+		if moved == nil {
+			err = errors.Join(err, os.Rename(aside, f.Path))
+		}
+		return err
+	}
+	return fo.sweep()
+}
+
+func (fo *Folders) forget(ctx context.Context, f Folder) error {
+	if err := fo.store.DeleteFolder(ctx, f.ID); err != nil {
+		return fmt.Errorf("removing folder %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// sweep deletes the contents of removed folders, those of an earlier interrupted removal too.
+func (fo *Folders) sweep() error {
+	left, err := filepath.Glob(filepath.Join(fo.root, removedPrefix+"*"))
+	for _, dir := range left {
+		if e := os.RemoveAll(dir); e != nil {
+			err = errors.Join(err, fmt.Errorf("deleting the contents of a removed folder: %w", e))
+		}
+	}
+	return err
+}
+
+// OpenRoot opens the folder's directory: no path and no link leads out of what it returns, which the
+// caller closes. ErrNotFound when the directory is gone.
+func (f Folder) OpenRoot() (*os.Root, error) {
+	root, err := os.OpenRoot(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		hint := "mount the disk that holds it again, or remove the folder: palisade folder rm " + f.Name
+		return nil, &fault{kind: ErrNotFound, message: fmt.Sprintf("the directory of folder %s, %s, is gone", f.Name, f.Path), hint: hint}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening folder %s: %w", f.Name, err)
+	}
+	return root, nil
+}
