@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Kinds of errors of this package. Test with errors.Is; the text that wraps them is for people.
+// What a room's interface promises (sessions.ErrConflict, ...) comes as that room's error instead.
+var (
+	// ErrInvalidDSN: the database's address cannot be understood.
+	ErrInvalidDSN = errors.New("invalid database address")
+	// ErrNewerData: a newer palisade has written this database. Nothing in it was touched.
+	ErrNewerData = errors.New("data of a newer version")
+	// ErrForeignData: the database holds tables of something else.
+	ErrForeignData = errors.New("database of something else")
+	// ErrFull: no space left. Nothing that was saved before is lost.
+	ErrFull = errors.New("no space left")
+	// ErrReadOnly: the file, its disk or the server takes no writes.
+	ErrReadOnly = errors.New("database is read-only")
+	// ErrCorrupt: the file is no database, or a broken one.
+	ErrCorrupt = errors.New("database is damaged")
+	// ErrDenied: wrong password, unknown user, missing rights.
+	ErrDenied = errors.New("database refuses access")
+	// ErrUnavailable: it cannot be reached, or does not answer, now.
+	ErrUnavailable = errors.New("database is not available")
+	// ErrExists: another row has that id or hash.
+	ErrExists = errors.New("exists already")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Error is an error of the database, with its kind and with what a person can do about it.
+type Error struct {
+	Kind error  // one of the Err values above
+	Op   string // "saving a service"; "" where there is none
+	Err  error  // what the database said
+	hint string
+}
+
+// Error prints "saving a service: no space left: database or disk is full (13)".
+func (e *Error) Error() string {
+	msg := e.Kind.Error()
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	if e.Op != "" {
+		msg = e.Op + ": " + msg
+	}
+	return msg
+}
+
+// Unwrap makes errors.Is find the kind as well as the cause.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.hint }
+
+// wrap names the operation and translates what a driver said into a kind of this package. Errors of
+// the rooms pass with the operation's name.
+func (s *Store) wrap(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if own, ok := errors.AsType[*Error](err); ok {
+		if own.Op == "" {
+			own.Op = op
+		}
+		return own
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		if errors.Is(cause, errNoAnswer) {
+			return &Error{Kind: ErrUnavailable, Op: op, Err: cause, hint: s.dialect.downHint}
+		}
+		return fmt.Errorf("%s: %w", op, cause)
+	}
+	if s.closed.Load() {
+		return &Error{Kind: ErrClosed, Op: op}
+	}
+	if kind, hint := s.dialect.kind(err); kind != nil {
+		return &Error{Kind: kind, Op: op, Err: err, hint: hint}
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// fileError translates what the operating system said about the database's file.
+func fileError(op, path string, err error) error {
+	e := &Error{Kind: ErrUnavailable, Op: op, Err: err,
+		hint: "check that " + path + " can be read and written by the user that runs palisade"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.hint = "make the directory first, or choose another with --data or --database"
+	case errors.Is(err, fs.ErrPermission):
+		e.Kind = ErrDenied
+	case errors.Is(err, syscall.EROFS):
+		e.Kind, e.hint = ErrReadOnly, readOnlyHint(path)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Kind, e.hint = ErrFull, fullHint(path)
+	}
+	return e
+}
+
+func readOnlyHint(path string) string {
+	return "the disk of " + path + ", or the file itself, is read-only: make it writable, or choose another place with --data"
+}
+
+func fullHint(path string) string {
+	return "free space on the disk of " + path + "; what was saved before is safe, and palisade goes on by itself"
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+const sessionColumns = `id, name, project, type, created_by, created_at, service_id, revision, image, launch,
+	mounts, limits, status, reason, result, exit, address, pid, started_at, ended_at, traffic_ratio`
+
+func scanSession(row scanner) (sessions.Session, error) {
+	var v sessions.Session
+	err := row.Scan(&v.ID, &v.Name, &v.Project, &v.Type, &v.CreatedBy, intoTime{&v.CreatedAt}, &v.ServiceID,
+		&v.Revision, &v.Image, intoJSON{&v.Launch}, intoJSON{&v.Mounts}, intoJSON{&v.Limits}, &v.Status, &v.Reason,
+		&v.Result, intoJSON{&v.Exit}, &v.Address, &v.PID, intoTime{&v.StartedAt}, intoTime{&v.EndedAt}, &v.TrafficRatio)
+	return v, err
+}
+
+// Sessions implements sessions.SessionStore.
+func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
+	return list(ctx, s, statement{op: "listing sessions",
+		sql: "SELECT " + sessionColumns + " FROM sessions ORDER BY created_at, id"}, scanSession)
+}
+
+// SaveSession implements sessions.SessionStore.
+func (s *Store) SaveSession(ctx context.Context, v sessions.Session, change *sessions.Transition) error {
+	return s.write(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO sessions (`+sessionColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name, project = excluded.project, type = excluded.type,
+			created_by = excluded.created_by, created_at = excluded.created_at, service_id = excluded.service_id,
+			revision = excluded.revision, image = excluded.image, launch = excluded.launch, mounts = excluded.mounts,
+			limits = excluded.limits, status = excluded.status, reason = excluded.reason, result = excluded.result,
+			exit = excluded.exit, address = excluded.address, pid = excluded.pid, started_at = excluded.started_at,
+			ended_at = excluded.ended_at, traffic_ratio = excluded.traffic_ratio`,
+			v.ID, v.Name, v.Project, string(v.Type), v.CreatedBy, v.CreatedAt, v.ServiceID, v.Revision, v.Image, asJSON{v.Launch},
+			asJSON{v.Mounts}, asJSON{v.Limits}, string(v.Status), v.Reason, string(v.Result), asJSON{exitKept(v.Exit)},
+			v.Address, v.PID, v.StartedAt, v.EndedAt, v.TrafficRatio)
+		if err != nil || change == nil {
+			return err
+		}
+		return addTransition(ctx, t, *change)
+	})
+}
+
+// exitKept is e with its time as all others are kept.
+func exitKept(e *sessions.Exit) *sessions.Exit {
+	if e == nil {
+		return nil
+	}
+	kept := *e
+	kept.FinishedAt = e.FinishedAt.UTC().Truncate(time.Microsecond)
+	return &kept
+}
+
+// addTransition numbers t after the last of its session. The session's row is locked by the save that
+// came before in the same transaction, so no two get the same number.
+func addTransition(ctx context.Context, t *tx, change sessions.Transition) error {
+	seq, err := t.number(ctx, "SELECT COALESCE(MAX(seq), 0) + 1 FROM transitions WHERE session_id = $1", change.SessionID)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `INSERT INTO transitions (session_id, seq, from_status, to_status, reason, at)
+		VALUES ($1, $2, $3, $4, $5, $6)`,
+		change.SessionID, seq, string(change.From), string(change.To), change.Reason, change.At)
+	return err
+}
+
+// DeleteSession implements sessions.SessionStore. Deleting what is not there is no error.
+func (s *Store) DeleteSession(ctx context.Context, id string) error {
+	return s.write(ctx, "deleting session "+id, func(ctx context.Context, t *tx) error {
+		if _, err := t.exec(ctx, "DELETE FROM sessions WHERE id = $1", id); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, "DELETE FROM transitions WHERE session_id = $1", id)
+		return err
+	})
+}
+
+// Transitions implements sessions.SessionStore.
+func (s *Store) Transitions(ctx context.Context, sessionID string) ([]sessions.Transition, error) {
+	return list(ctx, s, statement{op: "listing transitions", args: []any{sessionID},
+		sql: "SELECT session_id, from_status, to_status, reason, at FROM transitions WHERE session_id = $1 ORDER BY seq"},
+		func(row scanner) (sessions.Transition, error) {
+			var v sessions.Transition
+			err := row.Scan(&v.SessionID, &v.From, &v.To, &v.Reason, intoTime{&v.At})
+			return v, err
+		})
+}

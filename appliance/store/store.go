@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// opTimeout bounds one operation, whatever its caller's context allows: a server behind a broken
+// network would otherwise hold the caller until TCP gives up, which is a quarter of an hour.
+const opTimeout = 30 * time.Second
+
+// attempts of one operation, where trying again cannot do anything twice.
+const attempts = 3
+
+// errNoAnswer is the cause of a context that opTimeout has ended.
+var errNoAnswer = fmt.Errorf("no answer within %v", opTimeout)
+
+// Options of Open.
+type Options struct {
+	// DSN is sqlite:PATH, a plain path to a SQLite file, or a postgres:// URL.
+	DSN string
+	// Log is told of migrations and of operations that had to be tried again; nil for silence.
+	Log *slog.Logger
+}
+
+// Store keeps rows. All methods are safe for concurrent use.
+type Store struct {
+	dialect dialect
+	dsn     string  // without password
+	writer  *sql.DB // SQLite: one connection, whose transactions take the write lock when they begin
+	reader  *sql.DB // SQLite: several connections that cannot write; PostgreSQL: the same as writer
+	log     *slog.Logger
+	closed  atomic.Bool
+}
+
+// dialect is all in which the two databases differ. Queries do not: both take $1 for a parameter, and
+// encode.go maps values to types that both have.
+type dialect struct {
+	name string
+	// kind translates a driver's error into a kind of this package and a hint; nil if it is none of them.
+	kind func(error) (kind error, hint string)
+	// unique reports whether an error says that a unique index has the key already.
+	unique func(error) bool
+	// again reports whether an operation that failed so before it committed may be tried once more.
+	again func(error) bool
+	// missing reports whether an error says that a table does not exist.
+	missing func(error) bool
+	// downHint is the hint for a database that does not answer.
+	downHint string
+}
+
+// Open opens the database, makes or updates its tables, and returns when rows can be kept. The SQLite
+// file is made if it does not exist; its directory is not.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	const op = "opening the database"
+	addr, err := parseDSN(opts.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{dsn: Redact(opts.DSN), log: log}
+	if addr.scheme == schemePostgres {
+		err = s.openPostgres(ctx, addr.url)
+	} else {
+		err = s.openSQLite(ctx, addr.path)
+	}
+	if err != nil {
+		err = s.wrap(ctx, op, err)
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Kind is "sqlite" or "postgres".
+func (s *Store) Kind() string { return s.dialect.name }
+
+// DSN is the database's address, without a password in it.
+func (s *Store) DSN() string { return s.dsn }
+
+// Ping asks the database for a sign of life.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, "asking the database", func(ctx context.Context) error {
+		var one int
+		return s.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	})
+}
+
+// Close ends every connection. It waits for statements that run. Closing twice is harmless.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	// Readers first: the last connection to close brings SQLite's journal home into the file, and
+	// only the writer's may.
+	if s.reader != nil && s.reader != s.writer {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}
+
+// do runs fn under the operation's bound, tries again where the connection was lost before
+// anything could have happened, and translates the error.
+func (s *Store) do(ctx context.Context, op string, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, opTimeout, errNoAnswer)
+	defer cancel()
+	var err error
+	for attempt := range attempts {
+		if err = fn(ctx); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !s.dialect.again(err) {
+			break
+		}
+		s.log.DebugContext(ctx, "database operation failed, trying again", "op", op, "attempt", attempt+1, "err", err)
+		// After a restart of the server all pooled connections are dead alike, and there may be more of
+		// them than attempts: let them all go.
+		s.writer.SetMaxIdleConns(0)
+		s.writer.SetMaxIdleConns(postgresConns)
+	}
+	return s.wrap(ctx, op, err)
+}
+
+// commitError marks the one failure after which nobody knows whether the transaction happened: never
+// try again. Callers are safe, because their saves are idempotent or carry a version.
+type commitError struct{ err error }
+
+func (e commitError) Error() string { return "committing: " + e.err.Error() }
+func (e commitError) Unwrap() error { return e.err }
+
+// write runs fn in one transaction. fn may run more than once and must leave no trace outside of it
+// but its last result.
+func (s *Store) write(ctx context.Context, op string, fn func(context.Context, *tx) error) error {
+	return s.do(ctx, op, func(ctx context.Context) error {
+		t, err := s.writer.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if err := fn(ctx, &tx{t}); err != nil {
+			// The transaction's own end is of no interest: a connection that cannot roll back is gone,
+			// and its transaction with it.
+			_ = t.Rollback()
+			return err
+		}
+		if err := t.Commit(); err != nil {
+			return commitError{err}
+		}
+		return nil
+	})
+}
+
+// tx is a transaction whose arguments pass through encode.
+type tx struct{ sql *sql.Tx }
+
+// exec returns how many rows the statement changed.
+func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	args, err := encode(args)
+	if err != nil {
+		return 0, err
+	}
+	res, err := t.sql.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// number returns the one number that query yields.
+func (t *tx) number(ctx context.Context, query string, args ...any) (int64, error) {
+	args, err := encode(args)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	err = t.sql.QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, err
+}
+
+// statement is a query with its arguments and the name that errors give it.
+type statement struct {
+	op   string
+	sql  string
+	args []any
+}
+
+// list returns every row of st as scan makes it of the columns.
+func list[T any](ctx context.Context, s *Store, st statement, scan func(scanner) (T, error)) ([]T, error) {
+	var out []T
+	err := s.do(ctx, st.op, func(ctx context.Context) error {
+		out = nil
+		args, err := encode(st.args)
+		if err != nil {
+			return err
+		}
+		rows, err := s.reader.QueryContext(ctx, st.sql, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			v, err := scan(rows)
+			if err != nil {
+				return fmt.Errorf("reading row %d: %w", len(out)+1, err)
+			}
+			out = append(out, v)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// scanner is the part of *sql.Rows that a row's reader needs.
+type scanner interface{ Scan(dest ...any) error }
