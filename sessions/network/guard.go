@@ -1,0 +1,66 @@
+package network
+
+import (
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+func guardTable(bridge string) *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: "palisade-" + bridge}
+}
+
+// guard lets a session's packets to the box through only where they belong to a connection that the
+// box began:
+//
+//  1. TCP, unless it has SYN without ACK: through;
+//  2. all else that comes in by the bridge: dropped.
+//
+// It keeps no state. Asking for the connection's state instead would have the kernel track every
+// connection of the box, the router's too. A fragment without its TCP header falls to rule 2.
+func guard(bridge string) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("nf_tables: %w", err)
+	}
+	table := guardTable(bridge)
+	c.AddTable(table) // so that there is one to delete
+	c.DelTable(table)
+	c.AddTable(table)
+	chain := c.AddChain(&nftables.Chain{
+		Name: "input", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(-10), Policy: new(nftables.ChainPolicyAccept),
+	})
+	name := make([]byte, unix.IFNAMSIZ)
+	copy(name, bridge)
+	fromBridge := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+	}
+	const synAck, syn = 0x12, 0x02
+	answers := append(fromBridge[:2:2],
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{synAck}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{syn}},
+		&expr.Verdict{Kind: expr.VerdictAccept},
+	)
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: answers})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(fromBridge[:2:2],
+		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})})
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("nf_tables: %w", err)
+	}
+	return nil
+}
+
+// unguard takes the rules away; that there are none is no error.
+func unguard(bridge string) {
+	if c, err := nftables.New(); err == nil {
+		c.DelTable(guardTable(bridge))
+		_ = c.Flush()
+	}
+}
