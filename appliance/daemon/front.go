@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// front is the first handler of every request: it sends each to the room whose it is. Until the daemon
+// is ready the port is open already, so that a client of a daemon that restarts is told to try again
+// in a second instead of being refused.
+type front struct {
+	rooms atomic.Pointer[rooms] // nil until ready
+	check func(context.Context) error
+}
+
+// rooms are those who answer once the daemon is ready.
+type rooms struct {
+	gateway interface {
+		http.Handler
+		Handles(host, path string) bool
+	}
+	admin   http.Handler
+	metrics http.Handler
+	home    http.Handler
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz": // the process answers
+		writeText(w, http.StatusOK, "ok\n")
+		return
+	case "/readyz":
+		f.ready(w, r)
+		return
+	}
+	rs := f.rooms.Load()
+	switch {
+	case rs == nil:
+		starting(w)
+	case rs.gateway.Handles(r.Host, r.URL.Path):
+		rs.gateway.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
+		rs.admin.ServeHTTP(w, r)
+	case r.URL.Path == "/metrics":
+		rs.metrics.ServeHTTP(w, r)
+	default:
+		rs.home.ServeHTTP(w, r)
+	}
+}
+
+// ready answers 200 when what runs has been adopted and rows can be kept.
+func (f *front) ready(w http.ResponseWriter, r *http.Request) {
+	if f.rooms.Load() == nil {
+		starting(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := f.check(ctx); err != nil {
+		writeText(w, http.StatusServiceUnavailable, err.Error()+"\n")
+		return
+	}
+	writeText(w, http.StatusOK, "ready\n")
+}
+
+// starting says in OpenAI's shape that it takes a moment: whoever asks now is most likely such a client.
+func starting(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	// The client may have gone; that is its own affair.
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
+		"message": "the appliance is starting; try again in a second", "type": "server_error", "param": nil, "code": "starting",
+	}})
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text))
+}
+
+// home is what a browser finds at the root until there is a console.
+func home(version, gateway string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
+				"message": "there is nothing at " + r.URL.Path + "; models answer at " + gateway + " and at /services/NAME/",
+				"type":    "invalid_request_error", "param": nil, "code": "not_found",
+			}})
+			return
+		}
+		writeText(w, http.StatusOK, "Palisade "+version+"\n\nOpenAI-compatible gateway  "+gateway+"\nAdmin API                  "+api.Prefix+"/openapi.yaml\nMetrics                    /metrics\n")
+	})
+}
+
+// newServer returns the HTTP server of one listener. Headers must come soon; bodies and answers may
+// take as long as they take: the router watches those itself.
+func newServer(ctx context.Context, h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ConnContext: admin.ConnContext, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// SocketName is the unix socket in the data directory over which the box's own command line speaks.
+const SocketName = "palisade.sock"
+
+// listenTCP opens the appliance's port.
+func listenTCP(ctx context.Context, addr string, secure *tls.Config) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, hinted{fmt.Errorf("listening on %s: the port is taken by another program", addr), "choose another one with --listen HOST:PORT, or find who has it with `ss -ltnp`"}
+	case errors.Is(err, syscall.EACCES):
+		return nil, hinted{fmt.Errorf("listening on %s: %w", addr, err), "ports below 1024 need root; choose another one with --listen HOST:PORT"}
+	case err != nil:
+		return nil, hinted{fmt.Errorf("listening on %s: %w", addr, err), "give an address of this box with --listen HOST:PORT"}
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	return l, nil
+}
+
+// listenSocket opens the unix socket in dir. The data directory's lock is held, so a socket that is
+// there is left over from a daemon that was killed. A path to a socket may have 107 bytes at most and a
+// data directory may be deeper, so it is bound through the directory's descriptor.
+func listenSocket(ctx context.Context, dir string) (net.Listener, error) {
+	path := filepath.Join(dir, SocketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing an old socket: %w", err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory: %w", err)
+	}
+	defer d.Close()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), SocketName))
+	if err != nil {
+		return nil, fmt.Errorf("opening the socket %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("closing the socket %s to others: %w", path, err)
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // by then its name leads nowhere; the next daemon removes it
+	}
+	return l, nil
+}
+
+// isLoopback reports whether addr (host:port) is reached from this box alone.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
