@@ -1,13 +1,22 @@
 package router
 
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
 // Service is what the router must know of one service.
 type Service struct {
-	ID      string
-	Name    string // /services/NAME/ and the model id that always works
-	Project string
-	Aliases []string // other model names that mean it: what its engine calls the model
-	Public  bool     // no token needed
-	Routes  []Route  // those that may get traffic, and those that drain
+	ID        string
+	Name      string // /services/NAME/ and the model id that always works
+	Project   string
+	Aliases   []string // other model names that mean it: what its engine calls the model
+	Public    bool     // no token needed
+	CreatedAt time.Time
+	Status    string  // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
+	EngineKey string  // sent to its engine as bearer token; "": none
+	Routes    []Route // those that may get traffic, and those that drain
 }
 
 // Route is one place that answers.
@@ -16,4 +25,78 @@ type Route struct {
 	Addr     string  // host:port
 	Weight   float64 // share of the traffic; 0 takes it out of the balance
 	Draining bool    // finishes what it has, gets nothing new
+}
+
+// service is one row of a table: what was said of it, and what outlives the table.
+type service struct {
+	Service
+	*live
+	metrics *serviceMetrics
+	routes  []*route // as Service.Routes
+}
+
+// table answers which service is meant. It is never changed once it is published.
+type table struct {
+	services []*service // sorted by name
+	byName   map[string]*service
+	byHost   map[string]*service   // by folded name
+	byModel  map[string][]*service // the one of that name first, then those with the alias, by name
+	anyOpen  bool                  // at least one service needs no token
+}
+
+// newTable builds the look-ups. clashes are the names of services that an earlier one hides: a name
+// or a folded name that is taken already.
+func newTable(services []*service) (t *table, clashes []string) {
+	services = slices.Clone(services)
+	slices.SortFunc(services, func(a, b *service) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	t = &table{
+		byName:  make(map[string]*service, len(services)),
+		byHost:  make(map[string]*service, len(services)),
+		byModel: make(map[string][]*service, len(services)),
+	}
+	for _, s := range services {
+		if t.byName[s.Name] != nil {
+			clashes = append(clashes, s.Name)
+			continue
+		}
+		t.services = append(t.services, s)
+		t.byName[s.Name] = s
+		t.byModel[s.Name] = []*service{s}
+		t.anyOpen = t.anyOpen || s.Public
+		label := FoldHost(s.Name)
+		switch {
+		case label == "":
+		case t.byHost[label] == nil:
+			t.byHost[label] = s
+		default:
+			clashes = append(clashes, s.Name)
+		}
+	}
+	for _, s := range t.services {
+		for _, alias := range s.Aliases {
+			if alias != "" && !slices.Contains(t.byModel[alias], s) {
+				t.byModel[alias] = append(t.byModel[alias], s)
+			}
+		}
+	}
+	return t, clashes
+}
+
+// find gives the services that a call for model may mean, best first; empty where there is none.
+func (t *table) find(a Address, model string) []*service {
+	var s *service
+	switch a.Kind {
+	case ByModel:
+		return t.byModel[model]
+	case ByName:
+		s = t.byName[a.Name]
+	case ByHost:
+		s = t.byHost[a.Name]
+	}
+	if s == nil {
+		return nil
+	}
+	return []*service{s}
 }

@@ -12,6 +12,15 @@ var (
 	ErrInvalid  = errors.New("invalid")
 )
 
+// Why a token does not count. Check gives these.
+var (
+	ErrTokenMissing   = errors.New("no token was given")
+	ErrTokenMalformed = errors.New("this is no token of Palisade")
+	ErrTokenUnknown   = errors.New("this token is not known")
+	ErrTokenExpired   = errors.New("this token has expired")
+	ErrTokenRevoked   = errors.New("this token was revoked")
+)
+
 // Token lets a client use one service, or all services of a project. Only its hash is kept.
 type Token struct {
 	ID        string // "tok-" and 12 characters; safe to show
@@ -26,8 +35,28 @@ type Token struct {
 	RevokedAt time.Time // zero: not revoked
 }
 
+// Allows tells whether the token is for the service.
+func (t Token) Allows(serviceID, project string) bool {
+	if t.ServiceID != "" {
+		return t.ServiceID == serviceID
+	}
+	return t.Project == project
+}
+
+// State of the token at now: nil, ErrTokenRevoked or ErrTokenExpired.
+func (t Token) State(now time.Time) error {
+	switch {
+	case !t.RevokedAt.IsZero():
+		return ErrTokenRevoked
+	case !now.Before(t.ExpiresAt):
+		return ErrTokenExpired
+	}
+	return nil
+}
+
 // TokenStore keeps tokens' rows.
 type TokenStore interface {
+	// Tokens gives them all, the expired and the revoked too.
 	Tokens(ctx context.Context) ([]Token, error)
 	SaveToken(ctx context.Context, t Token) error // inserts or updates
 	// TouchTokens sets LastUsed of many at once.

@@ -1,0 +1,145 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// visitor is who asks: with a token that counts, or with a reason why there is none.
+type visitor struct {
+	token *Token
+	err   error // one of the ErrToken errors where token is nil
+}
+
+// allowed tells whether the visitor's token is for s.
+func (v visitor) allowed(s *service) bool {
+	return v.token != nil && v.token.Allows(s.ID, s.Project)
+}
+
+// secretOf is what the client gives as its token: the Authorization header, or x-api-key where there
+// is none. Another scheme than Bearer and BackendAI is ErrTokenMalformed.
+func secretOf(authorization, apiKey string) (string, error) {
+	if authorization == "" {
+		if apiKey == "" {
+			return "", ErrTokenMissing
+		}
+		return strings.TrimSpace(apiKey), nil
+	}
+	scheme, secret, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "BackendAI") {
+		return "", ErrTokenMalformed
+	}
+	if secret = strings.TrimSpace(secret); secret == "" {
+		return "", ErrTokenMissing
+	}
+	return secret, nil
+}
+
+// identify says who asks.
+func identify(tokens *Tokens, authorization, apiKey string) visitor {
+	secret, err := secretOf(authorization, apiKey)
+	if err != nil {
+		return visitor{err: err}
+	}
+	e, err := tokens.check(secret)
+	if err != nil {
+		return visitor{err: err}
+	}
+	return visitor{token: &e.Token}
+}
+
+// admit chooses among the services that a request may mean (best first) the one that v may use. what
+// is how the client named it, by address a.
+//
+//  1. A service that v's token is for; so nobody's open service can take the calls of those who have
+//     a token for another of that alias.
+//  2. A service that is open to all.
+//  3. Without a token that counts: 401, whether there is such a service or not.
+//  4. The token is for another service of the same project: 403.
+//  5. 404, with the same words for what is not there and for what belongs to others.
+func admit(candidates []*service, v visitor, a Address, what string) (*service, *Refusal) {
+	for _, s := range candidates {
+		if v.allowed(s) {
+			return s, nil
+		}
+	}
+	for _, s := range candidates {
+		if s.Public {
+			return s, nil
+		}
+	}
+	if v.token == nil {
+		return nil, unauthorized(v.err)
+	}
+	for _, s := range candidates {
+		if v.token.Project != "" && v.token.Project == s.Project {
+			return nil, &Refusal{
+				Status: http.StatusForbidden, Type: invalidRequest, Code: "permission_denied",
+				Message: fmt.Sprintf("This token is for another service than %q. Issue one for it, or one for the whole project.", clip(what)),
+			}
+		}
+	}
+	return nil, notFound(a, what)
+}
+
+func notFound(a Address, what string) *Refusal {
+	f := &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "model_not_found", Param: "model"}
+	f.Message = fmt.Sprintf("The model %q does not exist, or this token is not for it.", clip(what))
+	if a.Kind != ByModel {
+		f.Code, f.Param = "service_not_found", ""
+		f.Message = fmt.Sprintf("The service %q does not exist, or this token is not for it.", clip(what))
+	}
+	return f
+}
+
+// clip bounds what of a request an error repeats.
+func clip(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
+
+// unauthorized says what is wrong with a token. That one was revoked or has expired is told only to
+// who has its secret.
+func unauthorized(err error) *Refusal {
+	f := &Refusal{Status: http.StatusUnauthorized, Type: invalidRequest, Code: "invalid_api_key"}
+	const issue = " Ask the owner of the service for a new one."
+	switch {
+	case errors.Is(err, ErrTokenMissing):
+		f.Code = "missing_api_key"
+		f.Message = "No token was given, and no service that is open to all answers to this. Send one as `Authorization: Bearer TOKEN`, `Authorization: BackendAI TOKEN` or `x-api-key: TOKEN`."
+	case errors.Is(err, ErrTokenMalformed):
+		f.reason = "malformed_api_key"
+		f.Message = "What was given is not a token of Palisade: they are `" + secretPrefix + "` and 52 characters, sent as `Authorization: Bearer TOKEN`, `Authorization: BackendAI TOKEN` or `x-api-key: TOKEN`."
+	case errors.Is(err, ErrTokenExpired):
+		f.Code = "expired_api_key"
+		f.Message = "This token has expired." + issue
+	case errors.Is(err, ErrTokenRevoked):
+		f.Code = "revoked_api_key"
+		f.Message = "This token was revoked." + issue
+	default:
+		f.Message = "This token is not known here." + issue
+	}
+	return f
+}
+
+// listing gives the services that v may use and those open to all, as /v1/models shows them. A token
+// of ours that does not count, or nothing to show to one without, is a 401; a made-up key, which most
+// clients send when they have none, sees what is open.
+func listing(t *table, v visitor) ([]*service, *Refusal) {
+	dead := errors.Is(v.err, ErrTokenExpired) || errors.Is(v.err, ErrTokenRevoked) || errors.Is(v.err, ErrTokenUnknown)
+	if v.token == nil && (dead || !t.anyOpen) {
+		return nil, unauthorized(v.err)
+	}
+	var out []*service
+	for _, s := range t.services {
+		if s.Public || v.allowed(s) {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}

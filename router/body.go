@@ -1,0 +1,288 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// replayLimit is up to which size a body is read wholly before it is passed on: checked to its end,
+// written with the head in one go, and sent again where a route did not take it.
+const replayLimit = 1 << 20
+
+// body is a request's body as engines get it: what was read of it to find the model, and the rest.
+type body struct {
+	prefix   []byte
+	rest     io.Reader // nil: prefix is all
+	length   int64     // -1: not known
+	progress func()    // called when more of rest came; nil: nobody wants to know
+	touched  atomic.Bool
+	closed   atomic.Bool
+	failed   atomic.Pointer[error] // what reading from the client ended with, unless its end
+}
+
+// replayable tells whether nothing that is not kept was read.
+func (b *body) replayable() bool { return b.rest == nil || !b.touched.Load() }
+
+// open gives the body from its start.
+func (b *body) open() (io.ReadCloser, error) {
+	switch {
+	case b.rest == nil && len(b.prefix) == 0:
+		return http.NoBody, nil
+	case b.rest == nil:
+		return io.NopCloser(bytes.NewReader(b.prefix)), nil
+	case b.touched.Load():
+		return nil, errors.New("the body was partly sent and is not kept")
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b.prefix), b)), nil
+}
+
+// Read reads from the rest. Closing is not passed on: the server owns the client's body, and a route
+// that could not be reached must not close it for the next.
+func (b *body) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.touched.Store(true)
+	n, err := b.rest.Read(p)
+	if n > 0 && b.progress != nil {
+		b.progress()
+	}
+	if err != nil && err != io.EOF {
+		b.failed.Store(&err)
+	}
+	return n, err
+}
+
+// close keeps a transport that is late from reading after the handler returned.
+func (b *body) close() { b.closed.Store(true) }
+
+// clientError is what the client did wrong with its body, nil where it did not.
+func (b *body) clientError() error {
+	if err := b.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// patient reads with a bound on each wait. Where the connection cannot be told, there is none.
+type patient struct {
+	io.Reader
+	control *http.ResponseController
+	wait    time.Duration
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	_ = p.control.SetReadDeadline(time.Now().Add(p.wait))
+	n, err := p.Reader.Read(b)
+	if err != nil { // the server goes on to watch the connection, without an end
+		_ = p.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// intake reads bodies to find their model, within bounds.
+type intake struct {
+	from   io.Reader
+	length int64 // of the whole body; -1: not known
+	limit  int64
+	grow   func(n int64) bool // asks for so much more memory
+	held   []byte
+	ended  bool
+}
+
+// errors of intake.
+var (
+	errTooMuch  = errors.New("no model within the part of the body that is looked through")
+	errNoMemory = errors.New("too many bodies are being read")
+)
+
+// more reads on, at most to the limit, and gives what came. io.EOF comes alone, once all is read.
+func (in *intake) more() ([]byte, error) {
+	if in.ended {
+		return nil, io.EOF
+	}
+	if int64(len(in.held)) >= in.limit {
+		return nil, errTooMuch
+	}
+	if len(in.held) == cap(in.held) {
+		if err := in.enlarge(); err != nil {
+			return nil, err
+		}
+	}
+	from := len(in.held)
+	n, err := in.from.Read(in.held[from:cap(in.held)])
+	in.held = in.held[:from+n]
+	if err == io.EOF {
+		in.ended = true
+		if err = nil; n == 0 {
+			err = io.EOF
+		}
+	}
+	return in.held[from:], err
+}
+
+// enlarge makes room: at first for a small body as a whole and one byte, so that its end is seen, and
+// for little of one that is only said to be large.
+func (in *intake) enlarge() error {
+	size := int64(max(4<<10, 2*cap(in.held)))
+	if in.held == nil && in.length >= 0 {
+		size = min(in.length+1, 64<<10)
+	}
+	size = min(size, max(in.limit, 1))
+	if !in.grow(size - int64(cap(in.held))) {
+		return errNoMemory
+	}
+	held := make([]byte, len(in.held), size)
+	copy(held, in.held)
+	in.held = held
+	return nil
+}
+
+// finish makes the body to pass on; small ones are read to their end.
+func (in *intake) finish() (*body, error) {
+	for !in.ended && len(in.held) <= replayLimit && in.length <= replayLimit {
+		if _, err := in.more(); err == errTooMuch || err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if in.ended {
+		return &body{prefix: in.held, length: int64(len(in.held))}, nil
+	}
+	return &body{prefix: in.held, rest: in.from, length: in.length}, nil
+}
+
+// findJSON finds the model of a JSON body. Small bodies are checked to their end; in larger ones the
+// first "model" counts.
+func (in *intake) findJSON() (string, error) {
+	var s modelScanner
+	for {
+		piece, err := in.more()
+		if err == io.EOF {
+			if len(in.held) == 0 {
+				return "", errNoBody
+			}
+			return s.end()
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := s.feed(piece); err != nil {
+			return "", err
+		}
+		if s.settled() && max(in.length, int64(len(in.held))) > replayLimit {
+			if s.conflict {
+				return "", errModelConflict
+			}
+			return s.model, nil
+		}
+	}
+}
+
+var (
+	errNoBody  = errors.New("the request has no body")
+	errBadForm = errors.New("the body is not a whole multipart form")
+)
+
+// findForm finds the model of a multipart form.
+func (in *intake) findForm(contentType string) (string, error) {
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil || params["boundary"] == "" {
+		return "", fmt.Errorf("%w: its Content-Type has no boundary", errBadForm)
+	}
+	reader := &intakeReader{in: in}
+	form := multipart.NewReader(reader, params["boundary"])
+	for {
+		part, err := form.NextPart()
+		if err == io.EOF {
+			return "", errNoModel
+		}
+		var value []byte
+		if err == nil && part.FormName() == "model" {
+			value, err = io.ReadAll(io.LimitReader(part, maxModelLen+1))
+		}
+		switch {
+		case reader.err != nil:
+			return "", reader.err
+		case err != nil:
+			return "", errBadForm
+		case len(value) > maxModelLen:
+			return "", errModelTooLong
+		case part.FormName() == "model":
+			return string(value), nil
+		}
+	}
+}
+
+// intakeReader reads through an intake and keeps its error, which the form's reader hides.
+type intakeReader struct {
+	in   *intake
+	left []byte
+	err  error
+}
+
+func (r *intakeReader) Read(p []byte) (int, error) {
+	if len(r.left) == 0 {
+		piece, err := r.in.more()
+		if err != nil && err != io.EOF {
+			r.err = err
+		}
+		if err != nil {
+			return 0, err
+		}
+		r.left = piece
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+// refuseBody is the answer to a body that could not be read or understood.
+func refuseBody(err error, limit int64) *Refusal {
+	var tooLarge *http.MaxBytesError
+	const hint = " Name the service's model in it, or use the service's own address, /services/NAME/."
+	switch {
+	case errors.As(err, &tooLarge):
+		return tooLargeBody(tooLarge.Limit)
+	case errors.Is(err, errTooMuch):
+		f := tooLargeBody(limit)
+		f.Message = fmt.Sprintf("The first %d bytes of the body do not name a model. Put `model` before the large parts.", limit)
+		return f
+	case errors.Is(err, errNoMemory):
+		return unavailable("too_many_large_bodies", "Too many large requests are being read. Try again in a moment.", time.Second)
+	case errors.Is(err, errNoModel), errors.Is(err, errNoBody):
+		return badRequest("model", "missing_model", sentence(err)+hint)
+	case errors.Is(err, errModelNoText), errors.Is(err, errModelTooLong), errors.Is(err, errModelConflict):
+		return badRequest("model", "invalid_model", sentence(err))
+	case errors.Is(err, errNotJSON), errors.Is(err, errNotObject), errors.Is(err, errTooDeep):
+		return badRequest("", "invalid_json", sentence(err))
+	case errors.Is(err, errBadForm):
+		return badRequest("", "invalid_form", sentence(err))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &Refusal{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "body_timeout", Message: "The rest of the body did not come."}
+	}
+	return badRequest("", "incomplete_body", "The body was cut off: it ends before its length or its JSON does.")
+}
+
+func tooLargeBody(limit int64) *Refusal {
+	return &Refusal{
+		Status: http.StatusRequestEntityTooLarge, Type: invalidRequest, Code: "body_too_large",
+		Message: fmt.Sprintf("The body is larger than %d bytes.", limit),
+	}
+}
+
+// sentence is an error as a person reads it.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

@@ -1,0 +1,200 @@
+package router
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// kind of a call, a label of few values.
+type kind uint8
+
+const (
+	kindOther kind = iota
+	kindChat
+	kindCompletions
+	kindResponses
+	kindMessages
+	kindEmbeddings
+	kindRerank
+	kindAudio
+	kindImages
+	kindUpgrade
+	kinds
+)
+
+var kindNames = [kinds]string{"other", "chat", "completions", "responses", "messages", "embeddings", "rerank", "audio", "images", "upgrade"}
+
+// kindOf tells what sort of call an engine's path is.
+func kindOf(path string) kind {
+	switch rest := strings.TrimPrefix(strings.TrimPrefix(path, "/v1"), "/v2"); {
+	case rest == "/chat/completions":
+		return kindChat
+	case rest == "/completions":
+		return kindCompletions
+	case rest == "/responses" || strings.HasPrefix(rest, "/responses/"):
+		return kindResponses
+	case rest == "/messages" || strings.HasPrefix(rest, "/messages/"):
+		return kindMessages
+	case rest == "/embeddings":
+		return kindEmbeddings
+	case rest == "/rerank" || rest == "/score":
+		return kindRerank
+	case strings.HasPrefix(rest, "/audio/"):
+		return kindAudio
+	case strings.HasPrefix(rest, "/images/"):
+		return kindImages
+	}
+	return kindOther
+}
+
+// The classes of answers: of the status, or of what happened instead of one.
+var classNames = [...]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+const classAborted = 0 // the client went before the answer was complete
+
+func classOf(status int) int { return min(max(status/100, 1), 5) }
+
+// fault is what went wrong with a route, a label of few values.
+type fault string
+
+const (
+	faultConnect fault = "connect" // no connection was had
+	faultReset   fault = "reset"   // the connection was reset before the answer began
+	faultBroken  fault = "broken"  // the answer did not begin
+	faultCut     fault = "cut"     // the answer began and did not end
+	faultSilence fault = "silence" // nothing came for too long
+	faultUpgrade fault = "upgrade" // it switched to what was not asked for
+)
+
+// metrics are the router's counters. Labels are names of services in the table and words of this file.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	ttft      *prometheus.HistogramVec
+	faults    *prometheus.CounterVec
+	retries   *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	swaps     prometheus.Counter
+	flyingNow *prometheus.Desc
+	routesNow *prometheus.Desc
+}
+
+// from the 5 ms of an embedding to the 10 minutes of a long answer
+var buckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "palisade_router_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "palisade_router_" + name, Help: help, Buckets: buckets}, []string{"service"})
+	}
+	m := &metrics{
+		requests: counter("requests_total", "Requests that reached a service, by kind of call and class of status.", "service", "kind", "code"),
+		duration: histogram("request_duration_seconds", "Time from a request's arrival to the end of its answer, where there was one. Upgraded connections are not in it."),
+		ttft:     histogram("ttft_seconds", "Time from a request's arrival to the first bytes of a streamed answer."),
+		faults:   counter("upstream_errors_total", "What went wrong with routes.", "service", "kind"),
+		retries:  counter("retries_total", "Requests given to another route, by what the first one did.", "service", "reason"),
+		refused:  counter("refused_total", "Requests that reached no route, by the error's code.", "code"),
+		swaps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "palisade_router_table_swaps_total", Help: "Tables of services and routes that were put in force.",
+		}),
+		flyingNow: prometheus.NewDesc("palisade_router_requests_in_flight", "Requests being answered.", []string{"service"}, nil),
+		routesNow: prometheus.NewDesc("palisade_router_routes", "Routes by what they may get: ready, avoided (connections failed), off (weight 0), draining.", []string{"service", "state"}, nil),
+	}
+	reg.MustRegister(m.requests, m.duration, m.ttft, m.faults, m.retries, m.refused, m.swaps)
+	return m
+}
+
+// serviceMetrics are the counters of one service, found once.
+type serviceMetrics struct {
+	all      *metrics
+	name     string
+	gone     atomic.Bool // out of the table: nothing may bring its series back
+	duration prometheus.Observer
+	ttft     prometheus.Observer
+	requests [kinds][len(classNames)]atomic.Pointer[prometheus.Counter]
+}
+
+func (m *metrics) service(name string) *serviceMetrics {
+	return &serviceMetrics{
+		all: m, name: name,
+		duration: m.duration.WithLabelValues(name), ttft: m.ttft.WithLabelValues(name),
+	}
+}
+
+// forget drops the series of a service that is gone.
+func (s *serviceMetrics) forget() {
+	s.gone.Store(true)
+	labels := prometheus.Labels{"service": s.name}
+	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		s.all.requests, s.all.duration, s.all.ttft, s.all.faults, s.all.retries,
+	} {
+		vec.DeletePartialMatch(labels)
+	}
+}
+
+func (s *serviceMetrics) request(k kind, class int) {
+	at := &s.requests[k][class]
+	c := at.Load()
+	if c == nil {
+		if s.gone.Load() {
+			return
+		}
+		made := s.all.requests.WithLabelValues(s.name, kindNames[k], classNames[class])
+		c = &made
+		at.Store(c)
+	}
+	(*c).Inc()
+}
+
+func (s *serviceMetrics) fault(f fault) {
+	if !s.gone.Load() {
+		s.all.faults.WithLabelValues(s.name, string(f)).Inc()
+	}
+}
+
+func (s *serviceMetrics) retry(reason string) {
+	if !s.gone.Load() {
+		s.all.retries.WithLabelValues(s.name, reason).Inc()
+	}
+}
+
+// Describe and Collect show what is true now, read when asked.
+func (r *Router) Describe(ch chan<- *prometheus.Desc) {
+	ch <- r.metrics.flyingNow
+	ch <- r.metrics.routesNow
+}
+
+// Collect is part of prometheus.Collector.
+func (r *Router) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	now := time.Now()
+	for _, s := range r.table.Load().services {
+		gauge(r.metrics.flyingNow, s.flying.Load(), s.Name)
+		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0}
+		for i, t := range s.Routes {
+			states[t.state(s.routes[i], now)]++
+		}
+		for state, n := range states {
+			gauge(r.metrics.routesNow, n, s.Name, state)
+		}
+	}
+}
+
+func (t Route) state(r *route, now time.Time) string {
+	switch {
+	case t.Draining:
+		return "draining"
+	case !(t.Weight > 0):
+		return "off"
+	case r.avoid.active(now):
+		return "avoided"
+	}
+	return "ready"
+}

@@ -1,0 +1,243 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is the router's part of the settings. A zero value takes the default.
+type Config struct {
+	Domain         string        `yaml:"domain"`          // services also answer at NAME.DOMAIN; "" for not
+	TrustForwarded bool          `yaml:"trust_forwarded"` // X-Forwarded-* of clients is kept: a proxy of the owner stands before
+	BufferLimit    int64         `yaml:"buffer_limit"`    // bytes of a body read to find its model; 64 MiB
+	BufferTotal    int64         `yaml:"buffer_total"`    // of all bodies together; 1 GiB
+	BodyLimit      int64         `yaml:"body_limit"`      // bytes of any body; 1 GiB, -1 for no limit
+	ConnectTimeout time.Duration `yaml:"connect_timeout"` // to a route; 2 s
+	Silence        time.Duration `yaml:"silence"`         // without a byte of an answer; 30 min, at least 10
+	BodySilence    time.Duration `yaml:"body_silence"`    // without a byte of a request's body; 60 s
+}
+
+const minSilence = 600 * time.Second // answers may take that long to begin
+
+// withDefaults fills in what was not said.
+func (c Config) withDefaults() Config {
+	set := func(v *int64, d int64) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	wait := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&c.BufferLimit, 64<<20)
+	set(&c.BufferTotal, 1<<30)
+	if c.BodyLimit == 0 {
+		c.BodyLimit = 1 << 30
+	}
+	wait(&c.ConnectTimeout, 2*time.Second)
+	wait(&c.Silence, 30*time.Minute)
+	wait(&c.BodySilence, time.Minute)
+	c.Silence = max(c.Silence, minSilence)
+	c.Domain = strings.ToLower(strings.Trim(c.Domain, "."))
+	return c
+}
+
+// Router answers for all services. Its table is replaced as a whole; what is counted lives on by the
+// ids of services and routes.
+type Router struct {
+	config   Config
+	tokens   *Tokens
+	metrics  *metrics
+	log      *slog.Logger
+	table    atomic.Pointer[table]
+	buffered atomic.Int64 // bytes of bodies held to find their model
+
+	mu     sync.Mutex // guards what follows; requests do not take it
+	lives  map[string]*live
+	routes map[string]*route
+}
+
+// New makes a router without services and registers its metrics.
+func New(c Config, tokens *Tokens, reg prometheus.Registerer, log *slog.Logger) *Router {
+	r := &Router{
+		config: c.withDefaults(), tokens: tokens, metrics: newMetrics(reg), log: log,
+		lives: map[string]*live{}, routes: map[string]*route{},
+	}
+	empty, _ := newTable(nil)
+	r.table.Store(empty)
+	reg.MustRegister(r)
+	return r
+}
+
+// Handles tells whether a request with this host and path is the router's. Ask it before any mux:
+// http.ServeMux redirects paths that engines must see as they are.
+func (r *Router) Handles(host, path string) bool {
+	return ParseAddress(r.config.Domain, host, path).Kind != NotOurs
+}
+
+// SetServices replaces the table. When it returns, no new request takes a route that is not in it or
+// drains; requests in flight there go on.
+func (r *Router) SetServices(services []Service) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(services)
+	lives := make(map[string]*live, len(services))
+	kept := make(map[string]bool)
+	rows := make([]*service, 0, len(services))
+	for _, s := range services {
+		if lives[s.ID] != nil {
+			r.log.Warn("service is in the table twice, the second is left out", "service", s.Name, "id", s.ID)
+			continue
+		}
+		s.Routes, s.Aliases = slices.Clone(s.Routes), slices.Clone(s.Aliases)
+		l := r.liveOf(s)
+		row := &service{Service: s, live: l, metrics: l.metrics}
+		for _, t := range s.Routes {
+			row.routes = append(row.routes, r.routeOf(t))
+			kept[t.ID] = true
+		}
+		lives[s.ID] = row.live
+		rows = append(rows, row)
+	}
+	next, clashes := newTable(rows)
+	for _, name := range clashes {
+		r.log.Warn("the address of this service is taken by another", "service", name)
+	}
+	r.apply(next, rows)
+	r.sweep(lives, kept)
+	r.metrics.swaps.Inc()
+}
+
+// forget drops the counters of services that are gone or have another name, before that name may come
+// back with another service.
+func (r *Router) forget(services []Service) {
+	names := make(map[string]string, len(services))
+	for _, s := range services {
+		names[s.ID] = s.Name
+	}
+	for id, l := range r.lives {
+		if name, ok := names[id]; !ok || name != l.metrics.name {
+			l.metrics.forget()
+		}
+	}
+}
+
+// apply puts the table in force: first who is meant, then whose turn it is, so that what is handed out
+// after apply is all by the new table.
+func (r *Router) apply(next *table, rows []*service) {
+	r.table.Store(next)
+	for _, s := range rows {
+		weights := make([]float64, len(s.Routes))
+		for i, t := range s.Routes {
+			if weights[i] = t.Weight; t.Draining {
+				weights[i] = 0
+			}
+		}
+		s.balance.set(s.routes, weights)
+		for i, t := range s.Routes {
+			s.routes[i].setClosed(t.Draining)
+		}
+	}
+}
+
+// sweep ends what the table has no longer. A route with requests in flight is forgotten by a later one.
+func (r *Router) sweep(lives map[string]*live, kept map[string]bool) {
+	for id, l := range r.lives {
+		if lives[id] == nil {
+			l.balance.set(nil, nil)
+		}
+	}
+	r.lives = lives
+	maps.DeleteFunc(r.routes, func(id string, t *route) bool {
+		if kept[id] {
+			return false
+		}
+		t.setClosed(true)
+		return t.inFlight() == 0
+	})
+}
+
+// liveOf finds what lives on of a service.
+func (r *Router) liveOf(s Service) *live {
+	l := r.lives[s.ID]
+	if l == nil {
+		l = &live{}
+	}
+	if l.metrics == nil || l.metrics.name != s.Name {
+		l.metrics = r.metrics.service(s.Name)
+	}
+	return l
+}
+
+func (r *Router) routeOf(t Route) *route {
+	have := r.routes[t.ID]
+	if have != nil && have.addr == t.Addr {
+		return have
+	}
+	if have != nil { // against the word of Route.ID; its requests go on, uncounted
+		have.setClosed(true)
+	}
+	made := &route{id: t.ID, addr: t.Addr, transport: newTransport(t.Addr, r.config)}
+	r.routes[t.ID] = made
+	return made
+}
+
+func (r *Router) route(id string) *route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.routes[id]
+}
+
+// InFlight is the number of requests that the route is answering.
+func (r *Router) InFlight(routeID string) int {
+	if t := r.route(routeID); t != nil {
+		return t.inFlight()
+	}
+	return 0
+}
+
+// WaitIdle returns when the route answers none, or with ctx's cause. It keeps nothing from coming:
+// drain the route first, or take it out of the table.
+func (r *Router) WaitIdle(ctx context.Context, routeID string) error {
+	if t := r.route(routeID); t != nil {
+		return t.waitIdle(ctx)
+	}
+	return nil
+}
+
+// ServiceLoad is what one service does and did since the daemon started.
+type ServiceLoad struct {
+	ID       string
+	Name     string
+	InFlight int
+	Total    uint64 // requests that were let through to it
+	Errors   uint64 // of those: answered 5xx, broken, or not answered
+	Routes   []RouteLoad
+}
+
+// Snapshot gives the load of every service in the table, by name.
+func (r *Router) Snapshot() []ServiceLoad {
+	now := time.Now()
+	var out []ServiceLoad
+	for _, s := range r.table.Load().services {
+		load := ServiceLoad{
+			ID: s.ID, Name: s.Name, InFlight: int(s.flying.Load()),
+			Total: s.total.Load(), Errors: s.errors.Load(),
+		}
+		for _, t := range s.routes {
+			load.Routes = append(load.Routes, t.load(now))
+		}
+		out = append(out, load)
+	}
+	return out
+}
