@@ -62,7 +62,7 @@ var rooms = []room{
 		"model-definitions", "firmware-images"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
-	{"appliance/cmd/palisade", list("appliance/cli")},
+	{"appliance/cmd/palisade", list("catalog", "variants", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e", list("catalog", "sessions", "appliance/api", "appliance/store")},
 	{"appliance", nil},
 }

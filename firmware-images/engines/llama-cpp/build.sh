@@ -137,9 +137,9 @@ done
 
 # The largest files first, so that no core is left alone with a long one at the end.
 mapfile -t FILES < <(
-	ls -S "$O/ui.cpp" "$S"/tools/server/*.cpp "$S"/tools/mtmd/*.cpp "$S"/tools/mtmd/models/*.cpp \
-		"$S"/vendor/hash/hash.cpp "$S"/vendor/hash/{sha1/sha1,xxhash/xxhash,sha256/sha256}.c |
-		grep -vE 'mtmd-cli|deprecation'
+	find "$O/ui.cpp" "$S"/tools/server/*.cpp "$S"/tools/mtmd/*.cpp "$S"/tools/mtmd/models/*.cpp \
+		"$S"/vendor/hash/hash.cpp "$S"/vendor/hash/{sha1/sha1,xxhash/xxhash,sha256/sha256}.c \
+		! -name '*mtmd-cli*' ! -name '*deprecation*' -printf '%s %p\n' | sort -rn | cut -d' ' -f2-
 )
 
 # compile FILE: one object, by a rename, so that an interrupted one is not taken for a whole one.
@@ -164,12 +164,14 @@ export -f compile
 export S O WORK FLAGS TOTAL
 : >count
 say "compiling $TOTAL files with $JOBS jobs (about two and a half minutes on two cores, once)"
+# shellcheck disable=SC2016 # the inner shell expands it
 printf '%s\0' "${FILES[@]}" | xargs -0 -P "$JOBS" -I{} bash -euc 'compile "$1"' compile {} 9>&- ||
 	die "the compiler failed; its words are above" "what was compiled is kept: run this again to go on from there"
 
 say "linking"
-rm -rf "$WORK/bin"
-mkdir "$WORK/bin"
+rm -rf bin
+mkdir bin
+# shellcheck disable=SC2016 # the loader expands it
 g++ -o bin/llama-server "$O"/*.o -Llibs -lllama-common "-l:libllama.$LIBRARIES.so" "-l:libggml.$LIBRARIES.so" -lggml-base \
 	-lpthread -ldl -Wl,-rpath,'$ORIGIN' 9>&- || die "linking failed; the linker's words are above"
 # ggml looks for its CPU backends beside the executable.

@@ -1,0 +1,65 @@
+# Two of these are all that a newcomer needs: `make run` and `make test`. Both install what is missing where they may,
+# and say what to install where they may not. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The same flags everywhere, so that what one target compiled another need not compile again.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+export CGO_ENABLED ?= 0
+export PALISADE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/palisade
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
+RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
+
+.PHONY: help build run test race vet lint bench fuzz e2e engine test-tools clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: ## bin/palisade: static, without cgo
+	@.ci/deps build
+	go build -ldflags '$(LDFLAGS)' -o bin/palisade ./appliance/cmd/palisade
+	@echo "bin/palisade $(VERSION)"
+
+run: ## first light: an appliance with a model that answers, until Ctrl-C
+	@examples/first-light/run.sh $(ARGS)
+
+engine: ## llama-server in the cache, built once
+	@.ci/deps engine
+	@firmware-images/engines/llama-cpp/build.sh
+
+test-tools:
+	@.ci/deps build engine test
+	@firmware-images/engines/llama-cpp/build.sh >/dev/null
+	@.ci/openai-client >/dev/null
+
+test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
+	go test -timeout 10m ./...
+
+race: ## the rooms with goroutines under the race detector
+	@.ci/deps build engine test
+	CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
+
+vet:
+	go vet ./...
+
+e2e: test-tools ## only the tests of the whole appliance, with what they say
+	go test -count=1 -timeout 10m -v ./appliance/e2e/...
+
+lint: ## gofmt, go vet, golangci-lint (pinned in .ci/lint/go.mod), shellcheck
+	@.ci/deps build lint
+	@.ci/lint/run
+
+bench: test-tools ## all benchmarks, and the appliance's own figures
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@.ci/fuzz
+
+clean: ## removes bin/; engine and linter stay in the cache
+	rm -rf bin
