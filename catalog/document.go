@@ -307,3 +307,14 @@ func (n *node) describe() string {
 		return string(n.tag) + " " + shorten(n.text)
 	}
 }
+
+// Errors counts the errors reported so far.
+func (d *Document) Errors() int {
+	n := d.omitted
+	for _, p := range d.problems {
+		if p.Severity == SeverityError {
+			n++
+		}
+	}
+	return n
+}

@@ -20,18 +20,23 @@ type LaunchSpec struct {
 // Process is one started item of a definition.
 type Process struct {
 	Name     string           `json:"name"`
-	PreStart []catalog.Action `json:"pre_start,omitempty"` // templates are expanded
+	PreStart []catalog.Action `json:"pre_start,omitempty"` // templates are expanded, paths are absolute
 	Argv     []string         `json:"argv,omitempty"`      // empty: the image's own command
+	// Shell is set when Argv is a shell, -c and a line of it.
+	Shell string `json:"shell,omitempty"`
 	// ShellFallback is set when Argv[0] is a shell that the file did not name: a runtime that does not
 	// find it in the image uses this one.
 	ShellFallback string            `json:"shell_fallback,omitempty"`
-	WorkDir       string            `json:"work_dir"`
+	WorkDir       string            `json:"work_dir"` // "": the image's own, for the image's own command
 	Port          int               `json:"port"`
 	Env           map[string]string `json:"env,omitempty"` // beyond LaunchSpec.Env: BACKEND_MODEL_NAME, BACKEND_MODEL_PATH
 }
 
 // Metrics says where an engine shows its figures and what it calls them.
 type Metrics struct {
-	Path  string            `json:"path,omitempty"`  // "" where the engine has none
-	Names map[string]string `json:"names,omitempty"` // running, waiting, kv_usage, ... to the engine's name
+	Path string `json:"path,omitempty"` // "" where the engine has none
+	Port int    `json:"port,omitempty"` // 0: the route's port
+	// Names leads from our word (running, waiting, kv_usage, prompt_tokens, ...) to the engine's names for
+	// it, over its versions: the first one that is there counts.
+	Names map[string][]string `json:"names,omitempty"`
 }
