@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 	"github.com/palisade-run/palisade/catalog"
@@ -20,6 +21,7 @@ var (
 	_ sessions.Store      = (*store.Store)(nil)
 	_ catalog.FolderStore = (*store.Store)(nil)
 	_ router.TokenStore   = (*store.Store)(nil)
+	_ keys.Store          = (*store.Store)(nil)
 )
 
 // server is the PostgreSQL of this test binary. It starts with the first test that needs it.

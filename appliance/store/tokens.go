@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/router"
 )
 
@@ -39,65 +40,44 @@ func (s *Store) SaveToken(ctx context.Context, v router.Token) error {
 // TouchTokens implements router.TokenStore. Ids that are not there, and times older than those kept, are
 // left out.
 func (s *Store) TouchTokens(ctx context.Context, used map[string]time.Time) error {
-	return s.touch(ctx, "tokens", used)
-}
-
-// APIKey lets a program use the admin API. Only its hash is kept.
-type APIKey struct {
-	ID        string // "key-" and 12 characters; safe to show
-	Hash      string // hex SHA-256 of the secret
-	Name      string
-	CreatedBy string
-	CreatedAt time.Time
-	LastUsed  time.Time // zero: never. Accurate to a minute
-	RevokedAt time.Time // zero: not revoked
-}
-
-const apiKeyColumns = "id, hash, name, created_by, created_at, last_used, revoked_at"
-
-// APIKeys returns all keys, revoked ones too, oldest first.
-func (s *Store) APIKeys(ctx context.Context) ([]APIKey, error) {
-	return list(ctx, s, statement{op: "listing API keys",
-		sql: "SELECT " + apiKeyColumns + " FROM api_keys ORDER BY created_at, id"},
-		func(row scanner) (APIKey, error) {
-			var k APIKey
-			err := row.Scan(&k.ID, &k.Hash, &k.Name, &k.CreatedBy, intoTime{&k.CreatedAt}, intoTime{&k.LastUsed}, intoTime{&k.RevokedAt})
-			return k, err
-		})
-}
-
-// SaveAPIKey inserts or updates. A revocation stays, and LastUsed never goes back, whatever an older
-// copy of the key says. ErrExists when another key has the hash.
-func (s *Store) SaveAPIKey(ctx context.Context, k APIKey) error {
-	return s.write(ctx, "saving API key "+k.ID, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO api_keys (`+apiKeyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, name = excluded.name, created_by = excluded.created_by,
-			created_at = excluded.created_at, `+laterUse("api_keys")+`, `+firstRevocation("api_keys"),
-			k.ID, k.Hash, k.Name, k.CreatedBy, k.CreatedAt, k.LastUsed, k.RevokedAt)
-		return err
-	})
-}
-
-// TouchAPIKeys sets LastUsed of many at once, as TouchTokens does.
-func (s *Store) TouchAPIKeys(ctx context.Context, used map[string]time.Time) error {
-	return s.touch(ctx, "api_keys", used)
-}
-
-// touch sets last_used of many rows in one transaction.
-func (s *Store) touch(ctx context.Context, table string, used map[string]time.Time) error {
 	if len(used) == 0 {
 		return nil
 	}
 	// In one order, always: two that touch the same rows must not wait for each other in a ring.
 	ids := slices.Sorted(maps.Keys(used))
-	return s.write(ctx, "noting when "+table+" were used", func(ctx context.Context, t *tx) error {
+	return s.write(ctx, "noting when tokens were used", func(ctx context.Context, t *tx) error {
 		for _, id := range ids {
-			if _, err := t.exec(ctx, "UPDATE "+table+" SET last_used = $2 WHERE id = $1 AND (last_used IS NULL OR last_used < $2)",
+			if _, err := t.exec(ctx, "UPDATE tokens SET last_used = $2 WHERE id = $1 AND (last_used IS NULL OR last_used < $2)",
 				id, used[id]); err != nil {
 				return err
 			}
 		}
 		return nil
+	})
+}
+
+const keyColumns = "id, hash, name, created_by, created_at, last_used, revoked_at"
+
+// Keys implements keys.Store, oldest first. Revoked ones are among them.
+func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
+	return list(ctx, s, statement{op: "listing API keys",
+		sql: "SELECT " + keyColumns + " FROM api_keys ORDER BY created_at, id"},
+		func(row scanner) (keys.Key, error) {
+			var k keys.Key
+			err := row.Scan(&k.ID, &k.Hash, &k.Name, &k.CreatedBy, intoTime{&k.CreatedAt}, intoTime{&k.LastUsed}, intoTime{&k.RevokedAt})
+			return k, err
+		})
+}
+
+// SaveKey implements keys.Store. A revocation stays, and LastUsed never goes back, whatever an older
+// copy of the key says. ErrExists when another key has the hash.
+func (s *Store) SaveKey(ctx context.Context, k keys.Key) error {
+	return s.write(ctx, "saving API key "+k.ID, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, name = excluded.name, created_by = excluded.created_by,
+			created_at = excluded.created_at, `+laterUse("api_keys")+`, `+firstRevocation("api_keys"),
+			k.ID, k.Hash, k.Name, k.CreatedBy, k.CreatedAt, k.LastUsed, k.RevokedAt)
+		return err
 	})
 }
 

@@ -103,6 +103,8 @@ CREATE TABLE sessions (
     pid           BIGINT NOT NULL,
     -- when it began to run
     started_at    BIGINT,
+    -- when a probe of it first passed
+    healthy_at    BIGINT,
     -- when it reached a terminal status
     ended_at      BIGINT,
     -- its weight in the balance
