@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/variants"
 )
 
 // Deps are what a manager needs of others.
@@ -21,6 +22,7 @@ type Deps struct {
 	Observer  Observer
 	Traffic   Traffic
 	Folders   FolderFinder
+	Variants  *variants.Table
 	Probe     Prober                // nil: Probe
 	Registry  prometheus.Registerer // nil: no metrics
 	Log       *slog.Logger

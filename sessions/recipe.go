@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/palisade-run/palisade/accel"
@@ -13,11 +14,72 @@ import (
 	"github.com/palisade-run/palisade/variants"
 )
 
-// DefaultMount is where a model folder is mounted unless the owner says otherwise.
-const DefaultMount = "/models"
+// resolve checks a recipe against what is on the box and works out what it runs. What is returned has
+// folders' ids where the recipe named them, and every default filled in.
+func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Recipe) (Recipe, variants.LaunchSpec, error) {
+	fail := func(err error) (Recipe, variants.LaunchSpec, error) { return r, variants.LaunchSpec{}, err }
+	if strings.TrimSpace(r.Image) == "" {
+		return fail(fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host"))
+	}
+	if r.Variant == "" {
+		r.Variant = variants.Custom
+	}
+	if r.MountDestination == "" {
+		r.MountDestination = variants.DefaultMount
+	}
+	if _, err := limitsOf(r); err != nil {
+		return fail(err)
+	}
+	r.Mounts = slices.Clone(r.Mounts)
+	for i, mount := range r.Mounts {
+		folder, err := m.Folders.Find(ctx, project, mount.Folder)
+		if err != nil {
+			return fail(folderError(mount.Folder, err))
+		}
+		if err := checkTarget(mount.Target); err != nil {
+			return fail(err)
+		}
+		r.Mounts[i].Folder = folder.ID
+	}
+	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination}
+	if r.Folder != "" {
+		folder, err := m.Folders.Find(ctx, project, r.Folder)
+		if err != nil {
+			return fail(folderError(r.Folder, err))
+		}
+		r.Folder = folder.ID
+		root, err := os.OpenRoot(folder.Path)
+		if err != nil {
+			return fail(fmt.Errorf("folder %s: %w: %w", folder.Name, ErrInvalid, err))
+		}
+		defer root.Close()
+		req.Files = root.FS()
+		if err := m.readDefinition(root, r.DefinitionPath, &req); err != nil {
+			return fail(err)
+		}
+	}
+	launch, problems := m.Variants.Resolve(req)
+	if err := problems.Err(); err != nil {
+		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	return r, launch, nil
+}
 
-func (m *Manager) resolve(_ context.Context, _, _ string, r Recipe) (Recipe, variants.LaunchSpec, error) {
-	return r, variants.LaunchSpec{}, ErrInvalid
+// readDefinition puts the folder's definition into req, for a variant that reads one.
+func (m *Manager) readDefinition(root *os.Root, explicit string, req *variants.Request) error {
+	if v, ok := m.Variants.Lookup(req.Variant); !ok || !v.ReadsDefinition {
+		return nil
+	}
+	name, src, err := catalog.FindDefinition(root, explicit)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	definition, problems := catalog.ParseDefinition(name, src)
+	if err := problems.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	req.Definition = definition
+	return nil
 }
 
 func folderError(ref string, err error) error {
