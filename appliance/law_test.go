@@ -57,6 +57,7 @@ var rooms = []room{
 	{"appliance/cluster", domain},
 	{"appliance/admin", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
+	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys"), domain...)},
 	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
 	{"appliance/daemon", append(append(list("accel/nvml", "sessions/network", "sessions/containerd", "sessions/process",
 		"model-definitions", "firmware-images"), domain...),
