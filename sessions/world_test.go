@@ -255,8 +255,12 @@ func (w *world) setSick(addr, why string) {
 func (w *world) boot() {
 	w.t.Helper()
 	w.balance = newBalance()
+	table, problems := variants.Load("")
+	if err := problems.Err(); err != nil {
+		w.t.Fatal(err)
+	}
 	w.m = sessions.NewManager(sessions.Deps{
-		Store: w.store, Runtime: w.runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir},
+		Store: w.store, Runtime: w.runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {
