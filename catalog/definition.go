@@ -29,6 +29,12 @@ func (d *Definition) Problem(s Severity, field, message, hint string) Problem {
 	return p
 }
 
+// Gives reports whether the file has a value at a field path.
+func (d *Definition) Gives(field string) bool {
+	_, ok := d.places[field]
+	return ok
+}
+
 // Model is one item of models.
 type Model struct {
 	Name string // becomes BACKEND_MODEL_NAME

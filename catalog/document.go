@@ -1,11 +1,9 @@
 package catalog
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -84,10 +82,7 @@ func ReadDocument(file string, src []byte) *Document {
 
 // Problems returns what is wrong, in the order of the places.
 func (d *Document) Problems() Problems {
-	ps := slices.Clone(d.problems)
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Field, b.Field))
-	})
+	ps := d.problems.Sorted()
 	if d.omitted > 0 {
 		last := ps[len(ps)-1]
 		ps = append(ps, Problem{

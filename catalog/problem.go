@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +82,15 @@ func (ps Problems) Warnings() Problems {
 		}
 	}
 	return w
+}
+
+// Sorted returns ps in the order of their places; problems of equal places stay in the order they have.
+func (ps Problems) Sorted() Problems {
+	out := slices.Clone(ps)
+	slices.SortStableFunc(out, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Field, b.Field))
+	})
+	return out
 }
 
 // Strict returns ps with every warning made an error.
