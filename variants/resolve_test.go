@@ -1,7 +1,6 @@
 package variants
 
 import (
-	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -260,7 +259,7 @@ models:
 	env := map[string]string{"BACKEND_MODEL_NAME": "asked", "BACKEND_MODEL_PATH": "/x", "VLLM_TP_SIZE": "2"}
 	table := load(t, "")
 	spec, problems := table.Resolve(Request{Variant: Custom, Definition: def, ServiceName: "s", Files: files("weights/a.bin"), Env: env, Mount: "/srv/m/"})
-	if problems.Err() != nil || fmt.Sprint(problems) != "[warning: env.BACKEND_MODEL_PATH: has no effect: the definition says where the model is (set model_path in the definition)]" {
+	if problems.Err() != nil || problems.Error() != "warning: env.BACKEND_MODEL_PATH: has no effect: the definition says where the model is (set model_path in the definition)" {
 		t.Errorf("%v", problems)
 	}
 	if spec.ModelName != "asked" || spec.Port != 8000 || spec.Health.Path != "/up" || spec.Mount != "/srv/m" || spec.Metrics.Path != "/metrics" {
