@@ -119,7 +119,9 @@ exec 8>"$HERE/lock"
 flock -n 8 || fail "it is running already, in another terminal" "its log: $LOG"
 
 step "looking for what is needed"
-.ci/deps build engine run 8>&-
+engine=$(command -v llama-server || true)
+[ -z "$engine" ] || "$engine" --version >/dev/null 2>&1 || engine=
+if [ -n "$engine" ]; then .ci/deps build run 8>&-; else .ci/deps build engine run 8>&-; fi
 done_in "all there"
 
 step "building Palisade"
@@ -129,7 +131,12 @@ patiently env CGO_ENABLED="${CGO_ENABLED:-0}" go build -trimpath -ldflags "-s -w
 done_in "bin/palisade $version"
 
 step "the engine: llama.cpp's llama-server"
-engine=$(firmware-images/engines/llama-cpp/build.sh 8>&-) || fail "the engine could not be built; the reason is above"
+if [ -n "$engine" ]; then
+	echo "    this box has one"
+	engine=$(dirname "$engine")
+else
+	engine=$(firmware-images/engines/llama-cpp/build.sh 8>&-) || fail "the engine could not be built; the reason is above"
+fi
 done_in "$engine"
 
 step "the model: one sentence, 1.3 MB"

@@ -89,7 +89,7 @@ fetch() {
 		say "fetching $1@$PACKAGES"
 		mkdir -p incoming
 		rm -f incoming/*
-		got=$(npm pack --silent --pack-destination incoming "$1@$PACKAGES" 9>&- 2>npm.log) || {
+		got=$(npm pack --loglevel=error --pack-destination incoming "$1@$PACKAGES" 9>&- 2>npm.log) || {
 			tail -n 5 npm.log >&2
 			die "npm could not fetch $1@$PACKAGES" "is the registry reachable? 'npm ping' says; then run this again"
 		}
@@ -151,10 +151,10 @@ compile() {
 	if [ ! -f "$object" ]; then
 		# shellcheck disable=SC2086 # FLAGS is a list of words
 		case $1 in
-		*/xxhash.c | */sha256.c) gcc $FLAGS -c "$1" -o "$object.part" ;;
-		*) g++ -std=c++17 $FLAGS -x c++ -c "$1" -o "$object.part" ;;
+		*/xxhash.c | */sha256.c) gcc $FLAGS -c "$1" -o "$object.$$" ;;
+		*) g++ -std=c++17 $FLAGS -x c++ -c "$1" -o "$object.$$" ;;
 		esac
-		mv "$object.part" "$object"
+		mv "$object.$$" "$object"
 	fi
 	printf '+' >>"$WORK/count"
 	printf 'llama-server: compiling %d/%d %s\n' "$(wc -c <"$WORK/count")" "$TOTAL" "$name" >&2
