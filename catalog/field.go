@@ -239,7 +239,8 @@ func (f Field) Seconds(zero bool) (time.Duration, bool) {
 	if f.node.kind == scalar && f.node.tag != tagBool {
 		text = strings.TrimSpace(f.node.text)
 	}
-	seconds, err := 0.0, error(nil)
+	var seconds float64
+	var err error
 	switch {
 	case coreInt.MatchString(text) && !coreFloat.MatchString(text): // 0x, 0o
 		var whole int64

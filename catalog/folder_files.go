@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// ErrNoSpace: the disk, or somebody's share of it, is full.
+// ErrNoSpace says that the disk, or somebody's share of it, is full.
 var ErrNoSpace = errors.New("no space left")
 
 // uploadPrefix begins the name of a file that is still being written. Entries does not show them.
@@ -179,7 +179,7 @@ func enter(f Folder, path string) (*os.Root, string, error) {
 func writeFault(name string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return explainFull(err)
+		return explainFull("writing "+name, err)
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
 		return &fault{kind: ErrInvalid, message: fmt.Sprintf("%s cannot be written: the folder is read-only here", name), cause: err}
 	case errors.Is(err, syscall.ENOTDIR):
@@ -191,10 +191,13 @@ func writeFault(name string, err error) error {
 	}
 }
 
-// explainFull makes a full disk recognisable; other errors stay as they are.
-func explainFull(err error) error {
+// explainFull makes a full disk recognisable, and says what could not be done for any other reason.
+func explainFull(doing string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return &fault{kind: ErrNoSpace, message: "the disk is full", hint: "remove what is no longer needed, or import the folder from a larger disk", cause: err}
+		return &fault{
+			kind: ErrNoSpace, message: doing + ": the disk is full",
+			hint: "remove what is no longer needed, or import the folder from a larger disk",
+		}
 	}
-	return err
+	return fmt.Errorf("%s: %w", doing, err)
 }

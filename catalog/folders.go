@@ -53,7 +53,7 @@ func (fo *Folders) Create(ctx context.Context, spec FolderSpec) (Folder, error) 
 	defer fo.changes.Unlock()
 	f.Path = filepath.Join(fo.root, f.ID)
 	if err := os.MkdirAll(f.Path, 0o755); err != nil {
-		return Folder{}, fmt.Errorf("making folder %s: %w", f.Name, explainFull(err))
+		return Folder{}, explainFull("making folder "+f.Name, err)
 	}
 	if err := fo.save(ctx, f); err != nil {
 		return Folder{}, errors.Join(err, os.Remove(f.Path))

@@ -103,8 +103,8 @@ func TestCheckFolders(t *testing.T) {
 	}{
 		{"good", map[string]string{"model-definition.yml": good, "weights/x": ""}, CheckRequest{}, true, "DIR/model-definition.yml: good\n"},
 		{"explicit", map[string]string{"other/d.yaml": good, "weights/x": ""}, CheckRequest{DefinitionPath: "other/d.yaml"}, true, "DIR/other/d.yaml: good\n"},
-		{"model path missing", map[string]string{"model-definition.yaml": good, "wieghts/x": ""}, CheckRequest{}, false,
-			"DIR/model-definition.yaml:3:17: models[0].model_path: /models/weights does not exist: the model folder has no weights (the folder has model-definition.yaml, wieghts/)"},
+		{"model path missing", map[string]string{"model-definition.yaml": good, "waits/x": ""}, CheckRequest{}, false,
+			"DIR/model-definition.yaml:3:17: models[0].model_path: /models/weights does not exist: the model folder has no weights (the folder has model-definition.yaml, waits/)"},
 		{"no definition", map[string]string{"m.gguf": ""}, CheckRequest{}, false, "DIR: the folder has no model-definition.yaml (the folder's files look like the runtime variant llama-cpp"},
 		{"escape", nil, CheckRequest{DefinitionPath: "../x.yaml"}, false, `DIR: "../x.yaml" leaves the folder`},
 		{"llama-cpp", map[string]string{"b.gguf": "", "a.gguf": ""}, CheckRequest{Variant: "llama-cpp"}, true, "llama-server -m /models/a.gguf --host 0.0.0.0 --port 8080 --metrics\n"},

@@ -80,7 +80,8 @@ func (r *resolver) fail(field, hint, format string, args ...any) {
 
 // systemMounts would hide from the engine what it needs to run.
 var systemMounts = []string{
-	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys",
+	"/tmp", "/usr", "/var",
 }
 
 func (r *resolver) mount() string {
