@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"strconv"
 )
 
 // Progress is told how many bytes have gone over; total is -1 where it is unknown.
@@ -55,7 +53,6 @@ type Upload struct {
 	Path string // in the folder; directories on the way are made
 	Body io.Reader
 	Size int64 // -1 unknown
-	Mode fs.FileMode
 }
 
 // Upload writes one file. It is there as a whole or not at all.
@@ -63,7 +60,7 @@ func (c *Client) Upload(ctx context.Context, ref string, u Upload, progress Prog
 	var out Entry
 	k := call{
 		method: http.MethodPut, path: "/folders/" + seg(ref) + "/files",
-		query:  url.Values{"path": {u.Path}, "mode": {strconv.FormatUint(uint64(u.Mode.Perm()), 8)}},
+		query:  url.Values{"path": {u.Path}},
 		body:   &counted{r: u.Body, total: u.Size, tell: progress},
 		size:   u.Size,
 		header: http.Header{"Content-Type": {"application/octet-stream"}},

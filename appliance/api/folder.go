@@ -25,10 +25,9 @@ type FolderCreate struct {
 
 // Entry is one thing in a folder.
 type Entry struct {
-	Path    string    `json:"path"` // from the folder's root, slashes
-	Type    string    `json:"type"` // file, directory, symlink, other
-	Size    int64     `json:"size"`
-	Mode    string    `json:"mode"` // octal, "644"
+	Path    string    `json:"path"`           // from the folder's root, slashes
+	Type    string    `json:"type"`           // file, directory
+	Link    bool      `json:"link,omitempty"` // a symbolic link: the rest says what it leads to
+	Size    int64     `json:"size"`           // of a file
 	ModTime time.Time `json:"mod_time"`
-	Target  string    `json:"target,omitempty"` // of a symlink
 }

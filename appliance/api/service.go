@@ -12,6 +12,8 @@ type Service struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	Version   int64     `json:"version"` // counts changes of what is wanted; the ETag
 
+	ModelName string `json:"model_name"` // what clients ask for
+
 	Status string `json:"status"` // PROVISIONING, HEALTHY, DEGRADED, UNHEALTHY, IDLE, DESTROYING, DESTROYED
 	Reason string `json:"reason"` // one sentence: why it is in Status
 
@@ -97,6 +99,7 @@ type ServiceUpdate struct {
 	Resources           map[string]*string `json:"resources,omitempty"`
 	ResourceOpts        map[string]*string `json:"resource_opts,omitempty"`
 	Mounts              *[]Mount           `json:"mounts,omitempty"`
+	Reload              bool               `json:"reload,omitempty"` // read the model definition again, though nothing else changes
 }
 
 // Scale asks for a number of routes.
@@ -112,7 +115,8 @@ type Route struct {
 	Status        string     `json:"status"`         // PROVISIONING, HEALTHY, UNHEALTHY, DRAINING, FAILED_TO_START, TERMINATED
 	SessionStatus string     `json:"session_status"` // PENDING, PULLING, RUNNING, ...
 	Reason        string     `json:"reason"`         // one sentence
-	Health        string     `json:"health"`         // what the last probe said
+	Health        string     `json:"health"`         // what the probes say
+	Exit          *Exit      `json:"exit,omitempty"` // once it has ended
 	Revision      int        `json:"revision"`
 	TrafficRatio  float64    `json:"traffic_ratio"` // weight; 0 takes it out of the balance
 	Address       string     `json:"address,omitempty"`

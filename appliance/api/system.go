@@ -48,22 +48,18 @@ const (
 	CheckFailed  = "failed"
 )
 
-// Key lets a client use this API from elsewhere.
+// Key lets a client use this API from elsewhere, until it is revoked.
 type Key struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
-	Project   string     `json:"project,omitempty"` // "" for every project
 	CreatedBy string     `json:"created_by"`
 	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"` // none: until it is revoked
-	LastUsed  *time.Time `json:"last_used,omitempty"`
+	LastUsed  *time.Time `json:"last_used,omitempty"` // accurate to a minute
 }
 
 // KeyCreate asks for an API key.
 type KeyCreate struct {
-	Name     string `json:"name"`
-	Project  string `json:"project,omitempty"`
-	Duration string `json:"duration,omitempty"` // 12h, 3d, ...; default: until revoked
+	Name string `json:"name"`
 }
 
 // KeyIssued is a new key: the only time its secret is shown.

@@ -35,22 +35,15 @@ const touchEvery = time.Minute
 
 var nameRule = regexp.MustCompile(`^\w[\w.-]*\w$`)
 
-// Key is one API key.
+// Key is one API key. It is valid until it is revoked.
 type Key struct {
 	ID        string // "key-" and 12 characters; safe to show
 	Hash      string // hex SHA-256 of the secret
-	Name      string // unique among the live ones
-	Project   string // "" for every project
+	Name      string // unique among those that are not revoked
 	CreatedBy string
 	CreatedAt time.Time
-	ExpiresAt time.Time // zero: until it is revoked
 	LastUsed  time.Time // zero: never; accurate to a minute
 	RevokedAt time.Time // zero: not revoked
-}
-
-// live reports whether k opens anything at now.
-func (k Key) live(now time.Time) bool {
-	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
 }
 
 // Store keeps keys' rows.
@@ -81,53 +74,37 @@ func Open(ctx context.Context, store Store, now func() time.Time) (*Keyring, err
 	return r, nil
 }
 
-// Request asks for a key.
-type Request struct {
-	Name      string
-	Project   string // "" for every project
-	CreatedBy string
-	Duration  time.Duration // 0: until it is revoked
-}
-
 // Issue makes a key and returns it with its secret, which is kept nowhere.
-func (r *Keyring) Issue(ctx context.Context, q Request) (Key, string, error) {
-	if len(q.Name) < 2 || len(q.Name) > 64 || !nameRule.MatchString(q.Name) {
-		return Key{}, "", fmt.Errorf("%w: key name %q: 2 to 64 letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_'", ErrInvalid, q.Name)
-	}
-	if q.Duration < 0 {
-		return Key{}, "", fmt.Errorf("%w: duration: must be positive", ErrInvalid)
+func (r *Keyring) Issue(ctx context.Context, name, by string) (Key, string, error) {
+	if len(name) < 2 || len(name) > 64 || !nameRule.MatchString(name) {
+		return Key{}, "", fmt.Errorf("%w: key name %q: 2 to 64 letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_'", ErrInvalid, name)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
 	for _, k := range r.byHash {
-		if k.Name == q.Name && k.live(now) {
-			return Key{}, "", fmt.Errorf("key %q %w", q.Name, ErrExists)
+		if k.Name == name && k.RevokedAt.IsZero() {
+			return Key{}, "", fmt.Errorf("API key %q %w", name, ErrExists)
 		}
 	}
 	var random [32]byte
-	rand.Read(random[:]) // never fails: crypto/rand ends the program instead
+	rand.Read(random[:]) //nolint:errcheck // crypto/rand ends the program instead of failing
 	secret := prefix + base64.RawURLEncoding.EncodeToString(random[:])
 	k := Key{
-		ID: "key-" + strings.ToLower(rand.Text()[:12]), Hash: hash(secret), Name: q.Name, Project: q.Project,
-		CreatedBy: q.CreatedBy, CreatedAt: now,
-	}
-	if q.Duration > 0 {
-		k.ExpiresAt = now.Add(q.Duration)
+		ID: "key-" + strings.ToLower(rand.Text()[:12]), Hash: hash(secret), Name: name,
+		CreatedBy: by, CreatedAt: r.now().UTC(),
 	}
 	if err := r.store.SaveKey(ctx, k); err != nil {
-		return Key{}, "", fmt.Errorf("keeping key %s: %w", k.Name, err)
+		return Key{}, "", fmt.Errorf("keeping API key %s: %w", k.Name, err)
 	}
 	r.byHash[k.Hash] = k
 	return k, secret, nil
 }
 
-// Authenticate returns the key of a secret, or ErrRefused with why. The answer stands even when the time of
-// use could not be kept; that error comes with a valid key.
+// Authenticate returns the key of a secret, or ErrRefused with why. A key is good even when the time of its use
+// could not be kept: then it comes with the error.
 func (r *Keyring) Authenticate(ctx context.Context, secret string) (Key, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
 	// The map is keyed by a hash of 256 random bits: how long a look-up takes tells nothing of them.
 	k, ok := r.byHash[hash(secret)]
 	switch {
@@ -135,27 +112,26 @@ func (r *Keyring) Authenticate(ctx context.Context, secret string) (Key, error) 
 		return Key{}, fmt.Errorf("%w: no such API key", ErrRefused)
 	case !k.RevokedAt.IsZero():
 		return Key{}, fmt.Errorf("%w: API key %s was revoked", ErrRefused, k.Name)
-	case !k.live(now):
-		return Key{}, fmt.Errorf("%w: API key %s expired on %s", ErrRefused, k.Name, k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
+	now := r.now().UTC()
 	if now.Sub(k.LastUsed) < touchEvery {
 		return k, nil
 	}
 	k.LastUsed = now
 	r.byHash[k.Hash] = k
 	if err := r.store.SaveKey(ctx, k); err != nil {
-		return k, fmt.Errorf("keeping when key %s was used: %w", k.Name, err)
+		return k, fmt.Errorf("keeping when API key %s was used: %w", k.Name, err)
 	}
 	return k, nil
 }
 
-// List returns the keys that are not revoked, oldest first; of one project, or of all with "".
-func (r *Keyring) List(project string) []Key {
+// List returns the keys that are not revoked, oldest first.
+func (r *Keyring) List() []Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []Key
 	for _, k := range r.byHash {
-		if k.RevokedAt.IsZero() && (project == "" || k.Project == project) {
+		if k.RevokedAt.IsZero() {
 			out = append(out, k)
 		}
 	}
@@ -165,17 +141,17 @@ func (r *Keyring) List(project string) []Key {
 	return out
 }
 
-// Revoke ends a key by its id, or a live one by its name, at once; of one project, or of any with "".
-func (r *Keyring) Revoke(ctx context.Context, project, ref string) error {
+// Revoke ends a key by its id or its name, at once.
+func (r *Keyring) Revoke(ctx context.Context, ref string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.byHash {
-		if (k.ID != ref && k.Name != ref) || !k.RevokedAt.IsZero() || (project != "" && k.Project != project) {
+		if (k.ID != ref && k.Name != ref) || !k.RevokedAt.IsZero() {
 			continue
 		}
-		k.RevokedAt = r.now()
+		k.RevokedAt = r.now().UTC()
 		if err := r.store.SaveKey(ctx, k); err != nil {
-			return fmt.Errorf("revoking key %s: %w", k.Name, err)
+			return fmt.Errorf("revoking API key %s: %w", k.Name, err)
 		}
 		r.byHash[k.Hash] = k
 		return nil

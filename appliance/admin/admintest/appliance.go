@@ -1,0 +1,135 @@
+// Package admintest owns an appliance without engines for tests of what speaks to the API: everything behind
+// admin.New is the real thing, kept in memory and in one directory, but for the manager of services, which follows a
+// script that the image's name chooses.
+package admintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/router"
+)
+
+// Appliance is one that tests speak to.
+type Appliance struct {
+	Manager *Manager
+	Folders *catalog.Folders
+	Tokens  *router.Tokens
+	Keys    *keys.Keyring
+	Handler http.Handler
+}
+
+// New makes an appliance that keeps its folders below dir.
+func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) {
+	store := &memory{}
+	tokens, err := router.NewTokens(ctx, store, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("opening tokens: %w", err)
+	}
+	ring, err := keys.Open(ctx, store, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("opening keys: %w", err)
+	}
+	a := &Appliance{Tokens: tokens, Keys: ring}
+	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
+	a.Manager = newManager(a.Folders)
+	a.Handler = admin.New(admin.Deps{
+		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
+		Tokens: tokens, Keys: ring, Runtimes: runtimes, Doctor: doctor,
+		PublicURL: "http://127.0.0.1:8080",
+		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
+		Log:       log, Now: time.Now,
+	})
+	return a, nil
+}
+
+func runtimes() []api.Runtime {
+	return []api.Runtime{
+		{Name: "custom", Description: "what the model definition says"},
+		{Name: "llama-cpp", Port: 8080, Health: "/health", Command: []string{"llama-server", "-m", "FIRST.gguf"}},
+		{Name: "vllm", Port: 8000, Health: "/health", Command: []string{"vllm", "serve", "{model_path}"}},
+	}
+}
+
+func doctor(context.Context) []api.Check {
+	return []api.Check{
+		{Name: "runtime", Status: api.CheckOK, Detail: "process"},
+		{Name: "disk", Status: api.CheckWarning, Detail: "3 GiB left", Hint: "free some space"},
+	}
+}
+
+// memory is a store of rows.
+type memory struct {
+	mu      sync.Mutex
+	folders []catalog.Folder
+	tokens  map[string]router.Token
+	keys    map[string]keys.Key
+}
+
+func (m *memory) Folders(context.Context) ([]catalog.Folder, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]catalog.Folder{}, m.folders...), nil
+}
+
+func (m *memory) SaveFolder(_ context.Context, f catalog.Folder) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, other := range m.folders {
+		if other.Project == f.Project && other.Name == f.Name {
+			return catalog.ErrExists
+		}
+	}
+	m.folders = append(m.folders, f)
+	return nil
+}
+
+func (m *memory) DeleteFolder(_ context.Context, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, f := range m.folders {
+		if f.ID == id {
+			m.folders = append(m.folders[:i], m.folders[i+1:]...)
+			return nil
+		}
+	}
+	return catalog.ErrNotFound
+}
+
+func (m *memory) Tokens(context.Context) ([]router.Token, error) { return nil, nil }
+
+func (m *memory) SaveToken(_ context.Context, t router.Token) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tokens == nil {
+		m.tokens = map[string]router.Token{}
+	}
+	m.tokens[t.ID] = t
+	return nil
+}
+
+func (m *memory) TouchTokens(context.Context, map[string]time.Time) error {
+	return errors.New("not kept in memory")
+}
+
+func (m *memory) Keys(context.Context) ([]keys.Key, error) { return nil, nil }
+
+func (m *memory) SaveKey(_ context.Context, k keys.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys == nil {
+		m.keys = map[string]keys.Key{}
+	}
+	m.keys[k.ID] = k
+	return nil
+}

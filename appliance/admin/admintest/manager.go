@@ -1,0 +1,467 @@
+package admintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Manager is a manager of services without engines. A service stays PROVISIONING until somebody watches it: each look
+// of a watcher takes its script one step on. The image chooses the script:
+//
+//	broken   every start fails
+//	stuck    it starts and no probe ever passes
+//	missing  CreateService finds the model definition wrong, in two places
+//	disk     CreateService fails for reasons of the box
+//	panic    CreateService panics
+//	other    pulled, created, started, healthy
+type Manager struct {
+	folders *catalog.Folders
+
+	mu       sync.Mutex
+	serial   int
+	services []*service
+	sessions []*sessions.Session
+	changed  chan struct{}
+}
+
+type service struct {
+	sessions.Service
+	revisions []sessions.Revision
+	steps     []func()
+	events    []sessions.Event
+	health    map[string]string // of routes
+}
+
+func newManager(folders *catalog.Folders) *Manager {
+	return &Manager{folders: folders, changed: make(chan struct{})}
+}
+
+var name = regexp.MustCompile(`^\w[\w.-]{0,62}\w$`)
+
+// CreateService implements admin.Services.
+func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceView, error) {
+	switch req.Recipe.Image {
+	case "missing":
+		return sessions.ServiceView{}, fmt.Errorf("%w: %w", sessions.ErrInvalid, catalog.Problems{
+			{Severity: catalog.SeverityError, File: "model-definition.yaml", Line: 3, Column: 5, Field: "models[0].prot", Message: "unknown key", Hint: "did you mean port?"},
+			{Severity: catalog.SeverityWarning, File: "model-definition.yaml", Line: 4, Column: 5, Field: "models[0].x", Message: "unknown key"},
+		})
+	case "disk":
+		return sessions.ServiceView{}, errors.New("secret detail of the box")
+	case "panic":
+		panic("wanted by the test")
+	}
+	if req.Recipe.Folder != "" {
+		f, err := m.folders.Find(ctx, req.Project, req.Recipe.Folder)
+		if err != nil {
+			return sessions.ServiceView{}, err
+		}
+		req.Recipe.Folder = f.ID
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.serial++
+	if req.Name == "" {
+		req.Name = fmt.Sprintf("svc-%06d", m.serial)
+	}
+	var errs []error
+	if !name.MatchString(req.Name) {
+		errs = append(errs, fmt.Errorf("%w: name %q: 2 to 64 letters", sessions.ErrInvalid, req.Name))
+	}
+	if req.Replicas < 0 || req.Replicas > 1000 {
+		errs = append(errs, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, req.Replicas))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return sessions.ServiceView{}, err
+	}
+	if _, err := m.find(req.Project, req.Name); err == nil {
+		return sessions.ServiceView{}, fmt.Errorf("service %q %w", req.Name, sessions.ErrExists)
+	}
+	now := time.Now().UTC()
+	s := &service{Service: sessions.Service{
+		ID: fmt.Sprintf("svc-%012d", m.serial), Name: req.Name, Project: req.Project, CreatedBy: req.CreatedBy, CreatedAt: now, UpdatedAt: now,
+		Version: 1, Lifecycle: sessions.LifecycleActive, Replicas: req.Replicas, Public: req.Public, Policy: sessions.DefaultPolicy(), Revision: 1,
+	}, health: map[string]string{}}
+	if req.Policy != nil {
+		s.Policy = *req.Policy
+	}
+	s.revisions = []sessions.Revision{{ServiceID: s.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: req.Recipe}}
+	m.services = append(m.services, s)
+	m.event(s, "created", fmt.Sprintf("%d routes wanted by %s", req.Replicas, req.CreatedBy))
+	m.start(s)
+	m.poke()
+	return m.view(s), nil
+}
+
+// start adds the sessions that are missing and writes their script.
+func (m *Manager) start(s *service) {
+	for live := m.live(s); len(live) < s.Replicas; live = m.live(s) {
+		m.serial++
+		ses := &sessions.Session{
+			ID: fmt.Sprintf("ses-%012d", m.serial), Name: fmt.Sprintf("%s-%d", s.Name, m.serial), Project: s.Project, Type: sessions.TypeInference,
+			CreatedBy: s.CreatedBy, CreatedAt: time.Now().UTC(), ServiceID: s.ID, Revision: s.Revision, Image: s.revisions[s.Revision-1].Recipe.Image,
+			Status: sessions.StatusPending, Result: sessions.ResultUndefined, TrafficRatio: 1, Reason: "wanted",
+		}
+		m.sessions = append(m.sessions, ses)
+		s.steps = append(s.steps, m.script(s, ses)...)
+	}
+}
+
+func (m *Manager) script(s *service, ses *sessions.Session) []func() {
+	to := func(status sessions.Status, reason string) func() {
+		return func() { ses.Status, ses.Reason = status, reason }
+	}
+	started := func() {
+		ses.Status, ses.Reason, ses.Address, ses.PID = sessions.StatusRunning, "started", "10.0.0.2:8000", 4711
+		ses.StartedAt = time.Now().UTC()
+		s.health[ses.ID] = "first probe failed: connection refused"
+	}
+	switch ses.Image {
+	case "stuck":
+		return []func(){to(sessions.StatusCreating, "starting"), started}
+	case "broken":
+		fail := func() { s.Failures++; s.LastError = "exit code 1: no such model"; s.Version++ }
+		return []func(){to(sessions.StatusCreating, "starting"), fail, fail, fail}
+	}
+	return []func(){to(sessions.StatusPulling, "layer 1 of 2"), to(sessions.StatusCreating, "starting"), started, func() {
+		s.health[ses.ID], ses.HealthyAt = "passing", time.Now().UTC()
+		s.GoodRevision = s.Revision
+	}}
+}
+
+func (m *Manager) live(s *service) []*sessions.Session {
+	var out []*sessions.Session
+	for _, ses := range m.sessions {
+		if ses.ServiceID == s.ID && !ses.Status.Terminal() {
+			out = append(out, ses)
+		}
+	}
+	return out
+}
+
+func (m *Manager) event(s *service, kind, message string) {
+	s.events = slices.Insert(s.events, 0, sessions.Event{ServiceID: s.ID, At: time.Now().UTC(), Kind: kind, Message: message})
+}
+
+func (m *Manager) poke() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Changed implements admin.Revisions: a look takes every script one step on.
+func (m *Manager) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	more := false
+	for _, s := range m.services {
+		if len(s.steps) > 0 {
+			s.steps[0]()
+			s.steps = s.steps[1:]
+			more = true
+		}
+	}
+	if more {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return m.changed
+}
+
+func (m *Manager) find(project, ref string) (*service, error) {
+	for _, s := range m.services {
+		if s.Project == project && (s.ID == ref || s.Name == ref) {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("service %q %w", ref, sessions.ErrNotFound)
+}
+
+func (m *Manager) view(s *service) sessions.ServiceView {
+	v := sessions.ServiceView{Service: s.Service, Recipe: s.revisions[s.Revision-1].Recipe, ModelName: s.Name}
+	for _, ses := range m.live(s) {
+		r := sessions.RouteView{
+			ID: ses.ID, Name: ses.Name, Session: ses.Status, Revision: ses.Revision, Weight: ses.TrafficRatio, Address: ses.Address,
+			Reason: ses.Reason, Health: s.health[ses.ID], CreatedAt: ses.CreatedAt, StartedAt: ses.StartedAt, Status: sessions.RouteProvisioning,
+		}
+		if !ses.HealthyAt.IsZero() {
+			r.Status = sessions.RouteHealthy
+			v.HealthyRoutes++
+		}
+		v.Routes = append(v.Routes, r)
+	}
+	v.Sentence = fmt.Sprintf("%d of %d routes healthy", v.HealthyRoutes, s.Replicas)
+	switch {
+	case s.Lifecycle == sessions.LifecycleDestroying:
+		v.Status = sessions.ServiceDestroying
+	case s.Replicas == 0:
+		v.Status, v.Sentence = sessions.ServiceIdle, "scaled to zero"
+	case v.HealthyRoutes >= s.Replicas:
+		v.Status = sessions.ServiceHealthy
+	case v.HealthyRoutes > 0:
+		v.Status = sessions.ServiceDegraded
+	case s.Failures > 0:
+		v.Status = sessions.ServiceUnhealthy
+	default:
+		v.Status = sessions.ServiceProvisioning
+	}
+	return v
+}
+
+// edit changes a service under the lock.
+func (m *Manager) edit(project, ref string, change func(s *service) error) (sessions.ServiceView, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err == nil {
+		err = change(s)
+	}
+	if err != nil {
+		return sessions.ServiceView{}, err
+	}
+	s.Version++
+	m.start(s)
+	m.poke()
+	return m.view(s), nil
+}
+
+// UpdateService implements admin.Services.
+func (m *Manager) UpdateService(_ context.Context, project, ref string, up sessions.ServiceUpdate) (sessions.ServiceView, error) {
+	return m.edit(project, ref, func(s *service) error {
+		if up.Name != nil {
+			s.Name = *up.Name
+		}
+		if up.Public != nil {
+			s.Public = *up.Public
+		}
+		if up.Replicas != nil {
+			s.Replicas = *up.Replicas
+		}
+		if up.Policy != nil {
+			s.Policy = *up.Policy
+		}
+		if up.Recipe != nil {
+			s.revisions = append(s.revisions, sessions.Revision{Number: len(s.revisions) + 1, CreatedAt: time.Now().UTC(), CreatedBy: up.By, Recipe: *up.Recipe})
+			s.Revision = len(s.revisions)
+			m.retire(s, 0)
+		}
+		m.event(s, "updated", "changed by "+up.By)
+		return nil
+	})
+}
+
+// retire ends live sessions down to a number.
+func (m *Manager) retire(s *service, to int) {
+	for _, ses := range m.live(s)[min(to, len(m.live(s))):] {
+		ses.Status, ses.EndedAt = sessions.StatusTerminated, time.Now().UTC()
+	}
+	s.steps = nil
+}
+
+// ScaleService implements admin.Services.
+func (m *Manager) ScaleService(_ context.Context, project, ref string, to int, by, reason string) (sessions.ServiceView, error) {
+	if to < 0 || to > 1000 {
+		return sessions.ServiceView{}, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, to)
+	}
+	return m.edit(project, ref, func(s *service) error {
+		m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, by, reason))
+		s.Replicas = to
+		m.retire(s, to)
+		return nil
+	})
+}
+
+// DestroyService implements admin.Services: the service is gone at once.
+func (m *Manager) DestroyService(_ context.Context, project, ref, _ string) error {
+	_, err := m.edit(project, ref, func(s *service) error {
+		s.Replicas = 0
+		m.retire(s, 0)
+		m.services = slices.DeleteFunc(m.services, func(o *service) bool { return o == s })
+		return nil
+	})
+	return err
+}
+
+// Services implements admin.Services.
+func (m *Manager) Services(project string) []sessions.ServiceView {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []sessions.ServiceView
+	for _, s := range m.services {
+		if s.Project == project {
+			out = append(out, m.view(s))
+		}
+	}
+	return out
+}
+
+// Service implements admin.Services.
+func (m *Manager) Service(project, ref string) (sessions.ServiceView, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err != nil {
+		return sessions.ServiceView{}, err
+	}
+	return m.view(s), nil
+}
+
+// Revisions implements admin.Revisions.
+func (m *Manager) Revisions(_ context.Context, project, ref string) ([]sessions.Revision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(s.revisions), nil
+}
+
+// RollBack implements admin.Revisions.
+func (m *Manager) RollBack(_ context.Context, project, ref string, number int, by string) (sessions.ServiceView, error) {
+	return m.edit(project, ref, func(s *service) error {
+		if number < 1 || number > len(s.revisions) {
+			return fmt.Errorf("revision %d of %q: %w", number, s.Name, sessions.ErrNotFound)
+		}
+		s.Revision = number
+		m.retire(s, 0)
+		m.event(s, "updated", fmt.Sprintf("revision %d wanted again by %s", number, by))
+		return nil
+	})
+}
+
+// Events implements admin.Revisions.
+func (m *Manager) Events(_ context.Context, project, ref string, limit int) ([]sessions.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(s.events[:min(limit, len(s.events))]), nil
+}
+
+// ClearErrors implements admin.Revisions.
+func (m *Manager) ClearErrors(_ context.Context, project, ref, _ string) error {
+	_, err := m.edit(project, ref, func(s *service) error { s.Failures, s.LastError = 0, ""; return nil })
+	return err
+}
+
+// SetTrafficRatio implements admin.Revisions.
+func (m *Manager) SetTrafficRatio(_ context.Context, project, ref, id string, ratio float64) error {
+	if !(ratio >= 0 && ratio <= 1000) {
+		return fmt.Errorf("%w: traffic ratio %v: a number from 0 to 1000", sessions.ErrInvalid, ratio)
+	}
+	_, err := m.edit(project, ref, func(s *service) error {
+		for _, ses := range m.live(s) {
+			if ses.ID == id {
+				ses.TrafficRatio = ratio
+				return nil
+			}
+		}
+		return sessions.ErrNotFound
+	})
+	return err
+}
+
+// Sessions implements admin.Sessions.
+func (m *Manager) Sessions(project string, f sessions.SessionFilter) []sessions.Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []sessions.Session
+	for _, s := range m.sessions {
+		if s.Project == project && (f.Service == "" || s.ServiceID == f.Service) && (!f.Live || !s.Status.Terminal()) &&
+			(len(f.Status) == 0 || slices.Contains(f.Status, s.Status)) {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+// Session implements admin.Sessions.
+func (m *Manager) Session(project, ref string) (sessions.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.Project == project && (s.ID == ref || s.Name == ref) {
+			return *s, nil
+		}
+	}
+	return sessions.Session{}, fmt.Errorf("session %q %w", ref, sessions.ErrNotFound)
+}
+
+// Transitions implements admin.Sessions.
+func (m *Manager) Transitions(_ context.Context, project, ref string) ([]sessions.Transition, error) {
+	s, err := m.Session(project, ref)
+	return []sessions.Transition{
+		{SessionID: s.ID, To: sessions.StatusPending, Reason: "wanted", At: s.CreatedAt},
+		{SessionID: s.ID, From: sessions.StatusPending, To: sessions.StatusScheduled, Reason: "there is room", At: s.CreatedAt},
+	}, err
+}
+
+// Logs implements admin.Sessions: three lines; with follow they never end.
+func (m *Manager) Logs(_ context.Context, project, ref string, o sessions.LogOptions) (io.ReadCloser, error) {
+	s, err := m.Session(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{"loading", "loaded", "listening on " + s.ID}
+	if o.Tail > 0 {
+		lines = lines[max(0, len(lines)-o.Tail):]
+	}
+	text := strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if !o.Follow {
+		return io.NopCloser(text), nil
+	}
+	r, w := io.Pipe()
+	go func() { _, _ = io.Copy(w, text) }() // the pipe stays open, as a running engine's log does
+	return r, nil
+}
+
+// Stats implements admin.Sessions.
+func (m *Manager) Stats(_ context.Context, project, ref string) (sessions.Stats, error) {
+	s, err := m.Session(project, ref)
+	if err == nil && s.Status != sessions.StatusRunning {
+		err = sessions.ErrNoInstance
+	}
+	return sessions.Stats{At: time.Now(), CPUTime: 1500 * time.Millisecond, Memory: 64 << 20, Pids: 3, RxBytes: -1, TxBytes: -1}, err
+}
+
+// TerminateSession implements admin.Sessions.
+func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.Project == project && (s.ID == ref || s.Name == ref) {
+			if s.Status.Terminal() {
+				return fmt.Errorf("session %s has ended: %w", s.Name, sessions.ErrForbidden)
+			}
+			s.Status, s.Reason, s.EndedAt = sessions.StatusTerminated, "ended by "+by, time.Now().UTC()
+			s.Exit = &sessions.Exit{Reason: sessions.ExitStopped, Code: 143, Signal: "SIGTERM", Message: "stopped", FinishedAt: s.EndedAt}
+			m.poke()
+			return nil
+		}
+	}
+	return fmt.Errorf("session %q %w", ref, sessions.ErrNotFound)
+}
+
+func (m *Manager) uses(folderID string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		if s.revisions[s.Revision-1].Recipe.Folder == folderID {
+			return "service " + s.Name, true
+		}
+	}
+	return "", false
+}

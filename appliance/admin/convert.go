@@ -1,0 +1,176 @@
+package admin
+
+import (
+	"context"
+	"maps"
+	"math"
+	"net/url"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// timePtr leaves a time that is not there out of the answer.
+func timePtr(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// stamp writes a time so that text order is the order of time.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
+func (s *server) service(v sessions.ServiceView, folders map[string]string) api.Service {
+	out := api.Service{
+		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
+		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
+		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
+		Policy: policyOut(v.Policy), Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
+		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Routes: routes(v),
+	}
+	return out
+}
+
+func routes(v sessions.ServiceView) []api.Route {
+	out := []api.Route{}
+	for _, r := range v.Routes {
+		out = append(out, route(r))
+	}
+	return out
+}
+
+func route(r sessions.RouteView) api.Route {
+	return api.Route{
+		ID: r.ID, SessionID: r.ID, Status: string(r.Status), SessionStatus: string(r.Session), Reason: r.Reason, Health: r.Health,
+		Revision: r.Revision, TrafficRatio: r.Weight, Address: r.Address, InFlight: r.InFlight,
+		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), Exit: exitOut(r.Exit),
+	}
+}
+
+func exitOut(e *sessions.Exit) *api.Exit {
+	if e == nil {
+		return nil
+	}
+	return &api.Exit{Reason: string(e.Reason), Code: e.Code, Signal: e.Signal, Message: e.Message, FinishedAt: timePtr(e.FinishedAt)}
+}
+
+func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
+	out := api.Recipe{
+		Image: r.Image, Folder: r.Folder, FolderName: folders[r.Folder], RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
+		ModelMount: r.MountDestination, Environ: r.Env, Resources: r.Resources, ResourceOpts: r.ResourceOpts,
+	}
+	for _, m := range r.Mounts {
+		out.Mounts = append(out.Mounts, api.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	return out
+}
+
+func mountsIn(mounts []api.Mount) []sessions.FolderMount {
+	var out []sessions.FolderMount
+	for _, m := range mounts {
+		out = append(out, sessions.FolderMount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	return out
+}
+
+// mergeRecipe lays an update over a recipe; nil when the update says nothing of it.
+func mergeRecipe(r sessions.Recipe, in api.ServiceUpdate) *sessions.Recipe {
+	changed := in.Reload
+	lay := func(to *string, from *string) {
+		if from != nil {
+			*to, changed = *from, true
+		}
+	}
+	lay(&r.Image, in.Image)
+	lay(&r.Folder, in.Folder)
+	lay(&r.Variant, in.RuntimeVariant)
+	lay(&r.DefinitionPath, in.ModelDefinitionPath)
+	lay(&r.MountDestination, in.ModelMount)
+	for _, m := range []struct {
+		to   *map[string]string
+		from map[string]*string
+	}{{&r.Env, in.Environ}, {&r.Resources, in.Resources}, {&r.ResourceOpts, in.ResourceOpts}} {
+		if m.from == nil {
+			continue
+		}
+		changed = true
+		merged := maps.Clone(*m.to)
+		if merged == nil {
+			merged = map[string]string{}
+		}
+		for k, v := range m.from {
+			if v == nil {
+				delete(merged, k)
+			} else {
+				merged[k] = *v
+			}
+		}
+		*m.to = merged
+	}
+	if in.Mounts != nil {
+		r.Mounts, changed = mountsIn(*in.Mounts), true
+	}
+	if !changed {
+		return nil
+	}
+	return &r
+}
+
+func policyOut(p sessions.Policy) api.Policy {
+	return api.Policy{
+		UnhealthyTTL: new(p.UnhealthyTTL.Seconds()), OnUnhealthy: new(p.OnUnhealthy),
+		TerminationGrace: new(p.TerminationGrace.Seconds()), StartTimeout: new(p.StartTimeout.Seconds()),
+		MaxSurge: new(p.MaxSurge), MaxUnavailable: new(p.MaxUnavailable),
+	}
+}
+
+// maxSeconds is the longest duration of a policy: ten years, well inside time.Duration.
+const maxSeconds = 10 * 365 * 24 * 3600
+
+// policyIn lays what a request says over base.
+func policyIn(in api.Policy, base sessions.Policy) (sessions.Policy, error) {
+	for _, d := range []struct {
+		field string
+		from  *float64
+		to    *time.Duration
+	}{
+		{"policy.unhealthy_ttl", in.UnhealthyTTL, &base.UnhealthyTTL},
+		{"policy.termination_grace", in.TerminationGrace, &base.TerminationGrace},
+		{"policy.start_timeout", in.StartTimeout, &base.StartTimeout},
+	} {
+		if d.from == nil {
+			continue
+		}
+		if math.IsNaN(*d.from) || *d.from < 0 || *d.from > maxSeconds {
+			return base, badField(d.field, "", "%v: must be a number of seconds, 0 or more", *d.from)
+		}
+		*d.to = time.Duration(*d.from * float64(time.Second))
+	}
+	if in.OnUnhealthy != nil {
+		base.OnUnhealthy = *in.OnUnhealthy
+	}
+	if in.MaxSurge != nil {
+		base.MaxSurge = *in.MaxSurge
+	}
+	if in.MaxUnavailable != nil {
+		base.MaxUnavailable = *in.MaxUnavailable
+	}
+	return base, nil
+}
+
+// folderNamesOf maps folder ids to names. People read names; a folder that is gone has none.
+func (s *server) folderNamesOf(ctx context.Context, project string) map[string]string {
+	names := map[string]string{}
+	folders, err := s.Folders.List(ctx, project)
+	if err != nil {
+		s.Log.WarnContext(ctx, "folders' names could not be read", "error", err)
+		return names
+	}
+	for _, f := range folders {
+		names[f.ID] = f.Name
+	}
+	return names
+}

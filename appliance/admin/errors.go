@@ -1,0 +1,160 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// translation is the only place where a room's kind of error becomes a status.
+type translation struct {
+	is     error
+	kind   string
+	status int
+}
+
+// translations are looked through in order: the first that fits counts. What goes wrong with the box comes before
+// what is wrong with the request, for it may wrap either.
+func translations() []translation {
+	return []translation{
+		{syscall.ENOSPC, api.KindStorageFull, http.StatusInsufficientStorage},
+		{syscall.EDQUOT, api.KindStorageFull, http.StatusInsufficientStorage},
+		{catalog.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
+		{io.ErrUnexpectedEOF, api.KindInvalid, http.StatusBadRequest}, // a body that was cut off
+		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{sessions.ErrExists, api.KindExists, http.StatusConflict},
+		{catalog.ErrExists, api.KindExists, http.StatusConflict},
+		{keys.ErrExists, api.KindExists, http.StatusConflict},
+		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
+		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
+		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
+		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{keys.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{sessions.ErrNoInstance, api.KindNotFound, http.StatusNotFound},
+		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
+		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
+		{fs.ErrExist, api.KindExists, http.StatusConflict},
+		{context.DeadlineExceeded, api.KindUnavailable, http.StatusServiceUnavailable},
+	}
+}
+
+// problemOf says err to a client. What no room has a kind for is told to the log alone: it may hold what is none
+// of the client's business.
+func problemOf(ctx context.Context, err error) *api.Problem {
+	if p, ok := errors.AsType[*api.Problem](err); ok {
+		return p
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return api.NewProblem(api.KindTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than the %d bytes allowed here", tooLarge.Limit)
+	}
+	var p *api.Problem
+	if problems, ok := errors.AsType[catalog.Problems](err); ok {
+		p = definitionProblem(err, problems)
+	}
+	for _, t := range translations() {
+		if p == nil && errors.Is(err, t.is) {
+			p = plainProblem(t, err)
+		}
+	}
+	if p == nil {
+		p = internalProblem(ctx)
+	}
+	if h, ok := errors.AsType[hinter](err); ok && p.Hint == "" {
+		p.Hint = h.Hint()
+	}
+	if p.Kind() == api.KindStorageFull && p.Hint == "" {
+		p.Hint = "free some space on the box; `palisade doctor` shows how much is left"
+	}
+	return p
+}
+
+// hinter is an error that knows what to do about it.
+type hinter interface {
+	error
+	Hint() string
+}
+
+// plainProblem takes the error's own words; several that were joined become one FieldError each.
+func plainProblem(t translation, err error) *api.Problem {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimPrefix(lines[i], "invalid: ")
+	}
+	if len(lines) == 1 {
+		return api.NewProblem(t.kind, t.status, "%s", lines[0])
+	}
+	p := api.NewProblem(t.kind, t.status, "%d things are wrong", len(lines))
+	for _, line := range lines {
+		p.Errors = append(p.Errors, api.FieldError{Message: line})
+	}
+	return p
+}
+
+// definitionProblem lists what is wrong with a model definition, each with its place.
+func definitionProblem(err error, problems catalog.Problems) *api.Problem {
+	detail := strings.TrimSuffix(err.Error(), problems.Error())
+	detail = strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(detail, "invalid: ")), ":")
+	if detail == "" || detail == "invalid" {
+		detail = "the model definition cannot be used"
+	}
+	p := api.NewProblem(api.KindInvalid, http.StatusBadRequest, "%s", detail)
+	p.Hint = "try it before it is served: palisade model check FOLDER"
+	for _, q := range problems {
+		e := api.FieldError{Field: q.Field, File: q.File, Line: q.Line, Column: q.Column, Message: q.Message, Hint: q.Hint}
+		if q.Severity == catalog.SeverityWarning {
+			e.Severity = "warning"
+		}
+		p.Errors = append(p.Errors, e)
+	}
+	return p
+}
+
+func internalProblem(ctx context.Context) *api.Problem {
+	p := api.NewProblem(api.KindInternal, http.StatusInternalServerError, "something went wrong inside the appliance")
+	p.Hint = "the daemon's log says what, at request_id=" + requestIDOf(ctx)
+	return p
+}
+
+func isRefusal(err error) bool { return errors.Is(err, keys.ErrRefused) }
+
+// hinted adds advice to an error.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+func (h *hinted) Hint() string  { return h.hint }
+
+// withNearest adds "did you mean" to an error about a name that is not there.
+func withNearest(err error, word string, names func() []string) error {
+	if err == nil || problemOf(context.Background(), err).Kind() != api.KindNotFound {
+		return err
+	}
+	if near := api.Nearest(word, names()); near != "" {
+		return &hinted{err, "did you mean \"" + near + "\"?"}
+	}
+	return err
+}
+
+// badField is a problem with one field of the request.
+func badField(field, hint, format string, args ...any) *api.Problem {
+	p := api.NewProblem(api.KindInvalid, http.StatusBadRequest, "%s: "+format, append([]any{field}, args...)...)
+	p.Hint = hint
+	return p
+}

@@ -1,0 +1,253 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog"
+)
+
+func folder(f catalog.Folder) api.Folder {
+	return api.Folder{
+		ID: f.ID, Name: f.Name, Project: f.Project, Usage: string(f.Usage), Path: f.Path, Imported: f.Imported,
+		CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt.UTC(),
+	}
+}
+
+func (s *server) listFolders(c *gin.Context) error {
+	p := query(c, "limit", "cursor")
+	if p.err != nil {
+		return p.err
+	}
+	folders, err := s.Folders.List(c.Request.Context(), p.project())
+	if err != nil {
+		return err
+	}
+	items := []api.Folder{}
+	for _, f := range folders {
+		items = append(items, folder(f))
+	}
+	return respondPage(c, p, items, func(f api.Folder) string { return f.Name + "\x00" + f.ID })
+}
+
+func (s *server) createFolder(c *gin.Context) error {
+	p := query(c)
+	var in api.FolderCreate
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	spec := catalog.FolderSpec{Name: in.Name, Project: p.project(), Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name}
+	if in.Project != "" {
+		if !projectName.MatchString(in.Project) {
+			return badField("project", "", "%q is no name of a project", in.Project)
+		}
+		spec.Project = in.Project
+	}
+	var f catalog.Folder
+	var err error
+	if in.ImportPath == "" {
+		f, err = s.Folders.Create(ctx, spec)
+	} else {
+		if !filepath.IsAbs(in.ImportPath) {
+			return badField("import_path", "give the path as the appliance's box sees it", "%q: must be absolute", in.ImportPath)
+		}
+		if spec.Name == "" {
+			spec.Name = filepath.Base(in.ImportPath)
+		}
+		f, err = s.Folders.Import(ctx, spec, in.ImportPath)
+	}
+	if err != nil {
+		return err
+	}
+	c.Header("Location", api.Prefix+"/folders/"+f.ID)
+	return respond(c, http.StatusCreated, folder(f))
+}
+
+func (s *server) findFolder(c *gin.Context, p *params) (catalog.Folder, error) {
+	if p.err != nil {
+		return catalog.Folder{}, p.err
+	}
+	return s.Folders.Find(c.Request.Context(), p.project(), c.Param("id"))
+}
+
+func (s *server) getFolder(c *gin.Context) error {
+	f, err := s.findFolder(c, query(c))
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, folder(f))
+}
+
+func (s *server) removeFolder(c *gin.Context) error {
+	f, err := s.findFolder(c, query(c))
+	if err != nil {
+		return err
+	}
+	if err := s.Folders.Remove(c.Request.Context(), f.Project, f.ID); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+func (s *server) listEntries(c *gin.Context) error {
+	p := query(c, "path", "recursive", "limit", "cursor")
+	recursive := p.flag("recursive")
+	f, err := s.findFolder(c, p)
+	if err != nil {
+		return err
+	}
+	items, err := s.walk(c.Request.Context(), f, p.text("path"), recursive)
+	if err != nil {
+		return err
+	}
+	return respondPage(c, p, items, func(e api.Entry) string { return e.Path })
+}
+
+// maxEntries is the most that one listing looks at: a folder with more is listed directory by directory.
+const maxEntries = 200_000
+
+// walk lists a directory and, with recursive, those in it. Links to directories are shown and not followed: they
+// may lead back to where they are.
+func (s *server) walk(ctx context.Context, f catalog.Folder, dir string, recursive bool) ([]api.Entry, error) {
+	items := []api.Entry{}
+	left := []string{strings.Trim(path.Clean("/"+dir), "/")}
+	if strings.Contains("/"+dir+"/", "/../") {
+		left[0] = dir // for the folder to refuse in its own words
+	}
+	for len(left) > 0 {
+		here := left[len(left)-1]
+		left = left[:len(left)-1]
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		found, err := s.Files.Entries(f, here)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range found {
+			item := api.Entry{Path: path.Join(here, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link}
+			if e.Dir {
+				item.Type, item.Size = "directory", 0
+				if recursive && !e.Link {
+					left = append(left, item.Path)
+				}
+			}
+			items = append(items, item)
+		}
+		if len(items) > maxEntries {
+			return nil, badField("?recursive", "list one directory at a time", "the folder has more than %d entries", maxEntries)
+		}
+	}
+	return items, nil
+}
+
+// wantedPath is the path in the folder that a request must name.
+func wantedPath(p *params) (string, error) {
+	if p.err != nil {
+		return "", p.err
+	}
+	if strings.Trim(p.text("path"), "/") == "" {
+		return "", badField("?path", "from the folder's root, as in ?path=weights/model.gguf", "is needed")
+	}
+	return p.text("path"), nil
+}
+
+func (s *server) removeEntry(c *gin.Context) error {
+	p := query(c, "path")
+	name, err := wantedPath(p)
+	if err != nil {
+		return err
+	}
+	f, err := s.findFolder(c, p)
+	if err != nil {
+		return err
+	}
+	if err := s.Files.RemoveEntry(f, name); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+// download sends a file, or the part of it that Range asks for.
+func (s *server) download(c *gin.Context) error {
+	p := query(c, "path")
+	name, err := wantedPath(p)
+	if err != nil {
+		return err
+	}
+	f, err := s.findFolder(c, p)
+	if err != nil {
+		return err
+	}
+	file, err := s.Files.Open(f, name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	// What a folder holds is anyone's: a browser must neither guess its type nor show it.
+	c.Header("Content-Type", "application/octet-stream")
+	c.Header("Content-Disposition", "attachment")
+	c.Header("ETag", `"`+strconv.FormatInt(info.ModTime().UnixNano(), 36)+"-"+strconv.FormatInt(info.Size(), 36)+`"`)
+	http.ServeContent(&rangeWriter{ResponseWriter: c.Writer, r: c.Request, size: info.Size()}, c.Request, "", info.ModTime(), file)
+	return nil
+}
+
+// rangeWriter says in a problem what ServeContent says in plain text: that a range is not in the file.
+type rangeWriter struct {
+	http.ResponseWriter
+	r       *http.Request
+	size    int64
+	refused bool
+}
+
+func (w *rangeWriter) WriteHeader(status int) {
+	if status != http.StatusRequestedRangeNotSatisfiable {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.refused = true
+	w.Header().Del("Content-Disposition")
+	p := api.NewProblem(api.KindRange, status, "Range %q is not in the file's %d bytes", w.r.Header.Get("Range"), w.size)
+	writeProblem(w.ResponseWriter, w.r, p)
+}
+
+func (w *rangeWriter) Write(b []byte) (int, error) {
+	if w.refused {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// upload writes the body into a file, as a whole or not at all.
+func (s *server) upload(c *gin.Context) error {
+	p := query(c, "path")
+	name, err := wantedPath(p)
+	if err != nil {
+		return err
+	}
+	f, err := s.findFolder(c, p)
+	if err != nil {
+		return err
+	}
+	if c.GetHeader("Content-Range") != "" {
+		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "a file is uploaded as a whole, not in parts")
+	}
+	size, err := s.Files.Write(f, name, c.Request.Body)
+	if err != nil {
+		return err
+	}
+	entry := api.Entry{Path: strings.TrimLeft(path.Clean("/"+name), "/"), Type: "file", Size: size, ModTime: s.Now().UTC()}
+	return respond(c, http.StatusOK, entry)
+}

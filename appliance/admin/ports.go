@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Deps are what the API shows, and who may see it.
+type Deps struct {
+	Services  Services
+	Revisions Revisions
+	Sessions  Sessions
+	Folders   Folders
+	Files     Files
+	Tokens    Tokens
+	Keys      Keys
+	// Runtimes returns the runtime variants, by name.
+	Runtimes func() []api.Runtime
+	// Doctor looks at the box.
+	Doctor func(ctx context.Context) []api.Check
+	// PublicURL is where clients reach the router: http://127.0.0.1:8080, without a slash at the end.
+	PublicURL string
+	Version   api.Version
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Services are what is wanted. *sessions.Manager is one.
+type Services interface {
+	CreateService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceView, error)
+	UpdateService(ctx context.Context, project, ref string, up sessions.ServiceUpdate) (sessions.ServiceView, error)
+	ScaleService(ctx context.Context, project, ref string, to int, by, reason string) (sessions.ServiceView, error)
+	DestroyService(ctx context.Context, project, ref, by string) error
+	Services(project string) []sessions.ServiceView
+	Service(project, ref string) (sessions.ServiceView, error)
+}
+
+// Revisions are what services went through, and the way back. *sessions.Manager is one.
+type Revisions interface {
+	Revisions(ctx context.Context, project, ref string) ([]sessions.Revision, error)
+	RollBack(ctx context.Context, project, ref string, number int, by string) (sessions.ServiceView, error)
+	Events(ctx context.Context, project, ref string, limit int) ([]sessions.Event, error)
+	ClearErrors(ctx context.Context, project, ref, by string) error
+	SetTrafficRatio(ctx context.Context, project, ref, routeID string, ratio float64) error
+	// Changed is closed at the next change of any service or session.
+	Changed() <-chan struct{}
+}
+
+// Sessions are what runs. *sessions.Manager is one.
+type Sessions interface {
+	Sessions(project string, f sessions.SessionFilter) []sessions.Session
+	Session(project, ref string) (sessions.Session, error)
+	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
+	Logs(ctx context.Context, project, ref string, opts sessions.LogOptions) (io.ReadCloser, error)
+	Stats(ctx context.Context, project, ref string) (sessions.Stats, error)
+	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
+}
+
+// Tokens let clients use services. *router.Tokens is one.
+type Tokens interface {
+	Issue(ctx context.Context, q router.IssueRequest) (router.Token, string, error)
+	List(project, serviceID string) []router.Token
+	Revoke(ctx context.Context, id string) error
+}
+
+// Keys let clients use this API. *keys.Keyring is one.
+type Keys interface {
+	Issue(ctx context.Context, name, by string) (keys.Key, string, error)
+	Authenticate(ctx context.Context, secret string) (keys.Key, error)
+	List() []keys.Key
+	Revoke(ctx context.Context, ref string) error
+}
+
+// Folders are the directories that sessions mount. *catalog.Folders is one.
+type Folders interface {
+	Create(ctx context.Context, spec catalog.FolderSpec) (catalog.Folder, error)
+	Import(ctx context.Context, spec catalog.FolderSpec, path string) (catalog.Folder, error)
+	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
+	List(ctx context.Context, project string) ([]catalog.Folder, error)
+	Remove(ctx context.Context, project, ref string) error
+}
+
+// Files are what is in folders; no path leaves its folder. *catalog.Folders is one.
+type Files interface {
+	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
+	Open(f catalog.Folder, path string) (*os.File, error)
+	Write(f catalog.Folder, path string, r io.Reader) (int64, error)
+	RemoveEntry(f catalog.Folder, path string) error
+}

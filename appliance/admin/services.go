@@ -1,0 +1,365 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// DefaultVariant is the runtime variant of a service whose owner names none.
+const DefaultVariant = "custom"
+
+func (s *server) listServices(c *gin.Context) error {
+	p := query(c, "status", "name", "limit", "cursor")
+	if p.err != nil {
+		return p.err
+	}
+	names := s.folderNamesOf(c.Request.Context(), p.project())
+	items := []api.Service{}
+	for _, v := range s.Services.Services(p.project()) {
+		if !strings.EqualFold(string(v.Status), p.text("status")) && p.text("status") != "" {
+			continue
+		}
+		if strings.Contains(v.Name, p.text("name")) {
+			items = append(items, s.service(v, names))
+		}
+	}
+	return respondPage(c, p, items, func(v api.Service) string { return v.Name + "\x00" + v.ID })
+}
+
+func (s *server) createService(c *gin.Context) error {
+	p := query(c)
+	var in api.ServiceCreate
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+		return err
+	}
+	project := p.project()
+	if in.Project != "" {
+		if p.text("project") != "" && p.text("project") != in.Project {
+			return badField("project", "", "%q in the body, %q in the query", in.Project, p.text("project"))
+		}
+		if !projectName.MatchString(in.Project) {
+			return badField("project", "", "%q is no name of a project", in.Project)
+		}
+		project = in.Project
+	}
+	if in.Image == "" {
+		return badField("image", "an image reference, or \"host\" for plain processes of this box", "is needed")
+	}
+	req := sessions.ServiceRequest{
+		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Replicas: 1, Public: in.OpenToPublic,
+		Recipe: sessions.Recipe{
+			Image: in.Image, Folder: in.Folder, Variant: in.RuntimeVariant, DefinitionPath: in.ModelDefinitionPath,
+			MountDestination: in.ModelMount, Env: in.Environ, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
+			Mounts: mountsIn(in.Mounts),
+		},
+	}
+	if in.RuntimeVariant == "" {
+		req.Recipe.Variant = DefaultVariant
+	}
+	if in.Replicas != nil {
+		req.Replicas = *in.Replicas
+	}
+	if in.Policy != nil {
+		policy, err := policyIn(*in.Policy, sessions.DefaultPolicy())
+		if err != nil {
+			return err
+		}
+		req.Policy = &policy
+	}
+	v, err := s.Services.CreateService(c.Request.Context(), req)
+	if err != nil {
+		return err
+	}
+	c.Header("Location", api.Prefix+"/services/"+v.ID)
+	return s.respondService(c, http.StatusCreated, v)
+}
+
+func firstError(err error, then func() error) error {
+	if err != nil {
+		return err
+	}
+	return then()
+}
+
+func (s *server) respondService(c *gin.Context, status int, v sessions.ServiceView) error {
+	c.Header("ETag", api.ETag(v.Version))
+	return respond(c, status, s.service(v, s.folderNamesOf(c.Request.Context(), v.Project)))
+}
+
+// find returns the service that the path names; a name that is nearly right is suggested.
+func (s *server) find(c *gin.Context, p *params) (sessions.ServiceView, error) {
+	if p.err != nil {
+		return sessions.ServiceView{}, p.err
+	}
+	ref := c.Param("id")
+	v, err := s.Services.Service(p.project(), ref)
+	return v, withNearest(err, ref, func() []string {
+		var names []string
+		for _, v := range s.Services.Services(p.project()) {
+			names = append(names, v.Name)
+		}
+		return names
+	})
+}
+
+func (s *server) getService(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	return s.respondService(c, http.StatusOK, v)
+}
+
+// checkMatch holds a request's If-Match against the service that it would change.
+func checkMatch(c *gin.Context, v sessions.ServiceView) error {
+	want := c.GetHeader("If-Match")
+	if want == "" || want == "*" || want == api.ETag(v.Version) {
+		return nil
+	}
+	p := api.NewProblem(api.KindPrecondition, http.StatusPreconditionFailed, "service %q has changed: it is at version %d, not %s", v.Name, v.Version, want)
+	p.Hint = "read it again, and make the change once more"
+	return p
+}
+
+func (s *server) updateService(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	var in api.ServiceUpdate
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	if err := checkMatch(c, v); err != nil {
+		return err
+	}
+	up := sessions.ServiceUpdate{
+		Name: in.Name, Public: in.OpenToPublic, Replicas: in.Replicas, Recipe: mergeRecipe(v.Recipe, in),
+		By: actorOf(c.Request.Context()).Name,
+	}
+	if in.Policy != nil {
+		policy, err := policyIn(*in.Policy, v.Policy)
+		if err != nil {
+			return err
+		}
+		up.Policy = &policy
+	}
+	v, err = s.Services.UpdateService(c.Request.Context(), v.Project, v.ID, up)
+	if err != nil {
+		return err
+	}
+	return s.respondService(c, http.StatusOK, v)
+}
+
+func (s *server) destroyService(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	if err := checkMatch(c, v); err != nil {
+		return err
+	}
+	if v.Status == sessions.ServiceDestroying {
+		return noContent(c) // it goes already; asking twice is no mistake
+	}
+	if err := s.Services.DestroyService(c.Request.Context(), v.Project, v.ID, actorOf(c.Request.Context()).Name); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+func (s *server) scaleService(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	var in api.Scale
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	if in.To == nil {
+		return badField("to", "the number of routes wanted; 0 keeps the address alone", "is needed")
+	}
+	by := actorOf(c.Request.Context()).Name
+	if in.Reason == "" {
+		in.Reason = "asked for"
+	}
+	v, err = s.Services.ScaleService(c.Request.Context(), v.Project, v.ID, *in.To, by, in.Reason)
+	if err != nil {
+		return err
+	}
+	return s.respondService(c, http.StatusOK, v)
+}
+
+func (s *server) listRoutes(c *gin.Context) error {
+	p := query(c, "limit", "cursor")
+	v, err := s.find(c, p)
+	if err != nil {
+		return err
+	}
+	return respondPage(c, p, routes(v), func(r api.Route) string { return stamp(r.CreatedAt) + r.ID })
+}
+
+// findRoute returns the service and the route that the path names.
+func (s *server) findRoute(c *gin.Context) (sessions.ServiceView, api.Route, error) {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return v, api.Route{}, err
+	}
+	ref := c.Param("rid")
+	for _, r := range v.Routes {
+		if r.ID == ref || r.Name == ref {
+			return v, route(r), nil
+		}
+	}
+	return v, api.Route{}, fmt.Errorf("route %q of service %q: %w", ref, v.Name, sessions.ErrNotFound)
+}
+
+func (s *server) getRoute(c *gin.Context) error {
+	_, r, err := s.findRoute(c)
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, r)
+}
+
+func (s *server) updateRoute(c *gin.Context) error {
+	v, r, err := s.findRoute(c)
+	if err != nil {
+		return err
+	}
+	var in api.RouteUpdate
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	if in.TrafficRatio == nil {
+		return badField("traffic_ratio", "the weight of the route; 0 takes it out of the balance", "is needed")
+	}
+	if err := s.Revisions.SetTrafficRatio(c.Request.Context(), v.Project, v.ID, r.ID, *in.TrafficRatio); err != nil {
+		return err
+	}
+	r.TrafficRatio = *in.TrafficRatio
+	return respond(c, http.StatusOK, r)
+}
+
+func (s *server) serviceErrors(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	out := api.ServiceErrors{Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Routes: []api.RouteError{}}
+	for _, r := range v.Routes {
+		if r.Status == sessions.RouteUnhealthy || r.Status == sessions.RouteFailedToStart {
+			reason := r.Reason
+			if r.Status == sessions.RouteUnhealthy {
+				reason = r.Health
+			}
+			out.Routes = append(out.Routes, api.RouteError{SessionID: r.ID, Status: string(r.Status), Reason: reason})
+		}
+	}
+	return respond(c, http.StatusOK, out)
+}
+
+func (s *server) clearErrors(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	if err := s.Revisions.ClearErrors(c.Request.Context(), v.Project, v.ID, actorOf(c.Request.Context()).Name); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+func (s *server) listEvents(c *gin.Context) error {
+	p := query(c, "limit")
+	limit := p.number("limit", api.DefaultLimit, 1, api.MaxLimit)
+	v, err := s.find(c, p)
+	if err != nil {
+		return err
+	}
+	events, err := s.Revisions.Events(c.Request.Context(), v.Project, v.ID, limit)
+	if err != nil {
+		return err
+	}
+	page := api.Page[api.Event]{Items: []api.Event{}}
+	for _, e := range events {
+		page.Items = append(page.Items, api.Event{At: e.At, Kind: e.Kind, SessionID: e.SessionID, Message: e.Message})
+	}
+	return respond(c, http.StatusOK, page)
+}
+
+func (s *server) listRevisions(c *gin.Context) error {
+	p := query(c, "limit", "cursor")
+	v, err := s.find(c, p)
+	if err != nil {
+		return err
+	}
+	revisions, err := s.Revisions.Revisions(c.Request.Context(), v.Project, v.ID)
+	if err != nil {
+		return err
+	}
+	names := s.folderNamesOf(c.Request.Context(), v.Project)
+	items := []api.Revision{}
+	for _, r := range revisions {
+		items = append(items, api.Revision{
+			Number: r.Number, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, Recipe: recipeOut(r.Recipe, names),
+			Current: r.Number == v.Revision, Good: r.Number == v.GoodRevision, Failed: r.Failed,
+		})
+	}
+	return respondPage(c, p, items, func(r api.Revision) string { return fmt.Sprintf("%09d", r.Number) })
+}
+
+func (s *server) rollBack(c *gin.Context) error {
+	v, err := s.find(c, query(c))
+	if err != nil {
+		return err
+	}
+	var in api.RollBack
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	number := in.Revision
+	if number == 0 {
+		if number, err = s.lastGood(ctx, v); err != nil {
+			return err
+		}
+	}
+	if number == v.Revision {
+		return fmt.Errorf("revision %d is the one that runs: %w", number, sessions.ErrForbidden)
+	}
+	v, err = s.Revisions.RollBack(ctx, v.Project, v.ID, number, actorOf(ctx).Name)
+	if err != nil {
+		return err
+	}
+	return s.respondService(c, http.StatusOK, v)
+}
+
+// lastGood is the newest revision before the current one that did not fail.
+func (s *server) lastGood(ctx context.Context, v sessions.ServiceView) (int, error) {
+	revisions, err := s.Revisions.Revisions(ctx, v.Project, v.ID)
+	if err != nil {
+		return 0, err
+	}
+	best := 0
+	for _, r := range revisions {
+		if r.Number < v.Revision && r.Failed == "" {
+			best = max(best, r.Number)
+		}
+	}
+	if best == 0 {
+		return 0, &hinted{
+			fmt.Errorf("service %q has no earlier revision to go back to: %w", v.Name, sessions.ErrForbidden),
+			"see: palisade service revisions " + v.Name,
+		}
+	}
+	return best, nil
+}

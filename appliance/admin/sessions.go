@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+func (s *server) listSessions(c *gin.Context) error {
+	p := query(c, "type", "status", "service", "all", "limit", "cursor")
+	f := sessions.SessionFilter{Live: !p.flag("all")}
+	if p.err != nil {
+		return p.err
+	}
+	if ref := p.text("service"); ref != "" {
+		f.Service = ref
+		// A service that is gone may still have sessions, under its id.
+		if v, err := s.Services.Service(p.project(), ref); err == nil {
+			f.Service = v.ID
+		}
+	}
+	if word := p.text("status"); word != "" {
+		f.Status, f.Live = []sessions.Status{sessions.Status(strings.ToUpper(word))}, false
+	}
+	names := s.serviceNames(p.project())
+	items := []api.Session{}
+	for _, v := range s.Sessions.Sessions(p.project(), f) {
+		if kind := p.text("type"); kind == "" || kind == string(v.Type) {
+			items = append(items, session(v, names))
+		}
+	}
+	return respondPage(c, p, items, func(v api.Session) string { return stamp(v.CreatedAt) + v.ID })
+}
+
+func (s *server) serviceNames(project string) map[string]string {
+	names := map[string]string{}
+	for _, v := range s.Services.Services(project) {
+		names[v.ID] = v.Name
+	}
+	return names
+}
+
+func session(v sessions.Session, services map[string]string) api.Session {
+	return api.Session{
+		ID: v.ID, Name: v.Name, Project: v.Project, Type: string(v.Type), CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(),
+		ServiceID: v.ServiceID, ServiceName: services[v.ServiceID], Revision: v.Revision, Image: v.Image, Variant: v.Launch.Variant,
+		Status: string(v.Status), Reason: v.Reason, Result: string(v.Result), Exit: exitOut(v.Exit), Address: v.Address, PID: v.PID,
+		StartedAt: timePtr(v.StartedAt), EndedAt: timePtr(v.EndedAt), TrafficRatio: v.TrafficRatio,
+	}
+}
+
+// findSession returns the session that the path names.
+func (s *server) findSession(c *gin.Context, p *params) (sessions.Session, error) {
+	if p.err != nil {
+		return sessions.Session{}, p.err
+	}
+	ref := c.Param("id")
+	v, err := s.Sessions.Session(p.project(), ref)
+	return v, withNearest(err, ref, func() []string {
+		var names []string
+		for _, v := range s.Sessions.Sessions(p.project(), sessions.SessionFilter{}) {
+			names = append(names, v.ID, v.Name)
+		}
+		return names
+	})
+}
+
+func (s *server) getSession(c *gin.Context) error {
+	p := query(c)
+	v, err := s.findSession(c, p)
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project())))
+}
+
+func (s *server) terminateSession(c *gin.Context) error {
+	p := query(c, "forced")
+	forced := p.flag("forced")
+	v, err := s.findSession(c, p)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	if err := s.Sessions.TerminateSession(ctx, v.Project, v.ID, actorOf(ctx).Name, forced); err != nil {
+		return err
+	}
+	return noContent(c)
+}
+
+func (s *server) statusHistory(c *gin.Context) error {
+	p := query(c, "limit", "cursor")
+	v, err := s.findSession(c, p)
+	if err != nil {
+		return err
+	}
+	history, err := s.Sessions.Transitions(c.Request.Context(), v.Project, v.ID)
+	if err != nil {
+		return err
+	}
+	// Two changes may share an instant: the order in which they were kept decides.
+	type numbered struct {
+		api.Transition
+		key string
+	}
+	items := []numbered{}
+	for i, t := range history {
+		items = append(items, numbered{
+			api.Transition{At: t.At.UTC(), From: string(t.From), To: string(t.To), Reason: t.Reason}, fmt.Sprintf("%09d", i),
+		})
+	}
+	return respondPage(c, p, items, func(t numbered) string { return t.key })
+}
+
+func (s *server) sessionStats(c *gin.Context) error {
+	v, err := s.findSession(c, query(c))
+	if err != nil {
+		return err
+	}
+	got, err := s.Sessions.Stats(c.Request.Context(), v.Project, v.ID)
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, api.Stats{
+		At: got.At.UTC(), CPUTime: got.CPUTime.Seconds(), Memory: got.Memory, Pids: got.Pids, RxBytes: got.RxBytes, TxBytes: got.TxBytes,
+	})
+}
+
+func (s *server) sessionLogs(c *gin.Context) error {
+	p := query(c, "follow", "tail", "route")
+	o := logOptions(p)
+	v, err := s.findSession(c, p)
+	if err != nil {
+		return err
+	}
+	out := newLogStream(c)
+	return s.copyLog(c.Request.Context(), out, v.Project, v.ID, o)
+}
