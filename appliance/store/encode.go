@@ -80,3 +80,27 @@ func (d intoJSON) Scan(src any) error {
 	}
 	return fmt.Errorf("JSON is kept as text, not as %T", src)
 }
+
+// intoShared reads JSON as intoJSON does, but equal texts into one value whose insides are shared. Only
+// for values that are never changed once made.
+type intoShared[T any] struct {
+	v    *T
+	seen map[string]T
+}
+
+// Scan implements sql.Scanner.
+func (d intoShared[T]) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return intoJSON{d.v}.Scan(src)
+	}
+	if v, ok := d.seen[text]; ok {
+		*d.v = v
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), d.v); err != nil {
+		return err
+	}
+	d.seen[text] = *d.v
+	return nil
+}

@@ -85,7 +85,7 @@ func (s *Store) wrap(ctx context.Context, op string, err error) error {
 	if s.closed.Load() {
 		return &Error{Kind: ErrClosed, Op: op}
 	}
-	if kind, hint := s.dialect.kind(err); kind != nil {
+	if hint, kind := s.dialect.kind(err); kind != nil {
 		return &Error{Kind: kind, Op: op, Err: err, hint: hint}
 	}
 	return fmt.Errorf("%s: %w", op, err)

@@ -28,8 +28,8 @@ func fill(v reflect.Value, n *int) {
 			v.Set(reflect.ValueOf(at.UTC().Add(time.Duration(*n) * time.Second)))
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(field, n)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 // databases are the kinds of database on which everything must hold, each with how a test gets a new one.
 var databases = map[string]func(t testing.TB) (dsn string){
 	"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "palisade.db") },
-	"postgres": func(t testing.TB) string { return server.Database(t) },
+	"postgres": server.Database,
 }
 
 // onBoth runs test on a new database of each kind.

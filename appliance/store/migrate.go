@@ -90,7 +90,7 @@ func (s *Store) migrate(ctx context.Context) error {
 
 func (s *Store) migrationError(err error) error {
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
-		if kind, hint := s.dialect.kind(partial.Err); kind != nil {
+		if hint, kind := s.dialect.kind(partial.Err); kind != nil {
 			return &Error{Kind: kind, Op: "migrating the database", Err: partial.Err, hint: hint}
 		}
 	}

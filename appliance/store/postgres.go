@@ -128,38 +128,38 @@ func lostConnection(err error) bool {
 		errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) || err.Error() == "conn closed"
 }
 
-func postgresKind(err error) (kind error, hint string) {
+func postgresKind(err error) (hint string, kind error) {
 	code := postgresCode(err)
 	switch {
 	case code == "":
 	case code == "53100", code == "53200":
-		return ErrFull, "the PostgreSQL server is out of disk or memory: free some; palisade goes on by itself"
+		return "the PostgreSQL server is out of disk or memory: free some; palisade goes on by itself", ErrFull
 	case code == "25006":
-		return ErrReadOnly, postgresStandby
+		return postgresStandby, ErrReadOnly
 	case strings.HasPrefix(code, "28"):
-		return ErrDenied, "check user and password in the --database URL, and the server's pg_hba.conf"
+		return "check user and password in the --database URL, and the server's pg_hba.conf", ErrDenied
 	case code == "3D000":
-		return ErrDenied, "make the database first: createdb -E UTF8 -T template0 NAME"
+		return "make the database first: createdb -E UTF8 -T template0 NAME", ErrDenied
 	case code == "42501":
-		return ErrDenied, postgresNoRights
+		return postgresNoRights, ErrDenied
 	case strings.HasPrefix(code, "XX"):
-		return ErrCorrupt, "see the PostgreSQL server's log"
+		return "see the PostgreSQL server's log", ErrCorrupt
 	case code == "23505":
-		return ErrExists, ""
+		return "", ErrExists
 	case code == "42P07":
-		return ErrForeignData, "give palisade a database of its own: createdb -E UTF8 -T template0 palisade"
+		return "give palisade a database of its own: createdb -E UTF8 -T template0 palisade", ErrForeignData
 	case strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57"), strings.HasPrefix(code, "08"):
-		return ErrUnavailable, postgresDown
+		return postgresDown, ErrUnavailable
 	default:
-		return nil, ""
+		return "", nil
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return ErrUnavailable, postgresDown
+		return postgresDown, ErrUnavailable
 	}
 	if lostConnection(err) {
-		return ErrUnavailable, postgresDown
+		return postgresDown, ErrUnavailable
 	}
-	return nil, ""
+	return "", nil
 }
 
 // postgresCode is the five characters by which the server names an error; "" where err is not its.

@@ -105,33 +105,33 @@ func sqliteDialect(path string) dialect {
 		missing: func(err error) bool {
 			return sqliteCode(err) == lite.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
 		},
-		kind: func(err error) (error, string) { return sqliteKind(err, path, busyHint) },
+		kind: func(err error) (string, error) { return sqliteKind(err, path, busyHint) },
 	}
 }
 
-func sqliteKind(err error, path, busyHint string) (kind error, hint string) {
+func sqliteKind(err error, path, busyHint string) (hint string, kind error) {
 	switch sqliteCode(err) & 0xff { // the low byte is the kind, the rest says more of it
 	case lite.SQLITE_FULL:
-		return ErrFull, fullHint(path)
+		return fullHint(path), ErrFull
 	case lite.SQLITE_READONLY:
-		return ErrReadOnly, readOnlyHint(path)
+		return readOnlyHint(path), ErrReadOnly
 	case lite.SQLITE_CORRUPT, lite.SQLITE_NOTADB:
-		return ErrCorrupt, "restore " + path + " from a backup, or move it and the files beside it (-wal, -shm) away to begin anew; " +
-			"`sqlite3 FILE .recover` may save rows of it"
+		return "restore " + path + " from a backup, or move it and the files beside it (-wal, -shm) away to begin anew; " +
+			"`sqlite3 FILE .recover` may save rows of it", ErrCorrupt
 	case lite.SQLITE_BUSY, lite.SQLITE_LOCKED:
-		return ErrUnavailable, busyHint
+		return busyHint, ErrUnavailable
 	case lite.SQLITE_CANTOPEN, lite.SQLITE_PERM, lite.SQLITE_AUTH:
-		return ErrDenied, "check that " + path + " and its directory can be read and written by the user that runs palisade"
+		return "check that " + path + " and its directory can be read and written by the user that runs palisade", ErrDenied
 	case lite.SQLITE_IOERR:
-		return ErrUnavailable, "the disk of " + path + " fails: see dmesg"
+		return "the disk of " + path + " fails: see dmesg", ErrUnavailable
 	case lite.SQLITE_CONSTRAINT:
-		return ErrExists, ""
+		return "", ErrExists
 	case lite.SQLITE_ERROR:
 		if strings.Contains(err.Error(), "already exists") {
-			return ErrForeignData, path + " belongs to another program: choose another file with --database"
+			return path + " belongs to another program: choose another file with --database", ErrForeignData
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 // sqliteCode is SQLite's extended result code; 0 where err is not SQLite's.

@@ -75,7 +75,7 @@ func TestLockedByAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.SaveService(t.Context(), sessions.Service{ID: "a"})
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != ErrUnavailable || e.Hint() == "" {
+	if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrUnavailable) || e.Hint() == "" {
 		t.Errorf("error is %v, want %v with a hint", err, ErrUnavailable)
 	}
 	if _, err := s.Services(t.Context()); err != nil {

@@ -42,8 +42,8 @@ type Store struct {
 // encode.go maps values to types that both have.
 type dialect struct {
 	name string
-	// kind translates a driver's error into a kind of this package and a hint; nil if it is none of them.
-	kind func(error) (kind error, hint string)
+	// kind translates a driver's error into a hint and a kind of this package; nil if it is none of them.
+	kind func(error) (hint string, kind error)
 	// unique reports whether an error says that a unique index has the key already.
 	unique func(error) bool
 	// again reports whether an operation that failed so before it committed may be tried once more.

@@ -1,0 +1,67 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// benchBoth runs bench on a new store of each kind.
+func benchBoth(b *testing.B, bench func(b *testing.B, s *store.Store)) {
+	for name, fresh := range databases {
+		b.Run(name, func(b *testing.B) { bench(b, open(b, fresh(b))) })
+	}
+}
+
+// What a start of the daemon reads: every session that is kept.
+func BenchmarkListSessions10000(b *testing.B) {
+	benchBoth(b, func(b *testing.B, s *store.Store) {
+		for i := range 10_000 {
+			v := aSession(fmt.Sprint("ses-", i))
+			v.CreatedAt = at.Add(time.Duration(i) * time.Second)
+			must(b, s.SaveSession(b.Context(), v, nil))
+		}
+		for b.Loop() {
+			got, err := s.Sessions(b.Context())
+			if err != nil || len(got) != 10_000 {
+				b.Fatalf("%d sessions, %v", len(got), err)
+			}
+		}
+	})
+}
+
+// A status change: one durable commit of a row and a transition.
+func BenchmarkSaveSession(b *testing.B) {
+	benchBoth(b, func(b *testing.B, s *store.Store) {
+		v := aSession("ses-1")
+		for b.Loop() {
+			must(b, s.SaveSession(b.Context(), v, &sessions.Transition{SessionID: "ses-1"}))
+		}
+	})
+}
+
+func BenchmarkAddEvent(b *testing.B) {
+	benchBoth(b, func(b *testing.B, s *store.Store) {
+		for b.Loop() {
+			must(b, s.AddEvent(b.Context(), sessions.Event{ServiceID: "svc-1", Kind: "scaled", Message: "from 1 to 2"}))
+		}
+	})
+}
+
+// A start: the version is looked at, nothing is migrated.
+func BenchmarkOpen(b *testing.B) {
+	for name, fresh := range databases {
+		b.Run(name, func(b *testing.B) {
+			dsn := fresh(b)
+			open(b, dsn)
+			for b.Loop() {
+				s, err := store.Open(b.Context(), store.Options{DSN: dsn})
+				must(b, err)
+				must(b, s.Close())
+			}
+		})
+	}
+}
