@@ -16,8 +16,8 @@ import (
 
 // resolve checks a recipe against what is on the box and works out what it runs. What is returned has
 // folders' ids where the recipe named them, and every default filled in.
-func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Recipe) (Recipe, variants.LaunchSpec, error) {
-	fail := func(err error) (Recipe, variants.LaunchSpec, error) { return r, variants.LaunchSpec{}, err }
+func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Recipe) (resolved, error) {
+	fail := func(err error) (resolved, error) { return resolved{}, err }
 	if strings.TrimSpace(r.Image) == "" {
 		return fail(fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host"))
 	}
@@ -42,44 +42,54 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 		r.Mounts[i].Folder = folder.ID
 	}
 	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination}
+	var problems catalog.Problems
 	if r.Folder != "" {
 		folder, err := m.Folders.Find(ctx, project, r.Folder)
 		if err != nil {
 			return fail(folderError(r.Folder, err))
 		}
 		r.Folder = folder.ID
-		root, err := os.OpenRoot(folder.Path)
+		root, err := folder.OpenRoot()
 		if err != nil {
-			return fail(fmt.Errorf("folder %s: %w: %w", folder.Name, ErrInvalid, err))
+			return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
 		}
 		defer root.Close()
 		req.Files = root.FS()
-		if err := m.readDefinition(root, r.DefinitionPath, &req); err != nil {
+		if problems, err = m.readDefinition(root, r.DefinitionPath, &req); err != nil {
 			return fail(err)
 		}
 	}
-	launch, problems := m.Variants.Resolve(req)
+	launch, more := m.Variants.Resolve(req)
+	problems = append(problems, more...)
 	if err := problems.Err(); err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
-	return r, launch, nil
+	return resolved{recipe: r, launch: launch, warnings: problems.Warnings()}, nil
 }
 
-// readDefinition puts the folder's definition into req, for a variant that reads one.
-func (m *Manager) readDefinition(root *os.Root, explicit string, req *variants.Request) error {
+// resolved is a recipe that can run, and how.
+type resolved struct {
+	recipe   Recipe
+	launch   variants.LaunchSpec
+	warnings catalog.Problems
+}
+
+// readDefinition puts the folder's definition into req, for a variant that reads one, and returns what
+// is to be said about it.
+func (m *Manager) readDefinition(root *os.Root, explicit string, req *variants.Request) (catalog.Problems, error) {
 	if v, ok := m.Variants.Lookup(req.Variant); !ok || !v.ReadsDefinition {
-		return nil
+		return nil, nil
 	}
 	name, src, err := catalog.FindDefinition(root, explicit)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	definition, problems := catalog.ParseDefinition(name, src)
 	if err := problems.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	req.Definition = definition
-	return nil
+	return problems, nil
 }
 
 func folderError(ref string, err error) error {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog"
 )
 
 // ServiceRequest asks for a new service.
@@ -41,7 +43,8 @@ type ServiceView struct {
 	Status        ServiceStatus
 	Sentence      string // why it is in Status
 	HealthyRoutes int
-	Routes        []RouteView // live ones, oldest first, then those that ended, newest first
+	Routes        []RouteView      // live ones, oldest first
+	Warnings      catalog.Problems // of the recipe; only after creating or updating
 }
 
 // RouteView is a session of a service, as people see it.
@@ -106,14 +109,15 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), sv.Policy.Check()); err != nil {
 		return ServiceView{}, err
 	}
-	recipe, launch, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
+	res, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
 	if err != nil {
 		return ServiceView{}, err
 	}
-	rev := Revision{ServiceID: sv.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: recipe, Launch: launch}
+	rev := Revision{ServiceID: sv.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: res.recipe, Launch: res.launch}
 	m.mu.Lock()
 	view, err := m.createLocked(ctx, sv, rev)
 	m.mu.Unlock()
+	view.Warnings = res.warnings
 	if err == nil {
 		m.changed()
 	}
@@ -158,14 +162,16 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		return ServiceView{}, err
 	}
 	var rev *Revision
+	var warnings catalog.Problems
 	if up.Recipe != nil {
-		recipe, launch, err := m.resolve(ctx, wanted.Project, wanted.Name, *up.Recipe)
+		res, err := m.resolve(ctx, wanted.Project, wanted.Name, *up.Recipe)
 		if err != nil {
 			return ServiceView{}, err
 		}
-		rev = &Revision{ServiceID: wanted.ID, CreatedAt: time.Now().UTC(), CreatedBy: up.By, Recipe: recipe, Launch: launch}
+		warnings = res.warnings
+		rev = &Revision{ServiceID: wanted.ID, CreatedAt: time.Now().UTC(), CreatedBy: up.By, Recipe: res.recipe, Launch: res.launch}
 	}
-	return m.edit(ctx, project, wanted.ID, func(s *service) error {
+	view, err := m.edit(ctx, project, wanted.ID, func(s *service) error {
 		for _, other := range m.services {
 			if other != s && other.Project == wanted.Project && other.Name == wanted.Name {
 				return fmt.Errorf("service %q %w", wanted.Name, ErrExists)
@@ -195,6 +201,8 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		}
 		return err
 	})
+	view.Warnings = warnings
+	return view, err
 }
 
 func set[T any](to, from *T) {

@@ -126,6 +126,20 @@ func TestCreateServiceWithABadDefinitionNamesThePlace(t *testing.T) {
 	})
 }
 
+func TestCreateServiceTellsWarnings(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.write(definition + "    colour: blue\n")
+		w.boot()
+		v, err := w.m.CreateService(t.Context(), request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0].String(), "colour") {
+			t.Errorf("%v", v.Warnings)
+		}
+	})
+}
+
 func TestUpdateService(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.write(definition)
