@@ -3,8 +3,11 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,18 +41,25 @@ func newTransport(addr string, c Config) *http.Transport {
 	}
 }
 
-// engineConn is a connection to an engine that tells whether a request was written at all. Before the
-// first byte of each request it looks whether the engine has closed meanwhile: net/http notices that
-// only when its reader gets to run, and what is written until then is lost without a word on whether
-// it was processed.
+// engineConn is a connection to an engine that tells whether a request can have been read. An engine
+// may close a kept connection at the moment a request is written to it, and net/http then tells the
+// same as when an engine read the request and died. So:
+//
+//  1. Before the first byte of each request it looks whether the engine has closed already: net/http
+//     would notice only when its reader gets to run. Nothing is written then.
+//  2. When the connection ends it looks whether the kernel sent bytes back as unread: then the end is
+//     a reset.
 type engineConn struct {
 	net.Conn
 	raw      syscall.RawConn // nil: cannot look
 	answered atomic.Bool     // bytes came since the last write: the next write begins a request
 	plain    atomic.Bool     // upgraded: no more requests on it
 	written  atomic.Int64
-	gone     bool // what look found; writes are one at a time
-	look     func(fd uintptr)
+
+	writing sync.Mutex // held while writing, so that an end knows of all that was written
+	ended   bool
+	gone    bool // what look found
+	look    func(fd uintptr)
 }
 
 func newEngineConn(conn net.Conn) *engineConn {
@@ -72,11 +82,36 @@ func (c *engineConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.answered.Store(true)
 	}
+	if err == io.EOF && !c.plain.Load() {
+		err = c.end()
+	}
 	return n, err
 }
 
+// end tells a reset from an end, once the write that may be under way is over.
+func (c *engineConn) end() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.ended = true
+	pending := 0
+	if c.raw != nil {
+		_ = c.raw.Control(func(fd uintptr) {
+			pending, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		})
+	}
+	if pending != 0 {
+		return fmt.Errorf("reading from the engine: %w", syscall.ECONNRESET)
+	}
+	return io.EOF
+}
+
 func (c *engineConn) Write(p []byte) (int, error) {
-	if c.answered.Swap(false) && !c.plain.Load() && c.closedByEngine() {
+	if c.plain.Load() {
+		return c.Conn.Write(p)
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.answered.Swap(false) && (c.ended || c.closedByEngine()) {
 		return 0, errStale
 	}
 	n, err := c.Conn.Write(p)

@@ -178,7 +178,7 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 
 // What judge finds besides the faults of routes. They are never counted as one.
 const (
-	faultStale  fault = "stale"  // nothing was written: a kept connection was closed
+	faultStale  fault = "stale"  // nothing was read: a kept connection was closed
 	faultClient fault = "client" // the client went, or its body did
 )
 
@@ -199,12 +199,16 @@ func (a *attempt) judge(ctx context.Context, err error) fault {
 		return faultClient
 	case a.conn == nil && errors.As(err, &op) && op.Op == "dial":
 		return faultConnect
-	case a.conn != nil && !a.began && a.conn.written.Load() == a.wroteAt:
+	case a.conn == nil || a.began:
+		return faultBroken
+	case a.conn.written.Load() == a.wroteAt:
 		return faultStale
-	case a.conn != nil && !a.began && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
-		return faultReset
+	case !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE):
+		return faultBroken
+	case a.wroteAt > 0:
+		return faultStale // it had carried a request before, and was closed as the next one came
 	}
-	return faultBroken
+	return faultReset
 }
 
 // retryReason is why another route may take the request: nothing was processed. "" where that is not

@@ -1,0 +1,314 @@
+package router
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSecretOf(t *testing.T) {
+	for _, c := range []struct {
+		authorization, apiKey, want string
+		err                         error
+	}{
+		{"Bearer x", "", "x", nil},
+		{"bearer  x ", "", "x", nil},
+		{"BackendAI x", "", "x", nil},
+		{"", "x", "x", nil},
+		{"Bearer a", "b", "a", nil},
+		{"", "", "", ErrTokenMissing},
+		{"Bearer", "", "", ErrTokenMissing},
+		{"Bearer ", "", "", ErrTokenMissing},
+		{"Basic dXNlcg==", "", "", ErrTokenMalformed},
+		{"x", "", "", ErrTokenMalformed},
+	} {
+		got, err := secretOf(c.authorization, c.apiKey)
+		if got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("secretOf(%q, %q) = %q, %v; want %q, %v", c.authorization, c.apiKey, got, err, c.want, c.err)
+		}
+	}
+}
+
+func testTable(services ...Service) *table {
+	var rows []*service
+	for _, s := range services {
+		rows = append(rows, &service{Service: s})
+	}
+	t, _ := newTable(rows)
+	return t
+}
+
+func TestTable(t *testing.T) {
+	rows := []*service{
+		{Service: Service{ID: "1", Name: "b", Aliases: []string{"llama", "b", "a"}}},
+		{Service: Service{ID: "2", Name: "a", Aliases: []string{"llama", "llama", ""}}},
+		{Service: Service{ID: "3", Name: "A"}},
+		{Service: Service{ID: "4", Name: "a"}},
+	}
+	table, clashes := newTable(rows)
+	if want := []string{"a", "a"}; !cmp.Equal(clashes, want) { // the folded "A" comes first, then the second "a"
+		t.Errorf("clashes %v, want %v", clashes, want)
+	}
+	for _, c := range []struct {
+		address Address
+		model   string
+		want    string
+	}{
+		{Address{Kind: ByModel}, "llama", "21"},
+		{Address{Kind: ByModel}, "a", "21"},
+		{Address{Kind: ByModel}, "b", "1"},
+		{Address{Kind: ByModel}, "", ""},
+		{Address{Kind: ByName, Name: "a"}, "", "2"},
+		{Address{Kind: ByName, Name: "A"}, "", "3"},
+		{Address{Kind: ByName, Name: "llama"}, "", ""},
+		{Address{Kind: ByHost, Name: "a"}, "", "3"},
+		{Address{}, "a", ""},
+	} {
+		got := ""
+		for _, s := range table.find(c.address, c.model) {
+			got += s.ID
+		}
+		if got != c.want {
+			t.Errorf("%+v %q: %s, want %s", c.address, c.model, got, c.want)
+		}
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	table := testTable(
+		Service{ID: "s1", Name: "one", Project: "p", Aliases: []string{"llama"}},
+		Service{ID: "s2", Name: "two", Project: "p"},
+		Service{ID: "s3", Name: "three", Project: "q", Aliases: []string{"llama"}},
+		Service{ID: "s4", Name: "open", Project: "q", Public: true, Aliases: []string{"llama", "one"}},
+	)
+	of := func(project, service string) visitor {
+		return visitor{token: &Token{Project: project, ServiceID: service}}
+	}
+	nobody := visitor{err: ErrTokenMissing}
+	for _, c := range []struct {
+		name, model string
+		who         visitor
+		want        string
+		status      int
+	}{
+		{"token of the service", "one", of("p", "s1"), "s1", 0},
+		{"token of the project", "two", of("p", ""), "s2", 0},
+		{"token of another service of the project", "two", of("p", "s1"), "", 403},
+		{"token of another project", "two", of("q", ""), "", 404},
+		{"token of another project's service", "three", of("p", "s1"), "", 404},
+		{"no such model", "four", of("p", ""), "", 404},
+		{"no token", "two", nobody, "", 401},
+		{"no token, no such model", "four", nobody, "", 401},
+		{"bad token", "two", visitor{err: ErrTokenExpired}, "", 401},
+		{"open to all", "open", nobody, "s4", 0},
+		{"open to all, with a made-up key", "open", visitor{err: ErrTokenMalformed}, "s4", 0},
+		{"open to all, with another's token", "open", of("p", ""), "s4", 0},
+		{"an open service takes no calls of who has a token", "llama", of("p", ""), "s1", 0},
+		{"nor by a name", "one", of("p", ""), "s1", 0},
+		{"an alias of two", "llama", of("q", ""), "s4", 0},
+		{"an alias, by the token", "llama", of("q", "s3"), "s3", 0},
+		{"an alias, without one", "llama", nobody, "s4", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := Address{Kind: ByModel}
+			s, refusal := admit(table.find(a, c.model), c.who, a, c.model)
+			switch {
+			case c.status == 0 && (refusal != nil || s.ID != c.want):
+				t.Errorf("got %v, %v; want %s", s, refusal, c.want)
+			case c.status != 0 && (refusal == nil || refusal.Status != c.status):
+				t.Errorf("got %v, %v; want %d", s, refusal, c.status)
+			}
+		})
+	}
+	// What is not there and what belongs to others cannot be told apart.
+	for _, who := range []visitor{nobody, of("q", "s3")} {
+		a := Address{Kind: ByModel}
+		_, there := admit(table.find(a, "two"), who, a, "two")
+		_, not := admit(nil, who, a, "two")
+		if diff := cmp.Diff(there, not, cmp.AllowUnexported(Refusal{})); diff != "" {
+			t.Errorf("it shows that it is there:\n%s", diff)
+		}
+	}
+}
+
+func TestListing(t *testing.T) {
+	closed := []Service{{ID: "s1", Name: "one", Project: "p"}, {ID: "s2", Name: "two", Project: "q"}}
+	open := append(closed, Service{ID: "s3", Name: "open", Project: "q", Public: true})
+	for _, c := range []struct {
+		name     string
+		services []Service
+		who      visitor
+		want     string
+	}{
+		{"project", closed, visitor{token: &Token{Project: "p"}}, "one"},
+		{"service, and what is open", open, visitor{token: &Token{ServiceID: "s2"}}, "open,two"},
+		{"nobody", open, visitor{err: ErrTokenMissing}, "open"},
+		{"made-up key", open, visitor{err: ErrTokenMalformed}, "open"},
+		{"expired", open, visitor{err: ErrTokenExpired}, "401"},
+		{"nobody, nothing open", closed, visitor{err: ErrTokenMissing}, "401"},
+	} {
+		services, refusal := listing(testTable(c.services...), c.who)
+		var names []string
+		for _, s := range services {
+			names = append(names, s.Name)
+		}
+		if refusal != nil {
+			names = append(names, "401")
+		}
+		if got := strings.Join(names, ","); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestUnauthorizedSaysWhy(t *testing.T) {
+	seen := map[string]bool{}
+	for _, err := range []error{ErrTokenMissing, ErrTokenMalformed, ErrTokenUnknown, ErrTokenExpired, ErrTokenRevoked} {
+		f := unauthorized(err)
+		if f.Status != 401 || seen[f.Message] {
+			t.Errorf("%v: %d %s", err, f.Status, f.Message)
+		}
+		seen[f.Message] = true
+	}
+}
+
+func TestRefusalShapes(t *testing.T) {
+	f := &Refusal{Status: 401, Type: invalidRequest, Code: "c", Message: `say "x"`, RetryAfter: 1500 * time.Millisecond}
+	for _, c := range []struct {
+		path, want string
+	}{
+		{"/v1/chat/completions", `{"error":{"message":"say \"x\"","type":"invalid_request_error","param":null,"code":"c"}}`},
+		{"/v1/messages", `{"type":"error","error":{"type":"authentication_error","message":"say \"x\""}}`},
+		{"/v1/messages/count_tokens", `{"type":"error","error":{"type":"authentication_error","message":"say \"x\""}}`},
+		{"/v1/messagesx", `{"error":{"message":"say \"x\"","type":"invalid_request_error","param":null,"code":"c"}}`},
+	} {
+		w := httptest.NewRecorder()
+		f.write(w, shapeOf(c.path))
+		if got := strings.TrimSpace(w.Body.String()); got != c.want {
+			t.Errorf("%s: %s, want %s", c.path, got, c.want)
+		}
+		if h := w.Header(); h.Get("Www-Authenticate") == "" || h.Get("Retry-After") != "2" || h.Get("Content-Type") != "application/json" {
+			t.Errorf("headers %v", h)
+		}
+	}
+	if got := string(f.event(anthropic)); !strings.HasPrefix(got, "\n\nevent: error\ndata: {") || !strings.HasSuffix(got, "}\n\n") {
+		t.Errorf("event %q", got)
+	}
+}
+
+func TestRefuseBodyIsJSON(t *testing.T) {
+	for _, err := range []error{errNotJSON, errNotObject, errCutOff, errNoModel, errNoBody, errModelNoText, errModelConflict, errTooMuch, errNoMemory, errBadForm, errTooDeep, errModelTooLong, http.ErrBodyReadAfterClose, &http.MaxBytesError{Limit: 5}} {
+		f := refuseBody(err, 10)
+		var v struct {
+			Error struct{ Message, Type, Code string }
+		}
+		if json.Unmarshal(f.body(openAI), &v) != nil || v.Error.Message == "" || v.Error.Code == "" || f.Status/100 != 4 && f.Status != 503 {
+			t.Errorf("%v: %d %s", err, f.Status, f.body(openAI))
+		}
+	}
+}
+
+func TestModelSource(t *testing.T) {
+	for _, c := range []struct {
+		contentType, encoding string
+		hasBody, inURL        bool
+		want                  source
+	}{
+		{"application/json", "", true, false, inJSON},
+		{"application/json; charset=utf-8", "", true, true, inJSON},
+		{"application/vnd.x+json", "", true, true, inJSON},
+		{"", "", true, true, inJSON},
+		{"text/plain", "", true, false, inJSON},
+		{"audio/wav", "", true, true, inQuery},
+		{"application/json", "", false, false, inQuery},
+		{"multipart/form-data; boundary=x", "", true, false, inForm},
+		{"multipart/form-data", "", true, false, inForm},
+		{"application/json", "identity", true, false, inJSON},
+		{"application/json", "gzip", true, false, inNothing},
+		{"application/json", "gzip", true, true, inQuery},
+		{"application/json; =", "", true, false, inJSON},
+	} {
+		if got := modelSource(c.contentType, c.encoding, c.hasBody, c.inURL); got != c.want {
+			t.Errorf("%+v: got %d", c, got)
+		}
+	}
+}
+
+func TestEngineHeader(t *testing.T) {
+	from := http.Header{
+		"Authorization": {"Bearer pal-x"}, "X-Api-Key": {"pal-x"}, "Connection": {"keep-alive, X-Secret", "upgrade"}, "X-Secret": {"1"},
+		"Upgrade": {"websocket"}, "Keep-Alive": {"5"}, "Transfer-Encoding": {"chunked"}, "Te": {"gzip, trailers"}, "Expect": {"100-continue"},
+		"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=x"}, "Traceparent": {"00-ab-cd-01"}, "X-Own": {"a", "b"},
+	}
+	in := incoming{remote: "10.0.0.9:1234", host: "box:8080", id: "r1", prefix: "/services/a"}
+	want := http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Te": {"trailers"}, "User-Agent": nil, "Traceparent": {"00-ab-cd-01"}, "X-Own": {"a", "b"},
+		"X-Forwarded-For": {"10.0.0.9"}, "X-Forwarded-Host": {"box:8080"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Prefix": {"/services/a"}, "X-Request-Id": {"r1"},
+	}
+	if diff := cmp.Diff(want, engineHeader(from, in, Service{})); diff != "" {
+		t.Error(diff)
+	}
+	in.trusted, in.secure = true, true
+	got := engineHeader(from, in, Service{EngineKey: "k"})
+	if got.Get("X-Forwarded-For") != "6.6.6.6, 10.0.0.9" || got.Get("Authorization") != "Bearer k" {
+		t.Errorf("got %v", got)
+	}
+	for _, c := range []struct {
+		authorization, apiKey string
+		public, kept          bool
+	}{
+		{"Bearer pal-x", "", true, false},
+		{"Bearer sk-x", "", true, true},
+		{"Bearer sk-x", "", false, false},
+		{"BackendAI sk-x", "", false, false},
+		{"Basic x", "", false, true},
+		{"", "sk-x", false, false},
+		{"", "sk-x", true, true},
+		{"", "pal-x", true, false},
+	} {
+		h := http.Header{}
+		h.Set("Authorization", c.authorization)
+		h.Set("X-Api-Key", c.apiKey)
+		got := engineHeader(h, in, Service{Public: c.public})
+		if kept := got.Get("Authorization")+got.Get("X-Api-Key") != ""; kept != c.kept {
+			t.Errorf("%+v: got %v", c, got)
+		}
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	for _, id := range []string{"abc", "00-ab:c/d.e_f+g=", strings.Repeat("a", 128)} {
+		if got := requestID(id); got != id {
+			t.Errorf("%q became %q", id, got)
+		}
+	}
+	seen := map[string]bool{}
+	for _, id := range []string{"", "a b", "a\nb", "ä", strings.Repeat("a", 129), "<script>"} {
+		got := requestID(id)
+		if !strings.HasPrefix(got, "req-") || len(got) != 28 || seen[got] {
+			t.Errorf("%q became %q", id, got)
+		}
+		seen[got] = true
+	}
+}
+
+func TestNoRoute(t *testing.T) {
+	for _, c := range []struct {
+		s    Service
+		want string
+	}{
+		{Service{Name: "a"}, `The service "a" has no route that can answer now. Try again in 5 seconds.`},
+		{Service{Name: "a", Status: "PROVISIONING"}, `The service "a" is PROVISIONING and has no route that can answer now. Try again in 5 seconds.`},
+		{Service{Name: "a", Routes: []Route{{Draining: true}, {}}}, `The service "a" has no route that can answer now (1 draining, 1 taken out of the balance). Try again in 5 seconds.`},
+	} {
+		if f := noRoute(c.s); f.Message != c.want || f.Status != 503 || f.RetryAfter == 0 {
+			t.Errorf("got %d %s, want %s", f.Status, f.Message, c.want)
+		}
+	}
+}
