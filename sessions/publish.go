@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palisade-run/palisade/variants"
 )
 
 // publish hands the table of who can answer to Traffic, and wakes whoever waits for a change. The
@@ -36,8 +38,8 @@ func (m *Manager) publish() {
 // routesOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public}
-	if rev := s.revision(s.Revision); rev != nil && rev.Launch.ModelName != s.Name {
-		out.Aliases = []string{rev.Launch.ModelName}
+	if rev := s.revision(s.Revision); rev != nil {
+		out.Aliases = aliases(s.Name, rev.Launch)
 	}
 	count := map[RouteStatus]int{RouteHealthy: 0, RouteUnhealthy: 0, RouteProvisioning: 0, RouteDraining: 0}
 	for _, r := range s.routes {
@@ -57,6 +59,18 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 		m.metrics.routes.With(prometheus.Labels{"service": s.Name, "status": string(status)}).Set(float64(n))
 	}
 	return out
+}
+
+// aliases are what a service's engine may call its model where that is not the service's name: an
+// engine that is strict about names refuses any other.
+func aliases(service string, launch variants.LaunchSpec) []string {
+	var names []string
+	for _, name := range []string{launch.ModelName, launch.Processes[0].Env["BACKEND_MODEL_NAME"]} {
+		if name != "" && name != service && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Changed returns a channel that is closed at the next change of anything that views show.
