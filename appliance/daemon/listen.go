@@ -57,16 +57,3 @@ func listenSocket(ctx context.Context, dir string) (net.Listener, error) {
 	}
 	return l, nil
 }
-
-// isLoopback reports whether addr (host:port) is reached from this box alone.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}

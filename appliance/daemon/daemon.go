@@ -1,0 +1,287 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/variants"
+)
+
+// Options of Serve.
+type Options struct {
+	Config     config.Config
+	Version    api.Version // StartedAt and Gateway are filled in
+	Executable string      // this program: it is started again as the supervisor of sessions
+	Log        *slog.Logger
+	Ready      func(gateway string) // called once when the appliance answers; may be nil
+}
+
+// daemon is one run of Serve.
+type daemon struct {
+	Options
+	store    *store.Store
+	folders  *catalog.Folders
+	variants *variants.Table
+	tokens   *router.Tokens
+	keys     *keys.Keyring
+	router   *router.Router
+	runtime  runtimeChoice
+	manager  *sessions.Manager
+	registry *prometheus.Registry
+	front    *front
+	gateway  string // http://127.0.0.1:8080
+}
+
+// Serve runs the appliance until ctx ends, and stops no session then. The order matters:
+//  1. The data directory is locked: nothing is read before it is ours.
+//  2. The port is opened: whoever comes now is told to try again in a second.
+//  3. The store is opened and its schema brought up to date.
+//  4. What runs is adopted, and the first table of routes published.
+//  5. The front door opens: /readyz answers 200.
+//
+// On the way back requests are finished first (as far as stopGrace allows), then decisions stop, then
+// what is counted is written, then the store is closed.
+func Serve(ctx context.Context, o Options) (err error) {
+	release, err := lockData(o.Config.Data) // 1
+	if err != nil {
+		return err
+	}
+	defer release()
+	d := &daemon{Options: o, registry: prometheus.NewRegistry()}
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	serving, err := d.listen(ctx) // 2
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, serving.stop()) }()
+	if err := d.open(ctx); err != nil { // 3
+		return err
+	}
+	defer func() { err = errors.Join(err, d.store.Close()) }()
+	if err := d.manager.Adopt(ctx); err != nil { // 4
+		return fmt.Errorf("taking over what runs: %w", err)
+	}
+	return d.work(ctx, serving) // 5
+}
+
+// work runs the loops until ctx ends or one of them fails.
+func (d *daemon) work(ctx context.Context, serving *serving) error {
+	// Decisions go on while requests are finished: a drain under way needs them.
+	deciding, stopDeciding := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopDeciding(nil)
+	var loops sync.WaitGroup
+	failed := make(chan error, 1)
+	loops.Go(func() {
+		if err := d.manager.Run(deciding); err != nil {
+			failed <- err
+		}
+	})
+	loops.Go(func() { d.flushTokens(deciding) })
+	d.front.rooms.Store(d.rooms())
+	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
+	if d.Ready != nil {
+		d.Ready(d.gateway)
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		d.Log.Info("stopping; sessions go on")
+	case err = <-serving.failed:
+	case err = <-failed:
+	}
+	err = errors.Join(err, serving.stop())
+	stopDeciding(errors.New("the daemon stops"))
+	loops.Wait()
+	return err
+}
+
+// open makes the rooms and joins them.
+func (d *daemon) open(ctx context.Context) (err error) {
+	c := d.Config
+	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Log: d.Log}); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.store.Close())
+		}
+	}()
+	table, problems := variants.Load(c.Variants)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	d.variants = table
+	if d.tokens, err = router.NewTokens(ctx, d.store, time.Now); err != nil {
+		return err
+	}
+	if d.keys, err = keys.Open(ctx, d.store, time.Now); err != nil {
+		return err
+	}
+	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
+	if d.runtime, err = chooseRuntime(c, d.Executable, d.Log.With("room", "runtime")); err != nil {
+		return err
+	}
+	// The manager and the folders ask each other: who uses a folder, and where a folder is.
+	d.folders = catalog.NewFolders(d.store, filepath.Join(c.Data, "folders"), func(id string) (string, bool) {
+		return d.manager.FolderUsedBy(id)
+	}, c.Data)
+	d.manager = sessions.NewManager(sessions.Deps{
+		Store: d.store, Runtime: d.runtime.Runtime, Observer: d.runtime.Observer, Traffic: traffic{d.router},
+		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
+		Policy: c.Service, Destroyed: d.serviceDestroyed,
+	})
+	return nil
+}
+
+// serviceDestroyed takes a service's tokens with it.
+func (d *daemon) serviceDestroyed(ctx context.Context, serviceID string) {
+	if err := d.tokens.RevokeService(ctx, serviceID); err != nil {
+		d.Log.Error("revoking the tokens of a removed service", "service", serviceID, "error", err)
+	}
+}
+
+func (d *daemon) rooms() *rooms {
+	version := d.Version
+	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
+	handler := admin.New(admin.Deps{
+		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
+		Tokens: d.tokens, Keys: d.keys, Runtimes: d.runtimes, Doctor: d.doctor,
+		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
+	})
+	return &rooms{
+		gateway: d.router, admin: handler, home: home(version.Version, version.Gateway),
+		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}),
+	}
+}
+
+// runtimes lists the variants that a service can name.
+func (d *daemon) runtimes() []api.Runtime { return describeVariants(d.variants) }
+
+// flushTokens writes when tokens were last used, now and then and at the end.
+func (d *daemon) flushTokens(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			done = true
+		}
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		if err := d.tokens.Flush(writing); err != nil {
+			d.Log.Error("when tokens were last used was not written; it will be", "error", err)
+		}
+		cancel()
+	}
+}
+
+// stopGrace is how long requests under way may go on when the daemon stops.
+const stopGrace = 10 * time.Second
+
+// serving is the listeners and their server.
+type serving struct {
+	server *http.Server
+	loops  sync.WaitGroup
+	failed chan error
+	once   sync.Once
+	err    error
+}
+
+// listen opens port and socket and answers on both from now on.
+func (d *daemon) listen(ctx context.Context) (*serving, error) {
+	secure, scheme, err := d.tls()
+	if err != nil {
+		return nil, err
+	}
+	tcp, err := listenTCP(ctx, d.Config.Listen, secure)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := listenSocket(ctx, d.Config.Data)
+	if err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	d.gateway = d.Config.Advertise
+	if d.gateway == "" {
+		d.gateway = scheme + "://" + reachable(tcp.Addr())
+	}
+	d.front = &front{check: func(ctx context.Context) error { return d.store.Ping(ctx) }}
+	s := &serving{server: newServer(ctx, d.front, d.Log), failed: make(chan error, 2)}
+	for _, l := range []net.Listener{tcp, socket} {
+		s.loops.Go(func() {
+			if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				s.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	return s, nil
+}
+
+// stop finishes the requests under way and closes the listeners. It may be called again.
+func (s *serving) stop() error {
+	s.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		if err := s.server.Shutdown(ctx); err != nil {
+			s.err = s.server.Close()
+		}
+		s.loops.Wait()
+	})
+	return s.err
+}
+
+// tls decides how the port is secured: as the settings say, else plain on loopback and with a
+// self-made certificate elsewhere.
+func (d *daemon) tls() (*tls.Config, string, error) {
+	c := d.Config
+	switch c.Security() {
+	case config.Given:
+		secure, err := certificateFiles(c.TLS.Cert, c.TLS.Key)
+		return secure, "https", err
+	case config.Plain:
+		return nil, "http", nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, "", fmt.Errorf("listen address %q: %w", c.Listen, err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	secure, err := selfMade(filepath.Join(c.Data, "tls"), []string{host, name, "localhost", "127.0.0.1", "::1", c.Router.Domain}, time.Now())
+	return secure, "https", err
+}
+
+// reachable is addr as somebody on this box can use it: a listener on all addresses answers on loopback.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// Room on the disk below which the owner is warned, and below which things go wrong soon.
+const (
+	diskLow      = 5 << 30
+	diskCritical = 512 << 20
+)
+
+// doctor looks at the box from within the running daemon.
+func (d *daemon) doctor(ctx context.Context) []api.Check {
+	checks := []api.Check{
+		{Name: "appliance", Status: api.CheckOK, Detail: fmt.Sprintf("%s answers at %s", d.Version.Version, d.gateway)},
+		d.checkStore(ctx), checkDisk(d.Config.Data),
+		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why},
+	}
+	for _, f := range d.runtime.process.Diagnose(ctx) {
+		check := api.Check{Name: f.Subject, Status: api.CheckOK, Detail: f.Text, Hint: f.Hint}
+		if !f.OK {
+			check.Status = api.CheckWarning
+		}
+		checks = append(checks, check)
+	}
+	return append(checks, d.checkServices())
+}
+
+func (d *daemon) checkStore(ctx context.Context) api.Check {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	check := api.Check{Name: "database", Status: api.CheckOK, Detail: d.store.DSN()}
+	if err := d.store.Ping(ctx); err != nil {
+		check.Status, check.Detail = api.CheckFailed, err.Error()
+		if h, ok := err.(interface{ Hint() string }); ok { //nolint:errorlint // the store's own errors, as it returns them
+			check.Hint = h.Hint()
+		}
+	}
+	return check
+}
+
+func checkDisk(dir string) api.Check {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return api.Check{Name: "disk", Status: api.CheckFailed, Detail: fmt.Sprintf("%s: %v", dir, err)}
+	}
+	free := int64(fs.Bavail) * fs.Bsize //nolint:gosec // a file system has less than 2^63 bytes
+	check := api.Check{Name: "disk", Status: api.CheckOK, Detail: fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), dir)}
+	switch {
+	case free < diskCritical:
+		check.Status, check.Hint = api.CheckFailed, "make room: nothing new can be recorded when the disk is full"
+	case free < diskLow:
+		check.Status, check.Hint = api.CheckWarning, "make room soon: logs and uploads lie here"
+	}
+	return check
+}
+
+// checkServices tells of services that need their owner.
+func (d *daemon) checkServices() api.Check {
+	check := api.Check{Name: "services", Status: api.CheckOK}
+	all := d.manager.Services("")
+	ill := 0
+	for _, s := range all {
+		if s.Failures > 0 || s.Status == "UNHEALTHY" || s.Status == "DEGRADED" {
+			ill++
+			check.Status = api.CheckWarning
+			check.Hint = fmt.Sprintf("palisade service info %s: %s", s.Name, s.Sentence)
+		}
+	}
+	check.Detail = fmt.Sprintf("%d of %d need no attention", len(all)-ill, len(all))
+	return check
+}

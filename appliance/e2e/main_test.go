@@ -1,0 +1,126 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+)
+
+// tools are what the tests need beside the test binary; built or fetched once.
+type tools struct {
+	palisade  string // the binary under test
+	mkhello   string // writes models
+	badengine string // an engine with bad manners
+	engine    string // directory of llama-server
+	openai    string // directory whose node_modules has OpenAI's client
+}
+
+var have tools
+
+// insideVar tells the second start of the test binary that it is in its own network namespace.
+const insideVar = "PALISADE_E2E_INSIDE"
+
+// TestMain starts the tests again in a network namespace of their own: the appliance makes a bridge and
+// takes addresses, which must be none of the machine's.
+func TestMain(m *testing.M) {
+	if os.Getenv(insideVar) == "" {
+		os.Exit(again())
+	}
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(filepath.Dir(have.palisade))
+	os.Exit(code)
+}
+
+func again() int {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "e2e: these tests need root: they make a network namespace and limit sessions by cgroups")
+		return 1
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), insideVar+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: starting the tests in a network namespace:", err)
+		return 1
+	}
+	return 0
+}
+
+func prepare() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		return fmt.Errorf("bringing loopback up: %w", err)
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	// Not below /tmp: sessions have a /tmp of their own and the supervisor's program must be seen in them.
+	bin, err := os.MkdirTemp("/var/tmp", "pal-e2e-bin-")
+	if err != nil {
+		return err
+	}
+	have.palisade, have.mkhello = filepath.Join(bin, "palisade"), filepath.Join(bin, "mkhello")
+	if _, err := output(root, "go", "build", "-o", bin+"/", "./appliance/cmd/palisade", "./model-definitions/hello/mkhello"); err != nil {
+		return err
+	}
+	have.badengine = filepath.Join(bin, "badengine")
+	if _, err := output(root, "go", "build", "-o", have.badengine, "./appliance/e2e/testdata/badengine"); err != nil {
+		return err
+	}
+	if have.engine, err = output(root, "firmware-images/engines/llama-cpp/build.sh"); err != nil {
+		return err
+	}
+	have.openai, err = output(root, ".ci/openai-client")
+	return err
+}
+
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("no go.mod above the tests")
+}
+
+// output runs a command and returns the last line that it printed.
+func output(dir, name string, args ...string) (string, error) {
+	if strings.Contains(name, "/") {
+		name = filepath.Join(dir, name)
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	return lines[len(lines)-1], nil
+}
