@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+func TestVerdict(t *testing.T) {
+	route := func(status string, revision int) api.Route {
+		return api.Route{ID: "ses-1", Status: status, Revision: revision}
+	}
+	for _, c := range []struct {
+		name   string
+		s      api.Service
+		want   int
+		done   bool
+		failed string
+	}{
+		{"starting", api.Service{Replicas: 1, Revision: 1, Routes: []api.Route{route("PROVISIONING", 1)}}, 1, false, ""},
+		{"healthy", api.Service{Replicas: 1, Revision: 1, Routes: []api.Route{route("HEALTHY", 1)}}, 1, true, ""},
+		{"one of two", api.Service{Replicas: 2, Revision: 1, Routes: []api.Route{route("HEALTHY", 1)}}, 1, false, ""},
+		{"the old revision alone is healthy", api.Service{Replicas: 1, Revision: 2, Routes: []api.Route{route("HEALTHY", 1)}}, 2, false, ""},
+		{"rolled back", api.Service{Replicas: 1, Revision: 1, LastError: "no GPU", Routes: []api.Route{route("HEALTHY", 1)}}, 2, false, "revision 2 was rolled back to 1: no GPU"},
+		{"a newer change by another", api.Service{Replicas: 1, Revision: 3, Routes: []api.Route{route("HEALTHY", 3)}}, 2, true, ""},
+		{"two failures", api.Service{Replicas: 1, Revision: 1, Failures: 2, LastError: "x"}, 1, false, ""},
+		{"three failures", api.Service{Replicas: 1, Revision: 1, Failures: 3, LastError: "x"}, 1, false, "3 starts failed in a row, the last: x"},
+		{"healthy after failures", api.Service{Replicas: 1, Revision: 1, Failures: 3, Routes: []api.Route{route("HEALTHY", 1)}}, 1, true, ""},
+		{"to zero, one left", api.Service{Replicas: 0, Revision: 1, Routes: []api.Route{route("HEALTHY", 1)}}, 1, false, ""},
+		{"to zero, draining", api.Service{Replicas: 0, Revision: 1, Routes: []api.Route{route("DRAINING", 1)}}, 1, true, ""},
+		{"to zero, ended", api.Service{Replicas: 0, Revision: 1, Routes: []api.Route{route("TERMINATED", 1)}}, 1, true, ""},
+		{"removed meanwhile", api.Service{Status: "DESTROYING", Replicas: 1, Revision: 1}, 1, false, "it is being removed"},
+		{"held", api.Service{Replicas: 1, Revision: 1, Policy: api.Policy{OnUnhealthy: new("hold")}, Routes: []api.Route{{ID: "ses-1", Status: "UNHEALTHY", Health: "503"}}}, 1, false, "route ses-1 is unhealthy and kept: 503"},
+		{"unhealthy, to be replaced", api.Service{Replicas: 1, Revision: 1, Policy: api.Policy{OnUnhealthy: new("replace")}, Routes: []api.Route{route("UNHEALTHY", 1)}}, 1, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if done, failed := verdict(c.s, c.want); done != c.done || failed != c.failed {
+				t.Errorf("verdict = %v, %q; want %v, %q", done, failed, c.done, c.failed)
+			}
+		})
+	}
+}
+
+func TestParseMount(t *testing.T) {
+	for word, want := range map[string]api.Mount{
+		"data":       {Folder: "data"},
+		"data:/x":    {Folder: "data", Target: "/x"},
+		"data:/x:ro": {Folder: "data", Target: "/x", ReadOnly: true},
+		"data:/x:rw": {Folder: "data", Target: "/x"},
+		"type=bind,source=data,target=/x,permission=ro": {Folder: "data", Target: "/x", ReadOnly: true},
+		"source=data":        {Folder: "data"},
+		"src=data,dst=/x,ro": {Folder: "data", Target: "/x", ReadOnly: true},
+	} {
+		got, err := parseMount(word)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%s: %v %s", word, err, d)
+		}
+	}
+	for _, word := range []string{"", ":/x", "a:b", "a:/b:rx", "a:/b:ro:c", "type=bind", "source=a,colour=red", "source=a,permission=xx"} {
+		if m, err := parseMount(word); err == nil {
+			t.Errorf("%q was read as %+v", word, m)
+		} else if u, ok := errors.AsType[*usageError](err); !ok || u.hint == "" {
+			t.Errorf("%q: %v", word, err)
+		}
+	}
+}
+
+func TestParsePlace(t *testing.T) {
+	for word, want := range map[string]copyPlace{
+		"qwen:": {folder: "qwen"}, "qwen:a/b": {"qwen", "a/b"}, "qwen:a:b": {"qwen", "a:b"}, "file": {path: "file"},
+		"./a:b": {path: "./a:b"}, "/a:b": {path: "/a:b"}, "a/b:c": {path: "a/b:c"}, ":x": {path: ":x"}, "..": {path: ".."},
+	} {
+		if got := parsePlace(word); got != want {
+			t.Errorf("parsePlace(%q) = %+v, want %+v", word, got, want)
+		}
+	}
+}
+
+func TestWordsForPeople(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 59 * time.Second: "59s", 90 * time.Second: "1m", 2*time.Hour + time.Minute: "2h", 47 * time.Hour: "47h", 72 * time.Hour: "3d",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("span(%v) = %s, want %s", d, got, want)
+		}
+	}
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 30: "5.0 GiB", 1 << 62: "4096.0 PiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{1500 * time.Millisecond: "1.5s", 10 * time.Second: "10s", 61 * time.Second: "1m01s", time.Hour: "60m00s"} {
+		if got := elapsed(d); got != want {
+			t.Errorf("elapsed(%v) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestTablesAreSafe: what an engine writes must not command the terminal that shows it.
+func TestTablesAreSafe(t *testing.T) {
+	tb := newTable("NAME", "REASON")
+	tb.add("é", "a\nb\x1b[2Jc")
+	tb.add("longer", "")
+	var out bytes.Buffer
+	tb.write(&out)
+	if got, want := out.String(), "NAME    REASON\né       a b[2Jc\nlonger\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestLostOutputIsAFailure: a result that did not reach its file must not end with 0.
+func TestLostOutputIsAFailure(t *testing.T) {
+	var stderr bytes.Buffer
+	p := Program{
+		Args: []string{"completion", "bash"}, Stdin: strings.NewReader(""), Stdout: fullDisk{}, Stderr: &stderr,
+		LookupEnv: func(string) (string, bool) { return "", false },
+	}
+	if code := p.Run(t.Context()); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+		t.Errorf("exit code %d, stderr %s", code, &stderr)
+	}
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/catalog"
+)
+
+// ServeOptions are what the daemon is started with.
+type ServeOptions struct {
+	Config     config.Config
+	Version    api.Version
+	Executable string // this program's file
+	Log        *slog.Logger
+	Ready      func(gateway string) // to be called once the appliance answers
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var o config.Overrides
+	var file string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the appliance", Args: words("", 0, 0),
+		Long: "Run the appliance until Ctrl-C or SIGTERM. Sessions go on then, and are taken over at the next start.\n" +
+			"Flags win over the settings file (docs/configuration.md).",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Data = a.dataDir()
+			cfg, warnings, err := config.Load(file, o)
+			for _, w := range warnings {
+				a.notef("palisade: %s", w)
+			}
+			if err != nil {
+				if _, ok := errors.AsType[catalog.Problems](err); ok {
+					return &usageError{message: "the settings are wrong:\n" + err.Error()}
+				}
+				return err
+			}
+			return a.Serve(cmd.Context(), ServeOptions{
+				Config: cfg, Version: a.Version, Executable: a.Executable, Log: a.logger(cfg.Log), Ready: a.ready,
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&file, "config", "", "settings file")
+	f.StringVar(&o.Listen, "listen", "", "address to serve on (default 127.0.0.1:8080)")
+	f.StringVar(&o.Advertise, "advertise", "", "URL at which clients reach this appliance, where it is not that of --listen")
+	f.StringVar(&o.Runtime, "runtime", "", "what runs sessions: auto, process or containerd (default auto)")
+	f.StringVar(&o.Database, "database", "", "sqlite:FILE or postgres://... (default: a file in the data directory)")
+	f.StringVar(&o.Variants, "variants", "", "file with runtime variants of your own")
+	f.StringVar(&o.Domain, "domain", "", "services answer at NAME.DOMAIN too")
+	f.StringVar(&o.TLSMode, "tls", "", "auto, off or files (default auto: plain on loopback, else a certificate of its own)")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "certificate, PEM")
+	f.StringVar(&o.TLSKey, "tls-key", "", "its key, PEM")
+	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
+	f.StringVar(&o.LogFormat, "log-format", "", "text or json (default text)")
+	for name, known := range map[string][]string{
+		"runtime": {"auto", "process", "containerd"}, "tls": {"auto", "off", "files"},
+		"log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, fixedWords(known...))
+	}
+	return cmd
+}
+
+func (a *app) logger(l config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == config.FormatJSON {
+		return slog.New(slog.NewJSONHandler(a.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(a.Stderr, o))
+}
+
+// ready tells a person who sits there what to do next; a log has its own line.
+func (a *app) ready(gateway string) {
+	if isTerminal(a.Stderr) && !a.quiet {
+		fmt.Fprintf(a.Stderr, "\nPalisade answers at %s/v1\n  next: palisade service create IMAGE MODEL_FOLDER --wait\n\n", gateway)
+	}
+}

@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+func (a *app) serviceCommand() *cobra.Command {
+	cmd := asGroup(&cobra.Command{
+		Use: "service", Aliases: []string{"services", "svc"}, Short: "Serve models: create, watch, scale, update and remove services",
+	})
+	cmd.AddCommand(
+		a.serviceCreate(), a.serviceList(), a.serviceInfo(), a.serviceScale(), a.serviceEndpoint(),
+		a.serviceGenerateToken(), a.serviceTokens(), a.serviceRevokeToken(),
+		a.serviceUpdate(), a.serviceRemove(), a.serviceLogs(), a.serviceEvents(), a.serviceClearErrors(),
+		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(),
+	)
+	return cmd
+}
+
+func (a *app) serviceCreate() *cobra.Command {
+	var r recipeFlags
+	var w waitFlags
+	var name string
+	cmd := &cobra.Command{
+		Use: "create IMAGE [MODEL_FOLDER] [COUNT]", Short: "Create a service",
+		Long: "Create a service of COUNT routes (default 1) that serve MODEL_FOLDER in sessions of IMAGE.\n" +
+			"IMAGE is an image reference, or host: plain processes of this box.\n" +
+			"MODEL_FOLDER is left out for a runtime variant that needs none.",
+		Example: "  palisade service create host my-model 2 --wait\n" +
+			"  palisade service create vllm/vllm-openai:v0.9 qwen 1 --runtime-variant vllm -r cuda.device=2 -e VLLM_TP_SIZE=2",
+		Args:              words("IMAGE MODEL_FOLDER COUNT", 1, 3),
+		ValidArgsFunction: a.completeAt(1, a.folderNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, err := r.create(a, cmd, args)
+			if err != nil {
+				return err
+			}
+			in.Name = name
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.CreateService(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			if w.wait {
+				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
+					return err
+				}
+			} else if a.output != "json" {
+				a.notef("recorded; it starts now. See: palisade service info %s", s.Name)
+			}
+			return a.showService(s)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "name of the service (default: svc- and 6 characters)")
+	r.add(a, cmd, true)
+	w.add(cmd)
+	return cmd
+}
+
+// showService prints what a change made: the name with -q.
+func (a *app) showService(s api.Service) error {
+	return a.show(result{quiet: []string{s.Name}, json: s, text: func() error { a.printService(s); return nil }})
+}
+
+func (a *app) serviceList() *cobra.Command {
+	var f api.ServiceFilter
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List services", Args: words("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			services, err := c.Services(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			t := newTable("NAME", "STATUS", "ROUTES", "FOLDER", "VARIANT", "CREATED", "REASON")
+			r := result{json: notNull(services), table: t}
+			for _, s := range services {
+				r.quiet = append(r.quiet, s.Name)
+				t.add(s.Name, s.Status, fmt.Sprintf("%d/%d", s.HealthyRoutes, s.Replicas), orDash(s.Recipe.FolderName),
+					s.Recipe.RuntimeVariant, a.ago(s.CreatedAt), s.Reason)
+			}
+			if len(services) == 0 && a.output != "json" {
+				a.notef("no services; create one with: palisade service create IMAGE MODEL_FOLDER")
+				return nil
+			}
+			return a.show(r)
+		},
+	}
+	cmd.Flags().StringVar(&f.Status, "status", "", "only those in this status")
+	_ = cmd.RegisterFlagCompletionFunc("status", fixedWords("PROVISIONING", "HEALTHY", "DEGRADED", "UNHEALTHY", "IDLE", "DESTROYING"))
+	return cmd
+}
+
+func (a *app) serviceInfo() *cobra.Command {
+	return &cobra.Command{
+		Use: "info SERVICE", Short: "Show a service, its routes, and why it is as it is", Args: words("SERVICE", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Service(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.show(result{quiet: []string{s.Status}, json: s, text: func() error { a.printService(s); return nil }})
+		},
+	}
+}
+
+func (a *app) printService(s api.Service) {
+	r := s.Recipe
+	failures := ""
+	if s.Failures > 0 {
+		failures = fmt.Sprintf("%d starts in a row; the last: %s", s.Failures, s.LastError)
+		if s.NextRetry != nil {
+			failures += fmt.Sprintf(" (next try %s)", a.ago(*s.NextRetry))
+		}
+	} else if s.LastError != "" {
+		failures = s.LastError
+	}
+	access := "token"
+	if s.OpenToPublic {
+		access = "open to public"
+	}
+	a.fields(
+		[2]string{"name", s.Name}, [2]string{"id", s.ID}, [2]string{"project", s.Project},
+		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"failures", failures},
+		[2]string{"routes", fmt.Sprintf("%d of %d healthy", s.HealthyRoutes, s.Replicas)},
+		[2]string{"endpoint", s.Endpoint}, [2]string{"access", access},
+		[2]string{"image", r.Image}, [2]string{"folder", r.FolderName}, [2]string{"variant", r.RuntimeVariant},
+		[2]string{"definition", r.ModelDefinitionPath}, [2]string{"resources", mapWords(r.Resources)},
+		[2]string{"options", mapWords(r.ResourceOpts)}, [2]string{"environment", mapWords(r.Environ)},
+		[2]string{"revision", strconv.Itoa(s.Revision)},
+		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
+	)
+	if len(s.Routes) > 0 {
+		fmt.Fprintln(a.out)
+		a.routeTable(s.Routes).write(a.out)
+	}
+}
+
+func (a *app) serviceScale() *cobra.Command {
+	var w waitFlags
+	var reason string
+	cmd := &cobra.Command{
+		Use: "scale SERVICE COUNT", Short: "Set how many routes a service has; 0 keeps the address alone", Args: words("SERVICE COUNT", 2, 2),
+		ValidArgsFunction: a.completeAt(0, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to, err := count(args[1])
+			if err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.ScaleService(cmd.Context(), args[0], to, reason)
+			if err != nil {
+				return err
+			}
+			if w.wait {
+				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
+					return err
+				}
+			}
+			return a.showService(s)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the service's events")
+	w.add(cmd)
+	return cmd
+}
+
+// count reads a number of routes.
+func count(word string) (int, error) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < 0 {
+		return 0, &usageError{message: fmt.Sprintf("COUNT %q: must be a whole number, 0 or more", word)}
+	}
+	return n, nil
+}
+
+func (a *app) serviceEndpoint() *cobra.Command {
+	return &cobra.Command{
+		Use: "get-endpoint SERVICE", Short: "Print the URL of a service", Args: words("SERVICE", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Service(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.showValue(s.Endpoint, map[string]string{"endpoint": s.Endpoint})
+		},
+	}
+}
+
+// showValue prints one value, alone on its line with or without -q.
+func (a *app) showValue(value string, asJSON any) error {
+	return a.show(result{quiet: []string{value}, json: asJSON, text: func() error {
+		_, err := fmt.Fprintln(a.out, value)
+		return err
+	}})
+}
+
+func (a *app) serviceRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "rm SERVICE...", Aliases: []string{"remove", "delete"}, Short: "Remove services: drain and end their routes", Args: words("SERVICE", 1, -1),
+		ValidArgsFunction: a.completeAt(-1, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			return a.eachOf(args, func(ref string) error { return c.DestroyService(cmd.Context(), ref) })
+		},
+	}
+}
+
+// eachOf does something to each of several things, goes on after a failure, and prints each that went well.
+func (a *app) eachOf(refs []string, do func(ref string) error) error {
+	done, failed := []string{}, false
+	for _, ref := range refs {
+		if err := do(ref); err != nil {
+			a.report(err)
+			failed = true
+			continue
+		}
+		done = append(done, ref)
+	}
+	err := a.show(result{quiet: done, json: done, text: func() error {
+		for _, ref := range done {
+			fmt.Fprintln(a.out, ref)
+		}
+		return nil
+	}})
+	if failed {
+		return errQuietFailure
+	}
+	return err
+}
+
+func (a *app) serviceLogs() *cobra.Command {
+	var o api.LogOptions
+	cmd := &cobra.Command{
+		Use: "logs SERVICE", Short: "Print what a service's routes write", Args: words("SERVICE", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			body, err := c.ServiceLogs(cmd.Context(), args[0], o)
+			return a.copyLog(cmd.Context(), body, err)
+		},
+	}
+	addLogFlags(cmd, &o)
+	cmd.Flags().StringVar(&o.Route, "route", "", "only this route (a session's id)")
+	return cmd
+}
+
+func addLogFlags(cmd *cobra.Command, o *api.LogOptions) {
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on until it ends, or Ctrl-C")
+	cmd.Flags().IntVarP(&o.Tail, "tail", "n", 0, "last lines only")
+}
+
+func (a *app) serviceClearErrors() *cobra.Command {
+	return &cobra.Command{
+		Use: "clear-errors SERVICE", Short: "Forget failed starts and try again at once", Args: words("SERVICE", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.serviceNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := c.ClearErrors(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			s, err := c.Service(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.showService(s)
+		},
+	}
+}
+
+func notNull[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// waitFlags are those of commands that can wait for their effect.
+type waitFlags struct {
+	wait    bool
+	timeout time.Duration
+}
+
+func (w *waitFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until all routes are healthy, or it is known that they will not be")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 35*time.Minute, "with --wait: how long")
+}

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+func (a *app) sessionCommand() *cobra.Command {
+	cmd := asGroup(&cobra.Command{Use: "session", Aliases: []string{"sessions"}, Short: "Look at what runs: sessions, their logs and history"})
+	cmd.AddCommand(a.sessionList(), a.sessionInfo(), a.sessionLogs(), a.sessionHistory(), a.sessionRemove())
+	return cmd
+}
+
+func (a *app) sessionList() *cobra.Command {
+	var f api.SessionFilter
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List sessions that live; with --all, ended ones too", Args: words("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			sessions, err := c.Sessions(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			t := newTable("ID", "STATUS", "TYPE", "SERVICE", "IMAGE", "ADDRESS", "CREATED", "REASON")
+			r := result{json: notNull(sessions), table: t}
+			for _, s := range sessions {
+				t.add(s.ID, s.Status, s.Type, orDash(s.ServiceName), s.Image, orDash(s.Address), a.ago(s.CreatedAt), endOrReason(s))
+				r.quiet = append(r.quiet, s.ID)
+			}
+			return a.show(r)
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVarP(&f.All, "all", "a", false, "ended ones too")
+	fl.StringVar(&f.Status, "status", "", "only those in this status")
+	fl.StringVar(&f.Type, "type", "", "only this type: interactive, batch, inference, system")
+	fl.StringVar(&f.Service, "service", "", "only the routes of this service")
+	_ = cmd.RegisterFlagCompletionFunc("service", a.completeAt(-1, a.serviceNames))
+	_ = cmd.RegisterFlagCompletionFunc("type", fixedWords("interactive", "batch", "inference", "system"))
+	return cmd
+}
+
+func endOrReason(s api.Session) string {
+	if s.Exit != nil && s.Exit.Message != "" {
+		return s.Exit.Message
+	}
+	return s.Reason
+}
+
+func (a *app) sessionInfo() *cobra.Command {
+	return &cobra.Command{
+		Use: "info SESSION", Short: "Show a session, and why it is as it is", Args: words("SESSION", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.sessionNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Session(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			var stats *api.Stats
+			if s.Status == "RUNNING" {
+				// Best effort: the session may end in between, and a runtime may not know.
+				if got, err := c.Stats(cmd.Context(), s.ID); err == nil {
+					stats = &got
+				}
+			}
+			return a.show(result{quiet: []string{s.Status}, json: s, text: func() error { a.printSession(s, stats); return nil }})
+		},
+	}
+}
+
+func (a *app) printSession(s api.Session, stats *api.Stats) {
+	exit, uses := "", ""
+	if s.Exit != nil {
+		exit = fmt.Sprintf("%s, code %d", s.Exit.Reason, s.Exit.Code)
+		if s.Exit.Signal != "" {
+			exit += ", " + s.Exit.Signal
+		}
+		exit += because(s.Exit.Message)
+	}
+	if stats != nil {
+		uses = fmt.Sprintf("%s of memory, %d processes, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
+	}
+	pid := ""
+	if s.PID != 0 {
+		pid = strconv.Itoa(s.PID)
+	}
+	a.fields(
+		[2]string{"id", s.ID}, [2]string{"name", s.Name}, [2]string{"project", s.Project}, [2]string{"type", s.Type},
+		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"exit", exit},
+		[2]string{"service", s.ServiceName}, [2]string{"image", s.Image}, [2]string{"variant", s.Variant},
+		[2]string{"address", s.Address}, [2]string{"process", pid}, [2]string{"uses", uses},
+		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
+		[2]string{"started", a.agoPtr(s.StartedAt)}, [2]string{"ended", a.agoPtr(s.EndedAt)},
+	)
+}
+
+func (a *app) sessionLogs() *cobra.Command {
+	var o api.LogOptions
+	cmd := &cobra.Command{
+		Use: "logs SESSION", Short: "Print what a session writes", Args: words("SESSION", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.sessionNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			body, err := c.SessionLogs(cmd.Context(), args[0], o)
+			return a.copyLog(cmd.Context(), body, err)
+		},
+	}
+	addLogFlags(cmd, &o)
+	return cmd
+}
+
+func (a *app) sessionHistory() *cobra.Command {
+	return &cobra.Command{
+		Use: "status-history SESSION", Short: "List what a session went through", Args: words("SESSION", 1, 1),
+		ValidArgsFunction: a.completeAt(0, a.sessionNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			history, err := c.StatusHistory(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			t := newTable("AT", "AFTER", "FROM", "TO", "REASON")
+			r := result{json: notNull(history), table: t}
+			for i, h := range history {
+				after := "-"
+				if i > 0 {
+					after = h.At.Sub(history[i-1].At).Round(time.Millisecond).String()
+				}
+				t.add(h.At.Local().Format("2006-01-02 15:04:05.000"), after, orDash(h.From), h.To, h.Reason)
+				r.quiet = append(r.quiet, h.To)
+			}
+			return a.show(r)
+		},
+	}
+}
+
+func (a *app) sessionRemove() *cobra.Command {
+	var forced bool
+	cmd := &cobra.Command{
+		Use: "rm SESSION...", Aliases: []string{"terminate"}, Short: "End sessions; a service replaces a route that was ended",
+		Args: words("SESSION", 1, -1), ValidArgsFunction: a.completeAt(-1, a.sessionNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			return a.eachOf(args, func(ref string) error { return c.TerminateSession(cmd.Context(), ref, forced) })
+		},
+	}
+	cmd.Flags().BoolVar(&forced, "forced", false, "at once, without a grace")
+	return cmd
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagError makes a usage error of pflag's words, with the nearest flag as a hint.
+func flagError(cmd *cobra.Command, err error) error {
+	e := &usageError{message: err.Error()}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	if _, word, ok := strings.Cut(e.message, "unknown flag: "); ok {
+		e.hint = didYouMean(word, known)
+		e.message = fmt.Sprintf("unknown flag %s for %q", word, cmd.CommandPath())
+	} else if strings.HasPrefix(e.message, "unknown shorthand flag") && negative(e.message) {
+		e.hint = "write -- before a value that begins with '-': " + cmd.CommandPath() + " -- ..."
+	}
+	if e.hint == "" {
+		e.hint = "see: " + cmd.CommandPath() + " --help"
+	}
+	return e
+}
+
+// negative reports whether pflag took a negative number for a flag.
+func negative(message string) bool {
+	_, in, ok := strings.Cut(message, " in ")
+	return ok && len(in) > 1 && in[0] == '-' && in[1] >= '0' && in[1] <= '9'
+}
+
+// words checks how many words a command got. names are what it wants, as in "NAME [COUNT]".
+func words(names string, least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		e := &usageError{line: cmd.UseLine()}
+		if len(args) < least {
+			missing := strings.Fields(names)[len(args):least]
+			e.message = cmd.CommandPath() + " needs " + strings.Join(missing, " and ")
+		} else {
+			e.message = fmt.Sprintf("%s: %q is one word too many", cmd.CommandPath(), args[most])
+			e.hint = "quote a value that has spaces in it"
+		}
+		return e
+	}
+}
+
+// pairs reads K=V words; where says which flag they came from. A K alone takes V from lookup.
+func pairs(where string, values []string, lookup func(string) (string, bool)) (map[string]string, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	out := map[string]string{}
+	for _, word := range values {
+		k, v, ok := strings.Cut(word, "=")
+		if !ok && lookup != nil && k != "" {
+			if v, ok = lookup(k); !ok {
+				return nil, &usageError{
+					message: fmt.Sprintf("%s %s: there is no %s in this environment to pass on", where, word, k),
+					hint:    fmt.Sprintf("give the value: %s %s=VALUE", where, k),
+				}
+			}
+		}
+		if !ok || k == "" {
+			return nil, &usageError{
+				message: fmt.Sprintf("%s %q: must be NAME=VALUE", where, word),
+				hint:    fmt.Sprintf("for example: %s %s", where, pairExample(where)),
+			}
+		}
+		if _, twice := out[k]; twice {
+			return nil, &usageError{message: fmt.Sprintf("%s %s: given twice", where, k)}
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+func pairExample(flag string) string {
+	switch flag {
+	case "-r":
+		return "mem=4g"
+	case "--resource-opts":
+		return "shmem=2g"
+	}
+	return "VLLM_TP_SIZE=2"
+}

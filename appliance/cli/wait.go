@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// giveUpAfter is how many starts in a row may fail before a wait ends. The appliance goes on trying; the
+// person who waits has learnt what there is to learn.
+const giveUpAfter = 3
+
+// verdict says whether waiting for a service is over: done, or failed with why. want is the revision that the
+// change asked for. In order:
+//  1. A service that goes will not be healthy.
+//  2. Another revision than the wanted one is current: it was rolled back.
+//  3. As many routes of the wanted revision as wanted are healthy: done. 0 wanted: when none is left.
+//  4. Starts that fail again and again: failed.
+//  5. A route that is kept for a person to look at: failed.
+func verdict(s api.Service, want int) (done bool, failed string) {
+	switch {
+	case s.Status == "DESTROYING" || s.Status == "DESTROYED": // 1
+		return false, "it is being removed"
+	case want != 0 && s.Revision < want: // 2
+		return false, fmt.Sprintf("revision %d was rolled back to %d: %s", want, s.Revision, orUnknown(s.LastError))
+	}
+	healthy, others := 0, 0
+	for _, r := range s.Routes {
+		switch {
+		case r.Status == "HEALTHY" && r.Revision == s.Revision:
+			healthy++
+		case r.Status == "HEALTHY" || r.Status == "UNHEALTHY" || r.Status == "PROVISIONING":
+			others++
+		}
+	}
+	switch {
+	case s.Replicas == 0 && healthy+others == 0: // 3
+		return true, ""
+	case s.Replicas > 0 && healthy >= s.Replicas:
+		return true, ""
+	case s.Failures >= giveUpAfter: // 4
+		return false, fmt.Sprintf("%d starts failed in a row, the last: %s", s.Failures, orUnknown(s.LastError))
+	}
+	for _, r := range s.Routes { // 5
+		if r.Status == "UNHEALTHY" && s.Policy.OnUnhealthy != nil && *s.Policy.OnUnhealthy == "hold" {
+			return false, "route " + r.ID + " is unhealthy and kept: " + orUnknown(r.Health)
+		}
+	}
+	return false, ""
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "the reason is not known"
+	}
+	return s
+}
+
+// waitError says that a service did not get where it was waited for.
+type waitError struct {
+	service string
+	reason  string
+	route   string // whose log may tell more
+}
+
+func (e *waitError) Error() string {
+	return fmt.Sprintf("service %s is not healthy: %s", e.service, e.reason)
+}
+
+func (e *waitError) Hint() string {
+	logs := "palisade service logs " + e.service
+	if e.route != "" {
+		logs = "palisade session logs " + e.route
+	}
+	return "its log: " + logs + "\nwhat happened: palisade service events " + e.service + "\nit goes on trying; to end that: palisade service rm " + e.service
+}
+
+// waitForService shows what a service goes through until verdict says that it is over, or the time is.
+func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, timeout time.Duration) (api.Service, error) {
+	outer := ctx
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errWaitedLongEnough)
+	defer cancel()
+	want := s.Revision
+	show := a.newProgress()
+	defer show.clear()
+	watcher := &serviceWatch{show: show, said: map[string]string{}}
+
+	updates := make(chan api.Service)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.WatchService(ctx, s.ID, func(now api.Service) error {
+			select {
+			case updates <- now:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}()
+	tick := time.NewTicker(redrawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case s = <-updates:
+			watcher.tell(a.now(), s)
+			done, failed := verdict(s, want)
+			if done {
+				show.line(a.now(), fmt.Sprintf("service %s: %s: %s", s.Name, s.Status, s.Reason))
+				return s, nil
+			}
+			if failed != "" {
+				return s, &waitError{service: s.Name, reason: failed, route: worstRoute(s)}
+			}
+		case <-tick.C:
+			show.status(a.now(), watcher.summary)
+		case err := <-ended:
+			switch {
+			case outer.Err() != nil:
+				return s, context.Cause(outer)
+			case errors.Is(err, errWaitedLongEnough):
+				return s, &waitError{service: s.Name, reason: fmt.Sprintf("waited %s; %s: %s", timeout, s.Status, s.Reason), route: worstRoute(s)}
+			case errors.Is(err, api.KindError(api.KindNotFound)):
+				return s, fmt.Errorf("service %s was removed while it was waited for", s.Name)
+			}
+			return s, err
+		}
+	}
+}
+
+var errWaitedLongEnough = errors.New("waited long enough")
+
+// worstRoute is the newest route that is not healthy: its log tells why.
+func worstRoute(s api.Service) string {
+	for i := len(s.Routes) - 1; i >= 0; i-- {
+		if s.Routes[i].Status != "HEALTHY" {
+			return s.Routes[i].SessionID
+		}
+	}
+	return ""
+}
+
+// serviceWatch turns states of a service into lines: one for each change of a route.
+type serviceWatch struct {
+	show    *progress
+	said    map[string]string // route id to what was last said of it
+	summary string
+}
+
+func (w *serviceWatch) tell(now time.Time, s api.Service) {
+	var busy []string
+	for _, r := range s.Routes {
+		text := stage(r)
+		if w.said[r.ID] != text {
+			w.said[r.ID] = text
+			w.show.line(now, r.ID+": "+text)
+		}
+		if r.Status != "HEALTHY" {
+			busy = append(busy, r.ID+": "+text)
+		}
+	}
+	if s.LastError != "" && w.said[""] != s.LastError {
+		w.said[""] = s.LastError
+		w.show.line(now, fmt.Sprintf("start failed (%d in a row): %s", s.Failures, s.LastError))
+	}
+	w.summary = fmt.Sprintf("%s  %d/%d healthy", s.Name, s.HealthyRoutes, s.Replicas)
+	if len(busy) > 0 {
+		w.summary += "  " + strings.Join(busy, "; ")
+	}
+	w.show.status(now, w.summary)
+}
+
+// stage says in words what a route is doing on its way to HEALTHY.
+func stage(r api.Route) string {
+	switch r.Status {
+	case "HEALTHY":
+		return "healthy at " + r.Address
+	case "PROVISIONING":
+	default:
+		return strings.ToLower(strings.ReplaceAll(r.Status, "_", " ")) + because(r.Reason)
+	}
+	switch r.SessionStatus {
+	case "PENDING", "SCHEDULED", "":
+		return "waiting for its turn"
+	case "PREPARING", "PREPARED":
+		return "preparing"
+	case "PULLING":
+		return "pulling the image" + because(r.Reason)
+	case "CREATING":
+		return "starting"
+	case "RUNNING":
+		return "started, waiting for its first good probe" + because(r.Health)
+	}
+	return strings.ToLower(r.SessionStatus) + because(r.Reason)
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// copyLog prints a log as it comes. Ctrl-C ends it, and is no failure.
+func (a *app) copyLog(ctx context.Context, body io.ReadCloser, err error) error {
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err = io.Copy(a.out, body); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	return nil
+}
