@@ -1,4 +1,4 @@
-// Command palisade is the appliance and its command line in one.
+// Command palisade is the appliance and its command line.
 package main
 
 import (
@@ -12,20 +12,21 @@ import (
 	"github.com/palisade-run/palisade/sessions/process"
 )
 
-// version is set when the program is linked.
-var version string
-
 func main() {
-	// First of all: a session's supervisor must not carry more than it needs.
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(process.SuperviseMain(os.Args[2:]))
+		os.Exit(process.SuperviseMain(os.Args[2:])) // before anything else: it holds one session, and nothing more
 	}
+	// The first signal ends what runs, in order; the second ends the program.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Program{
+	context.AfterFunc(ctx, stop)
+	executable, err := os.Executable()
+	if err != nil {
+		executable = os.Args[0]
+	}
+	p := cli.Program{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
-		Version: daemon.BuildVersion(version), Executable: "/proc/self/exe",
+		Version: version(), Executable: executable,
 		Serve: func(ctx context.Context, o cli.ServeOptions) error { return daemon.Serve(ctx, daemon.Options(o)) },
-	}.Run(ctx)
-	stop()
-	os.Exit(code)
+	}
+	os.Exit(p.Run(ctx))
 }
