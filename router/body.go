@@ -83,7 +83,9 @@ type patient struct {
 func (p patient) Read(b []byte) (int, error) {
 	_ = p.control.SetReadDeadline(time.Now().Add(p.wait))
 	n, err := p.Reader.Read(b)
-	if err != nil { // the server goes on to watch the connection, without an end
+	// From the end on the server watches the connection, and that may take as long as the answer. After
+	// another error it would wait for the rest of the body before it lets the refusal out.
+	if err == io.EOF {
 		_ = p.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

@@ -3,7 +3,6 @@ package router
 import (
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -174,12 +173,11 @@ func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
-	now := time.Now()
 	for _, s := range r.table.Load().services {
 		gauge(r.metrics.flyingNow, s.flying.Load(), s.Name)
 		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0}
 		for i, t := range s.Routes {
-			states[t.state(s.routes[i], now)]++
+			states[t.state(s.routes[i])]++
 		}
 		for state, n := range states {
 			gauge(r.metrics.routesNow, n, s.Name, state)
@@ -187,13 +185,13 @@ func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (t Route) state(r *route, now time.Time) string {
+func (t Route) state(r *route) string {
 	switch {
 	case t.Draining:
 		return "draining"
 	case !(t.Weight > 0):
 		return "off"
-	case r.avoid.active(now):
+	case r.avoid.suspect():
 		return "avoided"
 	}
 	return "ready"

@@ -132,6 +132,9 @@ func (a *avoidance) active(now time.Time) bool {
 	return m != nil && now.Before(m.ends)
 }
 
+// suspect tells whether connections failed and none has worked since.
+func (a *avoidance) suspect() bool { return a.mark.Load() != nil }
+
 // claim takes the trial, if the route is due for one.
 func (a *avoidance) claim(now time.Time) {
 	if a.mark.Load() == nil {

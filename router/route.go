@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // live is what of one service outlives its table: whose turn it is, and its counts.
@@ -109,12 +108,12 @@ type RouteLoad struct {
 	InFlight int
 	Total    uint64 // requests given to it
 	Errors   uint64 // of those: answered 5xx, broken, or not answered
-	Avoided  bool   // connections to it failed a moment ago
+	Avoided  bool   // connections to it failed, and none has worked since
 }
 
-func (r *route) load(now time.Time) RouteLoad {
+func (r *route) load() RouteLoad {
 	return RouteLoad{
 		ID: r.id, InFlight: r.inFlight(), Total: r.total.Load(), Errors: r.errors.Load(),
-		Avoided: r.avoid.active(now),
+		Avoided: r.avoid.suspect(),
 	}
 }

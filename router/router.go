@@ -227,7 +227,6 @@ type ServiceLoad struct {
 
 // Snapshot gives the load of every service in the table, by name.
 func (r *Router) Snapshot() []ServiceLoad {
-	now := time.Now()
 	var out []ServiceLoad
 	for _, s := range r.table.Load().services {
 		load := ServiceLoad{
@@ -235,7 +234,7 @@ func (r *Router) Snapshot() []ServiceLoad {
 			Total: s.total.Load(), Errors: s.errors.Load(),
 		}
 		for _, t := range s.routes {
-			load.Routes = append(load.Routes, t.load(now))
+			load.Routes = append(load.Routes, t.load())
 		}
 		out = append(out, load)
 	}

@@ -313,8 +313,15 @@ func (x *exchange) refuse(f *Refusal) {
 	if f.Status == statusClientGone {
 		x.aborted = true
 	}
+	if x.req.Body != nil && x.req.Body != http.NoBody && f.Status != http.StatusRequestTimeout {
+		// The server reads what is left of the body before the refusal goes out: not for long, and
+		// not at all where that was waited for already.
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(min(refusedBody, x.router.config.BodySilence)))
+	}
 	f.write(x.w, x.shape)
 }
+
+const refusedBody = 5 * time.Second // for the rest of a body that nobody wants
 
 // done gives back what the exchange holds and counts it, however it ended.
 func (x *exchange) done() {
