@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 		{"no image", "POST", "/services", `{"name":"x1"}`, 400, api.KindInvalid, []string{"image", "needed"}},
 		{"bad names and numbers", "POST", "/services", `{"image":"host","name":"-","replicas":-1}`, 400, api.KindInvalid, []string{"2 things", "replicas -1", `name "-"`}},
 		{"name twice", "POST", "/services", `{"image":"host","name":"demo"}`, 409, api.KindExists, []string{"demo"}},
-		{"unknown folder", "POST", "/services", `{"image":"host","folder":"demo-modle"}`, 404, api.KindNotFound, []string{"demo-modle", "demo-model"}},
+		{"unknown folder", "POST", "/services", `{"image":"host","folder":"demo-modell"}`, 404, api.KindNotFound, []string{"demo-modell", "demo-model"}},
 		{"bad definition", "POST", "/services", `{"image":"missing"}`, 400, api.KindInvalid, []string{"model-definition.yaml:3:5", "models[0].prot", "did you mean port?", "warning"}},
 		{"bad project", "POST", "/services", `{"image":"host","project":"../x"}`, 400, api.KindInvalid, []string{"project"}},
 		{"two projects", "POST", "/services?project=red", `{"image":"host","project":"blue"}`, 400, api.KindInvalid, []string{"red", "blue"}},
@@ -271,7 +271,7 @@ func TestBrokenStreamIsNoCleanEnd(t *testing.T) {
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", srv.URL+api.Prefix+"/services/demo/logs?follow=true", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+api.Prefix+"/services/demo/logs?follow=true", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,8 +133,8 @@ func (d *strictDecoder) leaf(field string, raw []byte, offset int, v reflect.Val
 			field += "." + e.Field
 		}
 		got := e.Value
-		if strings.HasPrefix(got, "number ") {
-			got = strings.TrimPrefix(got, "number ")
+		if number, ok := strings.CutPrefix(got, "number "); ok {
+			got = number
 		} else {
 			got = article(got)
 		}

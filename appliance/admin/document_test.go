@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func FuzzDecodeStrict(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		var in api.ServiceCreate
 		err := decodeStrict([]byte(body), &in)
-		if p, ok := err.(*api.Problem); err != nil && (!ok || p.Status != 400 || p.Detail == "") {
+		if p, ok := errors.AsType[*api.Problem](err); err != nil && (!ok || p.Status != 400 || p.Detail == "") {
 			t.Fatalf("%q: %v", body, err)
 		}
 	})

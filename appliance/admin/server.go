@@ -17,10 +17,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
-type server struct {
-	Deps
-	known map[string]bool // methods and paths, for tests of the document
-}
+type server struct{ Deps }
 
 // New returns the API's handler. It answers everything below api.Prefix.
 func New(d Deps) http.Handler {

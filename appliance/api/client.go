@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -177,9 +178,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
-	for name, values := range k.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, k.header)
 	if k.in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -217,9 +216,7 @@ func readProblem(resp *http.Response) error {
 // list fetches all parts of a list.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
 	q := url.Values{"limit": {strconv.Itoa(MaxLimit)}}
-	for name, values := range query {
-		q[name] = values
-	}
+	maps.Copy(q, query)
 	var all []T
 	for {
 		var page Page[T]

@@ -76,27 +76,34 @@ func (c *Client) Upload(ctx context.Context, ref string, u Upload, progress Prog
 	return out, decodeAnswer(resp, &out)
 }
 
-// Download copies one file from offset on into w, and returns how many bytes it wrote. An answer that is cut
-// off is an error.
-func (c *Client) Download(ctx context.Context, ref, path string, offset int64, w io.Writer, progress Progress) (int64, error) {
+// Download is one file that comes out of a folder.
+type Download struct {
+	Path   string
+	Offset int64 // where to begin
+	To     io.Writer
+}
+
+// Download copies a file, or the rest of it, and returns how many bytes it wrote. An answer that is cut off is an
+// error.
+func (c *Client) Download(ctx context.Context, ref string, d Download, progress Progress) (int64, error) {
 	k := call{
 		method: http.MethodGet, path: "/folders/" + seg(ref) + "/files",
-		query: url.Values{"path": {path}}, header: http.Header{},
+		query: url.Values{"path": {d.Path}}, header: http.Header{},
 	}
-	if offset > 0 {
-		k.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	if d.Offset > 0 {
+		k.header.Set("Range", fmt.Sprintf("bytes=%d-", d.Offset))
 	}
 	resp, err := c.send(ctx, k)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	if offset > 0 && resp.StatusCode != http.StatusPartialContent {
-		return 0, fmt.Errorf("downloading %s: asked for the part from byte %d on, got %s", path, offset, resp.Status)
+	if d.Offset > 0 && resp.StatusCode != http.StatusPartialContent {
+		return 0, fmt.Errorf("downloading %s: asked for the part from byte %d on, got %s", d.Path, d.Offset, resp.Status)
 	}
-	n, err := io.Copy(w, &counted{r: resp.Body, total: resp.ContentLength, tell: progress})
+	n, err := io.Copy(d.To, &counted{r: resp.Body, total: resp.ContentLength, tell: progress})
 	if err != nil {
-		return n, fmt.Errorf("downloading %s: %w", path, err)
+		return n, fmt.Errorf("downloading %s: %w", d.Path, err)
 	}
 	return n, nil
 }

@@ -76,8 +76,7 @@ func TestSchemasAreTheStructs(t *testing.T) {
 			continue
 		}
 		fields := map[string]bool{}
-		for i := range st.NumField() {
-			f := st.Field(i)
+		for f := range st.Fields() {
 			tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 			fields[tag] = true
 			p, ok := s.Properties[tag]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -270,7 +269,7 @@ func (t *transfer) download(ctx context.Context, folder, source string, root *os
 			_ = root.Remove(part)
 		}
 	}()
-	n, err := t.client.Download(ctx, folder, source, 0, io.Writer(file), t.tell(source))
+	n, err := t.client.Download(ctx, folder, api.Download{Path: source, To: file}, t.tell(source))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}

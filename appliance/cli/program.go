@@ -84,7 +84,7 @@ func (a *app) rootCommand() *cobra.Command {
 			"`palisade serve` is the appliance; every other command speaks to one that runs.",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkGlobals() },
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.data, "data", "", "data directory of the appliance (PALISADE_DATA; default "+orDash(a.defaultData())+")")
@@ -99,7 +99,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.runtimesCommand(), a.doctorCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
-	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(cmd *cobra.Command, args []string) error {
+	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {
 		target, rest, err := root.Find(args)
 		if err != nil || len(rest) > 0 {
 			return unknownCommand(root, strings.Join(args, " "))

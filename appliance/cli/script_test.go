@@ -30,7 +30,6 @@ func TestMain(m *testing.M) {
 // palisade is the program as scripts run it: all of it but the daemon.
 func palisade() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	p := cli.Program{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Version: api.Version{Version: "0.0.0-test", GoVersion: "go"},
@@ -42,7 +41,9 @@ func palisade() {
 			return err
 		},
 	}
-	os.Exit(p.Run(ctx))
+	code := p.Run(ctx)
+	stop()
+	os.Exit(code)
 }
 
 // TestScripts runs testdata/*.txtar: the specification of the command line. In each, an appliance without engines

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,8 +88,7 @@ func (a *app) serviceEvents() *cobra.Command {
 			}
 			t := newTable("WHEN", "KIND", "SESSION", "MESSAGE")
 			r := result{json: notNull(events), table: t}
-			for i := len(events) - 1; i >= 0; i-- {
-				e := events[i]
+			for _, e := range slices.Backward(events) {
 				t.add(a.ago(e.At), e.Kind, orDash(e.SessionID), e.Message)
 				r.quiet = append(r.quiet, e.Message)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,9 +137,9 @@ var errWaitedLongEnough = errors.New("waited long enough")
 
 // worstRoute is the newest route that is not healthy: its log tells why.
 func worstRoute(s api.Service) string {
-	for i := len(s.Routes) - 1; i >= 0; i-- {
-		if s.Routes[i].Status != "HEALTHY" {
-			return s.Routes[i].SessionID
+	for _, r := range slices.Backward(s.Routes) {
+		if r.Status != "HEALTHY" {
+			return r.SessionID
 		}
 	}
 	return ""

@@ -269,6 +269,8 @@ func (m *Manager) retire(s *service, to int) {
 }
 
 // ScaleService implements admin.Services.
+//
+//nolint:revive // as many arguments as the interface has
 func (m *Manager) ScaleService(_ context.Context, project, ref string, to int, by, reason string) (sessions.ServiceView, error) {
 	if to < 0 || to > 1000 {
 		return sessions.ServiceView{}, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, to)
