@@ -280,8 +280,9 @@ var adoption = map[string]func(*fixture){
 		f.ready("a", OnTerm("bye", 0), Print("ready"), Forever())
 		f.reopen()
 		done := make(chan sessions.Exit, 1)
+		adopter := f.Box
 		go func() {
-			exit, err := f.Wait(f.ctx(), "a")
+			exit, err := adopter.Wait(f.ctx(), "a")
 			if err != nil {
 				f.Error(err)
 			}

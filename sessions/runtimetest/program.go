@@ -43,7 +43,7 @@ func Script(acts ...Act) string {
 		case "exit":
 			fmt.Fprintf(&b, "exit %s\n", a.Arg)
 		case "forever":
-			b.WriteString("while :; do sleep 1000 & wait $!; done\n")
+			b.WriteString("while :; do sleep 1000 & wait $!; done 2>/dev/null\n") // a shell tells of the sleep's end
 		case "ignore-term":
 			b.WriteString("trap '' TERM\n")
 		case "on-term":

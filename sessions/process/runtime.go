@@ -1,0 +1,368 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/network"
+)
+
+var (
+	_ sessions.Runtime  = (*Runtime)(nil)
+	_ sessions.Observer = (*Runtime)(nil)
+)
+
+// HostImage is the only image of this runtime: the box's own files.
+const HostImage = "host"
+
+// Config of a Runtime.
+type Config struct {
+	Root       string           // where sessions are kept; sessions do not see it
+	Executable string           // this program: `Executable supervise DIR` must reach SuperviseMain
+	Network    *network.Network // nil: sessions share the box's network, at 127.0.0.1
+	Hide       []string         // directories that sessions do not see, the data directory among them
+	LogFiles   int              // of one session; default 4
+	LogSize    int64            // bytes of each; default 8 MiB
+	Log        *slog.Logger
+}
+
+// Runtime runs sessions as processes. All that it knows is in its root: it keeps nothing in memory
+// but which starts are going on.
+type Runtime struct {
+	cfg     Config
+	groups  *cgroups
+	userNS  bool // not root: namespaces are made in a user namespace
+	log     *slog.Logger
+	baseEnv map[string]string
+
+	mu       sync.Mutex
+	starting map[string]bool
+	settling sync.Mutex // one decides at a time what became of a session that nobody held
+}
+
+// Error is an error that says what to do about it.
+type Error struct {
+	Err  error
+	What string // the hint
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.What }
+
+// New opens the runtime whose sessions are kept in cfg.Root, and settles what a daemon or a box that
+// was cut short left behind. Sessions that run go on running.
+func New(cfg Config) (*Runtime, error) {
+	root, err := filepath.Abs(cfg.Root)
+	if err != nil {
+		return nil, fmt.Errorf("opening the process runtime: %w", err)
+	}
+	if cfg.Executable == "" {
+		return nil, errors.New("opening the process runtime: the path of this program is wanted, to supervise sessions with")
+	}
+	cfg.Root = root
+	cfg.LogFiles, cfg.LogSize = cmp.Or(cfg.LogFiles, 4), cmp.Or(cfg.LogSize, 8<<20)
+	cfg.Hide = append(slices.Clone(cfg.Hide), root)
+	r := &Runtime{
+		cfg: cfg, userNS: os.Geteuid() != 0, starting: map[string]bool{},
+		log:     cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)),
+		groups:  openCgroups("palisade/" + hash(root, 12)),
+		baseEnv: baseEnv(os.LookupEnv),
+	}
+	for _, dir := range []string{r.instances(), r.removing()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("opening the process runtime: %w", err)
+		}
+	}
+	for _, err := range r.groups.faults {
+		r.log.Debug("a limit cannot be had", "err", err)
+	}
+	if err := r.settleAll(); err != nil {
+		return nil, fmt.Errorf("opening the process runtime: %w", err)
+	}
+	return r, nil
+}
+
+// baseEnv is what a session sees of the daemon's environment: nothing that could be a secret.
+func baseEnv(lookup func(string) (string, bool)) map[string]string {
+	env := map[string]string{
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb",
+		"XDG_CACHE_HOME": "/tmp/.cache", // what is in HOME is read-only
+	}
+	for _, k := range []string{"PATH", "HOME", "LANG", "TERM"} {
+		if v, found := lookup(k); found && v != "" {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+func (r *Runtime) instances() string    { return filepath.Join(r.cfg.Root, "instances") }
+func (r *Runtime) removing() string     { return filepath.Join(r.cfg.Root, "removing") }
+func (r *Runtime) dir(id string) string { return filepath.Join(r.instances(), id) }
+func noInstance(doing, id string) error {
+	return fmt.Errorf("%s %s: %w", doing, id, sessions.ErrNoInstance)
+}
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+
+// Pull implements sessions.Runtime: the box's files are there already.
+func (r *Runtime) Pull(_ context.Context, image string, _ func(sessions.Progress)) error {
+	if image != HostImage {
+		return &Error{
+			Err:  fmt.Errorf("image %s: the process runtime runs the box's own programs only, as image %q", image, HostImage),
+			What: "Start the appliance with --runtime containerd to run container images, or give the image as \"host\".",
+		}
+	}
+	return nil
+}
+
+// List implements sessions.Runtime; sorted by id. What another call is starting is not in it yet.
+func (r *Runtime) List(ctx context.Context) ([]sessions.Instance, error) {
+	entries, err := os.ReadDir(r.instances())
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	var list []sessions.Instance
+	for _, e := range entries {
+		if !validID.MatchString(e.Name()) || r.isStarting(e.Name()) {
+			continue
+		}
+		in, err := r.instance(ctx, e.Name())
+		if errors.Is(err, sessions.ErrNoInstance) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing sessions: %s: %w", e.Name(), err)
+		}
+		list = append(list, in)
+	}
+	return list, nil
+}
+
+func (r *Runtime) isStarting(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.starting[id]
+}
+
+// instance reads what there is of id.
+func (r *Runtime) instance(ctx context.Context, id string) (sessions.Instance, error) {
+	dir := r.dir(id)
+	rec, found, err := readJSON[record](dir, fileRecord)
+	if err != nil {
+		return sessions.Instance{}, err
+	}
+	if !found {
+		return sessions.Instance{}, sessions.ErrNoInstance
+	}
+	in := sessions.Instance{ID: id, Labels: rec.Spec.Labels, Address: rec.Address, StartedAt: rec.CreatedAt}
+	st, underWay, err := r.state(ctx, id)
+	if err != nil {
+		return in, err
+	}
+	if underWay {
+		in.StartedAt = st.StartedAt
+	}
+	exit, ended, err := r.settle(id)
+	if err != nil {
+		return in, err
+	}
+	if ended {
+		in.Exit = &exit
+		return in, nil
+	}
+	in.Running, in.PID = true, st.PID
+	return in, nil
+}
+
+// state reads how far a session has got; of one that has just begun it asks its supervisor.
+func (r *Runtime) state(ctx context.Context, id string) (state, bool, error) {
+	st, found, err := readJSON[state](r.dir(id), fileState)
+	if found || err != nil {
+		return st, found, err
+	}
+	if held, err := alive(r.dir(id)); err != nil || !held {
+		return st, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	rep, err := ask(ctx, r.dir(id), request{Op: opStatus})
+	if err != nil || rep.State == nil {
+		return st, false, nil
+	}
+	return *rep.State, true, nil
+}
+
+// settle returns how id ended, and whether it has: what its supervisor left, or, where the supervisor
+// was ended itself, that nobody knows. Then all that is left in the session is gone or goes now.
+func (r *Runtime) settle(id string) (sessions.Exit, bool, error) {
+	dir := r.dir(id)
+	if exit, found, err := readJSON[sessions.Exit](dir, fileExit); found || err != nil {
+		return exit, found, err
+	}
+	if held, err := alive(dir); err != nil || held {
+		return sessions.Exit{}, false, err
+	}
+	r.settling.Lock()
+	defer r.settling.Unlock()
+	if exit, found, err := readJSON[sessions.Exit](dir, fileExit); found || err != nil {
+		return exit, found, err
+	}
+	rec, found, err := readJSON[record](dir, fileRecord)
+	if err != nil || !found {
+		return sessions.Exit{}, false, cmp.Or(err, sessions.ErrNoInstance)
+	}
+	st, underWay, err := readJSON[state](dir, fileState)
+	if err != nil {
+		return sessions.Exit{}, false, err
+	}
+	exit := unseen(rec, underWay, bootID(), time.Now())
+	if rec.BootID == bootID() {
+		awaitGone(st.Supervisor, dir)
+	}
+	if err := r.groups.remove(id); err != nil {
+		return sessions.Exit{}, false, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return sessions.Exit{}, false, err
+	}
+	defer root.Close()
+	if err := writeExit(root, exit); err != nil {
+		return sessions.Exit{}, false, fmt.Errorf("keeping the exit of %s: %w", id, err)
+	}
+	return exit, true, nil
+}
+
+// unseen is the exit of a session that ended while no supervisor watched.
+func unseen(rec record, underWay bool, boot string, now time.Time) sessions.Exit {
+	x := sessions.Exit{Reason: sessions.ExitUnknown, Code: -1, FinishedAt: now}
+	switch {
+	case rec.BootID != boot:
+		x.Message = "The box was restarted while the session ran; how the session ended is not known."
+	case !underWay:
+		x.Reason, x.Message = sessions.ExitStartFailed, "The appliance was stopped before the session had started."
+	default:
+		x.Message = "The session's supervisor was ended from outside, and the session with it; its exit code is not known."
+	}
+	return x
+}
+
+// awaitGone waits for a supervisor that has let go of its lock to be gone, and the session with it: the
+// kernel ends the session before it lets the supervisor go.
+func awaitGone(pid int, dir string) {
+	if pid <= 1 {
+		return
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if !isSupervisor(pid, dir) {
+		return
+	}
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000)
+}
+
+// isSupervisor reports whether pid is a process that was started to supervise dir. One that is on its
+// way out has no command line any more: then its name must do.
+func isSupervisor(pid int, dir string) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.HasSuffix(string(b), "\x00supervise\x00"+dir+"\x00")
+}
+
+// settleAll sweeps what was half removed or half made, and settles what has ended.
+func (r *Runtime) settleAll() error {
+	half, err := os.ReadDir(r.removing())
+	if err != nil {
+		return err
+	}
+	for _, e := range half {
+		if err := os.RemoveAll(filepath.Join(r.removing(), e.Name())); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(r.instances())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		id := e.Name()
+		if !validID.MatchString(id) {
+			continue
+		}
+		if _, _, err := r.settle(id); errors.Is(err, sessions.ErrNoInstance) {
+			r.log.Info("sweeping a session that was half made", "session", id)
+			err = r.discard(id)
+			if err != nil {
+				return err
+			}
+		} else if err != nil {
+			return fmt.Errorf("session %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Remove implements sessions.Runtime.
+func (r *Runtime) Remove(_ context.Context, id string) error {
+	if !validID.MatchString(id) || r.isStarting(id) {
+		return fmt.Errorf("removing %s: there is no session of that name that has ended", id)
+	}
+	if _, err := os.Stat(r.dir(id)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	_, ended, err := r.settle(id)
+	switch {
+	case errors.Is(err, sessions.ErrNoInstance): // half made
+	case err != nil:
+		return fmt.Errorf("removing %s: %w", id, err)
+	case !ended:
+		return fmt.Errorf("removing %s: it runs: stop it first", id)
+	}
+	if err := r.discard(id); err != nil {
+		return fmt.Errorf("removing %s: %w", id, err)
+	}
+	return nil
+}
+
+// discard removes all of a session that does not run. Its directory leaves in one step, so that no
+// half of it is ever listed, and leaves last: as long as it is there, somebody will come back for the
+// rest.
+func (r *Runtime) discard(id string) error {
+	if err := r.groups.remove(id); err != nil {
+		return err
+	}
+	if r.cfg.Network != nil {
+		if err := r.cfg.Network.Remove(id); err != nil {
+			return err
+		}
+	}
+	away := filepath.Join(r.removing(), id)
+	if err := os.RemoveAll(away); err != nil {
+		return err
+	}
+	if err := os.Rename(r.dir(id), away); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(away)
+}

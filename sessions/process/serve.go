@@ -1,0 +1,236 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// maxRequest bounds a request: an environment has its place in it.
+const maxRequest = 8 << 20
+
+func (s *supervisor) serve(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.clients.Add(1)
+		go func() {
+			defer s.clients.Done()
+			defer c.Close()
+			s.client(c.(*net.UnixConn))
+		}()
+	}
+}
+
+// client answers one request. ctx ends when the client hangs up.
+func (s *supervisor) client(c *net.UnixConn) {
+	req, files, err := receive(c)
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		defer cancel()
+		_, _ = c.Read(make([]byte, 1)) // a client says nothing more
+	}()
+	switch req.Op {
+	case opFollow:
+		s.follow(ctx, c)
+	case opExec:
+		answer(c, s.exec(ctx, req, files))
+	case opStats:
+		st := s.stats()
+		answer(c, reply{Stats: &st})
+	case opStatus:
+		await(ctx, s.underWay)
+		answer(c, s.status())
+	case opStop:
+		s.stop(time.Duration(req.GraceMS) * time.Millisecond)
+		await(ctx, s.ended)
+		answer(c, s.status())
+	case opWait:
+		await(ctx, s.ended)
+		answer(c, s.status())
+	default:
+		answer(c, reply{Error: fmt.Sprintf("this session's supervisor does not know how to %q: it is older than the daemon", req.Op)})
+	}
+}
+
+func await(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// status is the state of a session that is under way, and the exit of one that has ended.
+func (s *supervisor) status() reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var r reply
+	if !s.state.StartedAt.IsZero() {
+		r.State = new(s.state)
+	}
+	select {
+	case <-s.ended:
+		r.Exit = new(s.exit)
+	default:
+	}
+	return r
+}
+
+// follow tells of the log's growth: a byte now, since the client has read the log before it asked, and
+// one after each growth that the client may not have seen.
+func (s *supervisor) follow(ctx context.Context, c net.Conn) {
+	for {
+		more := s.log.more()
+		if _, err := c.Write([]byte{'\n'}); err != nil {
+			return
+		}
+		select {
+		case <-more:
+		case <-s.ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *supervisor) exec(ctx context.Context, req request, files []*os.File) reply {
+	if len(files) != 3 || len(req.Argv) == 0 {
+		return reply{Error: "a command and three descriptors are wanted"}
+	}
+	first := s.rec.Spec.Processes[0]
+	env := s.env(first.Env)
+	maps.Copy(env, req.Env)
+	c := command{argv: req.Argv, env: env, dir: req.WorkDir, files: [3]uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()}}
+	if c.dir == "" {
+		c.dir = first.WorkDir
+	}
+	ch, err := s.launch(c)
+	for _, f := range files {
+		f.Close()
+	}
+	if errors.Is(err, errStopped) {
+		return reply{Error: err.Error()}
+	}
+	if err != nil {
+		x := decideExit(ending{Failed: err.Error()}, time.Now())
+		return reply{Exit: &x}
+	}
+	select {
+	case <-ch.done:
+	case <-ctx.Done():
+		_ = unix.Kill(-ch.pid, unix.SIGKILL)
+		<-ch.done
+	}
+	s.forget(ch.pid)
+	x := execExit(ch.ws, time.Now())
+	return reply{Exit: &x}
+}
+
+// forget takes a process group from those that Stop asks to end: its number may go to another.
+func (s *supervisor) forget(pgid int) {
+	s.procs.Lock()
+	defer s.procs.Unlock()
+	kept := s.groups[:0]
+	for _, g := range s.groups {
+		if g != pgid {
+			kept = append(kept, g)
+		}
+	}
+	s.groups = kept
+}
+
+// stats is what the cgroups tell; for what they do not, what the session's own /proc does.
+func (s *supervisor) stats() sessions.Stats {
+	st := s.group.usage()
+	st.At = time.Now()
+	if st.CPUTime < 0 || st.Memory < 0 || st.Pids < 0 {
+		cpu, memory, threads := total(readProc("/proc"))
+		if st.CPUTime < 0 {
+			st.CPUTime = cpu
+		}
+		if st.Memory < 0 {
+			st.Memory = memory
+		}
+		if st.Pids < 0 {
+			st.Pids = threads
+		}
+	}
+	if !s.rec.Shared {
+		if b, err := os.ReadFile("/proc/net/dev"); err == nil {
+			st.RxBytes, st.TxBytes = trafficOf(string(b), "eth0")
+		}
+	}
+	return st
+}
+
+func trafficOf(text, link string) (rx, tx int64) {
+	for line := range strings.Lines(text) {
+		name, rest, found := strings.Cut(strings.TrimSpace(line), ":")
+		f := strings.Fields(rest)
+		if !found || name != link || len(f) < 9 {
+			continue
+		}
+		rx, errRx := strconv.ParseInt(f[0], 10, 64)
+		tx, errTx := strconv.ParseInt(f[8], 10, 64)
+		if errRx == nil && errTx == nil {
+			return rx, tx
+		}
+	}
+	return -1, -1
+}
+
+// receive reads a request and the descriptors that come with its first bytes.
+func receive(c *net.UnixConn) (request, []*os.File, error) {
+	var req request
+	b, oob := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(3*4))
+	n, oobn, _, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil {
+		return req, nil, err
+	}
+	var files []*os.File
+	if messages, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil {
+		for _, m := range messages {
+			fds, _ := unix.ParseUnixRights(&m)
+			for _, fd := range fds {
+				files = append(files, os.NewFile(uintptr(fd), "exec"))
+			}
+		}
+	}
+	line := bytes.Clone(b[:n])
+	for !bytes.HasSuffix(line, []byte("\n")) && len(line) < maxRequest {
+		n, err := c.Read(b)
+		if err != nil {
+			return req, files, err
+		}
+		line = append(line, b[:n]...)
+	}
+	if err := json.Unmarshal(line, &req); err != nil {
+		answer(c, reply{Error: "the request is no JSON: " + err.Error()})
+		return req, files, err
+	}
+	return req, files, nil
+}

@@ -1,0 +1,371 @@
+package process
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// SuperviseMain is `palisade supervise DIR`: it holds the session of DIR until that has ended, and
+// returns the exit code. It is started by a Runtime, as the first process of namespaces made for it,
+// with descriptors that only a Runtime hands over.
+//
+// main must call it before it does anything else: no goroutine may have been started, and every
+// session pays for what is loaded before it.
+func SuperviseMain(args []string) int {
+	runtime.LockOSThread() // this thread becomes the spawner's
+	if len(args) == 1 && args[0] == probeArg {
+		return probe()
+	}
+	if len(args) != 1 || os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "palisade supervise holds a session; palisade serve starts it, people do not")
+		return 2
+	}
+	ready := os.NewFile(fdReady, "ready")
+	s, err := openSupervisor(args[0], ready)
+	if err == nil {
+		err = s.setUp(args[0])
+	}
+	if err != nil {
+		if s != nil {
+			s.finish(ending{Failed: err.Error()}, func(leave func()) { leave() })
+		}
+		answer(ready, reply{Error: err.Error()})
+		return 1
+	}
+	go s.live()
+	s.spawn.loop()
+	s.partWithClients()
+	return 0
+}
+
+// partWithClients lets answers that are on their way reach who waits for them.
+func (s *supervisor) partWithClients() {
+	done := make(chan struct{})
+	go func() {
+		s.clients.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
+}
+
+// supervisor holds one session.
+type supervisor struct {
+	rec   record
+	dir   *os.Root // the session's directory
+	self  int      // this process, as the box sees it
+	ready *os.File
+	proc  int // descriptor of the box's /proc
+	group *group
+	home  *group // the supervisors'
+	reap  *reaper
+	spawn *spawner
+	log   *logWriter
+	out   [2]*os.File   // the pipe into the log
+	read  chan struct{} // closed once all of the pipe is in the log
+	null  *os.File
+
+	clients sync.WaitGroup
+
+	procs  sync.Mutex // held while one is started
+	groups []int      // process groups that SIGTERM goes to
+	shut   bool       // nothing may start any more
+
+	mu       sync.Mutex
+	stopping chan struct{} // closed when Stop was asked for
+	stopped  bool
+	killing  chan struct{} // closed when the grace is over
+	killed   bool
+	state    state
+	underWay chan struct{} // closed with state, or with exit
+	exit     sessions.Exit
+	ended    chan struct{} // closed once exit is written
+}
+
+func openSupervisor(dir string, ready *os.File) (*supervisor, error) {
+	rec, found, err := readJSON[record](dir, fileRecord)
+	if err != nil || !found {
+		return nil, fmt.Errorf("reading what to run: %w", errors.Join(err, os.ErrNotExist))
+	}
+	s := &supervisor{
+		rec: rec, ready: ready, stopping: make(chan struct{}), killing: make(chan struct{}),
+		underWay: make(chan struct{}), ended: make(chan struct{}), read: make(chan struct{}),
+	}
+	if s.dir, err = os.OpenRoot(dir); err != nil {
+		return nil, err
+	}
+	s.log = newLogWriter(s.dir, rec.LogFiles, rec.LogSize)
+	return s, nil
+}
+
+// setUp shuts this process into the session. After it, paths are those of the session.
+func (s *supervisor) setUp(dir string) (err error) {
+	unix.Umask(0o022)
+	if s.proc, err = unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening /proc: %w", err)
+	}
+	s.self = ownHostPID(s.proc)
+	if s.null, err = os.OpenFile("/dev/null", os.O_RDWR, 0); err != nil {
+		return err
+	}
+	if s.home, err = openGroup(s.rec.Keepers); err != nil {
+		return fmt.Errorf("opening the supervisors' cgroups: %w", err)
+	}
+	if err := s.home.joinProcess(); err != nil {
+		return err
+	}
+	if s.group, err = openGroup(s.rec.Groups); err != nil {
+		return fmt.Errorf("opening the session's cgroups: %w", err)
+	}
+	if err := enterRoot(dir, s.rec); err != nil {
+		return err
+	}
+	// The spawner's thread has no more rights than the session: without this the session could look into
+	// this process by it.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("closing the supervisor to the session: %w", err)
+	}
+	s.reap = newReaper(s.proc)
+	if s.spawn, err = newSpawner(s.rec, s.group, s.reap); err != nil {
+		return err
+	}
+	if err := s.spawn.enter(s.group); err != nil {
+		return err
+	}
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	listener, err := net.FileListener(os.NewFile(fdListen, "socket"))
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	go s.signals()
+	go s.serve(listener)
+	return nil
+}
+
+// openLog makes the pipe that the session writes into, and copies it into the log.
+func (s *supervisor) openLog() error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("making the log's pipe: %w", err)
+	}
+	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, 256<<10)
+	s.out = [2]*os.File{os.NewFile(uintptr(p[0]), "log"), os.NewFile(uintptr(p[1]), "log")}
+	go func() {
+		defer close(s.read)
+		_, _ = io.CopyBuffer(struct{ io.Writer }{s.log}, struct{ io.Reader }{s.out[0]}, make([]byte, 64<<10))
+	}()
+	return nil
+}
+
+// signals waits for what ends, and takes SIGTERM, which a box that shuts down sends to all, for a Stop.
+// The other signals that would end a program do nothing: they are caught, not ignored, because what is
+// ignored stays so in the children.
+func (s *supervisor) signals() {
+	ch := make(chan os.Signal, 64)
+	signal.Notify(ch, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
+	s.reap.reap()
+	for sig := range ch {
+		switch sig {
+		case unix.SIGCHLD:
+			s.reap.reap()
+		case unix.SIGTERM:
+			s.stop(10 * time.Second)
+		}
+	}
+}
+
+// live is the session's life: its processes from the first to the end of all.
+func (s *supervisor) live() {
+	e := s.play()
+	s.linger()
+	s.finish(e, s.spawn.do)
+	s.begun(reply{Error: cmp.Or(e.Failed, s.exit.Message)})
+	close(s.spawn.jobs)
+}
+
+// begun tells who waits that the session is under way, or never will be. The first call counts.
+func (s *supervisor) begun(r reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.underWay:
+		return
+	default:
+	}
+	answer(s.ready, r)
+	close(s.underWay)
+}
+
+// announce keeps and tells where the session is. pid is the first process's; until there is one, this
+// process stands for it.
+func (s *supervisor) announce(pid int) {
+	s.mu.Lock()
+	if s.state.StartedAt.IsZero() {
+		s.state.StartedAt = time.Now()
+	}
+	s.state.PID, s.state.Supervisor = pid, s.self
+	if s.state.PID == 0 {
+		s.state.PID = s.self
+	}
+	st := s.state
+	s.mu.Unlock()
+	if err := s.keepState(st); err != nil {
+		fmt.Fprintln(os.Stderr, "keeping the session's state:", err)
+	}
+	s.begun(reply{State: &st})
+}
+
+func (s *supervisor) keepState(st state) error {
+	b, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	if err := s.dir.WriteFile(fileState+".tmp", b, 0o600); err != nil {
+		return err
+	}
+	return s.dir.Rename(fileState+".tmp", fileState)
+}
+
+// stop begins the end: SIGTERM now, SIGKILL after grace. Of several, the shortest grace counts.
+func (s *supervisor) stop(grace time.Duration) {
+	s.mu.Lock()
+	first := !s.stopped
+	s.stopped = true
+	s.mu.Unlock()
+	if first {
+		close(s.stopping)
+		s.signalGroups(unix.SIGTERM)
+	}
+	if grace <= 0 {
+		s.kill()
+		return
+	}
+	timer := time.AfterFunc(grace, s.kill)
+	go func() {
+		<-s.ended
+		timer.Stop()
+	}()
+}
+
+// kill ends all of it now.
+func (s *supervisor) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.killed {
+		return
+	}
+	s.killed = true
+	close(s.killing)
+	_ = unix.Kill(-1, unix.SIGKILL)
+}
+
+func (s *supervisor) signalGroups(sig syscall.Signal) {
+	s.procs.Lock()
+	defer s.procs.Unlock()
+	for _, g := range s.groups {
+		_ = unix.Kill(-g, sig)
+	}
+}
+
+// finish ends what is left of the session, and keeps how it ended. onThread runs a function on the
+// spawner's thread.
+func (s *supervisor) finish(e ending, onThread func(func())) {
+	s.clear()
+	if s.group != nil {
+		e.OOMKills = s.group.oomKills()
+	}
+	e.Limit = s.rec.Spec.Limits.Memory
+	e.LogTail = s.log.last()
+	exit := decideExit(e, time.Now())
+	if exit.Reason == sessions.ExitStartFailed {
+		fmt.Fprintf(s.log, "[palisade: the session did not start: %s]\n", e.Failed)
+	}
+	if s.group != nil {
+		onThread(func() { _ = s.home.joinThread() }) // else its own thread keeps the group busy
+		s.group.remove()
+	}
+	s.keepExit(exit)
+	s.mu.Lock()
+	s.exit = exit
+	s.mu.Unlock()
+	close(s.ended)
+}
+
+// clear sends SIGKILL to all that is left until nothing is, and sees the log to its end.
+func (s *supervisor) clear() {
+	s.procs.Lock()
+	s.shut = true
+	s.procs.Unlock()
+	if s.reap == nil || s.out[1] == nil {
+		return // nothing has been started
+	}
+	for {
+		_ = unix.Kill(-1, unix.SIGKILL)
+		next := s.reap.next()
+		if s.reap.reap() {
+			break
+		}
+		select {
+		case <-next:
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	s.out[1].Close()
+	select {
+	case <-s.read:
+	case <-time.After(2 * time.Second): // somebody outside the session holds the pipe
+	}
+}
+
+// keepExit writes the exit to the disk. That can fail only where the disk itself does: the room was
+// taken before the start.
+func (s *supervisor) keepExit(exit sessions.Exit) {
+	for range 30 {
+		err := writeExit(s.dir, exit)
+		if err == nil {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "keeping the session's exit:", err)
+		time.Sleep(time.Second)
+	}
+}
+
+func answer(w io.Writer, r reply) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		b = []byte(`{"error":"the answer cannot be said in JSON"}`)
+	}
+	_, _ = w.Write(append(b, '\n'))
+	if c, ok := w.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+func ownHostPID(proc int) int {
+	b := make([]byte, 32)
+	n, err := unix.Readlinkat(proc, "self", b)
+	if err != nil {
+		return 0
+	}
+	var pid int
+	_, _ = fmt.Sscan(string(b[:n]), &pid)
+	return pid
+}

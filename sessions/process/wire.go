@@ -1,0 +1,39 @@
+package process
+
+import (
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// The words on a supervisor's socket: one request a connection, one JSON line each way. A supervisor
+// may be older than the daemon that talks to it: fields are added, never changed.
+const (
+	opStatus = "status" // answered once the session is under way, with its state
+	opWait   = "wait"   // answered once all of it is gone, with its exit
+	opStop   = "stop"   // the same
+	opStats  = "stats"
+	opExec   = "exec"   // with three descriptors: stdin, stdout, stderr. Closing the connection kills
+	opFollow = "follow" // answered with a byte now and after each growth of the log
+)
+
+type request struct {
+	Op      string            `json:"op"`
+	GraceMS int64             `json:"grace_ms,omitempty"`
+	Argv    []string          `json:"argv,omitempty"`
+	Env     map[string]string `json:"env,omitempty"`
+	WorkDir string            `json:"work_dir,omitempty"`
+}
+
+type reply struct {
+	Error string          `json:"error,omitempty"`
+	State *state          `json:"state,omitempty"`
+	Exit  *sessions.Exit  `json:"exit,omitempty"`
+	Stats *sessions.Stats `json:"stats,omitempty"`
+}
+
+// The descriptors that a daemon hands to the supervisor it starts.
+const (
+	fdLock   = 3 + iota // the lock file, locked
+	fdListen            // the socket, listening
+	fdReady             // takes one reply: State, or Error
+	fdCount  = iota
+)
