@@ -50,7 +50,7 @@ func chooseRuntime(c config.Config, executable string, log *slog.Logger) (runtim
 	}
 	run, err := process.New(process.Config{
 		Root: filepath.Join(c.Data, "sessions"), Executable: executable, Network: choice.network,
-		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: int(c.Limits.SessionLog / logFiles), Log: log,
+		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: log,
 	})
 	if err != nil {
 		return choice, fmt.Errorf("opening the process runtime: %w", err)
