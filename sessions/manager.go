@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,6 +156,10 @@ func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 	wait := passEvery
 	m.mu.Lock()
 	for _, s := range m.services {
+		s.routes = slices.DeleteFunc(s.routes, func(r *runner) bool { ses, _ := r.snapshot(); return r.settled() && ses.Status.Terminal() })
+		if slices.ContainsFunc(s.routes, func(r *runner) bool { return !r.settled() }) {
+			continue // the runner pokes when it has told
+		}
 		actions, again := Plan(m.stateOf(s), now)
 		for _, a := range actions {
 			m.apply(ctx, s, a)
@@ -343,22 +348,20 @@ func (m *Manager) changed() {
 	m.poke()
 }
 
-// ended takes in how a session has come to its end.
+// ended takes in that a session cannot go on.
 func (m *Manager) ended(s Session, stop *stopRequest) {
 	m.mu.Lock()
-	if sv := m.services[s.ServiceID]; sv != nil {
-		sv.routes = withoutRoute(sv.routes, s.ID)
-		if why, failed := failedStart(s, stop); sv.Lifecycle == LifecycleActive {
-			m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
-			if failed && s.Revision == sv.Revision {
-				if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, why) }); err != nil {
-					m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
-				}
-			}
+	defer m.mu.Unlock()
+	sv := m.services[s.ServiceID]
+	if sv == nil || sv.Lifecycle != LifecycleActive {
+		return
+	}
+	m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
+	if why, failed := failedStart(s, stop); failed && s.Revision == sv.Revision {
+		if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, why) }); err != nil {
+			m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
 		}
 	}
-	m.mu.Unlock()
-	m.changed()
 }
 
 // failedStart says whether a session's end counts as a start that failed, and the sentence for it: it
@@ -367,20 +370,10 @@ func failedStart(s Session, stop *stopRequest) (why string, failed bool) {
 	if stop != nil && !stop.failed {
 		return "", false
 	}
-	if !s.HealthyAt.IsZero() && s.EndedAt.Sub(s.HealthyAt) >= settledAfter {
+	if !s.HealthyAt.IsZero() && time.Since(s.HealthyAt) >= settledAfter {
 		return "", false
 	}
 	return s.Reason, true
-}
-
-func withoutRoute(routes []*runner, id string) []*runner {
-	kept := make([]*runner, 0, len(routes))
-	for _, r := range routes {
-		if r.id != id {
-			kept = append(kept, r)
-		}
-	}
-	return kept
 }
 
 // rollBack makes the action's revision the wanted one again. The caller holds mu.

@@ -139,6 +139,13 @@ func TestStartErrorsSayWhy(t *testing.T) {
 		if !strings.Contains(v.Sentence, "not found in the session's PATH") {
 			t.Errorf("the sentence is %q", v.Sentence)
 		}
+		if v.Failures != 1 {
+			t.Errorf("%d starts have failed; the second must wait for the back-off", v.Failures)
+		}
+		ended := w.m.Sessions("default", sessions.SessionFilter{})[0]
+		if _, err := w.m.Logs(t.Context(), "default", ended.ID, sessions.LogOptions{}); !errors.Is(err, sessions.ErrNotFound) || !strings.Contains(err.Error(), "not found in the session's PATH") {
+			t.Errorf("asked for its log it says %v", err)
+		}
 	})
 }
 

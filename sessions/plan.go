@@ -27,6 +27,11 @@ type RouteState struct {
 // ready reports whether the route can answer.
 func (r RouteState) ready() bool { return r.Status == RouteHealthy }
 
+// leaving reports whether the route is on its way out: it may still be cleaned up.
+func (r RouteState) leaving() bool {
+	return r.Status == RouteDraining || r.Status == RouteFailedToStart || r.Status == RouteTerminated
+}
+
 // PlanAction is one thing that should be done for a service, with the reason for it.
 type PlanAction struct {
 	Kind     PlanKind
@@ -117,11 +122,11 @@ func (p *planner) lookAgain(t time.Time) {
 	}
 }
 
-// staying returns the routes that neither drain nor are ended by this plan.
+// staying returns the routes that are not on their way out, nor ended by this plan.
 func (p *planner) staying(keep func(RouteState) bool) []RouteState {
 	var rs []RouteState
 	for _, r := range p.Routes {
-		if r.Status != RouteDraining && !slices.Contains(p.gone, r.ID) && keep(r) {
+		if !r.leaving() && !slices.Contains(p.gone, r.ID) && keep(r) {
 			rs = append(rs, r)
 		}
 	}

@@ -172,7 +172,7 @@ func (m *Manager) Adopt(ctx context.Context) error {
 func (m *Manager) adopt(s Session, in *Instance) {
 	r := newRunner(m.runnerDeps(), s)
 	m.sessions[s.ID] = r
-	if s.Status.Terminal() {
+	if r.told = over(s); s.Status.Terminal() {
 		close(r.done)
 		return
 	}

@@ -21,6 +21,7 @@ type runner struct {
 	health  Health
 	unsaved []Transition // not written yet; the session's row neither
 	stop    *stopRequest
+	told    bool       // its end has been accounted for
 	saving  sync.Mutex // held while the row is written; taken before mu
 
 	stopping context.Context // done once somebody asked to end the session
@@ -41,7 +42,7 @@ type runnerDeps struct {
 	limits  Timeouts
 	policy  func(serviceID string) Policy
 	changed func()                          // something that others see has changed
-	ended   func(s Session, r *stopRequest) // the session is terminal
+	ended   func(s Session, r *stopRequest) // the session cannot go on: called once, before changed
 	log     *slog.Logger
 }
 
@@ -95,10 +96,6 @@ func (r *runner) run(ctx context.Context) {
 		r.step(ctx, sig)
 	}
 	r.flush(ctx)
-	r.mu.Lock()
-	s, stop := r.session, r.stop
-	r.mu.Unlock()
-	r.ended(s, stop)
 }
 
 // perform does what action says. ok is false when the daemon stops first.
@@ -158,7 +155,35 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	if err := r.save(ctx); err != nil {
 		r.log.Error("session's row was not written; it will be", "error", err)
 	}
+	r.tell(s)
 	r.changed()
+}
+
+// tell accounts for the end of a session, once: as soon as it is known that it cannot go on, which may
+// be long before it is cleaned up.
+func (r *runner) tell(s Session) {
+	r.mu.Lock()
+	due := !r.told && over(s)
+	stop := r.stop
+	r.mu.Unlock()
+	if !due {
+		return
+	}
+	r.ended(s, stop)
+	r.mu.Lock()
+	r.told = true
+	r.mu.Unlock()
+}
+
+// over reports whether the session cannot go on.
+func over(s Session) bool { return s.Status == StatusError || s.Status.Terminal() }
+
+// settled reports whether the session's end, if it has come, is accounted for. Until then nobody may
+// decide by it: a replacement would be started as if nothing had failed.
+func (r *runner) settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told || !over(r.session)
 }
 
 // update changes what is not the status, and writes the row.

@@ -3,6 +3,7 @@ package sessions
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -88,7 +89,11 @@ func (m *Manager) Logs(ctx context.Context, project, ref string, opts LogOptions
 	if err != nil {
 		return nil, err
 	}
-	return m.Observer.Logs(ctx, s.ID, opts)
+	log, err := m.Observer.Logs(ctx, s.ID, opts)
+	if errors.Is(err, ErrNoInstance) {
+		return nil, fmt.Errorf("session %s has no log: %w: it is %s, %s", s.Name, ErrNotFound, s.Status, s.Reason)
+	}
+	return log, err
 }
 
 // Stats samples what a running session uses.

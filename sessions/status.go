@@ -22,9 +22,7 @@ func DefaultPolicy() Policy {
 // routeStatus derives what the balance may do with a session.
 func routeStatus(s Session, h Health) RouteStatus {
 	switch {
-	case s.Status == StatusTerminated && !s.HealthyAt.IsZero():
-		return RouteTerminated
-	case s.Status.Terminal() && s.Result == ResultFailure:
+	case over(s) && s.Result == ResultFailure && s.HealthyAt.IsZero():
 		return RouteFailedToStart
 	case s.Status.Terminal():
 		return RouteTerminated
@@ -86,7 +84,7 @@ func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
 func rolling(s ServiceState) string {
 	old := 0
 	for _, r := range s.Routes {
-		if r.Revision != s.Service.Revision && r.Status != RouteDraining {
+		if r.Revision != s.Service.Revision && !r.leaving() {
 			old++
 		}
 	}
