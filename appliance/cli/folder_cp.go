@@ -59,7 +59,7 @@ func (a *app) folderCopy() *cobra.Command {
 				return err
 			}
 			t.show.clear()
-			a.notef("%d files, %s in %s", t.files, size(t.bytes), elapsed(a.now().Sub(t.show.begin)))
+			a.notef("%s, %s in %s", plural(t.files, "file"), size(t.bytes), elapsed(a.now().Sub(t.show.begin)))
 			return a.show(result{quiet: []string{}, json: map[string]any{"files": t.files, "bytes": t.bytes}, text: func() error { return nil }})
 		},
 	}

@@ -159,3 +159,10 @@ func mapWords(m map[string]string) string {
 	slices.Sort(out)
 	return strings.Join(out, " ")
 }
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

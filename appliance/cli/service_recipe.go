@@ -179,6 +179,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 	var w waitFlags
 	var name, image, folder string
 	var replicas int
+	var reload bool
 	var unset unsetFlags
 	cmd := &cobra.Command{
 		Use: "update SERVICE", Short: "Change a service; what runs is replaced without losing a request",
@@ -192,7 +193,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 			}
 			given := cmd.Flags().Changed
 			in.Name, in.Image, in.Folder = ifGiven(given("name"), name), ifGiven(given("image"), image), ifGiven(given("folder"), folder)
-			in.Replicas = ifGiven(given("replicas"), replicas)
+			in.Replicas, in.Reload = ifGiven(given("replicas"), replicas), reload
 			if reflect.ValueOf(in).IsZero() {
 				return &usageError{message: "nothing to change", hint: "name what to change, for example: -e NAME=VALUE, --image IMAGE; see: " + cmd.CommandPath() + " --help"}
 			}
@@ -217,6 +218,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 	f.StringVar(&image, "image", "", "new image")
 	f.StringVar(&folder, "folder", "", "new model folder")
 	f.IntVar(&replicas, "replicas", 0, "number of routes")
+	f.BoolVar(&reload, "reload", false, "read the model definition again, though nothing else changes")
 	f.StringArrayVar(&unset.env, "unset-env", nil, "take a variable of the environment away (repeatable)")
 	f.StringArrayVar(&unset.resources, "unset-resource", nil, "take a resource away (repeatable)")
 	r.add(a, cmd, false)

@@ -220,7 +220,7 @@ func serviceOrAll(cmd *cobra.Command, args []string, all bool) (string, error) {
 	case all:
 		return "", nil
 	case len(args) == 0:
-		return "", &usageError{message: cmd.CommandPath() + " needs SERVICE, or --all for every service of the project"}
+		return "", &usageError{message: commandName(cmd) + " needs SERVICE, or --all for every service of the project"}
 	}
 	return args[0], nil
 }
@@ -277,7 +277,7 @@ func (a *app) serviceRevokeToken() *cobra.Command {
 			ref := ""
 			if !wide {
 				if len(args) < 2 {
-					return &usageError{message: cmd.CommandPath() + " needs SERVICE and TOKEN", line: cmd.UseLine()}
+					return &usageError{message: commandName(cmd) + " needs SERVICE and TOKEN", line: cmd.UseLine()}
 				}
 				ref, args = args[0], args[1:]
 			}

@@ -114,7 +114,7 @@ func (a *app) diagnose(ctx context.Context) (api.Doctor, error) {
 		if err != nil {
 			return d, err
 		}
-		up := api.Check{Name: "daemon", Status: api.CheckOK, Detail: fmt.Sprintf("version %s answers at %s, up since %s", version.Version, c.Host(), a.ago(version.StartedAt))}
+		up := api.Check{Name: "daemon", Status: api.CheckOK, Detail: fmt.Sprintf("version %s answers at %s, up for %s", version.Version, c.Host(), span(max(0, a.now().Sub(version.StartedAt))))}
 		if version.Version != a.Version.Version {
 			up.Status, up.Hint = api.CheckWarning, "this command line is version "+a.Version.Version+": restart the daemon after an update"
 		}

@@ -40,9 +40,9 @@ func words(names string, least, most int) cobra.PositionalArgs {
 		e := &usageError{line: cmd.UseLine()}
 		if len(args) < least {
 			missing := strings.Fields(names)[len(args):least]
-			e.message = cmd.CommandPath() + " needs " + strings.Join(missing, " and ")
+			e.message = commandName(cmd) + " needs " + strings.Join(missing, " and ")
 		} else {
-			e.message = fmt.Sprintf("%s: %q is one word too many", cmd.CommandPath(), args[most])
+			e.message = fmt.Sprintf("%s: %q is one word too many", commandName(cmd), args[most])
 			e.hint = "quote a value that has spaces in it"
 		}
 		return e
@@ -87,4 +87,9 @@ func pairExample(flag string) string {
 		return "shmem=2g"
 	}
 	return "VLLM_TP_SIZE=2"
+}
+
+// commandName is a command's path without the program's own name.
+func commandName(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }

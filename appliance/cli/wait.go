@@ -20,7 +20,8 @@ const giveUpAfter = 3
 // change asked for. In order:
 //  1. A service that goes will not be healthy.
 //  2. Another revision than the wanted one is current: it was rolled back.
-//  3. As many routes of the wanted revision as wanted are healthy: done. 0 wanted: when none is left.
+//  3. Exactly as many routes of the current revision as wanted are healthy, and no other is left that is not
+//     on its way out: done.
 //  4. Starts that fail again and again: failed.
 //  5. A route that is kept for a person to look at: failed.
 func verdict(s api.Service, want int) (done bool, failed string) {
@@ -40,9 +41,7 @@ func verdict(s api.Service, want int) (done bool, failed string) {
 		}
 	}
 	switch {
-	case s.Replicas == 0 && healthy+others == 0: // 3
-		return true, ""
-	case s.Replicas > 0 && healthy >= s.Replicas:
+	case healthy == s.Replicas && others == 0: // 3
 		return true, ""
 	case s.Failures >= giveUpAfter: // 4
 		return false, fmt.Sprintf("%d starts failed in a row, the last: %s", s.Failures, orUnknown(s.LastError))
@@ -89,7 +88,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 	want := s.Revision
 	show := a.newProgress()
 	defer show.clear()
-	watcher := &serviceWatch{show: show, said: map[string]string{}}
+	watcher := &serviceWatch{show: show, said: map[string]string{}, reasons: map[string]bool{}}
 
 	updates := make(chan api.Service)
 	ended := make(chan error, 1)
@@ -147,9 +146,11 @@ func worstRoute(s api.Service) string {
 
 // serviceWatch turns states of a service into lines: one for each change of a route.
 type serviceWatch struct {
-	show    *progress
-	said    map[string]string // route id to what was last said of it
-	summary string
+	show     *progress
+	said     map[string]string // route id to what was last said of it
+	reasons  map[string]bool   // that have been printed
+	failures int
+	summary  string
 }
 
 func (w *serviceWatch) tell(now time.Time, s api.Service) {
@@ -158,16 +159,22 @@ func (w *serviceWatch) tell(now time.Time, s api.Service) {
 		text := stage(r)
 		if w.said[r.ID] != text {
 			w.said[r.ID] = text
+			w.reasons[r.Reason] = true
 			w.show.line(now, r.ID+": "+text)
 		}
 		if r.Status != "HEALTHY" {
 			busy = append(busy, r.ID+": "+text)
 		}
 	}
-	if s.LastError != "" && w.said[""] != s.LastError {
-		w.said[""] = s.LastError
-		w.show.line(now, fmt.Sprintf("start failed (%d in a row): %s", s.Failures, s.LastError))
+	if s.Failures > w.failures {
+		text := fmt.Sprintf("%d failed in a row", s.Failures)
+		if !w.reasons[s.LastError] { // once is enough
+			w.reasons[s.LastError] = true
+			text += because(s.LastError)
+		}
+		w.show.line(now, text)
 	}
+	w.failures = s.Failures
 	w.summary = fmt.Sprintf("%s  %d/%d healthy", s.Name, s.HealthyRoutes, s.Replicas)
 	if len(busy) > 0 {
 		w.summary += "  " + strings.Join(busy, "; ")

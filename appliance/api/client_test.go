@@ -1,0 +1,170 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func serve(t *testing.T, h http.HandlerFunc) *Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	c, err := NewClient(Options{Host: srv.URL, Key: "pal_x", Project: "red"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestClientTellsKindsOfErrors(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer pal_x" || r.URL.Query().Get("project") != "red" {
+			t.Errorf("%s with %v", r.URL, r.Header)
+		}
+		switch r.URL.Path {
+		case Prefix + "/services/gone":
+			p := NewProblem(KindNotFound, 404, "service %q not found", "gone")
+			p.Hint = "look again"
+			w.Header().Set("Content-Type", ProblemType)
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(p)
+		case Prefix + "/services/proxy":
+			http.Error(w, "<html>bad gateway</html>", http.StatusBadGateway)
+		case Prefix + "/services/moved":
+			http.Redirect(w, r, "https://elsewhere.invalid/", http.StatusFound)
+		case Prefix + "/services/page":
+			fmt.Fprint(w, "<html>hello</html>")
+		case Prefix + "/services/a%2Fb", Prefix + "/services/a/b":
+			if r.URL.EscapedPath() != Prefix+"/services/a%2Fb" {
+				t.Errorf("path %s", r.URL.EscapedPath())
+			}
+			fmt.Fprint(w, `{"name":"a/b"}`)
+		}
+	})
+	_, err := c.Service(t.Context(), "gone")
+	if p, ok := errors.AsType[*Problem](err); !ok || p.Hint != "look again" || !errors.Is(err, KindError(KindNotFound)) || errors.Is(err, KindError(KindExists)) {
+		t.Errorf("%#v", err)
+	}
+	for _, ref := range []string{"proxy", "moved"} {
+		_, err := c.Service(t.Context(), ref)
+		if p, ok := errors.AsType[*Problem](err); !ok || p.Hint == "" || !strings.Contains(p.Detail, "no answer of a Palisade API") {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	if _, err := c.Service(t.Context(), "page"); err == nil {
+		t.Error("a page was read as a service")
+	}
+	if s, err := c.Service(t.Context(), "a/b"); err != nil || s.Name != "a/b" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	c, err = NewClient(Options{Host: "unix:///nowhere/at/all.sock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Service(t.Context(), "x")
+	if _, ok := errors.AsType[*ConnectError](err); !ok {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClientRefusesHosts(t *testing.T) {
+	for _, host := range []string{"", "box:8080", "ftp://box", "http://", "unix://", "unix://relative", "http://box/api/v1", "http://me:pw@box"} {
+		if _, err := NewClient(Options{Host: host}); err == nil {
+			t.Errorf("%q is a host", host)
+		}
+	}
+	for _, host := range []string{"/run/x.sock", "unix:///run/x.sock", "http://box:8080", "https://box", "https://box/"} {
+		if _, err := NewClient(Options{Host: host}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestWatchOutlivesARestart: the stream breaks, the daemon refuses for a while in a proxy's words, comes back, and
+// the service goes at last.
+func TestWatchOutlivesARestart(t *testing.T) {
+	var calls atomic.Int32
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		switch calls.Add(1) {
+		case 1:
+			fmt.Fprint(w, "event: service\ndata: {\"name\":\"one\"}\n\n: ping\n\nevent: service\ndata: {\"name\":\"cut")
+		case 2:
+			fmt.Fprint(w, "event: service\ndata: {\"name\":\"two\"}\n\nevent: unknown\ndata: x\n\n")
+		default:
+			fmt.Fprint(w, "event: gone\ndata: {\"type\":\"urn:palisade:problem:not-found\",\"detail\":\"gone\"}\n\n")
+		}
+	})
+	var names []string
+	err := c.WatchService(t.Context(), "demo", func(s Service) error {
+		names = append(names, s.Name)
+		return nil
+	})
+	if !errors.Is(err, KindError(KindNotFound)) || strings.Join(names, " ") != "one two" {
+		t.Errorf("%v, %v", names, err)
+	}
+	calls.Store(0)
+	if err := c.WatchService(t.Context(), "demo", func(Service) error { return ErrStopWatch }); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("had enough")
+	calls.Store(0)
+	err = c.WatchService(ctx, "demo", func(Service) error { cancel(why); return nil })
+	if !errors.Is(err, why) {
+		t.Errorf("%v, want the cause", err)
+	}
+}
+
+func TestTransfersTellHowFarTheyAre(t *testing.T) {
+	content := strings.Repeat("x", 100_000)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || r.ContentLength != int64(len(content)) {
+				t.Errorf("%d bytes of %d: %v", len(body), r.ContentLength, err)
+			}
+			_ = json.NewEncoder(w).Encode(Entry{Path: r.URL.Query().Get("path"), Size: int64(len(body))})
+			return
+		}
+		if r.URL.Query().Get("path") == "cut" {
+			w.Header().Set("Content-Length", "100000")
+			fmt.Fprint(w, "x") // and the connection ends
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
+	})
+	var last int64
+	progress := func(done, total int64) {
+		if total != int64(len(content)) || done < last {
+			t.Errorf("%d of %d after %d", done, total, last)
+		}
+		last = done
+	}
+	entry, err := c.Upload(t.Context(), "f", Upload{Path: "a b/ü", Body: strings.NewReader(content), Size: int64(len(content))}, progress)
+	if err != nil || entry.Path != "a b/ü" || last != int64(len(content)) {
+		t.Errorf("%+v, %v, %d", entry, err, last)
+	}
+	last = 0
+	var got bytes.Buffer
+	if n, err := c.Download(t.Context(), "f", Download{Path: "x", To: &got}, progress); err != nil || n != last || got.String() != content {
+		t.Errorf("%d, %v", n, err)
+	}
+	got.Reset()
+	if n, err := c.Download(t.Context(), "f", Download{Path: "x", Offset: 99_990, To: &got}, nil); err != nil || n != 10 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := c.Download(t.Context(), "f", Download{Path: "cut", To: io.Discard}, nil); err == nil {
+		t.Error("a download that was cut off is good")
+	}
+}
