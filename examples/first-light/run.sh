@@ -228,7 +228,7 @@ done < <(curl -sSN --max-time 60 "$base/v1/chat/completions" -H "Authorization: 
 echo
 [ "$words" -gt 0 ] || problem=${problem:-the stream was empty}
 [ -z "$problem" ] || fail "the model did not answer: $problem" "the appliance's log: $LOG"
-done_in "$words words, the first after $((first / 1000)) ms"
+printf '    %s%d words, the first after %d ms, the last after %d ms%s\n' "$dim" "$words" $((first / 1000)) $((($(now) - step_begun) / 1000)) "$off"
 
 cat <<TEXT
 
@@ -263,6 +263,7 @@ ${bold}Look around${off} from another terminal:
 TEXT
 [ -z "$once" ] || exit 0
 echo "Ctrl-C removes the service and stops the appliance."
+trap 'exit 0' INT
 status=0
 wait "$daemon" || status=$?
 fail "the appliance has ended by itself (exit status $status)" "its log: $LOG"

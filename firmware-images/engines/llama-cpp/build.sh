@@ -74,7 +74,9 @@ mkdir -p "$ROOT"
 exec 9>"$ROOT/lock"
 if ! flock -n 9; then
 	say "another build is under way; waiting for it"
-	flock 9
+	until flock -w 10 9; do
+		say "still waiting: it has compiled $(wc -c 2>/dev/null <"$WORK/count" || echo 0) files"
+	done
 	found || true
 fi
 mkdir -p "$WORK/obj"
