@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestAdmit(t *testing.T) {
 
 func TestListing(t *testing.T) {
 	closed := []Service{{ID: "s1", Name: "one", Project: "p"}, {ID: "s2", Name: "two", Project: "q"}}
-	open := append(closed, Service{ID: "s3", Name: "open", Project: "q", Public: true})
+	open := append(slices.Clone(closed), Service{ID: "s3", Name: "open", Project: "q", Public: true})
 	for _, c := range []struct {
 		name     string
 		services []Service

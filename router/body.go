@@ -56,7 +56,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 && b.progress != nil {
 		b.progress()
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.failed.Store(&err)
 	}
 	return n, err
@@ -85,7 +85,7 @@ func (p patient) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
 	// From the end on the server watches the connection, and that may take as long as the answer. After
 	// another error it would wait for the rest of the body before it lets the refusal out.
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		_ = p.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
@@ -123,7 +123,7 @@ func (in *intake) more() ([]byte, error) {
 	from := len(in.held)
 	n, err := in.from.Read(in.held[from:cap(in.held)])
 	in.held = in.held[:from+n]
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		in.ended = true
 		if err = nil; n == 0 {
 			err = io.EOF
@@ -152,7 +152,7 @@ func (in *intake) enlarge() error {
 // finish makes the body to pass on; small ones are read to their end.
 func (in *intake) finish() (*body, error) {
 	for !in.ended && len(in.held) <= replayLimit && in.length <= replayLimit {
-		if _, err := in.more(); err == errTooMuch || err == io.EOF {
+		if _, err := in.more(); errors.Is(err, errTooMuch) || errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return nil, err
@@ -170,7 +170,7 @@ func (in *intake) findJSON() (string, error) {
 	var s modelScanner
 	for {
 		piece, err := in.more()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if len(in.held) == 0 {
 				return "", errNoBody
 			}
@@ -206,7 +206,7 @@ func (in *intake) findForm(contentType string) (string, error) {
 	form := multipart.NewReader(reader, params["boundary"])
 	for {
 		part, err := form.NextPart()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // wrapped, it is the end of a form that was cut off
 			return "", errNoModel
 		}
 		var value []byte
@@ -236,7 +236,7 @@ type intakeReader struct {
 func (r *intakeReader) Read(p []byte) (int, error) {
 	if len(r.left) == 0 {
 		piece, err := r.in.more()
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			r.err = err
 		}
 		if err != nil {

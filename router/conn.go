@@ -82,7 +82,7 @@ func (c *engineConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.answered.Store(true)
 	}
-	if err == io.EOF && !c.plain.Load() {
+	if errors.Is(err, io.EOF) && !c.plain.Load() {
 		err = c.end()
 	}
 	return n, err

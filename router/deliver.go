@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -63,8 +62,15 @@ func (x *exchange) trailers(res *http.Response, announced int) {
 	}
 }
 
-// copyBuffers are for the copying of bodies; a stream holds one for its life, so they are small.
-var copyBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+// copyBuffer is for the copying of a body; a stream holds one for its life, so it is small.
+type copyBuffer [16 << 10]byte
+
+func (r *Router) takeBuffer() *copyBuffer {
+	if b, ok := r.buffers.Get().(*copyBuffer); ok {
+		return b
+	}
+	return new(copyBuffer)
+}
 
 // copyBody copies the answer, streams at once. Its ends:
 //
@@ -80,8 +86,8 @@ func (x *exchange) copyBody(a *answer) {
 	if flush && x.req.Method != http.MethodHead {
 		_ = control.Flush() // who waits for a first event sees that there is an answer
 	}
-	buf := copyBuffers.Get().(*[16 << 10]byte)
-	defer copyBuffers.Put(buf)
+	buf := x.router.takeBuffer()
+	defer x.router.buffers.Put(buf)
 	ending := tail{on: endMatters(x.kind, res, stream)}
 	for {
 		n, err := res.Body.Read(buf[:])
@@ -97,7 +103,7 @@ func (x *exchange) copyBody(a *answer) {
 				panic(http.ErrAbortHandler)
 			}
 		}
-		if err == io.EOF && !ending.missing() {
+		if errors.Is(err, io.EOF) && !ending.missing() {
 			return
 		}
 		if err != nil {
@@ -229,27 +235,25 @@ const halfOpen = 30 * time.Second
 
 // join copies both ways until both sides ended, or one broke. The caller closes both.
 func join(client net.Conn, fromClient *bufio.Reader, engine io.ReadWriteCloser) {
-	ends := make(chan error, 2)
-	go func() { ends <- pump(engine, fromClient) }()
-	go func() { ends <- pump(client, engine) }()
-	if <-ends != nil {
+	ended := make(chan bool, 2) // false: it broke
+	go func() { ended <- pump(engine, fromClient) }()
+	go func() { ended <- pump(client, engine) }()
+	if whole := <-ended; !whole {
 		return
 	}
 	timer := time.NewTimer(halfOpen)
 	defer timer.Stop()
 	select {
-	case <-ends:
+	case <-ended:
 	case <-timer.C:
 	}
 }
 
-// pump copies one way and passes the end on.
-func pump(to io.Writer, from io.Reader) error {
+// pump copies one way and passes the end on; false where one of the two can go no further.
+func pump(to io.Writer, from io.Reader) bool {
 	if _, err := io.Copy(to, from); err != nil {
-		return err
+		return false
 	}
-	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.New("the other side cannot be ended alone")
+	half, ok := to.(interface{ CloseWrite() error })
+	return ok && half.CloseWrite() == nil
 }

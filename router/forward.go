@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -76,7 +77,7 @@ func (x *exchange) forward() *Refusal {
 			}
 		}
 		if err != nil {
-			return x.failed(ctx, fault, err)
+			return x.failed(fault, err)
 		}
 		t.avoid.worked()
 		x.deliver(&answer{res: res, attempt: a, ctx: ctx, cancel: cancel, watch: watch, silence: silence})
@@ -168,9 +169,7 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 			endToEnd(h, http.Header(header), nil)
 			a.x.w.WriteHeader(code)
 			clear(h)
-			for k, v := range kept {
-				h[k] = v
-			}
+			maps.Copy(h, kept)
 			return nil
 		},
 	}
@@ -226,7 +225,7 @@ func retryReason(f fault, res *http.Response) string {
 }
 
 // failed is the answer to a request of which no route began one.
-func (x *exchange) failed(ctx context.Context, f fault, err error) *Refusal {
+func (x *exchange) failed(f fault, err error) *Refusal {
 	if f == faultClient {
 		if bad := x.body.clientError(); bad != nil && x.req.Context().Err() == nil {
 			return refuseBody(bad, x.router.config.BodyLimit)

@@ -180,7 +180,7 @@ func TestPassedOnAsItIs(t *testing.T) {
 	} {
 		text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nX-Request-Id: abc\r\nTraceparent: 00-1-2-01\r\nContent-Length: %d\r\n\r\n%s",
 			c.method, c.path, c.host, g.secret, len(c.body), c.body)
-		if res := g.raw(text); res.StatusCode != 200 || res.Header.Get("X-Request-Id") != "abc" {
+		if res := g.raw(text); res.StatusCode != http.StatusOK || res.Header.Get("X-Request-Id") != "abc" {
 			t.Errorf("%s: %s %v", c.path, res.Status, res.Header)
 			continue
 		}
@@ -194,7 +194,7 @@ func TestSegmentsThatClimbAreRefusedRaw(t *testing.T) {
 	g := newRig(t, Config{}, hello(engine(t, says("x"))))
 	for _, path := range []string{"/services/hello/../x", "/services/hello/..", "/services/hello/./x", "/services/hello/..\\x", "/v1/../x"} {
 		res := g.raw("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + g.secret + "\r\n\r\n")
-		if res.StatusCode != 400 {
+		if res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s", path, res.Status)
 		}
 	}
@@ -388,12 +388,12 @@ func TestAnswersPassedOn(t *testing.T) {
 		return g.send(req)
 	}
 	g.server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if res := get("/redirect"); res.Header.Get("Location") != "/services/hello/docs/" || res.StatusCode != 307 {
+	if res := get("/redirect"); res.Header.Get("Location") != "/services/hello/docs/" || res.StatusCode != http.StatusTemporaryRedirect {
 		t.Errorf("redirect: %d %v", res.StatusCode, res.Header)
 	}
 	res := get("/headers")
 	h := res.Header
-	if res.StatusCode != 418 || h.Get("X-Own") != "1" || h.Get("X-Hop") != "" || h.Get("Keep-Alive") != "" || len(h["X-Request-Id"]) != 1 || h.Get("X-Request-Id") == "the engine's" {
+	if res.StatusCode != http.StatusTeapot || h.Get("X-Own") != "1" || h.Get("X-Hop") != "" || h.Get("Keep-Alive") != "" || len(h["X-Request-Id"]) != 1 || h.Get("X-Request-Id") == "the engine's" {
 		t.Errorf("headers: %d %v", res.StatusCode, h)
 	}
 	res = get("/trailers")
@@ -401,7 +401,7 @@ func TestAnswersPassedOn(t *testing.T) {
 	if err != nil || string(body) != "body" || res.Trailer.Get("X-Announced") != "1" || res.Trailer.Get("X-Late") != "2" {
 		t.Errorf("trailers: %q %v %v", body, err, res.Trailer)
 	}
-	if res := get("/none"); res.StatusCode != 204 {
+	if res := get("/none"); res.StatusCode != http.StatusNoContent {
 		t.Errorf("none: %d", res.StatusCode)
 	}
 	var early string

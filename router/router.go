@@ -61,6 +61,7 @@ type Router struct {
 	log      *slog.Logger
 	table    atomic.Pointer[table]
 	buffered atomic.Int64 // bytes of bodies held to find their model
+	buffers  sync.Pool    // of *copyBuffer
 
 	mu     sync.Mutex // guards what follows; requests do not take it
 	lives  map[string]*live

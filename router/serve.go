@@ -1,10 +1,7 @@
 package router
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -241,70 +238,6 @@ func (x *exchange) directBody() *Refusal {
 	return nil
 }
 
-// models answers GET /v1/models and GET /v1/models/ID.
-func (x *exchange) models(id string) *Refusal {
-	if x.req.Method != http.MethodGet && x.req.Method != http.MethodHead {
-		x.w.Header().Set("Allow", "GET, HEAD")
-		return methodNotAllowed("Models can only be read.")
-	}
-	if id == "" {
-		services, refusal := listing(x.table, x.who)
-		if refusal != nil {
-			return refusal
-		}
-		list := modelList{Object: "list", Data: make([]modelEntry, 0, len(services))}
-		for _, s := range services {
-			list.Data = append(list.Data, entryOf(s, s.Name))
-		}
-		x.writeJSON(list)
-		return nil
-	}
-	name, err := url.PathUnescape(id)
-	if err != nil {
-		name = id
-	}
-	s, refusal := admit(x.table.byModel[name], x.who, x.address, name)
-	if refusal != nil {
-		return refusal
-	}
-	x.writeJSON(entryOf(s, name))
-	return nil
-}
-
-type modelList struct {
-	Object string       `json:"object"`
-	Data   []modelEntry `json:"data"`
-}
-
-type modelEntry struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"`
-	OwnedBy string `json:"owned_by"`
-}
-
-func entryOf(s *service, id string) modelEntry {
-	e := modelEntry{ID: id, Object: "model", OwnedBy: orElse(s.Project, "palisade")}
-	if !s.CreatedAt.IsZero() {
-		e.Created = s.CreatedAt.Unix()
-	}
-	return e
-}
-
-func (x *exchange) writeJSON(v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		x.refuse(&Refusal{Status: http.StatusInternalServerError, Type: serverError, Message: "The answer could not be written."})
-		return
-	}
-	h := x.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", fmt.Sprint(len(b)))
-	x.status = http.StatusOK
-	x.w.WriteHeader(x.status)
-	_, _ = x.w.Write(b) // a client that is gone needs no answer
-}
-
 func (x *exchange) refuse(f *Refusal) {
 	x.status = f.Status
 	if x.service == nil {
@@ -322,75 +255,3 @@ func (x *exchange) refuse(f *Refusal) {
 }
 
 const refusedBody = 5 * time.Second // for the rest of a body that nobody wants
-
-// done gives back what the exchange holds and counts it, however it ended.
-func (x *exchange) done() {
-	if x.body != nil {
-		x.body.close()
-	}
-	x.router.buffered.Add(-x.memory)
-	failed := x.fault != "" || x.status >= 500
-	if x.slot != nil {
-		if failed {
-			x.slot.route.errors.Add(1)
-		}
-		x.slot.release()
-	}
-	took := time.Since(x.start)
-	if s := x.service; s != nil {
-		s.flying.Add(-1)
-		if failed {
-			s.errors.Add(1)
-		}
-		class := classOf(x.status)
-		if x.aborted {
-			class = classAborted
-		}
-		s.metrics.request(x.kind, class)
-		if x.slot != nil && x.kind != kindUpgrade && !x.aborted {
-			s.metrics.duration.Observe(took.Seconds())
-		}
-		if x.first > 0 {
-			s.metrics.ttft.Observe(x.first.Seconds())
-		}
-	}
-	x.record(failed, took)
-}
-
-// record writes the request's line.
-func (x *exchange) record(failed bool, took time.Duration) {
-	level := slog.LevelDebug
-	if failed {
-		level = slog.LevelWarn
-	}
-	ctx := x.req.Context()
-	if !x.router.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("request", x.id), slog.String("method", x.req.Method), slog.String("path", clip(x.address.Path)),
-		slog.Int("status", x.status), slog.Duration("took", took),
-	}
-	if x.service != nil {
-		attrs = append(attrs, slog.String("service", x.service.Name))
-	}
-	if x.slot != nil {
-		attrs = append(attrs, slog.String("route", x.slot.route.id))
-	}
-	if x.who.token != nil {
-		attrs = append(attrs, slog.String("token", x.who.token.ID))
-	}
-	if x.first > 0 {
-		attrs = append(attrs, slog.Duration("first", x.first))
-	}
-	if x.retries > 0 {
-		attrs = append(attrs, slog.Int("retries", x.retries))
-	}
-	if x.aborted {
-		attrs = append(attrs, slog.Bool("aborted", true))
-	}
-	if x.fault != "" {
-		attrs = append(attrs, slog.String("fault", string(x.fault)), slog.Any("error", x.err))
-	}
-	x.router.log.LogAttrs(ctx, level, "request", attrs...)
-}

@@ -1,0 +1,78 @@
+package router
+
+import (
+	"log/slog"
+	"time"
+)
+
+// done gives back what the exchange holds and counts it, however it ended.
+func (x *exchange) done() {
+	if x.body != nil {
+		x.body.close()
+	}
+	x.router.buffered.Add(-x.memory)
+	failed := x.fault != "" || x.status >= 500
+	if x.slot != nil && failed {
+		x.slot.route.errors.Add(1)
+	}
+	took := time.Since(x.start)
+	if s := x.service; s != nil {
+		s.flying.Add(-1)
+		if failed {
+			s.errors.Add(1)
+		}
+		class := classOf(x.status)
+		if x.aborted {
+			class = classAborted
+		}
+		s.metrics.request(x.kind, class)
+		if x.slot != nil && x.kind != kindUpgrade && !x.aborted {
+			s.metrics.duration.Observe(took.Seconds())
+		}
+		if x.first > 0 {
+			s.metrics.ttft.Observe(x.first.Seconds())
+		}
+	}
+	if x.slot != nil { // last: who waits for the route to be idle finds all counted
+		x.slot.release()
+	}
+	x.record(failed, took)
+}
+
+// record writes the request's line.
+func (x *exchange) record(failed bool, took time.Duration) {
+	level := slog.LevelDebug
+	if failed {
+		level = slog.LevelWarn
+	}
+	ctx := x.req.Context()
+	if !x.router.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request", x.id), slog.String("method", x.req.Method), slog.String("path", clip(x.address.Path)),
+		slog.Int("status", x.status), slog.Duration("took", took),
+	}
+	if x.service != nil {
+		attrs = append(attrs, slog.String("service", x.service.Name))
+	}
+	if x.slot != nil {
+		attrs = append(attrs, slog.String("route", x.slot.route.id))
+	}
+	if x.who.token != nil {
+		attrs = append(attrs, slog.String("token", x.who.token.ID))
+	}
+	if x.first > 0 {
+		attrs = append(attrs, slog.Duration("first", x.first))
+	}
+	if x.retries > 0 {
+		attrs = append(attrs, slog.Int("retries", x.retries))
+	}
+	if x.aborted {
+		attrs = append(attrs, slog.Bool("aborted", true))
+	}
+	if x.fault != "" {
+		attrs = append(attrs, slog.String("fault", string(x.fault)), slog.Any("error", x.err))
+	}
+	x.router.log.LogAttrs(ctx, level, "request", attrs...)
+}
