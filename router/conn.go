@@ -54,6 +54,8 @@ type engineConn struct {
 	raw      syscall.RawConn // nil: cannot look
 	answered atomic.Bool     // bytes came since the last write: the next write begins a request
 	plain    atomic.Bool     // upgraded: no more requests on it
+	spent    atomic.Bool     // carries an answer of unknown length: the last one on it
+	over     atomic.Bool     // spent, and a further request has come to it: nothing is written
 	written  atomic.Int64
 
 	writing sync.Mutex // held while writing, so that an end knows of all that was written
@@ -111,13 +113,22 @@ func (c *engineConn) Write(p []byte) (int, error) {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.answered.Swap(false) && (c.ended || c.closedByEngine()) {
+	if c.over.Load() || c.answered.Swap(false) && (c.ended || c.closedByEngine()) {
 		return 0, errStale
 	}
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n))
 	return n, err
 }
+
+// spend sees to it that no further request is written to the connection. Some engines (llama.cpp's server
+// is one) close it without a word after an answer of unknown length, though the answer's head promised to keep
+// it; a request that is written in that moment may be read or not, and nobody can tell. A new connection costs
+// microseconds.
+func (c *engineConn) spend() { c.spent.Store(true) }
+
+// begin is told that a request has been given this connection.
+func (c *engineConn) begin() { c.over.Store(c.spent.Load()) }
 
 // CloseWrite lets the end of a client's side of an upgraded connection through.
 func (c *engineConn) CloseWrite() error {

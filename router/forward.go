@@ -80,6 +80,10 @@ func (x *exchange) forward() *Refusal {
 			return x.failed(fault, err)
 		}
 		t.avoid.worked()
+		if res.ContentLength < 0 && a.conn != nil && res.StatusCode != http.StatusSwitchingProtocols {
+			a.conn.spend()
+			defer a.conn.Close()
+		}
 		x.deliver(&answer{res: res, attempt: a, ctx: ctx, cancel: cancel, watch: watch, silence: silence})
 		return nil
 	}
@@ -151,6 +155,7 @@ func (a *attempt) trace() *httptrace.ClientTrace {
 			a.began = false
 			if a.conn, _ = info.Conn.(*engineConn); a.conn != nil {
 				a.wroteAt = a.conn.written.Load()
+				a.conn.begin()
 			}
 		},
 		GotFirstResponseByte: func() {

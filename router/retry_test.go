@@ -5,8 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -102,6 +104,44 @@ func TestStaleConnections(t *testing.T) {
 		}
 	}
 	if load := g.Snapshot()[0]; load.Errors != 0 || load.Routes[0].Errors != 0 {
+		t.Errorf("load %+v", load)
+	}
+}
+
+// After an answer of unknown length some engines close the connection although they promised to keep it. Nothing may
+// be written to it: whether it would be read nobody can tell.
+func TestConnectionsOfStreamsAreNotUsedAgain(t *testing.T) {
+	var mu sync.Mutex
+	carried := map[net.Conn]int{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	}))
+	server.Config.ConnState = func(c net.Conn, s http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s == http.StateActive {
+			carried[c]++
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	g := newRig(t, Config{}, hello(server.Listener.Addr().String()))
+	for range 20 {
+		if status, body := g.ask(g.request("POST", "/v1/chat/completions", chatStream)); status != 200 || !strings.Contains(body, "[DONE]") {
+			t.Fatalf("got %d %s", status, body)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, n := range carried {
+		if n > 1 {
+			t.Errorf("a connection carried %d requests", n)
+		}
+	}
+	if load := g.Snapshot()[0]; load.Errors != 0 {
 		t.Errorf("load %+v", load)
 	}
 }

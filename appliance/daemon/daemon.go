@@ -98,7 +98,7 @@ func (d *daemon) work(ctx context.Context, serving *serving) error {
 		}
 	})
 	loops.Go(func() { d.flushTokens(deciding) })
-	d.front.rooms.Store(d.rooms())
+	d.front.rooms.Store(d.rooms(ctx))
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
 	if d.Ready != nil {
 		d.Ready(d.gateway)
@@ -161,7 +161,9 @@ func (d *daemon) serviceDestroyed(ctx context.Context, serviceID string) {
 	}
 }
 
-func (d *daemon) rooms() *rooms {
+// rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that
+// the grace of a stop is for answers of models alone.
+func (d *daemon) rooms(ctx context.Context) *rooms {
 	version := d.Version
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
@@ -170,7 +172,7 @@ func (d *daemon) rooms() *rooms {
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	return &rooms{
-		gateway: d.router, admin: handler, home: home(version.Version, version.Gateway),
+		gateway: d.router, admin: until(ctx, handler), home: home(version.Version, version.Gateway),
 		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}),
 	}
 }
@@ -227,7 +229,7 @@ func (d *daemon) listen(ctx context.Context) (*serving, error) {
 		d.gateway = scheme + "://" + reachable(tcp.Addr())
 	}
 	d.front = &front{check: func(ctx context.Context) error { return d.store.Ping(ctx) }}
-	s := &serving{server: newServer(ctx, d.front, d.Log), failed: make(chan error, 2)}
+	s := &serving{server: newServer(d.front, d.Log), failed: make(chan error, 2)}
 	for _, l := range []net.Listener{tcp, socket} {
 		s.loops.Go(func() {
 			if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -56,6 +56,16 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// until ends the requests of h when ctx ends.
+func until(ctx context.Context, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		h.ServeHTTP(w, r.WithContext(own))
+	})
+}
+
 // ready answers 200 when what runs has been adopted and rows can be kept.
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
 	if f.rooms.Load() == nil {
@@ -107,7 +117,7 @@ func home(version, gateway string) http.Handler {
 
 // newServer returns the HTTP server of one listener. Headers must come soon; bodies and answers may
 // take as long as they take: the router watches those itself.
-func newServer(ctx context.Context, h http.Handler, log *slog.Logger) *http.Server {
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnContext: admin.ConnContext, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -111,12 +111,12 @@ func (b *box) launch(args ...string) error {
 		default:
 		}
 		if b.url == "" {
-			var version struct{ Gateway string }
+			var version struct{ Server struct{ Gateway string } }
 			out, _, code := b.cli("version", "--output", "json")
-			if code != 0 || json.Unmarshal([]byte(out), &version) != nil || !strings.HasPrefix(version.Gateway, "http") {
+			if code != 0 || json.Unmarshal([]byte(out), &version) != nil || !strings.HasPrefix(version.Server.Gateway, "http") {
 				return errors.New("not on its socket yet")
 			}
-			b.url = strings.TrimSuffix(version.Gateway, "/v1")
+			b.url = strings.TrimSuffix(version.Server.Gateway, "/v1")
 		}
 		return b.get("/readyz")
 	})

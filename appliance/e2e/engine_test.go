@@ -60,6 +60,11 @@ func (b *box) routes(name string) []routeView {
 	b.t.Helper()
 	var views []routeView
 	b.into(&views, "service", "routes", name)
+	for i := range views {
+		var session struct{ PID int }
+		b.into(&session, "session", "info", views[i].ID)
+		views[i].PID = session.PID
+	}
 	return views
 }
 

@@ -176,6 +176,9 @@ func TestRouteKilledUnderLoad(t *testing.T) {
 	for range 16 {
 		<-running
 	}
+	if victim.PID <= 1 {
+		t.Fatalf("the route's process is %d", victim.PID)
+	}
 	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
