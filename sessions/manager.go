@@ -306,7 +306,7 @@ func (m *Manager) startRefused(ctx context.Context, s *service, why error) error
 func (m *Manager) countFailure(w *Service, why string) {
 	w.Failures++
 	w.LastError = why
-	w.RetryAt = time.Now().UTC().Add(Backoff(w.Failures, rand.Float64())) //nolint:gosec // jitter, not a secret
+	w.RetryAt = time.Now().UTC().Add(Backoff(w.Failures, rand.Float64()))
 }
 
 // launch runs a runner in its own goroutine, unless the manager is closing. The caller holds mu.

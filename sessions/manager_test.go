@@ -157,7 +157,7 @@ func TestScaleInDrains(t *testing.T) {
 		up := w.wantUp("chat", 2)
 		w.balance.hold(up[0], 5)
 		w.balance.hold(up[1], 2)
-		if _, err := w.m.ScaleService(t.Context(), "default", "chat", 1, "owner", "test"); err != nil {
+		if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 1, By: "owner", Reason: "test"}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -303,7 +303,7 @@ func TestCrashAnywhere(t *testing.T) {
 				w.boot()
 				w.after(time.Second)
 				_ = w.m.DestroyService(t.Context(), "default", "old", "owner")
-				_, _ = w.m.ScaleService(t.Context(), "default", "chat", 1, "owner", "test")
+				_, _ = w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 1, By: "owner", Reason: "test"})
 				w.after(time.Second)
 				w.halt()
 
@@ -312,7 +312,7 @@ func TestCrashAnywhere(t *testing.T) {
 				if err := w.m.DestroyService(t.Context(), "default", "old", "owner"); err != nil && !errors.Is(err, sessions.ErrNotFound) && !errors.Is(err, sessions.ErrForbidden) {
 					t.Fatal(err)
 				}
-				if _, err := w.m.ScaleService(t.Context(), "default", "chat", 3, "owner", "test"); err != nil {
+				if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 3, By: "owner", Reason: "test"}); err != nil {
 					t.Fatal(err)
 				}
 				w.after(10 * time.Minute)
@@ -342,7 +342,7 @@ func TestDiskFullStopsNothing(t *testing.T) {
 		w.runtime.Exit(up[0], sessions.Exit{Reason: sessions.ExitKilled, Code: 137})
 		w.after(time.Minute)
 		w.wantUp("chat", 1)
-		if _, err := w.m.ScaleService(t.Context(), "default", "chat", 5, "owner", "test"); !errors.Is(err, errDiskFull) {
+		if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 5, By: "owner", Reason: "test"}); !errors.Is(err, errDiskFull) {
 			t.Errorf("scaling on a full disk: %v", err)
 		}
 		if v := w.service("chat"); v.Replicas != 2 {

@@ -272,7 +272,7 @@ func (p *planner) shrink() {
 	}
 	slices.SortStableFunc(current, removalOrder)
 	for _, r := range current[:extra] {
-		p.do(PlanRetire, r.ID, 0, "%d routes are wanted, %d run", p.Service.Replicas, len(current))
+		p.do(PlanRetire, r.ID, 0, "%s wanted, %d run", plural(p.Service.Replicas, "route"), len(current))
 	}
 }
 

@@ -263,17 +263,24 @@ func (m *Manager) find(project, ref string) (*service, error) {
 	return nil, fmt.Errorf("service %q %w", ref, ErrNotFound)
 }
 
-// ScaleService sets the number of routes. 0 keeps the address.
-func (m *Manager) ScaleService(ctx context.Context, project, ref string, to int, by, reason string) (ServiceView, error) {
-	if err := checkReplicas(to); err != nil {
+// Scale is a wish for another number of routes.
+type Scale struct {
+	To     int // 0 keeps the address
+	By     string
+	Reason string
+}
+
+// ScaleService sets the number of routes.
+func (m *Manager) ScaleService(ctx context.Context, project, ref string, wish Scale) (ServiceView, error) {
+	if err := checkReplicas(wish.To); err != nil {
 		return ServiceView{}, err
 	}
 	return m.edit(ctx, project, ref, func(s *service) error {
 		from := s.Replicas
-		if err := m.saveService(ctx, s, func(w *Service) { w.Replicas = to; w.Failures, w.RetryAt = 0, time.Time{} }); err != nil {
+		if err := m.saveService(ctx, s, func(w *Service) { w.Replicas = wish.To; w.Failures, w.RetryAt = 0, time.Time{} }); err != nil {
 			return err
 		}
-		m.event(ctx, Event{ServiceID: s.ID, Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", from, to, by, reason)})
+		m.event(ctx, Event{ServiceID: s.ID, Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", from, wish.To, wish.By, wish.Reason)})
 		return nil
 	})
 }

@@ -1,6 +1,9 @@
 package sessions
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Traffic is what this room asks of whoever balances requests over routes.
 type Traffic interface {
@@ -18,9 +21,12 @@ type ServiceRoutes struct {
 	ID      string
 	Name    string
 	Project string
-	Aliases []string // what its engine calls the model, where that is another name
-	Public  bool
-	Routes  []RouteTarget // healthy and draining ones
+	// CreatedAt and Status are shown to clients.
+	CreatedAt time.Time
+	Status    ServiceStatus
+	Aliases   []string // what its engine calls the model, where that is another name
+	Public    bool
+	Routes    []RouteTarget // healthy and draining ones
 }
 
 // RouteTarget is one place that answers.

@@ -38,7 +38,7 @@ type Deps struct {
 type Services interface {
 	CreateService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceView, error)
 	UpdateService(ctx context.Context, project, ref string, up sessions.ServiceUpdate) (sessions.ServiceView, error)
-	ScaleService(ctx context.Context, project, ref string, to int, by, reason string) (sessions.ServiceView, error)
+	ScaleService(ctx context.Context, project, ref string, wish sessions.Scale) (sessions.ServiceView, error)
 	DestroyService(ctx context.Context, project, ref, by string) error
 	Services(project string) []sessions.ServiceView
 	Service(project, ref string) (sessions.ServiceView, error)

@@ -191,7 +191,7 @@ func (s *server) scaleService(c *gin.Context) error {
 	if in.Reason == "" {
 		in.Reason = "asked for"
 	}
-	v, err = s.Services.ScaleService(c.Request.Context(), v.Project, v.ID, *in.To, by, in.Reason)
+	v, err = s.Services.ScaleService(c.Request.Context(), v.Project, v.ID, sessions.Scale{To: *in.To, By: by, Reason: in.Reason})
 	if err != nil {
 		return err
 	}

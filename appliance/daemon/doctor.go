@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/store"
 )
 
 // Room on the disk below which the owner is warned, and below which things go wrong soon.
@@ -39,7 +41,7 @@ func (d *daemon) checkStore(ctx context.Context) api.Check {
 	check := api.Check{Name: "database", Status: api.CheckOK, Detail: d.store.DSN()}
 	if err := d.store.Ping(ctx); err != nil {
 		check.Status, check.Detail = api.CheckFailed, err.Error()
-		if h, ok := err.(interface{ Hint() string }); ok { //nolint:errorlint // the store's own errors, as it returns them
+		if h, ok := errors.AsType[*store.Error](err); ok {
 			check.Hint = h.Hint()
 		}
 	}
@@ -51,7 +53,7 @@ func checkDisk(dir string) api.Check {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return api.Check{Name: "disk", Status: api.CheckFailed, Detail: fmt.Sprintf("%s: %v", dir, err)}
 	}
-	free := int64(fs.Bavail) * fs.Bsize //nolint:gosec // a file system has less than 2^63 bytes
+	free := int64(fs.Bavail) * fs.Bsize
 	check := api.Check{Name: "disk", Status: api.CheckOK, Detail: fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), dir)}
 	switch {
 	case free < diskCritical:

@@ -84,12 +84,23 @@ func (f *front) ready(w http.ResponseWriter, r *http.Request) {
 // starting says in OpenAI's shape that it takes a moment: whoever asks now is most likely such a client.
 func starting(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
+	writeOpenAIError(w, http.StatusServiceUnavailable, "server_error", "starting", "the appliance is starting; try again in a second")
+}
+
+// writeOpenAIError answers in the shape that OpenAI's clients read.
+func writeOpenAIError(w http.ResponseWriter, status int, kind, code, message string) {
+	type inner struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    string  `json:"code"`
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusServiceUnavailable)
+	w.WriteHeader(status)
 	// The client may have gone; that is its own affair.
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
-		"message": "the appliance is starting; try again in a second", "type": "server_error", "param": nil, "code": "starting",
-	}})
+	_ = json.NewEncoder(w).Encode(struct {
+		Error inner `json:"error"`
+	}{inner{Message: message, Type: kind, Code: code}})
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {
@@ -103,12 +114,8 @@ func writeText(w http.ResponseWriter, status int, text string) {
 func home(version, gateway string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusNotFound)
-			_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
-				"message": "there is nothing at " + r.URL.Path + "; models answer at " + gateway + " and at /services/NAME/",
-				"type":    "invalid_request_error", "param": nil, "code": "not_found",
-			}})
+			writeOpenAIError(w, http.StatusNotFound, "invalid_request_error", "not_found",
+				"there is nothing at "+r.URL.Path+"; models answer at "+gateway+" and at /services/NAME/")
 			return
 		}
 		writeText(w, http.StatusOK, "Palisade "+version+"\n\nOpenAI-compatible gateway  "+gateway+"\nAdmin API                  "+api.Prefix+"/openapi.yaml\nMetrics                    /metrics\n")

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// ErrLocked: another daemon works on the data directory.
+// ErrLocked says that another daemon works on the data directory.
 var ErrLocked = errors.New("another daemon works on this data directory")
 
 // lockData makes the data directory if it is missing, readable by its owner alone, and takes it for

@@ -47,7 +47,7 @@ func selfMade(dir string, hosts []string, now time.Time) (*tls.Config, error) {
 	if err := os.WriteFile(keyFile, keyPEM, 0o600); err != nil {
 		return nil, fmt.Errorf("keeping the certificate: %w", err)
 	}
-	if err := os.WriteFile(certFile, certPEM, 0o644); err != nil { //nolint:gosec // a certificate is public
+	if err := os.WriteFile(certFile, certPEM, 0o644); err != nil {
 		return nil, fmt.Errorf("keeping the certificate: %w", err)
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)

@@ -14,7 +14,7 @@ var _ sessions.Traffic = traffic{}
 func (t traffic) Apply(services []sessions.ServiceRoutes) {
 	table := make([]router.Service, len(services))
 	for i, s := range services {
-		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public}
+		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}

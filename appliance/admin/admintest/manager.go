@@ -269,14 +269,13 @@ func (m *Manager) retire(s *service, to int) {
 }
 
 // ScaleService implements admin.Services.
-//
-//nolint:revive // as many arguments as the interface has
-func (m *Manager) ScaleService(_ context.Context, project, ref string, to int, by, reason string) (sessions.ServiceView, error) {
+func (m *Manager) ScaleService(_ context.Context, project, ref string, wish sessions.Scale) (sessions.ServiceView, error) {
+	to := wish.To
 	if to < 0 || to > 1000 {
 		return sessions.ServiceView{}, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, to)
 	}
 	return m.edit(project, ref, func(s *service) error {
-		m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, by, reason))
+		m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, wish.By, wish.Reason))
 		s.Replicas = to
 		m.retire(s, to)
 		return nil
