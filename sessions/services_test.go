@@ -201,8 +201,10 @@ func TestTrafficRatio(t *testing.T) {
 		w.halt()
 		w.boot()
 		w.after(time.Second)
-		if got := w.balance.table["chat"].Routes[0]; got.Weight != 0.25 {
-			t.Errorf("after a restart the weight is %v", got.Weight)
+		for _, r := range w.balance.table["chat"].Routes {
+			if want := map[bool]float64{true: 0.25, false: 1}[r.ID == up[0]]; r.Weight != want {
+				t.Errorf("after a restart the weight of %s is %v, want %v", r.ID, r.Weight, want)
+			}
 		}
 	})
 }

@@ -97,10 +97,13 @@ func writeOpenAIError(w http.ResponseWriter, status int, kind, code, message str
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// The client may have gone; that is its own affair.
-	_ = json.NewEncoder(w).Encode(struct {
+	body, err := json.Marshal(struct {
 		Error inner `json:"error"`
 	}{inner{Message: message, Type: kind, Code: code}})
+	if err != nil { // strings always marshal
+		return
+	}
+	_, _ = w.Write(body) // the client may have gone; that is its own affair
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {

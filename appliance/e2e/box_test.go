@@ -171,11 +171,11 @@ func (b *box) endAll() {
 	default:
 	}
 	names, _, _ := b.cli("service", "list", "-q")
-	for _, name := range strings.Fields(names) {
+	for _, name := range strings.FieldsSeq(names) {
 		b.cli("service", "rm", name)
 	}
 	ids, _, _ := b.cli("session", "list", "-q")
-	for _, id := range strings.Fields(ids) {
+	for _, id := range strings.FieldsSeq(ids) {
 		b.cli("session", "rm", "--force", id)
 	}
 	if err := eventually(60*time.Second, func() error {
