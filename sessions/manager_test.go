@@ -390,3 +390,23 @@ func TestPullShowsAndFails(t *testing.T) {
 		}
 	})
 }
+
+func TestDaemonRestartRefusesNobody(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.seed("chat", 2)
+		w.boot()
+		w.after(time.Minute)
+		sick := w.service("chat").Routes[0]
+		w.halt()
+		w.setSick(sick.Address, "500 Internal Server Error")
+		w.boot() // before the first probe can have passed
+		w.after(10 * time.Millisecond)
+		if up := w.wantUp("chat", 1); up[0] == sick.ID {
+			t.Error("the first probe that fails takes a route out that is only remembered as healthy")
+		}
+		w.halt()
+		w.setSick(sick.Address, "")
+		w.boot()
+		w.wantUp("chat", 2)
+	})
+}

@@ -183,6 +183,7 @@ func (m *Manager) adopt(s Session, in *Instance) {
 	case StatusRunning:
 		if in != nil && in.Running {
 			r.session.PID, r.session.Address = in.PID, routeAddress(s, *in)
+			r.health = remembered(s, time.Now())
 		}
 	case StatusTerminating, StatusPreempted:
 		r.stop = &stopRequest{reason: s.Reason}
@@ -193,6 +194,20 @@ func (m *Manager) adopt(s Session, in *Instance) {
 		r.end(stopRequest{reason: "its service is gone"}, false)
 	}
 	m.launch(r)
+}
+
+// remembered is the health of a session that has been healthy before the daemon restarted: it gets
+// traffic at once, for a restart is no reason to refuse requests, and loses it at the first probe that
+// fails.
+func remembered(s Session, now time.Time) Health {
+	if s.HealthyAt.IsZero() {
+		return Health{}
+	}
+	h := Health{State: HealthPassing, Since: now, FirstAt: s.HealthyAt, Detail: "healthy before the daemon restarted"}
+	if s.Launch.Health != nil {
+		h.Failures = s.Launch.Health.MaxRetries
+	}
+	return h
 }
 
 // sweep ends and removes instances that no row knows, such as one whose row could not be written.

@@ -12,6 +12,8 @@ var (
 	ErrInvalid   = errors.New("invalid")
 	ErrConflict  = errors.New("changed meanwhile")
 	ErrForbidden = errors.New("not in this state")
+	// ErrUnavailable is what a Store answers that cannot be reached for the moment.
+	ErrUnavailable = errors.New("not available")
 )
 
 // ServiceStore keeps services and their revisions.

@@ -49,6 +49,7 @@ func translations() []translation {
 		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
 		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
 		{fs.ErrExist, api.KindExists, http.StatusConflict},
+		{sessions.ErrUnavailable, api.KindUnavailable, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, api.KindUnavailable, http.StatusServiceUnavailable},
 	}
 }

@@ -65,6 +65,7 @@ func newBox(t testing.TB) *box {
 		if t.Failed() {
 			t.Logf("the daemon said:\n%s", tail(b.log, 200))
 		}
+		_ = syscall.Unmount(b.dir, syscall.MNT_DETACH) // where a test gave it a disk of its own
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
@@ -171,12 +172,12 @@ func (b *box) endAll() {
 	default:
 	}
 	names, _, _ := b.cli("service", "list", "-q")
-	for _, name := range strings.FieldsSeq(names) {
+	for name := range strings.FieldsSeq(names) {
 		b.cli("service", "rm", name)
 	}
 	ids, _, _ := b.cli("session", "list", "-q")
-	for _, id := range strings.FieldsSeq(ids) {
-		b.cli("session", "rm", "--force", id)
+	for id := range strings.FieldsSeq(ids) {
+		b.cli("session", "rm", "--forced", id)
 	}
 	if err := eventually(60*time.Second, func() error {
 		if left, _, _ := b.cli("service", "list", "-q"); strings.TrimSpace(left) != "" {

@@ -36,9 +36,10 @@ type routeView struct {
 }
 
 type serviceView struct {
-	ID, Name, Status, Sentence string
-	Replicas, Failures         int
-	Routes                     []routeView
+	ID, Name, Status   string
+	Sentence           string `json:"reason"`
+	Replicas, Failures int
+	Routes             []routeView
 }
 
 // serve makes a service of voices and returns the token for it.

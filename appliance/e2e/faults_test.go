@@ -34,7 +34,11 @@ func (b *box) badFolder(mode string) {
 // TestEnginesThatFail creates services whose engines never get healthy: `create --wait` ends with the reason.
 func TestEnginesThatFail(t *testing.T) {
 	b := newBox(t)
-	b.start()
+	settings := filepath.Join(filepath.Dir(b.dir), "settings.yaml")
+	if err := os.WriteFile(settings, []byte("service: {unhealthy_ttl: 300ms, start_timeout: 3s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.start("--config", settings)
 	for _, tt := range []struct{ mode, words string }{
 		{"exit", "bad magic"}, {"silent", "refused"}, {"sick", "500"}, {"hang", "no answer within"},
 	} {
@@ -133,7 +137,7 @@ func TestMistakes(t *testing.T) {
 	b.fails(1, []string{"voices", "exists"}, "service", "create", "host", "voices", "1", "--name", "voices")
 	b.fails(2, []string{"-1"}, "service", "scale", "voices", "--", "-1")
 	b.fails(1, []string{"service voices"}, "folder", "rm", "voices")
-	b.fails(1, []string{"duration"}, "service", "generate-token", "voices")
+	b.fails(2, []string{"duration"}, "service", "generate-token", "voices")
 	b.fails(1, []string{"not found"}, "service", "info", "nobody")
 	b.fails(2, []string{"list"}, "service", "lst")
 }
@@ -146,7 +150,7 @@ func TestFolderVanishes(t *testing.T) {
 	if err := os.Rename(filepath.Join(b.models, "voices"), filepath.Join(b.models, "moved")); err != nil {
 		t.Fatal(err)
 	}
-	b.run("session", "rm", "--force", b.routes("voices")[0].ID)
+	b.run("session", "rm", "--forced", b.routes("voices")[0].ID)
 	if err := eventually(30*time.Second, func() error {
 		if v := b.service("voices"); !strings.Contains(v.Sentence, "not there") {
 			return fmt.Errorf("%s: %s", v.Status, v.Sentence)
@@ -195,11 +199,11 @@ func TestNewerData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999999, 1)"); err != nil {
+	if _, err := db.Exec("INSERT INTO palisade_schema (version_id, is_applied) VALUES (999999, 1)"); err != nil {
 		t.Fatal(err)
 	}
 	b.fails(1, []string{"newer"}, "serve", "--data", b.dir, "--listen", "127.0.0.1:0")
-	if _, err := db.Exec("DELETE FROM goose_db_version WHERE version_id = 999999"); err != nil {
+	if _, err := db.Exec("DELETE FROM palisade_schema WHERE version_id = 999999"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -219,7 +223,6 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", b.dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Unmount(b.dir, syscall.MNT_DETACH) })
 	b.start()
 	token := b.serve("voices", "recite", 1)
 	fill := filepath.Join(b.dir, "fill")
@@ -239,7 +242,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("a full disk stops an answer: %v", err)
 	}
 	_, stderr, code := b.cli("service", "scale", "voices", "2")
-	if code == 1 && !strings.Contains(stderr, "full") {
+	if code != 1 || !strings.Contains(stderr, "no space left") {
 		t.Errorf("on a full disk: exit %d\n%s", code, stderr)
 	}
 	b.kill()
@@ -250,5 +253,13 @@ func TestDiskFull(t *testing.T) {
 	if _, err := say(t.Context(), b.client(token), "voices", 50, nil); err != nil {
 		t.Errorf("after the disk was full: %v", err)
 	}
-	b.run("service", "scale", "voices", "2", "--wait")
+	b.run("service", "scale", "voices", "2")
+	if err := eventually(30*time.Second, func() error {
+		if v := b.service("voices"); v.Status != "HEALTHY" {
+			return fmt.Errorf("%s: %s", v.Status, v.Sentence)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }

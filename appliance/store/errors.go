@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // Kinds of errors of this package. Test with errors.Is; the text that wraps them is for people.
@@ -18,7 +21,7 @@ var (
 	// ErrForeignData: the database holds tables of something else.
 	ErrForeignData = errors.New("database of something else")
 	// ErrFull: no space left. Nothing that was saved before is lost.
-	ErrFull = errors.New("no space left")
+	ErrFull = catalog.ErrNoSpace
 	// ErrReadOnly: the file, its disk or the server takes no writes.
 	ErrReadOnly = errors.New("database is read-only")
 	// ErrCorrupt: the file is no database, or a broken one.
@@ -26,7 +29,7 @@ var (
 	// ErrDenied: wrong password, unknown user, missing rights.
 	ErrDenied = errors.New("database refuses access")
 	// ErrUnavailable: it cannot be reached, or does not answer, now.
-	ErrUnavailable = errors.New("database is not available")
+	ErrUnavailable = fmt.Errorf("database is %w", sessions.ErrUnavailable)
 	// ErrExists: another row has that id or hash.
 	ErrExists = errors.New("exists already")
 	// ErrClosed: the store was closed.
