@@ -90,3 +90,14 @@ func seed(s string) uint32 {
 func mac(a netip.Addr) net.HardwareAddr {
 	return append(net.HardwareAddr{0x02, 0x50}, addr4(a)...)
 }
+
+// validID reports whether id can be a file's name, on its own and beside others.
+func validID(id string) bool {
+	for i, c := range []byte(id) {
+		plain := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !plain && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
+}

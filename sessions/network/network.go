@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -58,8 +57,6 @@ const (
 	aliasPrefix = "palisade "
 	defaultBits = 22 // 1021 sessions: a bridge has at most 1024 ports
 )
-
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
 
 // Open makes the bridge where it is not there yet, takes over what sessions are attached to it and
 // sweeps what was half made. It needs to be root, in the network namespace where the bridge is to be.
@@ -118,7 +115,7 @@ func (n *Network) open() error {
 		return err
 	}
 	for _, e := range entries {
-		if !known[e.Name()] && validID.MatchString(e.Name()) {
+		if !known[e.Name()] && validID(e.Name()) {
 			n.log.Info("sweeping a network namespace that was half made", "id", e.Name())
 			if err := removeNamespace(n.path(e.Name())); err != nil {
 				return err
@@ -162,7 +159,7 @@ func (n *Network) Destroy() error {
 
 // Create makes the network of session id. ErrFull when no address is left. On an error nothing is left.
 func (n *Network) Create(id string) (Attachment, error) {
-	if !validID.MatchString(id) {
+	if !validID(id) {
 		return Attachment{}, fmt.Errorf("making a network for session %q: not a name that a file can have", id)
 	}
 	n.mu.Lock()

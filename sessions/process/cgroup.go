@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,6 +70,8 @@ type cgroups struct {
 	parent string // palisade/<hash of root>
 	trees  []hierarchy
 	faults []error // what could not be had, and why
+
+	mu sync.Mutex // held while the parents are made or removed
 }
 
 // openCgroups finds out what this box lets us limit, by making the parent cgroups.
@@ -86,7 +89,26 @@ func openCgroups(parent string) *cgroups {
 		}
 		c.trees = append(c.trees, h)
 	}
+	c.tidy()
 	return c
+}
+
+// tidy removes the parents where nothing is in them.
+func (c *cgroups) tidy() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.trees {
+		parent := filepath.Join(h.Mount, c.parent)
+		children, err := filepath.Glob(filepath.Join(parent, "*", "cgroup.procs"))
+		if err != nil || len(children) > 1 { // more than the keepers'
+			continue
+		}
+		for _, dir := range []string{filepath.Join(parent, keepers), parent, filepath.Dir(parent)} {
+			if os.Remove(dir) != nil {
+				break
+			}
+		}
+	}
 }
 
 func readControllers(mount string) []string {
@@ -131,6 +153,13 @@ func mkdirIfMissing(dir string) error {
 	return nil
 }
 
+// missing returns what could not be had, and why.
+func (c *cgroups) missing() []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.faults)
+}
+
 // has reports whether controller can be had.
 func (c *cgroups) has(controller string) bool {
 	return slices.ContainsFunc(c.trees, func(h hierarchy) bool { return slices.Contains(h.Controllers, controller) })
@@ -146,8 +175,14 @@ func (c *cgroups) dirs(id string) []groupDir {
 
 // make makes the cgroups of id with their limits. What is not there to limit is left out: see has.
 func (c *cgroups) make(id string, l sessions.Limits) ([]groupDir, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	dirs := c.dirs(id)
-	for _, d := range dirs {
+	for i, d := range dirs {
+		h := hierarchy{Mount: c.trees[i].Mount, V2: d.V2, Controllers: slices.Clone(d.Controllers)}
+		if err := c.prepare(&h); err != nil {
+			return nil, fmt.Errorf("making the cgroup: %w", err)
+		}
 		if err := mkdirIfMissing(d.Path); err != nil {
 			return nil, fmt.Errorf("making the cgroup: %w", err)
 		}
@@ -201,6 +236,7 @@ func (c *cgroups) remove(id string) error {
 	for _, d := range c.dirs(id) {
 		errs = append(errs, removeGroup(d.Path))
 	}
+	c.tidy()
 	return errors.Join(errs...)
 }
 

@@ -81,16 +81,21 @@ func ask(ctx context.Context, dir string, req request, files ...*os.File) (reply
 // ended asks with req, which is answered when the session ends, until the session has ended. A
 // supervisor that goes away without an answer is on its way out: a moment later it is settled.
 func (r *Runtime) ended(ctx context.Context, id string, req request) (sessions.Exit, error) {
-	if !validID.MatchString(id) || r.isStarting(id) {
+	if !validID(id) || r.isStarting(id) {
 		return sessions.Exit{}, sessions.ErrNoInstance
 	}
 	for {
 		exit, ended, err := r.settle(id)
-		if ended || err != nil {
+		if err != nil {
 			return exit, err
+		}
+		if ended {
+			r.release(id)
+			return exit, nil
 		}
 		rep, err := ask(ctx, r.dir(id), req)
 		if err == nil && rep.Exit != nil {
+			r.release(id)
 			return *rep.Exit, nil
 		}
 		select {
@@ -98,6 +103,17 @@ func (r *Runtime) ended(ctx context.Context, id string, req request) (sessions.E
 			return sessions.Exit{}, ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
+	}
+}
+
+// release frees the address of a session that has ended: only its log and its exit stay until Remove,
+// or a service that keeps failing would use up all addresses. Idempotent; Remove tries again.
+func (r *Runtime) release(id string) {
+	if r.cfg.Network == nil {
+		return
+	}
+	if err := r.cfg.Network.Remove(id); err != nil {
+		r.log.Warn("the network of a session that ended is still there", "session", id, "error", err)
 	}
 }
 
@@ -130,12 +146,26 @@ func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) erro
 	if errors.Is(err, context.DeadlineExceeded) { // the supervisor itself hangs
 		st, _, _ := readJSON[state](r.dir(id), fileState)
 		awaitGone(st.Supervisor, r.dir(id))
-		_, _, err = r.settle(id)
+		if _, _, err = r.settle(id); err == nil {
+			r.release(id)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("stopping %s: %w", id, err)
 	}
 	return nil
+}
+
+// Inspect implements sessions.Observer.
+func (r *Runtime) Inspect(ctx context.Context, id string) (sessions.Instance, error) {
+	if !validID(id) || r.isStarting(id) {
+		return sessions.Instance{}, noInstance("looking at", id)
+	}
+	in, err := r.instance(ctx, id)
+	if err != nil {
+		return in, fmt.Errorf("looking at %s: %w", id, err)
+	}
+	return in, nil
 }
 
 // Stats implements sessions.Observer.
@@ -152,7 +182,7 @@ func (r *Runtime) Stats(ctx context.Context, id string) (sessions.Stats, error) 
 
 // mustRun returns why id is not there to be asked.
 func (r *Runtime) mustRun(id string) error {
-	if !validID.MatchString(id) || r.isStarting(id) {
+	if !validID(id) || r.isStarting(id) {
 		return sessions.ErrNoInstance
 	}
 	if _, ended, err := r.settle(id); err != nil {

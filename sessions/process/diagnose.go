@@ -128,7 +128,7 @@ func (r *Runtime) diagnoseLimits() []Finding {
 			continue
 		}
 		why := "this box has no such controller"
-		for _, err := range r.groups.faults {
+		for _, err := range r.groups.missing() {
 			if strings.Contains(err.Error(), c.controller) {
 				why = err.Error()
 			}

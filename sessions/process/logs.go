@@ -20,7 +20,7 @@ import (
 // Logs implements sessions.Observer. What has been rotated away is gone; the log then begins with a
 // whole line.
 func (r *Runtime) Logs(ctx context.Context, id string, opts sessions.LogOptions) (io.ReadCloser, error) {
-	if !validID.MatchString(id) || r.isStarting(id) {
+	if !validID(id) || r.isStarting(id) {
 		return nil, noInstance("logs of", id)
 	}
 	dir := r.dir(id)

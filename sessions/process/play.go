@@ -125,8 +125,8 @@ func (s *supervisor) linger() {
 	stopped := s.stopped
 	s.mu.Unlock()
 	for stopped {
-		next := s.reap.next()
 		s.reap.reap()
+		next := s.reap.next() // taken after this reap, which closes the one before, and before the look
 		if !s.groupsLeft() {
 			return
 		}

@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/network"
@@ -53,15 +56,48 @@ func open(t testing.TB, cfg process.Config) *process.Runtime {
 	return r
 }
 
+// newRoot is a directory for a runtime.
+func newRoot(t testing.TB) string {
+	t.Helper()
+	root := t.TempDir()
+	t.Cleanup(func() { removeParents(t, root) })
+	return root
+}
+
+// removeParents removes the cgroups that held those of the sessions of root: a runtime leaves them to the
+// next one, where the last supervisor was still on its way out, but for a test's root there is none.
+func removeParents(t testing.TB, root string) {
+	sum := sha256.Sum256([]byte(root))
+	name := "palisade/" + hex.EncodeToString(sum[:])[:12]
+	for begin := time.Now(); ; {
+		var left []string
+		for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
+			found, _ := filepath.Glob(pattern)
+			left = append(left, found...)
+		}
+		for _, dir := range left {
+			_ = os.Remove(filepath.Join(dir, "supervisors"))
+			_ = os.Remove(dir)
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Errorf("cgroups are left: %v", left)
+			return
+		}
+	}
+}
+
 // harness is the process runtime as it is on this box, for this user.
 func harness(t *testing.T, own bool) runtimetest.Harness {
 	const files, size = 3, 1 << 20
-	can := open(t, process.Config{Root: t.TempDir()}).Capabilities()
+	can := open(t, process.Config{Root: newRoot(t)}).Capabilities()
 	h := runtimetest.Harness{
 		Image:   process.HostImage,
 		Program: program,
 		New: func(t *testing.T) func() runtimetest.Box {
-			cfg := process.Config{Root: t.TempDir(), LogFiles: files, LogSize: size}
+			cfg := process.Config{Root: newRoot(t), LogFiles: files, LogSize: size}
 			if own {
 				cfg.Network = openNetwork(t)
 			}
@@ -122,7 +158,7 @@ func copyFile(from, to string) error {
 
 // BenchmarkStart is a session from nothing to its first process running, without its end.
 func BenchmarkStart(b *testing.B) {
-	r := open(b, process.Config{Root: b.TempDir(), Network: openNetwork(b)})
+	r := open(b, process.Config{Root: newRoot(b), Network: openNetwork(b)})
 	for i := 0; b.Loop(); i++ {
 		s := spec(strconv.Itoa(i), "exec sleep 1000")
 		s.Limits = sessions.Limits{MilliCPU: 1000, Memory: 256 << 20, Pids: 100}

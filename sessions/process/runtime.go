@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +89,7 @@ func New(cfg Config) (*Runtime, error) {
 			return nil, fmt.Errorf("opening the process runtime: %w", err)
 		}
 	}
-	for _, err := range r.groups.faults {
+	for _, err := range r.groups.missing() {
 		r.log.Debug("a limit cannot be had", "err", err)
 	}
 	if err := r.settleAll(); err != nil {
@@ -120,7 +119,16 @@ func noInstance(doing, id string) error {
 	return fmt.Errorf("%s %s: %w", doing, id, sessions.ErrNoInstance)
 }
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+// validID reports whether id can be a file's name, on its own and beside others.
+func validID(id string) bool {
+	for i, c := range []byte(id) {
+		plain := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !plain && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
+}
 
 // Pull implements sessions.Runtime: the box's files are there already.
 func (r *Runtime) Pull(_ context.Context, image string, _ func(sessions.Progress)) error {
@@ -141,7 +149,7 @@ func (r *Runtime) List(ctx context.Context) ([]sessions.Instance, error) {
 	}
 	var list []sessions.Instance
 	for _, e := range entries {
-		if !validID.MatchString(e.Name()) || r.isStarting(e.Name()) {
+		if !validID(e.Name()) || r.isStarting(e.Name()) {
 			continue
 		}
 		in, err := r.instance(ctx, e.Name())
@@ -307,10 +315,14 @@ func (r *Runtime) settleAll() error {
 	}
 	for _, e := range entries {
 		id := e.Name()
-		if !validID.MatchString(id) {
+		if !validID(id) {
 			continue
 		}
-		if _, _, err := r.settle(id); errors.Is(err, sessions.ErrNoInstance) {
+		_, ended, err := r.settle(id)
+		if ended {
+			r.release(id)
+		}
+		if errors.Is(err, sessions.ErrNoInstance) {
 			r.log.Info("sweeping a session that was half made", "session", id)
 			err = r.discard(id)
 			if err != nil {
@@ -324,8 +336,8 @@ func (r *Runtime) settleAll() error {
 }
 
 // Remove implements sessions.Runtime.
-func (r *Runtime) Remove(_ context.Context, id string) error {
-	if !validID.MatchString(id) || r.isStarting(id) {
+func (r *Runtime) Remove(ctx context.Context, id string) error {
+	if !validID(id) || r.isStarting(id) {
 		return fmt.Errorf("removing %s: there is no session of that name that has ended", id)
 	}
 	if _, err := os.Stat(r.dir(id)); errors.Is(err, fs.ErrNotExist) {
@@ -339,10 +351,30 @@ func (r *Runtime) Remove(_ context.Context, id string) error {
 	case !ended:
 		return fmt.Errorf("removing %s: it runs: stop it first", id)
 	}
+	if err := awaitUnlocked(ctx, r.dir(id)); err != nil {
+		return fmt.Errorf("removing %s: waiting for its supervisor: %w", id, err)
+	}
 	if err := r.discard(id); err != nil {
 		return fmt.Errorf("removing %s: %w", id, err)
 	}
 	return nil
+}
+
+// awaitUnlocked waits for the supervisor of a session that has ended to be gone itself: it has but to
+// answer who asked.
+func awaitUnlocked(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, afterKill)
+	defer cancel()
+	for {
+		if held, err := alive(dir); err != nil || !held {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // discard removes all of a session that does not run. Its directory leaves in one step, so that no

@@ -88,11 +88,7 @@ func (s *spawner) start(c command) (*child, error) {
 	var ch *child
 	var err error
 	s.do(func() { ch, err = s.fork(c) })
-	if err != nil {
-		return nil, err
-	}
-	s.limit(ch.pid)
-	return ch, nil
+	return ch, err
 }
 
 func (s *spawner) fork(c command) (*child, error) {
@@ -114,7 +110,9 @@ func (s *spawner) fork(c command) (*child, error) {
 		Dir: dir, Env: flatten(c.env), Files: c.files[:],
 		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, UseCgroupFD: s.v2 >= 0, CgroupFD: max(0, s.v2)},
 	}
-	ch, err := s.reap.start(func() (int, error) { return syscall.ForkExec(path, c.argv, attr) })
+	ch, err := s.reap.start(func() (int, error) {
+		return s.limited(func() (int, error) { return syscall.ForkExec(path, c.argv, attr) })
+	})
 	if err != nil {
 		return nil, fmt.Errorf("command %s: %w", path, execError(err))
 	}
@@ -125,13 +123,37 @@ func (s *spawner) fork(c command) (*child, error) {
 	return ch, nil
 }
 
-// limit sets what stands in for cgroup limits that this box does not let us set.
-func (s *spawner) limit(pid int) {
+// ownThreads is how many threads of the supervisor the kernel counts, at most, along with the session's.
+const ownThreads = 16
+
+// limited runs fork with what stands in for cgroup limits that this box does not let us set. The number
+// of processes is limited before there is one that could make others. Memory is limited right after: such
+// a limit could end the supervisor.
+func (s *spawner) limited(fork func() (int, error)) (int, error) {
+	if n := s.rec.RlimitProc; n > 0 {
+		var own unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NPROC, &own); err != nil {
+			return 0, err
+		}
+		low := unix.Rlimit{Cur: min(own.Max, uint64(n+ownThreads)), Max: own.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &low); err != nil {
+			return 0, err
+		}
+		defer func() { _ = unix.Setrlimit(unix.RLIMIT_NPROC, &own) }()
+	}
+	pid, err := fork()
+	if err != nil {
+		return 0, err
+	}
 	for resource, n := range map[int]int64{unix.RLIMIT_DATA: s.rec.RlimitData, unix.RLIMIT_NPROC: s.rec.RlimitProc} {
-		if n > 0 {
+		if resource == unix.RLIMIT_NPROC {
+			n += ownThreads * min(n, 1)
+		}
+		if n > 0 { // also what it may raise it to
 			_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: uint64(n), Max: uint64(n)}, nil)
 		}
 	}
+	return pid, nil
 }
 
 func execError(err error) error {

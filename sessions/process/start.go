@@ -76,7 +76,7 @@ func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Insta
 
 // check refuses what can be seen to fail.
 func (r *Runtime) check(ctx context.Context, spec sessions.Spec) error {
-	if !validID.MatchString(spec.ID) {
+	if !validID(spec.ID) {
 		return fmt.Errorf("%q is no id that a directory can have", spec.ID)
 	}
 	if err := r.Pull(ctx, spec.Image, nil); err != nil {

@@ -109,7 +109,7 @@ func unwrap(err error) error {
 }
 
 func TestAnotherImageIsRefused(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir()})
+	r := open(t, process.Config{Root: newRoot(t)})
 	if err := r.Pull(t.Context(), "host", nil); err != nil {
 		t.Error(err)
 	}
@@ -125,7 +125,7 @@ func TestAnotherImageIsRefused(t *testing.T) {
 }
 
 func TestSpecsThatCannotStart(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir()})
+	r := open(t, process.Config{Root: newRoot(t)})
 	for name, change := range map[string]func(*sessions.Spec){
 		"an id that leaves the root": func(s *sessions.Spec) { s.ID = "../x" },
 		"an empty id":                func(s *sessions.Spec) { s.ID = "" },
@@ -177,6 +177,7 @@ func TestHiddenIsHidden(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(visible, unix.MNT_DETACH) })
 
+	t.Cleanup(func() { removeParents(t, filepath.Join(visible, "process")) })
 	r := open(t, process.Config{Root: filepath.Join(visible, "process"), Hide: []string{visible, "/no/such/directory"}})
 	s := spec("a", "ls -A "+visible+" | wc -l; cat "+secret+" 2>/dev/null || echo gone; cat /models/weights")
 	s.Mounts = []sessions.Mount{{Source: filepath.Join(visible, "folders", "m"), Target: "/models", ReadOnly: true}}
@@ -191,7 +192,7 @@ func TestTheBoxSeesNothingOfASession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := t.TempDir()
+	root := newRoot(t)
 	r := open(t, process.Config{Root: root})
 	s := spec("a", "hostname; ls /run | wc -l; echo ready; exec sleep 1000")
 	s.Name = "a name of its own"
@@ -209,7 +210,9 @@ func TestTheBoxSeesNothingOfASession(t *testing.T) {
 
 // TestLongPaths: a socket's address has 108 bytes, a data directory may be longer.
 func TestLongPaths(t *testing.T) {
-	r := open(t, process.Config{Root: filepath.Join(t.TempDir(), strings.Repeat("long/", 40))})
+	root := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
+	t.Cleanup(func() { removeParents(t, root) })
+	r := open(t, process.Config{Root: root})
 	start(t, r, spec("a-session-with-a-name-that-is-rather-long-too", "exec sleep 1000"))
 	if err := r.Stop(bounded(t), "a-session-with-a-name-that-is-rather-long-too", time.Minute); err != nil {
 		t.Error(err)
@@ -217,7 +220,7 @@ func TestLongPaths(t *testing.T) {
 }
 
 func TestPortsOfASharedNetwork(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir()})
+	r := open(t, process.Config{Root: newRoot(t)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +250,7 @@ func TestPortsOfASharedNetwork(t *testing.T) {
 // TestTheDaemonIsKilled is the real thing: a daemon, another process, starts two sessions, is killed
 // with all that is in its process group, and another adopts them.
 func TestTheDaemonIsKilled(t *testing.T) {
-	root := t.TempDir()
+	root := newRoot(t)
 	daemon := exec.Command(executable(t), "daemon", root)
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := daemon.StdoutPipe()
@@ -319,7 +322,7 @@ func daemonForever(root string) {
 }
 
 func TestTheSupervisorIsKilled(t *testing.T) {
-	root := t.TempDir()
+	root := newRoot(t)
 	cfg := process.Config{Root: root}
 	r := open(t, cfg)
 	in := start(t, r, spec("a", "(setsid sleep 1000 &); echo ready; exec sleep 1000"))
@@ -365,7 +368,7 @@ func parentOf(t *testing.T, pid int) int {
 
 // TestSupervisorThatHangs: a stop ends even what does not answer.
 func TestSupervisorThatHangs(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir()})
+	r := open(t, process.Config{Root: newRoot(t)})
 	in := start(t, r, spec("a", "echo ready; exec sleep 1000"))
 	firstLine(t, r, "a")
 	if err := syscall.Kill(parentOf(t, in.PID), syscall.SIGSTOP); err != nil {
@@ -384,7 +387,7 @@ func TestSupervisorThatHangs(t *testing.T) {
 
 // TestHalfMade: a daemon may be killed between any two steps of a start or a remove.
 func TestHalfMade(t *testing.T) {
-	root := t.TempDir()
+	root := newRoot(t)
 	cfg := process.Config{Root: root}
 	r := open(t, cfg)
 	start(t, r, spec("good", "exit 3"))
@@ -442,7 +445,7 @@ func TestHalfMade(t *testing.T) {
 }
 
 func TestTheBoxWasRestarted(t *testing.T) {
-	root := t.TempDir()
+	root := newRoot(t)
 	r := open(t, process.Config{Root: root})
 	start(t, r, spec("a", "exit 0"))
 	_, _ = ended(t, r, "a")
@@ -480,7 +483,7 @@ func TestTheBoxWasRestarted(t *testing.T) {
 
 // TestFullDisk: the session runs on, its log says what it lost, and its exit is kept.
 func TestFullDisk(t *testing.T) {
-	root := t.TempDir()
+	root := newRoot(t)
 	if err := unix.Mount("small", root, "tmpfs", 0, "size=2m"); err != nil {
 		t.Fatal(err)
 	}
@@ -503,7 +506,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestCgroupsAreGoneInTheEnd(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir()})
+	r := open(t, process.Config{Root: newRoot(t)})
 	can := r.Capabilities()
 	s := spec("only-this-one", "echo ready; exec sleep 1000")
 	s.Limits = sessions.Limits{MilliCPU: 500, Memory: 64 << 20, Pids: 50}
@@ -526,7 +529,7 @@ func TestCgroupsAreGoneInTheEnd(t *testing.T) {
 }
 
 func TestDiagnose(t *testing.T) {
-	r := open(t, process.Config{Root: t.TempDir(), Network: openNetwork(t)})
+	r := open(t, process.Config{Root: newRoot(t), Network: openNetwork(t)})
 	can := r.Capabilities()
 	if !can.OwnNetwork {
 		t.Errorf("%+v", can)
@@ -544,7 +547,7 @@ func TestDiagnose(t *testing.T) {
 	if want := count(can.MemoryLimit, can.CPULimit, can.PidsLimit); limits != want {
 		t.Errorf("it says that %d limits can be set, and can set %d", limits, want)
 	}
-	bad, err := process.New(process.Config{Root: t.TempDir(), Executable: "/bin/false"})
+	bad, err := process.New(process.Config{Root: newRoot(t), Executable: "/bin/false"})
 	if err != nil {
 		t.Fatal(err)
 	}

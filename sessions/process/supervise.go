@@ -34,6 +34,9 @@ func SuperviseMain(args []string) int {
 		fmt.Fprintln(os.Stderr, "palisade supervise holds a session; palisade serve starts it, people do not")
 		return 2
 	}
+	for _, fd := range []int{fdLock, fdListen, fdReady} {
+		unix.CloseOnExec(fd) // they are not the session's
+	}
 	ready := os.NewFile(fdReady, "ready")
 	s, err := openSupervisor(args[0], ready)
 	if err == nil {
@@ -49,6 +52,7 @@ func SuperviseMain(args []string) int {
 	go s.live()
 	s.spawn.loop()
 	s.partWithClients()
+	_ = unix.Close(fdLock) // it would go with the process: a moment later, and somebody waits
 	return 0
 }
 
@@ -127,13 +131,12 @@ func (s *supervisor) setUp(dir string) (err error) {
 	if s.home, err = openGroup(s.rec.Keepers); err != nil {
 		return fmt.Errorf("opening the supervisors' cgroups: %w", err)
 	}
-	if err := s.home.joinProcess(); err != nil {
-		return err
-	}
+	joined := make(chan error, 1) // the kernel takes its time: the root is built meanwhile
+	go func() { joined <- s.home.joinProcess() }()
 	if s.group, err = openGroup(s.rec.Groups); err != nil {
 		return fmt.Errorf("opening the session's cgroups: %w", err)
 	}
-	if err := enterRoot(dir, s.rec); err != nil {
+	if err := errors.Join(enterRoot(dir, s.rec), <-joined); err != nil {
 		return err
 	}
 	// The spawner's thread has no more rights than the session: without this the session could look into
@@ -319,12 +322,11 @@ func (s *supervisor) clear() {
 	}
 	for {
 		_ = unix.Kill(-1, unix.SIGKILL)
-		next := s.reap.next()
 		if s.reap.reap() {
 			break
 		}
 		select {
-		case <-next:
+		case <-s.reap.next():
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

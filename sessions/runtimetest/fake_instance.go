@@ -89,6 +89,17 @@ func (in *fakeInstance) view() sessions.Instance {
 	return v
 }
 
+// Inspect implements sessions.Observer.
+func (f *Fake) Inspect(_ context.Context, id string) (sessions.Instance, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in, err := f.instance(id)
+	if err != nil {
+		return sessions.Instance{}, fmt.Errorf("looking at %w", err)
+	}
+	return in.view(), nil
+}
+
 // Logs implements sessions.Observer.
 func (f *Fake) Logs(ctx context.Context, id string, opts sessions.LogOptions) (io.ReadCloser, error) {
 	f.mu.Lock()

@@ -35,6 +35,14 @@ var shell = map[string]func(*fixture){
 		f.wait("a")
 		f.logIs("a", "of the session of the 'process' $X", "home=set path=set lang=set", "0")
 	},
+	"no descriptors but its own three": func(f *fixture) {
+		f.start(f.script("a", "for fd in /proc/self/fd/*; do echo ${fd##*/}; done | sort -n | head -n 4 | tr '\\n' ' '; ls -l /proc/$$/fd | grep -c -e sock -e anon_inode"))
+		f.wait("a")
+		got := f.logs("a", sessions.LogOptions{})
+		if fields := strings.Fields(got); len(fields) < 4 || strings.Join(fields[:3], " ") != "0 1 2" || fields[len(fields)-1] != "0" {
+			f.Errorf("descriptors: %q", got)
+		}
+	},
 	"it has a name that resolves": func(f *fixture) {
 		f.start(f.script("a", "cat /proc/sys/kernel/hostname; grep -c name-of-a /etc/hosts"))
 		f.wait("a")
@@ -102,7 +110,7 @@ var shell = map[string]func(*fixture){
 		f.logIs("a", "NoNewPrivs:1", "no mount", "no look into the first process", "no settings of the kernel")
 	},
 	"stats": func(f *fixture) {
-		f.start(f.script("a", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo ready; exec sleep 1000"))
+		f.start(f.script("a", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo ready; sleep 1000; :"))
 		f.awaitLine("a", "ready")
 		s, err := f.Stats(f.ctx(), "a")
 		if err != nil {
