@@ -319,7 +319,7 @@ func (m *Manager) launch(r *runner) {
 
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
-		store: m.Store, runtime: m.Runtime, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
+		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
 		limits: m.Timeouts, policy: m.policyOf, changed: m.changed, ended: m.ended, log: m.Log,
 	}
 }

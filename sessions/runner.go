@@ -36,6 +36,7 @@ type runner struct {
 type runnerDeps struct {
 	store   SessionStore
 	runtime Runtime
+	observe Observer
 	traffic Traffic
 	probe   Prober
 	metrics *metrics

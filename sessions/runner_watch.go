@@ -30,7 +30,7 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 			if watching.Err() != nil {
 				continue
 			}
-			if wait, again := r.observe(ctx, v); again {
+			if wait, again := r.judge(ctx, v); again {
 				probe.Reset(wait)
 			}
 		}
@@ -74,8 +74,8 @@ func exitSentence(e Exit) string {
 	return fmt.Sprintf("it ended: %s, exit code %d", e.Reason, e.Code)
 }
 
-// observe takes a verdict in and says when to probe again.
-func (r *runner) observe(ctx context.Context, v Verdict) (time.Duration, bool) {
+// judge takes a verdict in and says when to probe again.
+func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	now := time.Now()
 	r.mu.Lock()
 	before, check, started := r.health, r.session.Launch.Health, r.session.StartedAt
@@ -92,11 +92,27 @@ func (r *runner) observe(ctx context.Context, v Verdict) (time.Duration, bool) {
 		r.changed()
 	}
 	if first {
+		r.learnPID(ctx, started)
 		if err := r.save(ctx); err != nil {
 			r.log.Error("session's row was not written; it will be", "error", err)
 		}
 	}
 	return after.NextProbe(check, started, now)
+}
+
+// learnPID asks for the process that answers: at the start it may have been one that prepares.
+func (r *runner) learnPID(ctx context.Context, started time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.Save)
+	defer cancel()
+	in, err := r.observe.Inspect(ctx, r.id)
+	if err != nil || !in.Running {
+		return // it is ending; the end says the rest
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session.StartedAt.Equal(started) {
+		r.session.PID = in.PID
+	}
 }
 
 // halt takes the session out of the balance, waits for the requests that it answers, and stops it.

@@ -54,6 +54,9 @@ type Runtime interface {
 
 // Observer is the part of a runtime that shows what an instance does. All runtimes have it.
 type Observer interface {
+	// Inspect returns what an instance is now. Its PID may differ from what Start returned: pre-start
+	// actions come before the engine.
+	Inspect(ctx context.Context, id string) (Instance, error)
 	// Logs returns what the instance has written, stdout and stderr together in order, oldest
 	// first. It works for ended instances, until Remove.
 	Logs(ctx context.Context, id string, opts LogOptions) (io.ReadCloser, error)
