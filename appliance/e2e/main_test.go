@@ -111,7 +111,7 @@ func moduleRoot() (string, error) {
 
 // output runs a command and returns the last line that it printed.
 func output(dir, name string, args ...string) (string, error) {
-	if strings.Contains(name, "/") {
+	if strings.Contains(name, "/") && !filepath.IsAbs(name) {
 		name = filepath.Join(dir, name)
 	}
 	cmd := exec.Command(name, args...)
