@@ -65,7 +65,7 @@ var rooms = []room{
 	{"appliance/cli", list("catalog", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
-	{"appliance/e2e", list("catalog", "sessions", "appliance/api", "appliance/store")},
+	{"appliance/e2e", list("appliance/store/pgtest")},
 	{"appliance", nil},
 }
 

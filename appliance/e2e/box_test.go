@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,14 +21,15 @@ import (
 
 // box is an appliance on a data directory of its own, used as its owner would: by the binary.
 type box struct {
-	t      testing.TB
-	dir    string // the data directory
-	models string // where model folders lie
-	daemon *exec.Cmd
-	exited chan struct{}
-	log    *safeBuffer
-	url    string // http://127.0.0.1:PORT
-	env    []string
+	t        testing.TB
+	dir      string // the data directory
+	models   string // where model folders lie
+	daemon   *exec.Cmd
+	exited   chan struct{}
+	log      *safeBuffer
+	url      string   // http://127.0.0.1:PORT
+	settings []string // flags of every start
+	env      []string
 }
 
 type safeBuffer struct {
@@ -94,7 +96,7 @@ func (b *box) launch(args ...string) error {
 	if b.url != "" { // a restart keeps its port
 		listen = strings.TrimPrefix(b.url, "http://")
 	}
-	b.daemon = exec.Command(have.palisade, append([]string{"serve", "--data", b.dir, "--listen", listen}, args...)...)
+	b.daemon = exec.Command(have.palisade, append([]string{"serve", "--data", b.dir, "--listen", listen}, slices.Concat(b.settings, args)...)...)
 	b.daemon.Env = b.env
 	// A session of its own, as under an init system: a signal to the tests' terminal is not for it.
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
