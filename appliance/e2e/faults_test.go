@@ -163,14 +163,7 @@ func TestFolderVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run("service", "clear-errors", "voices")
-	if err := eventually(30*time.Second, func() error {
-		if v := b.service("voices"); v.Status != "HEALTHY" {
-			return fmt.Errorf("%s: %s", v.Status, v.Sentence)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
+	b.wantHealthy("voices")
 }
 
 // TestTwoDaemons must not work on one data directory, nor on one port.
@@ -254,12 +247,5 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("after the disk was full: %v", err)
 	}
 	b.run("service", "scale", "voices", "2")
-	if err := eventually(30*time.Second, func() error {
-		if v := b.service("voices"); v.Status != "HEALTHY" {
-			return fmt.Errorf("%s: %s", v.Status, v.Sentence)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
+	b.wantHealthy("voices")
 }

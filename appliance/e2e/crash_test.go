@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestKilledAnywhere kills the daemon at ever later moments of a service's start and of its end. Whatever was
+// recorded by then comes up, or goes, after the restart; nothing runs twice and nothing is left over.
+func TestKilledAnywhere(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.folder("voices", strings.Replace(voices, "MODE", "recite", 1), map[string]string{"mkhello": have.mkhello})
+	for i := range 10 {
+		name := fmt.Sprintf("crash-%d", i)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.cli("service", "create", "host", "voices", "2", "--name", name) // its answer may be lost
+		}()
+		<-time.After(time.Duration(i) * 15 * time.Millisecond) // the moment of the crash, not a wait for something
+		b.kill()
+		<-done
+		b.start()
+		if !strings.Contains(b.run("service", "list", "-q"), name) {
+			continue // killed before it was recorded
+		}
+		b.wantHealthy(name)
+		if n := supervised(t, b.dir); n != 2 {
+			t.Errorf("killed %d ms after the wish: %d sessions run, want 2", i*15, n)
+		}
+		done = make(chan struct{})
+		go func() {
+			defer close(done)
+			b.cli("service", "rm", name)
+		}()
+		<-time.After(time.Duration(i) * 10 * time.Millisecond)
+		b.kill()
+		<-done
+		b.start()
+		b.cli("service", "rm", name) // the first may not have been heard
+		if err := eventually(30*time.Second, func() error {
+			if n := supervised(t, b.dir); n != 0 {
+				return fmt.Errorf("%d sessions run", n)
+			}
+			if left := b.run("service", "list", "-q"); left != "" {
+				return fmt.Errorf("left: %s", left)
+			}
+			return nil
+		}); err != nil {
+			t.Errorf("killed %d ms after its removal was asked for: %v", i*10, err)
+		}
+	}
+	links, err := filepath.Glob("/sys/class/net/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if target, err := os.Readlink(l); err == nil && strings.HasPrefix(filepath.Base(l), "pl") && !strings.HasPrefix(filepath.Base(l), "pl-") {
+			t.Errorf("a link is left: %s %s", l, target)
+		}
+	}
+}
+
+// wantHealthy waits until a service is.
+func (b *box) wantHealthy(name string) {
+	b.t.Helper()
+	if err := eventually(60*time.Second, func() error {
+		if v := b.service(name); v.Status != "HEALTHY" {
+			return fmt.Errorf("%s is %s: %s", name, v.Status, v.Sentence)
+		}
+		return nil
+	}); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// supervised counts the sessions that run below a data directory.
+func supervised(t *testing.T, dir string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "\x00supervise\x00"+dir) {
+			n++
+		}
+	}
+	return n
+}
