@@ -318,3 +318,16 @@ func eventually(within time.Duration, ask func() error) error {
 		}
 	}
 }
+
+// rewrite replaces words of a folder's definition.
+func (b *box) rewrite(folder string, words *strings.Replacer) {
+	b.t.Helper()
+	file := filepath.Join(b.models, folder, "model-definition.yaml")
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(words.Replace(string(text))), 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
