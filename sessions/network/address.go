@@ -10,7 +10,7 @@ import (
 	"net/netip"
 )
 
-// ErrFull: every address of the range is in use.
+// ErrFull is returned when every address of the range is in use.
 var ErrFull = errors.New("no address is left")
 
 // gateway is the bridge's own address: the first of the range.

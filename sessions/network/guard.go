@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -40,17 +41,18 @@ func guard(bridge string) error {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
 	}
 	const synAck, syn = 0x12, 0x02
-	answers := append(fromBridge[:2:2],
+	answers := slices.Concat(fromBridge, []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{synAck}, Xor: []byte{0}},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{syn}},
 		&expr.Verdict{Kind: expr.VerdictAccept},
-	)
+	})
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: answers})
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(fromBridge[:2:2],
-		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: slices.Concat(fromBridge, []expr.Any{
+		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop},
+	})})
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
 	}

@@ -25,11 +25,7 @@ func dial(ctx context.Context, dir string) (*net.UnixConn, error) {
 	}
 	defer d.Close()
 	var dialer net.Dialer
-	c, err := dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), fileSocket))
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.UnixConn), nil
+	return dialer.DialUnix(ctx, "unix", nil, &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), fileSocket), Net: "unix"})
 }
 
 // ask asks the supervisor of dir, and waits for its answer or for ctx. io.EOF: it went away.

@@ -244,8 +244,8 @@ func (l *logReader) next() (bool, error) {
 		return false, nil
 	}
 	seqs, err := l.files()
-	if err != nil {
-		return false, nil // removed
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // that is a log that was removed: it has ended
+		return false, err
 	}
 	i := slices.IndexFunc(seqs, func(s int) bool { return s > l.seq })
 	if i < 0 {

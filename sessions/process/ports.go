@@ -1,14 +1,19 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // portFault says why a port of the box cannot be listened on, and who listens there, as far as it can
@@ -57,4 +62,46 @@ func ownerOf(inode string) string {
 		return fmt.Sprintf(": %s (pid %s)", strings.TrimSpace(string(name)), pid)
 	}
 	return ""
+}
+
+// checkPorts refuses a session that wants a port of the box which another session, or another program,
+// has.
+func (r *Runtime) checkPorts(ctx context.Context, spec sessions.Spec) error {
+	var ports []int
+	for _, p := range spec.Processes {
+		if p.Port > 0 {
+			ports = append(ports, p.Port)
+		}
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	hint := "Without network namespaces all sessions share the box's ports: give it another port, or run the appliance as root."
+	entries, err := os.ReadDir(r.instances())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		rec, found, _ := readJSON[record](r.dir(e.Name()), fileRecord)
+		if !found || !rec.Shared || e.Name() == spec.ID {
+			continue
+		}
+		if _, over, err := r.settle(e.Name()); over || err != nil {
+			continue
+		}
+		for _, p := range rec.Spec.Processes {
+			if slices.Contains(ports, p.Port) {
+				return &Error{Err: fmt.Errorf("port %d of this box is session %s's", p.Port, e.Name()), What: hint}
+			}
+		}
+	}
+	var listener net.ListenConfig
+	for _, port := range ports {
+		l, err := listener.Listen(ctx, "tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return &Error{Err: fmt.Errorf("port %d of this box: %s", port, portFault(err, port)), What: hint}
+		}
+		l.Close()
+	}
+	return nil
 }

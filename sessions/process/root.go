@@ -175,8 +175,10 @@ func (b *rootBuilder) proc() error {
 func cover(p string) error {
 	st, err := os.Lstat(p)
 	switch {
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return nil
+	case err != nil:
+		return err
 	case st.IsDir():
 		return unix.Mount("palisade", p, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=4k,mode=755")
 	default:
@@ -235,8 +237,11 @@ func (b *rootBuilder) devices() error {
 
 func showNode(from, to string) error {
 	st, err := os.Stat(from)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if st.IsDir() {
 		if err := os.Mkdir(to, 0o755); err != nil {

@@ -21,18 +21,16 @@ import (
 // maxRequest bounds a request: an environment has its place in it.
 const maxRequest = 8 << 20
 
-func (s *supervisor) serve(l net.Listener) {
+func (s *supervisor) serve(l *net.UnixListener) {
 	for {
-		c, err := l.Accept()
+		c, err := l.AcceptUnix()
 		if err != nil {
 			return
 		}
-		s.clients.Add(1)
-		go func() {
-			defer s.clients.Done()
+		s.clients.Go(func() {
 			defer c.Close()
-			s.client(c.(*net.UnixConn))
-		}()
+			s.client(c)
+		})
 	}
 }
 

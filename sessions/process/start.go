@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -99,7 +98,7 @@ func (r *Runtime) check(ctx context.Context, spec sessions.Spec) error {
 		}
 	}
 	if r.cfg.Network == nil {
-		return r.checkPorts(spec)
+		return r.checkPorts(ctx, spec)
 	}
 	return nil
 }
@@ -190,7 +189,7 @@ func (r *Runtime) supervise(ctx context.Context, dir, netns string, lock *os.Fil
 	}
 	defer said.Close()
 
-	cmd := exec.Command(r.cfg.Executable, "supervise", dir)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), r.cfg.Executable, "supervise", dir) // it outlives the call
 	cmd.Env = []string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=single"}
 	cmd.Dir, cmd.Stderr = "/", said
 	cmd.ExtraFiles = []*os.File{fdLock - 3: lock, fdListen - 3: listener, fdReady - 3: readyW}
@@ -288,45 +287,4 @@ func listen(dir string) (*os.File, error) {
 func hash(s string, n int) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])[:n]
-}
-
-// checkPorts refuses a session that wants a port of the box which another session, or another program,
-// has.
-func (r *Runtime) checkPorts(spec sessions.Spec) error {
-	var ports []int
-	for _, p := range spec.Processes {
-		if p.Port > 0 {
-			ports = append(ports, p.Port)
-		}
-	}
-	if len(ports) == 0 {
-		return nil
-	}
-	hint := "Without network namespaces all sessions share the box's ports: give it another port, or run the appliance as root."
-	entries, err := os.ReadDir(r.instances())
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		rec, found, _ := readJSON[record](r.dir(e.Name()), fileRecord)
-		if !found || !rec.Shared || e.Name() == spec.ID {
-			continue
-		}
-		if _, over, err := r.settle(e.Name()); over || err != nil {
-			continue
-		}
-		for _, p := range rec.Spec.Processes {
-			if slices.Contains(ports, p.Port) {
-				return &Error{Err: fmt.Errorf("port %d of this box is session %s's", p.Port, e.Name()), What: hint}
-			}
-		}
-	}
-	for _, port := range ports {
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			return &Error{Err: fmt.Errorf("port %d of this box: %s", port, portFault(err, port)), What: hint}
-		}
-		l.Close()
-	}
-	return nil
 }
