@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -18,18 +17,20 @@ import (
 
 // Deps are what a manager needs of others.
 type Deps struct {
-	Store     Store
-	Runtime   Runtime
-	Observer  Observer
-	Traffic   Traffic
-	Folders   FolderFinder
-	Variants  *variants.Table
-	Probe     Prober                // nil: Probe
-	Registry  prometheus.Registerer // nil: no metrics
-	Log       *slog.Logger
-	Timeouts  Timeouts                                    // zero fields get defaults
-	Policy    Policy                                      // of services whose owner says nothing; zero: DefaultPolicy
-	Destroyed func(ctx context.Context, serviceID string) // a service is gone for good; may be nil
+	Store    Store
+	Runtime  Runtime
+	Observer Observer
+	Traffic  Traffic
+	Folders  FolderFinder
+	Variants *variants.Table
+	Probe    Prober                // nil: Probe
+	Registry prometheus.Registerer // nil: no metrics
+	Log      *slog.Logger
+	Timeouts Timeouts // zero fields get defaults
+	Policy   Policy   // of services whose owner says nothing; zero: DefaultPolicy
+	// Destroyed takes with a service what else belongs to it. It is called before the service's row goes, and
+	// again if it fails. May be nil.
+	Destroyed func(ctx context.Context, serviceID string) error
 }
 
 // FolderFinder finds a folder by id or name.
@@ -63,7 +64,11 @@ func (t Timeouts) withDefaults() Timeouts {
 // Manager keeps services as their owners want them. It is the only writer of services; each
 // session's runner is the only writer of the session's status.
 //
-// Lock order: publishing, then mu, then a runner's own.
+// Services are changed by whoever holds writing, and only that one waits for the store: what is in memory
+// changes under mu as well, which nobody holds while waiting for anything. So a store that hangs keeps
+// nobody from looking, and no dead route in the balance. What is changed under both may be read under either.
+//
+// Lock order: writing, then publishing, then mu, then a runner's own.
 type Manager struct {
 	Deps
 	metrics *metrics
@@ -72,10 +77,13 @@ type Manager struct {
 	ctx     context.Context // of Run; runners live in it
 	cancel  context.CancelFunc
 
+	writing chan struct{} // holds one while somebody changes services; see take
+
 	mu       sync.Mutex
 	services map[string]*service
 	sessions map[string]*runner // all that are kept, ended ones too
 	closing  bool
+	sweeping bool // old sessions are being removed
 
 	publishing sync.Mutex
 	change     chan struct{} // closed and replaced at every change; guarded by mu
@@ -109,6 +117,7 @@ func NewManager(d Deps) *Manager {
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
+		writing: make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -150,32 +159,71 @@ func (m *Manager) poke() {
 // passEvery is how often services are looked at though nothing is known to have happened.
 const passEvery = 10 * time.Second
 
+// take waits for the right to change services; give returns it. It is held for as long as a few writes
+// take, each bounded by Timeouts.Save.
+func (m *Manager) take(ctx context.Context) error {
+	select {
+	case m.writing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting until an earlier change is written: %w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+func (m *Manager) give() { <-m.writing }
+
 // pass looks at every service once, does what Plan says, and returns when to look again.
 func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 	started := time.Now()
 	wait := passEvery
-	m.mu.Lock()
-	for _, s := range m.services {
-		s.routes = slices.DeleteFunc(s.routes, func(r *runner) bool { ses, _ := r.snapshot(); return r.settled() && ses.Status.Terminal() })
-		if slices.ContainsFunc(s.routes, func(r *runner) bool { return !r.settled() }) {
-			continue // the runner pokes when it has told
-		}
-		actions, again := Plan(m.stateOf(s), now)
-		for _, a := range actions {
-			m.apply(ctx, s, a)
-		}
-		if !again.IsZero() {
-			wait = min(wait, max(again.Sub(now), time.Millisecond))
-		}
+	if m.take(ctx) == nil {
+		wait = m.decide(ctx, now)
+		m.give()
 	}
-	expired := m.expired(now)
-	m.mu.Unlock()
-	for _, r := range expired {
-		m.forget(ctx, r)
-	}
+	m.forgetOld(now)
 	m.publish()
 	m.metrics.pass.Observe(time.Since(started).Seconds())
 	return wait
+}
+
+// decide does what Plan says of every service. A store that is away ends the round: each further write
+// would wait for it as long as the first. The caller holds writing.
+func (m *Manager) decide(ctx context.Context, now time.Time) time.Duration {
+	wait := passEvery
+	for _, s := range m.services {
+		actions, again := m.planOf(s, now)
+		if !again.IsZero() {
+			wait = min(wait, max(again.Sub(now), time.Millisecond))
+		}
+		for _, a := range actions {
+			if a.Kind == PlanStart && s.RetryAt.After(now) {
+				continue // an earlier action of this plan was a failure
+			}
+			err := m.apply(ctx, s, a)
+			if err != nil {
+				m.Log.Error("plan could not be carried out; it will be tried again", "service", s.ID, "action", a.String(), "error", err)
+			}
+			if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				return min(wait, storeAgain)
+			}
+		}
+	}
+	return wait
+}
+
+// storeAgain is when to look again after the store was away.
+const storeAgain = time.Second
+
+// planOf is what Plan says of a service, nothing while an end is not accounted for: the runner pokes when
+// it is.
+func (m *Manager) planOf(s *service, now time.Time) (actions []PlanAction, again time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.routes = slices.DeleteFunc(s.routes, func(r *runner) bool { ses, _ := r.snapshot(); return r.settled() && ses.Status.Terminal() })
+	if slices.ContainsFunc(s.routes, func(r *runner) bool { return !r.settled() }) {
+		return nil, time.Time{}
+	}
+	return Plan(m.stateOf(s), now)
 }
 
 // stateOf is what Plan and people see of a service. The caller holds mu.
@@ -205,110 +253,6 @@ func (m *Manager) routeState(s Session, h Health) RouteState {
 	}
 }
 
-// apply does one planned action. What cannot be written down is not done: the next pass tries again.
-func (m *Manager) apply(ctx context.Context, s *service, a PlanAction) {
-	m.metrics.decisions.WithLabelValues(string(a.Kind)).Inc()
-	log := m.Log.With("service", s.ID, "name", s.Name)
-	log.Info("plan: " + a.String())
-	var err error
-	switch a.Kind {
-	case PlanStart:
-		err = m.startSession(ctx, s, a)
-	case PlanRetire:
-		m.endRoute(s, a.Route, stopRequest{reason: a.Reason})
-	case PlanGiveUp:
-		m.endRoute(s, a.Route, stopRequest{reason: a.Reason, failed: true})
-	case PlanAccept:
-		err = m.saveService(ctx, s, func(w *Service) { w.GoodRevision = a.Revision })
-	case PlanSettle:
-		err = m.saveService(ctx, s, func(w *Service) { w.Failures, w.LastError, w.RetryAt = 0, "", time.Time{} })
-	case PlanRollBack:
-		err = m.rollBack(ctx, s, a)
-	case PlanDestroy:
-		err = m.finishDestroy(ctx, s)
-	}
-	if err != nil {
-		log.Error("plan could not be carried out; it will be tried again", "action", a.String(), "error", err)
-		return
-	}
-	switch a.Kind {
-	case PlanSettle, PlanDestroy, PlanStart: // nothing new to tell, or told already
-	default:
-		m.event(ctx, Event{ServiceID: s.ID, SessionID: a.Route, Kind: string(a.Kind), Message: a.Reason})
-	}
-}
-
-// saveService writes a changed copy of the service and takes it over if it was written. The caller
-// holds mu.
-func (m *Manager) saveService(ctx context.Context, s *service, change func(*Service)) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
-	defer cancel()
-	wanted := s.Service
-	change(&wanted)
-	wanted.UpdatedAt = time.Now().UTC()
-	version, err := m.Store.SaveService(ctx, wanted)
-	if err != nil {
-		return err
-	}
-	wanted.Version = version
-	s.Service = wanted
-	return nil
-}
-
-// event keeps what happened. It is for people: a failure to write it stops nothing.
-func (m *Manager) event(ctx context.Context, e Event) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
-	defer cancel()
-	e.At = time.Now().UTC()
-	if err := m.Store.AddEvent(ctx, e); err != nil {
-		m.Log.Error("event was not written", "service", e.ServiceID, "event", e.Message, "error", err)
-	}
-}
-
-// startSession records one more session of the action's revision and hands it to a runner. The caller
-// holds mu.
-func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) error {
-	rev := s.revision(a.Revision)
-	if rev == nil {
-		return fmt.Errorf("revision %d of %s: %w", a.Revision, s.Name, ErrNotFound)
-	}
-	id := newID("ses")
-	ses := Session{
-		ID: id, Name: s.Name + "-" + id[len(id)-6:], Project: s.Project, Type: TypeInference, CreatedBy: s.CreatedBy,
-		CreatedAt: time.Now().UTC(), ServiceID: s.ID, Revision: rev.Number, Image: rev.Recipe.Image, Launch: rev.Launch,
-		Status: StatusPending, Reason: a.Reason, Result: ResultUndefined, TrafficRatio: 1,
-	}
-	var err error
-	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
-		return err
-	}
-	if ses.Mounts, err = m.mountsOf(ctx, s.Project, rev.Recipe, rev.Launch.Mount); err != nil {
-		return m.startRefused(ctx, s, err)
-	}
-	r := newRunner(m.runnerDeps(), ses)
-	r.unsaved = []Transition{{SessionID: id, To: StatusPending, Reason: a.Reason, At: ses.CreatedAt}}
-	if err := r.save(ctx); err != nil {
-		return err
-	}
-	m.sessions[id] = r
-	s.routes = append(s.routes, r)
-	m.launch(r)
-	m.event(ctx, Event{ServiceID: s.ID, SessionID: id, Kind: "started", Message: a.Reason})
-	return nil
-}
-
-// startRefused counts a start that could not even be tried, such as of a folder that is gone.
-func (m *Manager) startRefused(ctx context.Context, s *service, why error) error {
-	m.event(ctx, Event{ServiceID: s.ID, Kind: "failed", Message: why.Error()})
-	return m.saveService(ctx, s, func(w *Service) { m.countFailure(w, why.Error()) })
-}
-
-func (m *Manager) countFailure(w *Service, why string) {
-	w.Failures++
-	w.LastError = why
-	w.RetryAt = time.Now().UTC().Add(Backoff(w.Failures, rand.Float64()))
-}
-
 // launch runs a runner in its own goroutine, unless the manager is closing. The caller holds mu.
 func (m *Manager) launch(r *runner) {
 	if m.closing {
@@ -320,7 +264,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, policy: m.policyOf, changed: m.changed, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 
@@ -333,77 +277,8 @@ func (m *Manager) policyOf(serviceID string) Policy {
 	return m.Policy
 }
 
-// endRoute asks a route's session to end. The caller holds mu.
-func (m *Manager) endRoute(s *service, id string, req stopRequest) {
-	for _, r := range s.routes {
-		if r.id == id {
-			r.end(req, false)
-		}
-	}
-}
-
 // changed is called by runners: the table follows at once, and the plan is looked at again.
 func (m *Manager) changed() {
 	m.publish()
 	m.poke()
-}
-
-// ended takes in that a session cannot go on.
-func (m *Manager) ended(s Session, stop *stopRequest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	sv := m.services[s.ServiceID]
-	if sv == nil || sv.Lifecycle != LifecycleActive {
-		return
-	}
-	m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
-	if why, failed := failedStart(s, stop); failed && s.Revision == sv.Revision {
-		if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, why) }); err != nil {
-			m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
-		}
-	}
-}
-
-// failedStart says whether a session's end counts as a start that failed, and the sentence for it: it
-// ended though nobody wanted it to, before it had been healthy for long enough.
-func failedStart(s Session, stop *stopRequest) (why string, failed bool) {
-	if stop != nil && !stop.failed {
-		return "", false
-	}
-	if !s.HealthyAt.IsZero() && time.Since(s.HealthyAt) >= settledAfter {
-		return "", false
-	}
-	return s.Reason, true
-}
-
-// rollBack makes the action's revision the wanted one again. The caller holds mu.
-func (m *Manager) rollBack(ctx context.Context, s *service, a PlanAction) error {
-	failed := s.revision(s.Revision)
-	if failed == nil {
-		return errors.New("the wanted revision is not known")
-	}
-	marked := *failed
-	marked.Failed = a.Reason
-	if err := m.Store.SaveRevision(ctx, marked); err != nil {
-		return err
-	}
-	*failed = marked
-	return m.saveService(ctx, s, func(w *Service) {
-		w.Revision, w.Failures, w.RetryAt = a.Revision, 0, time.Time{}
-		w.LastError = fmt.Sprintf("rolled back to revision %d: %s", a.Revision, a.Reason)
-	})
-}
-
-// finishDestroy forgets a service of which nothing runs any more. The caller holds mu.
-func (m *Manager) finishDestroy(ctx context.Context, s *service) error {
-	if err := m.saveService(ctx, s, func(w *Service) { w.Lifecycle = LifecycleDestroyed }); err != nil {
-		return err
-	}
-	m.event(ctx, Event{ServiceID: s.ID, Kind: "destroyed", Message: "nothing of it runs any more"})
-	delete(m.services, s.ID)
-	m.metrics.routes.DeletePartialMatch(prometheus.Labels{"service": s.Name})
-	if m.Destroyed != nil {
-		m.Destroyed(ctx, s.ID)
-	}
-	return nil
 }

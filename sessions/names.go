@@ -17,5 +17,11 @@ func checkName(name string) error {
 	return nil
 }
 
+// sessionName names a session of a service: both must fit in 64 characters.
+func sessionName(service, id string) string {
+	const mark = 6 // of the id
+	return service[:min(len(service), 64-1-mark)] + "-" + id[len(id)-mark:]
+}
+
 // newID makes an id that is never made again: prefix, "-" and 12 characters of 60 random bits.
 func newID(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:12]) }

@@ -43,14 +43,14 @@ type runnerDeps struct {
 	limits  Timeouts
 	policy  func(serviceID string) Policy
 	changed func()                          // something that others see has changed
-	ended   func(s Session, r *stopRequest) // the session cannot go on: called once, before changed
+	poke    func()                          // look at the plan again
+	ended   func(s Session, r *stopRequest) // the session cannot go on: called once, before a plan goes by it
 	log     *slog.Logger
 }
 
 // stopRequest says why a session is to end.
 type stopRequest struct {
 	reason string
-	failed bool // the end counts as a failed start
 }
 
 func newRunner(deps runnerDeps, s Session) *runner {
@@ -135,7 +135,8 @@ func (r *runner) stopReason() string {
 	return r.stop.reason
 }
 
-// step applies a signal and writes the outcome. A signal that does not fit is a bug of the runner: the
+// step applies a signal, shows the outcome and writes it, in this order: a route that cannot answer must not
+// stay in the balance for as long as a slow store takes. A signal that does not fit is a bug of the runner: the
 // session is failed rather than left in a state that nobody leaves.
 func (r *runner) step(ctx context.Context, sig Signal) {
 	now := time.Now()
@@ -153,11 +154,11 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
 	r.mu.Unlock()
 	r.log.Info("session "+string(s.Status), "from", from, "reason", s.Reason)
+	r.changed()
 	if err := r.save(ctx); err != nil {
 		r.log.Error("session's row was not written; it will be", "error", err)
 	}
 	r.tell(s)
-	r.changed()
 }
 
 // tell accounts for the end of a session, once: as soon as it is known that it cannot go on, which may
@@ -174,6 +175,7 @@ func (r *runner) tell(s Session) {
 	r.mu.Lock()
 	r.told = true
 	r.mu.Unlock()
+	r.poke()
 }
 
 // over reports whether the session cannot go on.
@@ -187,12 +189,20 @@ func (r *runner) settled() bool {
 	return r.told || !over(r.session)
 }
 
-// update changes what is not the status, and writes the row.
-func (r *runner) update(ctx context.Context, change func(*Session)) error {
+// weigh sets the route's weight in the balance; it stays as it was where that cannot be written down. One
+// at a time: the caller holds the manager's writing.
+func (r *runner) weigh(ctx context.Context, ratio float64) error {
 	r.mu.Lock()
-	change(&r.session)
+	before := r.session.TrafficRatio
+	r.session.TrafficRatio = ratio
 	r.mu.Unlock()
-	return r.save(ctx)
+	err := r.save(ctx)
+	if err != nil {
+		r.mu.Lock()
+		r.session.TrafficRatio = before
+		r.mu.Unlock()
+	}
+	return err
 }
 
 // save writes the row and the transitions that have not been written yet, in the order in which they

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palisade-run/palisade/catalog"
 )
@@ -33,38 +34,6 @@ type ServiceUpdate struct {
 	Policy   *Policy
 	Recipe   *Recipe
 	By       string
-}
-
-// ServiceView is a service with what is derived of it.
-type ServiceView struct {
-	Service
-	Recipe        Recipe
-	ModelName     string // what clients ask for
-	Status        ServiceStatus
-	Sentence      string // why it is in Status
-	HealthyRoutes int
-	Routes        []RouteView      // live ones, oldest first
-	Warnings      catalog.Problems // of the recipe; only after creating or updating
-}
-
-// RouteView is a session of a service, as people see it.
-type RouteView struct {
-	ID        string // the session's id
-	Name      string
-	Status    RouteStatus
-	Session   Status
-	Revision  int
-	Weight    float64
-	Address   string
-	InFlight  int
-	Reason    string // why the session is in its status
-	Health    string // what the probes say
-	CreatedAt time.Time
-	StartedAt time.Time
-	HealthyAt time.Time
-	EndedAt   time.Time
-	PID       int
-	Exit      *Exit
 }
 
 // maxReplicas is far above what one box runs, and low enough that a slip of the hand is seen.
@@ -114,17 +83,18 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 		return ServiceView{}, err
 	}
 	rev := Revision{ServiceID: sv.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: res.recipe, Launch: res.launch}
-	m.mu.Lock()
-	view, err := m.createLocked(ctx, sv, rev)
-	m.mu.Unlock()
+	view, err := m.record(ctx, sv, rev)
 	view.Warnings = res.warnings
-	if err == nil {
-		m.changed()
-	}
+	m.changed() // also where it broke off: what was begun is to go
 	return view, err
 }
 
-func (m *Manager) createLocked(ctx context.Context, sv Service, rev Revision) (ServiceView, error) {
+// record writes a new service down.
+func (m *Manager) record(ctx context.Context, sv Service, rev Revision) (ServiceView, error) {
+	if err := m.take(ctx); err != nil {
+		return ServiceView{}, err
+	}
+	defer m.give()
 	for _, other := range m.services {
 		if other.Project == sv.Project && other.Name == sv.Name {
 			return ServiceView{}, fmt.Errorf("service %q %w", sv.Name, ErrExists)
@@ -136,14 +106,18 @@ func (m *Manager) createLocked(ctx context.Context, sv Service, rev Revision) (S
 	if err := m.saveService(ctx, s, func(w *Service) { w.Lifecycle = LifecycleDestroying }); err != nil {
 		return ServiceView{}, err
 	}
+	m.mu.Lock()
 	m.services[sv.ID] = s
-	if err := m.Store.SaveRevision(ctx, rev); err != nil {
+	m.mu.Unlock()
+	if err := m.saveRevision(ctx, rev); err != nil {
 		return ServiceView{}, err
 	}
 	if err := m.saveService(ctx, s, func(w *Service) { w.Lifecycle = LifecycleActive }); err != nil {
 		return ServiceView{}, err
 	}
 	m.event(ctx, Event{ServiceID: sv.ID, Kind: "created", Message: fmt.Sprintf("%s wanted by %s", plural(sv.Replicas, "route"), sv.CreatedBy)})
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.view(s, time.Now()), nil
 }
 
@@ -181,23 +155,26 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		number := s.Revision
 		if rev != nil && !sameRevision(*rev, s.revision(s.Revision)) {
 			rev.Number = s.revisions[len(s.revisions)-1].Number + 1
-			if err := m.Store.SaveRevision(ctx, *rev); err != nil {
+			if err := m.saveRevision(ctx, *rev); err != nil {
 				return err
 			}
+			m.mu.Lock()
 			s.revisions = append(s.revisions, *rev)
+			m.mu.Unlock()
 			number = rev.Number
 			what = fmt.Sprintf("changed; revision %d rolls out", number)
 		}
-		err := m.saveService(ctx, s, func(w *Service) {
+		before := s.Name
+		err := m.saveAndTell(ctx, s, Event{Kind: "updated", Message: what + " by " + up.By}, func(w *Service) {
 			set(&w.Name, up.Name)
 			set(&w.Public, up.Public)
 			set(&w.Replicas, up.Replicas)
 			set(&w.Policy, up.Policy)
 			w.Revision = number
-			w.Failures, w.LastError, w.RetryAt = 0, "", time.Time{}
+			w.clearFailures()
 		})
-		if err == nil {
-			m.event(ctx, Event{ServiceID: s.ID, Kind: "updated", Message: what + " by " + up.By})
+		if err == nil && s.Name != before {
+			m.metrics.routes.DeletePartialMatch(prometheus.Labels{"service": before})
 		}
 		return err
 	})
@@ -227,12 +204,27 @@ func sameRevision(a Revision, b *Revision) bool {
 	return text(&a) == text(b)
 }
 
-// edit runs change on a service and returns the view of what it then is.
+// saveAndTell is saveService, with an event once it is done. The caller holds writing.
+func (m *Manager) saveAndTell(ctx context.Context, s *service, e Event, change func(*Service)) error {
+	if err := m.saveService(ctx, s, change); err != nil {
+		return err
+	}
+	e.ServiceID = s.ID
+	m.event(ctx, e)
+	return nil
+}
+
+// clearFailures forgets starts that failed, so that the next one comes at once.
+func (s *Service) clearFailures() { s.Failures, s.LastError, s.RetryAt = 0, "", time.Time{} }
+
+// edit runs change on a service that is to stay, holding writing, and returns the view of what it then is.
 func (m *Manager) edit(ctx context.Context, project, ref string, change func(*service) error) (ServiceView, error) {
 	if err := ctx.Err(); err != nil {
 		return ServiceView{}, err
 	}
-	m.mu.Lock()
+	if err := m.take(ctx); err != nil {
+		return ServiceView{}, err
+	}
 	s, err := m.find(project, ref)
 	if err == nil && s.Lifecycle != LifecycleActive {
 		err = fmt.Errorf("service %q is being removed: %w", s.Name, ErrForbidden)
@@ -240,17 +232,17 @@ func (m *Manager) edit(ctx context.Context, project, ref string, change func(*se
 	if err == nil {
 		err = change(s)
 	}
+	m.give()
 	if err != nil {
-		m.mu.Unlock()
 		return ServiceView{}, err
 	}
-	view := m.view(s, time.Now())
-	m.mu.Unlock()
 	m.changed()
-	return view, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.view(s, time.Now()), nil
 }
 
-// find looks a service up by id or name. The caller holds mu.
+// find looks a service up by id or name. The caller holds writing or mu.
 func (m *Manager) find(project, ref string) (*service, error) {
 	if s := m.services[ref]; s != nil && s.Project == project {
 		return s, nil
@@ -276,20 +268,19 @@ func (m *Manager) ScaleService(ctx context.Context, project, ref string, wish Sc
 		return ServiceView{}, err
 	}
 	return m.edit(ctx, project, ref, func(s *service) error {
-		from := s.Replicas
-		if err := m.saveService(ctx, s, func(w *Service) { w.Replicas = wish.To; w.Failures, w.RetryAt = 0, time.Time{} }); err != nil {
-			return err
-		}
-		m.event(ctx, Event{ServiceID: s.ID, Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", from, wish.To, wish.By, wish.Reason)})
-		return nil
+		e := Event{Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, wish.To, wish.By, wish.Reason)}
+		return m.saveAndTell(ctx, s, e, func(w *Service) {
+			w.Replicas = wish.To
+			w.clearFailures()
+		})
 	})
 }
 
 // DestroyService ends all routes, with drain, and then the service.
 func (m *Manager) DestroyService(ctx context.Context, project, ref, by string) error {
 	_, err := m.edit(ctx, project, ref, func(s *service) error {
-		m.event(ctx, Event{ServiceID: s.ID, Kind: "destroying", Message: "wanted by " + by})
-		return m.saveService(ctx, s, func(w *Service) { w.Lifecycle = LifecycleDestroying })
+		e := Event{Kind: "destroying", Message: "wanted by " + by}
+		return m.saveAndTell(ctx, s, e, func(w *Service) { w.Lifecycle = LifecycleDestroying })
 	})
 	return err
 }
@@ -297,8 +288,7 @@ func (m *Manager) DestroyService(ctx context.Context, project, ref, by string) e
 // ClearErrors forgets failed starts, so that the next one comes at once.
 func (m *Manager) ClearErrors(ctx context.Context, project, ref, by string) error {
 	_, err := m.edit(ctx, project, ref, func(s *service) error {
-		m.event(ctx, Event{ServiceID: s.ID, Kind: "cleared", Message: "errors cleared by " + by})
-		return m.saveService(ctx, s, func(w *Service) { w.Failures, w.LastError, w.RetryAt = 0, "", time.Time{} })
+		return m.saveAndTell(ctx, s, Event{Kind: "cleared", Message: "errors cleared by " + by}, (*Service).clearFailures)
 	})
 	return err
 }
@@ -309,9 +299,10 @@ func (m *Manager) RollBack(ctx context.Context, project, ref string, number int,
 		if s.revision(number) == nil {
 			return fmt.Errorf("revision %d of %q: %w", number, s.Name, ErrNotFound)
 		}
-		m.event(ctx, Event{ServiceID: s.ID, Kind: "updated", Message: fmt.Sprintf("revision %d wanted again by %s", number, by)})
-		return m.saveService(ctx, s, func(w *Service) {
-			w.Revision, w.Failures, w.LastError, w.RetryAt = number, 0, "", time.Time{}
+		e := Event{Kind: "updated", Message: fmt.Sprintf("revision %d wanted again by %s", number, by)}
+		return m.saveAndTell(ctx, s, e, func(w *Service) {
+			w.Revision = number
+			w.clearFailures()
 		})
 	})
 }
@@ -321,116 +312,12 @@ func (m *Manager) SetTrafficRatio(ctx context.Context, project, ref, routeID str
 	if math.IsNaN(ratio) || ratio < 0 || ratio > 1000 {
 		return fmt.Errorf("%w: traffic ratio %v: a number from 0 to 1000", ErrInvalid, ratio)
 	}
-	m.mu.Lock()
-	s, err := m.find(project, ref)
-	var route *runner
-	if err == nil {
+	_, err := m.edit(ctx, project, ref, func(s *service) error {
 		i := slices.IndexFunc(s.routes, func(r *runner) bool { return r.id == routeID })
 		if i < 0 {
-			err = fmt.Errorf("route %q of service %q %w", routeID, s.Name, ErrNotFound)
-		} else {
-			route = s.routes[i]
+			return fmt.Errorf("route %q of service %q %w", routeID, s.Name, ErrNotFound)
 		}
-	}
-	m.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if err := route.update(ctx, func(ses *Session) { ses.TrafficRatio = ratio }); err != nil {
-		return err
-	}
-	m.changed()
-	return nil
-}
-
-// Services of a project ("" for all), by name.
-func (m *Manager) Services(project string) []ServiceView {
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	views := make([]ServiceView, 0, len(m.services))
-	for _, s := range m.services {
-		if project == "" || s.Project == project {
-			views = append(views, m.view(s, now))
-		}
-	}
-	slices.SortFunc(views, func(a, b ServiceView) int { return strings.Compare(a.Name, b.Name) })
-	return views
-}
-
-// Service finds one by id or name.
-func (m *Manager) Service(project, ref string) (ServiceView, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, err := m.find(project, ref)
-	if err != nil {
-		return ServiceView{}, err
-	}
-	return m.view(s, time.Now()), nil
-}
-
-// view derives what people see of a service. The caller holds mu.
-func (m *Manager) view(s *service, now time.Time) ServiceView {
-	state := m.stateOf(s)
-	v := ServiceView{Service: s.Service}
-	v.Status, v.Sentence = serviceStatus(state, now)
-	if rev := s.revision(s.Revision); rev != nil {
-		v.Recipe, v.ModelName = rev.Recipe, rev.Launch.ModelName
-	}
-	for _, r := range s.routes {
-		ses, health := r.snapshot()
-		rv := m.routeView(ses, health)
-		if rv.Status == RouteHealthy {
-			v.HealthyRoutes++
-		}
-		v.Routes = append(v.Routes, rv)
-	}
-	return v
-}
-
-func (m *Manager) routeView(s Session, h Health) RouteView {
-	v := RouteView{
-		ID: s.ID, Name: s.Name, Status: routeStatus(s, h), Session: s.Status, Revision: s.Revision, Weight: s.TrafficRatio,
-		Address: s.Address, InFlight: m.Traffic.InFlight(s.ID), Reason: s.Reason,
-		CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, HealthyAt: s.HealthyAt, EndedAt: s.EndedAt, PID: s.PID, Exit: s.Exit,
-	}
-	if s.Status == StatusRunning {
-		v.Health = h.sentence(s.Launch.Health)
-	}
-	return v
-}
-
-// Revisions of a service, oldest first.
-func (m *Manager) Revisions(_ context.Context, project, ref string) ([]Revision, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, err := m.find(project, ref)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Clone(s.revisions), nil
-}
-
-// Events of a service, newest first.
-func (m *Manager) Events(ctx context.Context, project, ref string, limit int) ([]Event, error) {
-	v, err := m.Service(project, ref)
-	if err != nil {
-		return nil, err
-	}
-	return m.Store.Events(ctx, v.ID, limit)
-}
-
-// FolderUsedBy says which service runs from a folder, or would after a roll-back.
-func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range m.services {
-		for _, number := range []int{s.Revision, s.GoodRevision} {
-			rev := s.revision(number)
-			if rev != nil && (rev.Recipe.Folder == folderID || slices.ContainsFunc(rev.Recipe.Mounts, func(f FolderMount) bool { return f.Folder == folderID })) {
-				return "service " + s.Name, true
-			}
-		}
-	}
-	return "", false
+		return s.routes[i].weigh(ctx, ratio)
+	})
+	return err
 }

@@ -26,7 +26,9 @@ type memory struct {
 	transitions map[string][]sessions.Transition
 	events      []sessions.Event
 	writes      int
-	failAfter   int // writes from this one on fail; 0: none
+	failAfter   int  // writes from this one on fail; 0: none
+	hangs       bool // writes wait until their context ends
+	lies        bool // writes are done, and an error is told
 }
 
 var errDiskFull = errors.New("disk full")
@@ -38,7 +40,14 @@ func newMemory() *memory {
 	}
 }
 
-func (m *memory) write(do func()) error {
+func (m *memory) write(ctx context.Context, do func()) error {
+	m.mu.Lock()
+	hangs := m.hangs
+	m.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writes++
@@ -46,7 +55,17 @@ func (m *memory) write(do func()) error {
 		return errDiskFull
 	}
 	do()
+	if m.lies {
+		return context.DeadlineExceeded
+	}
 	return nil
+}
+
+// set changes how writes go.
+func (m *memory) set(hangs, lies bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hangs, m.lies = hangs, lies
 }
 
 func (m *memory) failFrom(n int) {
@@ -67,9 +86,9 @@ func (m *memory) Services(context.Context) ([]sessions.Service, error) {
 	return out, nil
 }
 
-func (m *memory) SaveService(_ context.Context, s sessions.Service) (int64, error) {
+func (m *memory) SaveService(ctx context.Context, s sessions.Service) (int64, error) {
 	conflict := false
-	err := m.write(func() {
+	err := m.write(ctx, func() {
 		if conflict = m.services[s.ID].Version != s.Version; !conflict {
 			s.Version++
 			m.services[s.ID] = s
@@ -81,8 +100,8 @@ func (m *memory) SaveService(_ context.Context, s sessions.Service) (int64, erro
 	return s.Version, err
 }
 
-func (m *memory) SaveRevision(_ context.Context, r sessions.Revision) error {
-	return m.write(func() {
+func (m *memory) SaveRevision(ctx context.Context, r sessions.Revision) error {
+	return m.write(ctx, func() {
 		rs := slices.DeleteFunc(m.revisions[r.ServiceID], func(o sessions.Revision) bool { return o.Number == r.Number })
 		m.revisions[r.ServiceID] = append(rs, r)
 	})
@@ -100,8 +119,8 @@ func (m *memory) Sessions(context.Context) ([]sessions.Session, error) {
 	return slices.SortedFunc(maps.Values(m.sessions), func(a, b sessions.Session) int { return a.CreatedAt.Compare(b.CreatedAt) }), nil
 }
 
-func (m *memory) SaveSession(_ context.Context, s sessions.Session, t *sessions.Transition) error {
-	return m.write(func() {
+func (m *memory) SaveSession(ctx context.Context, s sessions.Session, t *sessions.Transition) error {
+	return m.write(ctx, func() {
 		m.sessions[s.ID] = s
 		if t != nil {
 			m.transitions[s.ID] = append(m.transitions[s.ID], *t)
@@ -109,8 +128,8 @@ func (m *memory) SaveSession(_ context.Context, s sessions.Session, t *sessions.
 	})
 }
 
-func (m *memory) DeleteSession(_ context.Context, id string) error {
-	return m.write(func() { delete(m.sessions, id); delete(m.transitions, id) })
+func (m *memory) DeleteSession(ctx context.Context, id string) error {
+	return m.write(ctx, func() { delete(m.sessions, id); delete(m.transitions, id) })
 }
 
 func (m *memory) Transitions(_ context.Context, id string) ([]sessions.Transition, error) {
@@ -119,8 +138,8 @@ func (m *memory) Transitions(_ context.Context, id string) ([]sessions.Transitio
 	return slices.Clone(m.transitions[id]), nil
 }
 
-func (m *memory) AddEvent(_ context.Context, e sessions.Event) error {
-	return m.write(func() { m.events = append(m.events, e) })
+func (m *memory) AddEvent(ctx context.Context, e sessions.Event) error {
+	return m.write(ctx, func() { m.events = append(m.events, e) })
 }
 
 func (m *memory) Events(_ context.Context, id string, limit int) ([]sessions.Event, error) {
@@ -219,6 +238,8 @@ type world struct {
 	balance *balance
 	dir     string
 
+	destroyed func(ctx context.Context, serviceID string) error
+
 	mu     sync.Mutex
 	sick   map[string]string // address to what a failing probe says
 	m      *sessions.Manager
@@ -261,7 +282,7 @@ func (w *world) boot() {
 	}
 	w.m = sessions.NewManager(sessions.Deps{
 		Store: w.store, Runtime: w.runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
-		Probe: w.probe, Log: slog.New(slog.DiscardHandler),
+		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {
 		w.t.Fatal(err)

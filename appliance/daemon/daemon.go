@@ -149,16 +149,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	d.manager = sessions.NewManager(sessions.Deps{
 		Store: d.store, Runtime: d.runtime.Runtime, Observer: d.runtime.Observer, Traffic: traffic{d.router},
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
-		Policy: c.Service, Destroyed: d.serviceDestroyed,
+		Policy: c.Service, Destroyed: d.tokens.RevokeService,
 	})
 	return nil
-}
-
-// serviceDestroyed takes a service's tokens with it.
-func (d *daemon) serviceDestroyed(ctx context.Context, serviceID string) {
-	if err := d.tokens.RevokeService(ctx, serviceID); err != nil {
-		d.Log.Error("revoking the tokens of a removed service", "service", serviceID, "error", err)
-	}
 }
 
 // rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that

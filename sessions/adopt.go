@@ -1,0 +1,122 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Adopt reads what is wanted from the store and what runs from the runtime, and brings them together:
+// sessions that run are watched again, those that ended meanwhile are seen, and instances that nobody
+// knows are stopped. It must return before Run and before anything is asked of the manager.
+func (m *Manager) Adopt(ctx context.Context) error {
+	services, err := m.Store.Services(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sv := range services {
+		revisions, err := m.Store.Revisions(ctx, sv.ID)
+		if err != nil {
+			return err
+		}
+		m.services[sv.ID] = &service{Service: sv, revisions: revisions}
+	}
+	sessions, err := m.Store.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	instances, err := m.Runtime.List(ctx)
+	if err != nil {
+		return err
+	}
+	running := map[string]*Instance{}
+	for i := range instances {
+		running[instances[i].ID] = &instances[i]
+	}
+	m.mu.Lock()
+	for _, s := range sessions {
+		m.adopt(s, running[s.ID])
+		delete(running, s.ID)
+	}
+	m.mu.Unlock()
+	m.sweep(slices.Collect(maps.Values(running)))
+	m.publish()
+	return nil
+}
+
+// adopt takes one recorded session over. The caller holds mu.
+func (m *Manager) adopt(s Session, in *Instance) {
+	r := newRunner(m.runnerDeps(), s)
+	m.sessions[s.ID] = r
+	if r.told = over(s); s.Status.Terminal() {
+		close(r.done)
+		return
+	}
+	switch s.Status {
+	case StatusCreating:
+		r.adopted = in
+	case StatusRunning:
+		if in != nil && in.Running {
+			r.session.PID, r.session.Address = in.PID, routeAddress(s, *in)
+			r.health = remembered(s, time.Now())
+		}
+	case StatusTerminating, StatusPreempted:
+		r.stop = &stopRequest{reason: s.Reason}
+	}
+	if sv := m.services[s.ServiceID]; sv != nil {
+		sv.routes = append(sv.routes, r)
+	} else if s.Type == TypeInference {
+		r.end(stopRequest{reason: "its service is gone"}, false)
+	}
+	m.launch(r)
+}
+
+// remembered is the health of a session that has been healthy before the daemon restarted: it gets
+// traffic at once, for a restart is no reason to refuse requests, and loses it at the first probe that
+// fails.
+func remembered(s Session, now time.Time) Health {
+	if s.HealthyAt.IsZero() {
+		return Health{}
+	}
+	h := Health{State: HealthPassing, Since: now, FirstAt: s.HealthyAt, Detail: "healthy before the daemon restarted"}
+	if s.Launch.Health != nil {
+		h.Failures = s.Launch.Health.MaxRetries
+	}
+	return h
+}
+
+// sweep ends and removes instances that no row knows, such as one whose row could not be written. It tries
+// until the daemon stops: what nobody knows nobody else would end.
+func (m *Manager) sweep(orphans []*Instance) {
+	for _, in := range orphans {
+		m.Log.Warn("an instance that nobody knows is removed", "session", in.ID)
+		m.wg.Go(func() {
+			for try := 1; ; try++ {
+				err := m.removeOrphan(in.ID)
+				if err == nil {
+					return
+				}
+				m.Log.Error("an instance that nobody knows was not removed; it will be", "session", in.ID, "error", err)
+				if !pause(m.ctx, Backoff(try, 0)) {
+					return
+				}
+			}
+		})
+	}
+}
+
+func (m *Manager) removeOrphan(id string) error {
+	// As with a runner's stop, the daemon's end does not cut it short.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), m.Timeouts.Stop+m.Timeouts.StopGrace)
+	defer cancel()
+	if err := m.Runtime.Stop(ctx, id, m.Timeouts.StopGrace); err != nil && !errors.Is(err, ErrNoInstance) {
+		return fmt.Errorf("stopping it: %w", err)
+	}
+	if err := m.Runtime.Remove(ctx, id); err != nil {
+		return fmt.Errorf("removing it: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package sessions
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	keepEndedPerService = 10             // ended sessions of a service whose logs stay readable
+	keepEndedFor        = 24 * time.Hour // of services that are gone
+)
+
+// forgetOld removes the ended sessions that nobody needs any more, beside the loop that decides: taking a
+// large log away may take a while.
+func (m *Manager) forgetOld(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sweeping {
+		return
+	}
+	old := m.expired(now)
+	if len(old) == 0 {
+		return
+	}
+	m.sweeping = true
+	m.wg.Go(func() {
+		for _, r := range old {
+			m.forget(m.ctx, r)
+		}
+		m.mu.Lock()
+		m.sweeping = false
+		m.mu.Unlock()
+	})
+}
+
+// expired returns the ended sessions that nobody needs any more: beyond the newest few of each
+// service, and those of services that went long ago. The caller holds mu.
+func (m *Manager) expired(now time.Time) []*runner {
+	type old struct {
+		*runner
+		at time.Time
+	}
+	ended := map[string][]old{}
+	for _, r := range m.sessions {
+		s, _ := r.snapshot()
+		select {
+		case <-r.done:
+		default:
+			continue
+		}
+		if s.Status.Terminal() {
+			ended[s.ServiceID] = append(ended[s.ServiceID], old{r, s.EndedAt})
+		}
+	}
+	var out []*runner
+	for id, rs := range ended {
+		slices.SortFunc(rs, func(a, b old) int { return b.at.Compare(a.at) })
+		for i, r := range rs {
+			gone := m.services[id] == nil && now.Sub(r.at) > keepEndedFor
+			if i >= keepEndedPerService || gone {
+				out = append(out, r.runner)
+			}
+		}
+	}
+	return out
+}
+
+// forget removes an ended session with its log. It is tried again at the next pass if it fails.
+func (m *Manager) forget(ctx context.Context, r *runner) {
+	ctx, cancel := context.WithTimeout(ctx, m.Timeouts.Save)
+	defer cancel()
+	if err := m.Runtime.Remove(ctx, r.id); err != nil {
+		m.Log.Error("old session was not removed; it will be", "session", r.id, "error", err)
+		return
+	}
+	if err := m.Store.DeleteSession(ctx, r.id); err != nil {
+		m.Log.Error("old session's row was not removed; it will be", "session", r.id, "error", err)
+		return
+	}
+	m.mu.Lock()
+	delete(m.sessions, r.id)
+	m.mu.Unlock()
+}

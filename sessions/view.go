@@ -1,0 +1,143 @@
+package sessions
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/catalog"
+)
+
+// ServiceView is a service with what is derived of it.
+type ServiceView struct {
+	Service
+	Recipe        Recipe
+	ModelName     string // what clients ask for
+	Status        ServiceStatus
+	Sentence      string // why it is in Status
+	HealthyRoutes int
+	Routes        []RouteView      // live ones, oldest first
+	Warnings      catalog.Problems // of the recipe; only after creating or updating
+}
+
+// RouteView is a session of a service, as people see it.
+type RouteView struct {
+	ID        string // the session's id
+	Name      string
+	Status    RouteStatus
+	Session   Status
+	Revision  int
+	Weight    float64
+	Address   string
+	InFlight  int
+	Reason    string // why the session is in its status
+	Health    string // what the probes say
+	CreatedAt time.Time
+	StartedAt time.Time
+	HealthyAt time.Time
+	EndedAt   time.Time
+	PID       int
+	Exit      *Exit
+}
+
+// Services of a project ("" for all), by name.
+func (m *Manager) Services(project string) []ServiceView {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	views := make([]ServiceView, 0, len(m.services))
+	for _, s := range m.services {
+		if project == "" || s.Project == project {
+			views = append(views, m.view(s, now))
+		}
+	}
+	slices.SortFunc(views, func(a, b ServiceView) int { return strings.Compare(a.Name, b.Name) })
+	return views
+}
+
+// Service finds one by id or name.
+func (m *Manager) Service(project, ref string) (ServiceView, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err != nil {
+		return ServiceView{}, err
+	}
+	return m.view(s, time.Now()), nil
+}
+
+// view derives what people see of a service. The caller holds mu.
+func (m *Manager) view(s *service, now time.Time) ServiceView {
+	state := m.stateOf(s)
+	v := ServiceView{Service: s.Service}
+	v.Status, v.Sentence = serviceStatus(state, now)
+	if rev := s.revision(s.Revision); rev != nil {
+		v.Recipe, v.ModelName = rev.Recipe, rev.Launch.ModelName
+	}
+	for _, r := range s.routes {
+		ses, health := r.snapshot()
+		rv := m.routeView(ses, health)
+		if rv.Status == RouteHealthy {
+			v.HealthyRoutes++
+		}
+		v.Routes = append(v.Routes, rv)
+	}
+	return v
+}
+
+func (m *Manager) routeView(s Session, h Health) RouteView {
+	v := RouteView{
+		ID: s.ID, Name: s.Name, Status: routeStatus(s, h), Session: s.Status, Revision: s.Revision, Weight: s.TrafficRatio,
+		Address: s.Address, InFlight: m.Traffic.InFlight(s.ID), Reason: s.Reason,
+		CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, HealthyAt: s.HealthyAt, EndedAt: s.EndedAt, PID: s.PID, Exit: s.Exit,
+	}
+	if s.Status == StatusRunning {
+		v.Health = h.sentence(s.Launch.Health)
+	}
+	return v
+}
+
+// Revisions of a service, oldest first.
+func (m *Manager) Revisions(_ context.Context, project, ref string) ([]Revision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(s.revisions), nil
+}
+
+// Events of a service, newest first.
+func (m *Manager) Events(ctx context.Context, project, ref string, limit int) ([]Event, error) {
+	v, err := m.Service(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	return m.Store.Events(ctx, v.ID, limit)
+}
+
+// FolderUsedBy says which service runs from a folder, or would after a roll-back.
+func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		numbers := []int{s.Revision, s.GoodRevision}
+		for _, r := range s.routes { // those of an older one still run while they drain
+			ses, _ := r.snapshot()
+			numbers = append(numbers, ses.Revision)
+		}
+		for _, number := range numbers {
+			if rev := s.revision(number); rev != nil && rev.Recipe.mounts(folderID) {
+				return "service " + s.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// mounts reports whether the recipe's sessions see the folder.
+func (r Recipe) mounts(folderID string) bool {
+	return r.Folder == folderID || slices.ContainsFunc(r.Mounts, func(f FolderMount) bool { return f.Folder == folderID })
+}
