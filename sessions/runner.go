@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -187,68 +186,6 @@ func (r *runner) settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.told || !over(r.session)
-}
-
-// weigh sets the route's weight in the balance; it stays as it was where that cannot be written down. One
-// at a time: the caller holds the manager's writing.
-func (r *runner) weigh(ctx context.Context, ratio float64) error {
-	r.mu.Lock()
-	before := r.session.TrafficRatio
-	r.session.TrafficRatio = ratio
-	r.mu.Unlock()
-	err := r.save(ctx)
-	if err != nil {
-		r.mu.Lock()
-		r.session.TrafficRatio = before
-		r.mu.Unlock()
-	}
-	return err
-}
-
-// save writes the row and the transitions that have not been written yet, in the order in which they
-// came to be.
-func (r *runner) save(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Save)
-	defer cancel()
-	r.saving.Lock()
-	defer r.saving.Unlock()
-	r.mu.Lock()
-	s, unsaved := r.session, slices.Clone(r.unsaved)
-	r.mu.Unlock()
-	written := 0
-	defer func() {
-		r.mu.Lock()
-		r.unsaved = r.unsaved[written:]
-		r.mu.Unlock()
-	}()
-	if len(unsaved) == 0 {
-		return r.store.SaveSession(ctx, s, nil)
-	}
-	for i := range unsaved {
-		if err := r.store.SaveSession(ctx, s, &unsaved[i]); err != nil {
-			return err
-		}
-		written++
-	}
-	return nil
-}
-
-// flush writes what could not be written before, trying until the daemon stops.
-func (r *runner) flush(ctx context.Context) {
-	for try := 1; ; try++ {
-		r.mu.Lock()
-		clean := len(r.unsaved) == 0
-		r.mu.Unlock()
-		if clean {
-			return
-		}
-		if !pause(ctx, Backoff(try, 0)) {
-			return
-		}
-		if err := r.save(ctx); err != nil {
-			r.log.Error("session's row was not written; it will be", "error", err)
-		}
-	}
 }
 
 // fetch brings image and whatever else must be on the box.

@@ -66,16 +66,6 @@ type Service struct {
 	RetryAt   time.Time // no start before it; zero: at once
 }
 
-// Policy is how a service's routes are treated.
-type Policy struct {
-	UnhealthyTTL     time.Duration `json:"unhealthy_ttl"`     // an unhealthy route is replaced after it; default 60 s
-	OnUnhealthy      string        `json:"on_unhealthy"`      // "replace" (default) or "hold"
-	TerminationGrace time.Duration `json:"termination_grace"` // drain before SIGTERM; default 30 s
-	StartTimeout     time.Duration `json:"start_timeout"`     // from start to first healthy; default 30 min
-	MaxSurge         int           `json:"max_surge"`         // default 1
-	MaxUnavailable   int           `json:"max_unavailable"`   // default 0
-}
-
 // Revision is one version of what a service runs. It never changes once made, except for Failed.
 type Revision struct {
 	ServiceID string

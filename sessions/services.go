@@ -46,21 +46,6 @@ func checkReplicas(n int) error {
 	return nil
 }
 
-// Check reports what is wrong with a policy.
-func (p Policy) Check() error {
-	switch {
-	case p.OnUnhealthy != OnUnhealthyReplace && p.OnUnhealthy != OnUnhealthyHold:
-		return fmt.Errorf("%w: on_unhealthy %q: %q or %q", ErrInvalid, p.OnUnhealthy, OnUnhealthyReplace, OnUnhealthyHold)
-	case p.UnhealthyTTL < 0 || p.TerminationGrace < 0:
-		return fmt.Errorf("%w: unhealthy_ttl and termination_grace cannot be negative", ErrInvalid)
-	case p.StartTimeout <= 0:
-		return fmt.Errorf("%w: start_timeout must be more than 0", ErrInvalid)
-	case p.MaxSurge < 0 || p.MaxUnavailable < 0 || p.MaxSurge+p.MaxUnavailable == 0:
-		return fmt.Errorf("%w: max_surge and max_unavailable cannot be negative, nor both be 0", ErrInvalid)
-	}
-	return nil
-}
-
 // CreateService records a service; its routes start soon after. All that can be known to be wrong is
 // told now: ErrInvalid (with catalog.Problems where a definition is), ErrExists, ErrNotFound.
 func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (ServiceView, error) {

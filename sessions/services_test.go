@@ -187,7 +187,7 @@ func TestTrafficRatio(t *testing.T) {
 		if err := w.m.SetTrafficRatio(t.Context(), "default", "chat", up[0], 0.25); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.balance.table["chat"].Routes[0]; got.Weight != 0.25 {
+		if got := w.balance.targets("chat")[0]; got.Weight != 0.25 {
 			t.Errorf("the weight is %v", got.Weight)
 		}
 		for _, bad := range []float64{-1, 1e9} {
@@ -201,7 +201,7 @@ func TestTrafficRatio(t *testing.T) {
 		w.halt()
 		w.boot()
 		w.after(time.Second)
-		for _, r := range w.balance.table["chat"].Routes {
+		for _, r := range w.balance.targets("chat") {
 			if want := map[bool]float64{true: 0.25, false: 1}[r.ID == up[0]]; r.Weight != want {
 				t.Errorf("after a restart the weight of %s is %v, want %v", r.ID, r.Weight, want)
 			}

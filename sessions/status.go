@@ -5,20 +5,6 @@ import (
 	"time"
 )
 
-// OnUnhealthy policies.
-const (
-	OnUnhealthyReplace = "replace"
-	OnUnhealthyHold    = "hold"
-)
-
-// DefaultPolicy is what a service gets where its owner says nothing.
-func DefaultPolicy() Policy {
-	return Policy{
-		UnhealthyTTL: time.Minute, OnUnhealthy: OnUnhealthyReplace, TerminationGrace: 30 * time.Second,
-		StartTimeout: 30 * time.Minute, MaxSurge: 1, MaxUnavailable: 0,
-	}
-}
-
 // routeStatus derives what the balance may do with a session.
 func routeStatus(s Session, h Health) RouteStatus {
 	switch {

@@ -206,6 +206,13 @@ func (b *balance) WaitIdle(ctx context.Context, id string) error {
 	}
 }
 
+// targets of a service in the table of the moment.
+func (b *balance) targets(name string) []sessions.RouteTarget {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table[name].Routes
+}
+
 // routes of a service that get traffic, and those that drain.
 func (b *balance) routes(name string) (up, draining []string) {
 	b.mu.Lock()
