@@ -43,10 +43,13 @@ func chooseRuntime(c config.Config, executable string, log *slog.Logger) (runtim
 			Dir: filepath.Join(c.Data, "netns"), Bridge: c.Network.Bridge, CIDR: c.Network.CIDR, Pool: c.Network.Pool,
 			DefaultRoute: c.Network.DefaultRoute, Log: log,
 		})
+		// Root of a container may lack the right to make networks: sessions then share the box's, which `palisade
+		// doctor` says, and is better than no appliance.
 		if err != nil {
-			return choice, fmt.Errorf("making the sessions' network: %w", err)
+			log.Warn("sessions share the box's network: their own cannot be made", "error", err)
+		} else {
+			choice.network = n
 		}
-		choice.network = n
 	}
 	run, err := process.New(process.Config{
 		Root: filepath.Join(c.Data, "sessions"), Executable: executable, Network: choice.network,
