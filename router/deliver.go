@@ -83,6 +83,8 @@ func (x *exchange) copyBody(a *answer) {
 	stream := streamOf(x.w.Header())
 	control := http.NewResponseController(x.w)
 	flush := res.ContentLength < 0 || stream == eventStream
+	x.bearWith(control)
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the next request on this connection has its own
 	if flush && x.req.Method != http.MethodHead {
 		_ = control.Flush() // who waits for a first event sees that there is an answer
 	}
@@ -113,8 +115,20 @@ func (x *exchange) copyBody(a *answer) {
 	}
 }
 
+// bearWith bounds how long the next write may wait for a client that reads nothing: one that lives, and
+// never reads again, would hold its route for ever. Every write has at least Silence; the bound is moved on
+// now and then only, for that is work.
+func (x *exchange) bearWith(control *http.ResponseController) {
+	now, silence := time.Now(), x.router.config.Silence
+	if now.Sub(x.bounded) > silence/8 {
+		x.bounded = now
+		_ = control.SetWriteDeadline(now.Add(silence + silence/8))
+	}
+}
+
 // pass writes a piece; false where the client is gone.
 func (x *exchange) pass(control *http.ResponseController, p []byte, flush bool) bool {
+	x.bearWith(control)
 	if _, err := x.w.Write(p); err != nil {
 		return false
 	}

@@ -66,6 +66,8 @@ type Router struct {
 	mu     sync.Mutex // guards what follows; requests do not take it
 	lives  map[string]*live
 	routes map[string]*route
+
+	clashes []string // services of the last table whose address another has
 }
 
 // New makes a router without services and registers its metrics.
@@ -112,8 +114,11 @@ func (r *Router) SetServices(services []Service) {
 	}
 	next, clashes := newTable(rows)
 	for _, name := range clashes {
-		r.log.Warn("the address of this service is taken by another", "service", name)
+		if !slices.Contains(r.clashes, name) { // tables come often: once is enough
+			r.log.Warn("the address of this service is taken by another", "service", name)
+		}
 	}
+	r.clashes = clashes
 	r.apply(next, rows)
 	r.sweep(lives, kept)
 	r.metrics.swaps.Inc()

@@ -28,6 +28,7 @@ type exchange struct {
 	memory  int64 // taken of Router.buffered
 
 	status  int
+	bounded time.Time     // when the bound of writes to the client was set
 	first   time.Duration // to the first bytes of a streamed answer; 0: none
 	fault   fault         // "": none
 	err     error         // behind fault
@@ -70,6 +71,9 @@ func (x *exchange) serve() *Refusal {
 		return methodNotAllowed("CONNECT is not for this address.")
 	case climbs(x.address.Path):
 		return badRequest("", "invalid_path", "The path has dot segments or broken escapes.")
+	case strings.Contains(x.address.Path, " ") || strings.Contains(req.URL.RawQuery, " "):
+		// HTTP/2 can say it; in HTTP/1.1 the engine would read another request line than was checked here.
+		return badRequest("", "invalid_path", "The address has a space in it. Write it as %20.")
 	case r.config.BodyLimit > 0 && req.ContentLength > r.config.BodyLimit:
 		return tooLargeBody(r.config.BodyLimit)
 	}
