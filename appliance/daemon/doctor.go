@@ -53,7 +53,11 @@ func checkDisk(dir string) api.Check {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return api.Check{Name: "disk", Status: api.CheckFailed, Detail: fmt.Sprintf("%s: %v", dir, err)}
 	}
-	free := int64(fs.Bavail) * fs.Bsize
+	return diskCheck(int64(fs.Bavail)*fs.Bsize, dir)
+}
+
+// diskCheck judges free bytes below dir.
+func diskCheck(free int64, dir string) api.Check {
 	check := api.Check{Name: "disk", Status: api.CheckOK, Detail: fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), dir)}
 	switch {
 	case free < diskCritical:

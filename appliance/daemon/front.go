@@ -32,7 +32,14 @@ type rooms struct {
 	home    http.Handler
 }
 
+// ServeHTTP asks the gateway first: below a service's own host name every path is its engine's, /healthz
+// too.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rs := f.rooms.Load()
+	if rs != nil && rs.gateway.Handles(r.Host, r.URL.Path) {
+		rs.gateway.ServeHTTP(w, r)
+		return
+	}
 	switch r.URL.Path {
 	case "/healthz": // the process answers
 		writeText(w, http.StatusOK, "ok\n")
@@ -41,12 +48,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.ready(w, r)
 		return
 	}
-	rs := f.rooms.Load()
 	switch {
 	case rs == nil:
 		starting(w)
-	case rs.gateway.Handles(r.Host, r.URL.Path):
-		rs.gateway.ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
 		rs.admin.ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":
@@ -125,7 +129,7 @@ func home(version, gateway string) http.Handler {
 	})
 }
 
-// newServer returns the HTTP server of one listener. Headers must come soon; bodies and answers may
+// newServer returns the HTTP server of all listeners. Headers must come soon; bodies and answers may
 // take as long as they take: the router watches those itself.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{

@@ -32,28 +32,32 @@ func listenTCP(ctx context.Context, addr string, secure *tls.Config) (net.Listen
 }
 
 // listenSocket opens the unix socket in dir. The data directory's lock is held, so a socket that is
-// there is left over from a daemon that was killed. A path to a socket may have 107 bytes at most and a
-// data directory may be deeper, so it is bound through the directory's descriptor.
+// there is left over from a daemon that was killed. Whoever reaches the socket may do everything, and a data
+// directory that was there before may be open to others: so it is made in a directory that nobody else
+// enters, closed, and only then put in its place. A path to a socket may have 107 bytes at most and a data
+// directory may be deeper, so it is bound through a descriptor.
 func listenSocket(ctx context.Context, dir string) (net.Listener, error) {
-	path := filepath.Join(dir, SocketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing an old socket: %w", err)
+	path, private := filepath.Join(dir, SocketName), filepath.Join(dir, SocketName+".new")
+	if err := errors.Join(os.RemoveAll(private), os.Mkdir(private, 0o700)); err != nil {
+		return nil, fmt.Errorf("making a place for the socket: %w", err)
 	}
-	d, err := os.Open(dir)
+	defer os.RemoveAll(private)
+	d, err := os.Open(private)
 	if err != nil {
-		return nil, fmt.Errorf("opening the data directory: %w", err)
+		return nil, fmt.Errorf("making a place for the socket: %w", err)
 	}
 	defer d.Close()
 	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), SocketName))
 	if err != nil {
 		return nil, fmt.Errorf("opening the socket %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, fmt.Errorf("closing the socket %s to others: %w", path, err)
-	}
 	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // by then its name leads nowhere; the next daemon removes it
+		u.SetUnlinkOnClose(false) // by then its name leads nowhere; the next daemon takes its place
+	}
+	made := filepath.Join(private, SocketName)
+	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("putting the socket %s in its place: %w", path, err)
 	}
 	return l, nil
 }

@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,11 +32,11 @@ func certificateFiles(certFile, keyFile string) (*tls.Config, error) {
 	return tlsConfig(cert), nil
 }
 
-// selfMade loads the appliance's own certificate from dir, and makes one for hosts where there is none
-// or it is about to expire.
+// selfMade loads the appliance's own certificate from dir, and makes one for hosts where there is none,
+// it is about to expire, or it is not for one of them.
 func selfMade(dir string, hosts []string, now time.Time) (*tls.Config, error) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if cert, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && cert.Leaf != nil && now.Add(selfMadeRenew).Before(cert.Leaf.NotAfter) {
+	if cert, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && stillGood(cert.Leaf, hosts, now) {
 		return tlsConfig(cert), nil
 	}
 	certPEM, keyPEM, err := makeCertificate(hosts, now)
@@ -55,6 +57,34 @@ func selfMade(dir string, hosts []string, now time.Time) (*tls.Config, error) {
 		return nil, fmt.Errorf("making a certificate: %w", err)
 	}
 	return tlsConfig(cert), nil
+}
+
+// stillGood reports whether a certificate can go on serving hosts.
+func stillGood(cert *x509.Certificate, hosts []string, now time.Time) bool {
+	if cert == nil || !now.Add(selfMadeRenew).Before(cert.NotAfter) {
+		return false
+	}
+	for _, host := range hosts {
+		ip := net.ParseIP(host)
+		if !slices.Contains(cert.DNSNames, host) && !slices.ContainsFunc(cert.IPAddresses, func(a net.IP) bool { return a.Equal(ip) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// certificateHosts are the names under which the appliance is reached: where it listens, the box, and with
+// a domain each service's own.
+func certificateHosts(listen, box, domain string) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if ip := net.ParseIP(listen); ip == nil || !ip.IsUnspecified() {
+		hosts = append(hosts, listen)
+	}
+	hosts = append(hosts, box)
+	if domain = strings.Trim(domain, "."); domain != "" {
+		hosts = append(hosts, domain, "*."+domain)
+	}
+	return slices.DeleteFunc(hosts, func(h string) bool { return h == "" })
 }
 
 func tlsConfig(cert tls.Certificate) *tls.Config {
@@ -81,7 +111,7 @@ func makeCertificate(hosts []string, now time.Time) (certPEM, keyPEM []byte, err
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if host != "" {
+		} else {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}

@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// sign is a handler that says who it is.
+type sign string
+
+func (s sign) ServeHTTP(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, string(s)) }
+
+// gate is a gateway that handles /v1/ and all of one host.
+type gate struct{ sign }
+
+func (gate) Handles(host, path string) bool {
+	return host == "chat.example.com" || strings.HasPrefix(path, "/v1/")
+}
+
+func openFront(check error) *front {
+	f := &front{check: func(context.Context) error { return check }}
+	f.rooms.Store(&rooms{gateway: gate{"gateway"}, admin: sign("admin"), metrics: sign("metrics"), home: home("1.2.3", "http://x/v1")})
+	return f
+}
+
+func ask(h http.Handler, target string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w
+}
+
+func TestFrontSendsToRooms(t *testing.T) {
+	f := openFront(nil)
+	for target, want := range map[string]string{
+		"http://x/v1/models": "gateway", "http://x" + api.Prefix + "/services": "admin", "http://x" + api.Prefix: "admin",
+		"http://x/metrics": "metrics", "http://x/healthz": "ok\n", "http://x/readyz": "ready\n",
+		// Below a service's own name every path is its engine's.
+		"http://chat.example.com/healthz": "gateway", "http://chat.example.com/readyz": "gateway", "http://chat.example.com/metrics": "gateway",
+		"http://chat.example.com" + api.Prefix + "/services": "gateway", "http://chat.example.com/": "gateway",
+	} {
+		if got := ask(f, target); got.Code != http.StatusOK || got.Body.String() != want {
+			t.Errorf("%s: %d %q, want %q", target, got.Code, got.Body, want)
+		}
+	}
+}
+
+func openAIError(t *testing.T, w *httptest.ResponseRecorder) (code string) {
+	t.Helper()
+	var body struct {
+		Error struct{ Message, Type, Code string }
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Error.Message == "" || body.Error.Type == "" {
+		t.Errorf("%q is not an error in OpenAI's shape: %v", w.Body, err)
+	}
+	return body.Error.Code
+}
+
+func TestFrontWhileStarting(t *testing.T) {
+	f := &front{check: func(context.Context) error { return errors.New("asked before there is anything to ask") }}
+	for _, path := range []string{"/", "/readyz", "/v1/models", "/services/x/", api.Prefix + "/services", "/metrics"} {
+		got := ask(f, path)
+		if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") != "1" || openAIError(t, got) != "starting" {
+			t.Errorf("%s: %d %v %q", path, got.Code, got.Header(), got.Body)
+		}
+	}
+	if got := ask(f, "/healthz"); got.Code != http.StatusOK {
+		t.Errorf("/healthz: %d: it lives, though it is not ready", got.Code)
+	}
+}
+
+func TestReadyAsksTheStore(t *testing.T) {
+	f := openFront(errors.New("the database is away"))
+	if got := ask(f, "/readyz"); got.Code != http.StatusServiceUnavailable || !strings.Contains(got.Body.String(), "away") {
+		t.Errorf("/readyz: %d %q", got.Code, got.Body)
+	}
+	if got := ask(f, "/healthz"); got.Code != http.StatusOK {
+		t.Errorf("/healthz: %d", got.Code)
+	}
+	if got := ask(f, "/v1/models"); got.Code != http.StatusOK {
+		t.Errorf("/v1/models: %d: requests need no database", got.Code)
+	}
+}
+
+func TestHome(t *testing.T) {
+	f := openFront(nil)
+	if got := ask(f, "/"); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), "http://x/v1") || !strings.Contains(got.Body.String(), "1.2.3") {
+		t.Errorf("/: %d %q", got.Code, got.Body)
+	}
+	got := ask(f, "/nothing/here")
+	if got.Code != http.StatusNotFound || openAIError(t, got) != "not_found" || !strings.Contains(got.Body.String(), "/services/NAME/") {
+		t.Errorf("/nothing/here: %d %q", got.Code, got.Body)
+	}
+}
+
+func TestUntil(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	began, ended := make(chan struct{}), make(chan struct{})
+	h := until(ctx, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	go ask(h, "/")
+	<-began
+	stop()
+	<-ended
+
+	// A client that goes ends its own request, as without it.
+	own, gone := context.WithCancel(t.Context())
+	gone()
+	until(t.Context(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })).
+		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(own))
+}
