@@ -59,8 +59,15 @@ func exitKept(e *sessions.Exit) *sessions.Exit {
 }
 
 // addTransition numbers t after the last of its session. The session's row is locked by the save that
-// came before in the same transaction, so no two get the same number.
+// came before in the same transaction, so no two get the same number. A transition that is there is not
+// added again: the answer to its first save was lost, and its runner repeats it.
 func addTransition(ctx context.Context, t *tx, change sessions.Transition) error {
+	there, err := t.number(ctx, `SELECT COUNT(*) FROM transitions
+		WHERE session_id = $1 AND from_status = $2 AND to_status = $3 AND at = $4 AND reason = $5`,
+		change.SessionID, string(change.From), string(change.To), change.At, change.Reason)
+	if err != nil || there > 0 {
+		return err
+	}
 	seq, err := t.number(ctx, "SELECT COALESCE(MAX(seq), 0) + 1 FROM transitions WHERE session_id = $1", change.SessionID)
 	if err != nil {
 		return err
