@@ -13,7 +13,7 @@ func TestDiskCheck(t *testing.T) {
 		0: api.CheckFailed, diskCritical - 1: api.CheckFailed, diskCritical: api.CheckWarning, diskLow - 1: api.CheckWarning, diskLow: api.CheckOK,
 	} {
 		got := diskCheck(free, "/data")
-		if string(got.Status) != want {
+		if got.Status != want {
 			t.Errorf("%d bytes free: %s, want %s", free, got.Status, want)
 		}
 		if (got.Hint == "") != (want == api.CheckOK) {

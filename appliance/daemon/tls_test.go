@@ -116,9 +116,9 @@ func TestSelfMadeServesItsNames(t *testing.T) {
 }
 
 func TestCertificateHosts(t *testing.T) {
-	for _, any := range []string{"0.0.0.0", "::", ""} {
-		if got := certificateHosts(any, "", ""); slices.Contains(got, any) || len(got) != 3 {
-			t.Errorf("listening on %q: %q", any, got)
+	for _, listen := range []string{"0.0.0.0", "::", ""} {
+		if got := certificateHosts(listen, "", ""); slices.Contains(got, listen) || len(got) != 3 {
+			t.Errorf("listening on %q: %q", listen, got)
 		}
 	}
 }
