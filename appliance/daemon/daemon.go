@@ -265,7 +265,7 @@ func (d *daemon) tls() (*tls.Config, string, error) {
 	if err != nil {
 		name = ""
 	}
-	secure, err := selfMade(filepath.Join(c.Data, "tls"), certificateHosts(host, name, c.Router.Domain), time.Now())
+	secure, err := selfMade(filepath.Join(c.Data, "tls"), certificateHosts(host, name, c.Router.Domain), time.Now)
 	return secure, "https", err
 }
 

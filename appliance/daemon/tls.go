@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,12 +33,34 @@ func certificateFiles(certFile, keyFile string) (*tls.Config, error) {
 	return tlsConfig(cert), nil
 }
 
-// selfMade loads the appliance's own certificate from dir, and makes one for hosts where there is none,
-// it is about to expire, or it is not for one of them.
-func selfMade(dir string, hosts []string, now time.Time) (*tls.Config, error) {
+// selfMade serves with the appliance's own certificate from dir. One is made for hosts where there is none,
+// it is about to expire, or it is not for one of them; also while the daemon runs, which may be for years.
+func selfMade(dir string, hosts []string, now func() time.Time) (*tls.Config, error) {
+	cert, err := ownCertificate(dir, hosts, now())
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	secure := tlsConfig()
+	secure.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stillGood(cert.Leaf, hosts, now()) {
+			// Where none can be made (the disk is full) the old one is better than nothing: it has a month left.
+			if next, err := ownCertificate(dir, hosts, now()); err == nil {
+				cert = next
+			}
+		}
+		return cert, nil
+	}
+	return secure, nil
+}
+
+// ownCertificate loads the certificate in dir, or makes it.
+func ownCertificate(dir string, hosts []string, now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if cert, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && stillGood(cert.Leaf, hosts, now) {
-		return tlsConfig(cert), nil
+		return &cert, nil
 	}
 	certPEM, keyPEM, err := makeCertificate(hosts, now)
 	if err != nil {
@@ -56,7 +79,7 @@ func selfMade(dir string, hosts []string, now time.Time) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate: %w", err)
 	}
-	return tlsConfig(cert), nil
+	return &cert, nil
 }
 
 // stillGood reports whether a certificate can go on serving hosts.
@@ -87,10 +110,8 @@ func certificateHosts(listen, box, domain string) []string {
 	return slices.DeleteFunc(hosts, func(h string) bool { return h == "" })
 }
 
-func tlsConfig(cert tls.Certificate) *tls.Config {
-	return &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-	}
+func tlsConfig(certs ...tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: certs, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 }
 
 func makeCertificate(hosts []string, now time.Time) (certPEM, keyPEM []byte, err error) {

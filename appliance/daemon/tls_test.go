@@ -15,11 +15,46 @@ import (
 
 func selfMadeBytes(t *testing.T, dir string, hosts []string, now time.Time) []byte {
 	t.Helper()
-	c, err := selfMade(dir, hosts, now)
+	c, err := ownCertificate(dir, hosts, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.Certificates[0].Certificate[0]
+	return c.Certificate[0]
+}
+
+// A daemon that runs for longer than its certificate goes on with a new one.
+func TestSelfMadeIsRenewedWhileItServes(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	secure, err := selfMade(dir, []string{"localhost"}, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	serves := func() *tls.Certificate {
+		t.Helper()
+		c, err := secure.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := serves()
+	now = now.Add(24 * time.Hour)
+	if serves() != first {
+		t.Error("a good one was replaced")
+	}
+	now = first.Leaf.NotAfter.Add(-24 * time.Hour)
+	if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if serves() != first {
+		t.Error("where no new one can be kept, the old one should go on")
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if next := serves(); next == first || !next.Leaf.NotAfter.After(now.Add(300*24*time.Hour)) {
+		t.Errorf("the certificate served ends %s, and it is %s", next.Leaf.NotAfter, now)
+	}
 }
 
 func TestSelfMadeIsKeptWhileItIsGood(t *testing.T) {
@@ -71,7 +106,7 @@ func TestSelfMadeIsMadeAgainWhenBroken(t *testing.T) {
 }
 
 func TestSelfMadeServesItsNames(t *testing.T) {
-	secure, err := selfMade(t.TempDir(), certificateHosts("0.0.0.0", "box", "models.example.com."), time.Now())
+	secure, err := selfMade(t.TempDir(), certificateHosts("0.0.0.0", "box", "models.example.com."), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +125,12 @@ func TestSelfMadeServesItsNames(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	leaf, err := x509.ParseCertificate(secure.Certificates[0].Certificate[0])
+	cert, err := secure.GetCertificate(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
+	roots.AddCert(cert.Leaf)
 	for name, good := range map[string]bool{
 		"localhost": true, "127.0.0.1": true, "::1": true, "box": true, "models.example.com": true, "chat.models.example.com": true,
 		"a.b.models.example.com": false, "0.0.0.0": false, "example.com": false,
