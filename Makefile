@@ -11,7 +11,7 @@ export CGO_ENABLED ?= 0
 export PALISADE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/palisade
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.linked=$(VERSION)
 
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...

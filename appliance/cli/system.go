@@ -176,14 +176,24 @@ func (a *app) localChecks(data string) []api.Check {
 	return out
 }
 
+// versions are those of this program and of the daemon; Server is null where none answers.
+type versions struct {
+	Client build        `json:"client"`
+	Server *api.Version `json:"server"`
+}
+
+// build is the part of api.Version that a program without a daemon has.
+type build struct {
+	Version   string `json:"version"`
+	Commit    string `json:"commit,omitempty"`
+	GoVersion string `json:"go_version"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this program, and of the daemon where one answers", Args: words("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := struct {
-				Client api.Version  `json:"client"`
-				Server *api.Version `json:"server"`
-			}{Client: a.Version}
+			out := versions{Client: build{a.Version.Version, a.Version.Commit, a.Version.GoVersion}}
 			if c, err := a.client(); err == nil {
 				if v, err := c.Version(cmd.Context()); err == nil {
 					out.Server = &v
