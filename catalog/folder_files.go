@@ -27,6 +27,8 @@ type Entry struct {
 	Link     bool // a symbolic link; Size and Dir are those of what it leads to, if that is in the folder
 	Size     int64
 	Modified time.Time
+
+	Executable bool // a file that its owner may run
 }
 
 // Entries lists a directory of a folder, "" for its root, by name. ErrNotFound, ErrInvalid.
@@ -67,6 +69,7 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 			}
 		}
 		entry.Dir, entry.Size, entry.Modified = info.IsDir(), info.Size(), info.ModTime()
+		entry.Executable = info.Mode().IsRegular() && info.Mode()&0o100 != 0
 		entries = append(entries, entry)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
@@ -84,10 +87,16 @@ func (fo *Folders) Open(f Folder, path string) (*os.File, error) {
 	return file, err
 }
 
-// Write puts all that r holds into a file, making the directories above it, and returns the file's size.
+// Content is what is written into a file.
+type Content struct {
+	io.Reader
+	Executable *bool // whether it is a program; nil keeps what the file of that name was
+}
+
+// Write puts all of a content into a file, making the directories above it, and returns the file's size.
 // Readers see the old file or the new one, never a part: after an error the old one is still there.
 // ErrNoSpace when the disk is full.
-func (fo *Folders) Write(f Folder, path string, r io.Reader) (int64, error) {
+func (fo *Folders) Write(f Folder, path string, c Content) (int64, error) {
 	root, name, err := enter(f, path)
 	if err != nil {
 		return 0, err
@@ -97,12 +106,15 @@ func (fo *Folders) Write(f Folder, path string, r io.Reader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.Executable != nil {
+		mode = withExecutable(mode, *c.Executable)
+	}
 	dir := filepath.Dir(name)
 	if err := root.MkdirAll(dir, 0o755); err != nil {
 		return 0, writeFault(name, err)
 	}
 	upload := filepath.Join(dir, uploadPrefix+rand.Text())
-	size, err := writeFile(root, upload, mode, r)
+	size, err := writeFile(root, upload, mode, c)
 	if err == nil {
 		err = root.Rename(upload, name)
 	}
@@ -132,6 +144,14 @@ func writable(root *os.Root, name string) (fs.FileMode, error) {
 	default:
 		return 0o644, nil // a link is replaced, not followed
 	}
+}
+
+// withExecutable lets those run a file that may read it, or nobody.
+func withExecutable(mode fs.FileMode, executable bool) fs.FileMode {
+	if executable {
+		return mode | mode&0o444>>2
+	}
+	return mode &^ 0o111
 }
 
 func writeFile(root *os.Root, name string, mode fs.FileMode, r io.Reader) (size int64, err error) {

@@ -116,7 +116,7 @@ func TestFoldersLife(t *testing.T) {
 	used[f.ID] = "service chat"
 	wantError(t, fo.Remove(t.Context(), "p", "llama"), ErrInUse, "folder llama is in use by service chat")
 	delete(used, f.ID)
-	if _, err := fo.Write(f, "x/y", strings.NewReader("z")); err != nil {
+	if _, err := fo.Write(f, "x/y", Content{Reader: strings.NewReader("z")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := fo.Remove(t.Context(), "p", "llama"); err != nil {
@@ -132,7 +132,7 @@ func TestFoldersLife(t *testing.T) {
 func TestFoldersStoreFails(t *testing.T) {
 	fo, store, _ := newFolders(t)
 	f := create(t, fo, "kept")
-	if _, err := fo.Write(f, "x", strings.NewReader("z")); err != nil {
+	if _, err := fo.Write(f, "x", Content{Reader: strings.NewReader("z")}); err != nil {
 		t.Fatal(err)
 	}
 	store.fail = errors.New("disk on fire")
@@ -172,7 +172,7 @@ func TestFolderVanished(t *testing.T) {
 	wantError(t, err, ErrNotFound, words)
 	_, err = fo.Open(f, "x")
 	wantError(t, err, ErrNotFound, words)
-	_, err = fo.Write(f, "x", strings.NewReader(""))
+	_, err = fo.Write(f, "x", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrNotFound, words)
 	wantError(t, fo.RemoveEntry(f, "x"), ErrNotFound, words)
 }
@@ -267,14 +267,14 @@ func TestFolderFiles(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "files")
 	for path, content := range map[string]string{"a.txt": "one", "/deep/er/b": "two", "deep/c": ""} {
-		if n, err := fo.Write(f, path, strings.NewReader(content)); err != nil || n != int64(len(content)) {
+		if n, err := fo.Write(f, path, Content{Reader: strings.NewReader(content)}); err != nil || n != int64(len(content)) {
 			t.Fatalf("%s: %d, %v", path, n, err)
 		}
 	}
 	if err := os.Chmod(f.Path+"/a.txt", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fo.Write(f, "a.txt", strings.NewReader("eleven")); err != nil {
+	if _, err := fo.Write(f, "a.txt", Content{Reader: strings.NewReader("eleven")}); err != nil {
 		t.Fatal(err)
 	}
 	file, err := fo.Open(f, "a.txt")
@@ -290,6 +290,15 @@ func TestFolderFiles(t *testing.T) {
 	}
 	if info, _ := file.Stat(); info.Mode().Perm() != 0o755 || info.Size() != 6 {
 		t.Errorf("mode %v, size %d", info.Mode(), info.Size())
+	}
+	for _, executable := range []bool{false, true} {
+		if _, err := fo.Write(f, "a.txt", Content{Reader: strings.NewReader("eleven"), Executable: &executable}); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := fo.Entries(f, "")
+		if err != nil || entries[0].Name != "a.txt" || entries[0].Executable != executable {
+			t.Errorf("executable %v: %+v, %v", executable, entries[0], err)
+		}
 	}
 	if err := os.Symlink("deep/er", f.Path+"/link"); err != nil {
 		t.Fatal(err)
@@ -323,11 +332,11 @@ func TestFolderFiles(t *testing.T) {
 	wantError(t, err, ErrNotFound, "none is not in the folder")
 	_, err = fo.Open(f, "deep")
 	wantError(t, err, ErrInvalid, "deep is a directory; a plain file is wanted")
-	_, err = fo.Write(f, "deep", strings.NewReader(""))
+	_, err = fo.Write(f, "deep", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "deep is a directory (give the path with the file's name)")
-	_, err = fo.Write(f, "a.txt/b", strings.NewReader(""))
+	_, err = fo.Write(f, "a.txt/b", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "a.txt/b cannot be written: a file is in the way")
-	_, err = fo.Write(f, "/", strings.NewReader(""))
+	_, err = fo.Write(f, "/", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "cannot be the name of a file")
 	wantError(t, fo.RemoveEntry(f, "/"), ErrInvalid, "the folder itself is not deleted this way")
 	wantError(t, fo.RemoveEntry(f, "none"), ErrNotFound, "none is not in the folder")
@@ -345,16 +354,16 @@ func TestFolderFiles(t *testing.T) {
 func TestFolderWriteFails(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "full")
-	if _, err := fo.Write(f, "model.gguf", strings.NewReader("old")); err != nil {
+	if _, err := fo.Write(f, "model.gguf", Content{Reader: strings.NewReader("old")}); err != nil {
 		t.Fatal(err)
 	}
 	broken := func(err error) io.Reader {
 		return io.MultiReader(strings.NewReader("half"), iotest.ErrReader(err))
 	}
-	_, err := fo.Write(f, "model.gguf", broken(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}))
+	_, err := fo.Write(f, "model.gguf", Content{Reader: broken(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})})
 	wantError(t, err, ErrNoSpace, "the disk is full")
 	cut := errors.New("client went away")
-	_, err = fo.Write(f, "model.gguf", broken(cut))
+	_, err = fo.Write(f, "model.gguf", Content{Reader: broken(cut)})
 	wantError(t, err, cut, "writing model.gguf: client went away")
 	left, err := os.ReadDir(f.Path)
 	if err != nil || len(left) != 1 {
@@ -380,14 +389,14 @@ func TestFolderEscapes(t *testing.T) {
 		wantError(t, err, ErrInvalid, "leaves the folder")
 		_, err = fo.Entries(f, path)
 		wantError(t, err, ErrInvalid, "leaves the folder")
-		_, err = fo.Write(f, path, strings.NewReader("pwned"))
+		_, err = fo.Write(f, path, Content{Reader: strings.NewReader("pwned")})
 		wantError(t, err, ErrInvalid, "leaves the folder")
 		wantError(t, fo.RemoveEntry(f, path), ErrInvalid, "leaves the folder")
 	}
 	_, err := fo.Open(f, "file")
 	wantError(t, err, ErrInvalid, "leaves the folder")
 	// Writing to a link, or removing it, is about the link itself.
-	if _, err := fo.Write(f, "file", strings.NewReader("mine")); err != nil {
+	if _, err := fo.Write(f, "file", Content{Reader: strings.NewReader("mine")}); err != nil {
 		t.Error(err)
 	}
 	if err := fo.RemoveEntry(f, "dir"); err != nil {
@@ -405,7 +414,7 @@ func TestFoldersConcurrently(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			content := strings.Repeat(string(rune('a'+i)), 10_000)
-			if _, err := fo.Write(f, "dir/file", strings.NewReader(content)); err != nil {
+			if _, err := fo.Write(f, "dir/file", Content{Reader: strings.NewReader(content)}); err != nil {
 				t.Error(err)
 			}
 			file, err := fo.Open(f, "dir/file")

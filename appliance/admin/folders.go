@@ -133,7 +133,9 @@ func (s *server) walk(ctx context.Context, f catalog.Folder, dir string, recursi
 			return nil, err
 		}
 		for _, e := range found {
-			item := api.Entry{Path: path.Join(here, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link}
+			item := api.Entry{
+				Path: path.Join(here, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link, Executable: e.Executable,
+			}
 			if e.Dir {
 				item.Type, item.Size = "directory", 0
 				if recursive && !e.Link {
@@ -232,7 +234,11 @@ func (w *rangeWriter) Write(b []byte) (int, error) {
 
 // upload writes the body into a file, as a whole or not at all.
 func (s *server) upload(c *gin.Context) error {
-	p := query(c, "path")
+	p := query(c, "path", "executable")
+	content := catalog.Content{Reader: c.Request.Body}
+	if p.text("executable") != "" {
+		content.Executable = new(p.flag("executable"))
+	}
 	name, err := wantedPath(p)
 	if err != nil {
 		return err
@@ -244,10 +250,11 @@ func (s *server) upload(c *gin.Context) error {
 	if c.GetHeader("Content-Range") != "" {
 		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "a file is uploaded as a whole, not in parts")
 	}
-	size, err := s.Files.Write(f, name, c.Request.Body)
+	size, err := s.Files.Write(f, name, content)
 	if err != nil {
 		return err
 	}
 	entry := api.Entry{Path: strings.TrimLeft(path.Clean("/"+name), "/"), Type: "file", Size: size, ModTime: s.Now().UTC()}
+	entry.Executable = content.Executable != nil && *content.Executable
 	return respond(c, http.StatusOK, entry)
 }

@@ -93,6 +93,6 @@ type Folders interface {
 type Files interface {
 	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
 	Open(f catalog.Folder, path string) (*os.File, error)
-	Write(f catalog.Folder, path string, r io.Reader) (int64, error)
+	Write(f catalog.Folder, path string, c catalog.Content) (int64, error)
 	RemoveEntry(f catalog.Folder, path string) error
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // Progress is told how many bytes have gone over; total is -1 where it is unknown.
@@ -53,6 +54,8 @@ type Upload struct {
 	Path string // in the folder; directories on the way are made
 	Body io.Reader
 	Size int64 // -1 unknown
+
+	Executable bool
 }
 
 // Upload writes one file. It is there as a whole or not at all.
@@ -60,7 +63,7 @@ func (c *Client) Upload(ctx context.Context, ref string, u Upload, progress Prog
 	var out Entry
 	k := call{
 		method: http.MethodPut, path: "/folders/" + seg(ref) + "/files",
-		query:  url.Values{"path": {u.Path}},
+		query:  url.Values{"path": {u.Path}, "executable": {strconv.FormatBool(u.Executable)}},
 		body:   &counted{r: u.Body, total: u.Size, tell: progress},
 		size:   u.Size,
 		header: http.Header{"Content-Type": {"application/octet-stream"}},

@@ -30,4 +30,6 @@ type Entry struct {
 	Link    bool      `json:"link,omitempty"` // a symbolic link: the rest says what it leads to
 	Size    int64     `json:"size"`           // of a file
 	ModTime time.Time `json:"mod_time"`
+
+	Executable bool `json:"executable,omitempty"` // a file that may be run
 }

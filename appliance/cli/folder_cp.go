@@ -21,7 +21,7 @@ func (a *app) folderCopy() *cobra.Command {
 		Use: "cp SOURCE TARGET", Short: "Copy files and directories into a folder, or out of one",
 		Long: "Copy a file, or a directory with all that is in it, into a folder or out of one. One of the two is\n" +
 			"FOLDER:PATH, the other a path on this machine (write ./a:b where that has a colon in it). As with cp, a\n" +
-			"target that is a directory, or ends in /, gets the source into it.",
+			"target that is a directory, or ends in /, gets the source into it. What may be run stays so.",
 		Example: "  palisade folder cp ./my-model/. qwen:           # what is in the directory\n" +
 			"  palisade folder cp weights.gguf qwen:weights/\n  palisade folder cp qwen:logs/run.txt .",
 		Args: words("SOURCE TARGET", 2, 2),
@@ -117,7 +117,7 @@ func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 	target := to.path
 	// Into the target where that is a directory, as cp does; "DIR/." means what is in DIR.
 	contents := strings.HasSuffix(source, "/.") || source == "."
-	if !contents && (target == "" || strings.HasSuffix(target, "/") || t.isDirectory(ctx, to)) {
+	if !contents && (target == "" || strings.HasSuffix(target, "/") || t.entry(ctx, to).Type == "directory") {
 		target = path.Join(target, filepath.Base(source))
 	}
 	if !info.IsDir() {
@@ -160,18 +160,19 @@ func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 	})
 }
 
-// isDirectory reports whether a path in a folder is a directory.
-func (t *transfer) isDirectory(ctx context.Context, p copyPlace) bool {
-	entries, err := t.client.Entries(ctx, p.folder, path.Dir(path.Clean("/"+p.path)), false)
+// entry is what a folder has at a path; only a Path where it has nothing there, or cannot be asked: copying says why.
+func (t *transfer) entry(ctx context.Context, p copyPlace) api.Entry {
+	wanted := api.Entry{Path: strings.Trim(path.Clean("/"+p.path), "/")}
+	entries, err := t.client.Entries(ctx, p.folder, path.Dir("/"+wanted.Path), false)
 	if err != nil {
-		return false
+		return wanted
 	}
 	for _, e := range entries {
-		if e.Path == strings.Trim(path.Clean("/"+p.path), "/") {
-			return e.Type == "directory"
+		if e.Path == wanted.Path {
+			return e
 		}
 	}
-	return false
+	return wanted
 }
 
 func (t *transfer) upload(ctx context.Context, folder, target string, file fs.File) error {
@@ -179,7 +180,9 @@ func (t *transfer) upload(ctx context.Context, folder, target string, file fs.Fi
 	if err != nil {
 		return err
 	}
-	entry, err := t.client.Upload(ctx, folder, api.Upload{Path: target, Body: file, Size: info.Size()}, t.tell(target))
+	entry, err := t.client.Upload(ctx, folder, api.Upload{
+		Path: target, Body: file, Size: info.Size(), Executable: info.Mode()&0o100 != 0,
+	}, t.tell(target))
 	if err != nil {
 		return fmt.Errorf("copying to %s:%s: %w", folder, target, err)
 	}
@@ -197,13 +200,13 @@ func (t *transfer) down(ctx context.Context, from copyPlace, target string) erro
 	contents := clean == "" || strings.HasSuffix(from.path, "/.")
 	into, err := os.Stat(target)
 	isDir := err == nil && into.IsDir()
-	if clean != "" && !t.isDirectory(ctx, from) {
+	if e := t.entry(ctx, from); clean != "" && e.Type != "directory" {
 		name := filepath.Base(target)
 		dir := filepath.Dir(target)
 		if isDir || strings.HasSuffix(target, "/") {
 			dir, name = target, path.Base(clean)
 		}
-		return t.inDir(dir, func(root *os.Root) error { return t.download(ctx, from.folder, clean, root, name) })
+		return t.inDir(dir, func(root *os.Root) error { return t.download(ctx, from.folder, e, root, name) })
 	}
 	if into != nil && !isDir {
 		return &usageError{message: fmt.Sprintf("%s is a file; a directory cannot be copied over it", target)}
@@ -226,7 +229,7 @@ func (t *transfer) down(ctx context.Context, from copyPlace, target string) erro
 				}
 				continue
 			}
-			if err := t.download(ctx, from.folder, e.Path, root, name); err != nil {
+			if err := t.download(ctx, from.folder, e, root, name); err != nil {
 				return err
 			}
 		}
@@ -255,12 +258,16 @@ func mkdirIn(root *os.Root, name string) error {
 }
 
 // download writes one file: beside its place first, and there only when it is whole.
-func (t *transfer) download(ctx context.Context, folder, source string, root *os.Root, name string) (err error) {
+func (t *transfer) download(ctx context.Context, folder string, source api.Entry, root *os.Root, name string) (err error) {
 	if err := mkdirIn(root, filepath.Dir(name)); err != nil {
 		return err
 	}
 	part := name + ".part"
-	file, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	mode := fs.FileMode(0o644)
+	if source.Executable {
+		mode = 0o755
+	}
+	file, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
@@ -269,7 +276,7 @@ func (t *transfer) download(ctx context.Context, folder, source string, root *os
 			_ = root.Remove(part)
 		}
 	}()
-	n, err := t.client.Download(ctx, folder, api.Download{Path: source, To: file}, t.tell(source))
+	n, err := t.client.Download(ctx, folder, api.Download{Path: source.Path, To: file}, t.tell(source.Path))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
