@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -345,6 +346,20 @@ func TestServiceLife(t *testing.T) {
 	b.do("GET", "/services/demo2", "", 404, nil)
 }
 
+// TestWarningsOfTheRecipe: what is doubtful is told to who creates the service, once.
+func TestWarningsOfTheRecipe(t *testing.T) {
+	b := newBox(t)
+	var created, later api.Service
+	b.do("POST", "/services", `{"name":"odd","image":"doubtful"}`, 201, &created)
+	b.do("GET", "/services/odd", "", 200, &later)
+	want := []api.FieldError{{
+		Field: "models[0].service.colour", File: "model-definition.yaml", Line: 4, Column: 5, Severity: "warning", Message: "unknown key",
+	}}
+	if !slices.Equal(created.Warnings, want) || later.Warnings != nil {
+		t.Errorf("created: %+v, later: %+v", created.Warnings, later.Warnings)
+	}
+}
+
 func TestPages(t *testing.T) {
 	b := newBox(t)
 	for i := range 7 {
@@ -408,6 +423,15 @@ func TestTokens(t *testing.T) {
 func TestFiles(t *testing.T) {
 	b := newBox(t)
 	b.do("POST", "/folders", `{"name":"demo-model"}`, 201, nil)
+	b.do("PUT", "/folders/demo-model/files?path=run.sh&executable=perhaps", "x", 400, nil)
+	var entry api.Entry
+	b.do("PUT", "/folders/demo-model/files?path=run.sh&executable=true", "x", 200, &entry)
+	var first api.Page[api.Entry]
+	b.do("GET", "/folders/demo-model/entries", "", 200, &first)
+	if !entry.Executable || len(first.Items) != 1 || !first.Items[0].Executable {
+		t.Errorf("%+v, then %+v: a program is none any more", entry, first.Items)
+	}
+	b.do("DELETE", "/folders/demo-model/entries?path=run.sh", "", 204, nil)
 	put := b.request("PUT", "/folders/demo-model/files?path=deep/er/a.txt", "")
 	put.Body = io.NopCloser(strings.NewReader("0123456789"))
 	if w := b.serve(put); w.Code != 200 {

@@ -29,7 +29,7 @@ func (s *server) service(v sessions.ServiceView, folders map[string]string) api.
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
 		Policy: policyOut(v.Policy), Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
-		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Routes: routes(v),
+		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
 	}
 	return out
 }
@@ -165,6 +165,9 @@ func policyIn(in api.Policy, base sessions.Policy) (sessions.Policy, error) {
 func (s *server) folderNamesOf(ctx context.Context, project string) map[string]string {
 	names := map[string]string{}
 	folders, err := s.Folders.List(ctx, project)
+	if err != nil && ctx.Err() != nil {
+		return names // the client has gone: nobody reads them
+	}
 	if err != nil {
 		s.Log.WarnContext(ctx, "folders' names could not be read", "error", err)
 		return names

@@ -115,14 +115,20 @@ func definitionProblem(err error, problems catalog.Problems) *api.Problem {
 	}
 	p := api.NewProblem(api.KindInvalid, http.StatusBadRequest, "%s", detail)
 	p.Hint = "try it before it is served: palisade model check FOLDER"
+	p.Errors = fieldErrors(problems)
+	return p
+}
+
+func fieldErrors(problems catalog.Problems) []api.FieldError {
+	var out []api.FieldError
 	for _, q := range problems {
 		e := api.FieldError{Field: q.Field, File: q.File, Line: q.Line, Column: q.Column, Message: q.Message, Hint: q.Hint}
 		if q.Severity == catalog.SeverityWarning {
 			e.Severity = "warning"
 		}
-		p.Errors = append(p.Errors, e)
+		out = append(out, e)
 	}
-	return p
+	return out
 }
 
 func internalProblem(ctx context.Context) *api.Problem {

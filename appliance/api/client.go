@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +74,7 @@ func NewClient(o Options) (*Client, error) {
 		}
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
+			return dialSocket(ctx, dialer, socket)
 		}
 		c.base = "http://palisade"
 	default:
@@ -242,3 +244,18 @@ const (
 
 // seg escapes one segment of a path.
 func seg(s string) string { return url.PathEscape(s) }
+
+// dialSocket connects to a unix socket. The kernel takes paths of 107 bytes at most, and a data directory may lie
+// deeper: then the socket is reached through its directory's descriptor.
+func dialSocket(ctx context.Context, dialer *net.Dialer, path string) (net.Conn, error) {
+	const most = 107
+	if len(path) <= most {
+		return dialer.DialContext(ctx, "unix", path)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "unix", Err: err}
+	}
+	defer dir.Close()
+	return dialer.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+}

@@ -30,6 +30,9 @@ type Service struct {
 	LastError    string     `json:"last_error,omitempty"`
 	NextRetry    *time.Time `json:"next_retry,omitempty"` // no start before it
 
+	// Warnings are what is doubtful in the recipe. Only the answer to creating and updating has them.
+	Warnings []FieldError `json:"warnings,omitempty"`
+
 	Routes []Route `json:"routes"`
 }
 

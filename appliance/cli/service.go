@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,10 +31,12 @@ func (a *app) serviceCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create IMAGE [MODEL_FOLDER] [COUNT]", Short: "Create a service",
 		Long: "Create a service of COUNT routes (default 1) that serve MODEL_FOLDER in sessions of IMAGE.\n" +
-			"IMAGE is an image reference, or host: plain processes of this box.\n" +
+			"IMAGE is host: plain processes of this box, with the engines that the daemon's PATH has.\n" +
+			"(Image references are for the containerd runtime, which this version has not yet.)\n" +
 			"MODEL_FOLDER is left out for a runtime variant that needs none.",
 		Example: "  palisade service create host my-model 2 --wait\n" +
-			"  palisade service create vllm/vllm-openai:v0.9 qwen 1 --runtime-variant vllm -r cuda.device=2 -e VLLM_TP_SIZE=2",
+			"  palisade service create host qwen --runtime-variant llama-cpp --name qwen -r mem=8g --wait\n" +
+			"  palisade service create host qwen --runtime-variant vllm -e VLLM_EXTRA_ARGS='--max-model-len 8192'",
 		Args:              words("IMAGE MODEL_FOLDER COUNT", 1, 3),
 		ValidArgsFunction: a.completeAt(1, a.folderNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,6 +53,7 @@ func (a *app) serviceCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.warn(s.Warnings)
 			if w.wait {
 				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
 					return err
@@ -89,7 +93,7 @@ func (a *app) serviceList() *cobra.Command {
 			for _, s := range services {
 				r.quiet = append(r.quiet, s.Name)
 				t.add(s.Name, s.Status, fmt.Sprintf("%d/%d", s.HealthyRoutes, s.Replicas), orDash(s.Recipe.FolderName),
-					s.Recipe.RuntimeVariant, a.ago(s.CreatedAt), s.Reason)
+					s.Recipe.RuntimeVariant, a.ago(s.CreatedAt), briefly(s.Reason))
 			}
 			if len(services) == 0 && a.output != "json" {
 				a.notef("no services; create one with: palisade service create IMAGE MODEL_FOLDER")
@@ -123,22 +127,14 @@ func (a *app) serviceInfo() *cobra.Command {
 
 func (a *app) printService(s api.Service) {
 	r := s.Recipe
-	failures := ""
-	if s.Failures > 0 {
-		failures = fmt.Sprintf("%d starts in a row; the last: %s", s.Failures, s.LastError)
-		if s.NextRetry != nil {
-			failures += fmt.Sprintf(" (next try %s)", a.ago(*s.NextRetry))
-		}
-	} else if s.LastError != "" {
-		failures = s.LastError
-	}
+	failures, lastError, log := a.failureWords(s)
 	access := "token"
 	if s.OpenToPublic {
 		access = "open to public"
 	}
 	a.fields(
 		[2]string{"name", s.Name}, [2]string{"id", s.ID}, [2]string{"project", s.Project},
-		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"failures", failures},
+		[2]string{"status", s.Status}, [2]string{"reason", reasonWithout(s)}, [2]string{"failures", failures}, [2]string{"last error", lastError},
 		[2]string{"routes", fmt.Sprintf("%d of %d healthy", s.HealthyRoutes, s.Replicas)},
 		[2]string{"endpoint", s.Endpoint}, [2]string{"access", access},
 		[2]string{"image", r.Image}, [2]string{"folder", r.FolderName}, [2]string{"variant", r.RuntimeVariant},
@@ -147,10 +143,34 @@ func (a *app) printService(s api.Service) {
 		[2]string{"revision", strconv.Itoa(s.Revision)},
 		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
 	)
+	if log != "" {
+		fmt.Fprintf(a.out, "\nThe end of the log of the last that failed:\n    %s\n", indented(printable(log)))
+	}
 	if len(s.Routes) > 0 {
 		fmt.Fprintln(a.out)
 		a.routeTable(s.Routes).write(a.out)
 	}
+}
+
+// reasonWithout is a service's reason without the last error, which has a line of its own.
+func reasonWithout(s api.Service) string {
+	if s.LastError == "" {
+		return s.Reason
+	}
+	return briefly(strings.Replace(s.Reason, ", the last: "+s.LastError, "", 1))
+}
+
+// failureWords are what there is to say of a service's starts that failed: how many, what happened the last time, and
+// the end of that engine's log.
+func (a *app) failureWords(s api.Service) (failures, lastError, log string) {
+	if s.Failures > 0 {
+		failures = plural(s.Failures, "start") + " in a row"
+		if s.NextRetry != nil && s.NextRetry.After(a.now()) {
+			failures += ", next try " + a.ago(*s.NextRetry)
+		}
+	}
+	lastError, log, _ = strings.Cut(s.LastError, "\n")
+	return failures, strings.TrimSuffix(lastError, " The last of its log:"), log
 }
 
 func (a *app) serviceScale() *cobra.Command {
@@ -221,7 +241,8 @@ func (a *app) showValue(value string, asJSON any) error {
 }
 
 func (a *app) serviceRemove() *cobra.Command {
-	return &cobra.Command{
+	w := waitFlags{}
+	cmd := &cobra.Command{
 		Use: "rm SERVICE...", Aliases: []string{"remove", "delete"}, Short: "Remove services: drain and end their routes", Args: words("SERVICE", 1, -1),
 		ValidArgsFunction: a.completeAt(-1, a.serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -229,9 +250,17 @@ func (a *app) serviceRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.eachOf(args, func(ref string) error { return c.DestroyService(cmd.Context(), ref) })
+			return a.eachOf(args, func(ref string) error {
+				if !w.wait {
+					return c.DestroyService(cmd.Context(), ref)
+				}
+				return a.destroyAndWait(cmd.Context(), c, ref, w.timeout)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until they are gone: requests answered, engines ended")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 10*time.Minute, "with --wait: how long for each")
+	return cmd
 }
 
 // eachOf does something to each of several things, goes on after a failure, and prints each that went well.

@@ -205,6 +205,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.warn(s.Warnings)
 			if w.wait {
 				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
 					return err

@@ -37,12 +37,8 @@ func (a *app) serviceRoutes() *cobra.Command {
 func (a *app) routeTable(routes []api.Route) *table {
 	t := newTable("ROUTE", "STATUS", "SESSION", "REVISION", "RATIO", "IN FLIGHT", "ADDRESS", "STARTED", "HEALTH")
 	for _, r := range routes {
-		why := r.Health
-		if r.Reason != "" && r.Status != "HEALTHY" {
-			why = r.Reason
-		}
 		t.add(r.ID, r.Status, r.SessionStatus, strconv.Itoa(r.Revision), strconv.FormatFloat(r.TrafficRatio, 'g', -1, 64),
-			strconv.Itoa(r.InFlight), orDash(r.Address), a.agoPtr(r.StartedAt), why)
+			strconv.Itoa(r.InFlight), orDash(r.Address), a.agoPtr(r.StartedAt), briefly(routeWords(r)))
 	}
 	return t
 }
@@ -89,7 +85,7 @@ func (a *app) serviceEvents() *cobra.Command {
 			t := newTable("WHEN", "KIND", "SESSION", "MESSAGE")
 			r := result{json: notNull(events), table: t}
 			for _, e := range slices.Backward(events) {
-				t.add(a.ago(e.At), e.Kind, orDash(e.SessionID), e.Message)
+				t.add(a.ago(e.At), e.Kind, orDash(e.SessionID), briefly(e.Message))
 				r.quiet = append(r.quiet, e.Message)
 			}
 			return a.show(r)

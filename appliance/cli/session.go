@@ -29,11 +29,15 @@ func (a *app) sessionList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := newTable("ID", "STATUS", "TYPE", "SERVICE", "IMAGE", "ADDRESS", "CREATED", "REASON")
+			t := newTable("ID", "STATUS", "TYPE", "SERVICE", "IMAGE", "PID", "ADDRESS", "CREATED", "REASON")
 			r := result{json: notNull(sessions), table: t}
 			for _, s := range sessions {
-				t.add(s.ID, s.Status, s.Type, orDash(s.ServiceName), s.Image, orDash(s.Address), a.ago(s.CreatedAt), endOrReason(s))
+				t.add(s.ID, s.Status, s.Type, orDash(s.ServiceName), s.Image, pidOf(s), orDash(s.Address), a.ago(s.CreatedAt), briefly(endOrReason(s)))
 				r.quiet = append(r.quiet, s.ID)
+			}
+			if len(sessions) == 0 && a.output != "json" {
+				a.notef("no sessions live; ended ones: palisade session list --all")
+				return nil
 			}
 			return a.show(r)
 		},
@@ -46,6 +50,14 @@ func (a *app) sessionList() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("service", a.completeAt(-1, a.serviceNames))
 	_ = cmd.RegisterFlagCompletionFunc("type", fixedWords("interactive", "batch", "inference", "system"))
 	return cmd
+}
+
+// pidOf is the process of a session as the box sees it, "-" for one that has none.
+func pidOf(s api.Session) string {
+	if s.PID == 0 {
+		return "-"
+	}
+	return strconv.Itoa(s.PID)
 }
 
 func endOrReason(s api.Session) string {
@@ -92,15 +104,11 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 	if stats != nil {
 		uses = fmt.Sprintf("%s of memory, %d processes, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
 	}
-	pid := ""
-	if s.PID != 0 {
-		pid = strconv.Itoa(s.PID)
-	}
 	a.fields(
 		[2]string{"id", s.ID}, [2]string{"name", s.Name}, [2]string{"project", s.Project}, [2]string{"type", s.Type},
 		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"exit", exit},
 		[2]string{"service", s.ServiceName}, [2]string{"image", s.Image}, [2]string{"variant", s.Variant},
-		[2]string{"address", s.Address}, [2]string{"process", pid}, [2]string{"uses", uses},
+		[2]string{"address", s.Address}, [2]string{"process", pidOf(s)}, [2]string{"uses", uses},
 		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
 		[2]string{"started", a.agoPtr(s.StartedAt)}, [2]string{"ended", a.agoPtr(s.EndedAt)},
 	)
@@ -144,7 +152,7 @@ func (a *app) sessionHistory() *cobra.Command {
 				if i > 0 {
 					after = h.At.Sub(history[i-1].At).Round(time.Millisecond).String()
 				}
-				t.add(h.At.Local().Format("2006-01-02 15:04:05.000"), after, orDash(h.From), h.To, h.Reason)
+				t.add(h.At.Local().Format("2006-01-02 15:04:05.000"), after, orDash(h.From), h.To, briefly(h.Reason))
 				r.quiet = append(r.quiet, h.To)
 			}
 			return a.show(r)

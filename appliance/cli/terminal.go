@@ -39,19 +39,25 @@ type progress struct {
 	last  string
 	frame int
 	drawn time.Time
+	spoke time.Time // when the last line that stays was printed
 }
 
 func (a *app) newProgress() *progress {
-	return &progress{w: a.Stderr, live: isTerminal(a.Stderr), off: a.quiet, begin: a.now()}
+	return &progress{w: a.Stderr, live: isTerminal(a.Stderr), off: a.quiet, begin: a.now(), spoke: a.now()}
 }
 
 const (
 	spinner     = "|/-\\"
 	redrawEvery = 100 * time.Millisecond
+	speakEvery  = 30 * time.Second
 )
 
-// status replaces the line that is rewritten; without a terminal it does nothing.
+// status replaces the line that is rewritten; without a terminal it is a line where nothing was said for long.
 func (p *progress) status(now time.Time, text string) {
+	if !p.live && now.Sub(p.spoke) >= speakEvery {
+		p.last = ""
+		p.line(now, text)
+	}
 	if p.off || !p.live || now.Sub(p.drawn) < redrawEvery {
 		return
 	}
@@ -69,7 +75,7 @@ func (p *progress) line(now time.Time, text string) {
 	if p.off || text == p.last {
 		return
 	}
-	p.last = text
+	p.last, p.spoke = text, now
 	p.clear()
 	fmt.Fprintf(p.w, "%6s  %s\n", elapsed(now.Sub(p.begin)), oneLine(text))
 }

@@ -69,7 +69,7 @@ type waitError struct {
 }
 
 func (e *waitError) Error() string {
-	return fmt.Sprintf("service %s is not healthy: %s", e.service, e.reason)
+	return fmt.Sprintf("service %s is not healthy: %s", e.service, indented(printable(e.reason)))
 }
 
 func (e *waitError) Hint() string {
@@ -110,7 +110,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 			watcher.tell(a.now(), s)
 			done, failed := verdict(s, want)
 			if done {
-				show.line(a.now(), fmt.Sprintf("service %s: %s: %s", s.Name, s.Status, s.Reason))
+				show.line(a.now(), fmt.Sprintf("service %s: %s: %s", s.Name, s.Status, briefly(s.Reason)))
 				return s, nil
 			}
 			if failed != "" {
@@ -156,7 +156,7 @@ type serviceWatch struct {
 func (w *serviceWatch) tell(now time.Time, s api.Service) {
 	var busy []string
 	for _, r := range s.Routes {
-		text := stage(r)
+		text := stage(r, s.Policy)
 		if w.said[r.ID] != text {
 			w.said[r.ID] = text
 			w.reasons[r.Reason] = true
@@ -170,26 +170,31 @@ func (w *serviceWatch) tell(now time.Time, s api.Service) {
 		text := fmt.Sprintf("%d failed in a row", s.Failures)
 		if !w.reasons[s.LastError] { // once is enough
 			w.reasons[s.LastError] = true
-			text += because(s.LastError)
+			text += because(briefly(s.LastError))
 		}
 		w.show.line(now, text)
 	}
 	w.failures = s.Failures
 	w.summary = fmt.Sprintf("%s  %d/%d healthy", s.Name, s.HealthyRoutes, s.Replicas)
-	if len(busy) > 0 {
+	switch {
+	case len(busy) > 0:
 		w.summary += "  " + strings.Join(busy, "; ")
+	case s.NextRetry != nil && s.NextRetry.After(now):
+		w.summary += "  waiting to start the next, after " + plural(s.Failures, "failure")
 	}
 	w.show.status(now, w.summary)
 }
 
-// stage says in words what a route is doing on its way to HEALTHY.
-func stage(r api.Route) string {
+// stage says in words what a route is doing on its way to HEALTHY, and what is waited for.
+func stage(r api.Route, p api.Policy) string {
 	switch r.Status {
 	case "HEALTHY":
 		return "healthy at " + r.Address
+	case "UNHEALTHY":
+		return "unhealthy" + because(briefly(routeWords(r))) + unhealthyUntil(p)
 	case "PROVISIONING":
 	default:
-		return strings.ToLower(strings.ReplaceAll(r.Status, "_", " ")) + because(r.Reason)
+		return strings.ToLower(strings.ReplaceAll(r.Status, "_", " ")) + because(briefly(routeWords(r)))
 	}
 	switch r.SessionStatus {
 	case "PENDING", "SCHEDULED", "":
@@ -197,13 +202,85 @@ func stage(r api.Route) string {
 	case "PREPARING", "PREPARED":
 		return "preparing"
 	case "PULLING":
-		return "pulling the image" + because(r.Reason)
+		return "pulling the image" + because(briefly(r.Reason))
 	case "CREATING":
 		return "starting"
 	case "RUNNING":
-		return "started, waiting for its first good probe" + because(r.Health)
+		text := "started, waiting for its first good probe"
+		if p.StartTimeout != nil {
+			text += " (" + inSeconds(*p.StartTimeout) + " at most)"
+		}
+		return text + because(briefly(strings.TrimPrefix(r.Health, "starting: ")))
 	}
-	return strings.ToLower(r.SessionStatus) + because(r.Reason)
+	return strings.ToLower(r.SessionStatus) + because(briefly(r.Reason))
+}
+
+// unhealthyUntil says what becomes of an unhealthy route.
+func unhealthyUntil(p api.Policy) string {
+	switch {
+	case p.OnUnhealthy != nil && *p.OnUnhealthy == "hold":
+		return "; kept for a person to look at"
+	case p.UnhealthyTTL != nil:
+		return "; replaced unless a probe passes within " + inSeconds(*p.UnhealthyTTL)
+	}
+	return ""
+}
+
+// inSeconds prints a number of seconds as people write it: 90s, 5m, 1h.
+func inSeconds(n float64) string {
+	d := time.Duration(n * float64(time.Second))
+	if d >= 2*time.Minute {
+		return span(d)
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// destroyAndWait removes a service and waits until nothing of it is left.
+func (a *app) destroyAndWait(ctx context.Context, c *api.Client, ref string, timeout time.Duration) error {
+	s, err := c.Service(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := c.DestroyService(ctx, s.ID); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, timeout, errWaitedLongEnough)
+	defer cancel()
+	show := a.newProgress()
+	defer show.clear()
+	err = c.WatchService(waiting, s.ID, func(now api.Service) error {
+		if now.Status == "DESTROYED" {
+			return api.ErrStopWatch
+		}
+		s = now
+		show.line(a.now(), fmt.Sprintf("service %s: %s", s.Name, leaving(s)))
+		return nil
+	})
+	switch {
+	case errors.Is(err, api.KindError(api.KindNotFound)):
+		return nil
+	case errors.Is(err, errWaitedLongEnough):
+		return &hintError{
+			fmt.Errorf("service %s is not gone after %s: %s", s.Name, timeout, leaving(s)),
+			"it goes on; what runs of it: palisade session list --service " + s.ID,
+		}
+	}
+	return err
+}
+
+// leaving says what is waited for before a service is gone.
+func leaving(s api.Service) string {
+	requests := 0
+	for _, r := range s.Routes {
+		requests += r.InFlight
+	}
+	switch {
+	case len(s.Routes) == 0:
+		return "its engines have ended"
+	case requests > 0:
+		return fmt.Sprintf("%s left, %s in flight", plural(len(s.Routes), "route"), plural(requests, "request"))
+	}
+	return plural(len(s.Routes), "route") + " left, engines are ending"
 }
 
 func because(reason string) string {

@@ -23,6 +23,7 @@ import (
 //	missing  CreateService finds the model definition wrong, in two places
 //	disk     CreateService fails for reasons of the box
 //	panic    CreateService panics
+//	doubtful CreateService warns of the model definition
 //	other    pulled, created, started, healthy
 type Manager struct {
 	folders *catalog.Folders
@@ -100,7 +101,13 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 	m.event(s, "created", fmt.Sprintf("%d routes wanted by %s", req.Replicas, req.CreatedBy))
 	m.start(s)
 	m.poke()
-	return m.view(s), nil
+	v := m.view(s)
+	if req.Recipe.Image == "doubtful" {
+		v.Warnings = catalog.Problems{{
+			Severity: catalog.SeverityWarning, File: "model-definition.yaml", Line: 4, Column: 5, Field: "models[0].service.colour", Message: "unknown key",
+		}}
+	}
+	return v, nil
 }
 
 // start adds the sessions that are missing and writes their script.
