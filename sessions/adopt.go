@@ -76,10 +76,13 @@ func (m *Manager) adopt(s Session, in *Instance) {
 
 // remembered is the health of a session that has been healthy before the daemon restarted: it gets
 // traffic at once, for a restart is no reason to refuse requests, and loses it at the first probe that
-// fails.
+// fails. One that was unhealthy stays so until a probe passes.
 func remembered(s Session, now time.Time) Health {
 	if s.HealthyAt.IsZero() {
 		return Health{}
+	}
+	if !s.UnhealthySince.IsZero() {
+		return Health{State: HealthUnhealthy, Since: s.UnhealthySince, FirstAt: s.HealthyAt, Detail: "unhealthy before the daemon restarted"}
 	}
 	h := Health{State: HealthPassing, Since: now, FirstAt: s.HealthyAt, Detail: "healthy before the daemon restarted"}
 	if s.Launch.Health != nil {

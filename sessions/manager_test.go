@@ -410,3 +410,45 @@ func TestDaemonRestartRefusesNobody(t *testing.T) {
 		w.wantUp("chat", 2)
 	})
 }
+
+func TestDaemonRestartForgivesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.seed("chat", 2)
+		w.boot()
+		w.after(2 * time.Minute)
+		sick := w.service("chat").Routes[0]
+		w.setSick(sick.Address, "500 Internal Server Error")
+		w.after(10 * time.Second)
+		w.wantUp("chat", 1)
+		w.halt()
+		w.boot()
+		if up := w.wantUp("chat", 1); up[0] == sick.ID {
+			t.Error("a restart sends requests to a route that was unhealthy")
+		}
+		w.after(55 * time.Second) // with what it had before, longer than the policy bears
+		if slices.ContainsFunc(w.service("chat").Routes, func(r sessions.RouteView) bool { return r.ID == sick.ID && r.Status == sessions.RouteUnhealthy }) {
+			t.Error("a restart begins the time anew that an unhealthy route is borne")
+		}
+	})
+}
+
+func TestImpatienceCutsTheGrace(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{IgnoreTerm: true} })
+		w.seed("chat", 1)
+		w.boot()
+		w.after(time.Minute)
+		id := w.wantUp("chat", 1)[0]
+		if err := w.m.TerminateSession(t.Context(), "default", id, "owner", false); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Second)
+		if err := w.m.TerminateSession(t.Context(), "default", id, "owner", true); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if slices.Contains(w.runtime.Running(), id) {
+			t.Error("it still runs")
+		}
+	})
+}

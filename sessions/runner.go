@@ -20,15 +20,16 @@ type runner struct {
 	health  Health
 	unsaved []Transition // not written yet; the session's row neither
 	stop    *stopRequest
-	told    bool       // its end has been accounted for
-	saving  sync.Mutex // held while the row is written; taken before mu
+	told    bool          // its end has been accounted for
+	saving  chan struct{} // of size 1: full while the row is written
 
 	stopping context.Context // done once somebody asked to end the session
 	askStop  context.CancelFunc
 	forced   context.Context // done once it should end without grace
 	force    context.CancelFunc
-	adopted  *Instance     // found running at the daemon's start
-	done     chan struct{} // closed when the runner has returned
+	adopted  *Instance      // found running at the daemon's start
+	done     chan struct{}  // closed when the runner has returned
+	asides   sync.WaitGroup // writes that nobody waits for, until the runner returns
 }
 
 // runnerDeps are what all runners share.
@@ -53,7 +54,7 @@ type stopRequest struct {
 }
 
 func newRunner(deps runnerDeps, s Session) *runner {
-	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{})}
+	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
 	r.stopping, r.askStop = context.WithCancel(context.Background())
 	r.forced, r.force = context.WithCancel(context.Background())
@@ -83,6 +84,7 @@ func (r *runner) end(req stopRequest, forced bool) {
 // run performs actions until the session is terminal or ctx (the daemon) ends.
 func (r *runner) run(ctx context.Context) {
 	defer close(r.done)
+	defer r.asides.Wait()
 	for {
 		s, _ := r.snapshot()
 		action := NextAction(s.Status)

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"fmt"
 	"slices"
 )
 
@@ -26,8 +27,12 @@ func (r *runner) weigh(ctx context.Context, ratio float64) error {
 func (r *runner) save(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Save)
 	defer cancel()
-	r.saving.Lock()
-	defer r.saving.Unlock()
+	select {
+	case r.saving <- struct{}{}:
+		defer func() { <-r.saving }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for an earlier write: %w", ctx.Err())
+	}
 	r.mu.Lock()
 	s, unsaved := r.session, slices.Clone(r.unsaved)
 	r.mu.Unlock()

@@ -83,8 +83,14 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	after := r.health
 	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
 	if first {
-		r.session.HealthyAt = after.FirstAt
+		r.session.HealthyAt = after.FirstAt.UTC()
 	}
+	was := r.session.UnhealthySince
+	r.session.UnhealthySince = time.Time{}
+	if after.State == HealthUnhealthy {
+		r.session.UnhealthySince = after.Since.UTC()
+	}
+	keep := first || !was.Equal(r.session.UnhealthySince)
 	r.mu.Unlock()
 	r.metrics.probed(v.OK)
 	if before.State != after.State {
@@ -93,9 +99,13 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	}
 	if first {
 		r.learnPID(ctx, started)
-		if err := r.save(ctx); err != nil {
-			r.log.Error("session's row was not written; it will be", "error", err)
-		}
+	}
+	if keep {
+		r.asides.Go(func() { // probes must not wait for a store that hangs
+			if err := r.save(ctx); err != nil {
+				r.log.Error("session's health was not written; its next change will be", "error", err)
+			}
+		})
 	}
 	return after.NextProbe(check, started, now)
 }
@@ -132,7 +142,10 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	// ignores the first, and the next daemon would only do the same again.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+r.limits.Stop)
 	defer cancel()
-	err := r.runtime.Stop(stopping, s.ID, grace)
+	graceful, hurry := context.WithCancel(stopping)
+	defer hurry()
+	defer context.AfterFunc(r.forced, hurry)() // whoever loses patience need not wait for the grace
+	err := r.runtime.Stop(graceful, s.ID, grace)
 	if err != nil && !errors.Is(err, ErrNoInstance) {
 		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
 	}

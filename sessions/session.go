@@ -76,7 +76,9 @@ type Session struct {
 	PID       int
 	StartedAt time.Time // zero until RUNNING
 	HealthyAt time.Time // of the first probe that passed; zero: none has
-	EndedAt   time.Time // zero until terminal
+	// UnhealthySince is kept so that a restart of the daemon neither sends it requests nor forgives it; zero: it is not.
+	UnhealthySince time.Time
+	EndedAt        time.Time // zero until terminal
 
 	TrafficRatio float64 // weight in the balance; 1 unless the owner set it. Written by the manager alone
 }

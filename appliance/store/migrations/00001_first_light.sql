@@ -105,6 +105,8 @@ CREATE TABLE sessions (
     started_at    BIGINT,
     -- when a probe of it first passed
     healthy_at    BIGINT,
+    -- since when its probes fail, null while they pass
+    unhealthy_since BIGINT,
     -- when it reached a terminal status
     ended_at      BIGINT,
     -- its weight in the balance
