@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -110,11 +111,18 @@ func plainProblem(t translation, err error) *api.Problem {
 func definitionProblem(err error, problems catalog.Problems) *api.Problem {
 	detail := strings.TrimSuffix(err.Error(), problems.Error())
 	detail = strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(detail, "invalid: ")), ":")
-	if detail == "" || detail == "invalid" {
+	inFile := slices.ContainsFunc(problems, func(q catalog.Problem) bool { return q.File != "" })
+	switch {
+	case detail != "" && detail != "invalid":
+	case inFile:
 		detail = "the model definition cannot be used"
+	default:
+		detail = "this cannot be started"
 	}
 	p := api.NewProblem(api.KindInvalid, http.StatusBadRequest, "%s", detail)
-	p.Hint = "try it before it is served: palisade model check FOLDER"
+	if inFile {
+		p.Hint = "try it before it is served: palisade model check FOLDER"
+	}
 	p.Errors = fieldErrors(problems)
 	return p
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/palisade-run/palisade/appliance/api"
@@ -9,7 +10,7 @@ import (
 // briefly makes one line of a message that may end with many lines of an engine's log: what happened, and the log's
 // last line, which usually says why. The whole of it is in "service info", "session info" and the log.
 func briefly(message string) string {
-	first, rest, more := strings.Cut(strings.TrimSpace(message), "\n")
+	first, rest, more := strings.Cut(withoutPath(strings.TrimSpace(message)), "\n")
 	if !more {
 		return clip(first, longestLine)
 	}
@@ -19,6 +20,12 @@ func briefly(message string) string {
 	}
 	return clip(first, longestLine) + " " + clip(last, longestLine)
 }
+
+// pathList is a PATH of several directories in brackets.
+var pathList = regexp.MustCompile(` \((/[^():\s]*:){2,}[^()]*\)`)
+
+// withoutPath leaves out which directories a PATH has: they hide what is said, and -o json has them.
+func withoutPath(message string) string { return pathList.ReplaceAllString(message, "") }
 
 // longestLine is what a line of a message may take before the rest of it is left out.
 const longestLine = 240

@@ -12,8 +12,9 @@ import (
 func TestBriefly(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	for message, want := range map[string]string{
-		"":                  "",
-		"not found\n":       "not found",
+		"":            "",
+		"not found\n": "not found",
+		"x: not found in PATH (/a:/b/c:/usr/local/bin); next try in 4s": "x: not found in PATH; next try in 4s",
 		"ended. Log:\nwhy":  "ended. Log: why",
 		"ended. Log:\na\nb": "ended. Log: ... b",
 		long:                strings.Repeat("x", longestLine-3) + "...",

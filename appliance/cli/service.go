@@ -169,7 +169,7 @@ func (a *app) failureWords(s api.Service) (failures, lastError, log string) {
 			failures += ", next try " + a.ago(*s.NextRetry)
 		}
 	}
-	lastError, log, _ = strings.Cut(s.LastError, "\n")
+	lastError, log, _ = strings.Cut(withoutPath(s.LastError), "\n")
 	return failures, strings.TrimSuffix(lastError, " The last of its log:"), log
 }
 

@@ -69,7 +69,7 @@ type waitError struct {
 }
 
 func (e *waitError) Error() string {
-	return fmt.Sprintf("service %s is not healthy: %s", e.service, indented(printable(e.reason)))
+	return fmt.Sprintf("service %s is not healthy: %s", e.service, indented(printable(withoutPath(e.reason))))
 }
 
 func (e *waitError) Hint() string {
