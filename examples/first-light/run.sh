@@ -9,7 +9,7 @@
 # removed and the appliance stopped: nothing is left running. What was built stays, so the next run takes seconds.
 #
 #   PALISADE_PORT   the port to listen on (default: 8080, or the next one that is free)
-#   PALISADE_CACHE  where all that is built and kept lies (default: ~/.cache/palisade)
+#   PALISADE_CACHE  where all that is built and kept lies (default: ~/.cache/palisade); not below /tmp or /var/tmp
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -119,7 +119,14 @@ exec 8>"$HERE/lock"
 flock -n 8 || fail "it is running already, in another terminal" "its log: $LOG"
 
 step "looking for what is needed"
+hidden() { [[ $(realpath -m -- "$1")/ == /tmp/* || $(realpath -m -- "$1")/ == /var/tmp/* ]]; }
 engine=$(command -v llama-server || true)
+# Sessions have a /tmp and a /var/tmp of their own: an engine that lies there is not found in them.
+if [ -n "$engine" ] && hidden "$engine"; then engine=; fi
+if [ -z "$engine" ] && hidden "$CACHE"; then
+	fail "the engine would be built below $CACHE, where sessions do not see it: they have a /tmp and a /var/tmp of their own" \
+		"name another place: PALISADE_CACHE=\$HOME/palisade make run"
+fi
 [ -z "$engine" ] || "$engine" --version >/dev/null 2>&1 || engine=
 if [ -n "$engine" ]; then .ci/deps build run 8>&-; else .ci/deps build engine run 8>&-; fi
 done_in "all there"
@@ -186,10 +193,10 @@ done_in "ready, pid $daemon, log $LOG"
 
 step "a service with its routes"
 palisade folder list -q | grep -qFx "$NAME" || palisade folder import "$MODEL" --name "$NAME" -q >/dev/null
+routes=2
+[ "$(id -u)" -eq 0 ] || routes=1
 if no_service; then
-	routes=2
-	if [ "$(id -u)" -ne 0 ]; then
-		routes=1
+	if [ "$routes" -eq 1 ]; then
 		echo "    one route: only root may give each session a network of its own, and two engines want one port"
 	fi
 	set -- service create host "$NAME" "$routes" --runtime-variant custom --name "$NAME" --wait --timeout 2m
@@ -256,7 +263,7 @@ ${bold}Look around${off} from another terminal:
 
   export PALISADE_DATA=$DATA
   bin/palisade service info $NAME
-  bin/palisade service scale $NAME 3
+  bin/palisade service $([ "$routes" -eq 1 ] && echo "routes $NAME" || echo "scale $NAME 3")
   bin/palisade session list
   bin/palisade service events $NAME
 
