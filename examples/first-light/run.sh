@@ -96,17 +96,22 @@ stop_daemon() {
 	wait_until 5 gone "$1" || true
 }
 
+removed() { if [ "$1" -eq 1 ]; then echo "the service is removed"; else echo "$1 services are removed"; fi; }
+
 finish() {
 	local status=$?
 	trap '' INT TERM HUP
 	if alive "$daemon"; then
 		echo
 		step "stopping"
-		if palisade service rm "$NAME" -q >/dev/null 2>&1; then
-			wait_until 40 no_service || echo "    service $NAME has not ended yet; see: $LOG" >&2
+		# All of them, also those that somebody made while looking around: engines outlive their appliance.
+		local services=() left="nothing is left running"
+		mapfile -t services < <(palisade service list -q 2>/dev/null)
+		if [ ${#services[@]} -gt 0 ]; then
+			palisade service rm "${services[@]}" --wait --timeout 40s -q >/dev/null || left="what is left is above"
 		fi
 		stop_daemon "$daemon"
-		done_in "the service is removed and the appliance has ended; nothing is left running"
+		done_in "$(removed ${#services[@]}) and the appliance has ended; $left"
 	fi
 	rm -f "$HERE/daemon.pid"
 	exit "$status"
@@ -114,7 +119,7 @@ finish() {
 
 # --- The way up -------------------------------------------------------------------------------------------------------
 
-mkdir -p "$HERE"
+mkdir -p "$HERE" 2>/dev/null || fail "$HERE cannot be made" "name a place that you may write to: PALISADE_CACHE=... make run"
 exec 8>"$HERE/lock"
 flock -n 8 || fail "it is running already, in another terminal" "its log: $LOG"
 
