@@ -50,7 +50,15 @@ type ConnectError struct {
 	Err  error
 }
 
-func (e *ConnectError) Error() string { return fmt.Sprintf("reaching %s: %v", e.Host, e.Err) }
+func (e *ConnectError) Error() string {
+	why := e.Err
+	// The address that dialling adds is Host again, unless a name was looked up for it.
+	if dial, ok := errors.AsType[*net.OpError](why); ok && strings.HasPrefix(e.Host, "unix://") {
+		why = dial.Err
+	}
+	return fmt.Sprintf("reaching %s: %v", e.Host, why)
+}
+
 func (e *ConnectError) Unwrap() error { return e.Err }
 
 // NewClient checks o; it does not connect.

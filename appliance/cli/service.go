@@ -143,7 +143,7 @@ func (a *app) printService(s api.Service) {
 		[2]string{"revision", strconv.Itoa(s.Revision)},
 		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
 	)
-	if log != "" {
+	if log != "" && s.Status != "HEALTHY" { // what is over needs no explaining
 		fmt.Fprintf(a.out, "\nThe end of the log of the last that failed:\n    %s\n", indented(printable(log)))
 	}
 	if len(s.Routes) > 0 {
