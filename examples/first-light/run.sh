@@ -9,7 +9,7 @@
 # removed and the appliance stopped: nothing is left running. What was built stays, so the next run takes seconds.
 #
 #   PALISADE_PORT   the port to listen on (default: 8080, or the next one that is free)
-#   PALISADE_CACHE  where all that is built and kept lies (default: ~/.cache/palisade); not below /tmp or /var/tmp
+#   PALISADE_CACHE  where all that is built and kept lies (default: ~/.cache/palisade)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -124,14 +124,7 @@ exec 8>"$HERE/lock"
 flock -n 8 || fail "it is running already, in another terminal" "its log: $LOG"
 
 step "looking for what is needed"
-hidden() { [[ $(realpath -m -- "$1")/ == /tmp/* || $(realpath -m -- "$1")/ == /var/tmp/* ]]; }
 engine=$(command -v llama-server || true)
-# Sessions have a /tmp and a /var/tmp of their own: an engine that lies there is not found in them.
-if [ -n "$engine" ] && hidden "$engine"; then engine=; fi
-if [ -z "$engine" ] && hidden "$CACHE"; then
-	fail "the engine would be built below $CACHE, where sessions do not see it: they have a /tmp and a /var/tmp of their own" \
-		"name another place: PALISADE_CACHE=\$HOME/palisade make run"
-fi
 [ -z "$engine" ] || "$engine" --version >/dev/null 2>&1 || engine=
 if [ -n "$engine" ]; then .ci/deps build run 8>&-; else .ci/deps build engine run 8>&-; fi
 done_in "all there"
