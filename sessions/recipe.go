@@ -21,6 +21,11 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	if strings.TrimSpace(r.Image) == "" {
 		return fail(fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host"))
 	}
+	if c, ok := m.Runtime.(ImageChecker); ok {
+		if err := c.CheckImage(r.Image); err != nil {
+			return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
+		}
+	}
 	if r.Variant == "" {
 		r.Variant = variants.Custom
 	}

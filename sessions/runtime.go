@@ -52,6 +52,11 @@ type Runtime interface {
 	List(ctx context.Context) ([]Instance, error)
 }
 
+// ImageChecker is a Runtime that can tell at once that it will never run an image.
+type ImageChecker interface {
+	CheckImage(image string) error
+}
+
 // Observer is the part of a runtime that shows what an instance does. All runtimes have it.
 type Observer interface {
 	// Inspect returns what an instance is now. Its PID may differ from what Start returned: pre-start

@@ -10,6 +10,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // Room on the disk below which the owner is warned, and below which things go wrong soon.
@@ -74,7 +75,7 @@ func (d *daemon) checkServices() api.Check {
 	all := d.manager.Services("")
 	ill := 0
 	for _, s := range all {
-		if s.Failures > 0 || s.Status == "UNHEALTHY" || s.Status == "DEGRADED" {
+		if s.Status == sessions.ServiceUnhealthy || s.Status == sessions.ServiceDegraded {
 			ill++
 			check.Status = api.CheckWarning
 			check.Hint = fmt.Sprintf("palisade service info %s: %s", s.Name, s.Sentence)

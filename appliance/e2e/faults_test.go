@@ -133,7 +133,7 @@ func TestMistakes(t *testing.T) {
 	b.serve("voices", "recite", 1)
 	b.fails(1, []string{"nowhere", "folder"}, "service", "create", "host", "nowhere", "1")
 	b.fails(1, []string{"vlllm", "vllm"}, "service", "create", "host", "voices", "1", "--runtime-variant", "vlllm")
-	b.fails(1, []string{"host"}, "service", "create", "ghcr.io/nobody/nothing:1", "voices", "1", "--name", "imaged", "--wait", "--timeout", "60s")
+	b.fails(1, []string{"host"}, "service", "create", "ghcr.io/nobody/nothing:1", "voices", "1", "--name", "imaged")
 	b.fails(1, []string{"voices", "exists"}, "service", "create", "host", "voices", "1", "--name", "voices")
 	b.fails(2, []string{"-1"}, "service", "scale", "voices", "--", "-1")
 	b.fails(1, []string{"service voices"}, "folder", "rm", "voices")

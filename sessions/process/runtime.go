@@ -129,10 +129,15 @@ func validID(id string) bool {
 
 // Pull implements sessions.Runtime: the box's files are there already.
 func (r *Runtime) Pull(_ context.Context, image string, _ func(sessions.Progress)) error {
+	return r.CheckImage(image)
+}
+
+// CheckImage implements sessions.ImageChecker.
+func (r *Runtime) CheckImage(image string) error {
 	if image != HostImage {
 		return &Error{
 			Err:  fmt.Errorf("image %s: the process runtime runs the box's own programs only, as image %q", image, HostImage),
-			What: "Start the appliance with --runtime containerd to run container images, or give the image as \"host\".",
+			What: "Give the image as \"host\"; container images come with a later version.",
 		}
 	}
 	return nil
