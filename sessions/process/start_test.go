@@ -114,7 +114,7 @@ func TestAnotherImageIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 	err := r.Pull(t.Context(), "vllm/vllm-openai:latest", nil)
-	if err == nil || !strings.Contains(hintOf(err), "containerd") {
+	if err == nil || !strings.Contains(hintOf(err), "host") {
 		t.Errorf("pull: %v, hint %q", err, hintOf(err))
 	}
 	s := spec("a", "true")
