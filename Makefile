@@ -39,7 +39,7 @@ test-tools:
 	@.ci/openai-client >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
-	go test -timeout 10m ./...
+	go test -count=1 -timeout 10m ./...
 
 race: ## the rooms with goroutines under the race detector
 	@.ci/deps build engine test
