@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/packages/ssestream"
 )
 
 // TestFirstLight is the main job: a model folder answers at an OpenAI endpoint, from two routes in turn.
@@ -100,8 +101,12 @@ func isStatus(err error, status int) bool {
 }
 
 func isCode(err error, code string) bool {
-	e, ok := errors.AsType[*openai.Error](err)
-	return ok && e.Code == code
+	if e, ok := errors.AsType[*openai.Error](err); ok {
+		return e.Code == code
+	}
+	// A stream whose head had come, though no token of it: the error is an event then.
+	e, ok := errors.AsType[*ssestream.StreamError](err)
+	return ok && strings.Contains(e.Message, `"`+code+`"`)
 }
 
 // TestBodies sends what clients should not.
