@@ -17,6 +17,14 @@ var (
 	ErrInstanceExists = errors.New("instance exists")
 	// ErrNotSupported: this runtime cannot do that on this box.
 	ErrNotSupported = errors.New("not supported by this runtime")
+	// ErrNoImage: no image of that name is here, or in its registry.
+	ErrNoImage = errors.New("no such image")
+	// ErrImageDenied: the registry wants a log-in, or refuses the one that it was given.
+	ErrImageDenied = errors.New("the registry denies access")
+	// ErrImagePlatform: the image is there, but not for this box's processor.
+	ErrImagePlatform = errors.New("the image is not for this processor")
+	// ErrRuntimeDown: the runtime's own daemon cannot be reached for the moment. What runs goes on.
+	ErrRuntimeDown = errors.New("the runtime's daemon cannot be reached")
 )
 
 // Runtime runs sessions' instances. Every method is safe for concurrent use, by different ids and by
@@ -57,6 +65,28 @@ type ImageChecker interface {
 	CheckImage(image string) error
 }
 
+// Images is the part of a runtime that keeps images, where it does.
+type Images interface {
+	// Images lists what is kept, by name.
+	Images(ctx context.Context) ([]Image, error)
+	// Import takes in an archive (OCI layout or docker save, plain or compressed) and returns what came of it.
+	Import(ctx context.Context, archive io.Reader) ([]Image, error)
+	// Export writes an image as an OCI archive that docker load takes too.
+	Export(ctx context.Context, ref string, w io.Writer) error
+	// RemoveImage forgets a name; what no other name and no session needs is deleted. ErrNoImage if there is none.
+	RemoveImage(ctx context.Context, ref string) error
+}
+
+// Image is one image that a runtime keeps.
+type Image struct {
+	Name      string            `json:"name"`   // docker.io/library/busybox:latest
+	Digest    string            `json:"digest"` // sha256:...
+	Size      int64             `json:"size"`   // bytes of its layers, compressed
+	CreatedAt time.Time         `json:"created_at"`
+	Platforms []string          `json:"platforms"` // linux/amd64
+	Labels    map[string]string `json:"labels,omitempty"`
+}
+
 // Observer is the part of a runtime that shows what an instance does. All runtimes have it.
 type Observer interface {
 	// Inspect returns what an instance is now. Its PID may differ from what Start returned: pre-start
@@ -88,6 +118,9 @@ type Spec struct {
 	Mounts    []Mount            `json:"mounts"`
 	Scratch   []string           `json:"scratch"` // directories inside the session: empty, writable, gone with Remove
 	Limits    Limits             `json:"limits"`
+	Devices   []string           `json:"devices,omitempty"` // CDI names, or device files by path
+	// Network names the network whose sessions see each other: the project. "" is one of its own.
+	Network string `json:"network,omitempty"`
 }
 
 // Mount makes a directory of the box visible in the session.
@@ -103,6 +136,8 @@ type Limits struct {
 	Memory   int64 `json:"memory,omitempty"`    // bytes
 	Shm      int64 `json:"shm,omitempty"`       // bytes of /dev/shm
 	Pids     int64 `json:"pids,omitempty"`      // processes and threads
+	// CPUs restricts it to cores: "0-15,32-47"; "" any.
+	CPUs string `json:"cpus,omitempty"`
 }
 
 // Instance is a runtime's view of one session.
@@ -163,4 +198,17 @@ type ExecSpec struct {
 	WorkDir        string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	Terminal       *Terminal // nil: no terminal. With one Stderr is not used
+}
+
+// Terminal is what a command on a terminal sees of it.
+type Terminal struct {
+	Size   Window
+	Resize <-chan Window // may be nil
+	Type   string        // TERM; "" is xterm-256color
+}
+
+// Window is a terminal's size in characters.
+type Window struct {
+	Rows, Columns uint16
 }
