@@ -119,8 +119,6 @@ type Spec struct {
 	Scratch   []string           `json:"scratch"` // directories inside the session: empty, writable, gone with Remove
 	Limits    Limits             `json:"limits"`
 	Devices   []string           `json:"devices,omitempty"` // CDI names, or device files by path
-	// Network names the network whose sessions see each other: the project. "" is one of its own.
-	Network string `json:"network,omitempty"`
 }
 
 // Mount makes a directory of the box visible in the session.
