@@ -22,6 +22,7 @@ type Service struct {
 	OpenToPublic  bool   `json:"open_to_public"` // no token needed
 	Endpoint      string `json:"endpoint"`       // URL; what follows it goes to the engine
 	Policy        Policy `json:"policy"`
+	Priority      int    `json:"priority"` // 0 to 100, higher first
 	Recipe        Recipe `json:"recipe"`
 
 	Revision     int        `json:"revision"`      // what should run
@@ -47,6 +48,7 @@ type Recipe struct {
 	Environ             map[string]string `json:"environ,omitempty"`
 	Resources           map[string]string `json:"resources,omitempty"`
 	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
+	Selector            map[string]string `json:"selector,omitempty"` // labels that its node must have
 	Mounts              []Mount           `json:"mounts,omitempty"`
 }
 
@@ -82,8 +84,10 @@ type ServiceCreate struct {
 	Environ             map[string]string `json:"environ,omitempty"`
 	Resources           map[string]string `json:"resources,omitempty"`
 	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
+	Selector            map[string]string `json:"selector,omitempty"` // labels that its node must have
 	Mounts              []Mount           `json:"mounts,omitempty"`
 	Policy              *Policy           `json:"policy,omitempty"`
+	Priority            *int              `json:"priority,omitempty"` // 0 to 100, higher first; default 10
 }
 
 // ServiceUpdate changes a service: what is left out stays. In the maps a key with null is taken away and
@@ -101,6 +105,8 @@ type ServiceUpdate struct {
 	Environ             map[string]*string `json:"environ,omitempty"`
 	Resources           map[string]*string `json:"resources,omitempty"`
 	ResourceOpts        map[string]*string `json:"resource_opts,omitempty"`
+	Selector            map[string]*string `json:"selector,omitempty"`
+	Priority            *int               `json:"priority,omitempty"`
 	Mounts              *[]Mount           `json:"mounts,omitempty"`
 	Reload              bool               `json:"reload,omitempty"` // read the model definition again, though nothing else changes
 }

@@ -24,6 +24,11 @@ type Session struct {
 	StartedAt    *time.Time `json:"started_at,omitempty"`
 	EndedAt      *time.Time `json:"ended_at,omitempty"`
 	TrafficRatio float64    `json:"traffic_ratio"`
+
+	Priority  int               `json:"priority"`            // 0 to 100, higher first
+	Resources map[string]string `json:"resources,omitempty"` // what it asks for, as people write it
+	Claim     *Claim            `json:"claim,omitempty"`     // what it holds of a node; nil while it holds nothing
+	Waits     []Wait            `json:"waits,omitempty"`     // what keeps it from starting; the first is the one to look at
 }
 
 // Exit is how a session ended.
@@ -51,4 +56,6 @@ type Stats struct {
 	Pids    int64     `json:"pids"`
 	RxBytes int64     `json:"rx_bytes"`
 	TxBytes int64     `json:"tx_bytes"`
+	// DeviceMemory is what its processes hold of accelerators' memory, bytes; -1 unknown, or it holds no accelerator.
+	DeviceMemory int64 `json:"device_memory"`
 }

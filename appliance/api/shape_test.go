@@ -49,6 +49,8 @@ func shapes() map[string]reflect.Type {
 		RouteUpdate{}, ServiceErrors{}, RouteError{}, Event{}, Revision{}, RollBack{}, Token{}, TokenCreate{}, TokenIssued{},
 		Session{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, Entry{}, Version{}, Runtime{}, Doctor{}, Check{},
 		Key{}, KeyCreate{}, KeyIssued{},
+		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
+		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
 	} {
 		t := reflect.TypeOf(v)
 		out[t.Name()] = t
