@@ -6,8 +6,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # The same flags everywhere, so that what one target compiled another need not compile again.
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
-export CGO_ENABLED ?= 0
+# C is there for one thing, NVIDIA's library, which is opened at run time: names and users are looked up by Go.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -tags=netgo,osusergo)
+export CGO_ENABLED ?= 1
+export CGO_CFLAGS ?= -O2 -g0 -Wno-deprecated-declarations
 export PALISADE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/palisade
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -21,7 +23,7 @@ RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... .
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-build: ## bin/palisade: static, without cgo
+build: ## bin/palisade; CGO_ENABLED=0 makes it static, without NVIDIA's library
 	@.ci/deps build
 	go build -ldflags '$(LDFLAGS)' -o bin/palisade ./appliance/cmd/palisade
 	@echo "bin/palisade $(VERSION)"

@@ -131,7 +131,7 @@ done_in "all there"
 
 step "building Palisade"
 version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
-patiently env CGO_ENABLED="${CGO_ENABLED:-0}" go build -trimpath -ldflags "-s -w -X main.linked=$version" -o bin/ \
+patiently env CGO_ENABLED="${CGO_ENABLED:-1}" go build -trimpath -tags=netgo,osusergo -ldflags "-s -w -X main.linked=$version" -o bin/ \
 	./appliance/cmd/palisade ./model-definitions/hello/mkhello 8>&- || fail "the build failed; the compiler's words are above"
 done_in "bin/palisade $version"
 
