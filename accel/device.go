@@ -21,6 +21,8 @@ type Device struct {
 	Links     map[string]string `json:"links,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"` // nothing is behind it
 	Fault     string            `json:"fault,omitempty"`     // why it must not be used; "" while it is well
+	// Busy says which process that is no session of ours uses it: it is well, but not handed out meanwhile.
+	Busy string `json:"busy,omitempty"`
 }
 
 // Sample is what a device said of itself at one moment. What it cannot tell is -1, and Processes is nil.

@@ -35,6 +35,13 @@ const (
 	hundredthsPerDevice = 100
 )
 
+// What no box has: asks above it are slips of the pen.
+const (
+	mostCores   = 1 << 16
+	mostDevices = 1 << 10
+	mostMemory  = 1 << 50 // bytes
+)
+
 // devices are the accelerator slots that Palisade knows, with whether fractions are allowed.
 var devices = map[Slot]bool{
 	"cuda.device": false, "cuda.shares": true, "rocm.device": false, "tpu.device": false, "ipu.device": false,
@@ -56,8 +63,8 @@ func ParseSlots(written map[string]string) (Slots, error) {
 		}
 		slots[Slot(name)] = amount
 	}
-	if slots["cuda.device"] > 0 && slots["cuda.shares"] > 0 {
-		wrong = append(wrong, "cuda.device and cuda.shares exclude each other in one session")
+	if clash := slots.clash(); clash != "" {
+		wrong = append(wrong, clash)
 	}
 	if len(wrong) > 0 {
 		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.Join(wrong, "; "))
@@ -77,45 +84,94 @@ func (s Slots) Accelerators() []Slot {
 	return names
 }
 
+// kind says which of the three ways to have a GPU a slot is: cuda.device, cuda.shares or a MIG slice.
+func (s Slot) kind() string {
+	if base, _, slice := strings.Cut(string(s), ":"); slice {
+		return base + " slices"
+	}
+	return string(s)
+}
+
+// family is what stands before the first dot: it picks the plugin.
+func (s Slot) family() string {
+	family, _, _ := strings.Cut(string(s), ".")
+	return family
+}
+
+// fractional says whether parts of a device may be asked for.
+func (s Slot) fractional() bool { return strings.HasSuffix(string(s), ".shares") }
+
+// clash says which of the slots exclude each other in one session; "" none do.
+func (s Slots) clash() string {
+	kinds := map[string]Slot{} // by family
+	for _, name := range s.Accelerators() {
+		family := name.family()
+		if other, taken := kinds[family]; taken && other.kind() != name.kind() {
+			return fmt.Sprintf("%s and %s exclude each other in one session", other, name)
+		}
+		kinds[family] = name
+	}
+	return ""
+}
+
 func parseAmount(name Slot, text string) (Amount, error) {
 	switch name {
 	case SlotCPU:
-		return parseDecimal(name, text, milliPerCore, "cores, such as 4 or 0.5")
+		return parseDecimal(name, text, milliPerCore, mostCores)
 	case SlotMem:
 		n, err := ParseSize(text)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, fmt.Errorf("mem: %w", err)
+		case n > mostMemory:
+			return 0, fmt.Errorf("mem: %q is more than any box has", text)
 		}
 		return Amount(n), nil
 	}
 	base, profile, mig := strings.Cut(string(name), ":")
 	fractional, known := devices[Slot(base)]
-	if !known || mig && (base != "cuda.device" || !strings.HasSuffix(profile, "-mig")) {
+	if !known || mig && (base != "cuda.device" || len(profile) <= len("-mig") || !strings.HasSuffix(profile, "-mig")) {
 		return 0, fmt.Errorf("%s: no such resource; known are cpu, mem and %s", name, deviceNames())
 	}
-	amount, err := parseDecimal(name, text, hundredthsPerDevice, "a number of devices, such as 1")
-	if err == nil && !fractional && amount%hundredthsPerDevice != 0 {
+	amount, err := parseDecimal(name, text, hundredthsPerDevice, mostDevices)
+	switch {
+	case err != nil:
+		return 0, err
+	case mig && amount != hundredthsPerDevice:
+		return 0, fmt.Errorf("%s: %q is not 1; a session has one slice of a profile", name, text)
+	case !fractional && amount%hundredthsPerDevice != 0:
 		return 0, fmt.Errorf("%s: %q is not a whole number; fractions are asked for as cuda.shares", name, text)
 	}
-	return amount, err
+	return amount, nil
 }
 
 // parseDecimal reads a decimal number exactly, in units of 1/scale.
-func parseDecimal(name Slot, text string, scale int64, want string) (Amount, error) {
+func parseDecimal(name Slot, text string, scale, most int64) (Amount, error) {
 	value, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(value) || math.IsInf(value, 0) {
+	if strings.Trim(text, "0123456789.eE+-") != "" || err != nil && !errors.Is(err, strconv.ErrRange) {
+		want := "a number of devices, such as 1"
+		if name == SlotCPU {
+			want = "cores, such as 4 or 0.5"
+		}
 		return 0, fmt.Errorf("%s: %q is not %s", name, text, want)
 	}
-	scaled := value * float64(scale)
 	switch {
 	case value <= 0:
 		return 0, fmt.Errorf("%s: %q must be more than 0", name, text)
-	case scaled > 1e12:
+	case value > float64(most):
 		return 0, fmt.Errorf("%s: %q is more than any box has", name, text)
-	case math.Abs(scaled-math.Round(scaled)) > 1e-6:
+	}
+	// The shortest digits that mean this number are what was written: no rounding comes between.
+	whole, fraction, _ := strings.Cut(strconv.FormatFloat(value, 'f', -1, 64), ".")
+	digits := len(strconv.FormatInt(scale, 10)) - 1
+	if len(fraction) > digits {
 		return 0, fmt.Errorf("%s: %q is finer than 1/%d", name, text, scale)
 	}
-	return Amount(math.Round(scaled)), nil
+	amount, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", digits-len(fraction)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q: %w", name, text, err)
+	}
+	return Amount(amount), nil
 }
 
 // ParseSize reads a number of bytes: "1048576", "256m", "2g", "8gb", "1t", "1.5GiB". Units are binary.

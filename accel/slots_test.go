@@ -27,6 +27,23 @@ func TestParseSlots(t *testing.T) {
 		{"half a whole device", map[string]string{"cuda.device": "0.5"}, nil, "cuda.shares"},
 		{"absurd", map[string]string{"cpu": "1e12"}, nil, "any box"},
 		{"both kinds of cuda", map[string]string{"cuda.device": "1", "cuda.shares": "0.5"}, nil, "exclude each other"},
+		{"device and slice", map[string]string{"cuda.device": "1", "cuda.device:1g.10gb-mig": "1"}, nil, "exclude each other"},
+		{"shares and slice", map[string]string{"cuda.shares": "1", "cuda.device:1g.10gb-mig": "1"}, nil, "exclude each other"},
+		{"two slices", map[string]string{"cuda.device:1g.10gb-mig": "2"}, nil, "one slice"},
+		{"a slice without a profile", map[string]string{"cuda.device:-mig": "1"}, nil, "no such resource"},
+		{"absurd devices", map[string]string{"cuda.device": "1e9"}, nil, "any box"},
+		{"absurd shares", map[string]string{"cuda.shares": "1e9"}, nil, "any box"},
+		{"absurd cores", map[string]string{"cpu": "1e9"}, nil, "any box"},
+		{"absurd memory", map[string]string{"mem": "1000000t"}, nil, "any box"},
+		{"beyond any number", map[string]string{"cuda.shares": "1e999"}, nil, "any box"},
+		{"no shares", map[string]string{"cuda.shares": "0"}, nil, "more than 0"},
+		{"barely too fine a share", map[string]string{"cuda.shares": "0.3300000001"}, nil, "finer than 1/100"},
+		{"next to nothing", map[string]string{"cuda.shares": "1e-400"}, nil, "more than 0"},
+		{"hexadecimal", map[string]string{"cpu": "0x1p2"}, nil, "is not"},
+		{"infinite", map[string]string{"cpu": "Inf"}, nil, "is not"},
+		{"two families", map[string]string{"hyperaccel-lpu.device": "1", "tt-n300.device": "2"},
+			accel.Slots{"hyperaccel-lpu.device": 100, "tt-n300.device": 200}, ""},
+		{"many digits", map[string]string{"cuda.shares": "0.2900"}, accel.Slots{"cuda.shares": 29}, ""},
 		{"unknown", map[string]string{"gpu": "1"}, nil, "no such resource"},
 		{"all problems at once", map[string]string{"gpu": "1", "cpu": "x"}, nil, "cores, such as"},
 		{"not a number", map[string]string{"cpu": "NaN"}, nil, "is not"},
@@ -72,6 +89,51 @@ func FuzzParseSize(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if n, err := accel.ParseSize(text); err == nil && (n < 0 || n > 1<<60) {
 			t.Errorf("ParseSize(%q) = %d", text, n)
+		}
+	})
+}
+
+func TestFormat(t *testing.T) {
+	for _, tt := range []struct {
+		slot   accel.Slot
+		amount accel.Amount
+		want   string
+	}{
+		{"cpu", 4000, "4"}, {"cpu", 500, "0.5"}, {"cpu", 1, "0.001"}, {"mem", 32 << 30, "32 GiB"}, {"mem", 3 << 29, "1.5 GiB"}, {"mem", 7, "7 bytes"},
+		{"mem", -1 << 20, "-1 MiB"}, {"cuda.shares", 29, "0.29"}, {"cuda.device", 800, "8"}, {"cuda.device:1g.10gb-mig", 100, "1"},
+	} {
+		if got := accel.Format(tt.slot, tt.amount); got != tt.want {
+			t.Errorf("Format(%s, %d) = %q, want %q", tt.slot, tt.amount, got, tt.want)
+		}
+	}
+	slots := accel.Slots{"mem": 32<<30 + 1, "cpu": 4500, "cuda.shares": 29}
+	if got := slots.String(); got != "cpu 4.5, mem 32 GiB, cuda.shares 0.29" {
+		t.Error(got)
+	}
+	back, err := accel.ParseSlots(slots.Written())
+	if err != nil || cmp.Diff(slots, back) != "" {
+		t.Error(back, err)
+	}
+	if got := (accel.Slots{}).String(); got != "nothing" {
+		t.Error(got)
+	}
+}
+
+func FuzzParseSlots(f *testing.F) {
+	for _, text := range []string{"1", "0.01", "1e3", "-0", "1.0e-2", ".5", "+2"} {
+		f.Add("cuda.shares", text)
+		f.Add("cpu", text)
+	}
+	f.Fuzz(func(t *testing.T, slot, text string) {
+		slots, err := accel.ParseSlots(map[string]string{slot: text})
+		if err != nil {
+			return
+		}
+		if slots[accel.Slot(slot)] <= 0 {
+			t.Fatalf("%s %q is %d", slot, text, slots[accel.Slot(slot)])
+		}
+		if back, err := accel.ParseSlots(slots.Written()); err != nil || cmp.Diff(slots, back) != "" {
+			t.Fatalf("%s %q: %v written is %v, read again %v (%v)", slot, text, slots, slots.Written(), back, err)
 		}
 	})
 }

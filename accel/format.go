@@ -1,0 +1,63 @@
+package accel
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Format writes an amount as people do: "3.5" for cpu, "12 GiB" for mem, "0.25" for shares. Memory is
+// rounded to a tenth of its unit.
+func Format(slot Slot, amount Amount) string {
+	switch slot {
+	case SlotCPU:
+		return decimal(amount, milliPerCore)
+	case SlotMem:
+		return FormatSize(int64(amount))
+	}
+	return decimal(amount, hundredthsPerDevice)
+}
+
+// FormatSize writes a number of bytes for people: "20 GiB", "1.5 GiB", "512 MiB", "7 bytes".
+func FormatSize(bytes int64) string {
+	if bytes < 0 {
+		return "-" + FormatSize(-bytes)
+	}
+	for i, unit := range []string{" PiB", " TiB", " GiB", " MiB", " KiB"} {
+		if one := int64(1) << (50 - 10*i); bytes >= one {
+			return strings.TrimSuffix(strconv.FormatFloat(float64(bytes)/float64(one), 'f', 1, 64), ".0") + unit
+		}
+	}
+	return strconv.FormatInt(bytes, 10) + " bytes"
+}
+
+// String lists the slots in order: "cpu 4, mem 32 GiB, cuda.device 2"; "nothing" for none.
+func (s Slots) String() string {
+	var parts []string
+	for _, name := range append([]Slot{SlotCPU, SlotMem}, s.Accelerators()...) {
+		if amount := s[name]; amount > 0 {
+			parts = append(parts, string(name)+" "+Format(name, amount))
+		}
+	}
+	if parts == nil {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Written is the inverse of ParseSlots, exact.
+func (s Slots) Written() map[string]string {
+	written := make(map[string]string, len(s))
+	for name, amount := range s {
+		if name == SlotMem {
+			written[string(name)] = strconv.FormatInt(int64(amount), 10)
+			continue
+		}
+		written[string(name)] = Format(name, amount)
+	}
+	return written
+}
+
+// decimal writes amount/scale with as many digits as it needs.
+func decimal(amount Amount, scale int64) string {
+	return strconv.FormatFloat(float64(amount)/float64(scale), 'f', -1, 64)
+}
