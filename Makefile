@@ -39,12 +39,14 @@ test-tools:
 	@.ci/deps build engine test
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
+	@.ci/containerd/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
 	go test -count=1 -timeout 10m ./...
 
 race: ## the rooms with goroutines under the race detector
 	@.ci/deps build engine test
+	@.ci/containerd/build >/dev/null
 	CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
 
 vet:
