@@ -175,7 +175,7 @@ func TestWholeDevices(t *testing.T) {
 		{"joined ones before lower numbers", take(pairs, "GPU-0"), accel.Slots{"cuda.device": 200}, "2:100 3:100", 0, ""},
 		{"one whose other half is gone", take(pairs, "GPU-4"), accel.Slots{"cuda.device": 100}, "5:100", 1, ""},
 		{"neither faulty nor busy ones", take(faulty), accel.Slots{"cuda.device": 200}, "2:100 3:100", 1, ""},
-		{"says that one is faulty", take(faulty), accel.Slots{"cuda.device": 300}, "", 0, "2 of 4 free, 1 faulty, 1 used by others"},
+		{"says that one is faulty", take(faulty), accel.Slots{"cuda.device": 300}, "", 0, "2 of 4 free, 1 faulty, 1 busy"},
 		{"cores", take(box(1)), accel.Slots{"cpu": 33000}, "", 0, "33 cpu asked, box has 32"},
 		{"cores not now", busyCores, accel.Slots{"cpu": 24500}, "", 0, "24.5 cpu asked, 20 of 32 free"},
 		{"memory", take(box(1)), accel.Slots{"mem": 300 * gib}, "", 0, "300 GiB mem asked, box has 256 GiB"},

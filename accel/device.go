@@ -21,7 +21,8 @@ type Device struct {
 	Links     map[string]string `json:"links,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"` // nothing is behind it
 	Fault     string            `json:"fault,omitempty"`     // why it must not be used; "" while it is well
-	// Busy says which process that is no session of ours uses it: it is well, but not handed out meanwhile.
+	// Busy is why it is not handed out although it works: someone else's process uses it, memory was not given
+	// back, an operator took it out. Who has it keeps it.
 	Busy string `json:"busy,omitempty"`
 }
 
@@ -41,6 +42,8 @@ type Sample struct {
 type ProcessUse struct {
 	PID    int   `json:"pid"`
 	Memory int64 `json:"memory"` // bytes; -1 unknown
+	// Name is the program's, for people; "" unknown. Plugins may leave it to the Watcher.
+	Name string `json:"name,omitempty"`
 }
 
 // ErrLost is what a plugin answers that worked before and cannot reach its devices any more.

@@ -23,7 +23,7 @@ type Shortage struct {
 	Total   Amount `json:"total"`
 	Largest Amount `json:"largest,omitempty"` // of shares: the most that is free on one device
 	Faulty  int    `json:"faulty,omitempty"`  // devices that must not be used
-	Busy    int    `json:"busy,omitempty"`    // devices that someone else's processes use
+	Busy    int    `json:"busy,omitempty"`    // devices that work, but are not handed out
 	Never   bool   `json:"never,omitempty"`
 	Has     string `json:"has,omitempty"` // what the box has instead, when it never fits
 }
@@ -48,7 +48,7 @@ func (s *Shortage) Error() string {
 		fmt.Fprintf(&b, ", %d faulty", s.Faulty)
 	}
 	if s.Busy > 0 {
-		fmt.Fprintf(&b, ", %d used by others", s.Busy)
+		fmt.Fprintf(&b, ", %d busy", s.Busy)
 	}
 	return b.String()
 }
@@ -75,7 +75,7 @@ func (s *Shortage) Hint() string {
 	case s.Faulty > 0:
 		return "palisade device list shows what is wrong with the faulty devices"
 	case s.Busy > 0:
-		return "palisade device list shows which processes use the devices"
+		return "palisade device list shows what keeps devices busy"
 	}
 	return "it is given when something else ends; ask for less to start sooner"
 }

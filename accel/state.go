@@ -32,7 +32,7 @@ type class struct {
 	part    Amount // hundredths over all of them
 	largest Amount // the most that is free on one
 	faulty  int
-	busy    int // with someone else's processes
+	busy    int // well, but not handed out
 }
 
 // NewState returns a node with what the claims take of it.
