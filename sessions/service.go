@@ -56,6 +56,7 @@ type Service struct {
 
 	Replicas int  // wanted
 	Public   bool // open_to_public: no token needed
+	Priority int  // of its routes in the queue, 0 to 100
 	Policy   Policy
 
 	Revision     int // the newest: what should run
@@ -88,6 +89,7 @@ type Recipe struct {
 	Resources        map[string]string `json:"resources,omitempty"`     // slot to amount as written
 	ResourceOpts     map[string]string `json:"resource_opts,omitempty"` // shmem
 	Mounts           []FolderMount     `json:"mounts,omitempty"`
+	Selector         map[string]string `json:"selector,omitempty"` // labels of the nodes that may run it
 }
 
 // FolderMount is an extra folder in a session.

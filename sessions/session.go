@@ -3,6 +3,7 @@ package sessions
 import (
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -67,6 +68,12 @@ type Session struct {
 	Launch variants.LaunchSpec
 	Mounts []Mount
 	Limits Limits
+	Demand Demand
+
+	// Claim is what it holds of the pool, or held when it ended; nil while it waits.
+	Claim    *accel.Claim
+	PlacedAt time.Time // since when it holds Claim; zero while it waits
+	Waits    []Wait    // why it is PENDING still; nil once it is not
 
 	Status    Status
 	Reason    string // one sentence: why it is in Status
