@@ -1,79 +1,37 @@
 package process
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/outcome"
 )
 
-// Wait statuses as the kernel encodes them.
-func exited(code int) syscall.WaitStatus             { return syscall.WaitStatus(code << 8) }
-func signaled(sig syscall.Signal) syscall.WaitStatus { return syscall.WaitStatus(sig) }
-
-func TestDecideExit(t *testing.T) {
-	now := time.Unix(1, 0)
-	for _, c := range []struct {
-		name   string
-		e      ending
-		reason sessions.ExitReason
-		code   int
-		says   string
-	}{
-		{"by itself", ending{Status: exited(0)}, sessions.ExitCompleted, 0, "ended by itself"},
-		{"a failure", ending{Status: exited(3)}, sessions.ExitFailed, 3, "exit code 3"},
-		{"a crash", ending{Status: signaled(syscall.SIGSEGV)}, sessions.ExitCrashed, 139, "SIGSEGV"},
-		{"SIGTERM from elsewhere", ending{Status: signaled(syscall.SIGTERM)}, sessions.ExitCrashed, 143, "SIGTERM"},
-		{"SIGKILL from elsewhere", ending{Status: signaled(syscall.SIGKILL)}, sessions.ExitKilled, 137, "SIGKILL"},
-		{"out of memory", ending{Status: signaled(syscall.SIGKILL), OOMKills: 1, Limit: 1 << 30}, sessions.ExitOutOfMemory, 137, "1 GiB"},
-		{"a child out of memory", ending{Status: exited(1), OOMKills: 2}, sessions.ExitOutOfMemory, 1, "2 processes"},
-		{"it got over a child's end", ending{Status: exited(0), OOMKills: 2}, sessions.ExitCompleted, 0, ""},
-		{"stopped", ending{Status: signaled(syscall.SIGTERM), Stopped: true}, sessions.ExitStopped, 143, "SIGTERM"},
-		{"stopped, tidily", ending{Status: exited(0), Stopped: true}, sessions.ExitStopped, 0, "Stopped"},
-		{"stopped, out of memory meanwhile", ending{Status: exited(1), Stopped: true, OOMKills: 1}, sessions.ExitStopped, 1, ""},
-		{"stopped by force", ending{Status: signaled(syscall.SIGKILL), Stopped: true, KilledBy: true}, sessions.ExitKilled, 137, "grace"},
-		{"not started", ending{Failed: "command x: not found"}, sessions.ExitStartFailed, 127, "Command x: not found."},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			c.e.What = "its process"
-			got := decideExit(c.e, now)
-			if got.Reason != c.reason || got.Code != c.code || !strings.Contains(got.Message, c.says) || !got.FinishedAt.Equal(now) {
-				t.Errorf("%+v", got)
-			}
-		})
+func TestAnExitHasItsRoomReserved(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func FuzzWithTail(f *testing.F) {
-	f.Add("It failed.", "a\nb\n")
-	f.Add("", strings.Repeat("é", 3000))
-	f.Fuzz(func(t *testing.T, message, tail string) {
-		got := withTail(message, tail)
-		if len(got) > maxMessage || strings.ToValidUTF8(got, "") != got {
-			t.Errorf("%d bytes: %q", len(got), got)
-		}
-		x := sessions.Exit{Message: got}
-		dir := t.TempDir()
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer root.Close()
-		if err := errors.Join(reserveExit(dir), writeExit(root, x)); err != nil {
-			t.Fatal(err)
-		}
-		back, found, err := readJSON[sessions.Exit](dir, fileExit)
-		if err != nil || !found || back.Message != got {
-			t.Errorf("%q came back as %q, %v", got, back.Message, err)
-		}
-	})
+	defer root.Close()
+	x := sessions.Exit{Message: strings.Repeat("\x00", outcome.MaxMessage)}
+	if b, err := json.Marshal(x); err != nil || len(b) > spareSize {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if err := errors.Join(reserveExit(dir), writeExit(root, x)); err != nil {
+		t.Fatal(err)
+	}
+	if back, found, err := readJSON[sessions.Exit](dir, fileExit); err != nil || !found || back.Message != x.Message {
+		t.Errorf("%q came back as %q, %v", x.Message, back.Message, err)
+	}
 }
 
 func TestHierarchies(t *testing.T) {
@@ -169,55 +127,6 @@ func TestCgroupVersion2(t *testing.T) {
 	}
 }
 
-func TestTailOf(t *testing.T) {
-	long := strings.Repeat("x", 200<<10)
-	for _, c := range []struct {
-		text  string
-		lines int
-		want  string // "" with left > 0: all of it
-		left  int
-	}{
-		{"a\nb\nc\n", 1, "c\n", 0},
-		{"a\nb\nc", 1, "c", 0},
-		{"a\nb\nc\n", 2, "b\nc\n", 0},
-		{"a\nb\nc\n", 3, "a\nb\nc\n", 1},
-		{"a\n\n\n", 2, "\n\n", 0},
-		{"", 3, "", 3},
-		{"a\n" + long + "\nc\n", 2, long + "\nc\n", 0},
-	} {
-		last := true
-		at, left := tailOf(strings.NewReader(c.text), int64(len(c.text)), c.lines, &last)
-		if got := c.text[at:]; got != c.want || left != c.left {
-			t.Errorf("the last %d of %.20q: %.20q, %d left; want %.20q, %d", c.lines, c.text, got, left, c.want, c.left)
-		}
-	}
-}
-
-func TestLookPath(t *testing.T) {
-	dir := t.TempDir()
-	for name, mode := range map[string]os.FileMode{"tool": 0o755, "text": 0o644} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct{ name, path, want, says string }{
-		{"tool", "/nowhere:" + dir, filepath.Join(dir, "tool"), ""},
-		{filepath.Join(dir, "tool"), "", filepath.Join(dir, "tool"), ""},
-		{"./tool", "", filepath.Join(dir, "tool"), ""},
-		{"tool", "relative:", "", "not found in PATH"},
-		{"tool", "", "", "PATH (which is empty)"},
-		{"text", dir, "", "not executable"},
-		{filepath.Dir(dir), "", "", "directory"},
-		{filepath.Join(dir, "text", "below"), "", "", "not found"},
-		{"", dir, "", "empty"},
-	} {
-		got, err := lookPath(c.name, c.path, dir)
-		if c.says == "" && (got != c.want || err != nil) || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
-			t.Errorf("%q in %q: %q, %v", c.name, c.path, got, err)
-		}
-	}
-}
-
 func TestListenerInode(t *testing.T) {
 	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
@@ -227,21 +136,6 @@ func TestListenerInode(t *testing.T) {
 		if got := listenerInode(table, port); got != want {
 			t.Errorf("port %d: %q", port, got)
 		}
-	}
-}
-
-func TestParseProc(t *testing.T) {
-	stat := "42 (a (strange) name) S 1 40 40 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 3 0 100 1000 25 184 1 1 0 0\n"
-	p, ok := parseProc(stat, "Name:\tx\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004000\n")
-	want := procEntry{group: 40, cpu: 2 * time.Second, memory: 25 * int64(os.Getpagesize()), threads: 3, ignored: 1 << 12, caught: 1 << 14}
-	if !ok || p != want {
-		t.Errorf("%+v", p)
-	}
-	if p.endsBy(syscall.SIGTERM) || p.endsBy(syscall.SIGPIPE) || !p.endsBy(syscall.SIGHUP) {
-		t.Error("it ends by the wrong signals")
-	}
-	if _, ok := parseProc("42 (gone", ""); ok {
-		t.Error("half a line was taken")
 	}
 }
 

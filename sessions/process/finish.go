@@ -3,65 +3,37 @@ package process
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/outcome"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 // stop begins the end: SIGTERM now, SIGKILL after grace. Of several, the shortest grace counts.
 func (s *supervisor) stop(grace time.Duration) {
-	s.mu.Lock()
-	first := !s.stopped
-	s.stopped = true
-	s.mu.Unlock()
-	if first {
-		close(s.stopping)
-		s.signalGroups(unix.SIGTERM)
-	}
+	s.crew.Stop()
 	if grace <= 0 {
-		s.kill()
+		s.crew.Kill()
 		return
 	}
-	timer := time.AfterFunc(grace, s.kill)
+	timer := time.AfterFunc(grace, s.crew.Kill)
 	go func() {
 		<-s.ended
 		timer.Stop()
 	}()
 }
 
-// kill ends all of it now.
-func (s *supervisor) kill() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.killed {
-		return
-	}
-	s.killed = true
-	close(s.killing)
-	_ = unix.Kill(-1, unix.SIGKILL)
-}
-
-func (s *supervisor) signalGroups(sig syscall.Signal) {
-	s.procs.Lock()
-	defer s.procs.Unlock()
-	for _, g := range s.groups {
-		_ = unix.Kill(-g, sig)
-	}
-}
-
 // finish ends what is left of the session, and keeps how it ended. onThread runs a function on the
 // spawner's thread.
-func (s *supervisor) finish(e ending, onThread func(func())) {
+func (s *supervisor) finish(e pid1.Ending, onThread func(func())) {
 	s.clear()
 	if s.group != nil {
 		e.OOMKills = s.group.oomKills()
 	}
 	e.Limit = s.rec.Spec.Limits.Memory
-	e.LogTail = s.log.last()
-	exit := decideExit(e, time.Now())
+	e.LogTail = s.log.Last()
+	exit := outcome.Of(e, time.Now())
 	if exit.Reason == sessions.ExitStartFailed {
 		fmt.Fprintf(s.log, "[palisade: the session did not start: %s]\n", e.Failed)
 	}
@@ -78,21 +50,9 @@ func (s *supervisor) finish(e ending, onThread func(func())) {
 
 // clear sends SIGKILL to all that is left until nothing is, and sees the log to its end.
 func (s *supervisor) clear() {
-	s.procs.Lock()
-	s.shut = true
-	s.procs.Unlock()
-	if s.reap == nil || s.out[1] == nil {
+	s.crew.Clear()
+	if s.out[1] == nil {
 		return // nothing has been started
-	}
-	for {
-		_ = unix.Kill(-1, unix.SIGKILL)
-		if s.reap.reap() {
-			break
-		}
-		select {
-		case <-s.reap.next():
-		case <-time.After(20 * time.Millisecond):
-		}
 	}
 	s.out[1].Close()
 	select {

@@ -1,20 +1,16 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/logs"
 )
 
 // Logs implements sessions.Observer. What has been rotated away is gone; the log then begins with a
@@ -23,269 +19,33 @@ func (r *Runtime) Logs(ctx context.Context, id string, opts sessions.LogOptions)
 	if !validID(id) || r.isStarting(id) {
 		return nil, noInstance("logs of", id)
 	}
-	dir := r.dir(id)
-	if _, err := os.Stat(filepath.Join(dir, dirLog)); errors.Is(err, fs.ErrNotExist) {
+	dir, err := os.OpenRoot(filepath.Join(r.dir(id), dirLog))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noInstance("logs of", id)
 	}
-	l := &logReader{ctx: ctx, dir: filepath.Join(dir, dirLog)}
-	if opts.Follow {
-		l.follow(dir)
+	if err != nil {
+		return nil, fmt.Errorf("logs of %s: %w", id, err)
 	}
-	if err := l.begin(opts); err != nil {
-		l.Close()
+	var grown io.ReadCloser
+	if opts.Follow {
+		grown = growth(ctx, r.dir(id))
+	}
+	l, err := logs.Read(ctx, dir, opts.Tail, grown)
+	if err != nil {
 		return nil, fmt.Errorf("logs of %s: %w", id, err)
 	}
 	return l, nil
 }
 
-// logReader reads a log's files one after another. One goroutine reads; another may close.
-type logReader struct {
-	ctx  context.Context
-	dir  string
-	conn net.Conn // tells of growth; nil: do not follow, or the session has ended
-	stop func() bool
-
-	seq   int // of cur; 0: before the first
-	cur   *os.File
-	until int   // without follow: the last file
-	size  int64 // and where to end in it
-	at    int64
-
-	mu     sync.Mutex
-	closed bool
-}
-
-// follow asks the supervisor to tell of growth. That there is none means that the log is complete.
-func (l *logReader) follow(dir string) {
-	c, err := dial(l.ctx, dir)
+// growth asks the supervisor to tell of growth. That there is none means that the log is complete: nil.
+func growth(ctx context.Context, dir string) io.ReadCloser {
+	c, err := dial(ctx, dir)
 	if err != nil {
-		return
+		return nil
 	}
 	if _, err := c.Write([]byte(`{"op":"` + opFollow + `"}` + "\n")); err != nil {
 		c.Close()
-		return
-	}
-	l.conn = c
-	l.stop = context.AfterFunc(l.ctx, func() { c.Close() })
-}
-
-// files returns the numbers of the log's files, oldest first.
-func (l *logReader) files() ([]int, error) {
-	entries, err := os.ReadDir(l.dir)
-	if err != nil {
-		return nil, err
-	}
-	var seqs []int
-	for _, e := range entries {
-		if seq, ok := parseLogName(e.Name()); ok {
-			seqs = append(seqs, seq)
-		}
-	}
-	slices.Sort(seqs)
-	return seqs, nil
-}
-
-// begin goes to where opts says.
-func (l *logReader) begin(opts sessions.LogOptions) error {
-	seqs, err := l.files()
-	if err != nil || len(seqs) == 0 {
-		return err
-	}
-	l.until = seqs[len(seqs)-1]
-	if st, err := os.Stat(l.path(l.until)); err == nil {
-		l.size = st.Size()
-	}
-	seq, at := seqs[0], int64(0)
-	if opts.Tail > 0 {
-		seq, at = l.tail(seqs, opts.Tail)
-	}
-	if seq == seqs[0] && at == 0 && seq > 1 {
-		at = l.firstLine(seq)
-	}
-	return l.open(seq, at)
-}
-
-func (l *logReader) path(seq int) string { return filepath.Join(l.dir, logName(seq)) }
-
-func (l *logReader) open(seq int, at int64) error {
-	f, err := os.Open(l.path(seq))
-	if err != nil {
-		return err
-	}
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
-		f.Close()
-		return err
-	}
-	if l.cur != nil {
-		l.cur.Close()
-	}
-	l.cur, l.seq, l.at = f, seq, at
-	return nil
-}
-
-// firstLine returns where the first whole line of a file begins.
-func (l *logReader) firstLine(seq int) int64 {
-	f, err := os.Open(l.path(seq))
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	b := make([]byte, 64<<10)
-	n, _ := io.ReadFull(f, b)
-	return int64(bytes.IndexByte(b[:n], '\n') + 1)
-}
-
-// tail returns where the last lines begin.
-func (l *logReader) tail(seqs []int, lines int) (seq int, at int64) {
-	last := true // the newline at the very end ends the last line and begins none
-	for i, seq := range slices.Backward(seqs) {
-		f, err := os.Open(l.path(seq))
-		if err != nil {
-			return seqs[min(i+1, len(seqs)-1)], 0
-		}
-		size := l.size
-		if seq != l.until {
-			size, _ = f.Seek(0, io.SeekEnd)
-		}
-		at, left := tailOf(f, size, lines, &last)
-		f.Close()
-		if left == 0 {
-			return seq, at
-		}
-		lines = left
-	}
-	return seqs[0], 0
-}
-
-// tailOf goes back from size over lines newlines. It returns where the line after the last of them
-// begins, and how many newlines it did not find.
-func tailOf(f io.ReaderAt, size int64, lines int, last *bool) (int64, int) {
-	b := make([]byte, 64<<10)
-	for end := size; end > 0; {
-		start := max(0, end-int64(len(b)))
-		n, err := f.ReadAt(b[:end-start], start)
-		if err != nil && n < int(end-start) {
-			return 0, lines
-		}
-		chunk := b[:n]
-		if *last {
-			*last = false
-			chunk = bytes.TrimSuffix(chunk, []byte("\n"))
-		}
-		for {
-			i := bytes.LastIndexByte(chunk, '\n')
-			if i < 0 {
-				break
-			}
-			if lines--; lines == 0 {
-				return start + int64(i) + 1, 0
-			}
-			chunk = chunk[:i]
-		}
-		end = start
-	}
-	return 0, lines
-}
-
-// Read implements io.Reader.
-func (l *logReader) Read(p []byte) (int, error) {
-	for {
-		if err := l.ctx.Err(); err != nil {
-			return 0, err
-		}
-		n, err := l.readFile(p)
-		if n > 0 || err != nil {
-			return n, err
-		}
-		if moved, err := l.next(); moved || err != nil {
-			if err != nil {
-				return 0, err
-			}
-			continue
-		}
-		if l.conn == nil {
-			return 0, io.EOF
-		}
-		if _, err := l.conn.Read(make([]byte, 512)); err != nil {
-			l.conn.Close()
-			l.conn = nil // the session has ended: what is there now is all
-			l.until, l.size = math.MaxInt, 0
-		}
-	}
-}
-
-// readFile reads from the current file; 0, nil at its end.
-func (l *logReader) readFile(p []byte) (int, error) {
-	if l.cur == nil {
-		return 0, nil
-	}
-	if l.conn == nil && l.seq == l.until {
-		p = p[:min(int64(len(p)), max(0, l.size-l.at))]
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := l.cur.Read(p)
-	l.at += int64(n)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	if err != nil && l.isClosed() {
-		err = io.ErrClosedPipe
-	}
-	return n, err
-}
-
-// next goes to the file after the current one, or, where that has been rotated away, to the oldest
-// that is left. Before it leaves a file it must have seen that there is a next one, and then the end of
-// this one once more: what was written last to it was written before the next was made.
-func (l *logReader) next() (bool, error) {
-	if l.conn == nil && l.seq >= l.until {
-		return false, nil
-	}
-	seqs, err := l.files()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // that is a log that was removed: it has ended
-		return false, err
-	}
-	i := slices.IndexFunc(seqs, func(s int) bool { return s > l.seq })
-	if i < 0 {
-		return false, nil
-	}
-	if l.cur != nil {
-		if st, err := l.cur.Stat(); err == nil && st.Size() > l.at {
-			return true, nil
-		}
-	}
-	if err := l.open(seqs[i], 0); errors.Is(err, fs.ErrNotExist) {
-		return true, nil // rotated away just now: look again
-	} else if err != nil {
-		return false, err
-	}
-	return true, nil
-}
-
-func (l *logReader) isClosed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed
-}
-
-// Close implements io.Closer. It ends a Read that waits.
-func (l *logReader) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
 		return nil
 	}
-	l.closed = true
-	if l.stop != nil {
-		l.stop()
-	}
-	if l.conn != nil {
-		l.conn.Close()
-	}
-	if l.cur != nil {
-		return l.cur.Close()
-	}
-	return nil
+	return c
 }

@@ -30,11 +30,8 @@ const (
 	fileExit   = "exit.json"  // sessions.Exit; there once all of it is gone
 )
 
-// spareSize holds an Exit with a message of maxMessage bytes, each written as \u0000.
-const (
-	maxMessage = 2 << 10
-	spareSize  = 16 << 10
-)
+// spareSize holds an Exit with a message of outcome.MaxMessage bytes, each written as \u0000.
+const spareSize = 16 << 10
 
 // record is all that a session's supervisor must know, and all that List must know of the session
 // when nobody is left to ask.

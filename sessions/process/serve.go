@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/outcome"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 // maxRequest bounds a request: an environment has its place in it.
@@ -101,7 +104,7 @@ func (s *supervisor) status() reply {
 // one after each growth that the client may not have seen.
 func (s *supervisor) follow(ctx context.Context, c net.Conn) {
 	for {
-		more := s.log.more()
+		more := s.log.More()
 		if _, err := c.Write([]byte{'\n'}); err != nil {
 			return
 		}
@@ -120,45 +123,30 @@ func (s *supervisor) exec(ctx context.Context, req request, files []*os.File) re
 		return reply{Error: "a command and three descriptors are wanted"}
 	}
 	first := s.rec.Spec.Processes[0]
-	env := s.env(first.Env)
+	env := s.crew.EnvOf(first.Env)
 	maps.Copy(env, req.Env)
-	c := command{argv: req.Argv, env: env, dir: req.WorkDir, files: [3]uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()}}
-	if c.dir == "" {
-		c.dir = first.WorkDir
-	}
-	ch, err := s.launch(c)
+	c := pid1.Command{Argv: req.Argv, Env: env, Dir: cmp.Or(req.WorkDir, first.WorkDir),
+		Files: [3]uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()}}
+	ch, err := s.crew.Launch(c)
 	for _, f := range files {
 		f.Close()
 	}
-	if errors.Is(err, errStopped) {
+	if errors.Is(err, pid1.ErrStopped) {
 		return reply{Error: err.Error()}
 	}
 	if err != nil {
-		x := decideExit(ending{Failed: err.Error()}, time.Now())
+		x := outcome.Of(pid1.Ending{Failed: err.Error()}, time.Now())
 		return reply{Exit: &x}
 	}
 	select {
-	case <-ch.done:
+	case <-ch.Done:
 	case <-ctx.Done():
-		_ = unix.Kill(-ch.pid, unix.SIGKILL)
-		<-ch.done
+		_ = unix.Kill(-ch.PID, unix.SIGKILL)
+		<-ch.Done
 	}
-	s.forget(ch.pid)
-	x := execExit(ch.ws, time.Now())
+	s.crew.Forget(ch)
+	x := outcome.OfCommand(ch.Status, time.Now())
 	return reply{Exit: &x}
-}
-
-// forget takes a process group from those that Stop asks to end: its number may go to another.
-func (s *supervisor) forget(pgid int) {
-	s.procs.Lock()
-	defer s.procs.Unlock()
-	kept := s.groups[:0]
-	for _, g := range s.groups {
-		if g != pgid {
-			kept = append(kept, g)
-		}
-	}
-	s.groups = kept
 }
 
 // stats is what the cgroups tell; for what they do not, what the session's own /proc does.
@@ -166,7 +154,7 @@ func (s *supervisor) stats() sessions.Stats {
 	st := s.group.usage()
 	st.At = time.Now()
 	if st.CPUTime < 0 || st.Memory < 0 || st.Pids < 0 {
-		cpu, memory, threads := total(readProc("/proc"))
+		cpu, memory, threads := pid1.Total(pid1.ReadProc("/proc"))
 		if st.CPUTime < 0 {
 			st.CPUTime = cpu
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/network"
+	"github.com/palisade-run/palisade/sessions/outcome"
 )
 
 // Start implements sessions.Runtime. While pre-start actions run, the instance's PID is that of its
@@ -257,7 +258,7 @@ func awaitReady(ctx context.Context, ready *os.File, dir string) (state, error) 
 	if err != nil || json.Unmarshal(line, &rep) != nil {
 		b, _ := os.ReadFile(filepath.Join(dir, fileSaid))
 		return state{}, fmt.Errorf("the session's supervisor ended before the session had started: %s",
-			strings.TrimSpace(string(b[:min(len(b), maxMessage)])))
+			strings.TrimSpace(string(b[:min(len(b), outcome.MaxMessage)])))
 	}
 	if rep.Error != "" {
 		return state{}, errors.New(rep.Error)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -16,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/logs"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 // SuperviseMain is `palisade supervise DIR`: it holds the session of DIR until that has ended, and
@@ -43,13 +46,13 @@ func SuperviseMain(args []string) int {
 	}
 	if err != nil {
 		if s != nil {
-			s.finish(ending{Failed: err.Error()}, func(leave func()) { leave() })
+			s.finish(pid1.Ending{Failed: err.Error()}, func(leave func()) { leave() })
 		}
 		answer(ready, reply{Error: err.Error()})
 		return 1
 	}
 	go s.live()
-	s.spawn.loop()
+	s.crew.Spawner.Loop()
 	s.partWithClients()
 	_ = unix.Close(fdLock) // it would go with the process: a moment later, and somebody waits
 	return 0
@@ -77,24 +80,15 @@ type supervisor struct {
 	proc  int // descriptor of the box's /proc
 	group *group
 	home  *group // the supervisors'
-	reap  *reaper
-	spawn *spawner
-	log   *logWriter
+	crew  *pid1.Crew
+	log   *logs.Writer
 	out   [2]*os.File   // the pipe into the log
 	read  chan struct{} // closed once all of the pipe is in the log
 	null  *os.File
 
 	clients sync.WaitGroup
 
-	procs  sync.Mutex // held while one is started
-	groups []int      // process groups that SIGTERM goes to
-	shut   bool       // nothing may start any more
-
 	mu       sync.Mutex
-	stopping chan struct{} // closed when Stop was asked for
-	stopped  bool
-	killing  chan struct{} // closed when the grace is over
-	killed   bool
 	state    state
 	underWay chan struct{} // closed with state, or with exit
 	exit     sessions.Exit
@@ -107,13 +101,17 @@ func openSupervisor(dir string, ready *os.File) (*supervisor, error) {
 		return nil, fmt.Errorf("reading what to run: %w", errors.Join(err, os.ErrNotExist))
 	}
 	s := &supervisor{
-		rec: rec, ready: ready, stopping: make(chan struct{}), killing: make(chan struct{}),
+		rec: rec, ready: ready, crew: pid1.NewCrew(),
 		underWay: make(chan struct{}), ended: make(chan struct{}), read: make(chan struct{}),
 	}
 	if s.dir, err = os.OpenRoot(dir); err != nil {
 		return nil, err
 	}
-	s.log = newLogWriter(s.dir, rec.LogFiles, rec.LogSize)
+	logDir, err := s.dir.OpenRoot(dirLog)
+	if err != nil {
+		return nil, err
+	}
+	s.log = logs.NewWriter(logDir, rec.LogFiles, rec.LogSize)
 	return s, nil
 }
 
@@ -143,16 +141,17 @@ func (s *supervisor) setUp(dir string) (err error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("closing the supervisor to the session: %w", err)
 	}
-	s.reap = newReaper(s.proc)
-	if s.spawn, err = newSpawner(s.rec, s.group, s.reap); err != nil {
+	forker, err := newForker(s.proc, s.rec, s.group)
+	if err != nil {
 		return err
 	}
-	if err := s.spawn.enter(s.group); err != nil {
+	if err := enter(s.group); err != nil {
 		return err
 	}
 	if err := s.openLog(); err != nil {
 		return err
 	}
+	s.assemble(forker)
 	listener, err := net.FileListener(os.NewFile(fdListen, "socket"))
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -164,6 +163,23 @@ func (s *supervisor) setUp(dir string) (err error) {
 	go s.signals()
 	go s.serve(socket)
 	return nil
+}
+
+// assemble hands the crew what it works with.
+func (s *supervisor) assemble(f *forker) {
+	c := s.crew
+	c.Processes, c.Env = s.rec.Spec.Processes, maps.Clone(s.rec.BaseEnv)
+	maps.Copy(c.Env, s.rec.Spec.Env)
+	c.Reaper = pid1.NewReaper()
+	c.Spawner = pid1.NewSpawner(c.Reaper, f.fork)
+	c.Log, c.Null, c.Out = s.log, s.null, s.out[1]
+	c.Begun = func(first *pid1.Child) {
+		if first == nil {
+			s.announce(0)
+			return
+		}
+		s.announce(first.Host)
+	}
 }
 
 // openLog makes the pipe that the session writes into, and copies it into the log.
@@ -187,11 +203,11 @@ func (s *supervisor) openLog() error {
 func (s *supervisor) signals() {
 	ch := make(chan os.Signal, 64)
 	signal.Notify(ch, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
-	s.reap.reap()
+	s.crew.Reaper.Reap()
 	for sig := range ch {
 		switch sig {
 		case unix.SIGCHLD:
-			s.reap.reap()
+			s.crew.Reaper.Reap()
 		case unix.SIGTERM:
 			s.stop(10 * time.Second)
 		}
@@ -200,11 +216,11 @@ func (s *supervisor) signals() {
 
 // live is the session's life: its processes from the first to the end of all.
 func (s *supervisor) live() {
-	e := s.play()
-	s.linger()
-	s.finish(e, s.spawn.do)
+	e := s.crew.Play()
+	s.crew.Linger()
+	s.finish(e, s.crew.Spawner.Do)
 	s.begun(reply{Error: cmp.Or(e.Failed, s.exit.Message)})
-	close(s.spawn.jobs)
+	s.crew.Spawner.Close()
 }
 
 // begun tells who waits that the session is under way, or never will be. The first call counts.

@@ -1,4 +1,6 @@
-package process
+// Package outcome owns how what is known of a session's end becomes what its owner is told: the reason,
+// the code and one sentence. All of it is pure. Both runtimes use it.
+package outcome
 
 import (
 	"fmt"
@@ -9,21 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
-// ending is all that is known when a session ends.
-type ending struct {
-	What     string             // which process ended it, as people call it: "the process main"
-	Status   syscall.WaitStatus // of that process
-	Failed   string             // why it never started; "" when it did
-	Stopped  bool               // Stop was asked for before it ended
-	KilledBy bool               // Stop sent SIGKILL
-	OOMKills int64              // processes that the kernel ended for the session's memory limit
-	Limit    int64              // of memory, in bytes; 0 none
-	LogTail  string             // the last words
-}
+// MaxMessage bounds a message, the last of the log in it, in bytes.
+const MaxMessage = 2 << 10
 
-// decideExit says how a session ended:
+// Of says how a session ended:
 //
 //  1. it never started: start-failed;
 //  2. Stop was asked for: killed where that took SIGKILL, else stopped, whatever the exit code;
@@ -31,17 +25,14 @@ type ending struct {
 //  4. the kernel ended a process of it for its memory limit: out-of-memory, also where the process that
 //     was ended is another than the first, which then failed for want of it;
 //  5. SIGKILL: killed; another signal: crashed; else failed.
-func decideExit(e ending, now time.Time) sessions.Exit {
+func Of(e pid1.Ending, now time.Time) sessions.Exit {
 	x := sessions.Exit{FinishedAt: now}
 	ws := e.Status
 	x.Code = ws.ExitStatus()
 	if ws.Signaled() {
 		x.Code, x.Signal = 128+int(ws.Signal()), unix.SignalName(ws.Signal())
 	}
-	how := fmt.Sprintf("exit code %d", x.Code)
-	if ws.Signaled() {
-		how = x.Signal
-	}
+	how := pid1.How(ws)
 	switch {
 	case e.Failed != "":
 		x.Reason, x.Message = sessions.ExitStartFailed, sentence(e.Failed)
@@ -72,21 +63,21 @@ func decideExit(e ending, now time.Time) sessions.Exit {
 	return x
 }
 
-// execExit says how a command of Exec ended.
-func execExit(ws syscall.WaitStatus, now time.Time) sessions.Exit {
-	return decideExit(ending{What: "the command", Status: ws}, now)
+// OfCommand says how a command of Exec ended.
+func OfCommand(ws syscall.WaitStatus, now time.Time) sessions.Exit {
+	return Of(pid1.Ending{What: "the command", Status: ws}, now)
 }
 
-// withTail adds the last words of the log, so that all of it has at most maxMessage bytes. Whole lines
+// withTail adds the last words of the log, so that all of it has at most MaxMessage bytes. Whole lines
 // are kept, if one fits.
 func withTail(message, tail string) string {
 	tail = strings.TrimSpace(strings.ToValidUTF8(tail, "?"))
 	message = strings.ToValidUTF8(message, "?")
-	if len(message) > maxMessage {
-		return strings.ToValidUTF8(message[:maxMessage], "")
+	if len(message) > MaxMessage {
+		return strings.ToValidUTF8(message[:MaxMessage], "")
 	}
 	const intro = " The last of its log:\n"
-	room := maxMessage - len(message) - len(intro)
+	room := MaxMessage - len(message) - len(intro)
 	if tail == "" || room < 80 {
 		return message
 	}

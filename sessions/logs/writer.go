@@ -1,19 +1,21 @@
-package process
+package logs
 
 import (
 	"fmt"
 	"os"
-	"path"
 	"strconv"
 	"sync"
 )
 
-// logWriter is a session's log: files 00000001, 00000002, ... of about size bytes each, of which the
+// tailSize is how much of the last words is remembered.
+const tailSize = 2 << 10
+
+// Writer is a session's log: files 00000001, 00000002, ... of about size bytes each, of which the
 // newest are kept. A file is never renamed, so that a reader knows by its number where it is.
 //
 // Write never fails and never blocks for long: what the disk does not take is dropped and counted, or
 // the session itself would stand still.
-type logWriter struct {
+type Writer struct {
 	dir   *os.Root
 	files int
 	size  int64
@@ -24,22 +26,23 @@ type logWriter struct {
 	n     int64
 	lost  int64
 	why   error
-	tail  []byte        // the last words, at most maxMessage
+	tail  []byte        // the last words, at most tailSize
 	grown chan struct{} // closed, and replaced, by a write
 }
 
-func newLogWriter(dir *os.Root, files int, size int64) *logWriter {
-	return &logWriter{dir: dir, files: max(1, files), size: size, grown: make(chan struct{})}
+// NewWriter returns a log in dir that keeps at most files files of about size bytes each.
+func NewWriter(dir *os.Root, files int, size int64) *Writer {
+	return &Writer{dir: dir, files: max(1, files), size: size, grown: make(chan struct{})}
 }
 
-func logName(seq int) string { return fmt.Sprintf("%08d", seq) }
+func fileName(seq int) string { return fmt.Sprintf("%08d", seq) }
 
 // Write implements io.Writer.
-func (w *logWriter) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tail = append(w.tail, p[max(0, len(p)-maxMessage):]...)
-	w.tail = w.tail[max(0, len(w.tail)-maxMessage):]
+	w.tail = append(w.tail, p[max(0, len(p)-tailSize):]...)
+	w.tail = w.tail[max(0, len(w.tail)-tailSize):]
 	if w.lost > 0 {
 		note := fmt.Sprintf("\n[palisade: %d bytes of this log were lost: %v]\n", w.lost, w.why)
 		if w.put([]byte(note)) {
@@ -52,7 +55,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *logWriter) put(p []byte) bool {
+func (w *Writer) put(p []byte) bool {
 	n, err := 0, w.rotate()
 	if err == nil {
 		n, err = w.cur.Write(p)
@@ -65,11 +68,11 @@ func (w *logWriter) put(p []byte) bool {
 }
 
 // rotate sees to it that there is a file with room.
-func (w *logWriter) rotate() error {
+func (w *Writer) rotate() error {
 	if w.cur != nil && w.n < w.size {
 		return nil
 	}
-	f, err := w.dir.OpenFile(path.Join(dirLog, logName(w.seq+1)), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := w.dir.OpenFile(fileName(w.seq+1), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -79,26 +82,26 @@ func (w *logWriter) rotate() error {
 	w.seq++
 	w.cur, w.n = f, 0
 	if old := w.seq - w.files; old > 0 {
-		_ = w.dir.Remove(path.Join(dirLog, logName(old)))
+		_ = w.dir.Remove(fileName(old))
 	}
 	return nil
 }
 
-// last returns the last words.
-func (w *logWriter) last() string {
+// Last returns the last words.
+func (w *Writer) Last() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return string(w.tail)
 }
 
-// more returns a channel that is closed once there is more in the log than now.
-func (w *logWriter) more() <-chan struct{} {
+// More returns a channel that is closed once there is more in the log than now.
+func (w *Writer) More() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.grown
 }
 
-func parseLogName(name string) (int, bool) {
+func parseName(name string) (int, bool) {
 	seq, err := strconv.Atoi(name)
-	return seq, err == nil && seq > 0
+	return seq, err == nil && seq > 0 && fileName(seq) == name
 }

@@ -1,4 +1,4 @@
-package process
+package pid1
 
 import (
 	"os"
@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// procEntry is what /proc tells of one process.
-type procEntry struct {
-	group   int // process group
-	cpu     time.Duration
-	memory  int64 // resident, in bytes
-	threads int64
+// Entry is what /proc tells of one process.
+type Entry struct {
+	Group   int // process group
+	CPU     time.Duration
+	Memory  int64 // resident, in bytes
+	Threads int64
 	caught  uint64 // signals, bit n-1 for signal n
 	ignored uint64
 }
 
 // endsBy reports whether sig does to the process what it does by default.
-func (p procEntry) endsBy(sig syscall.Signal) bool {
+func (p Entry) endsBy(sig syscall.Signal) bool {
 	return (p.caught|p.ignored)>>(sig-1)&1 == 0
 }
 
-// readProc reads all processes of a PID namespace's /proc but its first.
-func readProc(proc string) map[int]procEntry {
-	all := map[int]procEntry{}
+// ReadProc reads all processes of a PID namespace's /proc but its first.
+func ReadProc(proc string) map[int]Entry {
+	all := map[int]Entry{}
 	names, _ := filepath.Glob(filepath.Join(proc, "[0-9]*"))
 	for _, name := range names {
 		pid, err := strconv.Atoi(filepath.Base(name))
@@ -48,16 +48,16 @@ func readProc(proc string) map[int]procEntry {
 	return all
 }
 
-func parseProc(stat, status string) (procEntry, bool) {
+func parseProc(stat, status string) (Entry, bool) {
 	f := strings.Fields(stat[strings.LastIndex(stat, ")")+1:]) // the name before it may hold anything
 	if len(f) < 22 {
-		return procEntry{}, false
+		return Entry{}, false
 	}
 	at := func(i int) int64 { n, _ := strconv.ParseInt(f[i], 10, 64); return n }
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	p := procEntry{
-		group: int(at(2)), cpu: time.Duration(at(11)+at(12)) * tick,
-		threads: at(17), memory: at(21) * int64(os.Getpagesize()),
+	p := Entry{
+		Group: int(at(2)), CPU: time.Duration(at(11)+at(12)) * tick,
+		Threads: at(17), Memory: at(21) * int64(os.Getpagesize()),
 	}
 	for line := range strings.Lines(status) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -73,12 +73,12 @@ func parseProc(stat, status string) (procEntry, bool) {
 	return p, true
 }
 
-// total sums up. The time of processes that have ended is not in it.
-func total(all map[int]procEntry) (cpu time.Duration, memory, threads int64) {
+// Total sums up. The time of processes that have ended is not in it.
+func Total(all map[int]Entry) (cpu time.Duration, memory, threads int64) {
 	for _, p := range all {
-		cpu += p.cpu
-		memory += p.memory
-		threads += p.threads
+		cpu += p.CPU
+		memory += p.Memory
+		threads += p.Threads
 	}
 	return cpu, memory, threads
 }
