@@ -28,7 +28,7 @@ func (s *server) service(v sessions.ServiceView, folders map[string]string) api.
 		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
-		Policy: policyOut(v.Policy), Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
+		Policy: policyOut(v.Policy), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
 		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
 	}
 	return out
@@ -61,6 +61,7 @@ func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
 	out := api.Recipe{
 		Image: r.Image, Folder: r.Folder, FolderName: folders[r.Folder], RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
 		ModelMount: r.MountDestination, Environ: r.Env, Resources: r.Resources, ResourceOpts: r.ResourceOpts,
+		Selector: r.Selector,
 	}
 	for _, m := range r.Mounts {
 		out.Mounts = append(out.Mounts, api.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
@@ -92,7 +93,7 @@ func mergeRecipe(r sessions.Recipe, in api.ServiceUpdate) *sessions.Recipe {
 	for _, m := range []struct {
 		to   *map[string]string
 		from map[string]*string
-	}{{&r.Env, in.Environ}, {&r.Resources, in.Resources}, {&r.ResourceOpts, in.ResourceOpts}} {
+	}{{&r.Env, in.Environ}, {&r.Resources, in.Resources}, {&r.ResourceOpts, in.ResourceOpts}, {&r.Selector, in.Selector}} {
 		if m.from == nil {
 			continue
 		}

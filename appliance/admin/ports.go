@@ -23,6 +23,9 @@ type Deps struct {
 	Files     Files
 	Tokens    Tokens
 	Keys      Keys
+	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
+	Pool  Pool
+	Queue Queue
 	// Runtimes returns the runtime variants, by name.
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.

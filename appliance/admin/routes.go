@@ -48,6 +48,14 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/sessions/:id/status-history", s.statusHistory)
 	on("GET", "/sessions/:id/stats", s.sessionStats)
 
+	on("GET", "/nodes", s.listNodes)
+	on("GET", "/devices", s.listDevices)
+	on("GET", "/devices/:id", s.getDevice)
+	on("GET", "/devices/:id/history", s.deviceHistory)
+	on("POST", "/devices/:id/fence", s.fenceDevice)
+	on("POST", "/devices/:id/unfence", s.unfenceDevice)
+	on("GET", "/queue", s.listQueue)
+
 	on("GET", "/folders", s.listFolders)
 	on("POST", "/folders", s.createFolder)
 	on("GET", "/folders/:id", s.getFolder)

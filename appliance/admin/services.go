@@ -57,7 +57,8 @@ func (s *server) createService(c *gin.Context) error {
 		Recipe: sessions.Recipe{
 			Image: in.Image, Folder: in.Folder, Variant: in.RuntimeVariant, DefinitionPath: in.ModelDefinitionPath,
 			MountDestination: in.ModelMount, Env: in.Environ, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
-			Mounts: mountsIn(in.Mounts),
+			Selector: in.Selector,
+			Mounts:   mountsIn(in.Mounts),
 		},
 	}
 	if in.RuntimeVariant == "" {

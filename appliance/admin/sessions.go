@@ -27,11 +27,11 @@ func (s *server) listSessions(c *gin.Context) error {
 	if word := p.text("status"); word != "" {
 		f.Status, f.Live = []sessions.Status{sessions.Status(strings.ToUpper(word))}, false
 	}
-	names := s.serviceNames(p.project())
+	names, held := s.serviceNames(p.project()), claims(s.boxes())
 	items := []api.Session{}
 	for _, v := range s.Sessions.Sessions(p.project(), f) {
 		if kind := p.text("type"); kind == "" || kind == string(v.Type) {
-			items = append(items, session(v, names))
+			items = append(items, session(v, names, held))
 		}
 	}
 	return respondPage(c, p, items, func(v api.Session) string { return stamp(v.CreatedAt) + v.ID })
@@ -45,12 +45,13 @@ func (s *server) serviceNames(project string) map[string]string {
 	return names
 }
 
-func session(v sessions.Session, services map[string]string) api.Session {
+func session(v sessions.Session, services map[string]string, held map[string]*api.Claim) api.Session {
 	return api.Session{
 		ID: v.ID, Name: v.Name, Project: v.Project, Type: string(v.Type), CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(),
 		ServiceID: v.ServiceID, ServiceName: services[v.ServiceID], Revision: v.Revision, Image: v.Image, Variant: v.Launch.Variant,
 		Status: string(v.Status), Reason: v.Reason, Result: string(v.Result), Exit: exitOut(v.Exit), Address: v.Address, PID: v.PID,
 		StartedAt: timePtr(v.StartedAt), EndedAt: timePtr(v.EndedAt), TrafficRatio: v.TrafficRatio,
+		Priority: v.Demand.Priority, Resources: asked(v.Demand.Slots), Claim: holdings(v, held), Waits: waits(v.Waits),
 	}
 }
 
@@ -76,7 +77,7 @@ func (s *server) getSession(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project())))
+	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project()), claims(s.boxes())))
 }
 
 func (s *server) terminateSession(c *gin.Context) error {
@@ -128,6 +129,7 @@ func (s *server) sessionStats(c *gin.Context) error {
 	}
 	return respond(c, http.StatusOK, api.Stats{
 		At: got.At.UTC(), CPUTime: got.CPUTime.Seconds(), Memory: got.Memory, Pids: got.Pids, RxBytes: got.RxBytes, TxBytes: got.TxBytes,
+		DeviceMemory: deviceMemory(s.boxes(), v.ID),
 	})
 }
 

@@ -153,7 +153,7 @@ type ClaimDevice struct {
 
 // Wait is one thing that keeps a session from starting.
 type Wait struct {
-	Predicate string `json:"predicate"`       // what was asked: resources, selector, starts-at, dependencies, ...
+	Predicate string `json:"predicate"`       // what was asked: starts-at, dependencies, user-limit, project-limit, selector, capacity, resources
 	Sentence  string `json:"sentence"`        // waits for 2 cuda.device: 1 of 8 free
 	Would     string `json:"would,omitempty"` // what would make it fit
 }

@@ -26,6 +26,7 @@ type Appliance struct {
 	Folders *catalog.Folders
 	Tokens  *router.Tokens
 	Keys    *keys.Keyring
+	Pool    *Pool
 	Handler http.Handler
 }
 
@@ -40,12 +41,12 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening keys: %w", err)
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring}
+	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{}}
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Runtimes: runtimes, Doctor: doctor,
+		Tokens: tokens, Keys: ring, Pool: a.Pool, Queue: a.Pool, Runtimes: runtimes, Doctor: doctor,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,

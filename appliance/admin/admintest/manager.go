@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -25,6 +26,8 @@ import (
 //	panic    CreateService panics
 //	doubtful CreateService warns of the model definition
 //	other    pulled, created, started, healthy
+//
+// A session that asks for more than 4 cuda.device has two reasons to wait.
 type Manager struct {
 	folders *catalog.Folders
 
@@ -118,6 +121,15 @@ func (m *Manager) start(s *service) {
 			ID: fmt.Sprintf("ses-%012d", m.serial), Name: fmt.Sprintf("%s-%d", s.Name, m.serial), Project: s.Project, Type: sessions.TypeInference,
 			CreatedBy: s.CreatedBy, CreatedAt: time.Now().UTC(), ServiceID: s.ID, Revision: s.Revision, Image: s.revisions[s.Revision-1].Recipe.Image,
 			Status: sessions.StatusPending, Result: sessions.ResultUndefined, TrafficRatio: 1, Reason: "wanted",
+			Demand: sessions.Demand{Priority: s.Priority},
+		}
+		// What is wrong with it would have been found by CreateService.
+		ses.Demand.Slots, _ = accel.ParseSlots(s.revisions[s.Revision-1].Recipe.Resources)
+		if ses.Demand.Slots["cuda.device"] > 400 {
+			ses.Waits = []sessions.Wait{
+				{Predicate: sessions.PredicateResources, Sentence: "waits for 8 cuda.device: 4 of 8 free", Would: "would fit if service demo had one route less"},
+				{Predicate: sessions.PredicateSelector, Sentence: "no node has zone=b"},
+			}
 		}
 		m.sessions = append(m.sessions, ses)
 		s.steps = append(s.steps, m.script(s, ses)...)
@@ -306,7 +318,7 @@ func (m *Manager) Services(project string) []sessions.ServiceView {
 	defer m.mu.Unlock()
 	var out []sessions.ServiceView
 	for _, s := range m.services {
-		if s.Project == project {
+		if project == "" || s.Project == project {
 			out = append(out, m.view(s))
 		}
 	}
@@ -388,7 +400,7 @@ func (m *Manager) Sessions(project string, f sessions.SessionFilter) []sessions.
 	defer m.mu.Unlock()
 	var out []sessions.Session
 	for _, s := range m.sessions {
-		if s.Project == project && (f.Service == "" || s.ServiceID == f.Service) && (!f.Live || !s.Status.Terminal()) &&
+		if (project == "" || s.Project == project) && (f.Service == "" || s.ServiceID == f.Service) && (!f.Live || !s.Status.Terminal()) &&
 			(len(f.Status) == 0 || slices.Contains(f.Status, s.Status)) {
 			out = append(out, *s)
 		}
