@@ -35,6 +35,7 @@ var domain = []string{"catalog", "accel", "router", "autoscaler", "variants", "s
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
 	{"catalog", nil},
+	{"catalog/fit", nil},
 	{"accel", nil},
 	{"accel/nvml", list("accel")},
 	{"accel/mps", list("accel")},
@@ -70,10 +71,10 @@ var rooms = []room{
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault"), domain...)},
 	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
-	{"appliance/daemon", append(append(list("accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
+	{"appliance/daemon", append(append(list("catalog/fit", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog", "catalog/fit", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e", list("appliance/store/pgtest")},
@@ -82,6 +83,7 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
+	"catalog/fit":   list("model-definitions/hello/gguf"), // its models are loaded by a real engine, whose log is compared
 	"appliance/cli": list("appliance/admin"), // scripts run against the real API, with fakes behind it
 }
 
