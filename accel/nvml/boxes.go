@@ -96,8 +96,8 @@ func motion(seed uint64, held float64, card gpu, now time.Time) activity {
 		return math.Sin(2*math.Pi*turns+phase*times)/2 + 0.5
 	}
 	busy := 0.55*wave(11*time.Minute, 1) + 0.35*wave(97*time.Second, 3) + 0.10*wave(7*time.Second, 7)
-	const driver = 0.006 // what the driver itself keeps
-	a := activity{memory: driver + 0.004*wave(13*time.Minute, 2), load: busy}
+	const driver = 0.001 // what the driver itself keeps; more would look like somebody else on the device
+	a := activity{memory: driver + 0.001*wave(13*time.Minute, 2), load: busy}
 	if held >= 0 {
 		held = min(held, 1)
 		a.load = busy * held

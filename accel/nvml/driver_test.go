@@ -92,7 +92,7 @@ func TestEverySimulatedBox(t *testing.T) {
 					t.Errorf("%+v", d)
 				case s.Device != d.ID || s.Fault != "" || s.Processes == nil || len(s.Processes) > 0:
 					t.Errorf("%+v", s)
-				case s.MemoryUsed <= 0 || s.MemoryUsed > d.Memory/50 || s.Temperature < 20 || s.Temperature > 90:
+				case s.MemoryUsed <= 0 || s.MemoryUsed > d.Memory/400 || s.Temperature < 20 || s.Temperature > 90:
 					t.Errorf("%+v", s)
 				}
 				if _, err := accel.ParseSlots(map[string]string{string(d.Slot): "1"}); err != nil {

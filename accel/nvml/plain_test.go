@@ -247,7 +247,7 @@ func TestMotionIsPlausibleAndTheSameEachTime(t *testing.T) {
 				t.Fatalf("%+v at %s", a, now)
 			case a.temperature < 20 || a.temperature > 85 || a.power < h100.idle || a.power > h100.most:
 				t.Fatalf("%+v at %s", a, now)
-			case held <= 0 && a.memory > 0.011:
+			case held <= 0 && a.memory > 0.0021:
 				t.Fatalf("held by nobody, and %f of its memory is used", a.memory)
 			case held == 0 && a.load != 0:
 				t.Fatalf("held by nobody, and at work: %+v", a)
