@@ -174,10 +174,10 @@ func (m *Model) describeConfig(outer config) {
 	}
 }
 
-// longest is the context after what rope_scaling stretches.
+// longest is the context after what rope_scaling stretches. Gemma 3's is stretched already.
 func longest(c config, context int) int {
 	var rope config
-	if json.Unmarshal(c["rope_scaling"], &rope) != nil || len(rope) == 0 {
+	if strings.HasPrefix(c.text("model_type"), "gemma3") || json.Unmarshal(c["rope_scaling"], &rope) != nil || len(rope) == 0 {
 		return context
 	}
 	factor, original := rope.scale("factor"), rope.number("original_max_position_embeddings")
