@@ -2,11 +2,14 @@ package sessions
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/accel"
 )
 
 // Adopt reads what is wanted from the store and what runs from the runtime, and brings them together:
@@ -36,15 +39,49 @@ func (m *Manager) Adopt(ctx context.Context) error {
 	for i := range instances {
 		running[instances[i].ID] = &instances[i]
 	}
+	orphans := maps.Clone(running)
+	for _, s := range sessions {
+		delete(orphans, s.ID)
+	}
+	m.restore(sessions, running)
 	m.mu.Lock()
 	for _, s := range sessions {
 		m.adopt(s, running[s.ID])
-		delete(running, s.ID)
 	}
 	m.mu.Unlock()
-	m.sweep(slices.Collect(maps.Values(running)))
+	m.sweep(slices.Collect(maps.Values(orphans)))
 	m.publish()
 	return nil
+}
+
+// claimOf is what an instance was started with; nil where it holds nothing, or where its label cannot be read.
+func claimOf(in Instance) *accel.Claim {
+	var claim accel.Claim
+	if json.Unmarshal([]byte(in.Labels[LabelClaim]), &claim) != nil || claim.Session != in.ID {
+		return nil
+	}
+	return &claim
+}
+
+// restore tells the ledger who holds what, before anybody can ask it for more: what runs by its labels, whether a row
+// knows it or not, and what is about to run by its row.
+func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
+	var claims []accel.Claim
+	for _, s := range sessions {
+		if s.Claim != nil && s.Status != StatusPending && !s.Status.Terminal() && instances[s.ID] == nil {
+			claims = append(claims, *s.Claim)
+		}
+	}
+	for _, in := range instances {
+		if claim := claimOf(*in); claim != nil && in.Running {
+			claims = append(claims, *claim)
+		}
+	}
+	for _, c := range claims {
+		for _, conflict := range m.Ledger.Restore(c) {
+			m.Log.Error("more is held than there is", "conflict", conflict.String())
+		}
+	}
 }
 
 // adopt takes one recorded session over. The caller holds mu.
@@ -56,14 +93,17 @@ func (m *Manager) adopt(s Session, in *Instance) {
 		return
 	}
 	switch s.Status {
-	case StatusCreating:
-		r.adopted = in
+	case StatusPending, StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating:
+		// It may run already: its row is as old as the store's last good write.
+		if r.adopted = in; in != nil {
+			r.session.Claim = claimOf(*in)
+		}
 	case StatusRunning:
 		if in != nil && in.Running {
 			r.session.PID, r.session.Address = in.PID, routeAddress(s, *in)
 			r.health = remembered(s, time.Now())
 		}
-	case StatusTerminating, StatusPreempted:
+	case StatusTerminating:
 		r.stop = &stopRequest{reason: s.Reason}
 	}
 	if sv := m.services[s.ServiceID]; sv != nil {
@@ -121,5 +161,6 @@ func (m *Manager) removeOrphan(id string) error {
 	if err := m.Runtime.Remove(ctx, id); err != nil {
 		return fmt.Errorf("removing it: %w", err)
 	}
+	m.Ledger.Leave(id)
 	return nil
 }

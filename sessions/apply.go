@@ -131,6 +131,9 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 		Status: StatusPending, Reason: a.Reason, Result: ResultUndefined, TrafficRatio: 1,
 	}
 	var err error
+	if ses.Demand, err = demandOf(s.Service, rev.Recipe); err != nil {
+		return err
+	}
 	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
 		return err
 	}

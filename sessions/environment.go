@@ -16,6 +16,7 @@ const (
 	LabelRevision = "run.palisade.revision"
 	LabelProject  = "run.palisade.project"
 	LabelType     = "run.palisade.type"
+	LabelClaim    = "run.palisade.claim" // what it holds of the pool: accel.Claim, encoded
 )
 
 // labels of a session's instance.

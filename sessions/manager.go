@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -31,6 +32,11 @@ type Deps struct {
 	// Destroyed takes with a service what else belongs to it. It is called before the service's row goes, and
 	// again if it fails. May be nil.
 	Destroyed func(ctx context.Context, serviceID string) error
+	// Ledger knows what the boxes have and who holds it; nil: one box of boundless cores and memory, without devices.
+	Ledger *accel.Ledger
+	// Grant says how a session is given the devices that it holds; nil: there are none.
+	Grant    func(accel.Claim) (accel.Grant, error)
+	Queueing QueueConfig
 }
 
 // FolderFinder finds a folder by id or name.
@@ -43,8 +49,10 @@ type Timeouts struct {
 	Pull      time.Duration // an image; default 6 h
 	Start     time.Duration // Runtime.Start; default 2 min
 	StopGrace time.Duration // SIGTERM to SIGKILL, after the drain; default 10 s
-	Stop      time.Duration // beyond the grace, until everything is gone; default 1 min
-	Save      time.Duration // one write to the store; default 10 s
+	// PreemptGrace is the same for a session that gives way to another: time for a checkpoint; default 60 s.
+	PreemptGrace time.Duration
+	Stop         time.Duration // beyond the grace, until everything is gone; default 1 min
+	Save         time.Duration // one write to the store; default 10 s
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -56,6 +64,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	set(&t.Pull, 6*time.Hour)
 	set(&t.Start, 2*time.Minute)
 	set(&t.StopGrace, 10*time.Second)
+	set(&t.PreemptGrace, time.Minute)
 	set(&t.Stop, time.Minute)
 	set(&t.Save, 10*time.Second)
 	return t
@@ -84,6 +93,10 @@ type Manager struct {
 	sessions map[string]*runner // all that are kept, ended ones too
 	closing  bool
 	sweeping bool // old sessions are being removed
+	// Of the loop alone: what Place wants to be told of its last decision.
+	lastNode string
+	kept     []Reservation
+	order    []string // of those that wait, as they were tried last; guarded by mu
 
 	publishing sync.Mutex
 	change     chan struct{} // closed and replaced at every change; guarded by mu
@@ -114,6 +127,13 @@ func NewManager(d Deps) *Manager {
 		d.Policy = DefaultPolicy()
 	}
 	d.Timeouts = d.Timeouts.withDefaults()
+	if d.Ledger == nil {
+		d.Ledger = accel.NewLedger()
+		d.Ledger.SetNode(accel.Node{Name: "box", CPU: 1 << 40, Memory: 1 << 60})
+	}
+	if d.Grant == nil {
+		d.Grant = func(accel.Claim) (accel.Grant, error) { return accel.Grant{}, nil }
+	}
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
@@ -132,13 +152,15 @@ func (m *Manager) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		changed := m.Ledger.Changed() // asked before the pass: what changes while it goes on is seen after it
+		timer.Reset(m.pass(ctx, time.Now()))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-m.poked:
+		case <-changed:
 		case <-timer.C:
 		}
-		timer.Reset(m.pass(ctx, time.Now()))
 	}
 }
 
@@ -180,6 +202,8 @@ func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 		wait = m.decide(ctx, now)
 		m.give()
 	}
+	m.moveAway()
+	wait = min(wait, m.place(ctx, now))
 	m.forgetOld(now)
 	m.publish()
 	m.metrics.pass.Observe(time.Since(started).Seconds())
@@ -241,7 +265,7 @@ func (m *Manager) stateOf(s *service) ServiceState {
 func (m *Manager) routeState(s Session, h Health) RouteState {
 	since := h.Since
 	if since.IsZero() {
-		since = s.CreatedAt
+		since = latest(s.CreatedAt, s.PlacedAt) // time in the queue is no time of the start
 	}
 	detail := h.Detail
 	if s.Status != StatusRunning {
@@ -249,7 +273,7 @@ func (m *Manager) routeState(s Session, h Health) RouteState {
 	}
 	return RouteState{
 		ID: s.ID, Revision: s.Revision, Status: routeStatus(s, h), Since: since, HealthyAt: s.HealthyAt,
-		InFlight: m.Traffic.InFlight(s.ID), Detail: detail,
+		InFlight: m.Traffic.InFlight(s.ID), Detail: detail, Waiting: s.Status == StatusPending,
 	}
 }
 
@@ -264,7 +288,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 

@@ -9,6 +9,8 @@ type metrics struct {
 	sessions  *prometheus.GaugeVec
 	routes    *prometheus.GaugeVec
 	pass      prometheus.Histogram
+	placement prometheus.Histogram
+	waiting   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,8 +32,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
 		}),
 	}
+	m.placement = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "palisade_placement_pass_seconds", Help: "Duration of one decision about the sessions that wait.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+	})
+	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "palisade_sessions_waiting", Help: "Sessions that wait for a place.",
+	})
 	if reg != nil {
-		reg.MustRegister(m.probes, m.decisions, m.sessions, m.routes, m.pass)
+		reg.MustRegister(m.probes, m.decisions, m.sessions, m.routes, m.pass, m.placement, m.waiting)
 	}
 	return m
 }

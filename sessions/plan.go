@@ -22,6 +22,7 @@ type RouteState struct {
 	HealthyAt time.Time // of its first passing probe; zero: none yet
 	InFlight  int       // requests
 	Detail    string    // what the last probe said
+	Waiting   bool      // it is in the queue: it has no place yet
 }
 
 // ready reports whether the route can answer.
@@ -197,7 +198,7 @@ func (p *planner) giveUp() {
 		}
 		p.do(PlanGiveUp, r.ID, 0, "unhealthy for %s: %s", p.now.Sub(r.Since).Round(time.Second), r.Detail)
 	}
-	for _, r := range p.staying(func(r RouteState) bool { return r.Status == RouteProvisioning }) {
+	for _, r := range p.staying(func(r RouteState) bool { return r.Status == RouteProvisioning && !r.Waiting }) {
 		if at := r.Since.Add(policy.StartTimeout); at.After(p.now) {
 			p.lookAgain(at)
 			continue

@@ -35,6 +35,13 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	if _, err := limitsOf(r); err != nil {
 		return fail(err)
 	}
+	demand, err := demandOf(Service{}, r)
+	if err == nil {
+		err = everFits(m.Ledger.Pool(), demand)
+	}
+	if err != nil {
+		return fail(err)
+	}
 	r.Mounts = slices.Clone(r.Mounts)
 	for i, mount := range r.Mounts {
 		folder, err := m.Folders.Find(ctx, project, mount.Folder)
@@ -128,9 +135,6 @@ func limitsOf(r Recipe) (Limits, error) {
 	slots, err := accel.ParseSlots(r.Resources)
 	if err != nil {
 		return Limits{}, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if devices := slots.Accelerators(); len(devices) > 0 {
-		return Limits{}, fmt.Errorf("%w: %s is asked for, and this box has no accelerator that Palisade can hand out", ErrInvalid, devices[0])
 	}
 	l := Limits{MilliCPU: int64(slots[accel.SlotCPU]), Memory: int64(slots[accel.SlotMem]), Shm: defaultShm}
 	for name, value := range r.ResourceOpts {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/palisade-run/palisade/accel"
 )
 
 // runner brings one session from PENDING to its end and is the only writer of its status. It performs
@@ -20,8 +22,10 @@ type runner struct {
 	health  Health
 	unsaved []Transition // not written yet; the session's row neither
 	stop    *stopRequest
-	told    bool          // its end has been accounted for
-	saving  chan struct{} // of size 1: full while the row is written
+	told    bool             // its end has been accounted for
+	saving  chan struct{}    // of size 1: full while the row is written
+	offered chan accel.Claim // of size 1: a place that is taken for it
+	yield   chan string      // of size 1: it is to give way, and why
 
 	stopping context.Context // done once somebody asked to end the session
 	askStop  context.CancelFunc
@@ -41,6 +45,8 @@ type runnerDeps struct {
 	probe   Prober
 	metrics *metrics
 	limits  Timeouts
+	ledger  *accel.Ledger
+	grant   func(accel.Claim) (accel.Grant, error)
 	policy  func(serviceID string) Policy
 	changed func()                          // something that others see has changed
 	poke    func()                          // look at the plan again
@@ -55,6 +61,7 @@ type stopRequest struct {
 
 func newRunner(deps runnerDeps, s Session) *runner {
 	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
+	r.offered, r.yield = make(chan accel.Claim, 1), make(chan string, 1)
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
 	r.stopping, r.askStop = context.WithCancel(context.Background())
 	r.forced, r.force = context.WithCancel(context.Background())
@@ -115,7 +122,7 @@ func (r *runner) perform(ctx context.Context, action Action, s Session) (sig Sig
 	}
 	switch action {
 	case ActionPlace:
-		return Signal{Kind: SignalPlaced, Reason: "placed on this box"}, true
+		return r.place(ctx)
 	case ActionPrepare:
 		return Signal{Kind: SignalPrepare, Reason: "fetching what it needs"}, true
 	case ActionFetch:
@@ -152,9 +159,13 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 		s.Address = routeAddress(s, *sig.Instance)
 	}
 	r.session = s
+	if s.Status == StatusPending {
+		r.health = Health{}
+	}
 	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
 	r.mu.Unlock()
 	r.log.Info("session "+string(s.Status), "from", from, "reason", s.Reason)
+	r.letGo(from, s.Status)
 	r.changed()
 	if err := r.save(ctx); err != nil {
 		r.log.Error("session's row was not written; it will be", "error", err)
@@ -192,6 +203,9 @@ func (r *runner) settled() bool {
 
 // fetch brings image and whatever else must be on the box.
 func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
+	if r.adopted != nil {
+		return Signal{Kind: SignalPrepared, Reason: "found running"}, true
+	}
 	pulling, cancel := context.WithTimeout(ctx, r.limits.Pull)
 	defer cancel()
 	defer context.AfterFunc(r.stopping, cancel)()
@@ -242,7 +256,11 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 	}
 	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Start)
 	defer cancel()
-	in, err := r.runtime.Start(starting, runtimeSpec(s))
+	spec, err := r.spec(s)
+	if err != nil {
+		return Signal{Kind: SignalFail, Reason: err.Error()}, true
+	}
+	in, err := r.runtime.Start(starting, spec)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = errors.New("the runtime did not start it within " + r.limits.Start.String())

@@ -22,6 +22,8 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 			return Signal{Kind: SignalEnded, Reason: exitSentence(exit), Exit: &exit}, true
 		case <-r.stopping.Done():
 			return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
+		case reason := <-r.yield:
+			return Signal{Kind: SignalPreempt, Reason: reason}, true
 		case <-ctx.Done():
 			return Signal{}, false
 		case <-probe.C:
@@ -135,6 +137,9 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 		return Signal{}, false
 	}
 	grace := r.limits.StopGrace
+	if s.Status == StatusPreempted {
+		grace = r.limits.PreemptGrace // time to write a checkpoint
+	}
 	if r.forced.Err() != nil {
 		grace = 0
 	}
@@ -148,6 +153,13 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	err := r.runtime.Stop(graceful, s.ID, grace)
 	if err != nil && !errors.Is(err, ErrNoInstance) {
 		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
+	}
+	if s.Status == StatusPreempted && r.stopping.Err() == nil {
+		// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
+		if err := r.runtime.Remove(stopping, s.ID); err != nil {
+			return Signal{Kind: SignalStopped, Reason: "it gave way and cannot go back to the queue: " + err.Error(), Exit: r.exitOf(stopping, s.ID)}, true
+		}
+		return Signal{Kind: SignalGiveUp, Reason: s.Reason}, true
 	}
 	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
 }

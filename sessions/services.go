@@ -22,6 +22,7 @@ type ServiceRequest struct {
 	Replicas  int
 	Public    bool
 	Policy    *Policy // nil: the default
+	Priority  *int    // nil: DefaultPriority
 	Recipe    Recipe
 }
 
@@ -32,6 +33,7 @@ type ServiceUpdate struct {
 	Public   *bool
 	Replicas *int
 	Policy   *Policy
+	Priority *int // of routes that are placed from now on
 	Recipe   *Recipe
 	By       string
 }
@@ -53,14 +55,16 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 	sv := Service{
 		ID: newID("svc"), Name: req.Name, Project: req.Project, CreatedBy: req.CreatedBy, CreatedAt: now, UpdatedAt: now,
 		Lifecycle: LifecycleActive, Replicas: req.Replicas, Public: req.Public, Policy: m.Policy, Revision: 1,
+		Priority: DefaultPriority,
 	}
+	set(&sv.Priority, req.Priority)
 	if sv.Name == "" {
 		sv.Name = sv.ID[:10]
 	}
 	if req.Policy != nil {
 		sv.Policy = *req.Policy
 	}
-	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), sv.Policy.Check()); err != nil {
+	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check()); err != nil {
 		return ServiceView{}, err
 	}
 	res, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
@@ -117,7 +121,8 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 	set(&wanted.Public, up.Public)
 	set(&wanted.Replicas, up.Replicas)
 	set(&wanted.Policy, up.Policy)
-	if err := errors.Join(checkName(wanted.Name), checkReplicas(wanted.Replicas), wanted.Policy.Check()); err != nil {
+	set(&wanted.Priority, up.Priority)
+	if err := errors.Join(checkName(wanted.Name), checkReplicas(wanted.Replicas), checkPriority(wanted.Priority), wanted.Policy.Check()); err != nil {
 		return ServiceView{}, err
 	}
 	var rev *Revision
@@ -155,6 +160,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 			set(&w.Public, up.Public)
 			set(&w.Replicas, up.Replicas)
 			set(&w.Policy, up.Policy)
+			set(&w.Priority, up.Priority)
 			w.Revision = number
 			w.clearFailures()
 		})

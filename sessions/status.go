@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -31,7 +32,7 @@ func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
 		count[r.Status]++
 	}
 	healthy := count[RouteHealthy]
-	progress := fmt.Sprintf("%d of %d routes healthy", healthy, sv.Replicas)
+	progress := fmt.Sprintf("%d of %d routes healthy", healthy, sv.Replicas) + queued(s)
 	trouble := ""
 	if sv.Failures > 0 {
 		trouble = fmt.Sprintf("; %s failed in a row, the last: %s", plural(sv.Failures, "start"), sv.LastError)
@@ -53,7 +54,7 @@ func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
 	case healthy > 0:
 		return ServiceDegraded, progress + trouble
 	case sv.Failures == 0 && count[RouteUnhealthy] == 0 && (sv.GoodRevision == 0 || count[RouteProvisioning] > 0):
-		return ServiceProvisioning, progress + "; " + plural(count[RouteProvisioning], "route") + " starting"
+		return ServiceProvisioning, progress + starting(s)
 	default:
 		if trouble == "" {
 			for _, r := range s.Routes {
@@ -64,6 +65,38 @@ func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
 		}
 		return ServiceUnhealthy, progress + trouble
 	}
+}
+
+// queued tells of routes that have no place yet.
+func queued(s ServiceState) string {
+	n, why := 0, ""
+	for _, r := range s.Routes {
+		if r.Waiting {
+			n++
+			why = cmp.Or(why, r.Detail)
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 route waits: " + why
+	}
+	return fmt.Sprintf("; %d routes wait: %s", n, why)
+}
+
+// starting tells of routes that have a place and are not up yet.
+func starting(s ServiceState) string {
+	n := 0
+	for _, r := range s.Routes {
+		if r.Status == RouteProvisioning && !r.Waiting {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return "; " + plural(n, "route") + " starting"
 }
 
 // rolling tells of an update under way.

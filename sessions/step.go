@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/accel"
 )
 
 // Signal is something that happened to a session. The runner turns what it sees (an image came, the
 // instance ended, somebody asked to stop) into signals; Step turns signals into statuses.
 type Signal struct {
 	Kind     SignalKind
-	Reason   string    // one sentence for people
-	Instance *Instance // SignalStarted
-	Exit     *Exit     // SignalEnded and SignalStopped, where there was an instance
+	Reason   string       // one sentence for people
+	Claim    *accel.Claim // SignalPlaced
+	Instance *Instance    // SignalStarted
+	Exit     *Exit        // SignalEnded and SignalStopped, where there was an instance
 }
 
 // SignalKind names what happened.
@@ -122,12 +125,16 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 	switch to {
 	case StatusPending: // again: whatever it had is gone
 		s.Address, s.PID, s.StartedAt, s.Exit = "", 0, time.Time{}, nil
+		s.HealthyAt, s.UnhealthySince = time.Time{}, time.Time{}
+		s.Claim, s.PlacedAt = nil, time.Time{}
+	case StatusScheduled:
+		s.Claim, s.PlacedAt, s.Waits = sig.Claim, now.UTC(), nil
 	case StatusRunning:
 		s.StartedAt, s.PID = sig.Instance.StartedAt, sig.Instance.PID
 	case StatusError:
 		s.Result = ResultFailure
 	case StatusTerminated, StatusCancelled:
-		s.EndedAt, s.PID, s.Address = now, 0, ""
+		s.EndedAt, s.PID, s.Address, s.Waits = now, 0, "", nil
 		s.Result = resultOf(s)
 	}
 	return s, nil

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/runtimetest"
@@ -246,6 +247,9 @@ type world struct {
 	dir     string
 
 	destroyed func(ctx context.Context, serviceID string) error
+	node      *accel.Node   // what the box has; nil: boundless, without devices
+	ledger    *accel.Ledger // of the daemon of the moment
+	queue     sessions.QueueConfig
 
 	mu     sync.Mutex
 	sick   map[string]string // address to what a failing probe says
@@ -287,7 +291,13 @@ func (w *world) boot() {
 	if err := problems.Err(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.ledger = nil
+	if w.node != nil {
+		w.ledger = accel.NewLedger()
+		w.ledger.SetNode(*w.node)
+	}
 	w.m = sessions.NewManager(sessions.Deps{
+		Ledger: w.ledger, Queueing: w.queue,
 		Store: w.store, Runtime: w.runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})

@@ -27,10 +27,14 @@ type Config struct {
 	// Runtime runs sessions: auto, process or containerd.
 	Runtime string `yaml:"runtime"`
 	// Variants is a YAML file of runtime variants that the owner adds; "" for none. Absolute after Load.
-	Variants string  `yaml:"variants"`
-	Log      Log     `yaml:"log"`
-	Network  Network `yaml:"network"`
-	Limits   Limits  `yaml:"limits"`
+	Variants   string     `yaml:"variants"`
+	Log        Log        `yaml:"log"`
+	Network    Network    `yaml:"network"`
+	Limits     Limits     `yaml:"limits"`
+	Containerd Containerd `yaml:"containerd"`
+	Node       Node       `yaml:"node"`
+	Accel      Accel      `yaml:"accel"`
+	Queue      Queue      `yaml:"queue"`
 	// Router is the endpoint's part: domain, limits of bodies, time-outs.
 	Router router.Config `yaml:"router"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -89,7 +93,9 @@ const (
 // Default is what holds where nothing is set. Zero values in Router and Network stand for those
 // rooms' own defaults.
 func Default() Config {
+	containerd, accelerators, queue := defaultPool()
 	return Config{
+		Containerd: containerd, Accel: accelerators, Queue: queue,
 		Data:    defaultData(os.Geteuid(), os.Getenv),
 		Listen:  "127.0.0.1:8080",
 		TLS:     TLS{Mode: TLSAuto},

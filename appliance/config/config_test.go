@@ -117,7 +117,7 @@ func TestDefaultsAreGood(t *testing.T) {
 func TestFlagsWin(t *testing.T) {
 	flags := Overrides{Data: "d", Listen: ":1", Advertise: "http://a:2", Database: "sqlite:x.db", Runtime: "process",
 		Variants: "testdata/mine.yaml", Domain: "a.example", TLSMode: "files", TLSCert: "testdata/box.crt", TLSKey: "testdata/box.key",
-		LogLevel: "error", LogFormat: "text"}
+		LogLevel: "error", LogFormat: "text", Containerd: "private", Simulate: "dgxh100"}
 	cfg, _, err := Load("testdata/full.good.yaml", flags)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestFlagsWin(t *testing.T) {
 	got := dump(cfg) + "\n"
 	for _, want := range []string{"data=" + here + "/d", "listen=:1", "advertise=http://a:2", "database=sqlite:" + here + "/x.db", "runtime=process",
 		"variants=" + here + "/testdata/mine.yaml", "router.domain=a.example", "tls.mode=files", "tls.cert=" + here + "/testdata/box.crt",
-		"tls.key=" + here + "/testdata/box.key", "log.level=ERROR", "log.format=text", "service.max_surge=2"} {
+		"tls.key=" + here + "/testdata/box.key", "log.level=ERROR", "log.format=text", "containerd.address=private", "accel.simulate=dgxh100", "service.max_surge=2"} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("%q is not in:\n%s", want, got)
 		}

@@ -147,6 +147,10 @@ func (d *decoder) value(n *yaml.Node, field string, v reflect.Value) {
 		d.addAt(n, field, "anchors and aliases (&, *) are not read here", "write the value itself")
 	case isSection(v.Type()):
 		d.section(n, field, v)
+	case v.Kind() == reflect.Map:
+		d.words(n, field, v)
+	case v.Kind() == reflect.Slice:
+		d.list(n, field, v)
 	case n.Kind != yaml.ScalarNode:
 		d.addAt(n, field, "must be one value, not "+kindOf(n), "")
 	case n.Tag == "!!null":
@@ -156,6 +160,52 @@ func (d *decoder) value(n *yaml.Node, field string, v reflect.Value) {
 			d.addAt(n, field, message, hint)
 		}
 	}
+}
+
+// words reads the mapping n into the map v, whose keys are the owner's own.
+func (d *decoder) words(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.addAt(n, path, "must be a section of names and values, not "+kindOf(n), "write name: value, one a line")
+		return
+	}
+	out := reflect.MakeMap(v.Type())
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		field := join(path, key.Value)
+		name := reflect.ValueOf(key.Value)
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || key.Value == "":
+			d.addAt(key, path, "a name must be a plain word, not "+kindOf(key), "write name: value")
+			continue
+		case out.MapIndex(name).IsValid():
+			d.addAt(key, field, "is set twice", "remove one of the two")
+			continue
+		}
+		d.places[field] = place{line: value.Line, column: value.Column}
+		entry := reflect.New(v.Type().Elem()).Elem()
+		d.value(value, field, entry)
+		out.SetMapIndex(name, entry)
+	}
+	v.Set(out)
+}
+
+// list reads a sequence of single values.
+func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.addAt(n, path, "must be a list, not "+kindOf(n), "write - value, one a line")
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, path, out.Index(i))
+	}
+	v.Set(out)
 }
 
 // setScalar sets v from text as a person writes it. It returns what is wrong with it, or "".

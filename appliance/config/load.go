@@ -20,25 +20,29 @@ const maxFile = 1 << 20
 // Overrides are the settings of a command line; "" where a flag was not given. They win over the file,
 // and their relative paths are those of the working directory.
 type Overrides struct {
-	Data      string // --data
-	Listen    string // --listen
-	Advertise string // --advertise
-	Database  string // --database
-	Runtime   string // --runtime
-	Variants  string // --variants
-	Domain    string // --domain
-	TLSMode   string // --tls
-	TLSCert   string // --tls-cert
-	TLSKey    string // --tls-key
-	LogLevel  string // --log-level
-	LogFormat string // --log-format
+	Data       string // --data
+	Listen     string // --listen
+	Advertise  string // --advertise
+	Database   string // --database
+	Runtime    string // --runtime
+	Containerd string // --containerd
+	Simulate   string // --simulate
+	Variants   string // --variants
+	Domain     string // --domain
+	TLSMode    string // --tls
+	TLSCert    string // --tls-cert
+	TLSKey     string // --tls-key
+	LogLevel   string // --log-level
+	LogFormat  string // --log-format
 }
 
 // flags leads from the field that an override sets to the flag, and its value.
 func (o Overrides) flags() []struct{ field, flag, value string } {
 	return []struct{ field, flag, value string }{
 		{"data", "--data", o.Data}, {"listen", "--listen", o.Listen}, {"advertise", "--advertise", o.Advertise},
-		{"database", "--database", o.Database}, {"runtime", "--runtime", o.Runtime}, {"variants", "--variants", o.Variants},
+		{"database", "--database", o.Database}, {"runtime", "--runtime", o.Runtime},
+		{"containerd.address", "--containerd", o.Containerd}, {"accel.simulate", "--simulate", o.Simulate},
+		{"variants", "--variants", o.Variants},
 		{"router.domain", "--domain", o.Domain}, {"tls.mode", "--tls", o.TLSMode}, {"tls.cert", "--tls-cert", o.TLSCert},
 		{"tls.key", "--tls-key", o.TLSKey}, {"log.level", "--log-level", o.LogLevel}, {"log.format", "--log-format", o.LogFormat},
 	}
@@ -133,7 +137,8 @@ func (d *decoder) merge(more catalog.Problems) {
 
 // paths are the fields that hold a path on this box.
 func (c *Config) paths() map[string]*string {
-	return map[string]*string{"data": &c.Data, "variants": &c.Variants, "tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key}
+	return map[string]*string{"data": &c.Data, "variants": &c.Variants, "tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key,
+		"containerd.cni": &c.Containerd.CNI}
 }
 
 // resolve makes the file's relative paths absolute. Without a file there are none.

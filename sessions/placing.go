@@ -1,0 +1,220 @@
+package sessions
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+)
+
+// QueueConfig is how the owner wants the queue to go.
+type QueueConfig struct {
+	Order    Order
+	Strategy Strategy
+	Quotas   Quotas
+	Options  accel.Options
+}
+
+// place decides which of the waiting sessions go where, and tells each of the others why it waits. It runs in the
+// manager's loop alone. It returns when to look again.
+func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
+	q, waiting := m.queue()
+	if len(waiting) == 0 {
+		m.kept = nil
+		m.metrics.waiting.Set(0)
+		return passEvery
+	}
+	q.LastNode, q.Kept = m.lastNode, m.kept
+	started := time.Now()
+	d := Place(q, now)
+	m.metrics.placement.Observe(time.Since(started).Seconds())
+	m.kept, m.lastNode = d.Kept, d.LastNode
+	m.mu.Lock()
+	m.order = d.Order
+	m.mu.Unlock()
+	for _, p := range d.Placed {
+		if !m.commit(waiting[p.Session], p.Claim) {
+			m.poke() // the pool has changed under the snapshot
+		}
+	}
+	for _, p := range d.Preempt {
+		m.mu.Lock()
+		victim := m.sessions[p.Victim]
+		m.mu.Unlock()
+		if victim != nil {
+			m.Log.Info("preempted", "session", p.Victim, "for", p.For, "reason", p.Reason)
+			victim.giveWay(p.Reason)
+		}
+	}
+	for id, why := range d.Waits {
+		waiting[id].waits(ctx, why)
+	}
+	m.metrics.waiting.Set(float64(len(d.Waits)))
+	if d.Next.IsZero() {
+		return passEvery
+	}
+	return min(passEvery, max(d.Next.Sub(now), time.Millisecond))
+}
+
+// commit takes a claim for a session that waits and hands it over; false where the pool or the session has
+// changed meanwhile.
+func (m *Manager) commit(r *runner, claim accel.Claim) bool {
+	if err := m.Ledger.Take(claim); err != nil {
+		m.Log.Info("a place was gone before it was taken; looking again", "session", r.id, "error", err)
+		return false
+	}
+	if !r.offer(claim) {
+		m.Ledger.Drop(r.id)
+		return false
+	}
+	return true
+}
+
+// queue is the snapshot that Place works on, and the runners of those that wait in it.
+func (m *Manager) queue() (Queue, map[string]*runner) {
+	claims := m.Ledger.Claims()
+	held := make(map[string]accel.Entry, len(claims))
+	for _, c := range claims {
+		held[c.Session] = c
+	}
+	q := Queue{
+		Pool: m.Ledger.Pool(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
+		Quotas: m.Queueing.Quotas,
+	}
+	waiting := map[string]*runner{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, r := range m.sessions {
+		s, _ := r.snapshot()
+		claim, holds := held[id]
+		switch {
+		case holds:
+			q.Running = append(q.Running, m.heldOf(s, claim))
+			delete(held, id)
+		case s.Status == StatusPending && r.stopping.Err() == nil:
+			q.Waiting = append(q.Waiting, m.waitingOf(s))
+			waiting[id] = r
+		}
+	}
+	for id, claim := range held { // of instances that nobody knows, until they are gone
+		q.Running = append(q.Running, Held{ID: id, Name: id, Claim: claim.Claim, Leaving: true})
+	}
+	return q, waiting
+}
+
+// heldOf is what Place sees of a session that holds a claim. The caller holds mu.
+func (m *Manager) heldOf(s Session, c accel.Entry) Held {
+	return Held{
+		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
+		Type: s.Type, Priority: s.Demand.Priority, Preemptible: s.Demand.Preemptible, MinRuntime: s.Demand.MinRuntime,
+		StartedAt: s.StartedAt, Claim: c.Claim, Leaving: c.State == accel.ClaimLeaving || s.Leaving() || s.Status == StatusPending,
+	}
+}
+
+// waitingOf is what Place sees of a session that waits. The caller holds mu.
+func (m *Manager) waitingOf(s Session) Waiting {
+	w := Waiting{
+		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
+		Type: s.Type, Priority: s.Demand.Priority, Since: s.CreatedAt, StartsAt: s.Demand.StartsAt, Slots: s.Demand.Slots,
+		Selector: s.Demand.Selector, Preempts: s.Type == TypeInference,
+	}
+	if sv := m.services[s.ServiceID]; sv != nil {
+		w.Priority = sv.Priority // as it is now, not as it was when the route was asked for
+	}
+	for _, id := range s.Demand.DependsOn {
+		d := Dependency{ID: id, Name: id}
+		if r := m.sessions[id]; r != nil {
+			other, _ := r.snapshot()
+			d.Name, d.Status, d.Result = other.Name, other.Status, other.Result
+		}
+		w.DependsOn = append(w.DependsOn, d)
+	}
+	return w
+}
+
+func (m *Manager) nameOf(serviceID string) string {
+	if sv := m.services[serviceID]; sv != nil {
+		return sv.Name
+	}
+	return ""
+}
+
+// moveAway takes sessions off devices that are broken: a route ends and another one takes its place elsewhere,
+// anything else goes back to the queue. What a person has fenced goes on, until that person ends it.
+func (m *Manager) moveAway() {
+	broken := m.broken()
+	if len(broken) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
+		r := m.sessions[id]
+		s, _ := r.snapshot()
+		if s.Claim == nil || !s.Alive() || s.Leaving() {
+			continue
+		}
+		for _, share := range s.Claim.Shares {
+			why, is := broken[s.Claim.Node+"/"+share.Device]
+			if !is {
+				continue
+			}
+			if s.Type == TypeInference {
+				r.end(stopRequest{reason: why + "; another route takes its place"}, false)
+			} else {
+				r.giveWay(why)
+			}
+			break
+		}
+	}
+}
+
+// broken lists the devices that are known to be broken, by node and device, with a sentence. One that merely cannot be
+// seen for the moment is none of them: what runs on it may well go on.
+func (m *Manager) broken() map[string]string {
+	suspect := slices.ContainsFunc(m.Ledger.Pool(), func(s accel.State) bool {
+		return slices.ContainsFunc(s.Node().Devices, func(d accel.Device) bool { return d.Fault != "" })
+	})
+	if !suspect {
+		return nil
+	}
+	out := map[string]string{}
+	for _, status := range m.Ledger.Status() {
+		for _, d := range status.State.Node().Devices {
+			if d.Fault != "" && status.Health[d.ID].State == accel.HealthFenced {
+				out[status.State.Name()+"/"+d.ID] = fmt.Sprintf("its device %s:%d is broken: %s", d.Family, d.Index, d.Fault)
+			}
+		}
+	}
+	return out
+}
+
+// Overuse ends a session that holds more of a device than its part, where the owner wants that.
+func (m *Manager) Overuse(session, reason string) {
+	m.mu.Lock()
+	r := m.sessions[session]
+	m.mu.Unlock()
+	if r != nil {
+		r.end(stopRequest{reason: reason}, false)
+	}
+}
+
+// Queue lists the sessions that wait, in the order in which they are tried.
+func (m *Manager) Queue() []Waiting {
+	q, _ := m.queue()
+	m.mu.Lock()
+	rank := make(map[string]int, len(m.order))
+	for i, id := range m.order {
+		rank[id] = i + 1
+	}
+	m.mu.Unlock()
+	last := len(rank) + 1 // who has come since
+	slices.SortFunc(q.Waiting, func(a, b Waiting) int {
+		return cmp.Or(cmp.Compare(cmp.Or(rank[a.ID], last), cmp.Or(rank[b.ID], last)), a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return q.Waiting
+}

@@ -1,0 +1,138 @@
+package sessions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/palisade-run/palisade/accel"
+)
+
+// place waits in the queue until the manager has found a place, which is then taken already.
+func (r *runner) place(ctx context.Context) (Signal, bool) {
+	if r.adopted != nil { // it has one, and runs there
+		s, _ := r.snapshot()
+		return Signal{Kind: SignalPlaced, Reason: "found running", Claim: s.Claim}, true
+	}
+	select {
+	case claim := <-r.offered:
+		return Signal{Kind: SignalPlaced, Reason: placedReason(claim), Claim: &claim}, true
+	case <-r.stopping.Done():
+		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
+	case <-ctx.Done():
+		return Signal{}, false
+	}
+}
+
+// placedReason says where a session goes.
+func placedReason(c accel.Claim) string {
+	if len(c.Shares) == 0 {
+		return "placed on " + c.Node
+	}
+	return fmt.Sprintf("placed on %s, with %s", c.Node, plural(len(c.Shares), "device"))
+}
+
+// offer hands the session a claim that the ledger has taken for it; false where it does not wait any more. The
+// claim is then for the caller to drop. One that is offered while the session is just asked to end is let go with it.
+func (r *runner) offer(claim accel.Claim) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session.Status != StatusPending || r.stop != nil {
+		return false
+	}
+	select {
+	case r.offered <- claim:
+		return true
+	default:
+		return false
+	}
+}
+
+// letGo gives back what the session held, once it needs it no more. A session that has never been started holds
+// nothing that a device could still remember; of any other the ledger waits until its devices say so.
+func (r *runner) letGo(from, to Status) {
+	if to != StatusPending && !to.Terminal() {
+		return
+	}
+	if slices.Contains([]Status{StatusPending, StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared}, from) {
+		r.ledger.Drop(r.id)
+		return
+	}
+	r.ledger.Leave(r.id)
+}
+
+// giveWay asks a running session to end and to go back to the queue.
+func (r *runner) giveWay(reason string) {
+	select {
+	case r.yield <- reason:
+	default: // it was asked before
+	}
+}
+
+// waits notes why the session is still in the queue, for people to read now and after a restart.
+func (r *runner) waits(ctx context.Context, why []Wait) {
+	r.mu.Lock()
+	same := r.session.Status != StatusPending || slices.Equal(r.session.Waits, why)
+	if !same {
+		r.session.Waits, r.session.Reason = why, waitReason(why)
+	}
+	r.mu.Unlock()
+	if same {
+		return
+	}
+	r.asides.Go(func() { // the pass must not wait for a store that hangs
+		if err := r.save(ctx); err != nil {
+			r.log.Error("why the session waits was not written; its next change will be", "error", err)
+		}
+	})
+}
+
+// waitReason is all that a session waits for, in one sentence.
+func waitReason(why []Wait) string {
+	text := ""
+	for _, w := range why {
+		if text != "" {
+			text += "; "
+		}
+		text += w.String()
+	}
+	return text
+}
+
+// spec is what the runtime is told to run, with the devices that the session holds.
+func (r *runner) spec(s Session) (Spec, error) {
+	spec := runtimeSpec(s)
+	if s.Claim == nil {
+		return spec, nil
+	}
+	label, err := json.Marshal(s.Claim)
+	if err != nil {
+		return spec, fmt.Errorf("encoding what it holds: %w", err)
+	}
+	spec.Labels[LabelClaim] = string(label)
+	grant, err := r.grant(*s.Claim)
+	if err != nil {
+		return spec, fmt.Errorf("handing it its devices: %w", err)
+	}
+	maps.Copy(spec.Env, grant.Env)
+	spec.Devices = slices.Concat(grant.CDI, grant.Nodes)
+	for _, source := range slices.Sorted(maps.Keys(grant.Mounts)) {
+		spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: source, Target: grant.Mounts[source]})
+	}
+	if f := fraction(s.Claim.Shares); f < 1 {
+		_ = f
+	}
+	return spec, nil
+}
+
+// fraction is the smallest part that a session has of any device it uses; 1 where it has whole ones, or none. An
+// engine takes the same part of each.
+func fraction(shares []accel.Share) float64 {
+	least := 1.0
+	for _, share := range shares {
+		least = min(least, float64(share.Amount)/100)
+	}
+	return least
+}
