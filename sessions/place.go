@@ -1,0 +1,138 @@
+package sessions
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// explained is how many sessions that wait for resources are told what would make them fit, in one pass.
+	explained = 32
+	// preempting is for how many sessions victims are chosen in one pass. The next pass goes on.
+	preempting = 16
+)
+
+// Place decides, from one snapshot, which waiting sessions go where now, who gives way, whom room is kept
+// for, and why the rest wait. It only reads its arguments, and the same ones give the same decision, in
+// whatever order they list sessions and nodes. One session after the other, by priority and then by the
+// queue's order:
+//  1. What must hold before: the time, dependencies, limits of user and project, labels, nodes that are
+//     large enough. A session that fails any of these waits and holds up nobody.
+//  2. If a node has room, it is placed: on which one, the strategy says.
+//  3. If it will fit when those have gone that are being ended, that room is kept for it.
+//  4. If it may preempt and there are victims that together make room, they are asked to end, and their
+//     room is kept for it.
+//  5. The first one that is left over here, of each kind of accelerator, is the head of the queue: the
+//     room where it will fit soonest is kept for it, of what is free and of what comes free.
+//
+// What is kept is not given to any session that comes later, so no stream of small ones starves a large one; all
+// the rest is, so a large one holds up nobody that does not compete with it.
+func Place(q Queue, now time.Time) Decision {
+	p := newPass(&q, now)
+	for w := p.turns.next(); w != nil; w = p.turns.next() {
+		p.decide(w)
+	}
+	p.explain()
+	return p.decision
+}
+
+// pass is one run of Place.
+type pass struct {
+	queue    *Queue
+	now      time.Time
+	nodes    *nodes
+	usage    *usage
+	turns    *turns
+	shapes   shapes
+	holders  holders
+	tried    []*want
+	heads    map[string]bool // kinds of accelerators whose head has been found
+	holds    map[int][]*want // by node: for whom room is kept there
+	preempts int             // sessions that victims were chosen for
+	decision Decision
+}
+
+func newPass(q *Queue, now time.Time) *pass {
+	p := &pass{
+		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{},
+		decision: Decision{Waits: map[string][]Wait{}, LastNode: q.LastNode},
+	}
+	p.shapes = shapes{options: q.Options, strategy: q.Strategy, nodes: p.nodes, known: map[string]*shape{}, chosen: map[string][]bool{}}
+	for i := range q.Running {
+		if h := &q.Running[i]; h.Leaving {
+			if node, known := p.nodes.byName[h.Claim.Node]; known {
+				p.nodes.leave(node, h.ID)
+			}
+		}
+	}
+	slices.Sort(p.nodes.leaving)
+	waiting := make([]*want, len(q.Waiting))
+	for i := range q.Waiting {
+		waiting[i] = &want{Waiting: &q.Waiting[i], shape: p.shapes.of(&q.Waiting[i])}
+	}
+	p.turns = newTurns(q.Order, waiting, p.usage.share)
+	return p
+}
+
+// lookAgain asks for another pass at t at the latest.
+func (p *pass) lookAgain(t time.Time) {
+	if p.decision.Next.IsZero() || t.Before(p.decision.Next) {
+		p.decision.Next = t
+	}
+}
+
+// decide takes one session through the steps of Place.
+func (p *pass) decide(w *want) {
+	p.decision.Order = append(p.decision.Order, w.ID)
+	p.tried = append(p.tried, w)
+	if w.waits = p.check(w); w.waits != nil { // 1
+		return
+	}
+	if p.place(w) { // 2
+		return
+	}
+	w.full = true
+	if p.awaitLeaving(w) || p.preempt(w) { // 3, 4
+		return
+	}
+	if kind := w.shape.kind; !p.heads[kind] && p.keepSoonest(w) { // 5
+		p.heads[kind] = true
+	}
+}
+
+// check asks all predicates but the last and returns those that failed.
+func (p *pass) check(w *want) []Wait {
+	waits := checkTime(w.Waiting, p.now)
+	if waits != nil {
+		p.lookAgain(w.StartsAt)
+	}
+	waits = append(waits, checkDependencies(w.Waiting)...)
+	waits = append(waits, p.usage.check(w.Waiting)...)
+	if none := p.nodes.checkSelector(w.shape); none != nil {
+		return append(waits, none...)
+	}
+	return append(waits, p.nodes.checkCapacity(w.shape)...)
+}
+
+// place gives a session its place if there is one.
+func (p *pass) place(w *want) bool {
+	if w.shape.noRoom {
+		return false
+	}
+	node := p.nodes.pick(w.shape, p.decision.LastNode)
+	if node < 0 {
+		w.shape.noRoom = true
+		return false
+	}
+	claim, err := p.nodes.now[node].Allocate(w.ID, &w.shape.need)
+	if err != nil {
+		return false // never: a state that the need fits allocates it
+	}
+	p.nodes.place(node, claim)
+	p.usage.add(w.Owner, w.Project, w.Slots)
+	if w.shape.strategy == StrategyRoundRobin {
+		p.decision.LastNode = p.nodes.now[node].Name()
+	}
+	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claim})
+	return true
+}

@@ -1,0 +1,103 @@
+package sessions
+
+import (
+	"cmp"
+
+	"github.com/palisade-run/palisade/accel"
+)
+
+// pick chooses among the nodes that have room for a shape now; -1: none has. In order:
+//  1. For a session that asks for no accelerator, nodes without any come before all others.
+//  2. Round robin takes the next by name after last.
+//  3. The others compare what is left of the accelerators that are asked for, then how many times the
+//     asked cores and memory would fit, then cores and memory; concentrated takes the least, dispersed the most.
+//  4. Among equals the first by name.
+func (n *nodes) pick(s *shape, last string) int {
+	if s.strategy == StrategyRoundRobin {
+		return n.pickNext(s, last)
+	}
+	best, rank := -1, left{}
+	cpu, mem, device := n.columns[cpuColumn], n.columns[memColumn], n.columns[s.device]
+	for i := range cpu { // a thousand nodes for each of a thousand sessions: this must be quick
+		if cpu[i] < s.cpu || mem[i] < s.mem || device[i] < s.devices {
+			continue
+		}
+		l := left{times: float64(cpu[i]) * s.perCPU}
+		if times := float64(mem[i]) * s.perMem; times < l.times {
+			l.times = times
+		}
+		if s.kind != "" {
+			l.devices = device[i]
+		} else if n.equipped[i] {
+			l.spoils = 1
+		}
+		if best >= 0 && (l.spoils > rank.spoils || l.spoils == rank.spoils && !n.better(s, l, rank, i, best)) {
+			continue
+		}
+		if n.fits(s, i) {
+			best, rank = i, l
+		}
+	}
+	return best
+}
+
+// left is what nodes are compared by.
+type left struct {
+	spoils  int          // 1: it has accelerators, and none is asked for
+	devices accel.Amount // of the first accelerator that is asked for
+	times   float64      // how many sessions like this one the free cores and memory would take
+}
+
+// better reports whether i, of which a is left, is to be taken rather than j, which comes before it by name.
+func (n *nodes) better(s *shape, a, b left, i, j int) bool {
+	sign := 1
+	if s.strategy == StrategyConcentrated {
+		sign = -1
+	}
+	if a.devices != b.devices {
+		return sign*cmp.Compare(a.devices, b.devices) > 0
+	}
+	if a.times != b.times && !s.several {
+		return sign*cmp.Compare(a.times, b.times) > 0
+	}
+	return sign*n.compare(s, a, b, i, j) > 0
+}
+
+// compare tells where less is left of what is not the first accelerator.
+func (n *nodes) compare(s *shape, a, b left, i, j int) int {
+	for k := range s.asks {
+		if ask := &s.asks[k]; ask.column > memColumn && ask.free[i] != ask.free[j] {
+			return cmp.Compare(ask.free[i], ask.free[j])
+		}
+	}
+	cpu, mem := n.columns[cpuColumn], n.columns[memColumn]
+	return cmp.Or(cmp.Compare(a.times, b.times), cmp.Compare(cpu[i], cpu[j]), cmp.Compare(mem[i], mem[j]))
+}
+
+// pickNext is round robin.
+func (n *nodes) pickNext(s *shape, last string) int {
+	best, rank := -1, 0
+	for i := range n.now {
+		place := 0
+		if s.kind == "" && n.equipped[i] {
+			place = 2
+		}
+		if n.now[i].Name() <= last {
+			place++ // only after all behind the last one
+		}
+		if (best < 0 || place < rank) && n.fits(s, i) {
+			best, rank = i, place
+		}
+	}
+	return best
+}
+
+// fits reports whether a node has room for a shape now.
+func (n *nodes) fits(s *shape, i int) bool {
+	for k := range s.asks {
+		if s.asks[k].free[i] < s.asks[k].amount {
+			return false
+		}
+	}
+	return s.on(i) && (!s.pieces || n.now[i].Fits(&s.need))
+}

@@ -1,0 +1,186 @@
+package sessions
+
+import (
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+)
+
+// Queue is all that Place looks at: one moment of the pool, and of those who have or want a place in it.
+type Queue struct {
+	Pool     accel.Pool    // the nodes with all that is claimed on them
+	Options  accel.Options // how devices are shared out
+	Waiting  []Waiting
+	Running  []Held // whoever holds a claim of Pool, those that are still ending too
+	Order    Order
+	Strategy Strategy
+	LastNode string // Decision.LastNode of the pass before
+	Quotas   Quotas
+	// Kept is Decision.Kept of the pass before: since when who has had room kept. Without it the heads of
+	// the queue still get theirs, but never more of it with time.
+	Kept []Reservation
+	// WidenAfter is how long the head of the queue waits for one node before one more is kept for it; 0: DefaultWidenAfter.
+	WidenAfter time.Duration
+}
+
+// DefaultWidenAfter is Queue.WidenAfter where it is not set.
+const DefaultWidenAfter = 10 * time.Minute
+
+// Waiting is one session that has no place yet.
+type Waiting struct {
+	ID          string
+	Name        string
+	Project     string
+	Owner       string // the user who is charged
+	ServiceID   string // of a route; "" otherwise
+	ServiceName string
+	Type        Type
+	Priority    int       // 0 to 100, higher first
+	Since       time.Time // since when it waits
+	StartsAt    time.Time // not before; zero: now
+	DependsOn   []Dependency
+	Slots       accel.Slots
+	Selector    map[string]string // labels that its node must have
+	Strategy    Strategy          // "": the queue's
+	Preempts    bool              // may take the place of preemptible sessions of lower priority, as routes of services may
+}
+
+// Dependency is a session that must have ended well before another starts.
+type Dependency struct {
+	ID     string
+	Name   string
+	Status Status // "": nothing is known of it
+	Result Result
+}
+
+// met reports whether the dependency has ended well.
+func (d Dependency) met() bool { return d.Status == StatusTerminated && d.Result == ResultSuccess }
+
+// Held is one session that holds a claim.
+type Held struct {
+	ID          string
+	Name        string
+	Project     string
+	Owner       string
+	ServiceID   string // of a route; "" otherwise
+	ServiceName string
+	Type        Type
+	Priority    int
+	Preemptible bool
+	MinRuntime  time.Duration // not preempted before it has run for so long
+	StartedAt   time.Time     // zero: it does not run yet
+	Claim       accel.Claim
+	Leaving     bool // it is being ended: its claim will come free by itself
+}
+
+// Order says who comes first among waiting sessions of one priority.
+type Order string
+
+// The orders.
+const (
+	OrderFIFO Order = "fifo" // who waits longest; the default
+	OrderLIFO Order = "lifo" // who came last
+	OrderDRF  Order = "drf"  // whose user has the smallest dominant share of the pool
+)
+
+// Strategy says which of the nodes that have room is taken.
+type Strategy string
+
+// The strategies.
+const (
+	StrategyDispersed    Strategy = "dispersed"    // where most is left; the default
+	StrategyConcentrated Strategy = "concentrated" // where least is left
+	StrategyRoundRobin   Strategy = "roundrobin"   // the next by name after the one that was taken last
+)
+
+// Quota bounds what the sessions of one user, or of one project, hold together.
+type Quota struct {
+	Slots    accel.Slots `json:"slots,omitempty"`    // a slot that is not in it has no bound
+	Sessions int         `json:"sessions,omitempty"` // 0: no bound
+}
+
+func (q Quota) none() bool { return len(q.Slots) == 0 && q.Sessions == 0 }
+
+// Quotas are the bounds of all users and projects. Those without an entry have the default.
+type Quotas struct {
+	User     Quota            `json:"user"`
+	Users    map[string]Quota `json:"users,omitempty"`
+	Project  Quota            `json:"project"`
+	Projects map[string]Quota `json:"projects,omitempty"`
+}
+
+func (q Quotas) none() bool {
+	return q.User.none() && q.Project.none() && len(q.Users) == 0 && len(q.Projects) == 0
+}
+
+func (q Quotas) ofUser(name string) Quota    { return quotaOf(q.Users, name, q.User) }
+func (q Quotas) ofProject(name string) Quota { return quotaOf(q.Projects, name, q.Project) }
+
+func quotaOf(named map[string]Quota, name string, otherwise Quota) Quota {
+	if q, ok := named[name]; ok {
+		return q
+	}
+	return otherwise
+}
+
+// Decision is what Place decided. Everything in it is in the order in which it was decided.
+type Decision struct {
+	Placed  []Placement // to be committed in this order; a commit that is refused spoils no other one
+	Preempt []Preemption
+	Order   []string          // all waiting sessions as they were tried, the first first
+	Waits   map[string][]Wait // by session: all that keeps it from being placed now; never empty for one that waits
+	Kept    []Reservation     // for the next Queue
+	// Next is when to look again even if nothing happens; zero: no need.
+	Next     time.Time
+	LastNode string // for the next Queue
+}
+
+// Placement gives a session its place.
+type Placement struct {
+	Session string
+	Claim   accel.Claim
+}
+
+// Preemption asks a session to give way to another. Place then waits for its claim.
+type Preemption struct {
+	Victim string
+	For    string
+	Reason string // one sentence for the victim's owner
+}
+
+// Reservation is room of one node that is kept for a session until it fits there.
+type Reservation struct {
+	Session string
+	Node    string
+	Since   time.Time // since when room has been kept for the session, on this node or on another
+	Waits   []string  // sessions whose claims must come free first
+}
+
+// Predicate names what keeps a session waiting.
+type Predicate string
+
+// The predicates, in the order in which they are asked.
+const (
+	PredicateStartsAt     Predicate = "starts-at"
+	PredicateDependencies Predicate = "dependencies"
+	PredicateUserLimit    Predicate = "user-limit"
+	PredicateProjectLimit Predicate = "project-limit"
+	PredicateSelector     Predicate = "selector"
+	PredicateCapacity     Predicate = "capacity"  // no node has so much, however empty
+	PredicateResources    Predicate = "resources" // none has so much free, or what is free is kept for another
+)
+
+// Wait is one reason why a session waits.
+type Wait struct {
+	Predicate Predicate `json:"predicate"`
+	Sentence  string    `json:"sentence"`
+	Would     string    `json:"would,omitempty"` // what would make it fit, or what it will get
+}
+
+// String prints the reason as one sentence.
+func (w Wait) String() string {
+	if w.Would == "" {
+		return w.Sentence
+	}
+	return w.Sentence + "; " + w.Would
+}

@@ -1,0 +1,178 @@
+package sessions
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+)
+
+// checkTime asks whether a session may start already.
+func checkTime(w *Waiting, now time.Time) []Wait {
+	if !w.StartsAt.After(now) {
+		return nil
+	}
+	return []Wait{{
+		Predicate: PredicateStartsAt,
+		Sentence:  "starts at " + w.StartsAt.Format(time.RFC3339) + ", in " + spell(w.StartsAt.Sub(now)),
+	}}
+}
+
+// spell writes a duration as roughly as people speak of it: to the second below an hour, else to the minute.
+func spell(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "less than a second"
+	case d < time.Minute:
+		return d.Round(time.Second).String()
+	case d < time.Hour:
+		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
+}
+
+// checkDependencies asks whether all that a session depends on has ended well.
+func checkDependencies(w *Waiting) []Wait {
+	var waits []Wait
+	for _, d := range w.DependsOn {
+		if d.met() {
+			continue
+		}
+		name := d.Name
+		if name == "" {
+			name = d.ID
+		}
+		wait := Wait{Predicate: PredicateDependencies}
+		switch {
+		case d.Status == "":
+			wait.Sentence = fmt.Sprintf("waits for %s, of which nothing is known any more", name)
+			wait.Would = "cancel it, or create it anew without that"
+		case d.Status == StatusTerminated, d.Status == StatusCancelled:
+			wait.Sentence = fmt.Sprintf("waits for %s, which has failed", name)
+			if d.Status == StatusCancelled {
+				wait.Sentence = fmt.Sprintf("waits for %s, which was cancelled", name)
+			}
+			wait.Would = fmt.Sprintf("cancel it, or create it anew to depend on another run of %s", name)
+		default:
+			wait.Sentence = fmt.Sprintf("waits for %s, which is %s", name, d.Status)
+		}
+		waits = append(waits, wait)
+	}
+	return waits
+}
+
+// checkSelector asks whether any node has the labels, and tells which nodes have what of them.
+func (n *nodes) checkSelector(s *shape) []Wait {
+	if s.anywhere() {
+		return nil
+	}
+	w := Wait{Predicate: PredicateSelector}
+	var have []string // of labels that some nodes have, one by one
+	for _, name := range slices.Sorted(maps.Keys(s.selector)) {
+		label := name + "=" + s.selector[name]
+		values := map[string][]string{}
+		for _, state := range n.now {
+			if value, has := state.Node().Labels[name]; has {
+				values[value] = append(values[value], state.Name())
+			}
+		}
+		if with := values[s.selector[name]]; with != nil {
+			have = append(have, label+" is on "+shorten(with))
+			continue
+		}
+		var others []string
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			others = append(others, name+"="+value+" on "+shorten(values[value]))
+		}
+		w.Sentence = "no node has label " + label
+		if others != nil {
+			w.Sentence += ": there is " + shorten(others)
+		}
+		return []Wait{w}
+	}
+	w.Sentence = fmt.Sprintf("no node has all of %s: %s", selectorKey(s.selector), strings.Join(have, ", "))
+	return []Wait{w}
+}
+
+// shorten joins words, and counts those behind the third.
+func shorten(words []string) string {
+	const most = 3
+	if len(words) <= most+1 {
+		return enumerate(words)
+	}
+	return strings.Join(words[:most], ", ") + fmt.Sprintf(" and %d more", len(words)-most)
+}
+
+// checkCapacity asks whether any of the nodes that may be used is large enough when nobody else is on it.
+func (n *nodes) checkCapacity(s *shape) []Wait {
+	if s.invalid != nil {
+		return []Wait{{Predicate: PredicateCapacity, Sentence: s.invalid.Error(), Would: "create it anew with other resources"}}
+	}
+	most := slices.Repeat([]int{-1}, len(s.asks)) // by ask: the first node that has most of it
+	for i := range n.now {
+		if !s.on(i) {
+			continue
+		}
+		large := true
+		for k, a := range s.asks {
+			total := n.totals[a.column]
+			large = large && total[i] >= a.amount
+			if most[k] < 0 || total[i] > total[most[k]] {
+				most[k] = i
+			}
+		}
+		if large {
+			return nil
+		}
+	}
+	return []Wait{n.tooLarge(s, most)}
+}
+
+func (n *nodes) tooLarge(s *shape, most []int) Wait {
+	w := Wait{Predicate: PredicateCapacity}
+	if len(n.now) == 0 {
+		w.Sentence = "there is no node to run on"
+		return w
+	}
+	var asked, has, would []string
+	for k, a := range s.asks {
+		at := n.totals[a.column][most[k]]
+		if at >= a.amount {
+			continue
+		}
+		asked = append(asked, amountOf(a.slot, a.amount))
+		has = append(has, n.owns(most[k], a.slot, at))
+		if at > 0 {
+			would = append(would, amountOf(a.slot, at))
+		}
+	}
+	if asked == nil { // each has enough of something, none of everything
+		for _, a := range s.asks {
+			asked = append(asked, amountOf(a.slot, a.amount))
+		}
+		w.Sentence = "no node has " + enumerate(asked) + " together"
+		return w
+	}
+	w.Sentence = "asks for " + enumerate(asked) + ": " + enumerate(has)
+	if len(would) == len(asked) {
+		w.Would = "would fit an empty node with " + enumerate(would)
+	}
+	return w
+}
+
+// owns says how much of a slot there is at most.
+func (n *nodes) owns(node int, slot accel.Slot, total accel.Amount) string {
+	switch name := n.now[node].Name(); {
+	case total == 0 && len(n.now) == 1:
+		return name + " has no " + string(slot)
+	case total == 0:
+		return "no node that it may use has " + string(slot)
+	case len(n.now) == 1:
+		return name + " has " + amountOf(slot, total)
+	default:
+		return "no node that it may use has more than " + amountOf(slot, total) + ", which " + name + " has"
+	}
+}
