@@ -179,7 +179,9 @@ func (c *comparison) otherDevices(r Request) []Alternative {
 			text = "on one device"
 		}
 		if found := c.offer(nil, spread, a, text); len(found) > 0 {
-			found[0].Text = fmt.Sprintf("%s (%s each)", text, size(found[0].Needs))
+			if n > 1 {
+				found[0].Text = fmt.Sprintf("%s (%s each)", text, size(found[0].Needs))
+			}
 			return found
 		}
 		more := *c
@@ -195,13 +197,14 @@ func (c *comparison) otherDevices(r Request) []Alternative {
 	return nil
 }
 
-// smallerClaim finds a fraction with which vLLM starts on a device that others use too.
+// smallerClaim finds a fraction with which vLLM starts: a smaller one on a device that others use too, or a larger one, of
+// which it leaves a little.
 func (c *comparison) smallerClaim(out []Alternative, need Need) []Alternative {
 	for _, p := range c.bestDevices(1) {
 		if p.Total <= 0 || need.PerDevice > p.Free {
 			continue
 		}
-		fraction := float64(p.Free*100/p.Total) / 100
+		fraction := min(0.95, float64(p.Free*100/p.Total)/100)
 		r := c.request
 		r.MemoryFraction = fraction
 		out = c.offer(out, r, Alternative{Change: "memory fraction", Value: fmt.Sprintf("%.2f", fraction)}, fmt.Sprintf("with --gpu-memory-utilization %.2f", fraction))

@@ -171,6 +171,9 @@ func (e *estimate) tokens() {
 		e.assume("the model does not say how long its context may be: %d tokens are taken", shortest)
 	}
 	n.Context = min(n.Context, sane)
+	if longest := e.model.MaxContext; e.family.pool && longest > 0 && n.Context > longest {
+		e.assume("a context of %d is asked for, and the model itself is made for %d", n.Context, longest)
+	}
 }
 
 // cells counts the caches of llama.cpp.

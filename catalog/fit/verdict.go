@@ -212,7 +212,7 @@ func (c *comparison) onHost(v Verdict) Verdict {
 		v.Context = c.longest()
 		v.Sentence = fmt.Sprintf("%s; fits the box's memory, of which %s are free", c.needs(v.Need), size(host.Free))
 		if c.family.pool {
-			v.Outcome = CannotTell
+			v.Outcome, v.On = CannotTell, nil
 			v.Sentence = fmt.Sprintf("%s; there is no device, and %s runs without one only where it was built for that", c.needs(v.Need), c.family.title)
 		}
 		return v
