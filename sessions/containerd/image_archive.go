@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,7 @@ func (r *Runtime) Import(ctx context.Context, from io.Reader) ([]sessions.Image,
 	ctx = quiet(r.in(ctx))
 	held, release, err := r.hold(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("importing images: %w", down(err))
+		return nil, fmt.Errorf("importing images: %w", cmp.Or(context.Cause(ctx), down(err)))
 	}
 	imported, err := r.importHeld(held, from)
 	if err != nil {

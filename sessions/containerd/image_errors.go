@@ -33,7 +33,7 @@ func passing(err error) bool {
 		return false
 	}
 	if status := statusOf(err); status != 0 {
-		return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+		return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusRequestedRangeNotSatisfiable
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok || errors.Is(err, syscall.ECONNREFUSED) {
 		return false

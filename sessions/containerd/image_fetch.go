@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,8 @@ import (
 )
 
 const (
-	fetchAttempts = 4
-	firstPause    = time.Second
+	fetchAttempts = 4 // in a row that bring nothing new
+	firstPause    = 500 * time.Millisecond
 	cleanIn       = 30 * time.Second
 	leaseFor      = 7 * 24 * time.Hour // no pull takes longer; sweepPulls ends those whose daemon died
 )
@@ -53,9 +54,19 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, tell func(se
 		return fail(f, err)
 	}
 	begin := time.Now()
+	came := int64(0)
 	for attempt := 1; ; attempt++ {
-		if err = f.attempt(held); err == nil || attempt == fetchAttempts || !passing(err) || ctx.Err() != nil {
+		if err = f.attempt(held); err == nil || ctx.Err() != nil || !passing(err) {
 			break
+		}
+		if now := f.progress().Done; now > came {
+			came, attempt = now, 1
+		}
+		if attempt == fetchAttempts {
+			break
+		}
+		if statusOf(err) == http.StatusRequestedRangeNotSatisfiable { // it sends parts as a whole or not at all
+			r.abort(held, f.refs())
 		}
 		pause := firstPause << (attempt - 1)
 		r.log.Warn("pulling was interrupted, and goes on", "image", named.String(), "in", pause, "err", err)
@@ -91,12 +102,7 @@ func (r *Runtime) hold(ctx context.Context) (held context.Context, release func(
 
 // drop ends a lease.
 func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) error {
-	for _, ref := range parts {
-		// One that is there no more was finished, or never begun.
-		if err := r.client.ContentStore().Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
-			r.log.Warn("a part of an image that was under way is left", "ref", ref, "err", err)
-		}
-	}
+	r.abort(ctx, parts)
 	var opts []leases.DeleteOpt
 	if parts != nil {
 		opts = append(opts, leases.SynchronousDelete)
@@ -105,6 +111,16 @@ func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) 
 		r.log.Warn("what an image's pull held is freed later", "lease", lease.ID, "err", err)
 	}
 	return nil
+}
+
+// abort drops parts that are under way.
+func (r *Runtime) abort(ctx context.Context, parts []string) {
+	for _, ref := range parts {
+		// One that is there no more was finished, or never begun.
+		if err := r.client.ContentStore().Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
+			r.log.Warn("a part of an image that was under way is left", "ref", ref, "err", err)
+		}
+	}
 }
 
 // sweepPulls ends what pulls and imports of a daemon that died have left: no pull outlives its daemon.
@@ -153,6 +169,7 @@ type fetching struct {
 	mu       sync.Mutex
 	parts    []ocispec.Descriptor // config and layers of the one manifest
 	layers   map[string]bool      // by digest: whether it is here whole
+	under    map[string]int64     // by reference: how much is here of what is on its way
 	all      []ocispec.Descriptor // manifests too
 	resolved bool                 // the registry has shown the image
 }
@@ -257,7 +274,7 @@ func (f *fetching) refs() []string {
 
 // say tells of something else than bytes.
 func (f *fetching) say(message string) {
-	p := f.progress(nil)
+	p := f.progress()
 	p.Message = message
 	f.tell(p)
 }
@@ -292,6 +309,7 @@ func (f *fetching) look(ctx context.Context) {
 	}
 	f.mu.Lock()
 	parts := f.parts
+	f.under = done
 	f.mu.Unlock()
 	for _, d := range parts {
 		f.mu.Lock()
@@ -307,12 +325,12 @@ func (f *fetching) look(ctx context.Context) {
 		}
 	}
 	if len(parts) > 0 {
-		f.tell(f.progress(done))
+		f.tell(f.progress())
 	}
 }
 
-// progress sums up; under is how much is here of each part that is on its way.
-func (f *fetching) progress(under map[string]int64) sessions.Progress {
+// progress sums up what the last look has seen.
+func (f *fetching) progress() sessions.Progress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var p sessions.Progress
@@ -323,7 +341,7 @@ func (f *fetching) progress(under map[string]int64) sessions.Progress {
 		if here {
 			p.Done += d.Size
 		} else {
-			p.Done += min(under[remotes.MakeRefKey(context.Background(), d)], d.Size)
+			p.Done += min(f.under[remotes.MakeRefKey(context.Background(), d)], d.Size)
 		}
 		if images.IsLayerType(d.MediaType) {
 			layers++

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -233,18 +235,31 @@ func TestRegistryThatCannotBeReached(t *testing.T) {
 	s.nothingLeft(t)
 }
 
-// cutsOff ends the connection in the middle of a layer, so many times.
-func cutsOff(times int64) func(http.Handler) http.Handler {
+// cutsOff ends the connection after so many bytes of a layer, so many times.
+func cutsOff(times int64, after int) func(http.Handler) http.Handler {
 	var left atomic.Int64
 	left.Store(times)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 			if q.Method == http.MethodGet && strings.Contains(q.URL.Path, "/blobs/") && left.Add(-1) >= 0 {
-				w = &cutting{ResponseWriter: w, left: 100_000}
+				w = &cutting{ResponseWriter: w, left: after}
 			}
 			next.ServeHTTP(w, q)
 		})
 	}
+}
+
+// ranges makes the registry understand a range without an end.
+func ranges(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if from, ok := strings.CutSuffix(q.Header.Get("Range"), "-"); ok {
+			head := httptest.NewRecorder()
+			next.ServeHTTP(head, httptest.NewRequest(http.MethodHead, q.URL.String(), http.NoBody))
+			size, _ := strconv.Atoi(head.Header().Get("Content-Length"))
+			q.Header.Set("Range", from+"-"+strconv.Itoa(size-1))
+		}
+		next.ServeHTTP(w, q)
+	})
 }
 
 type cutting struct {
@@ -263,25 +278,33 @@ func (c *cutting) Write(p []byte) (int, error) {
 }
 
 func TestRegistryThatCutsOff(t *testing.T) {
-	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
-		s := openStore(t, p)
-		for times, works := range map[int64]bool{3: true, 1 << 40: false} {
-			r := newRegistry(t, cutsOff(times))
-			err := s.Pull(t.Context(), r.push(t, "big:1", image(t, runtime.GOARCH, 2_000_000)), nil)
-			if works && err != nil {
-				t.Errorf("%d cuts: %v", times, err)
+	for name, c := range map[string]struct {
+		between func(http.Handler) http.Handler
+		works   bool
+	}{
+		"sometimes":                    {cutsOff(3, 100_000), true}, // and cannot send the rest: all over again
+		"always, and sends the rest":   {func(next http.Handler) http.Handler { return ranges(cutsOff(1<<40, 500_000)(next)) }, true},
+		"always, and sends no rest":    {cutsOff(1<<40, 100_000), false},
+		"always, before anything came": {cutsOff(1<<40, 0), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := openStore(t, newest(t)), newRegistry(t, c.between)
+			ref := r.push(t, "big:1", image(t, runtime.GOARCH, 2_000_000))
+			err := s.Pull(t.Context(), ref, nil)
+			if !c.works {
+				wantKind(t, err, nil, r.host)
+				s.nothingLeft(t)
+				return
 			}
-			if !works {
-				wantKind(t, err, nil, "broke off")
+			if err != nil {
+				t.Fatal(err)
 			}
-			if works {
-				if err := s.RemoveImage(t.Context(), r.host+"/big:1"); err != nil {
-					t.Error(err)
-				}
+			if err := s.RemoveImage(t.Context(), ref); err != nil {
+				t.Error(err)
 			}
 			s.nothingLeft(t)
-		}
-	})
+		})
+	}
 }
 
 func TestRegistryThatFails(t *testing.T) {
