@@ -37,6 +37,7 @@ type Variant struct {
 	FolderEnv       map[string]string    `json:"folder_env,omitempty"` // the same, only with a model folder
 	Scratch         []string             `json:"scratch,omitempty"`
 	Metrics         Metrics              `json:"metrics"`
+	Sizing          *SizingNames         `json:"sizing,omitempty"` // nil: nothing is known of its memory
 }
 
 // EnvArgument turns an environment variable that the owner sets into arguments of the command: a flag
@@ -114,7 +115,7 @@ var (
 
 var variantKeys = []string{
 	"title", "description", "extends", "reads_definition", "model_folder", "model_file", "port", "health_check",
-	"command", "arguments_from_environment", "needs", "env", "folder_env", "scratch", "metrics",
+	"command", "arguments_from_environment", "needs", "env", "folder_env", "scratch", "metrics", "sizing",
 }
 
 // read adds the variants of one file.
@@ -225,6 +226,9 @@ func readVariantFields(v *Variant, m catalog.Map, builtIn bool) {
 	}
 	if metrics := m.Get("metrics"); metrics.Given() {
 		v.Metrics = readMetrics(metrics)
+	}
+	if sizing := m.Get("sizing"); sizing.Given() || sizing.IsNull() {
+		v.Sizing = readSizing(sizing, v.Name)
 	}
 }
 

@@ -1,7 +1,11 @@
 package variants
 
 import (
+	"maps"
 	"path"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
 )
@@ -118,4 +122,65 @@ func readMetrics(f catalog.Field) Metrics {
 		out.Names[e.Key] = list
 	}
 	return out
+}
+
+// readSizing reads what an engine calls what decides its memory. An empty one takes back what a variant began with.
+func readSizing(f catalog.Field, name string) *SizingNames {
+	m, ok := f.Map()
+	if !ok {
+		return nil
+	}
+	out := SizingNames{Family: name}
+	lists := map[string]*[]string{
+		"programs": &out.Programs, "model": &out.Model, "context": &out.Context, "sequences": &out.Sequences, "key_type": &out.KeyType,
+		"value_type": &out.ValueType, "tensor_parallel": &out.Tensor, "pipeline_parallel": &out.Pipeline, "batch_tokens": &out.BatchTokens,
+		"quantization": &out.Quantize, "device_layers": &out.Layers, "projector": &out.Projector, "unified": &out.Unified, "separate": &out.Separate,
+	}
+	known := append(slices.Sorted(maps.Keys(lists)), "family", "positional_model", "memory_fraction")
+	m.WarnUnknown(known...)
+	for _, key := range slices.Sorted(maps.Keys(lists)) {
+		list := m.Get(key)
+		*lists[key], _ = list.Texts()
+		for _, word := range *lists[key] {
+			if key != "programs" && !strings.HasPrefix(word, "-") && !envName.MatchString(word) {
+				list.Error("an argument begins with -, an environment variable is letters, digits and _", "%q is neither an argument nor a variable", word)
+			}
+			if strings.TrimSpace(word) == "" {
+				list.Error("for example vllm serve", "has an empty word")
+			}
+		}
+	}
+	if family, ok := m.Get("family").Text(); ok {
+		out.Family = family
+	}
+	out.Positional, _ = m.Get("positional_model").Bool()
+	if fraction := m.Get("memory_fraction"); fraction.Given() {
+		out.Fraction = readFraction(fraction)
+	}
+	return &out
+}
+
+func readFraction(f catalog.Field) *FractionName {
+	m, ok := f.Map()
+	if !ok {
+		return nil
+	}
+	m.WarnUnknown("argument", "env", "scale")
+	var out FractionName
+	out.Argument, _ = m.Get("argument").Text()
+	if env := m.Get("env"); env.Given() {
+		out.Env = readEnvName(env)
+	}
+	scale := m.Get("scale")
+	if text, ok := scale.Scalar(); ok {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(v > 0 && v <= 1) {
+			scale.Error("1 (the default), or less where the engine takes more than it is told", "%q is not a number above 0 and up to 1", text)
+		}
+		out.Scale = v
+	}
+	if !strings.HasPrefix(out.Argument, "-") && out.Env == "" {
+		f.Error("argument: --gpu-memory-utilization, or env: MY_FRACTION", "wants an argument or an environment variable")
+	}
+	return &out
 }
