@@ -53,7 +53,7 @@ func (s *server) createService(c *gin.Context) error {
 		return badField("image", "an image reference, or \"host\" for plain processes of this box", "is needed")
 	}
 	req := sessions.ServiceRequest{
-		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Replicas: 1, Public: in.OpenToPublic,
+		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Replicas: 1, Public: in.OpenToPublic, Priority: in.Priority,
 		Recipe: sessions.Recipe{
 			Image: in.Image, Folder: in.Folder, Variant: in.RuntimeVariant, DefinitionPath: in.ModelDefinitionPath,
 			MountDestination: in.ModelMount, Env: in.Environ, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
@@ -142,7 +142,7 @@ func (s *server) updateService(c *gin.Context) error {
 		return err
 	}
 	up := sessions.ServiceUpdate{
-		Name: in.Name, Public: in.OpenToPublic, Replicas: in.Replicas, Recipe: mergeRecipe(v.Recipe, in),
+		Name: in.Name, Public: in.OpenToPublic, Replicas: in.Replicas, Priority: in.Priority, Recipe: mergeRecipe(v.Recipe, in),
 		By: actorOf(c.Request.Context()).Name,
 	}
 	if in.Policy != nil {

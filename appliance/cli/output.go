@@ -14,7 +14,8 @@ import (
 type result struct {
 	quiet []string     // -q: a line each
 	json  any          // --output json
-	table *table       // else this,
+	wide  *table       // --output wide, where there is more to show than in
+	table *table       // this,
 	text  func() error // or this
 }
 
@@ -30,6 +31,9 @@ func (a *app) show(r result) error {
 		for _, line := range r.quiet {
 			fmt.Fprintln(a.out, line)
 		}
+		return nil
+	case a.output == "wide" && r.wide != nil:
+		r.wide.write(a.out)
 		return nil
 	case r.table != nil:
 		r.table.write(a.out)
@@ -61,7 +65,7 @@ func (t *table) write(w io.Writer) {
 	all := append([][]string{t.head}, t.rows...)
 	for _, row := range all {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
+			width[i] = max(width[i], cells(c))
 		}
 	}
 	for _, row := range all {
@@ -69,7 +73,7 @@ func (t *table) write(w io.Writer) {
 		for i, c := range row {
 			b.WriteString(c)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+2))
+				b.WriteString(strings.Repeat(" ", width[i]-cells(c)+2))
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))

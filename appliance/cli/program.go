@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,12 +91,13 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.data, "data", "", "data directory of the appliance (PALISADE_DATA; default "+orDash(a.defaultData())+")")
 	f.StringVar(&a.host, "host", "", "appliance to speak to: unix:///PATH, http://HOST:PORT or https://HOST:PORT (PALISADE_HOST)")
 	f.StringVar(&a.project, "project", "", "project (PALISADE_PROJECT)")
-	f.StringVarP(&a.output, "output", "o", "table", "how results are printed: table or json")
+	f.StringVarP(&a.output, "output", "o", "table", "how results are printed: table, wide or json")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print the one value only")
-	_ = root.RegisterFlagCompletionFunc("output", fixedWords("table", "json"))
+	_ = root.RegisterFlagCompletionFunc("output", fixedWords(outputs()...))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
+		a.deviceCommand(), a.queueCommand(), a.topCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
@@ -109,11 +111,14 @@ func (a *app) rootCommand() *cobra.Command {
 	return root
 }
 
+// outputs are the forms that a result may have; wide is table with more columns where there are more.
+func outputs() []string { return []string{"table", "wide", "json"} }
+
 func (a *app) checkGlobals() error {
-	if a.output != "table" && a.output != "json" {
+	if !slices.Contains(outputs(), a.output) {
 		return &usageError{
-			message: fmt.Sprintf("--output %s: must be table or json", a.output),
-			hint:    didYouMean(a.output, []string{"table", "json"}),
+			message: fmt.Sprintf("--output %s: must be table, wide or json", a.output),
+			hint:    didYouMean(a.output, outputs()),
 		}
 	}
 	if a.project == "" {

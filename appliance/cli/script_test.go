@@ -51,7 +51,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -81,12 +81,25 @@ func TestScripts(t *testing.T) {
 					env.Setenv("TCPS", "https://"+l.Addr().String())
 				}
 			}
+			env.Values[applianceKey{}] = a
 			env.Setenv("DATA", data)
 			env.Setenv("PALISADE_DATA", data)
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
 	})
+}
+
+// applianceKey is where a script's appliance is kept.
+type applianceKey struct{}
+
+// simulate gives the appliance a simulated box with 8 devices, and a queue.
+func simulate(ts *testscript.TestScript, _ bool, _ []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok {
+		ts.Fatalf("there is no appliance")
+	}
+	a.Pool.Simulate()
 }
 
 // exitCode is "exitcode N PROGRAM ARGS...": the program must end with that code.

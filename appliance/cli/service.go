@@ -139,7 +139,7 @@ func (a *app) printService(s api.Service) {
 		[2]string{"endpoint", s.Endpoint}, [2]string{"access", access},
 		[2]string{"image", r.Image}, [2]string{"folder", r.FolderName}, [2]string{"variant", r.RuntimeVariant},
 		[2]string{"definition", r.ModelDefinitionPath}, [2]string{"resources", mapWords(r.Resources)},
-		[2]string{"options", mapWords(r.ResourceOpts)}, [2]string{"environment", mapWords(r.Environ)},
+		[2]string{"selector", mapWords(r.Selector)}, [2]string{"priority", strconv.Itoa(s.Priority)}, [2]string{"options", mapWords(r.ResourceOpts)}, [2]string{"environment", mapWords(r.Environ)},
 		[2]string{"revision", strconv.Itoa(s.Revision)},
 		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
 	)

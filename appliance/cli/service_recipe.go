@@ -15,7 +15,9 @@ import (
 type recipeFlags struct {
 	variant, definition, destination string
 	env, resources, options, mounts  []string
+	selector                         []string
 	public                           bool
+	priority                         int
 
 	unhealthyTTL, grace, startTimeout time.Duration
 	onUnhealthy                       string
@@ -30,8 +32,10 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	}
 	f.StringVar(&r.variant, "runtime-variant", variant, "kind of engine; see: palisade runtimes")
 	f.StringArrayVarP(&r.env, "env", "e", nil, "environment NAME=VALUE; NAME alone passes this shell's on (repeatable)")
-	f.StringArrayVarP(&r.resources, "resource", "r", nil, "resources SLOT=AMOUNT: cpu=4, mem=32g, cuda.shares=2.5 (repeatable)")
+	f.StringArrayVarP(&r.resources, "resource", "r", nil, "resources SLOT=AMOUNT: cpu=4, mem=32g, cuda.device=1, cuda.shares=0.5 (repeatable)")
 	f.StringArrayVar(&r.options, "resource-opts", nil, "resource options NAME=VALUE: shmem=2g (repeatable)")
+	f.StringArrayVar(&r.selector, "selector", nil, "labels that its node must have, NAME=VALUE (repeatable)")
+	f.IntVar(&r.priority, "priority", 10, "place of its routes in the queue: 0 to 100, higher first")
 	f.StringArrayVarP(&r.mounts, "mount", "v", nil,
 		"extra folder: NAME, NAME:PATH, NAME:PATH:ro, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
 	f.StringVar(&r.definition, "model-definition-path", "", "definition file, from the folder's root")
@@ -103,6 +107,10 @@ func (r *recipeFlags) create(a *app, cmd *cobra.Command, args []string) (api.Ser
 	if in.ResourceOpts, err = pairs("--resource-opts", r.options, nil); err != nil {
 		return in, err
 	}
+	if in.Selector, err = pairs("--selector", r.selector, nil); err != nil {
+		return in, err
+	}
+	in.Priority = ifGiven(cmd.Flags().Changed("priority"), r.priority)
 	in.Mounts, err = r.mountList()
 	return in, err
 }
@@ -222,6 +230,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 	f.BoolVar(&reload, "reload", false, "read the model definition again, though nothing else changes")
 	f.StringArrayVar(&unset.env, "unset-env", nil, "take a variable of the environment away (repeatable)")
 	f.StringArrayVar(&unset.resources, "unset-resource", nil, "take a resource away (repeatable)")
+	f.StringArrayVar(&unset.selector, "unset-selector", nil, "take a label that its node must have away (repeatable)")
 	r.add(a, cmd, false)
 	w.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("folder", a.completeAt(-1, a.folderNames))
@@ -242,6 +251,7 @@ func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.
 		RuntimeVariant:      ifGiven(given("runtime-variant"), r.variant),
 		ModelDefinitionPath: ifGiven(given("model-definition-path"), r.definition),
 		ModelMount:          ifGiven(given("model-mount-destination"), r.destination),
+		Priority:            ifGiven(given("priority"), r.priority),
 	}
 	for _, m := range []struct {
 		flag   string
@@ -252,6 +262,7 @@ func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.
 		{"-e", r.env, a.LookupEnv, &in.Environ},
 		{"-r", r.resources, nil, &in.Resources},
 		{"--resource-opts", r.options, nil, &in.ResourceOpts},
+		{"--selector", r.selector, nil, &in.Selector},
 	} {
 		values, err := pairs(m.flag, m.words, m.lookup)
 		if err != nil {
@@ -267,7 +278,7 @@ func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.
 	for _, u := range []struct {
 		names []string
 		into  *map[string]*string
-	}{{unset.env, &in.Environ}, {unset.resources, &in.Resources}} {
+	}{{unset.env, &in.Environ}, {unset.resources, &in.Resources}, {unset.selector, &in.Selector}} {
 		for _, name := range u.names {
 			if *u.into == nil {
 				*u.into = map[string]*string{}
@@ -286,4 +297,4 @@ func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.
 }
 
 // unsetFlags name what an update takes away.
-type unsetFlags struct{ env, resources []string }
+type unsetFlags struct{ env, resources, selector []string }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,6 +65,9 @@ func endOrReason(s api.Session) string {
 	if s.Exit != nil && s.Exit.Message != "" {
 		return s.Exit.Message
 	}
+	if len(s.Waits) > 0 {
+		return firstWait(s.Waits)
+	}
 	return s.Reason
 }
 
@@ -103,10 +107,22 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 	}
 	if stats != nil {
 		uses = fmt.Sprintf("%s of memory, %d processes, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
+		if stats.DeviceMemory >= 0 {
+			uses += ", " + size(stats.DeviceMemory) + " of accelerators' memory"
+		}
+	}
+	waits, more := "", []string{}
+	for i, w := range s.Waits {
+		if i == 0 {
+			waits = waitWords(w)
+			continue
+		}
+		more = append(more, waitWords(w))
 	}
 	a.fields(
 		[2]string{"id", s.ID}, [2]string{"name", s.Name}, [2]string{"project", s.Project}, [2]string{"type", s.Type},
-		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"exit", exit},
+		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"waits", waits}, [2]string{"waits too", strings.Join(more, ". ")},
+		[2]string{"exit", exit}, [2]string{"priority", strconv.Itoa(s.Priority)}, [2]string{"asks for", mapWords(s.Resources)}, [2]string{"holds", claimWords(s.Claim)},
 		[2]string{"service", s.ServiceName}, [2]string{"image", s.Image}, [2]string{"variant", s.Variant},
 		[2]string{"address", s.Address}, [2]string{"process", pidOf(s)}, [2]string{"uses", uses},
 		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},

@@ -85,6 +85,8 @@ func pairExample(flag string) string {
 		return "mem=4g"
 	case "--resource-opts":
 		return "shmem=2g"
+	case "--selector":
+		return "zone=a"
 	}
 	return "VLLM_TP_SIZE=2"
 }

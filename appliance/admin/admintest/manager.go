@@ -85,6 +85,9 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 	if req.Replicas < 0 || req.Replicas > 1000 {
 		errs = append(errs, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, req.Replicas))
 	}
+	if req.Priority != nil && (*req.Priority < sessions.MinPriority || *req.Priority > sessions.MaxPriority) {
+		errs = append(errs, fmt.Errorf("%w: priority %d: a number from 0 to 100", sessions.ErrInvalid, *req.Priority))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return sessions.ServiceView{}, err
 	}
@@ -98,6 +101,10 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 	}, health: map[string]string{}}
 	if req.Policy != nil {
 		s.Policy = *req.Policy
+	}
+	s.Priority = sessions.DefaultPriority
+	if req.Priority != nil {
+		s.Priority = *req.Priority
 	}
 	s.revisions = []sessions.Revision{{ServiceID: s.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: req.Recipe}}
 	m.services = append(m.services, s)
@@ -262,6 +269,9 @@ func (m *Manager) UpdateService(_ context.Context, project, ref string, up sessi
 		}
 		if up.Public != nil {
 			s.Public = *up.Public
+		}
+		if up.Priority != nil {
+			s.Priority = *up.Priority
 		}
 		if up.Replicas != nil {
 			s.Replicas = *up.Replicas

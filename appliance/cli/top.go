@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// The refreshing of top.
+const (
+	defaultInterval = 2 * time.Second
+	leastInterval   = 500 * time.Millisecond
+	// onceApart is how far apart the two samples are between which a single frame counts what is busy.
+	onceApart = 500 * time.Millisecond
+)
+
+func (a *app) topCommand() *cobra.Command {
+	var once bool
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use: "top", Short: "Watch the box: devices, sessions and services as they are now", Args: words("", 0, 0),
+		Long: "Watch the box: devices with how busy and full they are and who holds them, sessions with what they use, services\n" +
+			"with their requests in flight. Keys: q ends; s goes through the orders of sessions, c m d n choose one (cpu, memory,\n" +
+			"device memory, name), r turns it round. Where the output is no terminal, or with --once, one frame is printed, whole.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if interval < leastInterval {
+				return &usageError{message: fmt.Sprintf("--interval %s: must be %s or more", interval, leastInterval)}
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			out, live := a.Stdout.(*os.File)
+			in, typed := a.Stdin.(*os.File)
+			if once || a.output == "json" || !live || !typed || !isTerminal(out) || !isTerminal(in) {
+				return a.topOnce(cmd.Context(), newLooker(c))
+			}
+			return a.topLive(cmd.Context(), newLooker(c), &screen{in: in, out: out}, interval)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "print one frame and end")
+	cmd.Flags().DurationVar(&interval, "interval", defaultInterval, "how often to look")
+	return cmd
+}
+
+// topJSON is what top prints with -o json.
+type topJSON struct {
+	At       time.Time        `json:"at"`
+	Nodes    []api.Node       `json:"nodes"`
+	Devices  []api.Device     `json:"devices"`
+	Sessions []topJSONSession `json:"sessions"`
+	Services []api.Service    `json:"services"`
+	Waiting  int              `json:"waiting"`
+}
+
+// topJSONSession is a session with what it uses; what is not known is -1.
+type topJSONSession struct {
+	api.Session
+	Cores        float64 `json:"cores"`
+	Memory       int64   `json:"memory"`
+	DeviceMemory int64   `json:"device_memory"`
+}
+
+// topOnce prints one frame, of any length.
+func (a *app) topOnce(ctx context.Context, l *looker) error {
+	v, err := l.look(ctx, a.now())
+	if err != nil {
+		return err
+	}
+	if l.counts() {
+		select {
+		case <-time.After(onceApart):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if v, err = l.look(ctx, a.now()); err != nil {
+			return err
+		}
+	}
+	v.order()
+	if a.output == "json" {
+		out := topJSON{At: v.at.UTC(), Nodes: notNull(v.nodes), Devices: notNull(v.devices), Services: notNull(v.services), Sessions: []topJSONSession{}, Waiting: v.waiting}
+		for _, s := range v.sessions {
+			out.Sessions = append(out.Sessions, topJSONSession{Session: s.Session, Cores: s.cores, Memory: s.memory, DeviceMemory: s.deviceMemory})
+		}
+		return a.show(result{json: out})
+	}
+	_, err = io.WriteString(a.out, frame(v, a.frameWidth(), 0)+"\n")
+	return err
+}
+
+// frameWidth is how wide a frame may be that no window bounds.
+func (a *app) frameWidth() int {
+	var n int
+	if _, err := fmt.Sscan(a.env("COLUMNS"), &n); err == nil && n > 0 {
+		return n
+	}
+	return columns(a.Stdout)
+}
+
+// crash is what a goroutine beside the one of the screen panicked with: it must not end the program before the terminal
+// is as it was.
+type crash struct{ value any }
+
+// topLive redraws until a person, a signal or a lost terminal ends it. The terminal is as it was when it returns,
+// whatever made it return.
+func (a *app) topLive(ctx context.Context, l *looker, s *screen, interval time.Duration) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer s.close()
+	keys, looks, crashes := make(chan byte), make(chan topView), make(chan crash, 2)
+	guarded := func(work func()) {
+		defer func() {
+			if v := recover(); v != nil {
+				crashes <- crash{v}
+			}
+		}()
+		work()
+	}
+	lost := make(chan error, 1)
+	beside.Go(func() { guarded(func() { lost <- s.read(ctx, keys) }) })
+	beside.Go(func() { guarded(func() { a.keepLooking(ctx, l, interval, looks) }) })
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, unix.SIGWINCH)
+	defer signal.Stop(resized)
+
+	v := topView{host: l.host(), at: a.now(), keys: true, color: a.env("NO_COLOR") == "" && a.env("TERM") != "dumb", trouble: "looking"}
+	for {
+		if err := s.draw(v); err != nil {
+			return err
+		}
+		select {
+		case news := <-looks:
+			v = v.with(news)
+		case <-resized:
+		case key := <-keys:
+			if v.press(key) {
+				return nil
+			}
+			if key == suspendKey {
+				if err := s.suspend(); err != nil {
+					return err
+				}
+			}
+		case err := <-lost:
+			return err
+		case c := <-crashes:
+			panic(c.value)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// with takes over what was seen; what a person has chosen stays. Where nothing could be seen, the old is shown on.
+func (v topView) with(news topView) topView {
+	if news.trouble != "" {
+		v.trouble = news.trouble
+		return v
+	}
+	news.sort, news.reversed, news.keys, news.color = v.sort, v.reversed, v.keys, v.color
+	return news
+}
+
+// Keys that are no letters: a terminal in raw mode sends them instead of signals.
+const (
+	interruptKey = 0x03
+	endKey       = 0x04
+	suspendKey   = 0x1a
+)
+
+// press does what a key asks for, and says whether that is to end.
+func (v *topView) press(key byte) (quit bool) {
+	switch key {
+	case 'q', 'Q', interruptKey, endKey:
+		return true
+	case 's', 'S':
+		v.sort = (v.sort + 1) % topSorts
+	case 'c':
+		v.sort = byCPU
+	case 'm':
+		v.sort = byMemory
+	case 'd':
+		v.sort = byDeviceMemory
+	case 'n':
+		v.sort = byName
+	case 'r':
+		v.reversed = !v.reversed
+	}
+	return false
+}
+
+// keepLooking looks now and then until ctx ends.
+func (a *app) keepLooking(ctx context.Context, l *looker, interval time.Duration, looks chan<- topView) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		v, err := l.look(ctx, a.now())
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			v = topView{trouble: err.Error()}
+			if hint := a.hintFor(err); hint != "" && !errors.Is(err, context.DeadlineExceeded) {
+				v.trouble += " (" + hint + ")"
+			}
+		}
+		select {
+		case looks <- v:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
