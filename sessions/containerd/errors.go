@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/containerd/errdefs"
 
@@ -35,4 +36,26 @@ func down(err error) error {
 		return fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
 	}
 	return err
+}
+
+// createError says in people's words why containerd, or runc, did not start a container.
+func createError(err error) error {
+	text := err.Error()
+	switch {
+	case errors.Is(down(err), sessions.ErrRuntimeDown):
+	case strings.Contains(text, "runtime \"io.containerd.runc.v2\"") && strings.Contains(text, "not found"),
+		strings.Contains(text, "containerd-shim-runc-v2") && strings.Contains(text, "not found"):
+		return &Error{Err: fmt.Errorf("starting the container: containerd does not find its shim: %w", err), What: "containerd-shim-runc-v2 comes with containerd: install it beside it, in its PATH"}
+	case strings.Contains(text, "\"runc\": executable file not found"):
+		return &Error{Err: errors.New("starting the container: containerd does not find runc"), What: "install it: apt-get install runc"}
+	}
+	return fmt.Errorf("starting the container: %w", err)
+}
+
+// snapshotError says in people's words why a container got no file system.
+func snapshotError(err error, snapshotter string) error {
+	if noSpace(err) {
+		return diskFull()
+	}
+	return fmt.Errorf("making the container's file system with %s: %w", snapshotter, err)
 }

@@ -62,7 +62,7 @@ func openStoreIn(t *testing.T, p containerdtest.Program, dir string) *store {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	s := &store{daemon: containerdtest.StartIn(t, p, dir)}
 	s.cfg = containerd.Config{
-		Address: s.daemon.Address(), Root: filepath.Join(dir, "sessions"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Address: s.daemon.Address(), Root: filepath.Join(dir, "sessions"), Init: []byte("no session is started"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	s.reopen(t)
 	return s

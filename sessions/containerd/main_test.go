@@ -1,9 +1,18 @@
 package containerd_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/palisade-run/palisade/sessions/containerd/containerdtest"
 )
 
-func TestMain(m *testing.M) { containerdtest.Main(m) }
+// onSystem names the socket of a containerd of the box, on which the suite is run by hand.
+const onSystem = "PALISADE_CONTAINERD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(onSystem) != "" { // what that containerd can see is not in namespaces of ours
+		os.Exit(m.Run())
+	}
+	containerdtest.Main(m)
+}

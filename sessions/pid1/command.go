@@ -33,7 +33,7 @@ type Child struct {
 }
 
 // prepare finds the program and says how to fork it. Its error is a sentence for the owner of the session.
-func (c Command) prepare() (path string, attr *syscall.ProcAttr, err error) {
+func (c *Command) prepare() (path string, attr *syscall.ProcAttr, err error) {
 	dir := cmp.Or(c.Dir, "/")
 	if st, err := os.Stat(dir); err != nil {
 		return "", nil, fmt.Errorf("working directory %s: %w", dir, plain(err))
@@ -42,6 +42,8 @@ func (c Command) prepare() (path string, attr *syscall.ProcAttr, err error) {
 	}
 	path, err = lookPath(c.Argv[0], c.Env["PATH"], dir)
 	if err != nil && c.Fallback != "" {
+		// A shell of busybox goes by what it is called.
+		c.Argv = append([]string{c.Fallback}, c.Argv[1:]...)
 		path, err = lookPath(c.Fallback, c.Env["PATH"], dir)
 	}
 	return path, &syscall.ProcAttr{

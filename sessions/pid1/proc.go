@@ -82,3 +82,20 @@ func Total(all map[int]Entry) (cpu time.Duration, memory, threads int64) {
 	}
 	return cpu, memory, threads
 }
+
+// Traffic reads, from the text of a /proc/net/dev, what a link counted; -1 where it is not in it.
+func Traffic(text, link string) (rx, tx int64) {
+	for line := range strings.Lines(text) {
+		name, rest, found := strings.Cut(strings.TrimSpace(line), ":")
+		f := strings.Fields(rest)
+		if !found || name != link || len(f) < 9 {
+			continue
+		}
+		rx, errRx := strconv.ParseInt(f[0], 10, 64)
+		tx, errTx := strconv.ParseInt(f[8], 10, 64)
+		if errRx == nil && errTx == nil {
+			return rx, tx
+		}
+	}
+	return -1, -1
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/outcome"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 func TestAnExitHasItsRoomReserved(t *testing.T) {
@@ -23,7 +24,7 @@ func TestAnExitHasItsRoomReserved(t *testing.T) {
 	}
 	defer root.Close()
 	x := sessions.Exit{Message: strings.Repeat("\x00", outcome.MaxMessage)}
-	if b, err := json.Marshal(x); err != nil || len(b) > spareSize {
+	if b, err := json.Marshal(x); err != nil || len(b) > pid1.MaxFile {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	if err := errors.Join(reserveExit(dir), writeExit(root, x)); err != nil {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 // The files of a session's directory, in the order in which they come to be.
@@ -29,9 +30,6 @@ const (
 	fileState  = "state.json" // state; there once the first process, or a pre-start action, runs
 	fileExit   = "exit.json"  // sessions.Exit; there once all of it is gone
 )
-
-// spareSize holds an Exit with a message of outcome.MaxMessage bytes, each written as \u0000.
-const spareSize = 16 << 10
 
 // record is all that a session's supervisor must know, and all that List must know of the session
 // when nobody is left to ask.
@@ -113,38 +111,17 @@ func readJSON[T any](dir, name string) (T, bool, error) {
 
 // reserveExit takes the room on the disk that exit.json will need.
 func reserveExit(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, fileSpare), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(strings.Repeat(" ", spareSize))
-	return errors.Join(err, f.Close())
+	defer root.Close()
+	return pid1.Reserve(root, fileSpare)
 }
 
 // writeExit puts exit into the room that reserveExit took, and gives it its name.
 func writeExit(root *os.Root, exit sessions.Exit) error {
-	b, err := json.Marshal(exit)
-	if err != nil {
-		return err
-	}
-	f, err := root.OpenFile(fileSpare, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(b, 0); err == nil {
-		err = errors.Join(f.Truncate(int64(len(b))), f.Sync())
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := root.Rename(fileSpare, fileExit); err != nil {
-		return err
-	}
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return pid1.Fill(root, fileSpare, fileExit, exit)
 }
 
 // openLock opens the lock file of dir, made if missing.

@@ -8,11 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
 const (
@@ -269,12 +268,11 @@ func (b *rootBuilder) hide() error {
 
 // identity gives the session a name that resolves to its address.
 func (b *rootBuilder) identity() error {
-	name := hostName(b.rec.Spec)
+	name := pid1.HostName(b.rec.Spec.Name, b.rec.Spec.ID)
 	if err := unix.Sethostname([]byte(name)); err != nil {
 		return fmt.Errorf("naming the session %s: %w", name, err)
 	}
-	hosts := "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" + b.rec.Address + " " + name + "\n"
-	for file, text := range map[string]string{"hosts": hosts, "hostname": name + "\n"} {
+	for file, text := range map[string]string{"hosts": pid1.Hosts(name, b.rec.Address), "hostname": name + "\n"} {
 		target := filepath.Join(b.at, "etc", file)
 		if st, err := os.Lstat(target); err != nil || !st.Mode().IsRegular() {
 			continue
@@ -288,16 +286,6 @@ func (b *rootBuilder) identity() error {
 		}
 	}
 	return nil
-}
-
-func hostName(spec sessions.Spec) string {
-	name := strings.Map(func(r rune) rune {
-		if r == '-' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, cmp.Or(spec.Name, spec.ID))
-	return name[:min(len(name), 63)]
 }
 
 // freeze makes what was written only to be mounted upon read-only.

@@ -10,8 +10,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -167,26 +165,10 @@ func (s *supervisor) stats() sessions.Stats {
 	}
 	if !s.rec.Shared {
 		if b, err := os.ReadFile("/proc/net/dev"); err == nil {
-			st.RxBytes, st.TxBytes = trafficOf(string(b), "eth0")
+			st.RxBytes, st.TxBytes = pid1.Traffic(string(b), "eth0")
 		}
 	}
 	return st
-}
-
-func trafficOf(text, link string) (rx, tx int64) {
-	for line := range strings.Lines(text) {
-		name, rest, found := strings.Cut(strings.TrimSpace(line), ":")
-		f := strings.Fields(rest)
-		if !found || name != link || len(f) < 9 {
-			continue
-		}
-		rx, errRx := strconv.ParseInt(f[0], 10, 64)
-		tx, errTx := strconv.ParseInt(f[8], 10, 64)
-		if errRx == nil && errTx == nil {
-			return rx, tx
-		}
-	}
-	return -1, -1
 }
 
 // receive reads a request and the descriptors that come with its first bytes.

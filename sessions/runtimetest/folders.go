@@ -38,7 +38,7 @@ var files = map[string]func(*fixture){
 		}
 		f.write(inner, "x", "inner\n", 0o644)
 		f.write(outer, "y", "outer\n", 0o644)
-		spec := f.script("a", "cat /usr/palisade-test/deep/sub/x /usr/palisade-test/deep/y; ls -d /usr/bin; touch /usr/new 2>/dev/null || echo refused")
+		spec := f.script("a", "cat /usr/palisade-test/deep/sub/x /usr/palisade-test/deep/y; ls -d /usr/bin; touch /usr/palisade-test/deep/new 2>/dev/null || echo refused")
 		spec.Mounts = []sessions.Mount{
 			{Source: inner, Target: "/usr/palisade-test/deep/sub", ReadOnly: true},
 			{Source: outer, Target: "/usr/palisade-test/deep", ReadOnly: true},
@@ -62,10 +62,25 @@ var files = map[string]func(*fixture){
 			f.logIs(id, "0", "written")
 		}
 	},
-	"the image itself is read-only": func(f *fixture) {
+}
+
+// sharedImage is of runtimes whose image is there once, for all.
+var sharedImage = map[string]func(*fixture){
+	"is read-only": func(f *fixture) {
 		f.start(f.script("a", "for d in / /usr /etc /dev; do touch $d/palisade-test 2>/dev/null && echo $d can be written; done; echo x >/tmp/x && echo x >/dev/shm/x && echo ok >/dev/null && cat /tmp/x"))
 		f.wait("a")
 		f.logIs("a", "x")
+	},
+}
+
+// ownImage is of runtimes that give each session its own.
+var ownImage = map[string]func(*fixture){
+	"what is written to it is the session's own": func(f *fixture) {
+		for _, id := range []string{"a", "b"} {
+			f.start(f.script(id, "for d in / /usr /etc /root; do [ -e $d/palisade-test ] && echo $d has it; echo x >$d/palisade-test || echo $d cannot be written; done; echo done"))
+			f.wait(id)
+			f.logIs(id, "done")
+		}
 	},
 }
 

@@ -39,6 +39,10 @@ type Capabilities struct {
 	Shell func(script string) []string
 	// MemoryLimit, PidsLimit: Spec.Limits are held.
 	MemoryLimit, PidsLimit bool
+	// OwnImage: a session may write to what it sees of its image, and nobody else sees that. Without, it may not.
+	OwnImage bool
+	// Terminal: Exec gives a command a terminal.
+	Terminal bool
 	// Listener says a command that answers every connection to port, on all addresses, with text, and
 	// what must be mounted for it. nil: instances have no network of their own.
 	Listener func(t *testing.T, port int, text string) ([]string, []sessions.Mount)
@@ -63,6 +67,14 @@ func Run(t *testing.T, h Harness) {
 	}
 	if h.Can.Listener != nil {
 		groups["network"] = ownNetwork
+	}
+	if h.Can.Terminal {
+		groups["terminal"] = terminals
+	}
+	if h.Can.OwnImage {
+		groups["image"] = ownImage
+	} else if h.Can.Shell != nil {
+		groups["image"] = sharedImage
 	}
 	if h.Can.LogBound > 0 {
 		groups["flood"] = flood

@@ -1,0 +1,318 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/network"
+	"github.com/palisade-run/palisade/sessions/pid1"
+)
+
+// step is one of those that a start, or an end, is made of.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// Start implements sessions.Runtime. While pre-start actions run, the instance's PID is that of the
+// container's first process.
+func (r *Runtime) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	in, err := r.start(ctx, spec)
+	if err != nil {
+		return sessions.Instance{}, fmt.Errorf("starting %s: %w", spec.ID, down(err))
+	}
+	return in, nil
+}
+
+func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	if err := check(spec); err != nil {
+		return sessions.Instance{}, err
+	}
+	r.mu.Lock()
+	if r.starting[spec.ID] {
+		r.mu.Unlock()
+		return sessions.Instance{}, sessions.ErrInstanceExists
+	}
+	r.starting[spec.ID] = true
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.starting, spec.ID)
+	}()
+	if _, err := os.Stat(r.dir(spec.ID)); err == nil {
+		return sessions.Instance{}, sessions.ErrInstanceExists
+	}
+	m := &making{r: r, spec: spec, dir: r.dir(spec.ID)}
+	for _, s := range m.steps() {
+		err := s.do(r.in(ctx))
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, sessions.ErrInstanceExists) {
+			r.undo(ctx, spec.ID)
+		}
+		return sessions.Instance{}, err
+	}
+	in, err := r.instance(spec.ID)
+	in.Running, in.Exit = true, nil // it did start; that it has ended since, Wait tells
+	return in, err
+}
+
+// undo removes what a start that failed has made. It goes on where the caller has given up.
+func (r *Runtime) undo(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterKill)
+	defer cancel()
+	if err := r.discard(ctx, id); err != nil {
+		r.log.Warn("a session that did not start is left half made; it goes when the appliance starts next", "session", id, "err", err)
+	}
+}
+
+// check refuses what can be seen to fail.
+func check(spec sessions.Spec) error {
+	if !validID(spec.ID) {
+		return fmt.Errorf("%q is no id that a container can have", spec.ID)
+	}
+	if len(spec.Processes) == 0 {
+		return errors.New("there is no process to start")
+	}
+	for _, m := range spec.Mounts {
+		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) {
+			return fmt.Errorf("mount of %s at %s: both must be absolute", m.Source, m.Target)
+		}
+		if err := free(m.Target); err != nil {
+			return fmt.Errorf("mount of %s at %s: %w", m.Source, m.Target, err)
+		}
+		if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("mount of %s at %s: it does not exist on this box", m.Source, m.Target)
+		} else if err != nil {
+			return fmt.Errorf("mount of %s at %s: %w", m.Source, m.Target, err)
+		}
+	}
+	for _, s := range spec.Scratch {
+		if !filepath.IsAbs(s) {
+			return fmt.Errorf("scratch directory %s: it must be absolute", s)
+		}
+		if err := free(s); err != nil {
+			return fmt.Errorf("scratch directory %s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// free refuses places that a mount must not cover.
+func free(target string) error {
+	target = filepath.Clean(target)
+	own := filepath.Dir(pid1.PathInit)
+	switch {
+	case target == "/":
+		return errors.New("the root itself is no place for a mount")
+	case target == own, strings.HasPrefix(target, own+"/"):
+		return fmt.Errorf("%s is the appliance's own place in a session", own)
+	}
+	return nil
+}
+
+// making is a start under way. Its fields are set by its steps.
+type making struct {
+	r    *Runtime
+	spec sessions.Spec
+	dir  string
+
+	image     client.Image
+	facts     imageFacts
+	rec       record
+	at        network.Attachment // Path "" without a network of its own
+	container client.Container
+	task      client.Task
+	first     task
+}
+
+// steps are what a start is made of. A daemon that is killed between any two of them leaves a directory,
+// and with it the id by which everything else is found: until fileTask is there, sweep takes all of it
+// away; from then on the session runs and is taken over. That directory comes first and goes last.
+func (m *making) steps() []step {
+	return []step{
+		{"image", m.findImage},
+		{"directory", m.makeDirectory},
+		{"network", m.makeNetwork},
+		{"files", m.makeFiles},
+		{"snapshot", m.makeSnapshot},
+		{"container", m.makeContainer},
+		{"create", m.create},
+		{"run", m.run},
+		{"keep", m.keep},
+		{"ready", m.awaitReady},
+	}
+}
+
+func (m *making) findImage(ctx context.Context) (err error) {
+	if m.image, err = m.r.image(ctx, m.spec.Image); err == nil {
+		m.facts, err = m.r.factsOf(ctx, m.image)
+	}
+	return err
+}
+
+func (m *making) makeDirectory(context.Context) error {
+	err := os.Mkdir(m.dir, 0o711)
+	if errors.Is(err, fs.ErrExist) {
+		return sessions.ErrInstanceExists
+	}
+	return err
+}
+
+func (m *making) makeNetwork(context.Context) (err error) {
+	m.rec.Address = "127.0.0.1"
+	if m.r.cfg.Network == nil {
+		return nil
+	}
+	if m.at, err = m.r.cfg.Network.Create(m.spec.ID); err == nil {
+		m.rec.Address = m.at.Addr.String()
+	}
+	return err
+}
+
+// makeFiles writes what the session will see of the box, and what the daemon will want to know again.
+func (m *making) makeFiles(context.Context) error {
+	plan, err := m.plan()
+	if err != nil {
+		return err
+	}
+	m.rec.Spec, m.rec.CreatedAt = m.spec, time.Now()
+	root, err := os.OpenRoot(m.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := pid1.Reserve(root, fileSpare); err != nil {
+		return err
+	}
+	if err := errors.Join(writeJSON(m.dir, filePlan, plan), root.Mkdir(dirOut, 0o700), root.Mkdir(dirScratch, 0o711)); err != nil {
+		return err
+	}
+	given := []string{filePlan, dirOut}
+	for i := range m.spec.Scratch {
+		given = append(given, filepath.Join(dirScratch, fmt.Sprint(i)))
+		if err := root.Mkdir(given[len(given)-1], 0o755); err != nil {
+			return err
+		}
+	}
+	if owner := m.r.sessionRoot(); owner != 0 {
+		for _, name := range given {
+			if err := root.Lchown(name, owner, owner); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(m.writeNames(root), writeJSON(m.dir, fileRecord, m.rec))
+}
+
+// makeSnapshot makes the container's own layer. It is a root for containerd's garbage collector until it
+// is removed: its container comes later.
+func (m *making) makeSnapshot(ctx context.Context) error {
+	labels := map[string]string{labelOwner: m.r.owner, labelSession: m.spec.ID, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}
+	prepare := client.WithNewSnapshot(m.spec.ID, m.image, append(m.r.remapped(), snapshots.WithLabels(labels))...)
+	c := m.bare()
+	err := prepare(ctx, m.r.client, &c)
+	if errdefs.IsNotFound(err) { // its layers are there, but not unpacked for this snapshotter
+		if err = m.image.Unpack(ctx, m.r.cfg.Snapshotter); err == nil {
+			err = prepare(ctx, m.r.client, &c)
+		}
+	}
+	if err != nil {
+		return snapshotError(err, m.r.cfg.Snapshotter)
+	}
+	return nil
+}
+
+func (m *making) makeContainer(ctx context.Context) error {
+	spec, err := m.ociSpec(ctx)
+	if err != nil {
+		return err
+	}
+	m.container, err = m.r.client.NewContainer(ctx, m.spec.ID,
+		client.WithSnapshotter(m.r.cfg.Snapshotter), client.WithSnapshot(m.spec.ID), client.WithImageName(m.image.Name()),
+		client.WithContainerLabels(m.labels()), client.WithRuntime(runcShim, nil), client.WithSpec(spec))
+	if err != nil {
+		return fmt.Errorf("making the container: %w", err)
+	}
+	return nil
+}
+
+func (m *making) create(ctx context.Context) error {
+	var opts []client.NewTaskOpts
+	if owner := m.r.sessionRoot(); owner != 0 {
+		opts = append(opts, client.WithUIDOwner(uint32(owner)), client.WithGIDOwner(uint32(owner)))
+	}
+	t, err := m.container.NewTask(ctx, cio.LogFile(filepath.Join(m.dir, fileSaid)), opts...)
+	if err != nil {
+		return createError(err)
+	}
+	m.task = t
+	// From here on it is the same process, which may have ended before anybody can look again.
+	m.first, err = taskOf(int(t.Pid()))
+	return err
+}
+
+func (m *making) run(ctx context.Context) error {
+	if err := m.task.Start(ctx); err != nil {
+		return createError(err)
+	}
+	return nil
+}
+
+func (m *making) keep(context.Context) error { return writeJSON(m.dir, fileTask, m.first) }
+
+// awaitReady waits until something of the session runs, or it has ended without. The first process owes
+// that within a minute: an image on a slow disk takes a second.
+func (m *making) awaitReady(ctx context.Context) error {
+	w := newWatch(filepath.Join(m.dir, dirOut))
+	defer w.Close()
+	bound, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	gone := make(chan struct{})
+	go func() {
+		defer w.Close()
+		if m.first.await(bound) == nil {
+			close(gone)
+		}
+	}()
+	for {
+		if _, begun := readState(m.dir, m.rec); begun {
+			return nil
+		}
+		if _, err := w.Read(nil); err == nil {
+			continue
+		}
+		select {
+		case <-gone:
+		default:
+			return fmt.Errorf("waiting for the session's first process: %w", context.Cause(bound))
+		}
+		if _, begun := readState(m.dir, m.rec); begun {
+			return nil
+		}
+		return m.failure()
+	}
+}
+
+// failure is why nothing of the session ever ran.
+func (m *making) failure() error {
+	if rep, found := readLeft[pid1.Report](m.dir, pid1.FileEnding); found && rep.Failed != "" {
+		return errors.New(rep.Failed)
+	}
+	said, _ := os.ReadFile(filepath.Join(m.dir, fileSaid))
+	return fmt.Errorf("the session's first process ended before the session had started: %s", strings.TrimSpace(string(said[:min(len(said), 1<<10)])))
+}
