@@ -37,18 +37,34 @@ type class struct {
 
 // NewState returns a node with what the claims take of it.
 func NewState(n Node, claims ...Claim) State {
-	return build(newLayout(n), claims)
+	l := newLayout(n)
+	s := &snapshot{layout: l, cpu: n.CPU, mem: n.Memory, near: slices.Clone(l.near), free: make([]Amount, len(n.Devices))}
+	s.claims = slices.SortedStableFunc(slices.Values(claims), func(a, b Claim) int { return cmp.Compare(a.Session, b.Session) })
+	for i := range s.free {
+		s.free[i] = hundredthsPerDevice
+	}
+	for i := range s.claims {
+		s.count(&s.claims[i], -1)
+	}
+	s.sum()
+	return State{s}
 }
 
 // With returns the state with one claim more, or in place of the same session's.
 func (s State) With(c Claim) State {
 	at, found := s.find(c.Session)
-	claims := slices.Clone(s.claims)
+	after := s.fork()
 	if found {
-		claims[at] = c
-		return build(s.layout, claims)
+		after.count(&s.claims[at], +1)
+		after.claims = slices.Clone(s.claims)
+		after.claims[at] = c
+	} else {
+		after.claims = make([]Claim, 0, len(s.claims)+1)
+		after.claims = append(append(append(after.claims, s.claims[:at]...), c), s.claims[at:]...)
 	}
-	return build(s.layout, slices.Insert(claims, at, c))
+	after.count(&c, -1)
+	after.sum()
+	return State{after}
 }
 
 // Without returns the state without what a session has of it.
@@ -57,7 +73,32 @@ func (s State) Without(session string) State {
 	if !found {
 		return s
 	}
-	return build(s.layout, slices.Delete(slices.Clone(s.claims), at, at+1))
+	after := s.fork()
+	after.count(&s.claims[at], +1)
+	after.claims = append(append(make([]Claim, 0, len(s.claims)-1), s.claims[:at]...), s.claims[at+1:]...)
+	after.sum()
+	return State{after}
+}
+
+// fork copies what count changes.
+func (s State) fork() *snapshot {
+	return &snapshot{layout: s.layout, cpu: s.cpu, mem: s.mem, near: slices.Clone(s.near), free: slices.Clone(s.free)}
+}
+
+// count adds what a claim takes to what is free, or with -1 takes it away.
+func (s *snapshot) count(c *Claim, sign Amount) {
+	cpu, mem := sign*c.Slots[SlotCPU], sign*c.Slots[SlotMem]
+	s.cpu += cpu
+	s.mem += mem
+	if at := s.numaAt(c.NUMA); at >= 0 {
+		s.near[at].cpu += cpu
+		s.near[at].mem += mem
+	}
+	for i := range c.Shares {
+		if at, known := s.byID[c.Shares[i].Device]; known {
+			s.free[at] += sign * c.Shares[i].Amount
+		}
+	}
 }
 
 func (s State) find(session string) (int, bool) {
@@ -128,41 +169,21 @@ func (s State) HasAccelerators() bool { return len(s.node.Devices) > 0 }
 // DeviceFree is what is not taken of the i-th device, in hundredths, whether it may be handed out or not.
 func (s State) DeviceFree(i int) Amount { return max(s.free[i], 0) }
 
-// build counts. It takes the claims as its own.
-func build(l *layout, claims []Claim) State {
-	s := &snapshot{layout: l, claims: claims, cpu: l.node.CPU, mem: l.node.Memory}
-	slices.SortStableFunc(s.claims, func(a, b Claim) int { return cmp.Compare(a.Session, b.Session) })
-	s.free = make([]Amount, len(l.node.Devices))
-	for i := range s.free {
-		s.free[i] = hundredthsPerDevice
-	}
-	s.near = slices.Clone(l.near)
-	for _, c := range s.claims {
-		s.cpu -= c.Slots[SlotCPU]
-		s.mem -= c.Slots[SlotMem]
-		if at := l.numaAt(c.NUMA); at >= 0 {
-			s.near[at].cpu -= c.Slots[SlotCPU]
-			s.near[at].mem -= c.Slots[SlotMem]
-		}
-		for _, share := range c.Shares {
-			if i, known := l.byID[share.Device]; known {
-				s.free[i] -= share.Amount
-			}
-		}
-	}
-	s.classes = make([]class, len(l.slots))
-	for i, d := range l.node.Devices {
-		if l.cut[i] {
+// sum sums the devices up.
+func (s *snapshot) sum() {
+	s.classes = make([]class, len(s.slots))
+	for i := range s.node.Devices {
+		d := &s.node.Devices[i]
+		if s.cut[i] {
 			continue
 		}
-		c := &s.classes[l.classOf[i]]
+		c := &s.classes[s.classOf[i]]
 		switch {
 		case d.Fault != "":
 			c.faulty++
 		case d.Busy != "":
 			c.busy++
-		case !s.usable(i):
-		default:
+		case s.usable(i):
 			if s.free[i] == hundredthsPerDevice {
 				c.whole++
 			}
@@ -170,7 +191,6 @@ func build(l *layout, claims []Claim) State {
 			c.largest = max(c.largest, s.free[i])
 		}
 	}
-	return State{s}
 }
 
 // usable says whether what is free of a device may be handed out: it is well, nobody else is on it, it is not
