@@ -102,7 +102,11 @@ func (p *pass) sentence(w *want, node int) string {
 		}
 		free = append(free, part)
 		if kept := bare.Free(s.Slot) - s.Free; kept > 0 {
-			notes = append(notes, p.keptNote(w, node, s.Slot, kept))
+			note := accel.Format(s.Slot, kept)
+			if len(short) > 1 {
+				note = amountOf(s.Slot, kept)
+			}
+			notes = append(notes, note+" kept for "+shorten(p.keptNames(w, node)))
 		}
 		if s.Faulty > 0 {
 			notes = append(notes, fmt.Sprintf("%d faulty", s.Faulty))
@@ -127,15 +131,15 @@ func (p *pass) sentence(w *want, node int) string {
 	return text + strings.Join(append([]string{""}, notes...), ", ")
 }
 
-// keptNote says how much of a slot is kept on a node for sessions that come before.
-func (p *pass) keptNote(w *want, node int, slot accel.Slot, kept accel.Amount) string {
+// keptNames lists for whom else room is kept on a node.
+func (p *pass) keptNames(w *want, node int) []string {
 	var names []string
 	for _, other := range p.holds[node] {
 		if other != w {
 			names = append(names, nameOf(other.Name, other.ID, other.Project, w.Waiting))
 		}
 	}
-	return accel.Format(slot, kept) + " of it kept for " + shorten(names)
+	return names
 }
 
 // would says what would make a session fit, or what it will get: the first of these that holds.
@@ -152,9 +156,13 @@ func (p *pass) would(w *want) string {
 	text := p.oneLess(w)
 	if w.kept != nil {
 		if text == "" && len(w.kept.waits) > 0 {
-			text = fmt.Sprintf("fits on %s when %s ended", p.nodes.now[w.kept.nodes[0]].Name(), have(namesOf(w.kept.waits, w.Waiting)))
+			text = fmt.Sprintf("fits on %s when %s ended", p.nodeNames(w.kept.nodes[:1]), have(namesOf(w.kept.waits, w.Waiting)))
 		}
-		return strings.TrimPrefix(text+"; room is kept for it on "+p.nodeNames(w.kept.nodes), "; ")
+		text += "; room is kept for it"
+		if len(p.nodes.now) > 1 {
+			text += " on " + p.nodeNames(w.kept.nodes)
+		}
+		return strings.TrimPrefix(text, "; ")
 	}
 	for _, try := range []func(*want) string{p.notBehind, p.together, p.smaller} {
 		if text == "" {
@@ -206,13 +214,11 @@ func (p *pass) notBehind(w *want) string {
 			continue
 		}
 		state := p.nodes.now[node]
-		var names []string
 		for _, other := range p.holds[node] {
 			state = state.Without(keptFor(other.ID))
-			names = append(names, nameOf(other.Name, other.ID, other.Project, w.Waiting))
 		}
 		if state.Fits(&w.shape.need) {
-			return fmt.Sprintf("would fit on %s if %s, for which room is kept there, did not wait", state.Name(), shorten(names))
+			return fmt.Sprintf("would fit on %s if %s did not wait for room there", state.Name(), shorten(p.keptNames(w, node)))
 		}
 	}
 	return ""

@@ -64,6 +64,10 @@ func TestPlacePreempts(t *testing.T) {
 			l.held("v1", "a", "cuda.device=1", preemptible, startedAgo(time.Minute)).held("v2", "a", "cuda.device=3", preemptible)
 			l.waits("r", "cuda.device=3", route)
 		}, []string{"v2 to r"}, []string{"r on a v2"}, 0},
+		{"nor one who turns out not to be needed", []accel.Node{box("a", 8, 16, 1)}, func(l *lineup) {
+			l.held("h", "a", "cpu=2").held("v1", "a", "cpu=2", preemptible, startedAgo(time.Minute))
+			l.held("v2", "a", "cuda.device=1", preemptible).held("v3", "a", "cpu=4", preemptible, heldPriority(5)).waits("r", "cpu=4 cuda.device=1", route)
+		}, []string{"v2 to r", "v3 to r"}, []string{"r on a v2 v3"}, 0},
 		{"rather one than two of lower priority", one, func(l *lineup) {
 			l.held("v1", "a", "cuda.device=1", preemptible).held("v2", "a", "cuda.device=1", preemptible).held("v3", "a", "cuda.device=2", preemptible, heldPriority(5))
 			l.waits("r", "cuda.device=2", route)
@@ -123,6 +127,9 @@ func TestPlacePreempts(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.kept, keeps(d)); diff != "" {
 				t.Errorf("kept: %s", diff)
+			}
+			if tt.kept != nil && d.Placed != nil {
+				t.Errorf("placed: %v", where(d))
 			}
 			var next time.Duration
 			if !d.Next.IsZero() {

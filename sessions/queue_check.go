@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/accel"
 )
 
 // checkTime asks whether a session may start already.
@@ -21,17 +20,22 @@ func checkTime(w *Waiting, now time.Time) []Wait {
 	}}
 }
 
-// spell writes a duration as roughly as people speak of it: to the second below an hour, else to the minute.
+// spell writes a duration as people speak of it: to the second below an hour, else to the minute.
 func spell(d time.Duration) string {
-	switch {
-	case d < time.Second:
+	if d < time.Second {
 		return "less than a second"
-	case d < time.Minute:
-		return d.Round(time.Second).String()
-	case d < time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
+	unit := time.Second
+	if d >= time.Hour {
+		unit = time.Minute
+	}
+	text := d.Round(unit).String()
+	for _, none := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, none) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // checkDependencies asks whether all that a session depends on has ended well.
@@ -144,16 +148,29 @@ func (n *nodes) tooLarge(s *shape, most []int) Wait {
 			continue
 		}
 		asked = append(asked, amountOf(a.slot, a.amount))
-		has = append(has, n.owns(most[k], a.slot, at))
-		if at > 0 {
-			would = append(would, amountOf(a.slot, at))
+		name := n.now[most[k]].Name() + " has "
+		switch {
+		case len(n.now) == 1 && len(has) > 0:
+			name = ""
+		case len(n.now) > 1 && at == 0:
+			name = "no node that it may use has "
+		case len(n.now) > 1:
+			name += "most of it, "
+		}
+		switch {
+		case at > 0:
+			has, would = append(has, name+amountOf(a.slot, at)), append(would, amountOf(a.slot, at))
+		case len(n.now) > 1:
+			has = append(has, name+string(a.slot))
+		default:
+			has = append(has, name+"no "+string(a.slot))
 		}
 	}
 	if asked == nil { // each has enough of something, none of everything
 		for _, a := range s.asks {
 			asked = append(asked, amountOf(a.slot, a.amount))
 		}
-		w.Sentence = "no node has " + enumerate(asked) + " together"
+		w.Sentence = "no node that it may use has " + enumerate(asked) + " together"
 		return w
 	}
 	w.Sentence = "asks for " + enumerate(asked) + ": " + enumerate(has)
@@ -161,18 +178,4 @@ func (n *nodes) tooLarge(s *shape, most []int) Wait {
 		w.Would = "would fit an empty node with " + enumerate(would)
 	}
 	return w
-}
-
-// owns says how much of a slot there is at most.
-func (n *nodes) owns(node int, slot accel.Slot, total accel.Amount) string {
-	switch name := n.now[node].Name(); {
-	case total == 0 && len(n.now) == 1:
-		return name + " has no " + string(slot)
-	case total == 0:
-		return "no node that it may use has " + string(slot)
-	case len(n.now) == 1:
-		return name + " has " + amountOf(slot, total)
-	default:
-		return "no node that it may use has more than " + amountOf(slot, total) + ", which " + name + " has"
-	}
 }
