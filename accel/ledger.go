@@ -229,6 +229,14 @@ type Entry struct {
 	Used  map[string]int64 `json:"used,omitempty"` // by device: bytes that its processes hold; what cannot be told is left out
 }
 
+// Holds lists the shares that are not free yet.
+func (e Entry) Holds() []Share {
+	if e.State == ClaimLeaving {
+		return e.Rest
+	}
+	return e.Shares
+}
+
 // Claims lists all claims by session.
 func (l *Ledger) Claims() []Entry {
 	l.mu.Lock()
