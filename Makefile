@@ -18,15 +18,18 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build run test race vet lint bench fuzz e2e engine test-tools clean
+.PHONY: help build session-init run test race vet lint bench fuzz e2e engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-build: ## bin/palisade; CGO_ENABLED=0 makes it static, without NVIDIA's library
+build: session-init ## bin/palisade; CGO_ENABLED=0 makes it static, without NVIDIA's library
 	@.ci/deps build
 	go build -ldflags '$(LDFLAGS)' -o bin/palisade ./appliance/cmd/palisade
 	@echo "bin/palisade $(VERSION)"
+
+session-init: ## what runs first in every container, for bin/palisade to carry
+	@CGO_ENABLED=0 go build -ldflags '-s -w' -o firmware-images/session-init/build/palisade-init ./sessions/pid1/palisade-init
 
 run: ## first light: an appliance with a model that answers, until Ctrl-C
 	@examples/first-light/run.sh $(ARGS)
@@ -35,7 +38,7 @@ engine: ## llama-server in the cache, built once
 	@.ci/deps engine
 	@firmware-images/engines/llama-cpp/build.sh
 
-test-tools:
+test-tools: session-init
 	@.ci/deps build engine test
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
@@ -66,4 +69,4 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	@.ci/fuzz
 
 clean: ## removes bin/; engine and linter stay in the cache
-	rm -rf bin
+	rm -rf bin firmware-images/session-init/build/palisade-init

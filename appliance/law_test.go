@@ -61,6 +61,7 @@ var rooms = []room{
 	{"model-definitions/hello/gguf", nil},
 	{"model-definitions/hello/mkhello", list("model-definitions/hello/gguf")},
 	{"firmware-images", nil},
+	{"firmware-images/session-init", nil},
 	{"appliance/api", nil},
 	{"appliance/admin/keys", nil},
 	{"appliance/vault", nil},
@@ -72,7 +73,7 @@ var rooms = []room{
 	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault"), domain...)},
 	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
-		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images"), domain...),
+		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/fit", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
@@ -83,8 +84,9 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
-	"catalog/fit":   list("model-definitions/hello/gguf"), // its models are loaded by a real engine, whose log is compared
-	"appliance/cli": list("appliance/admin"), // scripts run against the real API, with fakes behind it
+	"catalog/fit":         list("model-definitions/hello/gguf"), // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd": list("sessions/containerd/private"),  // a containerd of the tests' own
+	"appliance/cli":       list("appliance/admin"),              // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }
