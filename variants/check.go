@@ -99,7 +99,19 @@ func (t *Table) Check(req CheckRequest) Report {
 	return c.report
 }
 
-// checker is one call of Check.
+// Launch resolves what Check reports on, with nothing masked. The spec is of use only when no problem is an error.
+func (t *Table) Launch(req CheckRequest) (LaunchSpec, catalog.Problems) {
+	if req.Variant == "" {
+		req.Variant = Custom
+	}
+	if req.ServiceName == "" {
+		req.ServiceName = CheckServiceName
+	}
+	c := &checker{table: t, req: req}
+	return c.run(), c.problems.Sorted()
+}
+
+// checker is one call of Check or of Launch.
 type checker struct {
 	table    *Table
 	req      CheckRequest

@@ -12,8 +12,8 @@ import (
 )
 
 func (a *app) modelCommand() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "model", Aliases: []string{"models"}, Short: "Look at model definitions before they are served"})
-	cmd.AddCommand(a.modelCheck())
+	cmd := asGroup(&cobra.Command{Use: "model", Aliases: []string{"models"}, Short: "Look at models before they are served"})
+	cmd.AddCommand(a.modelCheck(), a.modelEstimate())
 	return cmd
 }
 
