@@ -49,18 +49,15 @@ func TestWhenAServiceIsStarted(t *testing.T) {
 		}
 	}
 	var s state
-	var waits []time.Duration
+	var waits []float64
 	for range 10 {
 		next, do := step(s, sight{}, now)
 		if do != start {
 			t.Fatal("it is not started")
 		}
-		waits, s = append(waits, next.next.Sub(now)), next
+		waits, s = append(waits, next.next.Sub(now).Seconds()), next
 	}
-	want := []time.Duration{1, 2, 4, 8, 16, 32, 64, 120, 120, 120}
-	for i := range want {
-		want[i] *= time.Second
-	}
+	want := []float64{1, 2, 4, 8, 16, 32, 64, 120, 120, 120} // seconds
 	if diff := cmp.Diff(want, waits); diff != "" {
 		t.Error(diff)
 	}

@@ -18,14 +18,10 @@ var (
 	ErrUnknownBox = errors.New("no such simulated box")
 )
 
-// What a call of the library came to, as far as the plugin treats it differently.
+// Kinds of answers that the plugin itself treats differently.
 var (
-	errUnsupported = errors.New("not supported")               // by this device or this driver: left out
-	errNotFound    = errors.New("not found")                   // such as a MIG slot that holds no slice
-	errFellOff     = errors.New("fell off the bus")            // one device is lost
-	errGone        = errors.New("the driver is not there")     // all of them are: start anew
-	errBroken      = errors.New("the library broke")           // it panicked; nothing that it says is trusted
-	errSilent      = errors.New("the driver is not answering") // a call has not come back in time
+	errGone   = errors.New("the driver is not there")     // no device can be asked: start anew
+	errSilent = errors.New("the driver is not answering") // a call has not come back in time
 )
 
 // failure is an error of a kind with words for a person and what to do about it.
@@ -40,13 +36,6 @@ func (f *failure) Unwrap() error { return f.kind }
 
 // Hint says what to do.
 func (f *failure) Hint() string { return f.hint }
-
-const notBuiltHint = "devices of NVIDIA need a palisade that was built with CGO_ENABLED=1; " +
-	"without it, sessions run on CPUs and on the devices of other vendors"
-
-func errNotBuilt() error {
-	return &failure{kind: ErrNotBuilt, text: ErrNotBuilt.Error(), hint: notBuiltHint}
-}
 
 func lost(why error, retry time.Duration) error {
 	return &failure{
@@ -74,26 +63,6 @@ const (
 	codeNoData          = 21
 	codeGPUNotFound     = 28
 )
-
-// codeError turns a code that a call answered into an error of a kind.
-func codeError(call string, code int, text string) error {
-	kinds := map[int]error{
-		codeNotSupported: errUnsupported, codeNoFunction: errUnsupported, codeInvalid: errUnsupported,
-		codeNoPermission: errUnsupported, codeNoData: errUnsupported,
-		codeNotFound: errNotFound, codeTimeout: errNotFound,
-		codeLost: errFellOff, codeGPUNotFound: errFellOff,
-		codeUninitialized: errGone, codeNotLoaded: errGone, codeNoLibrary: errGone, codeVersionMismatch: errGone,
-	}
-	switch kind := kinds[code]; {
-	case code == codeSuccess:
-		return nil
-	case code == codeResetRequired:
-		return fmt.Errorf("%s: the device needs a reset", call)
-	case kind != nil:
-		return fmt.Errorf("%s: %w", call, kind)
-	}
-	return fmt.Errorf("%s: %s", call, text)
-}
 
 // startError says why the library did not start.
 func startError(code int, text string) error {

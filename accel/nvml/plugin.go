@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -128,6 +129,22 @@ func (p *Plugin) Grant(shares []accel.Share) (accel.Grant, error) {
 		return accel.Grant{}, err
 	}
 	return withShares(grant, shares, p.options.Sharing)
+}
+
+// Advice is what the owner of the box should do, for `palisade doctor`; "" if nothing.
+func (p *Plugin) Advice() string {
+	known := *p.known.Load()
+	if p.simulated || len(known) == 0 {
+		return ""
+	}
+	names := specified(p.options.CDI)
+	for _, id := range sorted(maps.Keys(known)) {
+		if !slices.ContainsFunc(known[id].cdi, func(name string) bool { return names[name] }) {
+			return "no CDI specification names " + id + ": containers get NVIDIA's device files, but not the driver's libraries; " +
+				"run `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`, and again after each update of the driver or change of MIG slices"
+		}
+	}
+	return ""
 }
 
 // Close lets go of the library. Devices and Sample may be called again; they reach for it anew. A library that is stuck

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -129,21 +131,18 @@ func TestADriverThatIsLostIsTriedAgainEverMoreSeldom(t *testing.T) {
 		if _, err := p.Devices(t.Context()); !errors.Is(err, accel.ErrLost) || m.closes != 1 {
 			t.Fatalf("%v, closed %d times", err, m.closes)
 		}
-		start, tries := time.Now(), []time.Duration{}
+		start, tries := time.Now(), []float64{}
 		for time.Since(start) < 4*time.Minute {
 			before := m.opens
 			if _, err := p.Sample(t.Context(), nil); !errors.Is(err, accel.ErrLost) {
 				t.Fatal(err)
 			}
 			if m.opens > before {
-				tries = append(tries, time.Since(start))
+				tries = append(tries, time.Since(start).Seconds())
 			}
 			time.Sleep(500 * time.Millisecond)
 		}
-		want := []time.Duration{1, 3, 7, 15, 31, 63, 123, 183}
-		for i := range want {
-			want[i] *= time.Second
-		}
+		want := []float64{1, 3, 7, 15, 31, 63, 123, 183} // seconds
 		if diff := cmp.Diff(want, tries); diff != "" {
 			t.Error(diff)
 		}
@@ -260,5 +259,26 @@ func TestGrantKnowsWhatWasListedLast(t *testing.T) {
 	}
 	if _, err := p.Grant([]accel.Share{{Device: "GPU-b", Amount: 100}}); err == nil {
 		t.Error("a card in MIG mode is granted whole")
+	}
+}
+
+func TestAdviceOnSpecifications(t *testing.T) {
+	p := plugin(t, twoCards())
+	if got := p.Advice(); !strings.Contains(got, "GPU-a") || !strings.Contains(got, "nvidia-ctk cdi generate") {
+		t.Errorf("%q", got)
+	}
+	text := "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n"
+	for _, name := range []string{"0", "MIG-x", "1:1"} {
+		text += "- name: \"" + name + "\"\n  containerEdits:\n    env: [A=b]\n"
+	}
+	if err := os.WriteFile(filepath.Join(p.options.CDI[0], "nvidia.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Advice(); got != "" {
+		t.Errorf("%q", got)
+	}
+	grant, err := p.Grant([]accel.Share{{Device: "MIG-y", Amount: 100}})
+	if err != nil || !slices.Equal(grant.CDI, []string{"nvidia.com/gpu=1:1"}) {
+		t.Errorf("%+v, %v", grant, err)
 	}
 }

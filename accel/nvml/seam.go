@@ -75,7 +75,7 @@ func (d *driver) close() {
 	}
 	d.ready, d.set = false, nil
 	defer func() { _ = recover() }() // whatever it says: it is not asked again before it starts anew
-	d.lib.Shutdown()
+	_ = d.lib.Shutdown()
 }
 
 // alive says whether the library answers at all; it tells one lost card from all of them.

@@ -2,6 +2,13 @@
 
 package nvml
 
+func errNotBuilt() error {
+	return &failure{
+		kind: ErrNotBuilt, text: ErrNotBuilt.Error(),
+		hint: "devices of NVIDIA need a palisade that was built with CGO_ENABLED=1; without it, sessions run on CPUs and on the devices of other vendors",
+	}
+}
+
 // Open answers ErrNotBuilt: this build has no NVML.
 func Open(Options) (*Plugin, error) { return nil, errNotBuilt() }
 
