@@ -327,6 +327,25 @@ func TestFences(t *testing.T) {
 	}
 }
 
+func TestSlicesShareTheFateOfTheirDevice(t *testing.T) {
+	n := box(1)
+	n.Devices = append(n.Devices, accel.Device{ID: "MIG-0", Family: "cuda", Slot: "cuda.device:1g.10gb-mig", Memory: 10 * gib, Parent: "GPU-0", NUMA: 0})
+	d := newDesk(t, n)
+	health := func() accel.Health { return d.Status()[0].Health["MIG-0"] }
+	d.Lose("box", []string{"GPU-0"}, "gone")
+	if got := health(); got.State != accel.HealthLost || got.Reason != "the device that it is cut from: gone" {
+		t.Error(got)
+	}
+	d.observe(uses("GPU-0", 70, map[int]int64{4711: 70})) // what is on its slices is theirs
+	if got := health(); got.State != accel.HealthOK {
+		t.Error(got)
+	}
+	d.observe(accel.Sample{Device: "GPU-0", Fault: "Xid 79"})
+	if got := health(); got.State != accel.HealthFenced || got.Reason != "the device that it is cut from: Xid 79" || d.state().FreeWhole("cuda.device:1g.10gb-mig") != 0 {
+		t.Error(got)
+	}
+}
+
 func TestOveruse(t *testing.T) {
 	d := newDesk(t, box(2))
 	d.take("a", accel.Slots{"cuda.shares": 50})

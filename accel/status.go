@@ -68,6 +68,9 @@ func (l *Ledger) Status() []Status {
 
 func (p *page) health(d Device) Health {
 	f, fenced := p.fences[d.ID]
+	if whole, cut := p.fences[d.Parent]; cut && !fenced && d.Parent != "" && (whole.kind == fenceLost || whole.kind == fenceFault) {
+		f, fenced = fence{whole.kind, d.Fault, whole.since}, true
+	}
 	switch {
 	case fenced && f.kind == fenceLost:
 		return Health{HealthLost, f.reason, f.since}
