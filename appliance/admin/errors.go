@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -51,6 +52,13 @@ func translations() []translation {
 		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
 		{fs.ErrExist, api.KindExists, http.StatusConflict},
 		{sessions.ErrUnavailable, api.KindUnavailable, http.StatusServiceUnavailable},
+		{sessions.ErrNoImage, api.KindNotFound, http.StatusNotFound},
+		{sessions.ErrImageDenied, api.KindForbidden, http.StatusForbidden},
+		{sessions.ErrImagePlatform, api.KindState, http.StatusConflict},
+		{sessions.ErrRuntimeDown, api.KindUnavailable, http.StatusServiceUnavailable},
+		{vault.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{vault.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{vault.ErrSealed, api.KindState, http.StatusConflict},
 		{context.DeadlineExceeded, api.KindUnavailable, http.StatusServiceUnavailable},
 	}
 }

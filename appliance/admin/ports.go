@@ -26,6 +26,9 @@ type Deps struct {
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue
+	// Images is nil where the runtime keeps none.
+	Images     Images
+	Registries Registries
 	// Runtimes returns the runtime variants, by name.
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.

@@ -66,6 +66,17 @@ func (s *server) routes(e *gin.Engine) {
 	on("HEAD", "/folders/:id/files", s.download)
 	on("PUT", "/folders/:id/files", s.upload)
 
+	on("GET", "/images", s.listImages)
+	on("DELETE", "/images", s.removeImage)
+	on("POST", "/images/pull", s.pullImage)
+	on("POST", "/images/import", s.importImages)
+	on("GET", "/images/export", s.exportImage)
+	on("POST", "/images/prune", s.pruneImages)
+	on("GET", "/registries", s.listRegistries)
+	on("GET", "/registries/:host", s.getRegistry)
+	on("PUT", "/registries/:host", s.logIn)
+	on("DELETE", "/registries/:host", s.logOut)
+
 	on("GET", "/keys", s.listKeys)
 	on("POST", "/keys", s.createKey)
 	on("DELETE", "/keys/:id", s.revokeKey)

@@ -48,7 +48,7 @@ func shapes() map[string]reflect.Type {
 		Problem{}, FieldError{}, Service{}, Recipe{}, Mount{}, Policy{}, ServiceCreate{}, ServiceUpdate{}, Scale{}, Route{},
 		RouteUpdate{}, ServiceErrors{}, RouteError{}, Event{}, Revision{}, RollBack{}, Token{}, TokenCreate{}, TokenIssued{},
 		Session{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, Entry{}, Version{}, Runtime{}, Doctor{}, Check{},
-		Key{}, KeyCreate{}, KeyIssued{},
+		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Key{}, KeyCreate{}, KeyIssued{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
 	} {

@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 )
@@ -27,6 +28,7 @@ type Appliance struct {
 	Tokens  *router.Tokens
 	Keys    *keys.Keyring
 	Pool    *Pool
+	Images  *Images
 	Handler http.Handler
 }
 
@@ -41,12 +43,16 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening keys: %w", err)
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{}}
+	secrets, err := vault.Open(ctx, store, filepath.Join(dir, "vault.key"), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{}, Images: &Images{}}
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Pool: a.Pool, Queue: a.Pool, Runtimes: runtimes, Doctor: doctor,
+		Tokens: tokens, Keys: ring, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
@@ -75,6 +81,7 @@ type memory struct {
 	folders []catalog.Folder
 	tokens  map[string]router.Token
 	keys    map[string]keys.Key
+	secrets map[string]vault.Row
 }
 
 func (m *memory) Folders(context.Context) ([]catalog.Folder, error) {

@@ -1,0 +1,320 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Images are what containers are made of. *containerd.Runtime is one.
+type Images interface {
+	Images(ctx context.Context) ([]sessions.Image, error)
+	// Refresh pulls an image though one of that name may be here.
+	Refresh(ctx context.Context, ref string, progress func(sessions.Progress)) (sessions.Image, error)
+	Import(ctx context.Context, archive io.Reader) ([]sessions.Image, error)
+	// Export writes nothing before it is sure that there is something to write.
+	Export(ctx context.Context, ref string, w io.Writer) error
+	RemoveImage(ctx context.Context, ref string) error
+	// Prune removes what used does not claim and is older than olderThan.
+	Prune(ctx context.Context, used func(name string) bool, olderThan time.Duration, now time.Time) ([]sessions.Image, error)
+}
+
+// wantImages refuses where the runtime keeps none.
+func (s *server) wantImages() error {
+	if s.Images != nil {
+		return nil
+	}
+	return &hinted{
+		fmt.Errorf("this appliance runs plain processes of its box, which need no images: %w", sessions.ErrNotSupported),
+		"start it with --runtime containerd to run container images",
+	}
+}
+
+func image(img sessions.Image, users map[string][]string) api.Image {
+	out := api.Image{
+		Name: img.Name, Digest: img.Digest, Size: img.Size, CreatedAt: img.CreatedAt.UTC(), Platforms: img.Platforms, UsedBy: users[img.Name],
+	}
+	if out.Platforms == nil {
+		out.Platforms = []string{}
+	}
+	if out.UsedBy == nil {
+		out.UsedBy = []string{}
+	}
+	return out
+}
+
+func images(all []sessions.Image, users map[string][]string) []api.Image {
+	out := []api.Image{}
+	for _, img := range all {
+		out = append(out, image(img, users))
+	}
+	return out
+}
+
+// fullName is how an image is kept: busybox is docker.io/library/busybox:latest. What is no image's name stays.
+func fullName(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+// imageUsers says, for each image by its full name, who needs it: sessions that live, and services with the revisions
+// that they run or would go back to. Projects do not matter: images are the box's.
+func (s *server) imageUsers(ctx context.Context) (map[string][]string, error) {
+	users := map[string][]string{}
+	add := func(ref, who string) {
+		name := fullName(ref)
+		if !slices.Contains(users[name], who) {
+			users[name] = append(users[name], who)
+		}
+	}
+	for _, v := range s.Services.Services("") {
+		add(v.Recipe.Image, "service "+v.Name)
+		if v.GoodRevision == 0 || v.GoodRevision == v.Revision {
+			continue
+		}
+		revisions, err := s.Revisions.Revisions(ctx, v.Project, v.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range revisions {
+			if r.Number == v.GoodRevision {
+				add(r.Recipe.Image, fmt.Sprintf("service %s (revision %d)", v.Name, r.Number))
+			}
+		}
+	}
+	for _, v := range s.Sessions.Sessions("", sessions.SessionFilter{Live: true}) {
+		add(v.Image, "session "+v.ID)
+	}
+	return users, nil
+}
+
+func (s *server) listImages(c *gin.Context) error {
+	p := query(c, "limit", "cursor")
+	if err := firstError(p.err, s.wantImages); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	all, err := s.Images.Images(ctx)
+	if err != nil {
+		return err
+	}
+	users, err := s.imageUsers(ctx)
+	if err != nil {
+		return err
+	}
+	return respondPage(c, p, images(all, users), func(i api.Image) string { return i.Name })
+}
+
+// pullImage sends a PullProgress a line, at least one in pingEvery, so that no one in between takes it for dead.
+func (s *server) pullImage(c *gin.Context) error {
+	var in api.ImagePull
+	if err := firstError(query(c).err, func() error { return firstError(s.wantImages(), func() error { return decode(c, &in) }) }); err != nil {
+		return err
+	}
+	if in.Image == "" {
+		return badField("image", "as in docker.io/vllm/vllm-openai:latest", "is needed")
+	}
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	defer cancel()
+	news, done := make(chan sessions.Progress), make(chan struct{})
+	var got sessions.Image
+	var failed error
+	go func() {
+		defer close(done)
+		got, failed = s.Images.Refresh(ctx, in.Image, func(p sessions.Progress) {
+			select {
+			case news <- p:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	// However this ends, the pull has ended before.
+	defer func() { cancel(); <-done }()
+	send := newLines(c)
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	var last api.PullProgress
+	for {
+		select {
+		case p := <-news:
+			last = api.PullProgress{Done: p.Done, Total: p.Total, Message: p.Message}
+		case <-ping.C:
+		case <-done:
+			if failed != nil && !send.begun {
+				return failed
+			}
+			return send.write(s.pullEnd(ctx, last, got, failed))
+		}
+		if err := send.write(last); err != nil {
+			return err
+		}
+	}
+}
+
+// pullEnd is the last line of a pull.
+func (s *server) pullEnd(ctx context.Context, last api.PullProgress, got sessions.Image, failed error) api.PullProgress {
+	if failed != nil {
+		last.Problem = problemOf(ctx, failed)
+		last.Problem.RequestID = requestIDOf(ctx)
+		if last.Problem.Status >= 500 {
+			s.Log.ErrorContext(ctx, "pulling an image failed", "request_id", requestIDOf(ctx), "error", failed)
+		}
+		return last
+	}
+	users, err := s.imageUsers(ctx)
+	if err != nil {
+		s.Log.WarnContext(ctx, "who uses the image is not known", "error", err)
+	}
+	last.Image = new(image(got, users))
+	return last
+}
+
+// lines sends JSON values, one a line, each at once.
+type lines struct {
+	c     *gin.Context
+	rc    *http.ResponseController
+	begun bool
+}
+
+func newLines(c *gin.Context) *lines { return &lines{c: c, rc: http.NewResponseController(c.Writer)} }
+
+func (l *lines) write(v any) error {
+	if !l.begun {
+		l.begun = true
+		l.c.Header("Content-Type", "application/x-ndjson")
+		l.c.Header("X-Accel-Buffering", "no")
+		l.c.Writer.WriteHeader(http.StatusOK)
+	}
+	_ = l.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err := json.NewEncoder(l.c.Writer).Encode(v); err != nil {
+		return err
+	}
+	return l.rc.Flush()
+}
+
+// importImages reads the body as an archive, as it comes.
+func (s *server) importImages(c *gin.Context) error {
+	if err := firstError(query(c).err, s.wantImages); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	got, err := s.Images.Import(ctx, c.Request.Body)
+	if err != nil {
+		return err
+	}
+	users, err := s.imageUsers(ctx)
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, api.Page[api.Image]{Items: images(got, users)})
+}
+
+// wantRef is the image that a request must name.
+func (s *server) wantRef(p *params) (string, error) {
+	if err := firstError(p.err, s.wantImages); err != nil {
+		return "", err
+	}
+	if p.text("ref") == "" {
+		return "", badField("?ref", "as in ?ref=busybox:latest", "is needed")
+	}
+	return p.text("ref"), nil
+}
+
+// exportImage sends an archive; one that cannot be finished is broken off.
+func (s *server) exportImage(c *gin.Context) error {
+	ref, err := s.wantRef(query(c, "ref"))
+	if err != nil {
+		return err
+	}
+	return s.nearImage(c.Request.Context(), ref, s.Images.Export(c.Request.Context(), ref, &archiveWriter{c: c, rc: http.NewResponseController(c.Writer)}))
+}
+
+// archiveWriter begins the answer with the first byte: until then a problem can be told.
+type archiveWriter struct {
+	c     *gin.Context
+	rc    *http.ResponseController
+	begun bool
+}
+
+func (w *archiveWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.begun = true
+		w.c.Header("Content-Type", "application/x-tar")
+		w.c.Header("Content-Disposition", "attachment")
+		w.c.Writer.WriteHeader(http.StatusOK)
+	}
+	_ = w.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return w.c.Writer.Write(p)
+}
+
+// nearImage adds which image may have been meant.
+func (s *server) nearImage(ctx context.Context, ref string, err error) error {
+	return withNearest(err, fullName(ref), func() []string {
+		var names []string
+		all, listErr := s.Images.Images(ctx)
+		for _, img := range all {
+			names = append(names, img.Name)
+		}
+		if listErr != nil {
+			return nil
+		}
+		return names
+	})
+}
+
+func (s *server) removeImage(c *gin.Context) error {
+	ref, err := s.wantRef(query(c, "ref"))
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	users, err := s.imageUsers(ctx)
+	if err != nil {
+		return err
+	}
+	if who := users[fullName(ref)]; len(who) > 0 {
+		p := api.NewProblem(api.KindInUse, http.StatusConflict, "image %s is used by %s", ref, strings.Join(who, ", "))
+		p.Hint = "end what uses it first, or give it another image: palisade service update NAME --image IMAGE"
+		return p
+	}
+	if err := s.Images.RemoveImage(ctx, ref); err != nil {
+		return s.nearImage(ctx, ref, err)
+	}
+	return noContent(c)
+}
+
+func (s *server) pruneImages(c *gin.Context) error {
+	var in api.ImagePrune
+	if err := firstError(query(c).err, func() error { return firstError(s.wantImages(), func() error { return decode(c, &in) }) }); err != nil {
+		return err
+	}
+	if math.IsNaN(in.OlderThan) || in.OlderThan < 0 || in.OlderThan > maxSeconds {
+		return badField("older_than", "", "%v: must be a number of seconds, 0 or more", in.OlderThan)
+	}
+	ctx := c.Request.Context()
+	users, err := s.imageUsers(ctx)
+	if err != nil {
+		return err
+	}
+	used := func(name string) bool { return len(users[name]) > 0 }
+	removed, err := s.Images.Prune(ctx, used, time.Duration(in.OlderThan*float64(time.Second)), s.Now())
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, api.ImagesPruned{Removed: images(removed, nil)})
+}
