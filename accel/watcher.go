@@ -18,7 +18,7 @@ import (
 // Recorder keeps what devices have said.
 type Recorder interface {
 	// Record is called after each round, from one goroutine, with the samples that came of it. It must not keep the slices.
-	Record(node string, devices []Device, samples []Sample)
+	Record(node string, devices []Device, samples []Sample) error
 }
 
 // WatcherConfig is what a Watcher needs. Only Ledger and Node.Name must be given.
@@ -52,7 +52,8 @@ type Watcher struct {
 	desks []*desk
 	poke  chan struct{}
 
-	round sync.Mutex // one discovery or sampling at a time
+	round      sync.Mutex // one discovery or sampling at a time
+	unrecorded bool       // the last round could not be recorded; belongs to the round
 
 	mu     sync.Mutex
 	listed map[string]*desk // by device: who speaks for it
@@ -179,8 +180,16 @@ func (w *Watcher) Sample(ctx context.Context) {
 	}
 	w.report(w.cfg.Ledger.Observe(w.cfg.Node.Name, samples, w.cfg.Owner, now))
 	if w.cfg.Recorder != nil && len(samples) > 0 {
-		w.cfg.Recorder.Record(w.cfg.Node.Name, devices, samples)
+		w.recorded(w.cfg.Recorder.Record(w.cfg.Node.Name, devices, samples))
 	}
+}
+
+// recorded logs the first of a series of failures: a full disk is no reason to fill the log too.
+func (w *Watcher) recorded(err error) {
+	if err != nil && !w.unrecorded {
+		w.cfg.Log.Warn("what devices say is not kept", "node", w.cfg.Node.Name, "error", err)
+	}
+	w.unrecorded = err != nil
 }
 
 // tell logs once what a plugin's answer has changed, and takes devices that cannot be asked out of use.

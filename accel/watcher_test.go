@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -99,12 +100,13 @@ type record struct {
 	count map[string]int
 }
 
-func (r *record) Record(node string, devices []accel.Device, samples []accel.Sample) {
+func (r *record) Record(node string, devices []accel.Device, samples []accel.Sample) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range samples {
 		r.count[node+" "+s.Device]++
 	}
+	return errors.New("disk full")
 }
 
 // watched runs a test with a watcher of two plugins, whose devices are GPU-0 and GPU-1, and R-0.
@@ -287,10 +289,12 @@ func TestWatcherTellsAndRecords(t *testing.T) {
 		cuda := &fake{name: "nvidia", devices: []accel.Device{gpu(0, -1)}, memory: map[string]int64{"GPU-0": 60}, pids: map[string]int{"GPU-0": 7}}
 		l, r := accel.NewLedger(), &record{count: map[string]int{}}
 		var over []string
+		var log strings.Builder
 		w := accel.NewWatcher(accel.WatcherConfig{
 			Ledger: l, Plugins: []accel.Plugin{cuda}, Node: accel.Node{Name: "box", CPU: 1000, Memory: gib}, Recorder: r,
 			Owner:   func(pid int) (string, bool) { return "s", pid == 7 },
 			Overuse: func(o accel.Overuse) { over = append(over, o.String()) },
+			Log:     slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		if _, err := w.Discover(t.Context()); err != nil {
 			t.Fatal(err)
@@ -303,8 +307,9 @@ func TestWatcherTellsAndRecords(t *testing.T) {
 		if diff := cmp.Diff([]string{"session s uses 60 GiB of device GPU-0, its share is 40 GiB"}, over); diff != "" {
 			t.Error(diff)
 		}
-		if r.count["box GPU-0"] != 1 {
-			t.Error(r.count)
+		w.Sample(t.Context())
+		if r.count["box GPU-0"] != 2 || strings.Count(log.String(), "disk full") != 1 {
+			t.Error(r.count, log.String())
 		}
 	})
 }
