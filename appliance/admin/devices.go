@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
@@ -21,7 +22,7 @@ func (s *server) boxes() []Box {
 		return nil
 	}
 	boxes := s.Pool.Boxes()
-	slices.SortFunc(boxes, func(a, b Box) int { return strings.Compare(a.Node.Name, b.Node.Name) })
+	slices.SortFunc(boxes, func(a, b Box) int { return strings.Compare(a.State.Name(), b.State.Name()) })
 	return boxes
 }
 
@@ -153,7 +154,9 @@ func (s *server) fenceDevice(c *gin.Context) error {
 	if in.Reason == "" || len(in.Reason) > maxReason {
 		return badField("reason", "", "one sentence is needed, of %d bytes at most: it is shown to those whose sessions wait", maxReason)
 	}
-	return s.changeDevice(c, d, func(ctx context.Context, by string) error { return s.Pool.Fence(ctx, d.ID, in.Reason, by) })
+	return s.changeDevice(c, d, func(ctx context.Context, by string) error {
+		return s.Pool.Fence(ctx, Device{d.Node, d.ID}, in.Reason, by)
+	})
 }
 
 // maxReason bounds a sentence that is kept and shown.
@@ -164,7 +167,7 @@ func (s *server) unfenceDevice(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.changeDevice(c, d, func(ctx context.Context, by string) error { return s.Pool.Unfence(ctx, d.ID, by) })
+	return s.changeDevice(c, d, func(ctx context.Context, by string) error { return s.Pool.Unfence(ctx, Device{d.Node, d.ID}, by) })
 }
 
 // changeDevice makes a change and answers with the device as it is then.
@@ -173,11 +176,12 @@ func (s *server) changeDevice(c *gin.Context, d api.Device, change func(ctx cont
 	if err := change(ctx, actorOf(ctx).Name); err != nil {
 		return err
 	}
-	after, err := chooseDevice(s.devices(), d.ID)
-	if err != nil {
-		return err // it went in between
+	for _, after := range s.devices() {
+		if after.Node == d.Node && after.ID == d.ID {
+			return respond(c, http.StatusOK, after)
+		}
 	}
-	return respond(c, http.StatusOK, after)
+	return fmt.Errorf("device %s went in between: %w", d.Ref, accel.ErrNoDevice)
 }
 
 // The bounds of a history that is asked for.
@@ -203,7 +207,7 @@ func (s *server) deviceHistory(c *gin.Context) error {
 	case period.Step > 0 && period.To.Sub(period.From)/period.Step > maxPoints:
 		return badField("?step", "ask for a longer step, or for less time", "%s is too fine: that is more than %d points", period.Step, maxPoints)
 	}
-	points, step, err := s.Pool.History(c.Request.Context(), d.ID, period)
+	points, step, err := s.Pool.History(c.Request.Context(), Device{d.Node, d.ID}, period)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,9 @@ func share(a accel.Amount) string { return fmt.Sprintf("%d.%02d", a/whole, a%who
 func devices(boxes []Box, who map[string]holderName) []api.Device {
 	out := []api.Device{}
 	for _, b := range boxes {
-		refs := refs(b.Node, len(boxes) > 1)
-		for _, d := range b.Node.Devices {
+		node := b.State.Node()
+		refs := refs(node, len(boxes) > 1)
+		for _, d := range node.Devices {
 			v := device(b, d)
 			v.Ref = refs[d.ID]
 			for _, other := range slices.Sorted(maps.Keys(d.Links)) {
@@ -55,7 +56,7 @@ func devices(boxes []Box, who map[string]holderName) []api.Device {
 
 // refs are what people call the devices of a node, by id: cuda:0, cuda:0:1 for the second slice of the first, and with
 // the node's name where there are several nodes.
-func refs(n accel.Node, several bool) map[string]string {
+func refs(n *accel.Node, several bool) map[string]string {
 	index := map[string]int{}
 	for _, d := range n.Devices {
 		index[d.ID] = d.Index
@@ -76,31 +77,21 @@ func refs(n accel.Node, several bool) map[string]string {
 
 func device(b Box, d accel.Device) api.Device {
 	v := api.Device{
-		ID: d.ID, Node: b.Node.Name, Index: d.Index, Name: d.Name, Family: d.Family, Slot: string(d.Slot), PCI: d.PCI, NUMA: d.NUMA,
+		ID: d.ID, Node: b.State.Name(), Index: d.Index, Name: d.Name, Family: d.Family, Slot: string(d.Slot), PCI: d.PCI, NUMA: d.NUMA,
 		Parent: d.Parent, Simulated: d.Simulated, MemoryTotal: cmp.Or(d.Memory, -1),
 		MemoryUsed: -1, Utilization: -1, Temperature: -1, Power: -1, Holders: []api.Holder{},
 	}
-	if sample, ok := b.Samples[d.ID]; ok {
+	h := b.Health[d.ID]
+	v.Health, v.Reason, v.Since = string(cmp.Or(h.State, accel.HealthOK)), h.Reason, timePtr(h.Since)
+	sample, ok := b.Samples[d.ID]
+	if !ok {
+		return v
+	}
+	v.SampledAt = timePtr(sample.At)
+	if h.State != accel.HealthLost { // what it said before it was lost is no answer to how it is
 		v.MemoryUsed, v.Utilization, v.Temperature, v.Power = sample.MemoryUsed, sample.Utilization, sample.Temperature, sample.Power
-		v.SampledAt = timePtr(sample.At)
 	}
-	v.Health, v.Reason = health(b, d)
 	return v
-}
-
-// health says how a device is. In order: what is known of it, a fault of its own or of its newest sample, somebody else
-// who uses it.
-func health(b Box, d accel.Device) (state, reason string) {
-	if h, ok := b.Health[d.ID]; ok {
-		return h.State, h.Sentence
-	}
-	if fault := cmp.Or(d.Fault, b.Samples[d.ID].Fault); fault != "" {
-		return api.DeviceFenced, fault
-	}
-	if d.Busy != "" {
-		return api.DeviceBusy, d.Busy
-	}
-	return api.DeviceOK, ""
 }
 
 func holder(h accel.Entry, sh accel.Share, who holderName) api.Holder {
@@ -123,20 +114,16 @@ func stillHeld(e accel.Entry) []accel.Share {
 }
 
 func node(b Box) api.Node {
-	out := api.Node{Name: b.Node.Name, Labels: b.Node.Labels, Runtime: b.Runtime, Devices: counts(b)}
+	n := b.State.Node()
+	out := api.Node{Name: n.Name, Labels: n.Labels, Runtime: b.Runtime, Devices: counts(b)}
 	for _, c := range out.Devices {
 		out.Simulated = out.Simulated || c.Simulated
 	}
-	var cpu, memory accel.Amount
-	for _, held := range b.Claims {
-		if held.State == accel.ClaimHeld { // one that leaves has given its cores and memory back
-			cpu += held.Slots[accel.SlotCPU]
-			memory += held.Slots[accel.SlotMem]
-		}
+	out.CPU = api.Cores{Total: cores(n.CPU), Taken: cores(n.CPU - b.State.FreeCPU()), Free: cores(b.State.Free(accel.SlotCPU)), Used: b.BusyCores}
+	out.Memory = api.Bytes{
+		Total: int64(n.Memory), Taken: int64(n.Memory - b.State.FreeMemory()), Free: int64(b.State.Free(accel.SlotMem)), Used: b.UsedMemory,
 	}
-	out.CPU = api.Cores{Total: cores(b.Node.CPU), Taken: cores(cpu), Free: cores(max(0, b.Node.CPU-cpu)), Used: b.BusyCores}
-	out.Memory = api.Bytes{Total: int64(b.Node.Memory), Taken: int64(memory), Free: int64(max(0, b.Node.Memory-memory)), Used: b.UsedMemory}
-	for _, n := range b.Node.NUMA {
+	for _, n := range n.NUMA {
 		out.NUMA = append(out.NUMA, api.NUMANode{ID: n.ID, CPUs: ranges(n.CPUs), Memory: n.Memory})
 	}
 	return out
@@ -215,9 +202,9 @@ func binary(bytes int64) string {
 func claims(boxes []Box) map[string]*api.Claim {
 	out := map[string]*api.Claim{}
 	for _, b := range boxes {
-		refs := refs(b.Node, len(boxes) > 1)
+		refs := refs(b.State.Node(), len(boxes) > 1)
 		for _, held := range b.Claims {
-			out[held.Session] = claim(held, b.Node.Devices, refs)
+			out[held.Session] = claim(held, b.State.Node().Devices, refs)
 		}
 	}
 	return out

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/accel"
-	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
@@ -44,7 +43,7 @@ func TestDevices(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if d := devices.Items[5]; d.Health != api.DeviceLost || d.Utilization != -1 || d.MemoryUsed != -1 || d.SampledAt != nil || !strings.Contains(d.Reason, "XID 79") {
+	if d := devices.Items[5]; d.Health != api.DeviceLost || d.Utilization != -1 || d.MemoryUsed != -1 || d.SampledAt == nil || d.Since == nil || !strings.Contains(d.Reason, "XID 79") {
 		t.Errorf("%+v", d)
 	}
 	if d := devices.Items[6]; d.Health != api.DeviceBusy || !strings.Contains(d.Reason, "4242") {
@@ -86,14 +85,13 @@ func TestPagesOfDevices(t *testing.T) {
 // TestNamesOfDevices: slices are called after what they are cut from, and devices of several nodes after their node.
 func TestNamesOfDevices(t *testing.T) {
 	b := newBox(t)
-	node := func(name string) admin.Box {
-		return admin.Box{Node: accel.Node{Name: name, Devices: []accel.Device{
+	for _, name := range []string{"left", "east"} {
+		b.Pool.Ledger().SetNode(accel.Node{Name: name, Devices: []accel.Device{
 			{ID: name + "-GPU-10", Index: 10, Family: "cuda"}, {ID: name + "-GPU-2", Index: 2, Family: "cuda"},
 			{ID: name + "-MIG-1", Index: 1, Family: "cuda", Parent: name + "-GPU-2"}, {ID: name + "-MIG-0", Index: 0, Family: "cuda", Parent: name + "-GPU-2"},
 			{ID: name + "-tt", Index: 0, Family: "tt"},
-		}}}
+		}})
 	}
-	b.Pool.Set(node("left"), node("east"))
 	var page api.Page[api.Device]
 	b.do("GET", "/devices", "", 200, &page)
 	var refs []string
@@ -224,9 +222,8 @@ func TestSessionsSayWhatTheyHoldAndWaitFor(t *testing.T) {
 func TestLeavingClaims(t *testing.T) {
 	b := newBox(t)
 	b.Pool.Simulate()
-	box := b.Pool.Boxes()[0]
-	box.Claims[0].State, box.Claims[0].Rest = accel.ClaimLeaving, box.Claims[0].Shares[1:]
-	b.Pool.Set(box)
+	b.Pool.Ledger().Leave("ses-000000000002")
+	b.Pool.Ledger().Observe("dgx", []accel.Sample{{Device: "GPU-0000-4000", At: time.Now(), MemoryUsed: 0, Processes: []accel.ProcessUse{}}}, func(int) (string, bool) { return "", false }, time.Now())
 	var nodes api.Page[api.Node]
 	b.do("GET", "/nodes", "", 200, &nodes)
 	if n := nodes.Items[0]; n.CPU.Free != 64 || n.Devices[0].Free != 5 || n.Devices[0].Shared != 1 {

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/appliance/vault"
+	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -35,6 +36,7 @@ func translations() []translation {
 		{io.ErrUnexpectedEOF, api.KindInvalid, http.StatusBadRequest}, // a body that was cut off
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{sessions.ErrExists, api.KindExists, http.StatusConflict},
@@ -45,13 +47,11 @@ func translations() []translation {
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
+		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
 		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{keys.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrNoInstance, api.KindNotFound, http.StatusNotFound},
-		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
-		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
-		{fs.ErrExist, api.KindExists, http.StatusConflict},
-		{sessions.ErrUnavailable, api.KindUnavailable, http.StatusServiceUnavailable},
 		{sessions.ErrNoImage, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrImageDenied, api.KindForbidden, http.StatusForbidden},
 		{sessions.ErrImagePlatform, api.KindState, http.StatusConflict},
@@ -59,6 +59,10 @@ func translations() []translation {
 		{vault.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{vault.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{vault.ErrSealed, api.KindState, http.StatusConflict},
+		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
+		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
+		{fs.ErrExist, api.KindExists, http.StatusConflict},
+		{sessions.ErrUnavailable, api.KindUnavailable, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, api.KindUnavailable, http.StatusServiceUnavailable},
 	}
 }

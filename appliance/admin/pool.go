@@ -8,36 +8,31 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// Pool is what sessions can run on. The daemon puts it together of what was found, who holds it and how it is.
+// Pool is what sessions can run on. The daemon puts it together of accel's ledger and the history of its devices.
 type Pool interface {
 	// Boxes returns every node as it is now.
 	Boxes() []Box
 	// History returns what a device said of itself, oldest first, and the step that the points have: the asked one, or
 	// the finest that is kept where that is longer; a step of 0 asks for the finest.
-	History(ctx context.Context, device string, p Period) ([]Point, time.Duration, error)
+	History(ctx context.Context, of Device, p Period) ([]Point, time.Duration, error)
 	// Fence takes a device out of use, Unfence puts it back and forgets the fault that took it out. Both are idempotent.
-	Fence(ctx context.Context, device, reason, by string) error
-	Unfence(ctx context.Context, device, by string) error
+	Fence(ctx context.Context, which Device, reason, by string) error
+	Unfence(ctx context.Context, which Device, by string) error
+}
+
+// Device names one of them.
+type Device struct {
+	Node string
+	ID   string // accel.Device.ID
 }
 
 // Box is one node at one moment.
 type Box struct {
-	Node    accel.Node // as found
-	Runtime string     // how sessions run there
+	accel.Status
+	Runtime string // how sessions run there
 	// BusyCores and UsedMemory are of the whole box, whoever keeps them so; -1 where it does not say.
 	BusyCores  float64
 	UsedMemory int64 // bytes
-	// Samples has the newest sample of each device, by its ID. One that was never sampled has none.
-	Samples map[string]accel.Sample
-	// Health says how devices are that are not well, by ID. Without an entry a device's own Fault and Busy speak for it.
-	Health map[string]Health
-	Claims []accel.Entry
-}
-
-// Health is how a device is.
-type Health struct {
-	State    string // api.DeviceOK, DeviceFenced, DeviceBusy or DeviceLost
-	Sentence string // why
 }
 
 // Period is a part of a device's history.

@@ -67,18 +67,19 @@ type Device struct {
 	Family      string     `json:"family"` // cuda, rocm, ...
 	Slot        string     `json:"slot"`   // what a whole one is asked for as
 	PCI         string     `json:"pci,omitempty"`
-	NUMA        int        `json:"numa"`             // memory node it is near to; -1 unknown
-	Parent      string     `json:"parent,omitempty"` // of a slice: id of the device that it is cut from
-	Simulated   bool       `json:"simulated"`        // nothing is behind it
-	Health      string     `json:"health"`           // ok, fenced, busy, lost
-	Reason      string     `json:"reason,omitempty"` // one sentence: why it is not ok
-	MemoryTotal int64      `json:"memory_total"`     // bytes
-	MemoryUsed  int64      `json:"memory_used"`      // bytes, whoever uses them
-	Utilization float64    `json:"utilization"`      // 0 to 1
-	Temperature float64    `json:"temperature"`      // degrees Celsius
-	Power       float64    `json:"power"`            // watts
-	SampledAt   *time.Time `json:"sampled_at,omitempty"`
-	Taken       string     `json:"taken"` // the part of it that sessions hold: 0.00 to 1.00
+	NUMA        int        `json:"numa"`                 // memory node it is near to; -1 unknown
+	Parent      string     `json:"parent,omitempty"`     // of a slice: id of the device that it is cut from
+	Simulated   bool       `json:"simulated"`            // nothing is behind it
+	Health      string     `json:"health"`               // ok, fenced, busy, lost
+	Reason      string     `json:"reason,omitempty"`     // one sentence: why it is not ok
+	Since       *time.Time `json:"since,omitempty"`      // of a fence
+	MemoryTotal int64      `json:"memory_total"`         // bytes
+	MemoryUsed  int64      `json:"memory_used"`          // bytes, whoever uses them
+	Utilization float64    `json:"utilization"`          // 0 to 1
+	Temperature float64    `json:"temperature"`          // degrees Celsius
+	Power       float64    `json:"power"`                // watts
+	SampledAt   *time.Time `json:"sampled_at,omitempty"` // when it said so; of one that is lost, the last time
+	Taken       string     `json:"taken"`                // the part of it that sessions hold: 0.00 to 1.00
 	Holders     []Holder   `json:"holders"`
 	Links       []Link     `json:"links,omitempty"` // to other devices of the node
 }

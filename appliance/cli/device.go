@@ -201,13 +201,16 @@ func (a *app) printDevice(d api.Device) {
 	if d.Simulated {
 		fmt.Fprintln(a.out, "SIMULATED: nothing is behind this device; what runs on it computes nothing.")
 	}
-	sampled := ""
+	sampled, health := "", d.Health
+	if d.Since != nil {
+		health += " since " + a.ago(*d.Since)
+	}
 	if d.SampledAt != nil {
 		sampled = a.ago(*d.SampledAt)
 	}
 	a.fields(
 		[2]string{"device", d.Ref}, [2]string{"name", d.Name}, [2]string{"id", d.ID}, [2]string{"node", d.Node},
-		[2]string{"slot", d.Slot}, [2]string{"health", d.Health + because(d.Reason)}, [2]string{"taken", d.Taken + " of 1.00"},
+		[2]string{"slot", d.Slot}, [2]string{"health", health + because(d.Reason)}, [2]string{"taken", d.Taken + " of 1.00"},
 		[2]string{"memory", memoryWords(d.MemoryUsed, d.MemoryTotal)}, [2]string{"use", percent(d.Utilization)},
 		[2]string{"temperature", degrees(d.Temperature)}, [2]string{"power", watts(d.Power)}, [2]string{"sampled", sampled},
 		[2]string{"slice of", d.Parent}, [2]string{"NUMA node", numaWord(d.NUMA)}, [2]string{"PCI", d.PCI},
@@ -236,7 +239,7 @@ const (
 
 // printHistory draws the last hour, a mark a minute.
 func (a *app) printHistory(ctx context.Context, c *api.Client, d api.Device) error {
-	to := a.now()
+	to := a.now().Truncate(historyStep).Add(historyStep) // steps begin at whole minutes
 	h, err := c.DeviceHistory(ctx, d.ID, api.Period{From: to.Add(-historyMarks * historyStep), To: to, Step: historyStep})
 	if err != nil {
 		return fmt.Errorf("reading its history: %w", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func (a *app) topOnce(ctx context.Context, l *looker) error {
 	if err != nil {
 		return err
 	}
-	if l.counts() {
+	if l.counts() || slices.ContainsFunc(v.nodes, func(n api.Node) bool { return n.CPU.Used < 0 }) {
 		select {
 		case <-time.After(onceApart):
 		case <-ctx.Done():

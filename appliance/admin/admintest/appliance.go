@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
@@ -47,7 +48,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{}, Images: &Images{}}
+	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}}
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
