@@ -147,13 +147,12 @@ func (c *comparison) storages() []storage {
 // otherStorage finds the best quantization that fits.
 func (c *comparison) otherStorage(out []Alternative) []Alternative {
 	for _, as := range c.storages() {
-		other := *c
-		smaller := false
-		other.model, smaller = c.model.stored(as, c.family.ggml)
-		other.request.Quantization = ""
+		model, smaller := c.model.stored(as, c.family.ggml)
 		if !smaller {
 			continue
 		}
+		other := *c
+		other.model, other.request.Quantization = model, ""
 		if found := other.offer(nil, other.request, Alternative{Change: "quantization", Value: as.name}, "as "+as.name); len(found) > 0 {
 			return append(out, found[0])
 		}
@@ -218,10 +217,11 @@ func (c *comparison) combined() []Alternative {
 		other := *c
 		text := "with"
 		if as.name != "" {
-			smaller := false
-			if other.model, smaller = c.model.stored(as, c.family.ggml); !smaller {
+			model, smaller := c.model.stored(as, c.family.ggml)
+			if !smaller {
 				continue
 			}
+			other.model = model
 			text = "as " + as.name + " with"
 		}
 		other.request.Sequences, other.request.Quantization = min(1, c.request.Sequences), ""

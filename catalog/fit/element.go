@@ -1,6 +1,9 @@
 package fit
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ElementType is how one number is stored, alone or in blocks that share a scale.
 type ElementType struct {
@@ -44,10 +47,8 @@ var elementTypes = []struct {
 func ElementTypeOf(name string) (ElementType, bool) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	for _, t := range elementTypes {
-		for _, n := range t.names {
-			if n == name {
-				return t.is, true
-			}
+		if slices.Contains(t.names, name) {
+			return t.is, true
 		}
 	}
 	return ElementType{}, false

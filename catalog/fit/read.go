@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -252,7 +253,8 @@ func readAdapter(files fs.FS, d directory) (Model, error) {
 		w.readPickles(d)
 	}
 	m.WeightBytes, m.Parameters, m.DType, m.Files = w.bytes, w.parameters, w.dtype(), w.files
-	m.Unknown = append(w.unknown, "this is an adapter: what its base model needs comes on top")
+	w.doubt("this is an adapter: what its base model needs comes on top")
+	m.Unknown = w.unknown
 	return m, nil
 }
 
@@ -278,20 +280,20 @@ func readPipeline(files fs.FS, d directory) (Model, error) {
 		return Model{}, fmt.Errorf("%w in %s", ErrNoModel, d.at)
 	}
 	m.WeightBytes, m.Parameters, m.DType, m.Files = w.bytes, w.parameters, w.dtype(), w.files
-	m.Unknown = append(w.unknown, "what a pipeline needs beside its weights depends on the pictures: only the weights are counted")
+	w.doubt("what a pipeline needs beside its weights depends on the pictures: only the weights are counted")
+	m.Unknown = w.unknown
 	return m, nil
 }
 
 // readOllama reads the largest model of a directory that ollama has filled: it loads whichever is asked for.
 func readOllama(files fs.FS, d directory) (m Model, found bool, err error) {
 	blobs := path.Join(d.at, "blobs")
-	manifests, err := fs.Stat(files, path.Join(d.at, "manifests"))
-	if err != nil || !manifests.IsDir() {
+	if !slices.Contains(d.dirs, blobs) || !slices.Contains(d.dirs, path.Join(d.at, "manifests")) {
 		return Model{}, false, nil
 	}
 	kept, err := list(files, blobs)
 	if err != nil {
-		return Model{}, false, nil
+		return Model{}, false, err
 	}
 	models := 0
 	for _, f := range kept.files {
