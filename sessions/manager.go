@@ -288,7 +288,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/variants"
 )
 
 // runner brings one session from PENDING to its end and is the only writer of its status. It performs
@@ -38,20 +39,21 @@ type runner struct {
 
 // runnerDeps are what all runners share.
 type runnerDeps struct {
-	store   SessionStore
-	runtime Runtime
-	observe Observer
-	traffic Traffic
-	probe   Prober
-	metrics *metrics
-	limits  Timeouts
-	ledger  *accel.Ledger
-	grant   func(accel.Claim) (accel.Grant, error)
-	policy  func(serviceID string) Policy
-	changed func()                          // something that others see has changed
-	poke    func()                          // look at the plan again
-	ended   func(s Session, r *stopRequest) // the session cannot go on: called once, before a plan goes by it
-	log     *slog.Logger
+	store    SessionStore
+	runtime  Runtime
+	observe  Observer
+	traffic  Traffic
+	probe    Prober
+	metrics  *metrics
+	limits   Timeouts
+	ledger   *accel.Ledger
+	grant    func(accel.Claim) (accel.Grant, error)
+	variants *variants.Table
+	policy   func(serviceID string) Policy
+	changed  func()                          // something that others see has changed
+	poke     func()                          // look at the plan again
+	ended    func(s Session, r *stopRequest) // the session cannot go on: called once, before a plan goes by it
+	log      *slog.Logger
 }
 
 // stopRequest says why a session is to end.

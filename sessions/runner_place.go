@@ -116,15 +116,26 @@ func (r *runner) spec(s Session) (Spec, error) {
 	if err != nil {
 		return spec, fmt.Errorf("handing it its devices: %w", err)
 	}
+	spec.Limits.CPUs = r.nearCores(*s.Claim)
 	maps.Copy(spec.Env, grant.Env)
 	spec.Devices = slices.Concat(grant.CDI, grant.Nodes)
 	for _, source := range slices.Sorted(maps.Keys(grant.Mounts)) {
 		spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: source, Target: grant.Mounts[source]})
 	}
 	if f := fraction(s.Claim.Shares); f < 1 {
-		_ = f
+		spec.Processes = r.variants.WithMemoryFraction(s.Launch, f).Processes
 	}
 	return spec, nil
+}
+
+// nearCores are the cores of the memory node that a claim is near to; "" for any.
+func (r *runner) nearCores(c accel.Claim) string {
+	for _, state := range r.ledger.Pool() {
+		if state.Name() == c.Node && c.NUMA >= 0 {
+			return state.Node().Cores(c.NUMA)
+		}
+	}
+	return ""
 }
 
 // fraction is the smallest part that a session has of any device it uses; 1 where it has whole ones, or none. An

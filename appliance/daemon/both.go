@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -93,4 +94,16 @@ func (b both) Stats(ctx context.Context, id string) (sessions.Stats, error) {
 // Exec implements sessions.Observer.
 func (b both) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	return b.byID(ctx, id).Exec(ctx, id, cmd)
+}
+
+// half is the lower or the upper half of a range.
+func half(p netip.Prefix, upper bool) netip.Prefix {
+	if p.Bits() >= 30 {
+		return p
+	}
+	bytes := p.Addr().As4()
+	if upper {
+		bytes[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4(bytes), p.Bits()+1)
 }

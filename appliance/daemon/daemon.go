@@ -17,11 +17,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
@@ -47,6 +49,8 @@ type daemon struct {
 	keys     *keys.Keyring
 	router   *router.Router
 	runtime  runtimeChoice
+	pool     *pool
+	vault    *vault.Vault
 	manager  *sessions.Manager
 	registry *prometheus.Registry
 	front    *front
@@ -78,10 +82,12 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err := d.open(ctx); err != nil { // 3
 		return err
 	}
-	defer func() { err = errors.Join(err, d.store.Close()) }()
-	if err := d.manager.Adopt(ctx); err != nil { // 4
+	defer func() { err = errors.Join(err, d.runtime.close(), d.pool.close(), d.store.Close()) }()
+	if err := d.adopt(ctx); err != nil { // 4
 		return fmt.Errorf("taking over what runs: %w", err)
 	}
+	// Once it is known which processes are of sessions: who else uses a device is seen before it is handed out.
+	d.pool.watcher.Sample(ctx)
 	return d.work(ctx, serving) // 5
 }
 
@@ -98,6 +104,7 @@ func (d *daemon) work(ctx context.Context, serving *serving) error {
 		}
 	})
 	loops.Go(func() { d.flushTokens(deciding) })
+	loops.Go(func() { d.pool.run(deciding) })
 	d.front.rooms.Store(d.rooms(ctx))
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
 	if d.Ready != nil {
@@ -139,19 +146,74 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
-	if d.runtime, err = chooseRuntime(c, d.Executable, d.Log.With("room", "runtime")); err != nil {
+	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err
+	}
+	d.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
+		executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.runtime.close())
+		}
+	}()
+	if d.pool, err = openPool(ctx, c, d.registry, d.overuse, d.Log.With("room", "accel")); err != nil {
+		return err
+	}
+	d.pool.runtime = d.runtime.name
+	limits, err := quotas(c.Queue.Limits)
+	if err != nil {
+		return err
+	}
+	quantum, err := c.Accel.Quantum()
+	if err != nil {
+		return err
+	}
+	allocation := accel.Options{Quantum: quantum}
+	if c.Accel.Allocation == "fill" {
+		allocation.Policy = accel.Fill
 	}
 	// The manager and the folders ask each other: who uses a folder, and where a folder is.
 	d.folders = catalog.NewFolders(d.store, filepath.Join(c.Data, "folders"), func(id string) (string, bool) {
 		return d.manager.FolderUsedBy(id)
 	}, c.Data)
 	d.manager = sessions.NewManager(sessions.Deps{
-		Store: d.store, Runtime: d.runtime.Runtime, Observer: d.runtime.Observer, Traffic: traffic{d.router},
+		Store: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: traffic{d.router},
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
-		Policy: c.Service, Destroyed: d.tokens.RevokeService,
+		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
+		Queueing: sessions.QueueConfig{
+			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
+		},
 	})
 	return nil
+}
+
+// adopt takes over what runs. A containerd that is just being restarted is waited for: whoever takes its sessions for
+// ended starts them twice.
+func (d *daemon) adopt(ctx context.Context) error {
+	deadline := time.Now().Add(containerdPatience)
+	for {
+		err := d.manager.Adopt(ctx)
+		if !errors.Is(err, sessions.ErrRuntimeDown) || time.Now().After(deadline) {
+			return err
+		}
+		d.Log.Warn("what runs cannot be seen yet; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// overuse is told of a session that holds more of a device than its part.
+func (d *daemon) overuse(o accel.Overuse) {
+	if d.Config.Accel.Overuse == config.OveruseEnd {
+		d.manager.Overuse(o.Session, o.String())
+	}
 }
 
 // rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that
@@ -161,7 +223,8 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, Runtimes: d.runtimes, Doctor: d.doctor,
+		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	return &rooms{

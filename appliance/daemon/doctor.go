@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/sessions"
@@ -26,13 +27,9 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 		d.checkStore(ctx), checkDisk(d.Config.Data),
 		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why},
 	}
-	for _, f := range d.runtime.process.Diagnose(ctx) {
-		check := api.Check{Name: f.Subject, Status: api.CheckOK, Detail: f.Text, Hint: f.Hint}
-		if !f.OK {
-			check.Status = api.CheckWarning
-		}
-		checks = append(checks, check)
-	}
+	checks = append(checks, d.pool.checks...)
+	checks = append(checks, d.checkDevices()...)
+	checks = append(checks, d.runtime.diagnose(ctx)...)
 	return append(checks, d.checkServices())
 }
 
@@ -67,6 +64,28 @@ func diskCheck(free int64, dir string) api.Check {
 		check.Status, check.Hint = api.CheckWarning, "make room soon: logs and uploads lie here"
 	}
 	return check
+}
+
+// checkDevices tells of devices that need somebody.
+func (d *daemon) checkDevices() []api.Check {
+	var checks []api.Check
+	all := 0
+	for _, status := range d.pool.ledger.Status() {
+		for _, device := range status.State.Node().Devices {
+			all++
+			if h := status.Health[device.ID]; h.State != accel.HealthOK {
+				checks = append(checks, api.Check{
+					Name: fmt.Sprintf("device %s:%d", device.Family, device.Index), Status: api.CheckWarning,
+					Detail: fmt.Sprintf("%s: %s", h.State, h.Reason), Hint: "palisade device info " + device.ID,
+				})
+			}
+		}
+	}
+	found := api.Check{Name: "devices", Status: api.CheckOK, Detail: fmt.Sprintf("%d found", all)}
+	if all == 0 {
+		found.Detail = "no accelerator was found"
+	}
+	return append([]api.Check{found}, checks...)
 }
 
 // checkServices tells of services that need their owner.

@@ -2,15 +2,22 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
+	sessioninit "github.com/palisade-run/palisade/firmware-images/session-init"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/containerd"
+	"github.com/palisade-run/palisade/sessions/containerd/private"
 	"github.com/palisade-run/palisade/sessions/network"
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/variants"
@@ -18,48 +25,200 @@ import (
 
 // runtimeChoice is the runtime of this box and why it is this one.
 type runtimeChoice struct {
-	sessions.Runtime
-	sessions.Observer
-	name    string
-	why     string
-	process *process.Runtime
-	network *network.Network // nil: sessions share the box's own
+	runner
+	name       string
+	why        string
+	process    *process.Runtime    // nil: no plain processes
+	containerd *containerd.Runtime // nil: no images
+	private    *private.Daemon     // nil: containerd is somebody else's
+	networks   []*network.Network  // none: sessions share the box's own
 }
 
 // logFiles is how many files a session's log rotates through.
 const logFiles = 4
 
-// chooseRuntime opens the runtime that the settings name, or the one that this box offers.
-func chooseRuntime(c config.Config, executable string, log *slog.Logger) (runtimeChoice, error) {
-	choice := runtimeChoice{name: config.RuntimeProcess, why: "the settings say so"}
-	switch c.Runtime {
-	case config.RuntimeContainerd:
-		return choice, hinted{errors.New("sessions in containerd are not part of this version"), "use --runtime process, with the image host"}
-	case config.RuntimeAuto:
-		choice.why = "the only one of this version"
-	}
-	if os.Geteuid() == 0 {
-		n, err := network.Open(network.Config{
-			Dir: filepath.Join(c.Data, "netns"), Bridge: c.Network.Bridge, CIDR: c.Network.CIDR, Pool: c.Network.Pool,
-			DefaultRoute: c.Network.DefaultRoute, Log: log,
-		})
-		// Root of a container may lack the right to make networks: sessions then share the box's, which `palisade
-		// doctor` says, and is better than no appliance.
+// runtimeOptions are what chooseRuntime needs beside the settings.
+type runtimeOptions struct {
+	executable  string
+	credentials func(ctx context.Context, host string) (user, secret string, err error)
+	log         *slog.Logger
+}
+
+// chooseRuntime opens the runtime that the settings name, or what this box offers: processes always, and images where
+// a containerd answers, or where sessions of an earlier time are in one.
+func chooseRuntime(ctx context.Context, c config.Config, o runtimeOptions) (choice runtimeChoice, err error) {
+	choice = runtimeChoice{name: c.Runtime, why: "the settings say so"}
+	defer func() {
 		if err != nil {
-			log.Warn("sessions share the box's network: their own cannot be made", "error", err)
-		} else {
-			choice.network = n
+			err = errors.Join(err, choice.close())
+		}
+	}()
+	images := c.Runtime == config.RuntimeContainerd
+	if c.Runtime == config.RuntimeAuto {
+		images, choice.why = wantsContainers(ctx, c)
+	}
+	if images {
+		if err = choice.openContainerd(ctx, c, o); err != nil {
+			return choice, err
+		}
+		choice.runner, choice.name = choice.containerd, config.RuntimeContainerd
+	}
+	if c.Runtime == config.RuntimeContainerd {
+		return choice, nil
+	}
+	if err = choice.openProcess(c, o); err != nil {
+		return choice, err
+	}
+	choice.name = config.RuntimeProcess
+	choice.runner = choice.process
+	if images {
+		choice.name = config.RuntimeContainerd + " and " + config.RuntimeProcess
+		choice.runner = both{containers: choice.containerd, processes: choice.process}
+	}
+	return choice, nil
+}
+
+// wantsContainers reports whether this box runs images, and why, where the settings leave it open.
+func wantsContainers(ctx context.Context, c config.Config) (bool, string) {
+	address := c.Containerd.Address
+	switch {
+	case os.Geteuid() != 0:
+		return false, "containers take root; images are not run"
+	case address == config.PrivateContainerd:
+		return true, "images run in a containerd of the appliance's own"
+	}
+	var dialer net.Dialer
+	dialing, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	connection, err := dialer.DialContext(dialing, "unix", address)
+	if err == nil {
+		connection.Close()
+		return true, "containerd answers at " + address
+	}
+	if kept, _ := filepath.Glob(filepath.Join(containersDir(c), "*", "*")); len(kept) > 0 {
+		return true, "sessions of an earlier time are in the containerd at " + address
+	}
+	return false, "no containerd answers at " + address + "; images are not run (--containerd private starts one)"
+}
+
+func containersDir(c config.Config) string { return filepath.Join(c.Data, "containers") }
+
+func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o runtimeOptions) (err error) {
+	cfg := containerd.Config{
+		Address: c.Containerd.Address, Root: containersDir(c), Snapshotter: c.Containerd.Snapshotter, Init: sessioninit.Program(),
+		LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, UserNamespace: c.Containerd.UserNamespace,
+		PlainHTTP: c.Containerd.Insecure, Credentials: o.credentials, Log: o.log,
+	}
+	if cfg.Address == config.PrivateContainerd {
+		if r.private, err = private.Start(ctx, private.Config{Dir: filepath.Join(c.Data, "containerd"), Log: o.log}); err != nil {
+			return err
+		}
+		cfg.Address = r.private.Address()
+	}
+	if c.Containerd.CNI != "" {
+		return errors.New("not yet")
+	}
+	if n := r.openNetwork(c, "netns-containers", "c", o.log); n != nil {
+		cfg.Network = n
+	}
+	// Its own daemon may be starting beside us: what runs there must be known before anything is decided.
+	opening, cancel := context.WithTimeout(ctx, containerdPatience)
+	defer cancel()
+	for {
+		r.containerd, err = containerd.New(opening, cfg)
+		if !errors.Is(err, sessions.ErrRuntimeDown) {
+			return err
+		}
+		o.log.Warn("containerd cannot be reached; trying again", "error", err)
+		select {
+		case <-opening.Done():
+			return err
+		case <-time.After(time.Second):
 		}
 	}
-	run, err := process.New(process.Config{
-		Root: filepath.Join(c.Data, "sessions"), Executable: executable, Network: choice.network,
-		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: log,
+}
+
+// containerdPatience is how long a containerd that does not answer is waited for at the start.
+const containerdPatience = 30 * time.Second
+
+func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err error) {
+	r.process, err = process.New(process.Config{
+		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Network: r.openNetwork(c, "netns", "", o.log),
+		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: o.log,
 	})
 	if err != nil {
-		return choice, fmt.Errorf("opening the process runtime: %w", err)
+		return fmt.Errorf("opening the process runtime: %w", err)
 	}
-	choice.Runtime, choice.Observer, choice.process = run, run, run
-	return choice, nil
+	return nil
+}
+
+// openNetwork makes a network for one runtime's sessions, on a bridge of its own: what one runtime does not know it
+// would take for something left over. nil: they share the box's, which `palisade doctor` says, and is better than no
+// appliance.
+func (r *runtimeChoice) openNetwork(c config.Config, dir, suffix string, log *slog.Logger) *network.Network {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	cfg := network.Config{
+		Dir: filepath.Join(c.Data, dir), Bridge: c.Network.Bridge, CIDR: c.Network.CIDR, Pool: c.Network.Pool,
+		DefaultRoute: c.Network.DefaultRoute, Log: log,
+	}
+	if c.Network.Bridge != "" {
+		cfg.Bridge += suffix
+	}
+	if c.Runtime == config.RuntimeAuto && c.Network.CIDR.IsValid() {
+		cfg.CIDR = half(c.Network.CIDR, suffix != "")
+	}
+	n, err := network.Open(cfg)
+	if err != nil {
+		log.Warn("sessions share the box's network: their own cannot be made", "error", err)
+		return nil
+	}
+	r.networks = append(r.networks, n)
+	return n
+}
+
+// diagnose says what of the runtimes works on this box.
+func (r *runtimeChoice) diagnose(ctx context.Context) []api.Check {
+	var checks []api.Check
+	if r.process != nil {
+		for _, f := range r.process.Diagnose(ctx) {
+			check := api.Check{Name: f.Subject, Status: api.CheckOK, Detail: f.Text, Hint: f.Hint}
+			if !f.OK {
+				check.Status = api.CheckWarning
+			}
+			checks = append(checks, check)
+		}
+	}
+	if r.private != nil {
+		state := r.private.State()
+		check := api.Check{Name: "containerd", Status: api.CheckOK, Detail: fmt.Sprintf("the appliance's own, %s, process %d", state.Version, state.PID)}
+		if !state.Running {
+			check.Status, check.Detail, check.Hint = api.CheckFailed, state.Reason, "its log is "+filepath.Join(filepath.Dir(r.private.Address()), "containerd.log")
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// close lets go of what was opened. Sessions go on, and so does a containerd of our own.
+func (r *runtimeChoice) close() error {
+	var err error
+	if r.containerd != nil {
+		err = r.containerd.Close()
+	}
+	if r.private != nil {
+		r.private.Close()
+	}
+	return err
+}
+
+// images is the runtime's part that keeps images; nil where there is none.
+func (r *runtimeChoice) images() admin.Images {
+	if r.containerd == nil {
+		return nil
+	}
+	return r.containerd
 }
 
 // describeVariants shows the variants on the wire.
