@@ -58,6 +58,7 @@ type Sizing struct {
 	KeyType        string  `json:"key_type,omitempty"`
 	ValueType      string  `json:"value_type,omitempty"`
 	Devices        int     `json:"devices,omitempty"` // that it spreads the model over
+	Stages         int     `json:"stages,omitempty"`  // of a pipeline; Devices is a multiple of it
 	BatchTokens    int     `json:"batch_tokens,omitempty"`
 	Quantization   string  `json:"quantization,omitempty"`
 	MemoryFraction float64 `json:"memory_fraction,omitempty"`
@@ -93,9 +94,11 @@ func (t *Table) Sizing(l LaunchSpec) Sizing {
 		KeyType: c.text(n.KeyType), ValueType: c.text(n.ValueType), BatchTokens: c.number(n.BatchTokens), Quantization: c.text(n.Quantize),
 		Projector: c.text(n.Projector) != "",
 	}
-	s.Devices = max(1, c.number(n.Tensor)) * max(1, c.number(n.Pipeline))
-	if s.Devices == 1 {
-		s.Devices = 0
+	if across, stages := c.number(n.Tensor), c.number(n.Pipeline); across > 1 || stages > 1 {
+		s.Devices = max(1, min(across, 1<<16)) * max(1, min(stages, 1<<16))
+		if stages > 1 {
+			s.Stages = stages
+		}
 	}
 	if n.Fraction != nil {
 		s.MemoryFraction, _ = strconv.ParseFloat(c.text(n.Fraction.names()), 64)

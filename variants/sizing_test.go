@@ -27,7 +27,7 @@ func TestSizing(t *testing.T) {
 		{"vllm", launch("vllm", "serve", "/models/chat", "--max-model-len", "8192", "--max-num-seqs", "64", "--kv-cache-dtype", "fp8", "--tensor-parallel-size=2"),
 			Sizing{Engine: "vllm", Model: "/models/chat", Context: 8192, KeyType: "fp8", Devices: 2}},
 		{"vllm as a module", launch("python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "/models", "--max_model_len", "16k", "--gpu_memory_utilization=0.5", "-tp", "2", "-pp", "4"),
-			Sizing{Engine: "vllm", Model: "/models", Context: 16000, MemoryFraction: 0.5, Devices: 8}},
+			Sizing{Engine: "vllm", Model: "/models", Context: 16000, MemoryFraction: 0.5, Devices: 8, Stages: 4}},
 		{"the last counts", launch("vllm", "serve", "/models", "--max-model-len", "1K", "--max-model-len", "2K", "--kv-cache-dtype", "auto"), Sizing{Engine: "vllm", Model: "/models", Context: 2048}},
 		{"as much as fits", launch("vllm", "serve", "/models", "--max-model-len", "auto"), Sizing{Engine: "vllm", Model: "/models"}},
 		{"a line", launch("/bin/bash", "-c", "set -e\nexport A=1; exec /opt/bin/vllm serve /models \\\n  --max-model-len $LEN --quantization 'fp8' | tee --max-model-len 5"),

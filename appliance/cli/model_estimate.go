@@ -182,9 +182,12 @@ func (a *app) sizing(table *variants.Table, root *os.Root, file string, o estima
 
 // request is what to estimate: what a person says wins over what the files say.
 func (o estimateOptions) request(s variants.Sizing, file string) modelfit.Request {
+	if o.devices > 0 {
+		s.Stages = 0
+	}
 	return modelfit.Request{
 		Engine: modelfit.Engine(s.Engine), Path: cmp.Or(file, s.Model, "."), Context: cmp.Or(o.context, s.Context), Sequences: cmp.Or(o.sequences, s.Sequences),
-		KeyType: cmp.Or(o.cacheType, s.KeyType), ValueType: cmp.Or(o.cacheType, s.ValueType), Devices: cmp.Or(o.devices, s.Devices), BatchTokens: s.BatchTokens,
+		KeyType: cmp.Or(o.cacheType, s.KeyType), ValueType: cmp.Or(o.cacheType, s.ValueType), Devices: cmp.Or(o.devices, s.Devices), Stages: s.Stages, BatchTokens: s.BatchTokens,
 		MemoryFraction: s.MemoryFraction, Quantization: s.Quantization, Projector: s.Projector, Unified: s.Unified, DeviceLayers: s.DeviceLayers,
 	}
 }

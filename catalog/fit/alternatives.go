@@ -171,7 +171,7 @@ func (c *comparison) otherDevices(r Request) []Alternative {
 			continue
 		}
 		spread := r
-		spread.Devices = n
+		spread.Devices, spread.Stages = n, 0
 		a := Alternative{Change: "devices", Value: fmt.Sprint(n)}
 		text := fmt.Sprintf("on %d devices", n)
 		if n == 1 {

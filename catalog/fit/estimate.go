@@ -14,6 +14,7 @@ type Request struct {
 	KeyType        string  // of the cache: f16, fp8, q8_0, ...; "" or auto for the engine's own
 	ValueType      string  // "": as KeyType
 	Devices        int     // that the model is spread over
+	Stages         int     // parts of the layers, one behind the other (pipeline): each on an equal part of Devices; 0 is 1
 	BatchTokens    int     // computed at once
 	MemoryFraction float64 // of each device that the engine may use
 	Quantization   string  // that the engine makes while it loads: fp8, bitsandbytes
@@ -215,8 +216,13 @@ func (e *estimate) cells() {
 func (e *estimate) pages() {
 	const page = 16
 	n := &e.need
-	if h := e.model.Heads; n.Devices > 1 && h > 0 && h%n.Devices != 0 {
-		n.Impossible = fmt.Sprintf("%d attention heads can not be spread evenly over %d devices", h, n.Devices)
+	stages := max(1, min(e.request.Stages, n.Devices))
+	across := n.Devices / stages
+	switch h := e.model.Heads; {
+	case n.Devices%stages != 0:
+		n.Impossible = fmt.Sprintf("%d devices can not be divided in %d stages", n.Devices, stages)
+	case across > 1 && h > 0 && h%across != 0:
+		n.Impossible = fmt.Sprintf("%d attention heads can not be spread evenly over %d devices", h, across)
 	}
 	for _, c := range e.model.Cache {
 		kept := n.Context
@@ -224,11 +230,12 @@ func (e *estimate) pages() {
 			kept = min(kept, c.Window+e.batch())
 		}
 		// A head is not cut in two: with fewer of them than devices, several devices keep the same one.
-		heads := (c.Heads + n.Devices - 1) / n.Devices
+		heads := (c.Heads + across - 1) / across
 		each := c
+		each.Layers = (c.Layers + stages - 1) / stages
 		each.Key, each.Value = c.Key/max(1, c.Heads)*heads, c.Value/max(1, c.Heads)*heads
 		if c.Heads <= 1 {
-			each = c
+			each.Key, each.Value = c.Key, c.Value
 		}
 		one := times(int64(roundUp(kept, page)), each.perToken(e.key, e.value))
 		e.cacheEach = plus(e.cacheEach, times(one, int64(n.Sequences)))

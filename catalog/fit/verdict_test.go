@@ -76,6 +76,12 @@ func TestSpread(t *testing.T) {
 	if n := Estimate(qwen, Request{Engine: VLLM, Devices: 8}); !strings.Contains(n.Impossible, "28 attention heads can not be spread evenly over 8 devices") {
 		t.Errorf("%q", n.Impossible)
 	}
+	if n := Estimate(qwen, Request{Engine: VLLM, Context: 32768, Devices: 8, Stages: 2}); n.Impossible != "" || n.Cache != one.Cache {
+		t.Errorf("2 stages over 4 devices each: %q, %d", n.Impossible, n.Cache)
+	}
+	if n := Estimate(qwen, Request{Engine: VLLM, Devices: 3, Stages: 2}); n.Impossible != "3 devices can not be divided in 2 stages" {
+		t.Errorf("%q", n.Impossible)
+	}
 	deepseek := published(t, "deepseek-v3", 671_026_419_200)
 	if n := Estimate(deepseek, Request{Engine: VLLM, Devices: 8, Context: 16384}); n.Cache != 8*16384*61*576*2 {
 		t.Errorf("what MLA keeps is not split: %d", n.Cache)
