@@ -57,7 +57,7 @@ func newPass(q *Queue, now time.Time) *pass {
 		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{},
 		decision: Decision{Waits: map[string][]Wait{}, LastNode: q.LastNode},
 	}
-	p.shapes = shapes{options: q.Options, strategy: q.Strategy, nodes: p.nodes, known: map[string]*shape{}, chosen: map[string][]bool{}}
+	p.shapes = shapes{options: q.Options, strategy: q.Strategy, nodes: p.nodes, known: map[shapeKey]*shape{}, chosen: map[string][]bool{}}
 	for i := range q.Running {
 		if h := &q.Running[i]; h.Leaving {
 			if node, known := p.nodes.byName[h.Claim.Node]; known {

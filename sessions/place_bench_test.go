@@ -23,7 +23,7 @@ func fleet(b *testing.B, count, running int) sessions.Queue {
 		h := sessions.Held{
 			ID: fmt.Sprintf("run-%05d", i), Name: fmt.Sprintf("run-%d", i), Project: "default", Owner: fmt.Sprintf("user-%d", i%40),
 			Type: sessions.TypeBatch, Priority: i % 20, Preemptible: i%3 == 0, StartedAt: t0.Add(-time.Duration(i) * time.Second),
-			Leaving: i%100 == 0,
+			Leaving: i%101 == 0,
 		}
 		asks := []string{"cpu=1 mem=2g"}
 		switch i / count {
@@ -77,46 +77,46 @@ func crowd(b *testing.B, count int, ask string, few bool) []sessions.Waiting {
 }
 
 // BenchmarkPlace tells what one pass takes over 1,000 nodes of 8 GPUs with 10,000 running and 1,000 waiting
-// sessions, and how much longer that is than over 100 nodes: with 1,000 running ("growth") and with the same 10,000
-// ("growth-alone").
+// sessions, and how much more that is than over 100 nodes with 1,000 running ("growth") and with the same 10,000
+// ("growth-alone"). The quickest pass of each counts: whatever else the box does only ever makes one slower.
 func BenchmarkPlace(b *testing.B) {
 	for _, bb := range []struct {
 		name  string
 		ask   string
 		order sessions.Order
-		kinds bool // all ask for one of a few things
+		few   bool // they ask for a few things only
 	}{
 		{"all fit", "cpu=1 mem=1g", sessions.OrderFIFO, false},
 		{"all fit, few kinds", "cpu=1 mem=1g", sessions.OrderFIFO, true},
-		{"some fit", "cpu=1 mem=1g cuda.shares=0.5", sessions.OrderFIFO, false},
-		{"some fit, by share", "cpu=1 mem=1g cuda.shares=0.5", sessions.OrderDRF, false},
+		{"some leave, some preempt", "cpu=1 mem=1g cuda.shares=0.5", sessions.OrderFIFO, false},
+		{"some leave, some preempt, by share", "cpu=1 mem=1g cuda.shares=0.5", sessions.OrderDRF, false},
 		{"none fit now", "cpu=1 mem=1g cuda.device=8", sessions.OrderFIFO, false},
 		{"none ever fit", "cpu=1 mem=1g cuda.device=16", sessions.OrderFIFO, false},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			queues := []sessions.Queue{fleet(b, 1000, 10_000), fleet(b, 100, 1000), fleet(b, 100, 10_000)}
-			for i := range queues {
-				queues[i].Order, queues[i].Waiting = bb.order, crowd(b, 1000, bb.ask, bb.kinds)
-			}
 			var took [3]time.Duration
-			var d sessions.Decision
-			for b.Loop() {
-				for i, q := range queues {
+			var decided sessions.Decision
+			for i, size := range [][2]int{{1000, 10_000}, {100, 1000}, {100, 10_000}} {
+				q := fleet(b, size[0], size[1])
+				q.Order, q.Waiting = bb.order, crowd(b, 1000, bb.ask, bb.few)
+				for range max(b.N, 10) {
 					start := time.Now()
-					last := sessions.Place(q, t0)
-					took[i] += time.Since(start)
+					d := sessions.Place(q, t0)
+					if pass := time.Since(start); took[i] == 0 || pass < took[i] {
+						took[i] = pass
+					}
 					if i == 0 {
-						d = last
+						decided = d
 					}
 				}
 			}
-			b.ReportMetric(0, "ns/op") // of all three together: says nothing
-			b.ReportMetric(float64(took[0].Microseconds())/1000/float64(b.N), "ms/pass")
+			b.ReportMetric(0, "ns/op") // of three sizes, with what makes them: says nothing
+			b.ReportMetric(float64(took[0].Microseconds())/1000, "ms/pass")
 			b.ReportMetric(float64(took[0])/float64(took[1]), "growth")
 			b.ReportMetric(float64(took[0])/float64(took[2]), "growth-alone")
-			b.ReportMetric(float64(len(d.Placed)), "placed")
-			b.ReportMetric(float64(len(d.Kept)), "kept")
-			b.ReportMetric(float64(len(d.Preempt)), "preempted")
+			b.ReportMetric(float64(len(decided.Placed)), "placed")
+			b.ReportMetric(float64(len(decided.Kept)), "kept")
+			b.ReportMetric(float64(len(decided.Preempt)), "preempted")
 		})
 	}
 }

@@ -48,7 +48,7 @@ func (p *pass) nearest(s *shape) int {
 			}
 		}
 		if short < fewest || short == fewest && s.closer(i, best) {
-			if s.on(i) && p.large(s, i) {
+			if s.on(i) && p.nodes.large(s, i) {
 				best, fewest = i, short
 			}
 		}
@@ -65,16 +65,6 @@ func (s *shape) closer(i, j int) bool {
 		}
 	}
 	return false
-}
-
-// large reports whether a shape fits a node that nobody else is on.
-func (p *pass) large(s *shape, node int) bool {
-	for k := range s.asks {
-		if p.nodes.totals[s.asks[k].column][node] < s.asks[k].amount {
-			return false
-		}
-	}
-	return true
 }
 
 // without returns what of a node is free for a session: what is kept for itself is.

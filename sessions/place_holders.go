@@ -11,9 +11,10 @@ import (
 // holder is one session that holds a claim, while a pass lasts.
 type holder struct {
 	*Held
-	gains []accel.Amount // by column of nodes: the most that its end could free of it
-	ends  ending
-	gone  bool // from nodes.later
+	gains  []accel.Amount // by column of nodes: the most that its end could free of it
+	ends   ending
+	leaves bool // it is being ended, or will be as a victim: it is not in nodes.soon
+	gone   bool // from nodes.later
 }
 
 // ending says how a session comes to its end.
@@ -118,7 +119,7 @@ func (p *pass) all() *holders {
 			continue
 		}
 		one := &list[i]
-		*one = holder{Held: held, gains: gains[i*width : (i+1)*width], ends: endingOf(held), gone: held.Leaving}
+		*one = holder{Held: held, gains: gains[i*width : (i+1)*width], ends: endingOf(held), leaves: held.Leaving, gone: held.Leaving}
 		p.nodes.gain(one)
 		h.ending[node] = append(h.ending[node], one)
 		if one.victim() {

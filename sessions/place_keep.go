@@ -33,8 +33,11 @@ func (p *pass) needed(w *want, node int) []*holder {
 	state := p.nodes.soon[node]
 	var needed []*holder
 	for _, h := range slices.Backward(p.all().ending[node]) {
+		if !h.leaves {
+			continue
+		}
 		claim, holds := p.nodes.now[node].Claim(h.ID)
-		if _, stays := p.nodes.soon[node].Claim(h.ID); !holds || stays {
+		if !holds {
 			continue
 		}
 		if beside := state.With(claim); beside.Fits(&w.shape.need) {

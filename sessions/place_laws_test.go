@@ -13,79 +13,103 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
+// chance draws queues.
+type chance struct {
+	*rand.Rand
+	q sessions.Queue
+}
+
 // drawn is a queue of chance: a few nodes, crowded, and many that want to get in.
 func drawn(r *rand.Rand) sessions.Queue {
-	pick := func(n int) int { return r.IntN(n) }
-	q := sessions.Queue{
-		Order:    []sessions.Order{"", sessions.OrderLIFO, sessions.OrderDRF}[pick(3)],
-		Strategy: []sessions.Strategy{"", sessions.StrategyConcentrated, sessions.StrategyRoundRobin}[pick(3)],
-		LastNode: fmt.Sprintf("n%d", pick(5)),
-		Options:  accel.Options{Quantum: []accel.Amount{0, 0, 25}[pick(3)]},
+	c := chance{Rand: r}
+	c.q = sessions.Queue{
+		Order:    []sessions.Order{"", sessions.OrderLIFO, sessions.OrderDRF}[c.IntN(3)],
+		Strategy: []sessions.Strategy{"", sessions.StrategyConcentrated, sessions.StrategyRoundRobin}[c.IntN(3)],
+		LastNode: fmt.Sprintf("n%d", c.IntN(5)),
+		Options:  accel.Options{Quantum: []accel.Amount{0, 0, 25}[c.IntN(3)]},
 	}
-	if pick(3) == 0 {
-		q.Quotas = sessions.Quotas{User: sessions.Quota{Sessions: 6}, Project: sessions.Quota{Slots: accel.Slots{"cuda.device": 600}}}
+	if c.IntN(3) == 0 {
+		c.q.Quotas = sessions.Quotas{User: sessions.Quota{Sessions: 6}, Project: sessions.Quota{Slots: accel.Slots{"cuda.device": 600}}}
 	}
-	ask := func() accel.Slots {
-		s := accel.Slots{accel.SlotCPU: accel.Amount(500 * (1 + pick(8))), accel.SlotMem: accel.Amount(1+pick(8)) << 30}
-		switch pick(5) {
-		case 0:
-			s["cuda.shares"] = accel.Amount(25 * (1 + pick(7)))
-		case 1, 2:
-			s["cuda.device"] = accel.Amount(100 * (1 + pick(4)))
-		case 3:
-			s["rocm.device"] = accel.Amount(100 * (1 + pick(2)))
-		}
-		return s
+	for i := range 1 + c.IntN(4) {
+		c.q.Pool = append(c.q.Pool, accel.NewState(c.node(i)))
 	}
-	for i := range 1 + pick(4) {
-		n := box(fmt.Sprintf("n%d", i), 8+pick(24), 16+pick(64), pick(5))
-		n.Labels = map[string]string{"zone": []string{"a", "b"}[pick(2)]}
-		if pick(3) == 0 {
-			n = withRocm(n, 2)
-		}
-		if len(n.Devices) > 0 && pick(6) == 0 {
-			n = broken(n, pick(len(n.Devices)))
-		}
-		q.Pool = append(q.Pool, accel.NewState(n))
+	for i := range c.IntN(24) {
+		c.hold(i)
 	}
-	types := []sessions.Type{sessions.TypeBatch, sessions.TypeBatch, sessions.TypeInteractive, sessions.TypeInference, sessions.TypeSystem}
-	for i := range pick(24) {
-		h := sessions.Held{
-			ID: fmt.Sprintf("h%02d", i), Name: fmt.Sprintf("h%02d", i), Owner: []string{"ada", "bob", "cyd"}[pick(3)], Project: []string{"p", "q"}[pick(2)],
-			Type: types[pick(len(types))], Priority: pick(4) * 10, Preemptible: pick(2) == 0, Leaving: pick(6) == 0,
-			StartedAt: t0.Add(-time.Duration(pick(100)) * time.Minute), MinRuntime: time.Duration(pick(3)*30) * time.Minute,
-		}
-		if h.Type == sessions.TypeInference {
-			h.ServiceID, h.ServiceName = fmt.Sprintf("svc%d", pick(3)), fmt.Sprintf("chat%d", pick(3))
-		}
-		node := pick(len(q.Pool))
-		c, err := accel.Allocate(q.Pool[node], h.ID, ask(), q.Options)
-		if err != nil {
-			continue
-		}
-		h.Claim, q.Pool[node] = c, q.Pool[node].With(c)
-		q.Running = append(q.Running, h)
+	for i := range c.IntN(24) {
+		c.wait(i)
 	}
-	for i := range pick(24) {
-		w := sessions.Waiting{
-			ID: fmt.Sprintf("w%02d", i), Name: fmt.Sprintf("w%02d", i), Owner: []string{"ada", "bob", "cyd"}[pick(3)], Project: []string{"p", "q"}[pick(2)],
-			Type: types[pick(len(types))], Priority: pick(4) * 10, Preempts: pick(4) == 0, Since: t0.Add(-time.Duration(pick(50)) * time.Minute), Slots: ask(),
-		}
-		if w.Type == sessions.TypeInference {
-			w.ServiceID, w.ServiceName = fmt.Sprintf("svc%d", pick(3)), fmt.Sprintf("chat%d", pick(3))
-		}
-		if pick(6) == 0 {
-			w.Selector = map[string]string{"zone": []string{"a", "b", "c"}[pick(3)]}
-		}
-		if pick(10) == 0 {
-			w.StartsAt = t0.Add(time.Hour)
-		}
-		if pick(10) == 0 {
-			w.DependsOn = []sessions.Dependency{{ID: "d", Status: sessions.StatusRunning}}
-		}
-		q.Waiting = append(q.Waiting, w)
+	return c.q
+}
+
+func (c *chance) word(of ...string) string { return of[c.IntN(len(of))] }
+
+func (c *chance) kind() sessions.Type {
+	return []sessions.Type{sessions.TypeBatch, sessions.TypeBatch, sessions.TypeInteractive, sessions.TypeInference, sessions.TypeSystem}[c.IntN(5)]
+}
+
+func (c *chance) ask() accel.Slots {
+	s := accel.Slots{accel.SlotCPU: accel.Amount(500 * (1 + c.IntN(8))), accel.SlotMem: accel.Amount(1+c.IntN(8)) << 30}
+	switch c.IntN(5) {
+	case 0:
+		s["cuda.shares"] = accel.Amount(25 * (1 + c.IntN(7)))
+	case 1, 2:
+		s["cuda.device"] = accel.Amount(100 * (1 + c.IntN(4)))
+	case 3:
+		s["rocm.device"] = accel.Amount(100 * (1 + c.IntN(2)))
 	}
-	return q
+	return s
+}
+
+func (c *chance) node(i int) accel.Node {
+	n := withLabels(box(fmt.Sprintf("n%d", i), 8+c.IntN(24), 16+c.IntN(64), c.IntN(5)), "zone", c.word("a", "b"))
+	if c.IntN(3) == 0 {
+		n = withRocm(n, 2)
+	}
+	if len(n.Devices) > 0 && c.IntN(6) == 0 {
+		n = broken(n, c.IntN(len(n.Devices)))
+	}
+	return n
+}
+
+func (c *chance) hold(i int) {
+	h := sessions.Held{
+		ID: fmt.Sprintf("h%02d", i), Name: fmt.Sprintf("h%02d", i), Owner: c.word("ada", "bob", "cyd"), Project: c.word("p", "q"),
+		Type: c.kind(), Priority: c.IntN(4) * 10, Preemptible: c.IntN(2) == 0, Leaving: c.IntN(6) == 0,
+		StartedAt: t0.Add(-time.Duration(c.IntN(100)) * time.Minute), MinRuntime: time.Duration(c.IntN(3)*30) * time.Minute,
+	}
+	if h.Type == sessions.TypeInference {
+		h.ServiceID, h.ServiceName = c.word("svc-1", "svc-2"), "chat"
+	}
+	node := c.IntN(len(c.q.Pool))
+	claim, err := accel.Allocate(c.q.Pool[node], h.ID, c.ask(), c.q.Options)
+	if err != nil {
+		return
+	}
+	h.Claim, c.q.Pool[node] = claim, c.q.Pool[node].With(claim)
+	c.q.Running = append(c.q.Running, h)
+}
+
+func (c *chance) wait(i int) {
+	w := sessions.Waiting{
+		ID: fmt.Sprintf("w%02d", i), Name: fmt.Sprintf("w%02d", i), Owner: c.word("ada", "bob", "cyd"), Project: c.word("p", "q"),
+		Type: c.kind(), Priority: c.IntN(4) * 10, Preempts: c.IntN(4) == 0,
+		Since: t0.Add(-time.Duration(c.IntN(50)) * time.Minute), Slots: c.ask(),
+	}
+	if w.Type == sessions.TypeInference {
+		w.ServiceID, w.ServiceName = c.word("svc-1", "svc-2"), "chat"
+	}
+	if c.IntN(6) == 0 {
+		w.Selector = map[string]string{"zone": c.word("a", "b", "c")}
+	}
+	if c.IntN(10) == 0 {
+		w.StartsAt = t0.Add(time.Hour)
+	}
+	if c.IntN(10) == 0 {
+		w.DependsOn = []sessions.Dependency{{ID: "d", Status: sessions.StatusRunning}}
+	}
+	c.q.Waiting = append(c.q.Waiting, w)
 }
 
 // FuzzPlace holds decisions on queues of chance to the laws of the queue.
@@ -102,6 +126,7 @@ func FuzzPlace(f *testing.F) {
 		checkVictims(t, q, d)
 		checkRank(t, q, d)
 		checkWouldNotFit(t, q, d)
+		checkKept(t, q, d)
 
 		shuffled := q
 		shuffled.Pool, shuffled.Waiting, shuffled.Running = slices.Clone(q.Pool), slices.Clone(q.Waiting), slices.Clone(q.Running)
@@ -288,84 +313,38 @@ func checkWouldNotFit(t *testing.T, q sessions.Queue, d sessions.Decision) {
 	}
 }
 
-// The head of the queue starts once enough has been given back, however many small sessions arrive meanwhile. On
-// half of the pools the node where it would fit when just one session ends is the wrong one: that never ends.
-func TestPlaceStarvesNobody(t *testing.T) {
-	for seed := range uint64(60) {
-		p := newPlay(t, rand.New(rand.NewPCG(seed, 2)), seed%2 == 0)
-		if p.run("big", 150) < 0 {
-			t.Errorf("seed %d: after 150 minutes the head has not started", seed)
-		}
-	}
-}
-
-// play lets time go by over a pool: sessions arrive, are placed, and end.
-type play struct {
-	*lineup
-	r     *rand.Rand
-	now   time.Time
-	ends  map[string]time.Time
-	count int
-}
-
-func newPlay(t *testing.T, r *rand.Rand, endless bool) *play {
+// checkKept: beside all that was placed, everyone has the room that is kept for them as soon as those have
+// gone that are waited for.
+func checkKept(t *testing.T, q sessions.Queue, d sessions.Decision) {
 	t.Helper()
-	l := newLineup(t, box("a", 32, 128, 8), box("b", 32, 128, 8), box("c", 32, 128, 8))
-	l.Strategy = []sessions.Strategy{"", sessions.StrategyConcentrated, sessions.StrategyRoundRobin}[r.IntN(3)]
-	p := &play{lineup: l, r: r, now: t0, ends: map[string]time.Time{}}
-	if endless {
-		l.held("endless", "a", "cuda.device=8")
-		p.ends["endless"] = t0.Add(1000 * time.Hour)
+	for _, s := range q.Pool {
+		for _, p := range d.Placed {
+			if p.Claim.Node == s.Name() {
+				s = s.With(p.Claim)
+			}
+		}
+		for _, h := range q.Running {
+			if h.Leaving {
+				s = s.Without(h.ID)
+			}
+		}
+		for _, p := range d.Preempt {
+			s = s.Without(p.Victim)
+		}
+		for _, r := range d.Kept {
+			if r.Node != s.Name() {
+				continue
+			}
+			for _, id := range r.Waits {
+				s = s.Without(id)
+			}
+			w := waitingOf(q, r.Session)
+			c, err := accel.Allocate(s, w.ID, w.Slots, q.Options)
+			if err != nil {
+				t.Errorf("room is kept for %s on %s, and taken: %v", w.ID, s.Name(), err)
+				continue
+			}
+			s = s.With(c)
+		}
 	}
-	return p
-}
-
-// run returns after how many minutes a session started that wants a whole node, having come when the
-// pool was full of small ones; -1: not in time.
-func (p *play) run(id string, minutes int) int {
-	for minute := range minutes {
-		p.now = t0.Add(time.Duration(minute) * time.Minute)
-		for len(p.Waiting) < 8 { // of the same priority, and older for a while
-			p.count++
-			ask := []string{"cuda.device=1", "cuda.device=2", "cuda.shares=0.5", "cpu=4"}[p.r.IntN(4)]
-			p.waits(fmt.Sprintf("s%05d", p.count), ask, func(w *sessions.Waiting) { w.Since = p.now })
-		}
-		if minute == 5 {
-			p.waits(id, "cpu=8 cuda.device=8", func(w *sessions.Waiting) { w.Since = p.now })
-		}
-		p.end()
-		if p.step(id) {
-			return minute
-		}
-	}
-	return -1
-}
-
-// end gives back what has run for its time.
-func (p *play) end() {
-	p.Running = slices.DeleteFunc(p.Running, func(h sessions.Held) bool {
-		if p.ends[h.ID].After(p.now) {
-			return false
-		}
-		for i, s := range p.Pool {
-			p.Pool[i] = s.Without(h.ID)
-		}
-		return true
-	})
-}
-
-// step commits one pass and reports whether a session was placed.
-func (p *play) step(id string) bool {
-	d := sessions.Place(p.Queue, p.now)
-	p.Kept, p.LastNode = d.Kept, d.LastNode
-	found := false
-	for _, placed := range d.Placed {
-		found = found || placed.Session == id
-		i := slices.IndexFunc(p.Pool, func(s accel.State) bool { return s.Name() == placed.Claim.Node })
-		p.Pool[i] = p.Pool[i].With(placed.Claim)
-		p.Running = append(p.Running, sessions.Held{ID: placed.Session, Type: sessions.TypeBatch, StartedAt: p.now, Claim: placed.Claim})
-		p.ends[placed.Session] = p.now.Add(time.Duration(1+p.r.IntN(40)) * time.Minute)
-		p.Waiting = slices.DeleteFunc(p.Waiting, func(w sessions.Waiting) bool { return w.ID == placed.Session })
-	}
-	return found
 }

@@ -28,7 +28,7 @@ func (p *pass) oneLess(w *want) string {
 	routes := p.routes()
 	var best less
 	for node, hs := range p.all().ending {
-		if !w.shape.on(node) || !p.large(w.shape, node) {
+		if !w.shape.on(node) || !p.nodes.large(w.shape, node) {
 			continue
 		}
 		state, kept := p.nodes.now[node], w.kept != nil && slices.Contains(w.kept.nodes, node)
@@ -43,7 +43,7 @@ func (p *pass) oneLess(w *want) string {
 			if !l.sensible(w) || best.holder != nil && !l.before(best) {
 				continue
 			}
-			if _, stays := p.nodes.soon[node].Claim(h.ID); stays && state.Without(h.ID).Fits(&w.shape.need) {
+			if state.Without(h.ID).Fits(&w.shape.need) {
 				best = l
 			}
 		}
@@ -103,7 +103,7 @@ func costOf(h *holder, w *want, routes map[string]int) int {
 
 // sensible reports whether anybody would end that session for the other.
 func (l less) sensible(w *want) bool {
-	return !l.Leaving && l.Type != TypeSystem && (l.ServiceID == "" || l.ServiceID != w.ServiceID)
+	return !l.leaves && l.Type != TypeSystem && (l.ServiceID == "" || l.ServiceID != w.ServiceID)
 }
 
 // before reports whether l costs less: among equals it is the lower priority, then the younger.

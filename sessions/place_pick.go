@@ -1,10 +1,6 @@
 package sessions
 
-import (
-	"cmp"
-
-	"github.com/palisade-run/palisade/accel"
-)
+import "github.com/palisade-run/palisade/accel"
 
 // pick chooses among the nodes that have room for a shape now; -1: none has. In order:
 //  1. For a session that asks for no accelerator, nodes without any come before all others.
@@ -50,28 +46,24 @@ type left struct {
 
 // better reports whether i, of which a is left, is to be taken rather than j, which comes before it by name.
 func (n *nodes) better(s *shape, a, b left, i, j int) bool {
-	sign := 1
-	if s.strategy == StrategyConcentrated {
-		sign = -1
-	}
-	if a.devices != b.devices {
-		return sign*cmp.Compare(a.devices, b.devices) > 0
-	}
-	if a.times != b.times && !s.several {
-		return sign*cmp.Compare(a.times, b.times) > 0
-	}
-	return sign*n.compare(s, a, b, i, j) > 0
-}
-
-// compare tells where less is left of what is not the first accelerator.
-func (n *nodes) compare(s *shape, a, b left, i, j int) int {
-	for k := range s.asks {
-		if ask := &s.asks[k]; ask.column > memColumn && ask.free[i] != ask.free[j] {
-			return cmp.Compare(ask.free[i], ask.free[j])
+	more := a.devices - b.devices
+	if more == 0 && s.several {
+		for k := range s.asks {
+			if ask := &s.asks[k]; ask.column > memColumn && more == 0 {
+				more = ask.free[i] - ask.free[j]
+			}
 		}
 	}
-	cpu, mem := n.columns[cpuColumn], n.columns[memColumn]
-	return cmp.Or(cmp.Compare(a.times, b.times), cmp.Compare(cpu[i], cpu[j]), cmp.Compare(mem[i], mem[j]))
+	if more == 0 && a.times != b.times {
+		return a.times > b.times != (s.strategy == StrategyConcentrated)
+	}
+	if more == 0 {
+		more = n.columns[cpuColumn][i] - n.columns[cpuColumn][j]
+	}
+	if more == 0 {
+		more = n.columns[memColumn][i] - n.columns[memColumn][j]
+	}
+	return more != 0 && more > 0 != (s.strategy == StrategyConcentrated)
 }
 
 // pickNext is round robin.

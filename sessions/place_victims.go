@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/palisade-run/palisade/accel"
 )
 
 // preempt asks others to give way to a session that may preempt, if together they make room for it, and
@@ -27,7 +29,7 @@ func (p *pass) preempt(w *want) bool {
 	for _, v := range best.victims {
 		p.decision.Preempt = append(p.decision.Preempt, Preemption{Victim: v.ID, For: w.ID, Reason: givesWay(w)})
 		p.nodes.leave(best.node, v.ID)
-		v.gone = true
+		v.leaves, v.gone = true, true
 	}
 	slices.Sort(p.nodes.leaving)
 	for _, s := range p.shapes.known { // what the victims hold is more than what w needs: others may wait for the rest
@@ -112,11 +114,9 @@ func (p *pass) guessVictims(w *want, r *reclaim, node int) (int, bool) {
 // victimsOn works out the best set of victims of one node. Few large ones may do as well as many cheap ones: both
 // are tried.
 func (p *pass) victimsOn(w *want, node int) (best victims, found bool) {
+	soon := p.nodes.soon[node]
 	cheap := slices.Collect(p.eligible(w.Priority, node))
-	large := slices.Clone(cheap)
-	slices.SortStableFunc(large, func(a, b *holder) int { return cmp.Compare(p.worth(w, node, b), p.worth(w, node, a)) })
-	for _, order := range [][]*holder{cheap, large} {
-		soon := p.nodes.soon[node]
+	for _, order := range [][]*holder{cheap, largest(w.shape, soon, cheap)} {
 		state := soon
 		var gone []*holder
 		for _, h := range order {
@@ -136,13 +136,22 @@ func (p *pass) victimsOn(w *want, node int) (best victims, found bool) {
 	return best, found
 }
 
-// worth is the part of what a session misses on a node that a victim would give, 1 for all of it.
-func (p *pass) worth(w *want, node int, h *holder) float64 {
-	least := 1.0
-	for _, a := range w.shape.asks {
-		if lack := a.amount - p.nodes.soon[node].Free(a.slot); lack > 0 {
-			least = min(least, float64(h.gains[a.column])/float64(lack))
-		}
+// largest sorts first those who give the largest part of all that is short.
+func largest(s *shape, soon accel.State, hs []*holder) []*holder {
+	lacks := make([]accel.Amount, len(s.asks))
+	for k := range s.asks {
+		lacks[k] = s.asks[k].amount - soon.Free(s.asks[k].slot)
 	}
-	return least
+	part := func(h *holder) float64 {
+		least := 1.0
+		for k, lack := range lacks {
+			if lack > 0 {
+				least = min(least, float64(h.gains[s.asks[k].column])/float64(lack))
+			}
+		}
+		return least
+	}
+	sorted := slices.Clone(hs)
+	slices.SortStableFunc(sorted, func(a, b *holder) int { return cmp.Compare(part(b), part(a)) })
+	return sorted
 }

@@ -54,8 +54,29 @@ type shapes struct {
 	options  accel.Options
 	strategy Strategy
 	nodes    *nodes
-	known    map[string]*shape
+	known    map[shapeKey]*shape
 	chosen   map[string][]bool // by selector
+}
+
+// shapeKey is equal for asks that are alike.
+type shapeKey struct {
+	cpu, mem               accel.Amount
+	accelerators, selector string
+	strategy               Strategy
+}
+
+// acceleratorKey writes the devices that are asked for so that equal ones are written alike.
+func acceleratorKey(slots accel.Slots) string {
+	names := slots.Accelerators()
+	if names == nil {
+		return ""
+	}
+	var key []byte
+	for _, name := range names {
+		key = append(append(key, name...), '=')
+		key = append(strconv.AppendInt(key, int64(slots[name]), 10), ' ')
+	}
+	return string(key)
 }
 
 func (s *shapes) of(w *Waiting) *shape {
@@ -63,30 +84,23 @@ func (s *shapes) of(w *Waiting) *shape {
 	if strategy == "" {
 		strategy = s.strategy
 	}
-	var key strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(w.Slots)) {
-		key.WriteString(string(name))
-		key.WriteByte('=')
-		key.WriteString(strconv.FormatInt(int64(w.Slots[name]), 10))
-		key.WriteByte(' ')
+	key := shapeKey{
+		cpu: w.Slots[accel.SlotCPU], mem: w.Slots[accel.SlotMem], selector: selectorKey(w.Selector), strategy: strategy,
+		accelerators: acceleratorKey(w.Slots),
 	}
-	selector := selectorKey(w.Selector)
-	key.WriteString(selector)
-	key.WriteByte(0)
-	key.WriteString(string(strategy))
-	if known := s.known[key.String()]; known != nil {
+	if known := s.known[key]; known != nil {
 		return known
 	}
 	sh := &shape{selector: w.Selector, strategy: strategy, noVictims: map[int]bool{}}
-	s.known[key.String()] = sh
+	s.known[key] = sh
 	sh.need, sh.invalid = accel.NewNeed(w.Slots, s.options)
-	sh.ask(s, w.Slots)
-	sh.chosen = s.choose(selector, w.Selector)
+	s.take(sh, w.Slots)
+	sh.chosen = s.choose(key.selector, w.Selector)
 	return sh
 }
 
-// ask takes in what is asked for.
-func (sh *shape) ask(s *shapes, slots accel.Slots) {
+// take takes in what is asked for.
+func (s *shapes) take(sh *shape, slots accel.Slots) {
 	const noEnd = 1e18
 	sh.perCPU, sh.perMem = noEnd, noEnd
 	var kinds []string
@@ -140,6 +154,9 @@ func labelled(labels, selector map[string]string) bool {
 
 // selectorKey writes a selector so that equal ones are written alike: "gpu=h100, zone=a".
 func selectorKey(selector map[string]string) string {
+	if len(selector) == 0 {
+		return ""
+	}
 	pairs := make([]string, 0, len(selector))
 	for _, name := range slices.Sorted(maps.Keys(selector)) {
 		pairs = append(pairs, name+"="+selector[name])

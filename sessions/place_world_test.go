@@ -25,7 +25,7 @@ func box(name string, cores, gib, devices int) accel.Node {
 func slots(tb testing.TB, text string) accel.Slots {
 	tb.Helper()
 	written := map[string]string{}
-	for _, pair := range strings.Fields(text) {
+	for pair := range strings.FieldsSeq(text) {
 		name, amount, _ := strings.Cut(pair, "=")
 		written[name] = amount
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // checkTime asks whether a session may start already.
@@ -50,11 +49,11 @@ func checkDependencies(w *Waiting) []Wait {
 			name = d.ID
 		}
 		wait := Wait{Predicate: PredicateDependencies}
-		switch {
-		case d.Status == "":
+		switch d.Status {
+		case "":
 			wait.Sentence = fmt.Sprintf("waits for %s, of which nothing is known any more", name)
 			wait.Would = "cancel it, or create it anew without that"
-		case d.Status == StatusTerminated, d.Status == StatusCancelled:
+		case StatusTerminated, StatusCancelled:
 			wait.Sentence = fmt.Sprintf("waits for %s, which has failed", name)
 			if d.Status == StatusCancelled {
 				wait.Sentence = fmt.Sprintf("waits for %s, which was cancelled", name)
@@ -115,24 +114,32 @@ func (n *nodes) checkCapacity(s *shape) []Wait {
 	if s.invalid != nil {
 		return []Wait{{Predicate: PredicateCapacity, Sentence: s.invalid.Error(), Would: "create it anew with other resources"}}
 	}
-	most := slices.Repeat([]int{-1}, len(s.asks)) // by ask: the first node that has most of it
-	for i := range n.now {
-		if !s.on(i) {
-			continue
-		}
-		large := true
-		for k, a := range s.asks {
-			total := n.totals[a.column]
-			large = large && total[i] >= a.amount
-			if most[k] < 0 || total[i] > total[most[k]] {
-				most[k] = i
-			}
-		}
-		if large {
+	cpu, mem, device := n.totals[cpuColumn], n.totals[memColumn], n.totals[s.device]
+	for i := range cpu {
+		if cpu[i] >= s.cpu && mem[i] >= s.mem && device[i] >= s.devices && s.on(i) && (!s.several || n.large(s, i)) {
 			return nil
 		}
 	}
+	most := slices.Repeat([]int{-1}, len(s.asks)) // by ask: the first node that has most of it
+	for k := range s.asks {
+		total := n.totals[s.asks[k].column]
+		for i := range total {
+			if s.on(i) && (most[k] < 0 || total[i] > total[most[k]]) {
+				most[k] = i
+			}
+		}
+	}
 	return []Wait{n.tooLarge(s, most)}
+}
+
+// large reports whether a shape fits a node that nobody else is on.
+func (n *nodes) large(s *shape, node int) bool {
+	for k := range s.asks {
+		if n.totals[s.asks[k].column][node] < s.asks[k].amount {
+			return false
+		}
+	}
+	return true
 }
 
 func (n *nodes) tooLarge(s *shape, most []int) Wait {

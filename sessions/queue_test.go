@@ -7,10 +7,6 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-func inProject(name string) func(*sessions.Waiting) {
-	return func(w *sessions.Waiting) { w.Project = name }
-}
-
 func dependsOn(ds ...sessions.Dependency) func(*sessions.Waiting) {
 	return func(w *sessions.Waiting) { w.DependsOn = ds }
 }
