@@ -97,7 +97,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
-		a.deviceCommand(), a.queueCommand(), a.topCommand(),
+		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.topCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
