@@ -87,7 +87,7 @@ func (p *pass) keepSoonest(w *want) bool {
 	if widen <= 0 {
 		widen = DefaultWidenAfter
 	}
-	count := 1 + max(0, int(p.now.Sub(since)/widen))
+	count := min(1+max(0, int(p.now.Sub(since)/widen)), tries)
 	plans := p.plans(w, before, count+1)
 	if plans == nil {
 		return false
