@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -49,12 +50,21 @@ func (s *screen) close() {
 }
 
 // suspend gives the terminal back, stops the program as Ctrl-Z does, and takes the terminal again when it goes on.
-func (s *screen) suspend() error {
+func (s *screen) suspend(ctx context.Context) error {
 	s.close()
+	// The kernel stops a program a little after it was told to: what tells that it goes on again is SIGCONT alone.
+	goesOn := make(chan os.Signal, 1)
+	signal.Notify(goesOn, unix.SIGCONT)
+	defer signal.Stop(goesOn)
 	if err := unix.Kill(unix.Getpid(), unix.SIGSTOP); err != nil {
 		return fmt.Errorf("stopping: %w", err)
 	}
-	return s.open()
+	select {
+	case <-goesOn:
+		return s.open()
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // draw shows a view in one write: every line over the one before it, to its end, so that nothing flickers.
@@ -83,7 +93,7 @@ const pollEvery = 100
 func (s *screen) read(ctx context.Context, keys chan<- byte) error {
 	buffer := make([]byte, 64)
 	for ctx.Err() == nil {
-		ready := []unix.PollFd{{Fd: int32(s.in.Fd()), Events: unix.POLLIN}} //nolint:gosec // a descriptor is small
+		ready := []unix.PollFd{{Fd: int32(s.in.Fd()), Events: unix.POLLIN}}
 		n, err := unix.Poll(ready, pollEvery)
 		switch {
 		case errors.Is(err, unix.EINTR) || err == nil && n == 0:
@@ -114,16 +124,25 @@ func (s *screen) read(ctx context.Context, keys chan<- byte) error {
 // withoutEscapes leaves out what arrow and function keys send: the letters in it are nobody's wish.
 func withoutEscapes(typed []byte) []byte {
 	var out []byte
-	for i := 0; i < len(typed); i++ {
-		if typed[i] != 0x1b {
-			out = append(out, typed[i])
-			continue
-		}
-		if i+1 >= len(typed) || typed[i+1] != '[' && typed[i+1] != 'O' {
-			continue
-		}
-		for i += 2; i < len(typed) && (typed[i] < 0x40 || typed[i] > 0x7e); {
-			i++
+	const (
+		letters  = iota
+		escape   // after ESC
+		sequence // after ESC [ or ESC O, up to a letter or ~
+	)
+	state := letters
+	for _, key := range typed {
+		switch {
+		case key == 0x1b:
+			state = escape
+		case state == escape && (key == '[' || key == 'O'):
+			state = sequence
+		case state == sequence:
+			if key >= 0x40 && key <= 0x7e {
+				state = letters
+			}
+		default:
+			state = letters
+			out = append(out, key)
 		}
 	}
 	return out

@@ -156,7 +156,7 @@ func (a *app) topLive(ctx context.Context, l *looker, s *screen, interval time.D
 				return nil
 			}
 			if key == suspendKey {
-				if err := s.suspend(); err != nil {
+				if err := s.suspend(ctx); err != nil {
 					return err
 				}
 			}

@@ -258,7 +258,6 @@ func (v topView) nodeLine(n api.Node, name, width int) line {
 	room := width - name - len("  cpu   mem  ") - cells(cpu) - cells(memory) - 2
 	w := min(max(room/2, 0), 30)
 	if w < 4 {
-		w = 0
 		cpu = fmt.Sprintf("%s/%s cores", known(n.CPU.Used, "%.1f"), known(n.CPU.Total, "%.4g"))
 		memory = memoryWords(n.Memory.Used, n.Memory.Total)
 		if w = min((width-name-len("  cpu   mem  ")-cells(cpu)-cells(memory)-2)/2, 12); w < 4 {

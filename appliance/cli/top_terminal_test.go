@@ -128,7 +128,7 @@ func (r *terminal) see(words ...string) string {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			r.t.Fatalf("%q was not shown in %q", missing, text)
+			r.t.Fatalf("%q was not shown; the last that was: %q", missing, text[max(0, len(text)-3000):])
 		}
 	}
 }
@@ -218,6 +218,28 @@ func TestTopGoesOnWithoutAnAppliance(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.see("no news: reaching", "cuda:7")
+	r.typed("q")
+	r.ended(before, 0)
+}
+
+// TestTopIsSuspended: Ctrl-Z stops the program with the terminal given back; when it goes on, it takes it again.
+func TestTopIsSuspended(t *testing.T) {
+	r := topOnTerminal(t)
+	before := r.state()
+	r.see("cuda:7")
+	r.typed("\x1a")
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(r.cmd.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("status %v, %v: it is not stopped", status, err)
+	}
+	if now := r.state(); now != before {
+		t.Errorf("while it is stopped the terminal is %+v, and was %+v", now, before)
+	}
+	r.see("\x1b[?1049l")
+	if err := r.cmd.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	r.see("\x1b[?1049h", "cuda:7")
 	r.typed("q")
 	r.ended(before, 0)
 }
