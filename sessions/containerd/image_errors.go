@@ -56,6 +56,16 @@ func diskFull() error {
 	}
 }
 
+// afar marks what is wrong elsewhere, and may be right later, without a word more.
+type afar struct{ error }
+
+func (a afar) Unwrap() []error { return []error{a.error, sessions.ErrUnavailable} }
+
+// far is an Error of a registry's, or of the way to it.
+func far(hint, format string, args ...any) error {
+	return &Error{Err: afar{fmt.Errorf(format, args...)}, What: hint}
+}
+
 // explain says in people's words why a pull failed. The order matters: what the pull itself has found comes
 // first, then the disk, then what the registry said, then the way to it.
 func (f *fetching) explain(err error) error {
@@ -80,14 +90,14 @@ func (f *fetching) explain(err error) error {
 		}
 		return &Error{fmt.Errorf("%w: %s has nothing of that name without a log-in", sessions.ErrImageDenied, host), login}
 	case status == http.StatusTooManyRequests:
-		return &Error{fmt.Errorf("%s allows no more pulls for now", host), "wait some hours, or log in for more: " + login}
+		return far("wait some hours, or log in for more: "+login, "%s allows no more pulls for now", host)
 	case status == http.StatusNotFound || errdefs.IsNotFound(err):
 		if resolved {
-			return &Error{fmt.Errorf("%s lacks a part of the image: %w", host, err), "push it there again"}
+			return far("push it there again", "%s lacks a part of the image: %w", host, err)
 		}
 		return &Error{fmt.Errorf("%w: %s knows nothing of that name and tag", sessions.ErrNoImage, host), "check the name and the tag"}
 	case status != 0:
-		return &Error{fmt.Errorf("%s failed: %w", host, err), "try again later; the fault is with the registry"}
+		return far("try again later; the fault is with the registry", "%s failed: %w", host, err)
 	}
 	return f.unreachable(host, err)
 }
@@ -95,25 +105,24 @@ func (f *fetching) explain(err error) error {
 // unreachable is explain for the way to the registry.
 func (f *fetching) unreachable(host string, err error) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return &Error{fmt.Errorf("%s shows a certificate that this box does not trust: %w", host, err),
-			"put its authority's certificate into " + hostDirs[0] + "/" + host + "/ca.crt"}
+		return far("put its authority's certificate into "+hostDirs[0]+"/"+host+"/ca.crt", "%s shows a certificate that this box does not trust: %w", host, err)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return &Error{fmt.Errorf("registry %s cannot be found: %w", host, dns), "check the registry's name, and that this box can look up names"}
+		return far("check the registry's name, and that this box can look up names", "registry %s cannot be found: %w", host, dns)
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return &Error{fmt.Errorf("%s speaks plain HTTP, over which anybody on the way may change an image: %w", host, err),
-			"give it a certificate, or list it in the settings as one that may be spoken to without"}
+		return far("give it a certificate, or list it in the settings as one that may be spoken to without",
+			"%s speaks plain HTTP, over which anybody on the way may change an image: %w", host, err)
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok {
-		return &Error{fmt.Errorf("registry %s cannot be reached: %w", host, err),
-			"check the name and the network; an image may also be brought in from a file: palisade image import"}
+		return far("check the name and the network; an image may also be brought in from a file: palisade image import",
+			"registry %s cannot be reached: %w", host, err)
 	}
 	if errdefs.IsUnavailable(err) {
 		return fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return &Error{fmt.Errorf("%s broke off, %d times: %w", host, fetchAttempts, err), "try again later"}
+		return far("try again later", "%s broke off, %d times: %w", host, fetchAttempts, err)
 	}
 	return err
 }

@@ -230,8 +230,8 @@ func TestRegistryThatCannotBeReached(t *testing.T) {
 	}
 	closed := l.Addr().String()
 	l.Close()
-	wantKind(t, s.Pull(t.Context(), closed+"/x:1", nil), nil, "registry "+closed+" cannot be reached")
-	wantKind(t, s.Pull(t.Context(), "registry.invalid/x:1", nil), nil, "registry registry.invalid cannot be found")
+	wantKind(t, s.Pull(t.Context(), closed+"/x:1", nil), sessions.ErrUnavailable, "registry "+closed+" cannot be reached")
+	wantKind(t, s.Pull(t.Context(), "registry.invalid/x:1", nil), sessions.ErrUnavailable, "registry registry.invalid cannot be found")
 	s.nothingLeft(t)
 }
 
@@ -292,7 +292,7 @@ func TestRegistryThatCutsOff(t *testing.T) {
 			ref := r.push(t, "big:1", image(t, runtime.GOARCH, 2_000_000))
 			err := s.Pull(t.Context(), ref, nil)
 			if !c.works {
-				wantKind(t, err, nil, r.host)
+				wantKind(t, err, sessions.ErrUnavailable, r.host)
 				s.nothingLeft(t)
 				return
 			}
@@ -326,7 +326,7 @@ func TestRegistryThatFails(t *testing.T) {
 		"no more pulls": failing("/manifests/", http.StatusTooManyRequests),
 	} {
 		r := newRegistry(t, between)
-		wantKind(t, s.Pull(t.Context(), r.push(t, "x:1", image(t, runtime.GOARCH, 1000)), nil), nil, text)
+		wantKind(t, s.Pull(t.Context(), r.push(t, "x:1", image(t, runtime.GOARCH, 1000)), nil), sessions.ErrUnavailable, text)
 	}
 	s.nothingLeft(t)
 }
