@@ -93,7 +93,7 @@ func (m *Manager) queue() (Queue, map[string]*runner) {
 		claim, holds := held[id]
 		switch {
 		case holds:
-			q.Running = append(q.Running, m.heldOf(s, claim))
+			q.Running = append(q.Running, m.heldOf(s, claim, r.leaving()))
 			delete(held, id)
 		case s.Status == StatusPending && r.stopping.Err() == nil:
 			q.Waiting = append(q.Waiting, m.waitingOf(s))
@@ -107,11 +107,11 @@ func (m *Manager) queue() (Queue, map[string]*runner) {
 }
 
 // heldOf is what Place sees of a session that holds a claim. The caller holds mu.
-func (m *Manager) heldOf(s Session, c accel.Entry) Held {
+func (m *Manager) heldOf(s Session, c accel.Entry, leaving bool) Held {
 	return Held{
 		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
 		Type: s.Type, Priority: s.Demand.Priority, Preemptible: s.Demand.Preemptible, MinRuntime: s.Demand.MinRuntime,
-		StartedAt: s.StartedAt, Claim: c.Claim, Leaving: c.State == accel.ClaimLeaving || s.Leaving() || s.Status == StatusPending,
+		StartedAt: s.StartedAt, Claim: c.Claim, Leaving: c.State == accel.ClaimLeaving || leaving,
 	}
 }
 

@@ -76,7 +76,13 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	if err := problems.Err(); err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
-	return resolved{recipe: r, launch: launch, warnings: problems.Warnings()}, nil
+	res := resolved{recipe: r, launch: launch, warnings: problems.Warnings()}
+	more, err = m.checkFit(req.Files, res, demand)
+	if err != nil {
+		return fail(err)
+	}
+	res.warnings = append(res.warnings, more...)
+	return res, nil
 }
 
 // resolved is a recipe that can run, and how.
@@ -138,8 +144,13 @@ func limitsOf(r Recipe) (Limits, error) {
 	}
 	l := Limits{MilliCPU: int64(slots[accel.SlotCPU]), Memory: int64(slots[accel.SlotMem]), Shm: defaultShm}
 	for name, value := range r.ResourceOpts {
-		if name != "shmem" {
-			return Limits{}, fmt.Errorf("%w: resource option %q is not known; shmem is", ErrInvalid, name)
+		switch {
+		case name == OptMemoryCheck && (value == "on" || value == "off"):
+			continue
+		case name == OptMemoryCheck:
+			return Limits{}, fmt.Errorf("%w: resource option %s is on or off, not %q", ErrInvalid, name, value)
+		case name != "shmem":
+			return Limits{}, fmt.Errorf("%w: resource option %q is not known; shmem and %s are", ErrInvalid, name, OptMemoryCheck)
 		}
 		if l.Shm, err = accel.ParseSize(value); err != nil {
 			return Limits{}, fmt.Errorf("%w: shmem: %w", ErrInvalid, err)

@@ -27,6 +27,7 @@ type runner struct {
 	saving  chan struct{}    // of size 1: full while the row is written
 	offered chan accel.Claim // of size 1: a place that is taken for it
 	yield   chan string      // of size 1: it is to give way, and why
+	yields  bool             // it was asked to give way, and has not yet
 
 	stopping context.Context // done once somebody asked to end the session
 	askStop  context.CancelFunc
@@ -162,7 +163,11 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	}
 	r.session = s
 	if s.Status == StatusPending {
-		r.health = Health{}
+		r.health, r.yields = Health{}, false
+		select {
+		case <-r.yield: // it has given way otherwise
+		default:
+		}
 	}
 	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
 	r.mu.Unlock()

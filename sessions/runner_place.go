@@ -65,10 +65,20 @@ func (r *runner) letGo(from, to Status) {
 
 // giveWay asks a running session to end and to go back to the queue.
 func (r *runner) giveWay(reason string) {
-	select {
-	case r.yield <- reason:
-	default: // it was asked before
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.yields || r.stop != nil {
+		return
 	}
+	r.yields = true
+	r.yield <- reason
+}
+
+// leaving reports whether the session is being ended, or has been asked to end: what it holds will come free.
+func (r *runner) leaving() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.yields || r.stop != nil || r.session.Leaving() || r.session.Status == StatusPending
 }
 
 // waits notes why the session is still in the queue, for people to read now and after a restart.

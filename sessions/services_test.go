@@ -90,7 +90,7 @@ func TestCreateServiceRefusals(t *testing.T) {
 		{"definition path", func(r *sessions.ServiceRequest) { r.Recipe.DefinitionPath = "../secret.yaml" }, sessions.ErrInvalid, "secret.yaml"},
 		{"resources", func(r *sessions.ServiceRequest) { r.Recipe.Resources["gpu"] = "1" }, sessions.ErrInvalid, "no such resource"},
 		{"accelerators", func(r *sessions.ServiceRequest) { r.Recipe.Resources["cuda.shares"] = "0.5" }, sessions.ErrInvalid, "has none"},
-		{"resource options", func(r *sessions.ServiceRequest) { r.Recipe.ResourceOpts = map[string]string{"shm": "1g"} }, sessions.ErrInvalid, "shmem is"},
+		{"resource options", func(r *sessions.ServiceRequest) { r.Recipe.ResourceOpts = map[string]string{"shm": "1g"} }, sessions.ErrInvalid, "shmem and memory-check are"},
 		{"environment", func(r *sessions.ServiceRequest) { r.Recipe.Env = map[string]string{"A=B": "c"} }, sessions.ErrInvalid, "A=B"},
 		{"mount", func(r *sessions.ServiceRequest) {
 			r.Recipe.Mounts = []sessions.FolderMount{{Folder: "model", Target: "/usr"}}

@@ -76,13 +76,17 @@ func queued(s ServiceState) string {
 			why = cmp.Or(why, r.Detail)
 		}
 	}
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return "; 1 route waits: " + why
 	}
-	return fmt.Sprintf("; %d routes wait: %s", n, why)
+	text := "; 1 route waits: " + why
+	if n > 1 {
+		text = fmt.Sprintf("; %d routes wait: %s", n, why)
+	}
+	if rolling(s) != "" && s.Service.Policy.MaxUnavailable == 0 {
+		text += "; with max_unavailable 1 an older route would make room for it"
+	}
+	return text
 }
 
 // starting tells of routes that have a place and are not up yet.

@@ -185,11 +185,10 @@ func (o estimateOptions) request(s variants.Sizing, file string) modelfit.Reques
 	if o.devices > 0 {
 		s.Stages = 0
 	}
-	return modelfit.Request{
-		Engine: modelfit.Engine(s.Engine), Path: cmp.Or(file, s.Model, "."), Context: cmp.Or(o.context, s.Context), Sequences: cmp.Or(o.sequences, s.Sequences),
-		KeyType: cmp.Or(o.cacheType, s.KeyType), ValueType: cmp.Or(o.cacheType, s.ValueType), Devices: cmp.Or(o.devices, s.Devices), Stages: s.Stages, BatchTokens: s.BatchTokens,
-		MemoryFraction: s.MemoryFraction, Quantization: s.Quantization, Projector: s.Projector, Unified: s.Unified, DeviceLayers: s.DeviceLayers,
-	}
+	r := s.Request(cmp.Or(file, s.Model, "."))
+	r.Context, r.Sequences, r.Devices = cmp.Or(o.context, r.Context), cmp.Or(o.sequences, r.Sequences), cmp.Or(o.devices, r.Devices)
+	r.KeyType, r.ValueType = cmp.Or(o.cacheType, r.KeyType), cmp.Or(o.cacheType, r.ValueType)
+	return r
 }
 
 // guessed is the engine that files such as these are most often served by.
