@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,9 +33,12 @@ func devices(boxes []Box, who map[string]holderName) []api.Device {
 		for _, d := range node.Devices {
 			v := device(b, d)
 			v.Ref = refs[d.ID]
-			for _, other := range slices.Sorted(maps.Keys(d.Links)) {
-				v.Links = append(v.Links, api.Link{Device: other, Ref: cmp.Or(refs[other], other), Kind: d.Links[other]})
+			for other, kind := range d.Links {
+				v.Links = append(v.Links, api.Link{Device: other, Ref: cmp.Or(refs[other], other), Kind: kind})
 			}
+			slices.SortFunc(v.Links, func(a, b api.Link) int {
+				return cmp.Or(slices.Compare(refNumbers(a.Ref), refNumbers(b.Ref)), strings.Compare(a.Device, b.Device))
+			})
 			var taken accel.Amount
 			for _, held := range b.Claims {
 				for _, sh := range stillHeld(held) {

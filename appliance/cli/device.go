@@ -258,7 +258,7 @@ func (a *app) printHistory(ctx context.Context, c *api.Client, d api.Device) err
 		{"use", 1, func(p api.DevicePoint) float64 { return p.Utilization }, percent},
 		{"memory", float64(d.MemoryTotal), func(p api.DevicePoint) float64 { return float64(p.MemoryUsed) }, func(v float64) string { return size(int64(v)) }},
 		{"power", 0, func(p api.DevicePoint) float64 { return p.Power }, watts},
-		{"temperature", 0, func(p api.DevicePoint) float64 { return p.Temperature }, degrees},
+		{"temperature", 100, func(p api.DevicePoint) float64 { return p.Temperature }, degrees},
 	} {
 		values := buckets(h, row.value)
 		least, most := extent(values)

@@ -111,17 +111,17 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 			uses += ", " + size(stats.DeviceMemory) + " of accelerators' memory"
 		}
 	}
-	waits, more := "", []string{}
+	reason, waits, more := s.Reason, "", []string{}
 	for i, w := range s.Waits {
 		if i == 0 {
-			waits = waitWords(w)
+			waits, reason = waitWords(w), "" // the first wait says it
 			continue
 		}
 		more = append(more, waitWords(w))
 	}
 	a.fields(
 		[2]string{"id", s.ID}, [2]string{"name", s.Name}, [2]string{"project", s.Project}, [2]string{"type", s.Type},
-		[2]string{"status", s.Status}, [2]string{"reason", s.Reason}, [2]string{"waits", waits}, [2]string{"waits too", strings.Join(more, ". ")},
+		[2]string{"status", s.Status}, [2]string{"reason", reason}, [2]string{"waits", waits}, [2]string{"waits too", strings.Join(more, ". ")},
 		[2]string{"exit", exit}, [2]string{"priority", strconv.Itoa(s.Priority)}, [2]string{"asks for", mapWords(s.Resources)}, [2]string{"holds", claimWords(s.Claim)},
 		[2]string{"service", s.ServiceName}, [2]string{"image", s.Image}, [2]string{"variant", s.Variant},
 		[2]string{"address", s.Address}, [2]string{"process", pidOf(s)}, [2]string{"uses", uses},

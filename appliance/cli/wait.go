@@ -66,6 +66,7 @@ type waitError struct {
 	service string
 	reason  string
 	route   string // whose log may tell more
+	waits   bool   // it has no place yet, and no log
 }
 
 func (e *waitError) Error() string {
@@ -73,11 +74,14 @@ func (e *waitError) Error() string {
 }
 
 func (e *waitError) Hint() string {
-	logs := "palisade service logs " + e.service
-	if e.route != "" {
-		logs = "palisade session logs " + e.route
+	more := "its log: palisade service logs " + e.service
+	switch {
+	case e.waits:
+		more = "why it waits: palisade session info " + e.route + "\nwho waits with it: palisade queue --all"
+	case e.route != "":
+		more = "its log: palisade session logs " + e.route
 	}
-	return "its log: " + logs + "\nwhat happened: palisade service events " + e.service + "\nit goes on trying; to end that: palisade service rm " + e.service
+	return more + "\nwhat happened: palisade service events " + e.service + "\nit goes on trying; to end that: palisade service rm " + e.service
 }
 
 // waitForService shows what a service goes through until verdict says that it is over, or the time is.
@@ -114,7 +118,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 				return s, nil
 			}
 			if failed != "" {
-				return s, &waitError{service: s.Name, reason: failed, route: worstRoute(s)}
+				return s, waitError{service: s.Name, reason: failed}.about(s)
 			}
 		case <-tick.C:
 			show.status(a.now(), watcher.summary)
@@ -123,7 +127,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 			case outer.Err() != nil:
 				return s, context.Cause(outer)
 			case errors.Is(err, errWaitedLongEnough):
-				return s, &waitError{service: s.Name, reason: fmt.Sprintf("waited %s; %s: %s", timeout, s.Status, s.Reason), route: worstRoute(s)}
+				return s, waitError{service: s.Name, reason: fmt.Sprintf("waited %s; %s: %s", timeout, s.Status, s.Reason)}.about(s)
 			case errors.Is(err, api.KindError(api.KindNotFound)):
 				return s, fmt.Errorf("service %s was removed while it was waited for", s.Name)
 			}
@@ -134,14 +138,15 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 
 var errWaitedLongEnough = errors.New("waited long enough")
 
-// worstRoute is the newest route that is not healthy: its log tells why.
-func worstRoute(s api.Service) string {
+// about names the newest route that is not healthy: its log tells why, or the queue.
+func (e waitError) about(s api.Service) *waitError {
 	for _, r := range slices.Backward(s.Routes) {
 		if r.Status != "HEALTHY" {
-			return r.SessionID
+			e.route, e.waits = r.SessionID, r.SessionStatus == "PENDING"
+			break
 		}
 	}
-	return ""
+	return &e
 }
 
 // serviceWatch turns states of a service into lines: one for each change of a route.
@@ -198,7 +203,7 @@ func stage(r api.Route, p api.Policy) string {
 	}
 	switch r.SessionStatus {
 	case "PENDING", "SCHEDULED", "":
-		return "waiting for its turn"
+		return "waiting for its turn" + because(briefly(r.Reason))
 	case "PREPARING", "PREPARED":
 		return "preparing"
 	case "PULLING":

@@ -27,7 +27,7 @@ import (
 //	doubtful CreateService warns of the model definition
 //	other    pulled, created, started, healthy
 //
-// A session that asks for more than 4 cuda.device has two reasons to wait.
+// A session that asks for more than 4 cuda.device waits, for two reasons, and goes on waiting.
 type Manager struct {
 	folders *catalog.Folders
 
@@ -137,6 +137,9 @@ func (m *Manager) start(s *service) {
 				{Predicate: sessions.PredicateResources, Sentence: "waits for 8 cuda.device: 4 of 8 free", Would: "would fit if service demo had one route less"},
 				{Predicate: sessions.PredicateSelector, Sentence: "no node has zone=b"},
 			}
+			ses.Reason = ses.Waits[0].String()
+			m.sessions = append(m.sessions, ses)
+			continue
 		}
 		m.sessions = append(m.sessions, ses)
 		s.steps = append(s.steps, m.script(s, ses)...)
