@@ -105,7 +105,7 @@ func dockerCredentials(ctx context.Context, host string) (user, secret string, e
 	}
 	where, err := name.NewRegistry(host, name.WeakValidation)
 	if err != nil {
-		return "", "", nil //nolint:nilerr // docker has no log-in for what it cannot name
+		return "", "", nil // docker has no log-in for what it cannot name
 	}
 	type answer struct {
 		found *authn.AuthConfig

@@ -126,7 +126,7 @@ func TestMissingPrograms(t *testing.T) {
 	}
 	for _, c := range []struct{ name, program, want string }{
 		{"not there", filepath.Join(dir, "nothing"), "no such file"},
-		{"not executable", program("plain", "", 0o644), "may not be executed"},
+		{"not executable", program("plain", "", 0o644), "permission denied"},
 		{"a directory", dir, "is a directory"},
 		{"relative", "containerd", "no absolute path"},
 		{"too old", program("old", "echo containerd x 1.4.13 y", 0o755), "too old"},

@@ -69,16 +69,6 @@ func openProcess(pid int, child *os.Process) (*process, error) {
 // release lets go of it, and leaves it running.
 func (p *process) release() { p.handle.Close() }
 
-// ended reports whether it has.
-func (p *process) ended() bool {
-	select {
-	case <-p.gone:
-		return true
-	default:
-		return false
-	}
-}
-
 // signal asks it to end; that it has ended already is no error.
 func (p *process) signal(sig unix.Signal) error {
 	conn, err := p.handle.SyscallConn()
@@ -144,18 +134,18 @@ func (r record) running() (*process, error) {
 		return nil, err
 	}
 	// With the handle held the number cannot go to another between the look and the use.
-	if started, err := startTime(r.PID); err != nil || started != r.Started {
-		p.release()
-		return nil, nil
+	if started, err := startTime(r.PID); err == nil && started == r.Started {
+		return p, nil
 	}
-	return p, nil
+	p.release()
+	return nil, nil
 }
 
 // listener returns the process that listens on socket; nil where nobody does.
 func listener(ctx context.Context, socket string) (*process, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, nil //nolint:nilerr // nobody listens: that is the answer
+		return nil, nil // nobody listens
 	}
 	defer conn.Close()
 	unixConn, ok := conn.(*net.UnixConn)
@@ -189,10 +179,10 @@ func readRecord(path string) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	if json.Unmarshal(raw, &r) != nil {
-		return record{}, nil // half written: the socket will tell
+	if err := json.Unmarshal(raw, &r); err == nil {
+		return r, nil
 	}
-	return r, nil
+	return record{}, nil // half written: the socket will tell
 }
 
 func (r record) write(path string) error {

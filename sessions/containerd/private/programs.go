@@ -91,16 +91,11 @@ func executable(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%q is no absolute path", path)
 	}
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return err
-	case info.IsDir():
-		return fmt.Errorf("%s is a directory", path)
-	case info.Mode()&0o111 == 0:
-		return fmt.Errorf("%s may not be executed", path)
+	_, err := exec.LookPath(path)
+	if e, ok := errors.AsType[*exec.Error](err); ok {
+		return fmt.Errorf("%s: %w", path, e.Err)
 	}
-	return nil
+	return err
 }
 
 // askVersion asks the program itself.

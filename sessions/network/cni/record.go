@@ -40,10 +40,10 @@ func (n *Network) read(id string) (record, error) {
 		return record{}, err
 	}
 	var r record
-	if json.Unmarshal(raw, &r) != nil || r.ID != id {
-		return record{ID: id}, nil
+	if err := json.Unmarshal(raw, &r); err == nil && r.ID == id {
+		return r, nil
 	}
-	return r, nil
+	return record{ID: id}, nil
 }
 
 func (n *Network) records() ([]record, error) {
