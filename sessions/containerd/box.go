@@ -43,6 +43,23 @@ func placeInit(root string, executable []byte) (string, error) {
 	return path, nil
 }
 
+// passable refuses a root that the users of sessions could not reach, where they are not the box's.
+func passable(root string, userNamespace bool) error {
+	for dir := root; userNamespace && dir != "/"; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if st.Mode()&0o001 == 0 {
+			return &Error{
+				Err:  fmt.Errorf("sessions have users of their own, which may not pass through %s: %w", dir, sessions.ErrNotSupported),
+				What: "chmod o+x " + dir + "; what is in it can be named then, not listed",
+			}
+		}
+	}
+	return nil
+}
+
 // greet connects to containerd's socket and returns the process behind it. It says in people's words why
 // containerd cannot be reached at all, and refuses one whose processes cannot be seen from here.
 func greet(address string) (pid int, err error) {

@@ -88,14 +88,13 @@ func (m *making) ociSpec(ctx context.Context) (*oci.Spec, error) {
 	limits, mode := m.spec.Limits, cgroups.Mode()
 	opts := []oci.SpecOpts{
 		oci.WithProcessArgs(pid1.PathInit), oci.WithProcessCwd("/"),
-		oci.WithEnv([]string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=single"}),
 		oci.WithHostname(pid1.HostName(m.spec.Name, m.spec.ID)),
 		oci.WithCapabilities(capabilities[:]), oci.WithNoNewPrivileges,
 		oci.WithRlimit(&specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: m.r.openFiles, Hard: m.r.openFiles}),
 		oci.WithDefaultUnixDevices,
 		oci.WithoutRunMount, // an image may have something there
 		oci.WithDevShmSize(max(1, cmp.Or(limits.Shm, defaultShm)>>10)),
-		oci.WithCgroup("/palisade/" + m.spec.ID),
+		oci.WithCgroup(m.r.groupPath(m.spec.ID)),
 		withResources(limits, swapIsCounted(mode)),
 		m.withMounts(), m.withNetwork(),
 	}
@@ -109,14 +108,30 @@ func (m *making) ociSpec(ctx context.Context) (*oci.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts = append(opts, func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+		s.Process.Env = nil
+		return nil
+	})
 	opts = append(opts, devices...)
-	opts = append(opts, seccomp.WithDefaultProfile()) // it follows the capabilities
+	opts = append(opts, m.withOwnEnv, seccomp.WithDefaultProfile()) // it follows the capabilities
 	c := m.bare()
 	spec, err := oci.GenerateSpec(ctx, m.r.client, &c, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("describing the container: %w", err)
 	}
 	return spec, nil
+}
+
+// withOwnEnv takes what devices add to the environment for the session's processes; the first process has
+// its own.
+func (m *making) withOwnEnv(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+	m.deviceEnv = map[string]string{}
+	for _, kv := range s.Process.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		m.deviceEnv[k] = v
+	}
+	s.Process.Env = []string{"GOMAXPROCS=2", "GOGC=50", "GOTRACEBACK=single"}
+	return nil
 }
 
 // withNetwork puts the container into the session's own network, or leaves it in the box's.

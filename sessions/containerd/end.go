@@ -198,7 +198,7 @@ func (r *Runtime) ended(ctx context.Context, id string) (sessions.Exit, error) {
 // Stop implements sessions.Runtime. It does not need containerd: what must be freed there then goes with
 // Remove, or when the appliance starts next.
 func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) error {
-	for _, s := range r.stopping(ctx, id, grace) {
+	for _, s := range r.stopping(id, grace) {
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("stopping %s: %w", id, err)
 		}
@@ -207,7 +207,7 @@ func (r *Runtime) Stop(ctx context.Context, id string, grace time.Duration) erro
 }
 
 // stopping are the steps of a stop.
-func (r *Runtime) stopping(caller context.Context, id string, grace time.Duration) []step {
+func (r *Runtime) stopping(id string, grace time.Duration) []step {
 	var t task
 	signal := func(sig unix.Signal, wait time.Duration, hurried bool) func(context.Context) error {
 		return func(ctx context.Context) error {

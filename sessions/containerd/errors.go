@@ -28,12 +28,15 @@ func (e *Error) Hint() string { return e.What }
 // down makes an error of a call to containerd an ErrRuntimeDown where it says that containerd is away for
 // the moment, not that the call was refused.
 func down(err error) error {
-	_, network := errors.AsType[net.Error](err)
+	_, network := errors.AsType[*net.OpError](err)
 	switch {
 	case err == nil, errors.Is(err, sessions.ErrRuntimeDown), errors.Is(err, context.Canceled):
 		return err
-	case errdefs.IsUnavailable(err), network && !errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
+	case errdefs.IsUnavailable(err), network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{
+			Err:  fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err),
+			What: "look whether containerd runs: systemctl status containerd. Sessions that run go on, and all works again once it is back",
+		}
 	}
 	return err
 }

@@ -86,7 +86,7 @@ func (r *Runtime) processOf(id string, cmd sessions.ExecSpec) (*specs.Process, e
 	}
 	p := &specs.Process{
 		Args: cmd.Argv, Env: list, Cwd: cmp.Or(cmd.WorkDir, first.WorkDir, rec.WorkDir), NoNewPrivileges: true,
-		User:    specs.User{UID: st.User.UID, GID: st.User.GID, AdditionalGids: st.User.Groups},
+		User:    specs.User{UID: st.User.UID, GID: st.User.GID, AdditionalGids: append([]uint32{st.User.GID}, st.User.Groups...)},
 		Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: r.openFiles, Hard: r.openFiles}},
 		Capabilities: &specs.LinuxCapabilities{
 			Bounding: capabilities[:], Effective: capabilities[:], Permitted: capabilities[:],
@@ -121,6 +121,12 @@ func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSp
 	if err := p.Start(ctx); err != nil {
 		if failed, why := startFailure(err, cmd); failed {
 			return outcome.Of(pid1.Ending{Failed: why}, time.Now()), nil
+		}
+		if strings.Contains(err.Error(), "error executing setns process") {
+			return sessions.Exit{}, &Error{
+				Err:  fmt.Errorf("runc cannot enter a session with a user namespace of its own: %w", sessions.ErrNotSupported),
+				What: "install runc 1.2 or newer, or do without user namespaces for sessions",
+			}
 		}
 		return sessions.Exit{}, gone(err)
 	}

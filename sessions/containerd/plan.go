@@ -55,6 +55,7 @@ func (m *making) plan() (pid1.Plan, error) {
 	p := pid1.Plan{User: m.facts.user, LogFiles: m.r.cfg.LogFiles, LogSize: m.r.cfg.LogSize, Own: m.spec.Scratch}
 	p.Env = map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 	maps.Copy(p.Env, m.facts.env)
+	maps.Copy(p.Env, m.deviceEnv)
 	maps.Copy(p.Env, m.spec.Env)
 	m.rec.Env, m.rec.WorkDir = p.Env, filepath.Join("/", m.facts.workDir)
 	for _, proc := range m.spec.Processes {

@@ -7,9 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -67,7 +71,11 @@ func perform(ctx context.Context, steps []step) error {
 // back for the rest.
 func (r *Runtime) discarding(id string) []step {
 	away := filepath.Join(r.removing(), id)
-	return append(r.freeing(id),
+	free := r.freeing(id)
+	if r.freed(id) {
+		free = nil
+	}
+	return append(free,
 		step{"clear the way", func(context.Context) error { return os.RemoveAll(away) }},
 		step{"leave", func(context.Context) error {
 			if err := os.Rename(r.dir(id), away); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -79,6 +87,13 @@ func (r *Runtime) discarding(id string) []step {
 	)
 }
 
+// freed reports whether a session that has ended holds nothing any more beside its directory.
+func (r *Runtime) freed(id string) bool {
+	_, ended, err := readJSON[sessions.Exit](r.dir(id), fileExit)
+	_, holds, taskErr := readTask(r.dir(id))
+	return ended && !holds && err == nil && taskErr == nil
+}
+
 // freeing are the steps by which all goes that a session holds outside of its directory.
 func (r *Runtime) freeing(id string) []step {
 	return []step{
@@ -86,6 +101,8 @@ func (r *Runtime) freeing(id string) []step {
 		{"container", func(ctx context.Context) error {
 			return absent(r.client.ContainerService().Delete(ctx, id))
 		}},
+		{"what runc knows", func(context.Context) error { return os.RemoveAll(filepath.Join(r.runcRoot(), r.cfg.Namespace, id)) }},
+		{"cgroups", func(ctx context.Context) error { return r.removeGroups(ctx, id) }},
 		{"snapshot", func(ctx context.Context) error {
 			return absent(r.client.SnapshotService(r.cfg.Snapshotter).Remove(ctx, id))
 		}},
@@ -99,45 +116,82 @@ func (r *Runtime) freeing(id string) []step {
 }
 
 // release frees what a session that has ended holds: only its log and its exit stay until Remove, or a
-// service that keeps failing would use up all addresses. What cannot be freed now, Remove tries again.
+// service that keeps failing would use up all addresses.
 func (r *Runtime) release(ctx context.Context, id string) {
-	if _, holds, err := readTask(r.dir(id)); err != nil || !holds {
-		return // as most of the time
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterKill)
+	defer cancel()
+	if err := r.free(ctx, id); err != nil {
+		r.log.Warn("what a session that ended held is not free yet", "session", id, "err", err)
+		r.later(id, func(ctx context.Context) error { return r.free(ctx, id) })
+	}
+}
+
+// free frees what id holds beside its directory. fileTask says that it holds something.
+func (r *Runtime) free(ctx context.Context, id string) error {
+	holds := func() bool {
+		_, found, err := readTask(r.dir(id))
+		return found && err == nil
+	}
+	if !holds() {
+		return nil // as most of the time
 	}
 	done, err := r.alone(id)
+	if errors.Is(err, sessions.ErrNoInstance) {
+		return nil
+	}
 	if err != nil {
-		return
+		return err
 	}
 	defer done()
-	if _, holds, err := readTask(r.dir(id)); err != nil || !holds {
-		return
+	if !holds() {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.in(context.WithoutCancel(ctx)), askFor)
-	defer cancel()
-	if _, known, _ := readJSON[sessions.Exit](r.dir(id), fileExit); !known {
-		return // containerd has still to say how it ended
+	if err := perform(r.in(ctx), r.freeing(id)); err != nil {
+		return err
 	}
-	err = perform(ctx, r.freeing(id))
-	if err == nil {
-		err = os.Remove(filepath.Join(r.dir(id), fileTask))
-	}
-	if err != nil {
-		r.log.Warn("what a session that ended held is not free yet", "session", id, "err", err)
-	}
+	return os.Remove(filepath.Join(r.dir(id), fileTask))
 }
 
 // endTask ends what there is of a container's processes, and has containerd forget them.
 func (r *Runtime) endTask(ctx context.Context, id string) error {
 	c, err := r.client.LoadContainer(ctx, id)
-	if err != nil {
-		return absent(err)
+	var t client.Task
+	if err == nil {
+		t, err = c.Task(ctx, nil)
 	}
-	t, err := c.Task(ctx, nil)
+	if errdefs.IsNotFound(err) {
+		return r.endShim(id)
+	}
 	if err != nil {
-		return absent(err)
+		return err
 	}
 	_, err = t.Delete(ctx, client.WithProcessKill)
 	return absent(err)
+}
+
+// endShim ends the shim of a container of which containerd knows no task: an older one that was killed while
+// it started a shim forgets it.
+func (r *Runtime) endShim(id string) error {
+	wanted := []string{"-namespace", r.cfg.Namespace, "-id", id, "-address", strings.TrimPrefix(r.cfg.Address, "unix://")}
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		line, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		args := strings.Split(string(line), "\x00")
+		if filepath.Base(args[0]) != "containerd-shim-runc-v2" || !slices.Equal(args[1:min(len(args), 1+len(wanted))], wanted) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+			r.log.Info("ending a shim that containerd has forgotten", "session", id, "pid", pid)
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	return nil
 }
 
 // absent makes no error of one that says that there is nothing of that name.

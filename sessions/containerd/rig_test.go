@@ -2,27 +2,41 @@ package containerd_test
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/containerd"
 	"github.com/palisade-run/palisade/sessions/containerd/containerdtest"
+	"github.com/palisade-run/palisade/sessions/containerd/private"
 	"github.com/palisade-run/palisade/sessions/network"
+	"github.com/palisade-run/palisade/variants"
 )
 
 // initProgram builds what runs first in every container.
@@ -156,4 +170,212 @@ func bring(t testing.TB, r *containerd.Runtime, ref string, config v1.Config) {
 	if _, err := r.Import(t.Context(), archive(t, ref, config)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// box is a runtime with a network, on a containerd of its own.
+type box struct {
+	*containerd.Runtime
+	t      *testing.T
+	daemon *private.Daemon
+	p      containerdtest.Program
+	dir    string // of containerd
+	cfg    containerd.Config
+}
+
+func newBox(t *testing.T, p containerdtest.Program, change ...func(*containerd.Config)) *box {
+	t.Helper()
+	b := &box{t: t, p: p, dir: containerdtest.Dir(t)}
+	root := containerdtest.Dir(t)
+	if err := errors.Join(os.Chmod(b.dir, 0o711), os.Chmod(root, 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	b.up()
+	t.Cleanup(func() { _ = b.daemon.Stop(context.Background()) })
+	b.cfg = containerd.Config{
+		Address: b.daemon.Address(), Root: root, Network: openNetwork(t),
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	for _, c := range change {
+		c(&b.cfg)
+	}
+	var err error
+	if b.cfg.Init, err = initProgram(); err != nil {
+		t.Fatal(err)
+	}
+	b.Runtime = open(t, b.cfg)
+	bring(t, b.Runtime, testImage, v1.Config{})
+	return b
+}
+
+// up starts containerd, down ends it: containers go on.
+func (b *box) up() {
+	b.t.Helper()
+	d, err := private.Start(b.t.Context(), private.Config{Dir: b.dir, Program: b.p.Path})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.daemon = d
+}
+
+func (b *box) down() {
+	b.t.Helper()
+	if err := b.daemon.Stop(bounded(b.t)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func bounded(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func spec(id string, argv ...string) sessions.Spec {
+	return sessions.Spec{ID: id, Image: testImage, Labels: map[string]string{"of": id}, Processes: []variants.Process{{Name: "main", Argv: argv}}}
+}
+
+// start starts a session that is gone when the test ends.
+func (b *box) start(s sessions.Spec) sessions.Instance {
+	b.t.Helper()
+	in, err := b.Start(bounded(b.t), s)
+	if err != nil {
+		b.t.Fatalf("starting %s: %v", s.ID, err)
+	}
+	b.t.Cleanup(func() {
+		ctx := bounded(b.t)
+		_ = b.Stop(ctx, s.ID, 0)
+		if err := b.Remove(ctx, s.ID); err != nil {
+			b.t.Errorf("removing %s: %v", s.ID, err)
+		}
+	})
+	return in
+}
+
+// ends waits for id, asserts how it ended, and returns what it has written.
+func (b *box) ends(id string, reason sessions.ExitReason, code int) string {
+	b.t.Helper()
+	exit, err := b.Wait(bounded(b.t), id)
+	if err != nil {
+		b.t.Fatalf("waiting for %s: %v", id, err)
+	}
+	text := b.log(id)
+	if exit.Reason != reason || exit.Code != code {
+		b.t.Errorf("%s ended with %+v, want %s %d; its log:\n%s", id, exit, reason, code, text)
+	}
+	return text
+}
+
+func (b *box) log(id string) string {
+	b.t.Helper()
+	l, err := b.Logs(bounded(b.t), id, sessions.LogOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer l.Close()
+	text, err := io.ReadAll(l)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// runs runs a script to its end and returns what it has written.
+func (b *box) runs(s sessions.Spec, script string) string {
+	b.t.Helper()
+	s.Processes[0].Argv = shell(script)
+	b.start(s)
+	return b.ends(s.ID, sessions.ExitCompleted, 0)
+}
+
+// awaitLine returns once id has written line.
+func (b *box) awaitLine(id, line string) {
+	b.t.Helper()
+	l, err := b.Logs(bounded(b.t), id, sessions.LogOptions{Follow: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer l.Close()
+	scan := bufio.NewScanner(l)
+	for scan.Scan() {
+		if scan.Text() == line {
+			return
+		}
+	}
+	b.t.Fatalf("the log of %s ended without %q: %v", id, line, scan.Err())
+}
+
+// execs runs a command in a session and returns what it has written.
+func (b *box) execs(id string, argv ...string) string {
+	b.t.Helper()
+	var out bytes.Buffer
+	exit, err := b.Exec(bounded(b.t), id, sessions.ExecSpec{Argv: argv, Stdout: &out})
+	if err != nil || exit.Code != 0 {
+		b.t.Errorf("%q in %s: %+v, %v", argv, id, exit, err)
+	}
+	return out.String()
+}
+
+func hintOf(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	return ""
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+// left lists all that sessions have left on the box.
+func (b *box) left() []string {
+	b.t.Helper()
+	ctx := namespaces.WithNamespace(bounded(b.t), "palisade")
+	c, err := client.New(b.cfg.Address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer c.Close()
+	var left []string
+	containers, err := c.Containers(ctx)
+	for _, c := range containers {
+		left = append(left, "container "+c.ID())
+	}
+	tasks, taskErr := c.TaskService().List(ctx, &tasks.ListTasksRequest{})
+	for _, t := range tasks.GetTasks() {
+		left = append(left, "task "+t.GetID())
+	}
+	snapErr := c.SnapshotService("overlayfs").Walk(ctx, func(_ context.Context, s snapshots.Info) error {
+		if s.Kind == snapshots.KindActive {
+			left = append(left, "snapshot "+s.Name)
+		}
+		return nil
+	})
+	attached, netErr := b.cfg.Network.(*network.Network).List()
+	for _, a := range attached {
+		left = append(left, "network "+a.ID)
+	}
+	for _, pattern := range []string{"/instances/*", "/removing/*", "/exec/*", "/runc/*/*"} {
+		found, _ := filepath.Glob(b.cfg.Root + pattern)
+		left = append(left, found...)
+	}
+	sum := sha256.Sum256([]byte(b.cfg.Root)) // others on the box have theirs beside
+	for _, pattern := range []string{"/sys/fs/cgroup/palisade/", "/sys/fs/cgroup/*/palisade/"} {
+		found, _ := filepath.Glob(pattern + hex.EncodeToString(sum[:6]) + ".*")
+		left = append(left, found...)
+	}
+	shims, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range shims {
+		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), "containerd-shim") && strings.Contains(string(line), b.cfg.Address) {
+			left = append(left, "process "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	if err := errors.Join(err, taskErr, snapErr, netErr); err != nil {
+		b.t.Fatal(err)
+	}
+	return left
 }

@@ -63,10 +63,15 @@ type Runtime struct {
 
 	pulls pulls
 
-	mu       sync.Mutex
-	starting map[string]bool
-	images   map[string]imageFacts // by digest; what is in one never changes
-	locks    [64]sync.Mutex        // see alone
+	mu         sync.Mutex
+	starting   map[string]bool
+	pending    map[string]bool       // see later
+	images     map[string]imageFacts // by digest; what is in one never changes
+	life       context.Context       // ends with Close
+	end        context.CancelFunc
+	background sync.WaitGroup
+
+	locks [64]sync.Mutex // see alone
 }
 
 // New connects to containerd, and settles what a daemon that was cut short left behind. Sessions that run
@@ -95,12 +100,16 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 	sum := sha256.Sum256([]byte(root))
 	r := &Runtime{
 		cfg: cfg, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), owner: hex.EncodeToString(sum[:6]),
-		starting: map[string]bool{}, images: map[string]imageFacts{},
+		starting: map[string]bool{}, pending: map[string]bool{}, images: map[string]imageFacts{},
 	}
+	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{r.instances(), r.removing()} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, err
 		}
+	}
+	if err := passable(root, cfg.UserNamespace); err != nil {
+		return nil, err
 	}
 	if r.init, err = placeInit(root, cfg.Init); err != nil {
 		return nil, err
@@ -123,7 +132,11 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 }
 
 // Close lets go of the connection. Sessions go on running.
-func (r *Runtime) Close() error { return r.client.Close() }
+func (r *Runtime) Close() error {
+	r.end()
+	r.background.Wait()
+	return r.client.Close()
+}
 
 // in is ctx in our namespace of containerd: functions of its client that send nothing look for it there.
 func (r *Runtime) in(ctx context.Context) context.Context {
@@ -132,6 +145,7 @@ func (r *Runtime) in(ctx context.Context) context.Context {
 
 func (r *Runtime) instances() string    { return filepath.Join(r.cfg.Root, "instances") }
 func (r *Runtime) removing() string     { return filepath.Join(r.cfg.Root, "removing") }
+func (r *Runtime) runcRoot() string     { return filepath.Join(r.cfg.Root, "runc") }
 func (r *Runtime) dir(id string) string { return filepath.Join(r.instances(), id) }
 
 // alone waits until nobody else settles or frees id, in this program or in another, and keeps it so until

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -62,22 +64,13 @@ func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Insta
 			continue
 		}
 		if !errors.Is(err, sessions.ErrInstanceExists) {
-			r.undo(ctx, spec.ID)
+			m.undo(ctx)
 		}
 		return sessions.Instance{}, err
 	}
 	in, err := r.instance(spec.ID)
 	in.Running, in.Exit = true, nil // it did start; that it has ended since, Wait tells
 	return in, err
-}
-
-// undo removes what a start that failed has made. It goes on where the caller has given up.
-func (r *Runtime) undo(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterKill)
-	defer cancel()
-	if err := r.discard(ctx, id); err != nil {
-		r.log.Warn("a session that did not start is left half made; it goes when the appliance starts next", "session", id, "err", err)
-	}
 }
 
 // check refuses what can be seen to fail.
@@ -133,6 +126,8 @@ type making struct {
 
 	image     client.Image
 	facts     imageFacts
+	oci       *oci.Spec
+	deviceEnv map[string]string // what devices add
 	rec       record
 	at        network.Attachment // Path "" without a network of its own
 	container client.Container
@@ -185,7 +180,10 @@ func (m *making) makeNetwork(context.Context) (err error) {
 }
 
 // makeFiles writes what the session will see of the box, and what the daemon will want to know again.
-func (m *making) makeFiles(context.Context) error {
+func (m *making) makeFiles(ctx context.Context) (err error) {
+	if m.oci, err = m.ociSpec(ctx); err != nil {
+		return err
+	}
 	plan, err := m.plan()
 	if err != nil {
 		return err
@@ -237,14 +235,11 @@ func (m *making) makeSnapshot(ctx context.Context) error {
 	return nil
 }
 
-func (m *making) makeContainer(ctx context.Context) error {
-	spec, err := m.ociSpec(ctx)
-	if err != nil {
-		return err
-	}
+func (m *making) makeContainer(ctx context.Context) (err error) {
 	m.container, err = m.r.client.NewContainer(ctx, m.spec.ID,
 		client.WithSnapshotter(m.r.cfg.Snapshotter), client.WithSnapshot(m.spec.ID), client.WithImageName(m.image.Name()),
-		client.WithContainerLabels(m.labels()), client.WithRuntime(runcShim, nil), client.WithSpec(spec))
+		client.WithContainerLabels(m.labels()), client.WithSpec(m.oci),
+		client.WithRuntime(runcShim, &options.Options{Root: m.r.runcRoot(), IoUid: uint32(m.r.sessionRoot()), IoGid: uint32(m.r.sessionRoot())}))
 	if err != nil {
 		return fmt.Errorf("making the container: %w", err)
 	}
@@ -252,11 +247,7 @@ func (m *making) makeContainer(ctx context.Context) error {
 }
 
 func (m *making) create(ctx context.Context) error {
-	var opts []client.NewTaskOpts
-	if owner := m.r.sessionRoot(); owner != 0 {
-		opts = append(opts, client.WithUIDOwner(uint32(owner)), client.WithGIDOwner(uint32(owner)))
-	}
-	t, err := m.container.NewTask(ctx, cio.LogFile(filepath.Join(m.dir, fileSaid)), opts...)
+	t, err := m.container.NewTask(ctx, cio.LogFile(filepath.Join(m.dir, fileSaid)))
 	if err != nil {
 		return createError(err)
 	}

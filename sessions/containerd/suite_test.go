@@ -54,6 +54,7 @@ func TestContainerdIsARuntime(t *testing.T) {
 		return
 	}
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
+		t.Parallel() // it waits for most of its time
 		runtimetest.Run(t, harness(t, containerdtest.Start(t, p).Address()))
 	})
 }

@@ -30,16 +30,25 @@ func dial(ctx context.Context, dir string) (*net.UnixConn, error) {
 
 // ask asks the supervisor of dir, and waits for its answer or for ctx. io.EOF: it went away.
 func ask(ctx context.Context, dir string, req request, files ...*os.File) (reply, error) {
-	c, err := dial(ctx, dir)
+	c, err := send(ctx, dir, req, files...)
 	if err != nil {
 		return reply{}, err
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	return hear(ctx, bufio.NewReader(c))
+}
+
+// send sends a request to the supervisor of dir.
+func send(ctx context.Context, dir string, req request, files ...*os.File) (*net.UnixConn, error) {
+	c, err := dial(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
 	b, err := json.Marshal(req)
 	if err != nil {
-		return reply{}, err
+		c.Close()
+		return nil, err
 	}
 	var oob []byte
 	if len(files) > 0 {
@@ -49,15 +58,27 @@ func ask(ctx context.Context, dir string, req request, files ...*os.File) (reply
 		}
 		oob = unix.UnixRights(fds...)
 	}
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	b = append(b, '\n')
 	n, _, err := c.WriteMsgUnix(b, oob, nil)
 	if err == nil && n < len(b) {
 		_, err = c.Write(b[n:])
 	}
-	var line []byte
-	if err == nil {
-		line, err = bufio.NewReader(c).ReadBytes('\n')
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	} else if err != nil {
+		err = io.EOF
 	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// hear waits for an answer. io.EOF: the supervisor went away.
+func hear(ctx context.Context, from *bufio.Reader) (reply, error) {
+	line, err := from.ReadBytes('\n')
 	if ctx.Err() != nil {
 		return reply{}, ctx.Err()
 	}
@@ -206,13 +227,11 @@ func (r *Runtime) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (s
 	if err := r.mustRun(id); err != nil {
 		return sessions.Exit{}, fmt.Errorf("running a command in %s: %w", id, err)
 	}
-	st, err := openStdio(cmd)
-	if err != nil {
-		return sessions.Exit{}, fmt.Errorf("running a command in %s: %w", id, err)
+	with := onPipes
+	if cmd.Terminal != nil {
+		with = onTerminal
 	}
-	defer st.close()
-	rep, err := ask(ctx, r.dir(id), request{Op: opExec, Argv: cmd.Argv, Env: cmd.Env, WorkDir: cmd.WorkDir}, st.theirs[:]...)
-	st.finish()
+	rep, err := with(ctx, r.dir(id), cmd)
 	if err == nil && rep.Exit == nil || errors.Is(err, io.EOF) {
 		err = gone(err)
 	}
@@ -220,4 +239,15 @@ func (r *Runtime) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (s
 		return sessions.Exit{}, fmt.Errorf("running a command in %s: %w", id, err)
 	}
 	return *rep.Exit, nil
+}
+
+func onPipes(ctx context.Context, dir string, cmd sessions.ExecSpec) (reply, error) {
+	st, err := openStdio(cmd)
+	if err != nil {
+		return reply{}, err
+	}
+	defer st.close()
+	rep, err := ask(ctx, dir, request{Op: opExec, Argv: cmd.Argv, Env: cmd.Env, WorkDir: cmd.WorkDir}, st.theirs[:]...)
+	st.finish()
+	return rep, err
 }

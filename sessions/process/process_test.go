@@ -105,7 +105,7 @@ func harness(t *testing.T, own bool) runtimetest.Harness {
 		},
 		Can: runtimetest.Capabilities{
 			Shell: shell, MemoryLimit: can.MemoryLimit, PidsLimit: true, // by RLIMIT_NPROC where not by a cgroup
-			LogBound: files*size + 256<<10,
+			LogBound: files*size + 256<<10, Terminal: true,
 		},
 	}
 	if own {

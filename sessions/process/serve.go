@@ -56,7 +56,7 @@ func (s *supervisor) client(c *net.UnixConn) {
 	case opFollow:
 		s.follow(ctx, c)
 	case opExec:
-		answer(c, s.exec(ctx, req, files))
+		answer(c, s.exec(ctx, c, req, files))
 	case opStats:
 		st := s.stats()
 		answer(c, reply{Stats: &st})
@@ -116,16 +116,27 @@ func (s *supervisor) follow(ctx context.Context, c net.Conn) {
 	}
 }
 
-func (s *supervisor) exec(ctx context.Context, req request, files []*os.File) reply {
-	if len(files) != 3 || len(req.Argv) == 0 {
+func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, files []*os.File) reply {
+	if len(req.Argv) == 0 || req.Terminal == nil && len(files) != 3 {
 		return reply{Error: "a command and three descriptors are wanted"}
+	}
+	var ours *os.File // the terminal's other end
+	if req.Terminal != nil {
+		var theirs *os.File
+		var err error
+		if ours, theirs, err = openTerminal(*req.Terminal); err != nil {
+			return reply{Error: err.Error()}
+		}
+		defer ours.Close()
+		files = []*os.File{theirs, theirs, theirs}
 	}
 	first := s.rec.Spec.Processes[0]
 	env := s.crew.EnvOf(first.Env)
 	maps.Copy(env, req.Env)
-	c := pid1.Command{Argv: req.Argv, Env: env, Dir: cmp.Or(req.WorkDir, first.WorkDir),
-		Files: [3]uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()}}
-	ch, err := s.crew.Launch(c)
+	ch, err := s.crew.Launch(pid1.Command{
+		Argv: req.Argv, Env: env, Dir: cmp.Or(req.WorkDir, first.WorkDir), Terminal: ours != nil,
+		Files: [3]uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
+	})
 	for _, f := range files {
 		f.Close()
 	}
@@ -135,6 +146,9 @@ func (s *supervisor) exec(ctx context.Context, req request, files []*os.File) re
 	if err != nil {
 		x := outcome.Of(pid1.Ending{Failed: err.Error()}, time.Now())
 		return reply{Exit: &x}
+	}
+	if ours != nil {
+		handOver(c, ours)
 	}
 	select {
 	case <-ch.Done:

@@ -11,7 +11,9 @@ const (
 	opWait   = "wait"   // answered once all of it is gone, with its exit
 	opStop   = "stop"   // the same
 	opStats  = "stats"
-	opExec   = "exec"   // with three descriptors: stdin, stdout, stderr. Closing the connection kills
+	// opExec comes with three descriptors: stdin, stdout, stderr. Closing the connection kills. With Terminal it
+	// comes with none, and a reply with the terminal's other end precedes the exit.
+	opExec   = "exec"
 	opFollow = "follow" // answered with a byte now and after each growth of the log
 )
 
@@ -21,6 +23,8 @@ type request struct {
 	Argv    []string          `json:"argv,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
 	WorkDir string            `json:"work_dir,omitempty"`
+
+	Terminal *sessions.Window `json:"terminal,omitempty"` // exec: on one of that size, instead of three descriptors
 }
 
 type reply struct {
@@ -28,6 +32,8 @@ type reply struct {
 	State *state          `json:"state,omitempty"`
 	Exit  *sessions.Exit  `json:"exit,omitempty"`
 	Stats *sessions.Stats `json:"stats,omitempty"`
+
+	Terminal bool `json:"terminal,omitempty"` // its descriptor comes with this
 }
 
 // The descriptors that a daemon hands to the supervisor it starts.

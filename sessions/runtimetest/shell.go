@@ -23,7 +23,10 @@ var shell = map[string]func(*fixture){
 		f.logIs("a", "1", "2", "3", "4")
 	},
 	"the environment": func(f *fixture) {
-		f.Setenv("PALISADE_TEST_SECRET", "hunter2")
+		if err := os.Setenv("PALISADE_TEST_SECRET", "hunter2"); err != nil { // not T.Setenv: suites may run side by side
+			f.Fatal(err)
+		}
+		f.Cleanup(func() { os.Unsetenv("PALISADE_TEST_SECRET") })
 		f.reopen()
 		spec := f.script("a", `echo "$A $B"; echo "home=${HOME:+set} path=${PATH:+set} lang=${LANG:+set}"; env | grep -c hunter2`)
 		spec.Env = map[string]string{"A": "of the session", "B": "of the session"}
