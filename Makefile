@@ -9,7 +9,7 @@ SHELL := /bin/bash
 # C is there for one thing, NVIDIA's library, which is opened at run time: names and users are looked up by Go.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -tags=netgo,osusergo)
 export CGO_ENABLED ?= 1
-export CGO_CFLAGS ?= -O2 -g0 -Wno-deprecated-declarations
+export CGO_CFLAGS ?= -O1 -g0 -Wno-deprecated-declarations
 export PALISADE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/palisade
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
