@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/admin"
@@ -201,13 +202,22 @@ func (r *runtimeChoice) diagnose(ctx context.Context) []api.Check {
 	return checks
 }
 
-// close lets go of what was opened. Sessions go on, and so does a containerd of our own.
+// close lets go of what was opened. Sessions go on, and so does a containerd of our own while it has any.
 func (r *runtimeChoice) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	idle := false
 	var err error
 	if r.containerd != nil {
+		instances, listErr := r.containerd.List(ctx)
+		idle = listErr == nil && !slices.ContainsFunc(instances, func(in sessions.Instance) bool { return in.Running })
 		err = r.containerd.Close()
 	}
-	if r.private != nil {
+	switch {
+	case r.private == nil:
+	case idle:
+		err = errors.Join(err, r.private.Stop(ctx))
+	default:
 		r.private.Close()
 	}
 	return err

@@ -81,6 +81,9 @@ func prepare() error {
 	if err != nil {
 		return err
 	}
+	if _, err := output(root, "make", "-s", "session-init"); err != nil {
+		return err
+	}
 	have.palisade, have.mkhello = filepath.Join(bin, "palisade"), filepath.Join(bin, "mkhello")
 	if _, err := output(root, "go", "build", "-o", bin+"/", "./appliance/cmd/palisade", "./model-definitions/hello/mkhello"); err != nil {
 		return err
