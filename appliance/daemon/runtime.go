@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-run/palisade/sessions/containerd"
 	"github.com/palisade-run/palisade/sessions/containerd/private"
 	"github.com/palisade-run/palisade/sessions/network"
+	"github.com/palisade-run/palisade/sessions/network/cni"
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -32,7 +33,6 @@ type runtimeChoice struct {
 	process    *process.Runtime    // nil: no plain processes
 	containerd *containerd.Runtime // nil: no images
 	private    *private.Daemon     // nil: containerd is somebody else's
-	networks   []*network.Network  // none: sessions share the box's own
 }
 
 // logFiles is how many files a session's log rotates through.
@@ -117,9 +117,11 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 		cfg.Address = r.private.Address()
 	}
 	if c.Containerd.CNI != "" {
-		return errors.New("not yet")
-	}
-	if n := r.openNetwork(c, "netns-containers", "c", o.log); n != nil {
+		cfg.Network, err = cni.Open(cni.Config{Dir: filepath.Join(c.Data, "cni"), Conflist: c.Containerd.CNI, Log: o.log})
+		if err != nil {
+			return err
+		}
+	} else if n := openNetwork(c, "netns-containers", "c", o.log); n != nil {
 		cfg.Network = n
 	}
 	// Its own daemon may be starting beside us: what runs there must be known before anything is decided.
@@ -144,7 +146,7 @@ const containerdPatience = 30 * time.Second
 
 func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err error) {
 	r.process, err = process.New(process.Config{
-		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Network: r.openNetwork(c, "netns", "", o.log),
+		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Network: openNetwork(c, "netns", "", o.log),
 		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: o.log,
 	})
 	if err != nil {
@@ -156,7 +158,7 @@ func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err erro
 // openNetwork makes a network for one runtime's sessions, on a bridge of its own: what one runtime does not know it
 // would take for something left over. nil: they share the box's, which `palisade doctor` says, and is better than no
 // appliance.
-func (r *runtimeChoice) openNetwork(c config.Config, dir, suffix string, log *slog.Logger) *network.Network {
+func openNetwork(c config.Config, dir, suffix string, log *slog.Logger) *network.Network {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -175,7 +177,6 @@ func (r *runtimeChoice) openNetwork(c config.Config, dir, suffix string, log *sl
 		log.Warn("sessions share the box's network: their own cannot be made", "error", err)
 		return nil
 	}
-	r.networks = append(r.networks, n)
 	return n
 }
 
