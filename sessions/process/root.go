@@ -185,26 +185,22 @@ func cover(p string) error {
 	}
 }
 
-// accelerators are the device nodes of /dev that a session sees, if they are there.
-var accelerators = []string{"nvidia*", "dri", "kfd", "infiniband", "accel*", "davinci*", "hisi_hdc", "rbln*", "npu*", "tenstorrent"}
-
-// devices makes a /dev with the harmless nodes and the accelerators', shared memory and terminals.
+// devices makes a /dev with the harmless nodes, those that the session was given, shared memory and terminals. What it
+// was not given it does not see: a variable that says so could be unset.
 func (b *rootBuilder) devices() error {
 	at := filepath.Join(b.at, "dev")
 	if err := tmpfs(at, "mode=755,size=64k"); err != nil {
 		return err
 	}
 	b.frozen = append(b.frozen, at)
-	names := []string{"null", "zero", "full", "random", "urandom", "tty"}
-	for _, pattern := range accelerators {
-		found, _ := filepath.Glob("/dev/" + pattern)
-		for _, f := range found {
-			names = append(names, filepath.Base(f))
+	nodes := []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/infiniband"}
+	for _, node := range append(nodes, b.rec.Spec.Devices...) {
+		to := filepath.Join(b.at, node)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
 		}
-	}
-	for _, name := range names {
-		if err := showNode("/dev/"+name, filepath.Join(at, name)); err != nil {
-			return fmt.Errorf("showing /dev/%s: %w", name, err)
+		if err := showNode(node, to); err != nil {
+			return fmt.Errorf("showing %s: %w", node, err)
 		}
 	}
 	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1",

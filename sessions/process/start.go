@@ -42,7 +42,11 @@ func (r *Runtime) Start(ctx context.Context, spec sessions.Spec) (sessions.Insta
 }
 
 func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
-	if err := r.check(ctx, spec); err != nil {
+	err := r.check(ctx, spec)
+	if err != nil {
+		return sessions.Instance{}, err
+	}
+	if spec.Devices, err = deviceFiles(spec.Devices, nil); err != nil {
 		return sessions.Instance{}, err
 	}
 	r.mu.Lock()
