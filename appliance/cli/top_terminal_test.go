@@ -30,6 +30,7 @@ type terminal struct {
 	slave   *os.File
 	cmd     *exec.Cmd
 	server  *http.Server
+	before  unix.Termios // as it was when the program was started
 	mu      sync.Mutex
 	shown   bytes.Buffer
 	changed chan struct{} // closed and made anew when more is shown
@@ -64,6 +65,7 @@ func topOnTerminal(t *testing.T) *terminal {
 	if err := pty.Setsize(term.slave, &pty.Winsize{Rows: 30, Cols: 100}); err != nil {
 		t.Fatal(err)
 	}
+	term.before = term.state()
 	term.cmd = exec.CommandContext(t.Context(), palisadeBinary(t), "top", "--interval", "500ms")
 	term.cmd.Env = append(os.Environ(), "PALISADE_DATA="+data, "TERM=xterm-256color", "PALISADE_HOST=")
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = term.slave, term.slave, term.slave
@@ -150,7 +152,7 @@ func (r *terminal) state() unix.Termios {
 }
 
 // ended waits for the program, and wants the terminal as it was before.
-func (r *terminal) ended(before unix.Termios, code int) {
+func (r *terminal) ended(code int) {
 	r.t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- r.cmd.Wait() }()
@@ -163,8 +165,8 @@ func (r *terminal) ended(before unix.Termios, code int) {
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("it does not end")
 	}
-	if after := r.state(); after != before {
-		r.t.Errorf("the terminal was %+v and is %+v", before, after)
+	if after := r.state(); after != r.before {
+		r.t.Errorf("the terminal was %+v and is %+v", r.before, after)
 	}
 	r.see("\x1b[?25h", "\x1b[?1049l")
 }
@@ -181,13 +183,12 @@ func TestTopGivesTheTerminalBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := topOnTerminal(t)
-			before := r.state()
 			r.see("\x1b[?1049h", "\x1b[?25l", "SIMULATED", "cuda:7", "q quit")
 			if during := r.state(); during.Lflag&unix.ECHO != 0 || during.Lflag&unix.ICANON != 0 {
 				t.Error("keys are echoed")
 			}
 			end(r)
-			r.ended(before, 0)
+			r.ended(0)
 		})
 	}
 }
@@ -195,7 +196,6 @@ func TestTopGivesTheTerminalBack(t *testing.T) {
 // TestTopFollowsKeysAndTheWindow: a key changes the order at once, and a smaller window gets a smaller frame.
 func TestTopFollowsKeysAndTheWindow(t *testing.T) {
 	r := topOnTerminal(t)
-	before := r.state()
 	r.see("cuda:7", "s sort (cpu)")
 	r.typed("d")
 	r.see("s sort (device memory)")
@@ -206,34 +206,32 @@ func TestTopFollowsKeysAndTheWindow(t *testing.T) {
 	}
 	r.see("more devices that this window has no room for")
 	r.typed("q")
-	r.ended(before, 0)
+	r.ended(0)
 }
 
 // TestTopGoesOnWithoutAnAppliance: what was seen last stays, with why there is nothing newer.
 func TestTopGoesOnWithoutAnAppliance(t *testing.T) {
 	r := topOnTerminal(t)
-	before := r.state()
 	r.see("cuda:7")
 	if err := r.server.Close(); err != nil {
 		t.Fatal(err)
 	}
 	r.see("no news: reaching", "cuda:7")
 	r.typed("q")
-	r.ended(before, 0)
+	r.ended(0)
 }
 
 // TestTopIsSuspended: Ctrl-Z stops the program with the terminal given back; when it goes on, it takes it again.
 func TestTopIsSuspended(t *testing.T) {
 	r := topOnTerminal(t)
-	before := r.state()
 	r.see("cuda:7")
 	r.typed("\x1a")
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(r.cmd.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("status %v, %v: it is not stopped", status, err)
 	}
-	if now := r.state(); now != before {
-		t.Errorf("while it is stopped the terminal is %+v, and was %+v", now, before)
+	if now := r.state(); now != r.before {
+		t.Errorf("while it is stopped the terminal is %+v, and was %+v", now, r.before)
 	}
 	r.see("\x1b[?1049l")
 	if err := r.cmd.Process.Signal(unix.SIGCONT); err != nil {
@@ -241,5 +239,5 @@ func TestTopIsSuspended(t *testing.T) {
 	}
 	r.see("\x1b[?1049h", "cuda:7")
 	r.typed("q")
-	r.ended(before, 0)
+	r.ended(0)
 }

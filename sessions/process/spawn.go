@@ -2,7 +2,9 @@ package process
 
 import (
 	"fmt"
+	"math/bits"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -33,12 +35,45 @@ func newForker(proc int, rec record, g *group) (*forker, error) {
 	return f, nil
 }
 
-// enter gives the calling thread, which is locked, to the session, for good.
-func enter(g *group) error {
+// enter gives the calling thread, which is locked, to the session, for good. Whatever it starts inherits its cores.
+func enter(g *group, cores string) error {
+	if cores != "" {
+		set, err := cpuSet(cores)
+		if err == nil {
+			err = unix.SchedSetaffinity(0, &set)
+		}
+		if err != nil {
+			return fmt.Errorf("keeping it on cores %s: %w", cores, err)
+		}
+	}
 	if err := g.joinThread(); err != nil {
 		return err
 	}
 	return dropCapabilities()
+}
+
+// cpuSet reads numbers of cores as the kernel writes them: "0-3,8".
+func cpuSet(text string) (set unix.CPUSet, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		low, high, span := strings.Cut(part, "-")
+		first, err := strconv.Atoi(low)
+		if err != nil {
+			return set, err
+		}
+		last := first
+		if span {
+			if last, err = strconv.Atoi(high); err != nil {
+				return set, err
+			}
+		}
+		if first < 0 || last < first || last >= len(set)*bits.UintSize {
+			return set, fmt.Errorf("%q is no range of cores", part)
+		}
+		for core := first; core <= last; core++ {
+			set.Set(core)
+		}
+	}
+	return set, nil
 }
 
 // fork is a pid1.Fork.

@@ -145,7 +145,7 @@ func (s *supervisor) setUp(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := enter(s.group); err != nil {
+	if err := enter(s.group, s.rec.Spec.Limits.CPUs); err != nil {
 		return err
 	}
 	if err := s.openLog(); err != nil {
