@@ -132,7 +132,8 @@ func TestContainerdIsKilledUnderway(t *testing.T) {
 			}
 		}
 		var fresh *containerd.Runtime
-		for ctx, err := bounded(t), error(nil); fresh == nil; { // it is started again by who supervises it
+		for ctx := bounded(t); fresh == nil; { // it is started again by who supervises it
+			var err error
 			fresh, err = containerd.New(ctx, b.cfg)
 			if err != nil && (!errors.Is(err, sessions.ErrRuntimeDown) || ctx.Err() != nil) {
 				t.Fatal(err)

@@ -234,7 +234,7 @@ func (r *Runtime) stopping(id string, grace time.Duration) []step {
 		{"ask", signal(unix.SIGTERM, grace, true)},
 		{"kill", signal(unix.SIGUSR1, afterKill, false)},
 		{"force", signal(unix.SIGKILL, afterKill, false)},
-		{"settle", func(ctx context.Context) error {
+		{"settle", func(context.Context) error {
 			if t.PID != 0 {
 				return fmt.Errorf("process %d does not end, though it was killed: it waits for a device, perhaps", t.PID)
 			}

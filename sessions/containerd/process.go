@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,11 +98,10 @@ func (t task) signal(sig unix.Signal) error {
 		return err
 	}
 	defer f.Close()
-	err = unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0)
-	if err == unix.ESRCH {
-		return nil
+	if err := unix.PidfdSendSignal(int(f.Fd()), sig, nil, 0); !errors.Is(err, unix.ESRCH) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // hostPID finds, among the children of init, the process that the container's PID namespace calls inner:

@@ -184,6 +184,7 @@ type box struct {
 
 func newBox(t *testing.T, p containerdtest.Program, change ...func(*containerd.Config)) *box {
 	t.Helper()
+	t.Parallel() // it waits for most of its time
 	b := &box{t: t, p: p, dir: containerdtest.Dir(t)}
 	root := containerdtest.Dir(t)
 	if err := errors.Join(os.Chmod(b.dir, 0o711), os.Chmod(root, 0o711)); err != nil {
