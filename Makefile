@@ -28,8 +28,8 @@ build: session-init ## bin/palisade; CGO_ENABLED=0 makes it static, without NVID
 	go build -ldflags '$(LDFLAGS)' -o bin/palisade ./appliance/cmd/palisade
 	@echo "bin/palisade $(VERSION)"
 
-session-init: ## what runs first in every container, for bin/palisade to carry
-	@CGO_ENABLED=0 go build -ldflags '-s -w' -o firmware-images/session-init/build/palisade-init ./sessions/pid1/palisade-init
+session-init: ## what runs beside sessions, for bin/palisade to carry
+	@CGO_ENABLED=0 go build -ldflags '-s -w' -o firmware-images/session-init/build/ ./sessions/pid1/palisade-init ./sessions/process/palisade-supervise
 
 run: ## first light: an appliance with a model that answers, until Ctrl-C
 	@examples/first-light/run.sh $(ARGS)
@@ -69,4 +69,4 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	@.ci/fuzz
 
 clean: ## removes bin/; engine and linter stay in the cache
-	rm -rf bin firmware-images/session-init/build/palisade-init
+	rm -rf bin firmware-images/session-init/build/palisade-*

@@ -56,6 +56,7 @@ var rooms = []room{
 	{"sessions/containerd/containerdtest", list("sessions/containerd/private")},
 	{"sessions/containerd", list("variants", "accel", "sessions", "sessions/network", "sessions/logs", "sessions/pid1", "sessions/outcome")},
 	{"sessions/process", list("variants", "accel", "sessions", "sessions/network", "sessions/logs", "sessions/pid1", "sessions/outcome")},
+	{"sessions/process/palisade-supervise", list("sessions/process")},
 	{"training", list("catalog", "variants", "sessions")},
 	{"model-definitions", nil},
 	{"model-definitions/hello/gguf", nil},
@@ -84,9 +85,9 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
-	"catalog/fit":         list("model-definitions/hello/gguf"), // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd": list("sessions/containerd/private"),  // a containerd of the tests' own
-	"appliance/cli":       list("appliance/admin"),              // scripts run against the real API, with fakes behind it
+	"catalog/fit":         list("model-definitions/hello/gguf"),           // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd": list("sessions/containerd/private", "catalog"), // a containerd of the tests' own, and actions
+	"appliance/cli":       list("appliance/admin"),                        // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

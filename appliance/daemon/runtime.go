@@ -145,6 +145,11 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 const containerdPatience = 30 * time.Second
 
 func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err error) {
+	if program := sessioninit.Supervisor(); program != nil {
+		if o.executable, err = unpackSupervisor(program, filepath.Join(c.Data, "programs")); err != nil {
+			return err
+		}
+	}
 	r.process, err = process.New(process.Config{
 		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Network: openNetwork(c, "netns", "", o.log),
 		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: o.log,

@@ -17,7 +17,7 @@ func TestKilledAnywhereInContainers(t *testing.T) {
 	for i := range 8 {
 		name, moment := fmt.Sprintf("crash-%d", i), time.Duration(i)*40*time.Millisecond
 		b.killedDuring(moment, "service", "create", "engine:1", "voices", "2", "--name", name, "-r", "cuda.device=3")
-		if strings.Contains(b.run("service", "list", "-q"), name) { // else it was killed before the wish was recorded
+		if b.recorded(name) {
 			b.wantHealthy(name)
 			if n, who := b.taken(); n != 6 || len(who) != 2 {
 				t.Errorf("killed %s after the wish: %d devices are taken, by %v", moment, n, who)

@@ -130,6 +130,7 @@ if [ -n "$engine" ]; then .ci/deps build run 8>&-; else .ci/deps build engine ru
 done_in "all there"
 
 step "building Palisade"
+make -s session-init 8>&- || fail "the build failed; the compiler's words are above"
 version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
 patiently env CGO_ENABLED="${CGO_ENABLED:-1}" go build -trimpath -tags=netgo,osusergo -ldflags "-s -w -X main.linked=$version" -o bin/ \
 	./appliance/cmd/palisade ./model-definitions/hello/mkhello 8>&- || fail "the build failed; the compiler's words are above"
