@@ -87,7 +87,7 @@ func (f *first) open() (err error) {
 		return fmt.Errorf("reading what to run: %w", err)
 	}
 	f.log = logs.NewWriter(dir, f.plan.LogFiles, f.plan.LogSize)
-	go f.signals()
+	f.obey() // before there is anything whose end could be missed
 	return nil
 }
 
@@ -147,26 +147,32 @@ func (f *first) openPipe() error {
 	return nil
 }
 
-// signals does what the signals ask for. Those that would end a program are caught, not ignored: what is
-// ignored stays so in the children.
-func (f *first) signals() {
+// obey does what signals ask for from now on. Those that would end a program are caught, not ignored: what
+// is ignored stays so in the children.
+func (f *first) obey() {
 	ch := make(chan os.Signal, 64)
 	signal.Notify(ch, unix.SIGCHLD, unix.SIGTERM, unix.SIGUSR1, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE, unix.SIGQUIT, unix.SIGUSR2)
-	for {
-		select {
-		case sig := <-ch:
-			switch sig {
-			case unix.SIGCHLD:
-				f.crew.Reaper.Reap()
-			case unix.SIGTERM:
-				f.crew.Stop()
-			case unix.SIGUSR1:
-				f.crew.Stop()
-				f.crew.Kill()
+	go func() {
+		for {
+			select {
+			case sig := <-ch:
+				f.signal(sig)
+			case <-f.ended:
+				return
 			}
-		case <-f.ended:
-			return
 		}
+	}()
+}
+
+func (f *first) signal(sig os.Signal) {
+	switch sig {
+	case unix.SIGCHLD:
+		f.crew.Reaper.Reap()
+	case unix.SIGTERM:
+		f.crew.Stop()
+	case unix.SIGUSR1:
+		f.crew.Stop()
+		f.crew.Kill()
 	}
 }
 
