@@ -184,7 +184,7 @@ func (s State) fewest(candidates []int, units func(int) Amount, ask Amount, n *N
 	if !n.options.IgnoreNUMA {
 		tied = s.joined(sure, tied, len(chosen)-len(sure))
 	}
-	picked := append(sure, tied[:len(chosen)-len(sure)]...)
+	picked := slices.Concat(sure, tied[:len(chosen)-len(sure)])
 	slices.SortStableFunc(picked, func(a, b int) int {
 		return cmp.Or(cmp.Compare(units(b), units(a)), s.byIndex(a, b))
 	})

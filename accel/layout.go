@@ -124,10 +124,10 @@ func (l *layout) numaAt(id int) int {
 
 // Total is how much of a slot the node has, taken or not, well or not, in the slot's unit.
 func (l *layout) Total(slot Slot) Amount {
-	switch {
-	case slot == SlotCPU:
+	switch slot {
+	case SlotCPU:
 		return l.node.CPU
-	case slot == SlotMem:
+	case SlotMem:
 		return l.node.Memory
 	}
 	if slot.fractional() {

@@ -116,7 +116,7 @@ func (o *observer) sample(at int, sample Sample, whose map[int]string) {
 	u := o.attribute(sample, whose)
 	o.release(at, u) // 2
 	if f := p.fences[device]; fenced && f.kind == fenceMemory && sample.Fault == "" {
-		if left := o.unexplained(at, u, "", time.Time{}); left >= 0 && left <= o.tolerated(at) {
+		if left := o.unexplained(u, "", time.Time{}); left >= 0 && left <= o.tolerated(at) {
 			delete(p.fences, device)
 			o.changed = true
 		}
@@ -191,7 +191,7 @@ func (o *observer) tolerated(at int) int64 {
 
 // unexplained is how much of a device's memory is in use that neither other sessions have, nor processes that were
 // there, as no session's, before since. -1: the device does not tell.
-func (o *observer) unexplained(at int, u usage, session string, since time.Time) int64 {
+func (o *observer) unexplained(u usage, session string, since time.Time) int64 {
 	var explained, fresh int64
 	for _, other := range u.others {
 		switch {
@@ -235,7 +235,7 @@ func (o *observer) release(at int, u usage) {
 		if h == nil || !h.leaving || !u.At.After(h.since) {
 			continue
 		}
-		left := o.unexplained(at, u, share.session, h.since)
+		left := o.unexplained(u, share.session, h.since)
 		_, alive := u.sessions[share.session]
 		switch {
 		case u.Fault != "" || alive && u.sessions[share.session] != 0:

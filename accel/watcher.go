@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -77,7 +76,7 @@ func NewWatcher(cfg WatcherConfig) *Watcher {
 		cfg.Now = time.Now
 	}
 	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &Watcher{cfg: cfg, poke: make(chan struct{}, 1), listed: map[string]*desk{}}
 	for _, plugin := range cfg.Plugins {

@@ -167,8 +167,12 @@ func (b *box) wantNoContainers() {
 			b.dir + "/containerd/state/io.containerd.runtime.v2.task/palisade/*",
 			b.dir + "/netns*/ses-*", "/sys/fs/cgroup/*/palisade/ses-*", "/sys/fs/cgroup/palisade/ses-*",
 		} {
-			if left, err := filepath.Glob(pattern); err != nil || len(left) > 0 {
-				return fmt.Errorf("left: %v %v", left, err)
+			left, err := filepath.Glob(pattern)
+			if err != nil {
+				return err
+			}
+			if len(left) > 0 {
+				return fmt.Errorf("left: %v", left)
 			}
 		}
 		return nil
