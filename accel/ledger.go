@@ -149,11 +149,11 @@ func (l *Ledger) Leave(session string) {
 	l.settle(h.claim.Node, session)
 }
 
-// Drop forgets the claim of a session that has never started.
+// Drop forgets the claim of a session that has not started with it. One that is leaving stays: whoever had it did start.
 func (l *Ledger) Drop(session string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h, known := l.held[session]; known {
+	if h, known := l.held[session]; known && !h.leaving {
 		delete(l.held, session)
 		l.settle(h.claim.Node, session)
 	}
