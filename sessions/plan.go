@@ -83,7 +83,7 @@ const (
 //  4. Routes that have been unhealthy for longer than the policy bears are given up.
 //  5. Routes of other revisions go as those of the wanted one come up (max_surge, max_unavailable).
 //  6. Missing routes are started, unless the back-off says to wait; after a failure one at a time.
-//  7. Routes too many are retired: not yet healthy first, then unhealthy, then the least busy.
+//  7. Routes too many are retired: those in the queue first, then not yet healthy, then unhealthy, then the least busy.
 func Plan(s ServiceState, now time.Time) (actions []PlanAction, again time.Time) {
 	p := planner{ServiceState: s, now: now}
 	if s.Service.Lifecycle != LifecycleActive { // 1
@@ -277,14 +277,16 @@ func (p *planner) shrink() {
 	}
 }
 
-// removalOrder sorts those to go first to the front: not yet healthy, unhealthy, least in flight;
+// removalOrder sorts those to go first to the front: without a place, not yet healthy, unhealthy, least in flight;
 // among equals the youngest.
 func removalOrder(a, b RouteState) int {
 	rank := func(r RouteState) int {
-		switch r.Status {
-		case RouteProvisioning:
+		switch {
+		case r.Waiting: // it has cost nothing yet
+			return -1
+		case r.Status == RouteProvisioning:
 			return 0
-		case RouteUnhealthy:
+		case r.Status == RouteUnhealthy:
 			return 1
 		default:
 			return 2

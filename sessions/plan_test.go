@@ -83,6 +83,9 @@ func TestPlan(t *testing.T) {
 		{"those that start count", wanted(2), []sessions.RouteState{route("a", starting), route("b", starting)}, nil, 30*time.Minute - time.Second},
 		{"those that leave do not", wanted(1), []sessions.RouteState{route("a", leaving)}, []string{"start 1"}, 0},
 		{"scaled in: the least busy goes", wanted(2), []sessions.RouteState{route("a", up, busy(3), healthyFor(time.Hour)), route("b", up, busy(1), healthyFor(time.Hour)), route("c", up, busy(2), healthyFor(time.Hour))}, []string{"retire b"}, 0},
+		{"scaled in: who waits for a place goes before who has one", wanted(1), []sessions.RouteState{
+			route("a", sessions.RouteProvisioning, since(time.Hour), func(r *sessions.RouteState) { r.Waiting = true }), route("b", starting),
+		}, []string{"retire a"}, 30*time.Minute - time.Second},
 		{"not yet healthy before unhealthy before healthy", wanted(1), []sessions.RouteState{route("a", up, healthyFor(time.Hour)), route("b", sick), route("c", starting, busy(9))}, []string{"retire c", "retire b"}, 59 * time.Second},
 		{"to zero", wanted(0), []sessions.RouteState{route("a", up, healthyFor(time.Hour))}, []string{"retire a"}, 0},
 		{"a first healthy route proves the revision", wanted(1, func(s *sessions.Service) { s.GoodRevision = 0 }), []sessions.RouteState{route("a", up)}, []string{"accept 1"}, 59 * time.Second},
