@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,8 +41,14 @@ func (m *Manager) Adopt(ctx context.Context) error {
 		running[instances[i].ID] = &instances[i]
 	}
 	orphans := maps.Clone(running)
-	for _, s := range sessions {
-		delete(orphans, s.ID)
+	for i := range sessions {
+		s := &sessions[i]
+		if !s.Status.Terminal() {
+			delete(orphans, s.ID)
+			s.Claim = m.claimOf(*s, running[s.ID])
+		} else if in := orphans[s.ID]; in != nil && !in.Running {
+			delete(orphans, s.ID) // its log is kept; one that runs has ended by its row, and is nobody's
+		}
 	}
 	m.restore(sessions, running)
 	m.mu.Lock()
@@ -54,8 +61,8 @@ func (m *Manager) Adopt(ctx context.Context) error {
 	return nil
 }
 
-// claimOf is what an instance was started with; nil where it holds nothing, or where its label cannot be read.
-func claimOf(in Instance) *accel.Claim {
+// startedWith is what an instance was started with; nil where it holds nothing, or where its label cannot be read.
+func startedWith(in Instance) *accel.Claim {
 	var claim accel.Claim
 	if json.Unmarshal([]byte(in.Labels[LabelClaim]), &claim) != nil || claim.Session != in.ID {
 		return nil
@@ -63,17 +70,45 @@ func claimOf(in Instance) *accel.Claim {
 	return &claim
 }
 
-// restore tells the ledger who holds what, before anybody can ask it for more: what runs by its labels, whether a row
-// knows it or not, and what is about to run by its row.
+// claimOf is what a session holds: what its instance was started with, else what its row says.
+func (m *Manager) claimOf(s Session, in *Instance) *accel.Claim {
+	claim := s.Claim
+	if in != nil {
+		claim = cmp.Or(startedWith(*in), claim)
+	}
+	return m.here(claim)
+}
+
+// here is a claim by the name that this box has now. It may have had another one when the claim was taken, and what
+// runs on it holds its devices all the same.
+func (m *Manager) here(claim *accel.Claim) *accel.Claim {
+	pool := m.Ledger.Pool()
+	if claim == nil || len(pool) != 1 || claim.Node == pool[0].Name() {
+		return claim
+	}
+	m.Log.Warn("the box had another name when this was placed", "session", claim.Session, "then", claim.Node, "now", pool[0].Name())
+	moved := *claim
+	moved.Node = pool[0].Name()
+	return &moved
+}
+
+// restore tells the ledger who holds what, before anybody can ask it for more: what runs, whether a row knows it or
+// not, and what is about to run by its row.
 func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
 	var claims []accel.Claim
+	rows := map[string]bool{}
 	for _, s := range sessions {
-		if s.Claim != nil && s.Status != StatusPending && !s.Status.Terminal() && instances[s.ID] == nil {
+		if s.Claim == nil || s.Status.Terminal() {
+			continue
+		}
+		rows[s.ID] = true
+		in := instances[s.ID]
+		if in != nil && in.Running || in == nil && s.Status != StatusPending {
 			claims = append(claims, *s.Claim)
 		}
 	}
-	for _, in := range instances {
-		if claim := claimOf(*in); claim != nil && in.Running {
+	for id, in := range instances {
+		if claim := m.here(startedWith(*in)); claim != nil && in.Running && !rows[id] {
 			claims = append(claims, *claim)
 		}
 	}
@@ -95,9 +130,7 @@ func (m *Manager) adopt(s Session, in *Instance) {
 	switch s.Status {
 	case StatusPending, StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating:
 		// It may run already: its row is as old as the store's last good write.
-		if r.adopted = in; in != nil {
-			r.session.Claim = claimOf(*in)
-		}
+		r.adopted = in
 	case StatusRunning:
 		if in != nil && in.Running {
 			r.session.PID, r.session.Address = in.PID, routeAddress(s, *in)
@@ -131,7 +164,8 @@ func remembered(s Session, now time.Time) Health {
 	return h
 }
 
-// sweep ends and removes instances that no row knows, such as one whose row could not be written. It tries
+// sweep ends and removes instances that no row knows, such as one whose row could not be written, or that runs though
+// its row has ended. It tries
 // until the daemon stops: what nobody knows nobody else would end.
 func (m *Manager) sweep(orphans []*Instance) {
 	for _, in := range orphans {
@@ -158,9 +192,9 @@ func (m *Manager) removeOrphan(id string) error {
 	if err := m.Runtime.Stop(ctx, id, m.Timeouts.StopGrace); err != nil && !errors.Is(err, ErrNoInstance) {
 		return fmt.Errorf("stopping it: %w", err)
 	}
+	m.Ledger.Leave(id) // whether or not the rest of it can be taken away
 	if err := m.Runtime.Remove(ctx, id); err != nil {
 		return fmt.Errorf("removing it: %w", err)
 	}
-	m.Ledger.Leave(id)
 	return nil
 }
