@@ -35,15 +35,20 @@ func (m *Manager) forgetOld(now time.Time) {
 }
 
 // expired returns the ended sessions that nobody needs any more: beyond the newest few of each
-// service, and those of services that went long ago. The caller holds mu.
+// service, and those that ended long ago of services that are gone, or of none. The caller holds mu.
 func (m *Manager) expired(now time.Time) []*runner {
 	type old struct {
 		*runner
 		at time.Time
 	}
-	ended := map[string][]old{}
+	ended, needed := map[string][]old{}, map[string]bool{}
 	for _, r := range m.sessions {
 		s, _ := r.snapshot()
+		if s.Status == StatusPending {
+			for _, id := range s.Demand.DependsOn {
+				needed[id] = true // how it ended decides whether this one starts
+			}
+		}
 		select {
 		case <-r.done:
 		default:
@@ -58,7 +63,7 @@ func (m *Manager) expired(now time.Time) []*runner {
 		slices.SortFunc(rs, func(a, b old) int { return b.at.Compare(a.at) })
 		for i, r := range rs {
 			gone := m.services[id] == nil && now.Sub(r.at) > keepEndedFor
-			if i >= keepEndedPerService || gone {
+			if id != "" && i >= keepEndedPerService || gone && !needed[r.id] {
 				out = append(out, r.runner)
 			}
 		}
