@@ -131,11 +131,11 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 		Status: StatusPending, Reason: a.Reason, Result: ResultUndefined, TrafficRatio: 1,
 	}
 	var err error
-	if ses.Demand, err = demandOf(s.Service, rev.Recipe); err != nil {
-		return err
+	if ses.Demand, err = demandOf(s.Service, rev.Recipe); err != nil { // an earlier release may have let it pass
+		return m.startRefused(ctx, s, err)
 	}
 	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
-		return err
+		return m.startRefused(ctx, s, err)
 	}
 	if ses.Mounts, err = m.mountsOf(ctx, s.Project, rev.Recipe, rev.Launch.Mount); err != nil {
 		return m.startRefused(ctx, s, err)

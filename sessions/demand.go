@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +46,10 @@ func demandOf(s Service, r Recipe) (Demand, error) {
 }
 
 // everFits reports why no box of the pool could run d, were it empty. A box that is not known yet refuses nothing.
-func everFits(pool accel.Pool, d Demand) error {
+func everFits(pool accel.Pool, d Demand, options accel.Options) error {
+	if _, err := accel.NewNeed(d.Slots, options); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	var why error
 	for _, state := range pool {
 		if !selects(d.Selector, state.Node().Labels) {
@@ -90,21 +94,37 @@ func labelText(selector map[string]string) string {
 // SlotSessions is the name under which a quota bounds how many sessions there are.
 const SlotSessions = "sessions"
 
-// ParseQuota reads a quota as people write it: {cuda.device: 4, mem: 64g, sessions: 10}.
+// ParseQuota reads a quota as people write it: {cuda.device: 4, mem: 64g, sessions: 10}. 0 of a slot is none of it.
 func ParseQuota(written map[string]string) (Quota, error) {
 	var q Quota
-	slots := maps.Clone(written)
-	if text, ok := slots[SlotSessions]; ok {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return Quota{}, fmt.Errorf("%s: %q is not a number from 1", SlotSessions, text)
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		text := written[name]
+		if name == SlotSessions {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				wrong = append(wrong, fmt.Errorf("%s: %q is not a number from 1", SlotSessions, text))
+			}
+			q.Sessions = n
+			continue
 		}
-		q.Sessions = n
-		delete(slots, SlotSessions)
+		none := text == "0"
+		if none {
+			text = "1" // what may not be asked for may still be limited to
+		}
+		slots, err := accel.ParseSlots(map[string]string{name: text}) // one by one: together they need not suit one session
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		if q.Slots == nil {
+			q.Slots = accel.Slots{}
+		}
+		if q.Slots[accel.Slot(name)] = slots[accel.Slot(name)]; none {
+			q.Slots[accel.Slot(name)] = 0
+		}
 	}
-	var err error
-	q.Slots, err = accel.ParseSlots(slots)
-	return q, err
+	return q, errors.Join(wrong...)
 }
 
 // latest of two times.

@@ -129,12 +129,35 @@ func (u *usage) check(w *Waiting) []Wait {
 	return waits
 }
 
+// bound is what a quota lets a slot have, and how much of it is held. Parts of devices and whole ones are the same
+// devices: where only one of the two has a line, that holds for both together.
+func (q Quota) bound(slot accel.Slot, held, leaving accel.Slots) (most, has, ends accel.Amount, bounded bool) {
+	line := slot
+	if _, own := q.Slots[slot]; !own {
+		for other := range q.Slots {
+			if deviceSlot(other) == deviceSlot(slot) {
+				line = other
+			}
+		}
+	}
+	if most, bounded = q.Slots[line]; !bounded {
+		return 0, 0, 0, false
+	}
+	for other, amount := range held {
+		if _, own := q.Slots[other]; other == line || !own && deviceSlot(other) == deviceSlot(line) {
+			has += amount
+			ends += leaving[other]
+		}
+	}
+	return most, has, ends, true
+}
+
 // overQuota lists each bound that the ask would pass, in the order cpu, mem, accelerators, sessions.
 func overQuota(p Predicate, who string, q Quota, t *tally, asked accel.Slots) []Wait {
 	var waits []Wait
 	for _, slot := range append([]accel.Slot{accel.SlotCPU, accel.SlotMem}, asked.Accelerators()...) {
-		most, bounded := q.Slots[slot]
-		want, has := asked[slot], t.slots[slot]
+		most, has, ends, bounded := q.bound(slot, t.slots, t.leaving.slots)
+		want := asked[slot]
 		if !bounded || want == 0 || want <= most-has {
 			continue
 		}
@@ -147,7 +170,7 @@ func overQuota(p Predicate, who string, q Quota, t *tally, asked accel.Slots) []
 			if most > 0 {
 				wait.Would = "would be within it with " + amountOf(slot, most)
 			}
-		case want <= most-has+t.leaving.slots[slot]:
+		case want <= most-has+ends:
 			wait.Would = "is within it when sessions that are ending have given back what they hold"
 		default:
 			wait.Would = fmt.Sprintf("would be within it if other sessions of %s gave back %s", who, amountOf(slot, has+want-most))

@@ -37,7 +37,7 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	}
 	demand, err := demandOf(Service{}, r)
 	if err == nil {
-		err = everFits(m.Ledger.Pool(), demand)
+		err = everFits(m.Ledger.Pool(), demand, m.Queueing.Options)
 	}
 	if err != nil {
 		return fail(err)
