@@ -96,7 +96,8 @@ type Manager struct {
 	// Of the loop alone: what Place wants to be told of its last decision.
 	lastNode string
 	kept     []Reservation
-	order    []string // of those that wait, as they were tried last; guarded by mu
+	order    []string          // of those that wait, as they were tried last; guarded by mu
+	overuse  map[string]string // who is to be ended for it, and why; guarded by mu
 
 	publishing sync.Mutex
 	change     chan struct{} // closed and replaced at every change; guarded by mu
@@ -137,7 +138,7 @@ func NewManager(d Deps) *Manager {
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
-		writing: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1), overuse: map[string]string{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -199,6 +200,7 @@ func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 	started := time.Now()
 	wait := passEvery
 	if m.take(ctx) == nil {
+		m.endOverusers(ctx)
 		wait = m.decide(ctx, now)
 		m.give()
 	}
@@ -288,7 +290,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, changed: m.changed, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 

@@ -37,9 +37,7 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	m.order = d.Order
 	m.mu.Unlock()
 	for _, p := range d.Placed {
-		if !m.commit(waiting[p.Session], p.Claim) {
-			m.poke() // the pool has changed under the snapshot
-		}
+		m.commit(waiting[p.Session], p.Claim)
 	}
 	for _, p := range d.Preempt {
 		m.mu.Lock()
@@ -51,7 +49,7 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 		}
 	}
 	for id, why := range d.Waits {
-		waiting[id].waits(ctx, why)
+		waiting[id].waits(ctx, why, now)
 	}
 	m.metrics.waiting.Set(float64(len(d.Waits)))
 	if d.Next.IsZero() {
@@ -60,18 +58,16 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	return min(passEvery, max(d.Next.Sub(now), time.Millisecond))
 }
 
-// commit takes a claim for a session that waits and hands it over; false where the pool or the session has
-// changed meanwhile.
-func (m *Manager) commit(r *runner, claim accel.Claim) bool {
+// commit takes a claim for a session that waits and hands it over. Where the pool or the session has changed meanwhile
+// that change asks for the next pass: asking for it here as well could go on for ever.
+func (m *Manager) commit(r *runner, claim accel.Claim) {
 	if err := m.Ledger.Take(claim); err != nil {
-		m.Log.Info("a place was gone before it was taken; looking again", "session", r.id, "error", err)
-		return false
+		m.Log.Info("a place was gone before it was taken", "session", r.id, "error", err)
+		return
 	}
 	if !r.offer(claim) {
 		m.Ledger.Drop(r.id)
-		return false
 	}
-	return true
 }
 
 // queue is the snapshot that Place works on, and the runners of those that wait in it.
@@ -193,13 +189,38 @@ func (m *Manager) broken() map[string]string {
 	return out
 }
 
-// Overuse ends a session that holds more of a device than its part, where the owner wants that.
+// Overuse ends a session that holds more of a device than its part, where the owner wants that. It does not wait for
+// it: the next pass does it.
 func (m *Manager) Overuse(session, reason string) {
 	m.mu.Lock()
-	r := m.sessions[session]
+	m.overuse[session] = reason
 	m.mu.Unlock()
-	if r != nil {
-		r.end(stopRequest{reason: reason}, false)
+	m.poke()
+}
+
+// endOverusers ends those that Overuse was told of. A route would do the same again: that is a failed start, and is
+// counted before a plan could replace it. The caller holds writing.
+func (m *Manager) endOverusers(ctx context.Context) {
+	m.mu.Lock()
+	over := m.overuse
+	m.overuse = map[string]string{}
+	m.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(over)) {
+		m.mu.Lock()
+		r := m.sessions[id]
+		m.mu.Unlock()
+		if r == nil || r.leaving() {
+			continue
+		}
+		r.end(stopRequest{reason: over[id]}, false)
+		s, _ := r.snapshot()
+		sv := m.services[s.ServiceID]
+		if sv == nil || sv.Lifecycle != LifecycleActive || s.Revision != sv.Revision {
+			continue
+		}
+		if err := m.saveService(ctx, sv, func(w *Service) { m.countFailure(w, over[id]) }); err != nil {
+			m.Log.Error("failed start was not counted", "service", sv.ID, "session", id, "error", err)
+		}
 	}
 }
 

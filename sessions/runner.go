@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,12 +27,16 @@ type runner struct {
 	offered chan accel.Claim // of size 1: a place that is taken for it
 	yield   chan string      // of size 1: it is to give way, and why
 	yields  bool             // it was asked to give way, and has not yet
+	// Why it waits is not written as often as it changes.
+	waitsDirty bool
+	waitsAt    time.Time // of the last write
 
 	stopping context.Context // done once somebody asked to end the session
 	askStop  context.CancelFunc
 	forced   context.Context // done once it should end without grace
 	force    context.CancelFunc
 	adopted  *Instance      // found running at the daemon's start
+	half     bool           // a start broke off because the runtime was away: of the runner's goroutine alone
 	done     chan struct{}  // closed when the runner has returned
 	asides   sync.WaitGroup // writes that nobody waits for, until the runner returns
 }
@@ -51,7 +54,8 @@ type runnerDeps struct {
 	grant    func(accel.Claim) (accel.Grant, error)
 	variants *variants.Table
 	policy   func(serviceID string) Policy
-	changed  func()                          // something that others see has changed
+	changed  func()                          // something that others see has changed, and plans go by
+	show     func()                          // something that others see has changed
 	poke     func()                          // look at the plan again
 	ended    func(s Session, r *stopRequest) // the session cannot go on: called once, before a plan goes by it
 	log      *slog.Logger
@@ -208,74 +212,12 @@ func (r *runner) settled() bool {
 	return r.told || !over(r.session)
 }
 
-// fetch brings image and whatever else must be on the box.
-func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
-	if r.adopted != nil {
-		return Signal{Kind: SignalPrepared, Reason: "found running"}, true
-	}
-	pulling, cancel := context.WithTimeout(ctx, r.limits.Pull)
-	defer cancel()
-	defer context.AfterFunc(r.stopping, cancel)()
-	progress, result := make(chan Progress), make(chan error, 1)
-	go func() {
-		result <- r.runtime.Pull(pulling, s.Image, func(p Progress) {
-			select {
-			case progress <- p:
-			case <-pulling.Done():
-			}
-		})
-	}()
-	for {
-		select {
-		case p := <-progress:
-			if now, _ := r.snapshot(); now.Status == StatusPreparing {
-				r.step(ctx, Signal{Kind: SignalPull, Reason: "pulling " + s.Image})
-			}
-			r.note(p.Message)
-		case err := <-result:
-			switch {
-			case ctx.Err() != nil:
-				return Signal{}, false
-			case r.stopping.Err() != nil:
-				return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
-			case err != nil:
-				return Signal{Kind: SignalFail, Reason: err.Error()}, true
-			}
-			return Signal{Kind: SignalPrepared, Reason: "all it needs is on the box"}, true
-		}
-	}
-}
-
 // note shows people how a status is getting on, without writing it down.
 func (r *runner) note(reason string) {
 	r.mu.Lock()
 	r.session.Reason = reason
 	r.mu.Unlock()
-	r.changed()
-}
-
-// start tells the runtime to start the instance, or takes the one that an earlier daemon started. It
-// is seen through to its end even when the daemon stops: it is short, and half a start helps nobody.
-func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
-	if in := r.adopted; in != nil {
-		r.adopted = nil
-		return Signal{Kind: SignalStarted, Reason: "found running", Instance: in}, true
-	}
-	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Start)
-	defer cancel()
-	spec, err := r.spec(s)
-	if err != nil {
-		return Signal{Kind: SignalFail, Reason: err.Error()}, true
-	}
-	in, err := r.runtime.Start(starting, spec)
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = errors.New("the runtime did not start it within " + r.limits.Start.String())
-		}
-		exit := &Exit{Reason: ExitStartFailed, Code: -1, Message: err.Error(), FinishedAt: time.Now()}
-		return Signal{Kind: SignalFail, Reason: err.Error(), Exit: exit}, true
-	}
-	return Signal{Kind: SignalStarted, Reason: "its process runs", Instance: &in}, true
+	r.show() // no plan goes by it
 }
 
 // pause waits for d; false when ctx ends first.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/palisade-run/palisade/accel"
 )
@@ -63,11 +64,11 @@ func (r *runner) letGo(from, to Status) {
 	r.ledger.Leave(r.id)
 }
 
-// giveWay asks a running session to end and to go back to the queue.
+// giveWay asks a session that has a place to end and to go back to the queue. One that has left it meanwhile is let be.
 func (r *runner) giveWay(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.yields || r.stop != nil {
+	if r.yields || r.stop != nil || r.session.Status == StatusPending || r.session.Leaving() {
 		return
 	}
 	r.yields = true
@@ -81,20 +82,36 @@ func (r *runner) leaving() bool {
 	return r.yields || r.stop != nil || r.session.Leaving() || r.session.Status == StatusPending
 }
 
-// waits notes why the session is still in the queue, for people to read now and after a restart.
-func (r *runner) waits(ctx context.Context, why []Wait) {
+// waitsKept is how often the row of a session that waits is written at most for what its sentences say: they change with
+// the time, and with everybody else who comes and goes.
+const waitsKept = time.Minute
+
+// waits notes why the session is still in the queue: at once for people to read now, a little later for those who
+// read it after a restart. It is called with every pass.
+func (r *runner) waits(ctx context.Context, why []Wait, now time.Time) {
 	r.mu.Lock()
-	same := r.session.Status != StatusPending || slices.Equal(r.session.Waits, why)
-	if !same {
+	if r.session.Status != StatusPending {
+		r.mu.Unlock()
+		return
+	}
+	if !slices.Equal(r.session.Waits, why) {
 		r.session.Waits, r.session.Reason = why, waitReason(why)
+		r.waitsDirty = true
+	}
+	due := r.waitsDirty && now.Sub(r.waitsAt) >= waitsKept
+	if due {
+		r.waitsDirty, r.waitsAt = false, now
 	}
 	r.mu.Unlock()
-	if same {
+	if !due {
 		return
 	}
 	r.asides.Go(func() { // the pass must not wait for a store that hangs
 		if err := r.save(ctx); err != nil {
-			r.log.Error("why the session waits was not written; its next change will be", "error", err)
+			r.log.Error("why the session waits was not written; it will be", "error", err)
+			r.mu.Lock()
+			r.waitsDirty = true
+			r.mu.Unlock()
 		}
 	})
 }
@@ -124,7 +141,7 @@ func (r *runner) spec(s Session) (Spec, error) {
 	spec.Labels[LabelClaim] = string(label)
 	grant, err := r.grant(*s.Claim)
 	if err != nil {
-		return spec, fmt.Errorf("handing it its devices: %w", err)
+		return spec, fmt.Errorf("%w: %w", errNotHanded, err)
 	}
 	spec.Limits.CPUs = r.nearCores(*s.Claim)
 	maps.Copy(spec.Env, grant.Env)

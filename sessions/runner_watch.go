@@ -16,6 +16,9 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 	verdicts := make(chan Verdict, 1)
 	probe := time.NewTimer(0)
 	defer probe.Stop()
+	if s.Launch.Port == 0 {
+		probe.Stop() // there is nobody to ask
+	}
 	for {
 		select {
 		case exit := <-ended:
@@ -151,17 +154,47 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	defer hurry()
 	defer context.AfterFunc(r.forced, hurry)() // whoever loses patience need not wait for the grace
 	err := r.runtime.Stop(graceful, s.ID, grace)
-	if err != nil && !errors.Is(err, ErrNoInstance) {
-		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
-	}
-	if s.Status == StatusPreempted && r.stopping.Err() == nil {
-		// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
-		if err := r.runtime.Remove(stopping, s.ID); err != nil {
-			return Signal{Kind: SignalStopped, Reason: "it gave way and cannot go back to the queue: " + err.Error(), Exit: r.exitOf(stopping, s.ID)}, true
+	switch {
+	case s.Status == StatusPreempted && r.stopping.Err() == nil:
+		if err == nil || errors.Is(err, ErrNoInstance) {
+			// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
+			err = r.runtime.Remove(stopping, s.ID)
+		}
+		if err != nil {
+			return r.giveWayLater(ctx, s, err)
 		}
 		return Signal{Kind: SignalGiveUp, Reason: s.Reason}, true
+	case err != nil && !errors.Is(err, ErrNoInstance):
+		if s.Status == StatusPreempted {
+			return r.clean(ctx, s) // asked to end while it gave way; there is no way from here to ERROR
+		}
+		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
 	}
 	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
+}
+
+// giveWayLater goes on giving way where the runtime could not do its part, and does not give up before: the session
+// would be lost for something that is not its fault.
+func (r *runner) giveWayLater(ctx context.Context, s Session, err error) (Signal, bool) {
+	for try := 1; r.stopping.Err() == nil; try++ {
+		wait := Backoff(try, 0)
+		r.log.Error("the session cannot give way yet; trying again", "error", err, "in", wait)
+		r.note(s.Reason + "; not yet: " + err.Error())
+		if sig, over, ok := r.bide(ctx, wait); over && !ok {
+			return sig, ok
+		} else if over {
+			break
+		}
+		trying, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Stop)
+		if err = r.runtime.Stop(trying, s.ID, 0); err == nil || errors.Is(err, ErrNoInstance) {
+			err = r.runtime.Remove(trying, s.ID)
+		}
+		cancel()
+		if err == nil {
+			return Signal{Kind: SignalGiveUp, Reason: s.Reason}, true
+		}
+	}
+	return r.clean(ctx, s)
 }
 
 // drain waits until the route answers nothing, at most for grace. An instance that ends by itself

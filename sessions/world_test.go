@@ -27,9 +27,10 @@ type memory struct {
 	transitions map[string][]sessions.Transition
 	events      []sessions.Event
 	writes      int
-	failAfter   int  // writes from this one on fail; 0: none
-	hangs       bool // writes wait until their context ends
-	lies        bool // writes are done, and an error is told
+	rows        map[string]int // by session: how often its row was written
+	failAfter   int            // writes from this one on fail; 0: none
+	hangs       bool           // writes wait until their context ends
+	lies        bool           // writes are done, and an error is told
 }
 
 var errDiskFull = errors.New("disk full")
@@ -37,7 +38,7 @@ var errDiskFull = errors.New("disk full")
 func newMemory() *memory {
 	return &memory{
 		services: map[string]sessions.Service{}, revisions: map[string][]sessions.Revision{},
-		sessions: map[string]sessions.Session{}, transitions: map[string][]sessions.Transition{},
+		sessions: map[string]sessions.Session{}, transitions: map[string][]sessions.Transition{}, rows: map[string]int{},
 	}
 }
 
@@ -123,6 +124,7 @@ func (m *memory) Sessions(context.Context) ([]sessions.Session, error) {
 func (m *memory) SaveSession(ctx context.Context, s sessions.Session, t *sessions.Transition) error {
 	return m.write(ctx, func() {
 		m.sessions[s.ID] = s
+		m.rows[s.ID]++
 		if t != nil {
 			m.transitions[s.ID] = append(m.transitions[s.ID], *t)
 		}
@@ -250,9 +252,12 @@ type world struct {
 	node      *accel.Node   // what the box has; nil: boundless, without devices
 	ledger    *accel.Ledger // of the daemon of the moment
 	queue     sessions.QueueConfig
+	grant     func(accel.Claim) (accel.Grant, error)
+	wrap      func(sessions.Runtime) sessions.Runtime // nil: the runtime as it is
 
 	mu     sync.Mutex
 	sick   map[string]string // address to what a failing probe says
+	probes int
 	m      *sessions.Manager
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -265,6 +270,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) probe(_ context.Context, addr string, _ *catalog.HealthCheck) sessions.Verdict {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.probes++
 	for _, key := range []string{addr, "*"} {
 		if why, ok := w.sick[key]; ok {
 			return sessions.Verdict{Detail: why}
@@ -296,9 +302,13 @@ func (w *world) boot() {
 		w.ledger = accel.NewLedger()
 		w.ledger.SetNode(*w.node)
 	}
+	var runtime sessions.Runtime = w.runtime
+	if w.wrap != nil {
+		runtime = w.wrap(runtime)
+	}
 	w.m = sessions.NewManager(sessions.Deps{
-		Ledger: w.ledger, Queueing: w.queue,
-		Store: w.store, Runtime: w.runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
+		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
+		Store: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {

@@ -1,0 +1,152 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errNotHanded: what speaks for the devices of a session could not say how it gets them.
+var errNotHanded = errors.New("handing it its devices")
+
+// fetch brings image and whatever else must be on the box. A runtime that is away is waited for as it is at the start.
+func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
+	if r.adopted != nil {
+		return Signal{Kind: SignalPrepared, Reason: "found running"}, true
+	}
+	deadline := time.Now().Add(r.limits.Start)
+	for try := 1; ; try++ {
+		began := time.Now()
+		sig, ok, err := r.pull(ctx, s)
+		if !ok || !errors.Is(err, ErrRuntimeDown) {
+			return sig, ok
+		}
+		if time.Since(began) > r.limits.Start { // it had come a good way
+			try, deadline = 1, time.Now().Add(r.limits.Start)
+		}
+		wait := Backoff(try, 0)
+		if time.Now().Add(wait).After(deadline) {
+			return Signal{Kind: SignalGiveUp, Reason: "back to the queue: " + err.Error()}, true
+		}
+		r.log.Warn("not fetched yet; trying again", "error", err, "in", wait)
+		r.note("tried again in " + wait.String() + ": " + err.Error())
+		if sig, over, ok := r.bide(ctx, wait); over {
+			return sig, ok
+		}
+	}
+}
+
+// pull is one try; failed is why its signal is that of a failure. ok is false when the daemon stops first.
+func (r *runner) pull(ctx context.Context, s Session) (sig Signal, ok bool, failed error) {
+	pulling, cancel := context.WithTimeout(ctx, r.limits.Pull)
+	defer cancel()
+	defer context.AfterFunc(r.stopping, cancel)()
+	progress, result := make(chan Progress), make(chan error, 1)
+	gaveWay := ""
+	go func() {
+		result <- r.runtime.Pull(pulling, s.Image, func(p Progress) {
+			select {
+			case progress <- p:
+			case <-pulling.Done():
+			}
+		})
+	}()
+	for {
+		select {
+		case p := <-progress:
+			if now, _ := r.snapshot(); now.Status == StatusPreparing {
+				r.step(ctx, Signal{Kind: SignalPull, Reason: "pulling " + s.Image})
+			}
+			r.note(p.Message)
+		case gaveWay = <-r.yield:
+			cancel() // whoever needs its place must not wait until all has come
+		case err := <-result:
+			switch {
+			case ctx.Err() != nil:
+				return Signal{}, false, nil
+			case r.stopping.Err() != nil:
+				return Signal{Kind: SignalStop, Reason: r.stopReason()}, true, nil
+			case gaveWay != "":
+				return Signal{Kind: SignalGiveUp, Reason: gaveWay}, true, nil
+			case err != nil:
+				return Signal{Kind: SignalFail, Reason: err.Error()}, true, err
+			}
+			return Signal{Kind: SignalPrepared, Reason: "all it needs is on the box"}, true, nil
+		}
+	}
+}
+
+// start tells the runtime to start the instance, or takes the one that an earlier daemon started. What is likely to
+// pass by itself, a runtime that is just being restarted or a driver that does not answer, is waited for as long as a
+// start may take. Then the session goes back to the queue, with the reason: for a job there would be no other start.
+func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
+	if in := r.adopted; in != nil {
+		r.adopted = nil
+		return Signal{Kind: SignalStarted, Reason: "found running", Instance: in}, true
+	}
+	deadline := time.Now().Add(r.limits.Start)
+	for try := 1; ; try++ {
+		select {
+		case reason := <-r.yield:
+			return Signal{Kind: SignalGiveUp, Reason: reason}, true
+		default:
+		}
+		in, err := r.startOnce(ctx, s)
+		switch {
+		case err == nil:
+			r.half = false
+			return Signal{Kind: SignalStarted, Reason: "its process runs", Instance: &in}, true
+		case !r.passing(err):
+			exit := &Exit{Reason: ExitStartFailed, Code: -1, Message: err.Error(), FinishedAt: time.Now()}
+			return Signal{Kind: SignalFail, Reason: err.Error(), Exit: exit}, true
+		}
+		wait := Backoff(try, 0)
+		if time.Now().Add(wait).After(deadline) {
+			return Signal{Kind: SignalGiveUp, Reason: "back to the queue: " + err.Error()}, true
+		}
+		r.log.Warn("not started yet; trying again", "error", err, "in", wait)
+		r.note("tried again in " + wait.String() + ": " + err.Error())
+		if sig, over, ok := r.bide(ctx, wait); over {
+			return sig, ok
+		}
+	}
+}
+
+// startOnce is one try. It is seen through to its end even when the daemon stops: it is short, and half a start
+// helps nobody.
+func (r *runner) startOnce(ctx context.Context, s Session) (Instance, error) {
+	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Start)
+	defer cancel()
+	spec, err := r.spec(s)
+	if err != nil {
+		return Instance{}, err
+	}
+	in, err := r.runtime.Start(starting, spec)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("the runtime did not start it within " + r.limits.Start.String())
+	}
+	return in, err
+}
+
+// passing reports whether what kept a session from starting is likely to pass. What a runtime that went away in the
+// middle of a start has left of it, it takes away when it is back: until then there is an instance of that id.
+func (r *runner) passing(err error) bool {
+	r.half = r.half || errors.Is(err, ErrRuntimeDown)
+	return errors.Is(err, ErrRuntimeDown) || errors.Is(err, errNotHanded) || r.half && errors.Is(err, ErrInstanceExists)
+}
+
+// bide waits before another try. over: somebody wants the session to end or to give way, or, without ok, the daemon stops.
+func (r *runner) bide(ctx context.Context, wait time.Duration) (sig Signal, over, ok bool) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return Signal{}, false, true
+	case <-r.stopping.Done():
+		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true, true
+	case reason := <-r.yield:
+		return Signal{Kind: SignalGiveUp, Reason: reason}, true, true
+	case <-ctx.Done():
+		return Signal{}, true, false
+	}
+}
