@@ -491,3 +491,19 @@ func TestLimitsOnDevicesAndOnPartsOfThem(t *testing.T) {
 		}
 	})
 }
+
+// Who shares a device is told where nothing holds it to its part.
+func TestPartThatIsNotEnforcedIsSaid(t *testing.T) {
+	for _, enforced := range []bool{true, false} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.node = eight()
+			w.grant = func(accel.Claim) (accel.Grant, error) { return accel.Grant{Enforced: enforced}, nil }
+			w.job("ses-part", 5, accel.Slots{"cuda.shares": 50})
+			w.boot()
+			w.after(time.Minute)
+			if s := w.session("ses-part"); strings.Contains(s.Reason, "nothing but its engine") == enforced {
+				t.Errorf("enforced %v: %s", enforced, s.Reason)
+			}
+		})
+	}
+}

@@ -36,6 +36,7 @@ type runner struct {
 	forced   context.Context // done once it should end without grace
 	force    context.CancelFunc
 	adopted  *Instance      // found running at the daemon's start
+	loose    bool           // nothing holds it to its parts of devices: of the runner's goroutine alone
 	half     bool           // a start broke off because the runtime was away: of the runner's goroutine alone
 	done     chan struct{}  // closed when the runner has returned
 	asides   sync.WaitGroup // writes that nobody waits for, until the runner returns

@@ -150,6 +150,7 @@ func (r *runner) spec(s Session) (Spec, error) {
 		spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: source, Target: grant.Mounts[source]})
 	}
 	if f := fraction(s.Claim.Shares); f < 1 {
+		r.loose = !grant.Enforced
 		spec.Processes = r.variants.WithMemoryFraction(s.Launch, f).Processes
 	}
 	return spec, nil

@@ -95,7 +95,7 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 		switch {
 		case err == nil:
 			r.half = false
-			return Signal{Kind: SignalStarted, Reason: "its process runs", Instance: &in}, true
+			return Signal{Kind: SignalStarted, Reason: r.startedReason(), Instance: &in}, true
 		case !r.passing(err):
 			exit := &Exit{Reason: ExitStartFailed, Code: -1, Message: err.Error(), FinishedAt: time.Now()}
 			return Signal{Kind: SignalFail, Reason: err.Error(), Exit: exit}, true
@@ -126,6 +126,13 @@ func (r *runner) startOnce(ctx context.Context, s Session) (Instance, error) {
 		err = errors.New("the runtime did not start it within " + r.limits.Start.String())
 	}
 	return in, err
+}
+
+func (r *runner) startedReason() string {
+	if r.loose {
+		return "its process runs; nothing but its engine holds it to its part of the device"
+	}
+	return "its process runs"
 }
 
 // passing reports whether what kept a session from starting is likely to pass. What a runtime that went away in the

@@ -209,10 +209,11 @@ func (d *daemon) adopt(ctx context.Context) error {
 	}
 }
 
-// overuse is told of a session that holds more of a device than its part.
+// overuse is told, with every sample, of a session that holds more of a device than its part. It is ended when that is seen
+// again: a peak while a model is loaded is no reason.
 func (d *daemon) overuse(o accel.Overuse) {
-	if d.Config.Accel.Overuse == config.OveruseEnd {
-		d.manager.Overuse(o.Session, o.String())
+	if d.Config.Accel.Overuse == config.OveruseEnd && time.Since(o.Since) >= d.Config.Accel.Every/2 {
+		d.manager.Overuse(o.Session, o.String()+"; such sessions are ended (accel.overuse): ask for a larger part, or have the engine take less")
 	}
 }
 
