@@ -61,7 +61,8 @@ type daemon struct {
 //  1. The data directory is locked: nothing is read before it is ours.
 //  2. The port is opened: whoever comes now is told to try again in a second.
 //  3. The store is opened and its schema brought up to date.
-//  4. What runs is adopted, and the first table of routes published.
+//  4. What holds sessions to their parts of devices is started; what runs is adopted, and the first table of routes
+//     published.
 //  5. The front door opens: /readyz answers 200.
 //
 // On the way back requests are finished first (as far as stopGrace allows), then decisions stop, then
@@ -83,6 +84,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.runtime.close(), d.pool.close(), d.store.Close()) }()
+	d.pool.share(ctx)
 	if err := d.adopt(ctx); err != nil { // 4
 		return fmt.Errorf("taking over what runs: %w", err)
 	}

@@ -31,6 +31,7 @@ type pool struct {
 	history *history.Store
 	nvidia  *nvml.Plugin // nil: none here
 	mps     *mps.Daemon  // nil: parts of devices are not enforced
+	sharing func()       // ends the loop that looks after it; nil: there is none
 	node    string
 	runtime string
 	checks  []api.Check // what was found out at the start
@@ -152,22 +153,43 @@ func owner(pid int) (string, bool) {
 	return string(id), id != nil
 }
 
-// run watches the devices until ctx ends.
-func (p *pool) run(ctx context.Context) {
-	var loops sync.WaitGroup
-	if p.mps != nil {
-		loops.Go(func() { p.mps.Run(ctx) })
+// sharingPatience is how long the start waits for what holds sessions to their parts of devices.
+const sharingPatience = 5 * time.Second
+
+// share has the service run that holds sessions to their parts of devices, and waits until it answers: who is started
+// before that runs without limits for as long as it runs.
+func (p *pool) share(ctx context.Context) {
+	if p.mps == nil {
+		return
 	}
-	loops.Go(func() {
-		if err := p.watcher.Run(ctx); err != nil && ctx.Err() == nil {
-			p.log.Error("devices are not watched any more", "error", err)
+	looking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var loop sync.WaitGroup
+	loop.Go(func() { p.mps.Run(looking) })
+	p.sharing = func() { cancel(); loop.Wait() }
+	waiting, enough := context.WithTimeout(ctx, sharingPatience)
+	defer enough()
+	for p.mps.Answers(waiting) == "" {
+		select {
+		case <-waiting.Done():
+			p.log.Warn("MPS does not answer yet; parts of devices are not enforced until it does")
+			return
+		case <-time.After(100 * time.Millisecond):
 		}
-	})
-	loops.Wait()
+	}
 }
 
-// close lets go of the driver.
+// run watches the devices until ctx ends.
+func (p *pool) run(ctx context.Context) {
+	if err := p.watcher.Run(ctx); err != nil && ctx.Err() == nil {
+		p.log.Error("devices are not watched any more", "error", err)
+	}
+}
+
+// close lets go of the driver. What holds sessions to their parts of devices goes on, as they do.
 func (p *pool) close() error {
+	if p.sharing != nil {
+		p.sharing()
+	}
 	if p.nvidia == nil {
 		return nil
 	}
