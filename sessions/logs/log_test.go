@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/palisade-run/palisade/sessions/logs"
 )
@@ -66,6 +68,7 @@ func TestStrangersFiles(t *testing.T) {
 	}
 	for name, put := range map[string]func(path string) error{
 		"a link":      func(p string) error { return os.Symlink(secret, p) },
+		"to nowhere":  func(p string) error { return os.Symlink("nowhere", p) },
 		"a pipe":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
 		"a directory": func(p string) error { return os.Mkdir(p, 0o700) },
 	} {
@@ -74,7 +77,7 @@ func TestStrangersFiles(t *testing.T) {
 			if err := put(filepath.Join(dir, "00000001")); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := all(t, dir, 0); err == nil || got != "" {
+			if got, err := all(t, dir, 0); err != nil || got != "" {
 				t.Errorf("read %q, %v", got, err)
 			}
 		})
@@ -87,6 +90,76 @@ func TestStrangersFiles(t *testing.T) {
 	}
 	if got, err := all(t, dir, 0); err != nil || got != "" {
 		t.Errorf("of other names: %q, %v", got, err)
+	}
+}
+
+// TestStrangersLinkIsNoNextFile: one who follows waits for it no more than for a file that is not there.
+func TestStrangersLinkIsNoNextFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "00000001"), []byte("x\n"), 0o600), os.Symlink("nowhere", filepath.Join(dir, "00000002"))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	r, err := logs.Read(ctx, openRoot(t, dir), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "x\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestReadWhileItIsRotated: what is rotated away between the look and the opening is no error.
+func TestReadWhileItIsRotated(t *testing.T) {
+	dir := t.TempDir()
+	root := openRoot(t, dir)
+	defer root.Close()
+	w := logs.NewWriter(root, 2, 1)
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = io.WriteString(w, "line\n")
+			}
+		}
+	})
+	for i := range 500 {
+		if got, err := all(t, dir, i%3); err != nil || strings.Trim(got, "line\n") != "" {
+			t.Errorf("%q, %v", got, err)
+			break
+		}
+	}
+	close(stop)
+	writing.Wait()
+}
+
+// TestTailOfWhatHasNoLines: a session may write a file of any size that takes no room.
+func TestTailOfWhatHasNoLines(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 8 {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%08d", i+1)))
+		if err == nil {
+			err = errors.Join(f.Truncate(1<<40), f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := logs.Read(ctx, openRoot(t, dir), 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if ctx.Err() != nil {
+		t.Error("looking for its last lines takes forever")
 	}
 }
 

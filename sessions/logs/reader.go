@@ -34,8 +34,11 @@ type Reader struct {
 	closed bool
 }
 
-// maxFiles bounds what is looked at of a directory that somebody else may have filled.
-const maxFiles = 4096
+// What is looked at of a directory that somebody else may have filled is bounded.
+const (
+	maxFiles = 4096
+	maxTail  = 64 << 20  // bytes in which the last lines are looked for
+)
 
 // Read opens the log in dir, which it closes in the end; with tail only the last lines, 0 all that is kept.
 // What has been rotated away is gone; the log then begins with a whole line.
@@ -67,7 +70,9 @@ func (l *Reader) files() ([]int, error) {
 	}
 	var seqs []int
 	for _, e := range entries {
-		if seq, ok := parseName(e.Name()); ok {
+		// What is no file is none of ours; a link that leads nowhere would look like one that is rotated away
+		// again and again.
+		if seq, ok := parseName(e.Name()); ok && e.Type().IsRegular() {
 			seqs = append(seqs, seq)
 		}
 	}
@@ -75,12 +80,24 @@ func (l *Reader) files() ([]int, error) {
 	return seqs, nil
 }
 
-// begin goes to where the last lines begin.
+// begin goes to where the last lines begin. The log may be rotated meanwhile.
 func (l *Reader) begin(lines int) error {
-	seqs, err := l.files()
-	if err != nil || len(seqs) == 0 {
-		return err
+	for {
+		seqs, err := l.files()
+		if err != nil || len(seqs) == 0 {
+			return err
+		}
+		if err := l.beginIn(seqs, lines); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
 	}
+}
+
+// beginIn is begin in those files; fs.ErrNotExist where the wanted one has been rotated away since.
+func (l *Reader) beginIn(seqs []int, lines int) error {
 	l.until = seqs[len(seqs)-1]
 	if st, err := l.dir.Lstat(fileName(l.until)); err == nil {
 		l.size = st.Size()
@@ -144,6 +161,7 @@ func (l *Reader) firstLine(seq int) int64 {
 // tail returns where the last lines begin.
 func (l *Reader) tail(seqs []int, lines int) (seq int, at int64) {
 	last := true // the newline at the very end ends the last line and begins none
+	room := int64(maxTail)
 	for i, seq := range slices.Backward(seqs) {
 		f, err := l.file(seq)
 		if err != nil {
@@ -153,12 +171,13 @@ func (l *Reader) tail(seqs []int, lines int) (seq int, at int64) {
 		if seq != l.until {
 			size, _ = f.Seek(0, io.SeekEnd)
 		}
-		at, left := tailOf(f, size, lines, &last)
+		from := max(0, size-room)
+		at, left := tailOf(io.NewSectionReader(f, from, size-from), size-from, lines, &last)
 		f.Close()
-		if left == 0 {
-			return seq, at
+		if left == 0 || from > 0 {
+			return seq, from + at
 		}
-		lines = left
+		lines, room = left, room-size
 	}
 	return seqs[0], 0
 }
