@@ -500,3 +500,46 @@ func TestLogs(t *testing.T) {
 	}
 	b.do("GET", "/services/demo/logs?route=ses-nothing", "", 404, nil)
 }
+
+// TestLogsOfRoutesThatWait: a route without a log yet takes nothing from the others' logs, and is followed once it has one.
+func TestLogsOfRoutesThatWait(t *testing.T) {
+	b := newBox(t)
+	var s api.Service
+	b.do("POST", "/services", `{"name":"demo","image":"stuck","replicas":2}`, 201, &s)
+	b.Manager.Changed() // the first route is started, the second is not
+	want := s.Routes[0].ID + " | listening on " + s.Routes[0].ID + "\n"
+	if w := b.serve(b.request("GET", "/services/demo/logs?tail=1", "")); w.Code != 200 || w.Body.String() != want {
+		t.Errorf("%d %q, want %q", w.Code, w.Body, want)
+	}
+
+	b.do("POST", "/services", `{"name":"waits","image":"host","replicas":2,"resources":{"cuda.device":"8"}}`, 201, nil)
+	if p := problem(t, b.serve(b.request("GET", "/services/waits/logs", ""))); p.Kind() != api.KindNotFound || !strings.Contains(p.Detail, "waits for 8 cuda.device") {
+		t.Errorf("%+v", p)
+	}
+
+	b.do("POST", "/services", `{"name":"late","image":"stuck"}`, 201, &s)
+	read, write := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r := b.request("GET", "/services/late/logs?follow=true", "")
+		b.Handler.ServeHTTP(&streamed{ResponseRecorder: httptest.NewRecorder(), to: write}, r.WithContext(admin.LocalPeer(ctx, "me")))
+	}()
+	first := make([]byte, len(s.Routes[0].ID))
+	if _, err := io.ReadFull(read, first); err != nil || string(first) != s.Routes[0].ID {
+		t.Errorf("%q, %v", first, err)
+	}
+	cancel()
+	read.Close()
+	<-done
+}
+
+// streamed hands on what is written, as it is written.
+type streamed struct {
+	*httptest.ResponseRecorder
+	to io.Writer
+}
+
+func (s *streamed) Write(p []byte) (int, error) { return s.to.Write(p) }

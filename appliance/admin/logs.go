@@ -30,9 +30,10 @@ func logOptions(p *params) sessions.LogOptions {
 
 // logStream is an answer that goes out as it is written. Several may write; each write is kept together.
 type logStream struct {
-	c  *gin.Context
-	rc *http.ResponseController
-	mu sync.Mutex
+	c     *gin.Context
+	rc    *http.ResponseController
+	mu    sync.Mutex
+	begun bool
 }
 
 func newLogStream(c *gin.Context) *logStream {
@@ -41,6 +42,12 @@ func newLogStream(c *gin.Context) *logStream {
 
 // begin sends the head, so that the client knows that it is heard though nothing is written yet.
 func (l *logStream) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.begun {
+		return
+	}
+	l.begun = true
 	l.c.Header("Content-Type", "text/plain; charset=utf-8")
 	l.c.Header("X-Accel-Buffering", "no")
 	l.c.Writer.WriteHeader(http.StatusOK)
@@ -122,13 +129,26 @@ func (s *server) serviceLogs(c *gin.Context) error {
 	case len(ids) == 1:
 		return s.copyLog(ctx, out, v.Project, ids[0], o)
 	}
-	out.begin()
+	var none error
 	for _, id := range ids {
-		if err := s.copyLines(ctx, out, v.Project, id, o); err != nil {
+		err := s.copyLines(ctx, out, v.Project, id, o)
+		switch {
+		case isNoLog(err): // it waits for a place, or for its image; the others have something to tell
+			none = err
+		case err != nil:
 			return err
 		}
 	}
+	if !out.begun && none != nil {
+		return none
+	}
+	out.begin()
 	return nil
+}
+
+// isNoLog reports whether a session has no log yet, or none any more.
+func isNoLog(err error) bool {
+	return errors.Is(err, sessions.ErrNotFound) || errors.Is(err, sessions.ErrNoInstance)
 }
 
 // logIDs are the sessions whose logs a service's log is made of: those that live, or the newest that ended.
@@ -162,9 +182,16 @@ func (s *server) followService(ctx context.Context, out *logStream, v sessions.S
 			if attached[id] {
 				continue
 			}
+			body, err := s.openLog(ctx, v.Project, id, o)
+			if isNoLog(err) {
+				continue // one that starts wakes us again
+			}
 			attached[id] = true
 			wg.Go(func() {
-				if err := s.copyLines(ctx, out, v.Project, id, o); err != nil {
+				if err == nil {
+					err = sendLines(out, id, body)
+				}
+				if err != nil {
 					s.Log.DebugContext(ctx, "following a log ended", "session", id, "error", err)
 				}
 			})
@@ -181,12 +208,18 @@ func (s *server) followService(ctx context.Context, out *logStream, v sessions.S
 	}
 }
 
-// copyLines sends a log with the session's id before each line.
-func (s *server) copyLines(ctx context.Context, out io.Writer, project, id string, o sessions.LogOptions) error {
+// copyLines sends one of several routes' logs.
+func (s *server) copyLines(ctx context.Context, out *logStream, project, id string, o sessions.LogOptions) error {
 	body, err := s.openLog(ctx, project, id, o)
 	if err != nil {
 		return err
 	}
+	out.begin()
+	return sendLines(out, id, body)
+}
+
+// sendLines sends a log with the session's id before each line, and closes it.
+func sendLines(out io.Writer, id string, body io.ReadCloser) error {
 	defer body.Close()
 	br := bufio.NewReaderSize(body, longLine)
 	for {

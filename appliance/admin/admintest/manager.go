@@ -442,11 +442,15 @@ func (m *Manager) Transitions(_ context.Context, project, ref string) ([]session
 	}, err
 }
 
-// Logs implements admin.Sessions: three lines; with follow they never end.
+// Logs implements admin.Sessions: three lines; with follow they never end. A session that waits for a place, or one of
+// image stuck that is new, has no log yet.
 func (m *Manager) Logs(_ context.Context, project, ref string, o sessions.LogOptions) (io.ReadCloser, error) {
 	s, err := m.Session(project, ref)
 	if err != nil {
 		return nil, err
+	}
+	if s.Status == sessions.StatusPending && (len(s.Waits) > 0 || s.Image == "stuck") {
+		return nil, fmt.Errorf("session %s has no log: %w: it is %s, %s", s.Name, sessions.ErrNotFound, s.Status, s.Reason)
 	}
 	lines := []string{"loading", "loaded", "listening on " + s.ID}
 	if o.Tail > 0 {
