@@ -37,7 +37,7 @@ type Reader struct {
 // What is looked at of a directory that somebody else may have filled is bounded.
 const (
 	maxFiles = 4096
-	maxTail  = 64 << 20  // bytes in which the last lines are looked for
+	maxTail  = 64 << 20 // bytes in which the last lines are looked for
 )
 
 // Read opens the log in dir, which it closes in the end; with tail only the last lines, 0 all that is kept.
