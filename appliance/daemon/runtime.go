@@ -96,13 +96,19 @@ func wantsContainers(ctx context.Context, c config.Config) (bool, string) {
 		connection.Close()
 		return true, "containerd answers at " + address
 	}
-	if kept, _ := filepath.Glob(filepath.Join(containersDir(c), "*", "*")); len(kept) > 0 {
+	if earlierContainers(c) {
 		return true, "sessions of an earlier time are in the containerd at " + address
 	}
 	return false, "no containerd answers at " + address + "; images are not run (--containerd private starts one)"
 }
 
 func containersDir(c config.Config) string { return filepath.Join(c.Data, "containers") }
+
+// earlierContainers reports whether sessions of an earlier time are in a containerd.
+func earlierContainers(c config.Config) bool {
+	kept, err := filepath.Glob(filepath.Join(containersDir(c), "instances", "*"))
+	return err == nil && len(kept) > 0
+}
 
 func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o runtimeOptions) (err error) {
 	cfg := containerd.Config{
@@ -124,15 +130,21 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 	} else if n := openNetwork(c, "netns-containers", "c", o.log); n != nil {
 		cfg.Network = n
 	}
-	// Its own daemon may be starting beside us: what runs there must be known before anything is decided.
-	opening, cancel := context.WithTimeout(ctx, containerdPatience)
+	// It may be starting beside us. Where sessions of ours are in it, what runs must be known before anything is decided.
+	patience := containerdPatience / 10
+	if earlierContainers(c) {
+		patience = containerdPatience
+	}
+	opening, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
+	for try := 1; ; try++ {
 		r.containerd, err = containerd.New(opening, cfg)
 		if !errors.Is(err, sessions.ErrRuntimeDown) {
 			return err
 		}
-		o.log.Warn("containerd cannot be reached; trying again", "error", err)
+		if try == 1 {
+			o.log.Warn("containerd cannot be reached; trying again for a while", "patience", patience, "error", err)
+		}
 		select {
 		case <-opening.Done():
 			return err
