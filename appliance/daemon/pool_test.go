@@ -1,68 +1,52 @@
 package daemon
 
 import (
-	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/palisade-run/palisade/accel"
-	"github.com/palisade-run/palisade/accel/mps"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/sessions"
 )
 
-// Whoever is started first after a boot of the box is held to his part of a device like all others.
-func TestSharingIsThereBeforeAnybodyIsStarted(t *testing.T) {
-	program, err := filepath.Abs("../../accel/mps/testdata/nvidia-cuda-mps-control")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	service, err := mps.New(mps.Config{Dir: dir, Program: program, Elsewhere: filepath.Join(dir, "elsewhere"), Shm: "/mps-shm"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		text, err := os.ReadFile(filepath.Join(dir, "pipe", "nvidia-cuda-mps-control.pid"))
-		if pid, _ := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+func TestQuotas(t *testing.T) {
+	got, err := quotas(config.QueueLimits{
+		Projects: map[string]map[string]string{"*": {"sessions": "5"}, "lab": {"cuda.device": "4", "mem": "1g"}},
+		Users:    map[string]map[string]string{"ada": {"cpu": "2.5"}},
 	})
-	p := &pool{mps: service, log: slog.New(slog.DiscardHandler)}
-	p.share(t.Context())
-	grant, err := service.Grant([]accel.Share{{Device: "GPU-0", Slot: "cuda.shares", Amount: 50, Memory: 40 << 30}})
-	if err != nil || !grant.Enforced {
-		t.Errorf("the first session is not held to its part: %+v, %v", grant, err)
+	want := sessions.Quotas{
+		Project:  sessions.Quota{Sessions: 5},
+		Projects: map[string]sessions.Quota{"lab": {Slots: accel.Slots{"cuda.device": 400, "mem": 1 << 30}}},
+		Users:    map[string]sessions.Quota{"ada": {Slots: accel.Slots{"cpu": 2500}}},
 	}
-	if err := p.close(); err != nil {
-		t.Fatal(err)
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("%v\n%s", err, d)
 	}
-	if service.Answers(t.Context()) == "" {
-		t.Error("the service ended with the daemon, and sessions with it")
+	if _, err := quotas(config.QueueLimits{Users: map[string]map[string]string{"bob": {"cuda.device": "many"}}}); err == nil {
+		t.Error("a limit that is no number is taken")
 	}
 }
 
-func TestQuotasOfTheSettings(t *testing.T) {
-	got, err := quotas(config.QueueLimits{
-		Projects: map[string]map[string]string{"*": {"sessions": "3"}, "lab": {"cuda.device": "4"}},
-		Users:    map[string]map[string]string{"ada": {"mem": "1g", "cuda.device": "0"}},
-	})
-	if err != nil {
-		t.Fatal(err)
+// TestOwner: a process of the box is a session's by its cgroup, whichever runtime made it.
+func TestOwner(t *testing.T) {
+	for text, want := range map[string]string{
+		"12:memory:/palisade/1f2e3d.ses-abcdefgh2345\n0::/\n":        "ses-abcdefgh2345",
+		"0::/palisade/aabbcc/ses-zzzzzzzz7777\n":                     "ses-zzzzzzzz7777",
+		"0::/user.slice/user-1000.slice\n":                           "",
+		"0::/system.slice/docker-ses-short.scope\n":                  "",
+		"0::/palisade/aabbcc/ses-zzzzzzzz7777/engine/worker-0.scope": "ses-zzzzzzzz7777",
+	} {
+		if got := sessionID.FindString(text); got != want {
+			t.Errorf("%q is of %q, want %q", text, got, want)
+		}
 	}
-	if got.Project.Sessions != 3 || got.Projects["lab"].Slots["cuda.device"] != 400 || got.Projects["lab"].Sessions != 0 {
-		t.Errorf("projects: %+v", got)
+	if id, ok := owner(os.Getpid()); ok {
+		t.Errorf("this test is session %s", id)
 	}
-	if none, bounded := got.Users["ada"].Slots["cuda.device"]; !bounded || none != 0 || got.Users["ada"].Slots[accel.SlotMem] != 1<<30 {
-		t.Errorf("users: %+v", got)
-	}
-	if _, has := got.Projects["*"]; has || got.User.Sessions != 0 || len(got.User.Slots) > 0 {
-		t.Errorf("the rest: %+v", got)
-	}
-	if _, err := quotas(config.QueueLimits{Users: map[string]map[string]string{"ada": {"gpu": "1"}}}); err == nil {
-		t.Error("an unknown resource is limited")
+	if _, ok := owner(1 << 30); ok {
+		t.Error("process " + strconv.Itoa(1<<30) + " is a session's")
 	}
 }
