@@ -57,7 +57,8 @@ func devices(boxes []Box, who map[string]holderName) []api.Device {
 }
 
 // refs are what people call the devices of a node, by id: cuda:0, cuda:0:1 for the second slice of the first, and with
-// the node's name where there are several nodes.
+// the node's name where there are several nodes. One that the box does not list any more has no number: it is called by
+// its id, for cuda:0 may be another device by now.
 func refs(n *accel.Node, several bool) map[string]string {
 	index := map[string]int{}
 	for _, d := range n.Devices {
@@ -68,6 +69,9 @@ func refs(n *accel.Node, several bool) map[string]string {
 		ref := d.Family + ":" + strconv.Itoa(d.Index)
 		if parent, ok := index[d.Parent]; ok && d.Parent != "" {
 			ref = d.Family + ":" + strconv.Itoa(parent) + ":" + strconv.Itoa(d.Index)
+		}
+		if d.Name == "" && d.Fault != "" { // known by a claim alone
+			ref = d.ID
 		}
 		if several {
 			ref = n.Name + "/" + ref

@@ -106,8 +106,11 @@ type hinter interface {
 // plainProblem takes the error's own words; several that were joined become one FieldError each.
 func plainProblem(t translation, err error) *api.Problem {
 	lines := strings.Split(err.Error(), "\n")
+	if !isJoined(err) { // such as what a registry says, in lines of its own
+		lines = []string{strings.Join(lines, "; ")}
+	}
 	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "invalid: ")
+		lines[i] = withoutKind(lines[i], t.is)
 	}
 	if len(lines) == 1 {
 		return api.NewProblem(t.kind, t.status, "%s", lines[0])
@@ -117,6 +120,35 @@ func plainProblem(t translation, err error) *api.Problem {
 		p.Errors = append(p.Errors, api.FieldError{Message: line})
 	}
 	return p
+}
+
+// isJoined reports whether several errors were put together, each of which is a thing to mend.
+func isJoined(err error) bool {
+	for err != nil {
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			all := several.Unwrap()
+			if len(all) > 0 && strings.HasPrefix(err.Error(), all[0].Error()+"\n") {
+				return true
+			}
+			return slices.ContainsFunc(all, isJoined)
+		}
+		err = errors.Unwrap(err)
+	}
+	return false
+}
+
+// withoutKind leaves the word for an error's kind out of its sentence: the problem's type says it, and a person reads
+// what is wrong with what.
+func withoutKind(text string, kind error) string {
+	word := kind.Error()
+	switch {
+	case errors.Is(kind, sessions.ErrNotFound): // at its end it is the sentence: "service chat not found"
+		return strings.Replace(text, ": "+word+": ", ": ", 1)
+	case strings.HasPrefix(word, "invalid"), errors.Is(kind, sessions.ErrForbidden), errors.Is(kind, sessions.ErrNotSupported):
+		text = strings.TrimSuffix(strings.TrimPrefix(text, word+": "), ": "+word)
+		return strings.Replace(text, ": "+word+": ", ": ", 1)
+	}
+	return text
 }
 
 // definitionProblem lists what is wrong with a model definition, each with its place.

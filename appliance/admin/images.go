@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -262,19 +263,50 @@ func (w *archiveWriter) Write(p []byte) (int, error) {
 	return w.c.Writer.Write(p)
 }
 
-// nearImage adds which image may have been meant.
+// nearImage adds which image may have been meant: one with another tag, or with a name that is nearly the same.
 func (s *server) nearImage(ctx context.Context, ref string, err error) error {
-	return withNearest(err, fullName(ref), func() []string {
-		var names []string
-		all, listErr := s.Images.Images(ctx)
-		for _, img := range all {
-			names = append(names, img.Name)
+	if !errors.Is(err, sessions.ErrNoImage) {
+		return err
+	}
+	all, listErr := s.Images.Images(ctx)
+	if listErr != nil {
+		return err // it says enough
+	}
+	var names, tags []string
+	repository, _, _ := cutTag(shortName(ref))
+	for _, img := range all {
+		name := shortName(img.Name)
+		if of, _, ok := cutTag(name); ok && of == repository {
+			tags = append(tags, name)
 		}
-		if listErr != nil {
-			return nil
-		}
-		return names
-	})
+		names = append(names, name)
+	}
+	switch near := api.Nearest(shortName(ref), names); {
+	case near != "":
+		return &hinted{err, "did you mean \"" + near + "\"?"}
+	case len(tags) > 0:
+		return &hinted{err, "there is " + strings.Join(clipped(tags, 8), ", ")}
+	}
+	return &hinted{err, "those that there are: palisade image list"}
+}
+
+// cutTag splits name:tag; a port is no tag.
+func cutTag(name string) (repository, tag string, ok bool) {
+	i := strings.LastIndexByte(name, ':')
+	if i < 0 || strings.Contains(name[i:], "/") {
+		return name, "", false
+	}
+	return name[:i], name[i+1:], true
+}
+
+// shortName is how people write an image's name: busybox:latest. What all names begin with says nothing of how near two
+// are.
+func shortName(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named))
 }
 
 func (s *server) removeImage(c *gin.Context) error {

@@ -105,7 +105,7 @@ func TestImagesInUse(t *testing.T) {
 	b.do("POST", "/images/prune", `{"older_than":-1}`, 400, nil)
 	b.do("DELETE", "/services/chat", "", 204, nil)
 	w = b.serve(b.request("DELETE", "/images?ref=bussybox", ""))
-	if p := problem(t, w); w.Code != 404 || !strings.Contains(p.Hint, "docker.io/library/busybox:latest") {
+	if p := problem(t, w); w.Code != 404 || !strings.Contains(p.Hint, "mean \"busybox:latest") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	b.do("DELETE", "/images", "", 400, nil)

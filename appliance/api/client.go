@@ -214,6 +214,11 @@ func readProblem(resp *http.Response) error {
 	if media == ProblemType && json.Unmarshal(raw, &p) == nil {
 		return &p
 	}
+	if isStarting(resp.StatusCode, raw) {
+		starting := NewProblem(KindUnavailable, resp.StatusCode, "the appliance is starting")
+		starting.Hint = "try again in a moment; its log says what it waits for, such as a containerd that does not answer"
+		return starting
+	}
 	text := strings.TrimSpace(string(raw))
 	if len(text) > 200 {
 		text = text[:200] + "..."
@@ -221,6 +226,16 @@ func readProblem(resp *http.Response) error {
 	unknown := NewProblem(KindInternal, resp.StatusCode, "answered %s, which is no answer of a Palisade API: %s", resp.Status, text)
 	unknown.Hint = "check that PALISADE_HOST names a Palisade daemon, and that no proxy stands in between"
 	return unknown
+}
+
+// isStarting recognises what an appliance answers to everybody until it knows what runs. That is in OpenAI's shape.
+func isStarting(status int, body []byte) bool {
+	var answer struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	return status == http.StatusServiceUnavailable && json.Unmarshal(body, &answer) == nil && answer.Error.Code == "starting"
 }
 
 // list fetches all parts of a list.

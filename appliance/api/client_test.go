@@ -38,6 +38,9 @@ func TestClientTellsKindsOfErrors(t *testing.T) {
 			w.Header().Set("Content-Type", ProblemType)
 			w.WriteHeader(http.StatusNotFound)
 			_ = json.NewEncoder(w).Encode(p)
+		case Prefix + "/services/early":
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"error":{"message":"the appliance is starting; try again in a second","type":"server_error","param":null,"code":"starting"}}`)
 		case Prefix + "/services/proxy":
 			http.Error(w, "<html>bad gateway</html>", http.StatusBadGateway)
 		case Prefix + "/services/moved":
@@ -53,6 +56,10 @@ func TestClientTellsKindsOfErrors(t *testing.T) {
 	})
 	_, err := c.Service(t.Context(), "gone")
 	if p, ok := errors.AsType[*Problem](err); !ok || p.Hint != "look again" || !errors.Is(err, KindError(KindNotFound)) || errors.Is(err, KindError(KindExists)) {
+		t.Errorf("%#v", err)
+	}
+	_, err = c.Service(t.Context(), "early")
+	if p, ok := errors.AsType[*Problem](err); !ok || p.Kind() != KindUnavailable || p.Detail != "the appliance is starting" || p.Hint == "" {
 		t.Errorf("%#v", err)
 	}
 	for _, ref := range []string{"proxy", "moved"} {
