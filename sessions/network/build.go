@@ -20,6 +20,17 @@ func missing(err error) bool {
 	return errors.As(err, &notFound) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
 }
 
+// Whole is what the kernel lists, asked again where it says that the list has changed while it told it: on a
+// box where others make links as well, that is often.
+func Whole[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 100 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
 // ensureBridge finds or makes the bridge and its address, and sets n.cidr and n.bridge. Each step may
 // have been done by a daemon that then died.
 func (n *Network) ensureBridge() error {
@@ -58,7 +69,7 @@ func (n *Network) ensureBridge() error {
 
 // ensureRange keeps the range of a bridge that has one: sessions may be attached to it.
 func (n *Network) ensureRange(link netlink.Link) error {
-	addrs, err := n.host.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := Whole(func() ([]netlink.Addr, error) { return n.host.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("addresses of %s: %w", n.cfg.Bridge, err)
 	}
@@ -94,7 +105,9 @@ func (n *Network) ensureRange(link netlink.Link) error {
 
 // taken returns every range that the box has a route to.
 func (n *Network) taken() ([]netip.Prefix, error) {
-	routes, err := n.host.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := Whole(func() ([]netlink.Route, error) {
+		return n.host.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
 	}

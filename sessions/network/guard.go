@@ -13,15 +13,18 @@ func guardTable(bridge string) *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyINet, Name: "palisade-" + bridge}
 }
 
-// guard lets a session's packets to the box through only where they belong to a connection that the
-// box began:
+// Guard lets packets that come in by bridge, from sessions, to the box only where they belong to a connection
+// that the box began, and from one session to another not at all. The bridge need not be there yet. To guard
+// again replaces the rules.
 //
 //  1. TCP, unless it has SYN without ACK: through;
-//  2. all else that comes in by the bridge: dropped.
+//  2. all else to the box: dropped;
+//  3. what the box would forward by the bridge it came from: dropped. The ports are isolated from each other,
+//     but on a box that forwards, who can make a packet by hand could send it by way of the box.
 //
 // It keeps no state. Asking for the connection's state instead would have the kernel track every
 // connection of the box, the router's too. A fragment without its TCP header falls to rule 2.
-func guard(bridge string) error {
+func Guard(bridge string) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
@@ -53,14 +56,23 @@ func guard(bridge string) error {
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: slices.Concat(fromBridge, []expr.Any{
 		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop},
 	})})
+	forward := c.AddChain(&nftables.Chain{
+		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(-10), Policy: new(nftables.ChainPolicyAccept),
+	})
+	c.AddRule(&nftables.Rule{Table: table, Chain: forward, Exprs: slices.Concat(fromBridge, []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop},
+	})})
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
 	}
 	return nil
 }
 
-// unguard takes the rules away; that there are none is no error.
-func unguard(bridge string) {
+// Unguard takes the rules away; that there are none is no error.
+func Unguard(bridge string) {
 	if c, err := nftables.New(); err == nil {
 		c.DelTable(guardTable(bridge))
 		_ = c.Flush()

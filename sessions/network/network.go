@@ -95,7 +95,7 @@ func (n *Network) open() error {
 	if err := n.ensureBridge(); err != nil {
 		return err
 	}
-	if n.guarded = guard(n.cfg.Bridge); n.guarded != nil {
+	if n.guarded = Guard(n.cfg.Bridge); n.guarded != nil {
 		n.log.Warn("sessions can reach what listens on this box", "bridge", n.cfg.Bridge, "err", n.guarded)
 	}
 	list, err := n.attachments(true)
@@ -150,7 +150,7 @@ func (n *Network) Destroy() error {
 	for _, a := range list {
 		errs = append(errs, n.Remove(a.ID))
 	}
-	unguard(n.cfg.Bridge)
+	Unguard(n.cfg.Bridge)
 	if err := n.host.LinkDel(n.bridge); err != nil && !missing(err) {
 		errs = append(errs, fmt.Errorf("removing bridge %s: %w", n.cfg.Bridge, err))
 	}
@@ -209,7 +209,7 @@ func (n *Network) List() ([]Attachment, error) {
 
 // attachments reads what the kernel has. With sweep, pairs of ours that nobody finished go.
 func (n *Network) attachments(sweep bool) ([]Attachment, error) {
-	links, err := n.host.LinkList()
+	links, err := Whole(n.host.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}

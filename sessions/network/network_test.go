@@ -135,6 +135,90 @@ func TestSessionsDoNotReachEachOtherNorTheBox(t *testing.T) {
 	}
 }
 
+// TestNotByWayOfTheBox: a packet that is made by hand, to the box's own link but another session's address, is
+// not forwarded, though the box forwards.
+func TestNotByWayOfTheBox(t *testing.T) {
+	n := open(t, network.Config{})
+	a, b := create(t, n, "a"), create(t, n, "b")
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	bridge, err := netlink.LinkByName(n.Bridge())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got net.PacketConn
+	if err := network.Enter(b.Path, func() (err error) {
+		got, err = net.ListenPacket("udp4", ":9")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	err = network.Enter(a.Path, func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		// As a frame made by hand: b is said to be where the box is.
+		err = netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: b.Addr.AsSlice(), HardwareAddr: bridge.Attrs().HardwareAddr,
+		})
+		if err != nil {
+			return err
+		}
+		c, err := net.Dial("udp4", netip.AddrPortFrom(b.Addr, 9).String())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("hello"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, from, err := got.ReadFrom(make([]byte, 10)); err == nil {
+		t.Errorf("a packet of %s has come", from)
+	}
+}
+
+// TestOthersMakeLinks: on a box where another program makes and removes links, the kernel's lists are cut short.
+func TestOthersMakeLinks(t *testing.T) {
+	cfg := network.Config{Dir: t.TempDir()}
+	n := open(t, cfg)
+	for i := range 20 {
+		create(t, n, fmt.Sprintf("ses-%d", i))
+	}
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "other"}}
+			if err := errors.Join(netlink.LinkAdd(link), netlink.LinkDel(link)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 200 {
+		if list, err := n.List(); err != nil || len(list) != 20 {
+			t.Errorf("%d, %v", len(list), err)
+			break
+		}
+	}
+	close(stop)
+	others.Wait()
+}
+
 func TestReopenFindsWhatIsThere(t *testing.T) {
 	cfg := network.Config{Dir: t.TempDir()}
 	first := open(t, cfg)

@@ -8,8 +8,8 @@
 // Open, and what plugins have handed out is given back. After a restart of the box all records are old, and their
 // addresses are released.
 //
-// With the default conflist sessions' bridge ports are isolated from each other. What an operator's own conflist lets
-// sessions reach is the operator's decision.
+// With the default conflist sessions' bridge ports are isolated from each other, and sessions can begin no connection to
+// the box. What an operator's own conflist lets sessions reach is the operator's decision.
 package cni
 
 import (
@@ -68,6 +68,8 @@ type Network struct {
 	boot   string
 	isOurs bool // the default conflist
 
+	guarded error
+
 	mu   sync.Mutex
 	busy map[string]bool // ids that are being made or removed
 }
@@ -115,8 +117,23 @@ func (n *Network) open() error {
 	if err != nil {
 		return err
 	}
+	n.guard()
 	return n.sweep()
 }
+
+// guard closes the box to sessions, where the bridge is ours.
+func (n *Network) guard() {
+	if !n.isOurs {
+		n.guarded = errors.New("what sessions reach is for the conflist to say")
+		return
+	}
+	if n.guarded = network.Guard(bridgeOf(n.cfg.Dir)); n.guarded != nil {
+		n.log.Warn("sessions can reach what listens on this box", "bridge", bridgeOf(n.cfg.Dir), "err", n.guarded)
+	}
+}
+
+// Guarded returns nil when sessions cannot begin a connection to the box, else why they may.
+func (n *Network) Guarded() error { return n.guarded }
 
 // conflist returns the operator's, or the default one.
 func (n *Network) conflist() ([]byte, error) {
@@ -330,6 +347,9 @@ func (n *Network) Destroy() error {
 	var errs []error
 	for _, r := range all {
 		errs = append(errs, n.Remove(r.ID))
+	}
+	if n.isOurs {
+		network.Unguard(bridgeOf(n.cfg.Dir))
 	}
 	return errors.Join(errs...)
 }

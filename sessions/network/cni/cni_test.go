@@ -128,6 +128,64 @@ func TestSessionsListenOnOnePort(t *testing.T) {
 	}
 }
 
+// TestSessionsDoNotReachTheBox: neither at the bridge's address nor at another of the box's, by IPv4 or IPv6.
+func TestSessionsDoNotReachTheBox(t *testing.T) {
+	cfg := config(t)
+	n := open(t, cfg)
+	if err := n.Guarded(); err != nil {
+		t.Fatal(err)
+	}
+	a := create(t, n, "ses")
+	box, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	go func() {
+		for {
+			c, err := box.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	gateway := cfg.CIDR.Addr().Next()
+	reached := []string{gateway.String()}
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		addrs, err := l.Addrs()
+		if err != nil || !strings.HasPrefix(l.Name, "plc-") {
+			continue
+		}
+		for _, addr := range addrs {
+			if p, err := netip.ParsePrefix(addr.String()); err == nil && p.Addr().Is6() {
+				reached = append(reached, p.Addr().String()+"%eth0")
+			}
+		}
+	}
+	_, port, _ := net.SplitHostPort(box.Addr().String())
+	for _, host := range reached {
+		err := network.Enter(a.Path, func() error {
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 500*time.Millisecond)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		if err == nil {
+			t.Errorf("a session reaches the box at %s", host)
+		}
+	}
+	serve(t, a) // the box reaches it all the same
+	if got, err := read(a.Addr); got != "ses" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func addresses(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, "addresses", "*", "10.*"))

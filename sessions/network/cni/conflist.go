@@ -12,6 +12,8 @@ import (
 
 	gocni "github.com/containerd/go-cni"
 	"github.com/vishvananda/netlink"
+
+	"github.com/palisade-run/palisade/sessions/network"
 )
 
 // conflist is what is read of one here: which programs it needs.
@@ -81,7 +83,7 @@ func defaultConflist(dir string, cidr netip.Prefix) []byte {
 
 // checkRange refuses a range that the box has a route into already, unless it is the bridge's own.
 func (n *Network) checkRange() error {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := network.Whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
 	}
