@@ -92,30 +92,44 @@ func (m *Manager) here(claim *accel.Claim) *accel.Claim {
 	return &moved
 }
 
-// restore tells the ledger who holds what, before anybody can ask it for more: what runs, whether a row knows it or
-// not, and what is about to run by its row.
+// restore tells the ledger who holds what, before anybody can ask it for more: what runs holds what it holds, whether a
+// row knows it or not. What does not run holds what its row says, where that is not somebody else's by now: a row is as
+// old as the store's last good write.
 func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
-	var claims []accel.Claim
-	rows := map[string]bool{}
-	for _, s := range sessions {
-		if s.Claim == nil || s.Status.Terminal() {
+	rows := map[string]*Session{}
+	for i := range sessions {
+		rows[sessions[i].ID] = &sessions[i]
+	}
+	for _, id := range slices.Sorted(maps.Keys(instances)) {
+		in := instances[id]
+		claim := m.here(startedWith(*in))
+		if s := rows[id]; s != nil && !s.Status.Terminal() {
+			claim = s.Claim
+		}
+		if claim == nil || !in.Running {
 			continue
 		}
-		rows[s.ID] = true
-		in := instances[s.ID]
-		if in != nil && in.Running || in == nil && s.Status != StatusPending {
-			claims = append(claims, *s.Claim)
-		}
-	}
-	for id, in := range instances {
-		if claim := m.here(startedWith(*in)); claim != nil && in.Running && !rows[id] {
-			claims = append(claims, *claim)
-		}
-	}
-	for _, c := range claims {
-		for _, conflict := range m.Ledger.Restore(c) {
+		for _, conflict := range m.Ledger.Restore(*claim) {
 			m.Log.Error("more is held than there is", "conflict", conflict.String())
 		}
+	}
+	for i := range sessions {
+		s := &sessions[i]
+		if s.Claim == nil || s.Status == StatusPending || s.Status.Terminal() || instances[s.ID] != nil {
+			continue
+		}
+		if err := m.Ledger.Take(*s.Claim); err != nil {
+			m.Log.Warn("its place is another's by now", "session", s.ID, "status", s.Status, "error", err)
+			requeue(s, err)
+		}
+	}
+}
+
+// requeue puts a session that has not been started back into the queue; its place is gone.
+func requeue(s *Session, why error) {
+	switch s.Status {
+	case StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating:
+		s.Status, s.Reason, s.Claim, s.PlacedAt = StatusPending, "back to the queue: "+why.Error(), nil, time.Time{}
 	}
 }
 

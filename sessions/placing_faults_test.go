@@ -507,3 +507,30 @@ func TestPartThatIsNotEnforcedIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// Two rows that name one device, because one of them is older than what happened since: whoever runs has it.
+func TestPlaceThatIsAnothersByNow(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.node = eight()
+		w.node.Devices = w.node.Devices[:1]
+		w.job("ses-runs", 5, accel.Slots{"cuda.device": 100})
+		w.boot()
+		w.after(time.Minute)
+		claim := *w.session("ses-runs").Claim
+		w.halt()
+		claim.Session = "ses-stale"
+		w.job("ses-stale", 5, accel.Slots{"cuda.device": 100}, func(s *sessions.Session) { s.Status, s.Claim = sessions.StatusPrepared, &claim })
+		w.boot()
+		w.wantLedger()
+		w.after(time.Minute)
+		w.wantLedger()
+		if running := w.runtime.Running(); !slices.Equal(running, []string{"ses-runs"}) {
+			t.Errorf("%v run on one device", running)
+		}
+		w.runtime.Exit("ses-runs", sessions.Exit{Reason: sessions.ExitCompleted})
+		w.after(time.Minute)
+		if running := w.runtime.Running(); !slices.Equal(running, []string{"ses-stale"}) {
+			t.Errorf("%v run", running)
+		}
+	})
+}

@@ -56,13 +56,7 @@ func (r *runner) save(ctx context.Context) error {
 
 // flush writes what could not be written before, trying until the daemon stops.
 func (r *runner) flush(ctx context.Context) {
-	for try := 1; ; try++ {
-		r.mu.Lock()
-		clean := len(r.unsaved) == 0
-		r.mu.Unlock()
-		if clean {
-			return
-		}
+	for try := 1; !r.saved(); try++ {
 		if !pause(ctx, Backoff(try, 0)) {
 			return
 		}
@@ -70,4 +64,11 @@ func (r *runner) flush(ctx context.Context) {
 			r.log.Error("session's row was not written; it will be", "error", err)
 		}
 	}
+}
+
+// saved reports whether all that the session went through is written.
+func (r *runner) saved() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.unsaved) == 0
 }
