@@ -39,7 +39,7 @@ type runner struct {
 	loose    bool           // nothing holds it to its parts of devices: of the runner's goroutine alone
 	half     bool           // a start broke off because the runtime was away: of the runner's goroutine alone
 	done     chan struct{}  // closed when the runner has returned
-	asides   sync.WaitGroup // writes that nobody waits for, until the runner returns
+	asides   sync.WaitGroup // what nobody waits for until the runner returns: writes, probes, a look at the instance
 }
 
 // runnerDeps are what all runners share.

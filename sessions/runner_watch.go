@@ -12,7 +12,7 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan Exit, 1)
-	go r.await(watching, s.ID, ended)
+	r.asides.Go(func() { r.await(watching, s.ID, ended) })
 	verdicts := make(chan Verdict, 1)
 	probe := time.NewTimer(0)
 	defer probe.Stop()
@@ -30,7 +30,7 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 		case <-ctx.Done():
 			return Signal{}, false
 		case <-probe.C:
-			go func() { verdicts <- r.probe(watching, s.Address, s.Launch.Health) }()
+			r.asides.Go(func() { verdicts <- r.probe(watching, s.Address, s.Launch.Health) })
 		case v := <-verdicts:
 			if watching.Err() != nil {
 				continue
@@ -136,6 +136,9 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	if r.forced.Err() == nil && !s.HealthyAt.IsZero() {
 		r.drain(ctx, s, policy.TerminationGrace)
 	}
+	if s.Status == StatusPreempted {
+		r.keep(ctx)
+	}
 	if ctx.Err() != nil {
 		return Signal{}, false
 	}
@@ -173,6 +176,19 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
 }
 
+// keep waits until it is written that the session gives way: a daemon that found it ended, and did not know why, would
+// not put it back into the queue. Whoever wants it to end for good does not wait for that.
+func (r *runner) keep(ctx context.Context) {
+	for try := 1; !r.saved(); try++ {
+		if _, over, _ := r.bide(ctx, Backoff(try, 0)); over {
+			return
+		}
+		if err := r.save(ctx); err != nil {
+			r.log.Error("session's row was not written, and it does not give way before", "error", err)
+		}
+	}
+}
+
 // giveWayLater goes on giving way where the runtime could not do its part, and does not give up before: the session
 // would be lost for something that is not its fault.
 func (r *runner) giveWayLater(ctx context.Context, s Session, err error) (Signal, bool) {
@@ -203,11 +219,11 @@ func (r *runner) drain(ctx context.Context, s Session, grace time.Duration) {
 	draining, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	defer context.AfterFunc(r.forced, cancel)()
-	go func() {
+	r.asides.Go(func() {
 		if _, err := r.runtime.Wait(draining, s.ID); err == nil || errors.Is(err, ErrNoInstance) {
 			cancel()
 		}
-	}()
+	})
 	if err := r.traffic.WaitIdle(draining, s.ID); err != nil && ctx.Err() == nil {
 		r.log.Info("drained as far as it may", "in_flight", r.traffic.InFlight(s.ID), "grace", grace)
 	}
