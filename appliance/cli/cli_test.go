@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -47,6 +48,48 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("verdict = %v, %q; want %v, %q", done, failed, c.done, c.failed)
 			}
 		})
+	}
+}
+
+// TestWaitErrors: who waits for a change of what serves is not told to remove it, and an image that could not be pulled
+// has written no log.
+func TestWaitErrors(t *testing.T) {
+	started := time.Unix(1, 0)
+	for _, c := range []struct {
+		name string
+		s    api.Service
+		want []string
+	}{
+		{"a new one", api.Service{Revision: 1, Routes: []api.Route{{SessionID: "ses-1", Status: "PROVISIONING", SessionStatus: "RUNNING", StartedAt: &started}}},
+			[]string{"its log: palisade session logs ses-1", "what happened: palisade service events chat", "it goes on trying; to end that: palisade service rm chat"}},
+		{"an update", api.Service{Revision: 2, HealthyRoutes: 1, Routes: []api.Route{{SessionID: "ses-2", Status: "PROVISIONING", SessionStatus: "PENDING"}}},
+			[]string{"why it waits: palisade session info ses-2", "who waits with it: palisade queue --all", "what happened: palisade service events chat",
+				"it goes on trying; to go back: palisade service rollback chat"}},
+		{"more routes", api.Service{Revision: 1, HealthyRoutes: 1}, []string{"its log: palisade service logs chat", "what happened: palisade service events chat",
+			"it goes on trying; to want fewer: palisade service scale chat COUNT"}},
+		{"an image", api.Service{Revision: 1, LastError: "pulling ghcr.io/a/b:1: the registry denies access", Recipe: api.Recipe{Image: "ghcr.io/a/b:1"}},
+			[]string{"what to do about the image: palisade image pull ghcr.io/a/b:1", "what happened: palisade service events chat", "it goes on trying; to end that: palisade service rm chat"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.s.Name = "chat"
+			if d := cmp.Diff(c.want, strings.Split(waitError{service: "chat"}.about(c.s).Hint(), "\n")); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestInterrupted: Ctrl-C is told as what it is, with what goes on without the command.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("interrupt signal received"))
+	var out, problems bytes.Buffer
+	p := Program{
+		Args: []string{"serve"}, Stdout: &out, Stderr: &problems, LookupEnv: func(string) (string, bool) { return "", false },
+		Serve: func(ctx context.Context, _ ServeOptions) error { return &hintError{context.Cause(ctx), "sessions go on"} },
+	}
+	if code := p.Run(ctx); code != 1 || problems.String() != "palisade: interrupted\n  hint: sessions go on\n" {
+		t.Errorf("%d %q", code, problems.String())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func (a *app) imagePull() *cobra.Command {
 			pulled, failed := []api.Image{}, false
 			for _, ref := range args {
 				img, err := a.pull(cmd.Context(), c, ref)
+				if err != nil && cmd.Context().Err() != nil {
+					return &hintError{context.Cause(cmd.Context()), "a pull ends with the command that asked for it; what has come of " + ref + " is not kept"}
+				}
 				if err != nil {
 					a.report(err)
 					failed = true
@@ -187,6 +191,9 @@ func (a *app) imageExport() *cobra.Command {
 			if name == "-" && isTerminal(a.Stdout) {
 				return &usageError{message: "an archive does not go to a terminal", hint: "palisade image export " + ref + " - > FILE"}
 			}
+			if err := canBeFile(name); err != nil {
+				return err
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -209,6 +216,20 @@ func (a *app) imageExport() *cobra.Command {
 			}})
 		},
 	}
+}
+
+// canBeFile says before gigabytes are sent that a name cannot become a file.
+func canBeFile(name string) error {
+	if name == "-" {
+		return nil
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return &usageError{message: name + " is a directory", hint: "name the file: " + filepath.Join(name, "image.tar")}
+	}
+	if _, err := os.Stat(filepath.Dir(name)); err != nil {
+		return &usageError{message: fmt.Sprintf("%s: there is no such directory", filepath.Dir(name))}
+	}
+	return nil
 }
 
 // exportFile writes a file that is there as a whole or not at all.

@@ -114,6 +114,9 @@ func (a *app) estimate(ctx context.Context, o estimateOptions) error {
 		return err
 	}
 	verdict, err := modelfit.Check(root.FS(), request, box)
+	if before, ok := strings.CutSuffix(verdict.Sentence, modelfit.ErrNoModel.Error()+" in ."); ok { // the folder's own root
+		verdict.Sentence = before + modelfit.ErrNoModel.Error() + " in " + o.check.Path
+	}
 	if err != nil {
 		if errors.Is(err, modelfit.ErrDamaged) {
 			return &hinted{err: err, hint: "no engine loads this: fetch the file again"}
@@ -299,8 +302,11 @@ func parseSize(text string) (int64, error) {
 		number, shift = number[:len(number)-1], 10*(i+1)
 	}
 	v, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(v > 0) || v*float64(int64(1)<<shift) > 1<<50 {
+	switch {
+	case err != nil || !(v > 0) || v*float64(int64(1)<<shift) > 1<<50:
 		return 0, &usageError{message: fmt.Sprintf("--memory %s: is no amount of memory", text), hint: "for example --memory 24g"}
+	case shift == 0 && v < 1<<20: // bytes are meant by nobody
+		return 0, &usageError{message: fmt.Sprintf("--memory %s: %s bytes are no device's memory", text, number), hint: "with its unit: --memory " + number + "g"}
 	}
 	return int64(v * float64(int64(1)<<shift)), nil
 }

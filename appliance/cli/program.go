@@ -40,7 +40,7 @@ type Program struct {
 // Run runs the command that Args ask for and returns the program's exit code.
 func (p Program) Run(ctx context.Context) int {
 	out := &sink{w: p.Stdout}
-	a := &app{Program: p, out: out, now: time.Now}
+	a := &app{Program: p, out: out, now: time.Now, ended: func() error { return context.Cause(ctx) }}
 	root := a.rootCommand()
 	root.SetArgs(p.Args)
 	root.SetIn(p.Stdin)
@@ -53,11 +53,26 @@ func (p Program) Run(ctx context.Context) int {
 	return a.report(err)
 }
 
+// interrupted says that a person, or a service manager, ended the program.
+type interrupted struct{ err error }
+
+func (e *interrupted) Error() string { return "interrupted" }
+
+// Hint is what goes on without the program, where a command has said so.
+func (e *interrupted) Hint() string {
+	if h, ok := errors.AsType[hinter](e.err); ok {
+		return h.Hint()
+	}
+	return ""
+}
+
 // app is what the commands of one run share.
 type app struct {
 	Program
 	out *sink
 	now func() time.Time
+	// ended is why the program has to end before its command has: a signal; nil while it need not.
+	ended func() error
 
 	data, host, project, output string // flags of every command
 	quiet                       bool
@@ -175,6 +190,9 @@ func (a *app) report(err error) int {
 	}
 	if errors.Is(err, errQuietFailure) {
 		return exitFailed
+	}
+	if why := a.ended(); why != nil && (errors.Is(err, why) || errors.Is(err, context.Canceled)) {
+		err = &interrupted{err}
 	}
 	message, hint, code := err.Error(), a.hintFor(err), exitFailed
 	if usage, ok := errors.AsType[*usageError](err); ok {

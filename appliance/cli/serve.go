@@ -49,9 +49,9 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&file, "config", "", "settings file")
 	f.StringVar(&o.Listen, "listen", "", "address to serve on (default 127.0.0.1:8080)")
 	f.StringVar(&o.Advertise, "advertise", "", "URL at which clients reach this appliance, where it is not that of --listen")
-	f.StringVar(&o.Runtime, "runtime", "", "what runs sessions: auto, containerd or process (default auto: containerd where it answers)")
+	f.StringVar(&o.Runtime, "runtime", "", "what runs sessions: auto, containerd or process (default auto: processes, and images where containerd answers)")
 	f.StringVar(&o.Containerd, "containerd", "", "its socket, or private for one that the appliance starts itself (default /run/containerd/containerd.sock)")
-	f.StringVar(&o.Simulate, "simulate", "", "make up the accelerators of a machine, dgxh100 for one, to try and to rehearse")
+	f.StringVar(&o.Simulate, "simulate", "", "make up the accelerators of a machine, to try and to rehearse: dgxa100, dgxh100, dgxh200, dgxb200, a30x4, a100x2 or h100x1, or one of them with -mig")
 	f.StringVar(&o.Database, "database", "", "sqlite:FILE or postgres://... (default: a file in the data directory)")
 	f.StringVar(&o.Variants, "variants", "", "file with runtime variants of your own")
 	f.StringVar(&o.Domain, "domain", "", "services answer at NAME.DOMAIN too")
@@ -61,7 +61,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default info)")
 	f.StringVar(&o.LogFormat, "log-format", "", "text or json (default text)")
 	for name, known := range map[string][]string{
-		"runtime": {"auto", "containerd", "process"}, "containerd": {"private"}, "simulate": {"dgxa100", "dgxh100", "dgxh200", "dgxb200"}, "tls": {"auto", "off", "files"},
+		"runtime": {"auto", "containerd", "process"}, "containerd": {"private"}, "simulate": {"dgxa100", "dgxh100", "dgxh200", "dgxb200", "a30x4", "a100x2", "h100x1"}, "tls": {"auto", "off", "files"},
 		"log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, fixedWords(known...))

@@ -308,6 +308,12 @@ func (a *app) serviceLogs() *cobra.Command {
 func addLogFlags(cmd *cobra.Command, o *api.LogOptions) {
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on until it ends, or Ctrl-C")
 	cmd.Flags().IntVarP(&o.Tail, "tail", "n", 0, "last lines only")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if o.Tail < 0 {
+			return &usageError{message: fmt.Sprintf("--tail %d: must be 0 or more; 0 is all", o.Tail)}
+		}
+		return nil
+	}
 }
 
 func (a *app) serviceClearErrors() *cobra.Command {

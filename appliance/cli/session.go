@@ -106,7 +106,7 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 		exit += because(s.Exit.Message)
 	}
 	if stats != nil {
-		uses = fmt.Sprintf("%s of memory, %d processes, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
+		uses = fmt.Sprintf("%s of memory, %d processes and threads, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
 		if stats.DeviceMemory >= 0 {
 			uses += ", " + size(stats.DeviceMemory) + " of accelerators' memory"
 		}
@@ -114,7 +114,7 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 	reason, waits, more := s.Reason, "", []string{}
 	for i, w := range s.Waits {
 		if i == 0 {
-			waits, reason = waitWords(w), "" // the first wait says it
+			waits, reason = strings.TrimPrefix(waitWords(w), "waits "), "" // the first wait says it, and the field its verb
 			continue
 		}
 		more = append(more, waitWords(w))

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -106,7 +108,8 @@ func (a *app) diagnose(ctx context.Context) (api.Doctor, error) {
 	}
 	d, err := c.Doctor(ctx)
 	connect, unreachable := errors.AsType[*api.ConnectError](err)
-	if err != nil && !unreachable {
+	starting := errors.Is(err, api.KindError(api.KindUnavailable)) // it waits for something of the box, and cannot say more
+	if err != nil && !unreachable && !starting {
 		return d, err
 	}
 	if err == nil {
@@ -121,7 +124,10 @@ func (a *app) diagnose(ctx context.Context) (api.Doctor, error) {
 		d.Checks = append([]api.Check{up}, d.Checks...)
 		return d, nil
 	}
-	hint, _, _ := strings.Cut(a.connectHint(connect), "\n")
+	hint := a.hintFor(err)
+	if unreachable {
+		hint, _, _ = strings.Cut(a.connectHint(connect), "\n")
+	}
 	d = api.Doctor{Checks: []api.Check{{Name: "daemon", Status: api.CheckFailed, Detail: err.Error(), Hint: hint}}}
 	if socket, local := strings.CutPrefix(c.Host(), "unix://"); local {
 		d.Checks = append(d.Checks, a.localChecks(filepath.Dir(socket))...)
@@ -166,7 +172,17 @@ func (a *app) localChecks(data string) []api.Check {
 			break
 		}
 	}
-	add("runtime", api.CheckOK, "process: sessions are plain processes of this box (image host)", "")
+	add("runtime", api.CheckOK, "processes of this box (image host) can be run", "")
+	images := []string{"containerd", "containerd-shim-runc-v2", "runc"}
+	missing := slices.DeleteFunc(images, func(program string) bool { _, err := exec.LookPath(program); return err == nil })
+	switch {
+	case os.Geteuid() != 0:
+		add("images", api.CheckOK, "container images are not run: that takes root", "")
+	case len(missing) > 0:
+		add("images", api.CheckOK, "container images are not run: "+strings.Join(missing, ", ")+" is not in PATH", "to run them, install containerd and runc: apt-get install containerd")
+	default:
+		add("images", api.CheckOK, "container images can be run", "by this box's containerd where it answers, or by one that is started for it: palisade serve --containerd private")
+	}
 	return out
 }
 

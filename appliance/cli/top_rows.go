@@ -69,7 +69,7 @@ func warm(celsius float64) tone {
 
 func (v topView) sessionSection(width int) section {
 	if len(v.sessions) == 0 {
-		return section{head: said(dim, "no session lives; create a service with: palisade service create IMAGE MODEL_FOLDER")}
+		return section{head: said(dim, "no session lives; begin with: palisade service create --help")}
 	}
 	name, status := len("SESSION"), len("STATUS")
 	for _, s := range v.sessions {

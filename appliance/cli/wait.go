@@ -67,6 +67,8 @@ type waitError struct {
 	reason  string
 	route   string // whose log may tell more
 	waits   bool   // it has no place yet, and no log
+	image   string // that could not be pulled: there is no log either
+	instead string // how to end what goes on
 }
 
 func (e *waitError) Error() string {
@@ -74,14 +76,16 @@ func (e *waitError) Error() string {
 }
 
 func (e *waitError) Hint() string {
-	more := "its log: palisade service logs " + e.service
+	more := "its log: palisade service logs " + e.service + "\n"
 	switch {
 	case e.waits:
-		more = "why it waits: palisade session info " + e.route + "\nwho waits with it: palisade queue --all"
+		more = "why it waits: palisade session info " + e.route + "\nwho waits with it: palisade queue --all\n"
+	case e.image != "":
+		more = "what to do about the image: palisade image pull " + e.image + "\n"
 	case e.route != "":
-		more = "its log: palisade session logs " + e.route
+		more = "its log: palisade session logs " + e.route + "\n"
 	}
-	return more + "\nwhat happened: palisade service events " + e.service + "\nit goes on trying; to end that: palisade service rm " + e.service
+	return more + "what happened: palisade service events " + e.service + "\nit goes on trying; " + e.instead
 }
 
 // waitForService shows what a service goes through until verdict says that it is over, or the time is.
@@ -125,7 +129,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 		case err := <-ended:
 			switch {
 			case outer.Err() != nil:
-				return s, context.Cause(outer)
+				return s, &hintError{context.Cause(outer), "what was asked for goes on: palisade service info " + s.Name}
 			case errors.Is(err, errWaitedLongEnough):
 				return s, waitError{service: s.Name, reason: fmt.Sprintf("waited %s; %s: %s", timeout, s.Status, s.Reason)}.about(s)
 			case errors.Is(err, api.KindError(api.KindNotFound)):
@@ -138,13 +142,25 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 
 var errWaitedLongEnough = errors.New("waited long enough")
 
-// about names the newest route that is not healthy: its log tells why, or the queue.
+// about names the newest route that is not healthy: its log tells why, or the queue. Who waits for a change of what
+// serves already does not want it removed.
 func (e waitError) about(s api.Service) *waitError {
 	for _, r := range slices.Backward(s.Routes) {
 		if r.Status != "HEALTHY" {
 			e.route, e.waits = r.SessionID, r.SessionStatus == "PENDING"
 			break
 		}
+	}
+	if strings.HasPrefix(s.LastError, "pulling ") {
+		e.image = s.Recipe.Image
+	}
+	switch {
+	case s.HealthyRoutes > 0 && s.Revision > 1:
+		e.instead = "to go back: palisade service rollback " + s.Name
+	case s.HealthyRoutes > 0:
+		e.instead = "to want fewer: palisade service scale " + s.Name + " COUNT"
+	default:
+		e.instead = "to end that: palisade service rm " + s.Name
 	}
 	return &e
 }
@@ -264,6 +280,8 @@ func (a *app) destroyAndWait(ctx context.Context, c *api.Client, ref string, tim
 	switch {
 	case errors.Is(err, api.KindError(api.KindNotFound)):
 		return nil
+	case ctx.Err() != nil:
+		return &hintError{context.Cause(ctx), "its removal goes on; what is left of it: palisade session list --service " + s.ID}
 	case errors.Is(err, errWaitedLongEnough):
 		return &hintError{
 			fmt.Errorf("service %s is not gone after %s: %s", s.Name, timeout, leaving(s)),

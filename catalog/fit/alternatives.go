@@ -1,6 +1,10 @@
 package fit
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // storage is a way to store weights, and how many bits one takes on average.
 type storage struct {
@@ -33,7 +37,22 @@ func (c *comparison) alternatives() []Alternative {
 	if len(out) == 0 {
 		out = c.combined()
 	}
-	return out
+	return append(out, c.toItself()...)
+}
+
+// toItself finds devices that are large enough, and only held by others: nothing is wrong with the model then.
+func (c *comparison) toItself() []Alternative {
+	empty := *c
+	empty.box.Devices = slices.Clone(c.box.Devices)
+	for i := range empty.box.Devices {
+		empty.box.Devices[i].Free = empty.box.Devices[i].Total
+	}
+	if slices.Equal(empty.box.Devices, c.box.Devices) {
+		return nil
+	}
+	on, _ := empty.fits(c.request)
+	a := Alternative{Change: "to itself", Value: strings.Join(on, ",")}
+	return empty.offer(nil, c.request, a, fmt.Sprintf("with %s to itself", c.named(on)))
 }
 
 // offer adds an alternative if the request fits with it.

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -94,7 +95,9 @@ type estimate struct {
 }
 
 func (e *estimate) assume(format string, args ...any) {
-	e.need.Assumed = append(e.need.Assumed, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(e.need.Assumed, text) {
+		e.need.Assumed = append(e.need.Assumed, text)
+	}
 }
 
 // types finds how the cache is stored. A value type alone is possible, as in llama.cpp.

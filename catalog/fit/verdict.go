@@ -55,7 +55,7 @@ type PlaceFit struct {
 
 // Alternative is a change with which it would fit, really computed.
 type Alternative struct {
-	Change string `json:"change"` // context, sequences, cache type, quantization, devices, memory fraction, combined
+	Change string `json:"change"` // context, sequences, cache type, quantization, devices, memory fraction, combined, to itself
 	Value  string `json:"value"`  // 8192, fp8, Q4_K_M, 2
 	Needs  int64  `json:"needs"`  // bytes of each device, with it
 	Text   string `json:"text"`   // "with a context of 8192 (10.1 GiB)"

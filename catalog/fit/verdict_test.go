@@ -110,6 +110,8 @@ func TestVerdicts(t *testing.T) {
 	bge.DType, bge.WeightBytes = "F32", 4*bge.Parameters
 	busy := gpus(24)
 	busy.Devices[0].Free = 19 * gib
+	taken := gpus(24, 24)
+	taken.Devices[0].Free, taken.Devices[1].Free = 0, 0
 	silent := gpus(24, 24)
 	silent.Devices[0].Total, silent.Devices[0].Free = 0, 0
 	silent.Devices[1].Total, silent.Devices[1].Free = 0, 0
@@ -137,7 +139,9 @@ func TestVerdicts(t *testing.T) {
 		{"heads", qwen, Request{Engine: VLLM, Devices: 8}, gpus(24, 24, 24, 24, 24, 24, 24, 24), DoesNotFit, "28 attention heads can not be spread evenly over 8 devices; would fit on one device (17.5 GiB)"},
 		{"sequences", llama, Request{Engine: VLLM, Sequences: 16}, gpus(24), DoesNotFit, "KV cache 16.0 for 8192 tokens of each of 16 sequences, engine 1.5); the largest free device has 24.0 GiB, " +
 			"of which the engine uses 21.6 GiB; would fit with a context of 2560 (21.4 GiB), or with 5 sequences at once (21.4 GiB)"},
-		{"a device in use", llama, Request{Engine: VLLM}, busy, DoesNotFit, "vLLM starts only where 0.9 of the device is free: 21.6 GiB of 24.0 GiB; would fit with --gpu-memory-utilization 0.79 (17.4 GiB)"},
+		{"a device in use", llama, Request{Engine: VLLM}, busy, DoesNotFit, "vLLM starts only where 0.9 of the device is free: 21.6 GiB of 24.0 GiB; would fit with --gpu-memory-utilization 0.79 (17.4 GiB), or with a to itself (17.4 GiB)"},
+		{"devices that others hold", llama, Request{Engine: VLLM}, taken, DoesNotFit, "21.6 GiB of 24.0 GiB; would fit with a to itself (17.4 GiB)"},
+		{"several that others hold", seventy, Request{Engine: VLLM, Quantization: "fp8"}, taken, DoesNotFit, "nothing was found"},
 		{"a fraction", llama, Request{Engine: VLLM, MemoryFraction: 0.5}, gpus(24), DoesNotFit, "of which the engine uses 12.0 GiB"},
 		{"nothing helps", seventy, Request{Engine: VLLM}, gpus(4), DoesNotFit, "; nothing was found that would fit: it wants a larger device"},
 		{"all together", llama, Request{Engine: SGLang, Context: 1 << 20, Sequences: 8}, gpus(10), DoesNotFit, "would fit as AWQ or GPTQ with 4 bits with a context of 31744 and the KV cache in fp8"},
