@@ -19,7 +19,7 @@ import (
 // and the same runtime works again once it is back.
 func TestContainerdIsAway(t *testing.T) {
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
-		b := newBox(t, p)
+		b := newBoxAlone(t, p)
 		b.start(spec("runs", shell("echo ready; exec sleep 1000")...))
 		b.start(spec("ends", shell("trap 'echo bye; exit 5' USR1; echo ready; while :; do sleep 0.05; done")...))
 		stopped := b.start(spec("stopped", shell("trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done")...))
@@ -111,7 +111,7 @@ func parentOf(t *testing.T, pid int) int {
 // and nothing of them is left once it is back.
 func TestContainerdIsKilledUnderway(t *testing.T) {
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
-		b := newBox(t, p)
+		b := newBoxAlone(t, p)
 		var done = make(chan error)
 		const n = 6
 		for i := range n {

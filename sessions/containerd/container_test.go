@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -185,6 +186,49 @@ func TestUserNamespace(t *testing.T) {
 		if err == nil && exit.Code != 0 || err != nil && (!errors.Is(err, sessions.ErrNotSupported) || !strings.Contains(hintOf(err), "runc")) {
 			t.Errorf("a command: %+v, %v, hint %q", exit, err, hintOf(err))
 		}
+	})
+}
+
+// TestUserNamespacesAtOnce: of many that start at once, one makes the image's files those of their users; and a
+// removed image's going takes nothing of it away.
+func TestUserNamespacesAtOnce(t *testing.T) {
+	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
+		b := newBox(t, p, func(c *containerd.Config) { c.UserNamespace = true })
+		stop := make(chan struct{})
+		var all, beside sync.WaitGroup
+		beside.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := b.Import(bounded(t), archive(t, "localhost/palisade-test:comes-and-goes", v1.Config{})); err != nil {
+					t.Error(err)
+				}
+				if err := b.RemoveImage(bounded(t), "localhost/palisade-test:comes-and-goes"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		for i := range 6 {
+			all.Go(func() {
+				id := "s" + itoa(i)
+				if _, err := b.Start(bounded(t), spec(id, "true")); err != nil {
+					t.Error(err)
+					return
+				}
+				if exit, err := b.Wait(bounded(t), id); err != nil || exit.Reason != sessions.ExitCompleted {
+					t.Errorf("%+v, %v", exit, err)
+				}
+				if err := b.Remove(bounded(t), id); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		close(stop)
+		beside.Wait()
 	})
 }
 

@@ -20,11 +20,14 @@ import (
 // nothing is left anywhere.
 func TestTheDaemonIsKilledAnywhere(t *testing.T) {
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
-		b := newBox(t, p)
+		t.Parallel()
 		for _, what := range []string{"start", "stop", "remove"} {
-			for n, steps := 0, []string{""}; n <= len(steps); n++ {
-				steps = b.crash(what, n)
-			}
+			t.Run(what, func(t *testing.T) {
+				b := newBox(t, p)
+				for n, steps := 0, []string{""}; n <= len(steps); n++ {
+					steps = b.crash(what, n)
+				}
+			})
 		}
 	})
 }

@@ -35,15 +35,16 @@ import (
 	"github.com/palisade-run/palisade/sessions/containerd/private"
 )
 
-// store is a runtime for its images alone, on a containerd of its own.
+// store is a runtime for its images alone.
 type store struct {
 	*containerd.Runtime
-	daemon *private.Daemon
+	daemon *private.Daemon // nil: one that all tests share
 	cfg    containerd.Config
 }
 
 // eachContainerd runs test on each containerd.
 func eachContainerd(t *testing.T, test func(t *testing.T, p containerdtest.Program)) {
+	t.Parallel()
 	for _, p := range containerdtest.Programs(t) {
 		t.Run(p.Name, func(t *testing.T) { test(t, p) })
 	}
@@ -51,20 +52,29 @@ func eachContainerd(t *testing.T, test func(t *testing.T, p containerdtest.Progr
 
 func newest(t *testing.T) containerdtest.Program { return containerdtest.Programs(t)[1] }
 
+// openStore is one on the containerd that tests share, in a namespace of its own.
 func openStore(t *testing.T, p containerdtest.Program) *store {
 	t.Helper()
-	return openStoreIn(t, p, containerdtest.Dir(t))
+	t.Parallel() // it waits for most of its time
+	return openStoreAt(t, shared(t, p))
 }
 
+func openStoreAt(t *testing.T, address string) *store {
+	t.Helper()
+	s := &store{cfg: containerd.Config{
+		Address: address, Namespace: freshNamespace(), Root: filepath.Join(containerdtest.Dir(t), "sessions"),
+		Init: []byte("no session is started"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}}
+	s.reopen(t)
+	return s
+}
+
+// openStoreIn is one on a containerd of its own, in dir.
 func openStoreIn(t *testing.T, p containerdtest.Program, dir string) *store {
 	t.Helper()
-	// No log-in of whoever runs the tests may decide how they end.
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	s := &store{daemon: containerdtest.StartIn(t, p, dir)}
-	s.cfg = containerd.Config{
-		Address: s.daemon.Address(), Root: filepath.Join(dir, "sessions"), Init: []byte("no session is started"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
-	s.reopen(t)
+	d := containerdtest.StartIn(t, p, dir)
+	s := openStoreAt(t, d.Address())
+	s.daemon = d
 	return s
 }
 
@@ -87,7 +97,7 @@ func (s *store) client(t *testing.T) (context.Context, *client.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return namespaces.WithNamespace(context.WithoutCancel(t.Context()), "palisade"), c
+	return namespaces.WithNamespace(context.WithoutCancel(t.Context()), s.cfg.Namespace), c
 }
 
 // left lists all that containerd keeps.

@@ -208,7 +208,7 @@ func TestLogInByDocker(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, r := openStore(t, newest(t)), newRegistry(t, basicAuth)
+			s, r := openStoreAt(t, shared(t, newest(t))), newRegistry(t, basicAuth) // not beside others: it changes the environment
 			ref := r.push(t, "closed:1", image(t, runtime.GOARCH, 1000))
 			dir := t.TempDir()
 			if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(write(t, dir, r.host)), 0o600); err != nil {
@@ -278,6 +278,7 @@ func (c *cutting) Write(p []byte) (int, error) {
 }
 
 func TestRegistryThatCutsOff(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		between func(http.Handler) http.Handler
 		works   bool
@@ -432,6 +433,7 @@ func TestManyWantTheSame(t *testing.T) {
 // TestDiskFull: containerd's disk is a small one.
 func TestDiskFull(t *testing.T) {
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
+		t.Parallel()
 		dir := containerdtest.Dir(t)
 		if err := os.MkdirAll(filepath.Join(dir, "root"), 0o711); err != nil {
 			t.Fatal(err)
@@ -485,7 +487,8 @@ func TestDaemonThatDiedInMidPull(t *testing.T) {
 }
 
 func TestPullWithoutContainerd(t *testing.T) {
-	s, r := openStore(t, newest(t)), newRegistry(t, nil)
+	t.Parallel()
+	s, r := openStoreIn(t, newest(t), containerdtest.Dir(t)), newRegistry(t, nil)
 	ref := r.push(t, "x:1", image(t, runtime.GOARCH, 1000))
 	if err := s.daemon.Stop(t.Context()); err != nil {
 		t.Fatal(err)

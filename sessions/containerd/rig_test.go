@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -172,41 +173,96 @@ func bring(t testing.TB, r *containerd.Runtime, ref string, config v1.Config) {
 	}
 }
 
-// box is a runtime with a network, on a containerd of its own.
+// box is a runtime with a network.
 type box struct {
 	*containerd.Runtime
 	t      *testing.T
-	daemon *private.Daemon
+	daemon *private.Daemon // nil: one that all tests share
 	p      containerdtest.Program
 	dir    string // of containerd
 	cfg    containerd.Config
 }
 
+// newBox is one on the containerd that tests share, in a namespace of its own.
 func newBox(t *testing.T, p containerdtest.Program, change ...func(*containerd.Config)) *box {
 	t.Helper()
 	t.Parallel() // it waits for most of its time
+	b := &box{t: t, p: p, cfg: containerd.Config{Address: shared(t, p), Namespace: freshNamespace()}}
+	b.furnish(change)
+	return b
+}
+
+// newBoxAlone has a containerd of its own, which may be ended.
+func newBoxAlone(t *testing.T, p containerdtest.Program) *box {
+	t.Helper()
+	t.Parallel()
 	b := &box{t: t, p: p, dir: containerdtest.Dir(t)}
-	root := containerdtest.Dir(t)
-	if err := errors.Join(os.Chmod(b.dir, 0o711), os.Chmod(root, 0o711)); err != nil {
-		t.Fatal(err)
-	}
 	b.up()
 	t.Cleanup(func() { _ = b.daemon.Stop(context.Background()) })
-	b.cfg = containerd.Config{
-		Address: b.daemon.Address(), Root: root, Network: openNetwork(t),
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	b.cfg = containerd.Config{Address: b.daemon.Address(), Namespace: "palisade"}
+	b.furnish(nil)
+	return b
+}
+
+func (b *box) furnish(change []func(*containerd.Config)) {
+	b.t.Helper()
+	b.cfg.Root, b.cfg.Network = containerdtest.Dir(b.t), openNetwork(b.t)
+	b.cfg.Log = slog.New(slog.NewTextHandler(b.t.Output(), nil))
+	if err := os.Chmod(b.cfg.Root, 0o711); err != nil {
+		b.t.Fatal(err)
 	}
 	for _, c := range change {
 		c(&b.cfg)
 	}
 	var err error
 	if b.cfg.Init, err = initProgram(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.Runtime = open(b.t, b.cfg)
+	bring(b.t, b.Runtime, testImage, v1.Config{})
+}
+
+// sharedDebian and sharedNewest are containerds that tests share: each test has a namespace of its own. They end with the
+// test program's namespaces.
+var sharedDebian, sharedNewest = sync.OnceValues(sharing(0)), sync.OnceValues(sharing(1))
+
+func sharing(which int) func() (string, error) {
+	return func() (string, error) {
+		programs, err := containerdtest.Find()
+		if err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp("/run", "pal")
+		if err == nil {
+			err = os.Chmod(dir, 0o711)
+		}
+		if err != nil {
+			return "", err
+		}
+		d, err := private.Start(context.Background(), private.Config{Dir: dir, Program: programs[which].Path})
+		if err != nil {
+			return "", err
+		}
+		return d.Address(), nil
+	}
+}
+
+// shared is the address of a containerd that tests share.
+func shared(t testing.TB, p containerdtest.Program) string {
+	t.Helper()
+	start := sharedNewest
+	if p.Name == "debian" {
+		start = sharedDebian
+	}
+	address, err := start()
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.Runtime = open(t, b.cfg)
-	bring(t, b.Runtime, testImage, v1.Config{})
-	return b
+	return address
 }
+
+// freshNamespace is one that no other test has.
+func freshNamespace() string { return "test-" + strings.ToLower(rand.Text()) }
 
 // up starts containerd, down ends it: containers go on.
 func (b *box) up() {
@@ -335,7 +391,7 @@ func atoi(s string) int {
 // left lists all that sessions have left on the box.
 func (b *box) left() []string {
 	b.t.Helper()
-	ctx := namespaces.WithNamespace(bounded(b.t), "palisade")
+	ctx := namespaces.WithNamespace(bounded(b.t), b.cfg.Namespace)
 	c, err := client.New(b.cfg.Address)
 	if err != nil {
 		b.t.Fatal(err)
@@ -371,7 +427,7 @@ func (b *box) left() []string {
 	}
 	shims, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, name := range shims {
-		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), "containerd-shim") && strings.Contains(string(line), b.cfg.Address) {
+		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), "containerd-shim") && strings.Contains(string(line), b.cfg.Address) && strings.Contains(string(line), b.cfg.Namespace+"\x00") {
 			left = append(left, "process "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}

@@ -61,7 +61,8 @@ type Runtime struct {
 	openFiles uint64
 	owner     string // the label by which its containers and snapshots are told from another's
 
-	pulls pulls
+	pulls     pulls
+	unpacking chan struct{} // room for one: see makeSnapshot
 
 	mu         sync.Mutex
 	starting   map[string]bool
@@ -100,7 +101,7 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 	sum := sha256.Sum256([]byte(root))
 	r := &Runtime{
 		cfg: cfg, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), owner: hex.EncodeToString(sum[:6]),
-		starting: map[string]bool{}, pending: map[string]bool{}, images: map[string]imageFacts{},
+		unpacking: make(chan struct{}, 1), starting: map[string]bool{}, pending: map[string]bool{}, images: map[string]imageFacts{},
 	}
 	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{r.instances(), r.removing()} {

@@ -219,20 +219,48 @@ func (m *making) makeFiles(ctx context.Context) (err error) {
 
 // makeSnapshot makes the container's own layer. It is a root for containerd's garbage collector until it
 // is removed: its container comes later.
+//
+// Where the image's files have to become those of the session's users, or to be unpacked first, other snapshots
+// are made on the way: they are held on to, or a collection that somebody's removal of an image sets off would
+// take them away; and one start at a time makes them, for they are the same ones for all.
 func (m *making) makeSnapshot(ctx context.Context) error {
-	labels := map[string]string{labelOwner: m.r.owner, labelSession: m.spec.ID, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}
-	prepare := client.WithNewSnapshot(m.spec.ID, m.image, append(m.r.remapped(), snapshots.WithLabels(labels))...)
-	c := m.bare()
-	err := prepare(ctx, m.r.client, &c)
-	if errdefs.IsNotFound(err) { // its layers are there, but not unpacked for this snapshotter
-		if err = m.image.Unpack(ctx, m.r.cfg.Snapshotter); err == nil {
-			err = prepare(ctx, m.r.client, &c)
-		}
+	err := error(errdefs.ErrNotFound)
+	if !m.r.cfg.UserNamespace {
+		err = m.prepare(ctx)
+	}
+	if errdefs.IsNotFound(err) {
+		err = m.prepareHeld(ctx)
 	}
 	if err != nil {
 		return snapshotError(err, m.r.cfg.Snapshotter)
 	}
 	return nil
+}
+
+func (m *making) prepareHeld(ctx context.Context) error {
+	select {
+	case m.r.unpacking <- struct{}{}:
+		defer func() { <-m.r.unpacking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	held, release, err := m.r.hold(ctx)
+	if err != nil {
+		return err
+	}
+	err = m.prepare(held)
+	if errdefs.IsNotFound(err) { // its layers are there, but not unpacked for this snapshotter
+		if err = m.image.Unpack(held, m.r.cfg.Snapshotter); err == nil {
+			err = m.prepare(held)
+		}
+	}
+	return errors.Join(err, release(nil))
+}
+
+func (m *making) prepare(ctx context.Context) error {
+	labels := map[string]string{labelOwner: m.r.owner, labelSession: m.spec.ID, "containerd.io/gc.root": time.Now().UTC().Format(time.RFC3339)}
+	c := m.bare()
+	return client.WithNewSnapshot(m.spec.ID, m.image, append(m.r.remapped(), snapshots.WithLabels(labels))...)(ctx, m.r.client, &c)
 }
 
 func (m *making) makeContainer(ctx context.Context) (err error) {

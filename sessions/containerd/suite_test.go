@@ -10,6 +10,7 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/containerd"
 	"github.com/palisade-run/palisade/sessions/containerd/containerdtest"
+	"github.com/palisade-run/palisade/sessions/network"
 	"github.com/palisade-run/palisade/sessions/runtimetest"
 )
 
@@ -17,21 +18,34 @@ func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
 func program(acts ...runtimetest.Act) []string { return shell(runtimetest.Script(acts...)) }
 
-// harness is the containerd runtime on the containerd at address.
-func harness(t *testing.T, address string) runtimetest.Harness {
+// place is where one case of the suite runs: ids are told apart by containerd's namespaces, and in a network.
+type place struct {
+	namespace string
+	net       *network.Network
+}
+
+// harness is the containerd runtime on the containerd at address, with room for so many cases at once.
+func harness(t *testing.T, address string, room int) runtimetest.Harness {
 	const files, size = 3, 1 << 20
-	bring(t, open(t, containerd.Config{Address: address, Root: containerdtest.Dir(t)}), testImage, v1.Config{})
-	net := openNetwork(t)
+	places := make(chan place, room)
+	for range room {
+		p := place{freshNamespace(), openNetwork(t)}
+		bring(t, open(t, containerd.Config{Address: address, Root: containerdtest.Dir(t), Namespace: p.namespace}), testImage, v1.Config{})
+		places <- p
+	}
 	return runtimetest.Harness{
-		Image:   testImage,
-		Program: program,
+		Image:    testImage,
+		Program:  program,
+		Parallel: room > 1, // they wait for most of their time
 		New: func(t *testing.T) func() runtimetest.Box {
-			cfg := containerd.Config{Address: address, Root: containerdtest.Dir(t), LogFiles: files, LogSize: size, Network: net}
+			p := <-places
+			cfg := containerd.Config{Address: address, Root: containerdtest.Dir(t), Namespace: p.namespace, LogFiles: files, LogSize: size, Network: p.net}
 			var opened []*containerd.Runtime
 			t.Cleanup(func() { // after the suite has used the last of them
 				for _, r := range opened {
 					r.Close()
 				}
+				places <- p
 			})
 			return func() runtimetest.Box {
 				opened = append(opened, connect(t, cfg))
@@ -50,11 +64,11 @@ func harness(t *testing.T, address string) runtimetest.Harness {
 
 func TestContainerdIsARuntime(t *testing.T) {
 	if address := os.Getenv(onSystem); address != "" {
-		runtimetest.Run(t, harness(t, address))
+		runtimetest.Run(t, harness(t, address, 1))
 		return
 	}
 	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
-		t.Parallel() // it waits for most of its time
-		runtimetest.Run(t, harness(t, containerdtest.Start(t, p).Address()))
+		t.Parallel()
+		runtimetest.Run(t, harness(t, shared(t, p), 4))
 	})
 }

@@ -28,7 +28,9 @@ type Harness struct {
 	Image string
 	// Program says acts as a command.
 	Program func(acts ...Act) []string
-	Can     Capabilities
+	// Parallel: cases run beside each other, each on a New of its own, as many as the test program runs at once.
+	Parallel bool
+	Can      Capabilities
 }
 
 // Capabilities say which parts of the suite a runtime is held to. A part that is not named is not run:
@@ -81,8 +83,14 @@ func Run(t *testing.T, h Harness) {
 	}
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {
+			if h.Parallel {
+				t.Parallel()
+			}
 			for name, fn := range cases {
 				t.Run(name, func(t *testing.T) {
+					if h.Parallel {
+						t.Parallel()
+					}
 					f := &fixture{T: t, h: h, open: h.New(t)}
 					f.Box = f.open()
 					t.Cleanup(f.cleanUp)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -83,10 +84,13 @@ var ownNetwork = map[string]func(*fixture){
 
 // fetch reads all that address answers, once somebody listens there.
 func fetch(ctx context.Context, address string) (string, error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "tcp", address)
 		if errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
+			<-tick.C
 			continue
 		}
 		if err != nil {

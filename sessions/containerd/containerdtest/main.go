@@ -3,6 +3,7 @@ package containerdtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,7 @@ const (
 func Main(m *testing.M) {
 	switch os.Getenv(within) {
 	case tests:
+		runBeside()
 		os.Exit(m.Run())
 	case first:
 		os.Exit(reap())
@@ -39,6 +41,19 @@ func Main(m *testing.M) {
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
 	}
 	os.Exit(exitCode(cmd.Run()))
+}
+
+// atOnce is how many parallel tests run at once where the command line does not say: they wait for containerd, runc
+// and the disk for most of their time.
+const atOnce = "6"
+
+func runBeside() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", atOnce) // it is the testing package's own, and takes numbers
+	}
 }
 
 func again(as string) *exec.Cmd {
