@@ -1,6 +1,7 @@
 package private
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,9 @@ import (
 type Config struct {
 	Dir     string // its own directory, made if missing; short, see newLayout
 	Program string // containerd; "" looks for it in PATH
-	Log     *slog.Logger
+	// Patience is how long it may give no answer before it is taken to hang, and replaced; default 30 s.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 // State is how the private containerd is now.
@@ -36,6 +39,7 @@ type Daemon struct {
 	settings string
 	log      *slog.Logger
 	lock     *os.File
+	patience time.Duration
 	ending   context.CancelFunc
 	over     chan struct{} // closed when supervision has ended
 
@@ -62,7 +66,7 @@ const (
 //  2. One that does not answer, or is of another version, is ended first: sessions do not notice.
 //  3. Otherwise a new one is started.
 func Start(ctx context.Context, cfg Config) (*Daemon, error) {
-	d := &Daemon{log: cfg.Log, over: make(chan struct{})}
+	d := &Daemon{log: cfg.Log, patience: cmp.Or(cfg.Patience, 30*time.Second), over: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}

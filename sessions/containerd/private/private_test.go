@@ -189,6 +189,30 @@ func TestStopsOneThatDoesNotListen(t *testing.T) {
 	}
 }
 
+// TestReplacesOneThatHangs: it lives, and answers nobody.
+func TestReplacesOneThatHangs(t *testing.T) {
+	dir := containerdtest.Dir(t)
+	d, err := private.Start(t.Context(), private.Config{Dir: dir, Program: containerdtest.Programs(t)[1].Path, Patience: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	pid := d.State().PID
+	kill(t, pid, unix.SIGSTOP)
+	eventually(t, "another runs", func() bool {
+		s := d.State()
+		return s.Running && s.PID != pid && s.Restarts == 1
+	})
+	if running(pid) {
+		t.Error("the one that hung still runs")
+	}
+	answers(t, d.Address())
+}
+
 func TestTwoOfThem(t *testing.T) {
 	p := containerdtest.Programs(t)[1]
 	dir := containerdtest.Dir(t)

@@ -145,6 +145,31 @@ func (d *Daemon) ready(ctx context.Context, p *process, within time.Duration) er
 	}
 }
 
+// watch returns when p has ended, "", or when it is taken to hang: then with why. ctx's end ends it with an error.
+// It asks three times within the patience that there is: a box that is busy for a moment is not one that hangs.
+func (d *Daemon) watch(ctx context.Context, p *process) (why string, err error) {
+	tick := time.NewTicker(d.patience / 3)
+	defer tick.Stop()
+	answered := time.Now()
+	for {
+		select {
+		case <-p.gone:
+			return "", nil
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-tick.C:
+		}
+		switch err := d.answers(ctx); {
+		case ctx.Err() != nil:
+			return "", context.Cause(ctx)
+		case err == nil:
+			answered = time.Now()
+		case time.Since(answered) >= d.patience:
+			return fmt.Sprintf("it has given no answer for %v (%v)", d.patience, err), nil
+		}
+	}
+}
+
 // answers asks for the version: a socket that takes connections may have nobody behind it who answers.
 func (d *Daemon) answers(ctx context.Context) error {
 	if _, err := os.Stat(d.layout.socket()); err != nil {
@@ -161,12 +186,21 @@ func (d *Daemon) answers(ctx context.Context) error {
 	return err
 }
 
-// supervise restarts what dies until ctx ends.
+// supervise restarts what dies, and replaces what hangs, until ctx ends. Sessions notice neither.
 func (d *Daemon) supervise(ctx context.Context, p *process) {
 	failures, began := 0, time.Now()
 	for {
-		if p.await(ctx) != nil {
+		hangs, err := d.watch(ctx, p)
+		if err != nil {
 			return
+		}
+		if hangs != "" {
+			d.publish(nil, "containerd hangs: "+hangs)
+			d.log.Warn("the private containerd hangs; it is ended, and started again", "pid", p.pid, "why", hangs)
+			if err := d.end(ctx, p); err != nil {
+				d.log.Error("the private containerd that hangs cannot be ended; this is tried again", "pid", p.pid, "err", err)
+				continue
+			}
 		}
 		if time.Since(began) >= steadyFor {
 			failures = 0
