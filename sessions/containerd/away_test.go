@@ -155,6 +155,51 @@ func TestContainerdIsKilledUnderway(t *testing.T) {
 	})
 }
 
+// TestContainerdHangs: it is there and answers nobody. What needs no answer works; what does says that it is away.
+func TestContainerdHangs(t *testing.T) {
+	b := newBoxAlone(t, newest(t))
+	b.start(spec("runs", shell("echo ready; exec sleep 1000")...))
+	b.awaitLine("runs", "ready")
+	var parents []int
+	for i := range 4 {
+		id := "killed" + itoa(i)
+		in := b.start(spec(id, shell("echo ready; exec sleep 1000")...))
+		b.awaitLine(id, "ready")
+		parents = append(parents, parentOf(t, in.PID))
+	}
+	pid := b.daemon.State().PID
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for _, parent := range parents {
+		if err := unix.Kill(parent, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	list, err := b.List(bounded(t))
+	if err != nil || len(list) != 5 {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("a list took %v", took)
+	}
+	short, cancel := context.WithTimeout(bounded(t), time.Second)
+	defer cancel()
+	if exit, err := b.Wait(short, "killed0"); !errors.Is(err, sessions.ErrRuntimeDown) {
+		t.Errorf("%+v, %v", exit, err)
+	}
+	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := b.Wait(bounded(t), "killed0"); err != nil || exit.Reason != sessions.ExitKilled {
+		t.Errorf("%+v, %v", exit, err)
+	}
+	if got := b.execs("runs", "echo", "goes on"); got != "goes on\n" {
+		t.Errorf("a command: %q", got)
+	}
+}
+
 func TestTheFirstProcessIsKilled(t *testing.T) {
 	b := newBox(t, newest(t))
 	in := b.start(spec("a", shell("echo ready; exec sleep 1000")...))

@@ -107,6 +107,9 @@ func (r *Runtime) judge(dir string, rec record, t task) (sessions.Exit, error) {
 
 // killed asks containerd how a first process ended that could not say so itself.
 func (r *Runtime) killed(rec record) (pid1.Ending, bool, error) {
+	if time.Now().UnixNano() < r.silentUntil.Load() {
+		return pid1.Ending{}, false, fmt.Errorf("asking how %s ended: %w", rec.Spec.ID, hanging())
+	}
 	ctx, cancel := context.WithTimeout(r.in(context.Background()), askFor)
 	defer cancel()
 	c, err := r.client.LoadContainer(ctx, rec.Spec.ID)
@@ -120,6 +123,10 @@ func (r *Runtime) killed(rec record) (pid1.Ending, bool, error) {
 	}
 	if errdefs.IsNotFound(err) {
 		return pid1.Ending{}, false, nil
+	}
+	if err != nil && ctx.Err() != nil { // those who ask next need not wait as long
+		r.silentUntil.Store(time.Now().Add(askFor).UnixNano())
+		err = hanging()
 	}
 	if err != nil {
 		return pid1.Ending{}, false, fmt.Errorf("asking how %s ended: %w", rec.Spec.ID, down(err))

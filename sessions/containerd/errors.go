@@ -41,6 +41,14 @@ func down(err error) error {
 	return err
 }
 
+// hanging is an ErrRuntimeDown of a containerd that is there and does not answer.
+func hanging() error {
+	return &Error{
+		Err:  fmt.Errorf("%w: containerd has not answered in %v", sessions.ErrRuntimeDown, askFor),
+		What: "where it stays so, start it again: systemctl restart containerd. Sessions that run go on",
+	}
+}
+
 // createError says in people's words why containerd, or runc, did not start a container.
 func createError(err error) error {
 	text := err.Error()

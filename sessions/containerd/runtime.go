@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -63,6 +64,8 @@ type Runtime struct {
 
 	pulls     pulls
 	unpacking chan struct{} // room for one: see makeSnapshot
+
+	silentUntil atomic.Int64 // unix nanoseconds; containerd did not answer: see killed
 
 	mu         sync.Mutex
 	starting   map[string]bool
