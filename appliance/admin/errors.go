@@ -125,6 +125,9 @@ func plainProblem(t translation, err error) *api.Problem {
 // isJoined reports whether several errors were put together, each of which is a thing to mend.
 func isJoined(err error) bool {
 	for err != nil {
+		if _, ok := err.(oneMistake); ok { //nolint:errorlint // this very error, not one within it
+			return false
+		}
 		if several, ok := err.(interface{ Unwrap() []error }); ok {
 			all := several.Unwrap()
 			if len(all) > 0 && strings.HasPrefix(err.Error(), all[0].Error()+"\n") {

@@ -29,6 +29,8 @@ func TestWordsOfProblems(t *testing.T) {
 		{fmt.Errorf("listing images: %w: connection refused", sessions.ErrRuntimeDown), "listing images: the runtime's daemon cannot be reached: connection refused", 0},
 		{fmt.Errorf("pulling x: %w: 416\nunknown: we don't understand your Range", sessions.ErrUnavailable),
 			"pulling x: " + sessions.ErrUnavailable.Error() + ": 416; unknown: we don't understand your Range", 0},
+		{oneMistake{fmt.Errorf("pulling x: %w", errors.Join(sessions.ErrUnavailable, sessions.ErrNoImage))},
+			"pulling x: " + sessions.ErrUnavailable.Error() + "; " + sessions.ErrNoImage.Error(), 0},
 		{errors.Join(fmt.Errorf("%w: name", sessions.ErrInvalid), fmt.Errorf("%w: image", sessions.ErrInvalid)), "2 things are wrong", 2},
 		{fmt.Errorf("creating: %w", errors.Join(sessions.ErrInvalid, sessions.ErrExists)), "2 things are wrong", 2},
 	} {

@@ -157,7 +157,7 @@ func (s *server) pullImage(c *gin.Context) error {
 		case <-ping.C:
 		case <-done:
 			if failed != nil && !send.begun {
-				return failed
+				return oneMistake{failed}
 			}
 			return send.write(s.pullEnd(ctx, last, got, failed))
 		}
@@ -170,7 +170,7 @@ func (s *server) pullImage(c *gin.Context) error {
 // pullEnd is the last line of a pull.
 func (s *server) pullEnd(ctx context.Context, last api.PullProgress, got sessions.Image, failed error) api.PullProgress {
 	if failed != nil {
-		last.Problem = problemOf(ctx, failed)
+		last.Problem = problemOf(ctx, oneMistake{failed})
 		last.Problem.RequestID = requestIDOf(ctx)
 		if last.Problem.Status >= 500 {
 			s.Log.ErrorContext(ctx, "pulling an image failed", "request_id", requestIDOf(ctx), "error", failed)
@@ -184,6 +184,12 @@ func (s *server) pullEnd(ctx context.Context, last api.PullProgress, got session
 	last.Image = new(image(got, users))
 	return last
 }
+
+// oneMistake is an error whose lines are one: what a registry answers may have several, and there is one thing to do.
+type oneMistake struct{ error }
+
+func (e oneMistake) Unwrap() error { return e.error }
+func (e oneMistake) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
 
 // lines sends JSON values, one a line, each at once.
 type lines struct {
