@@ -147,7 +147,7 @@ func (m *making) withNetwork() oci.SpecOpts {
 func withBoxSysfs(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
 	for i, mount := range s.Mounts {
 		if mount.Type == "sysfs" {
-			s.Mounts[i] = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "ro", "nosuid", "noexec", "nodev"}}
+			s.Mounts[i] = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", "ro", "nosuid", "noexec", "nodev"}}
 		}
 	}
 	return nil
@@ -156,8 +156,9 @@ func withBoxSysfs(_ context.Context, _ oci.Client, _ *containers.Container, s *o
 // withMounts shows what the session is to see of the box, each before what lies in it.
 func (m *making) withMounts() oci.SpecOpts {
 	own := func(name string) string { return filepath.Join(m.dir, name) }
+	// rprivate: what the box mounts there later stays the box's, or it would come into read-only folders writable.
 	bind := func(source, target string, options ...string) specs.Mount {
-		return specs.Mount{Source: source, Destination: target, Type: "bind", Options: append([]string{"rbind", "nosuid", "nodev"}, options...)}
+		return specs.Mount{Source: source, Destination: target, Type: "bind", Options: append([]string{"rbind", "rprivate", "nosuid", "nodev"}, options...)}
 	}
 	mounts := []specs.Mount{
 		{Source: "cgroup", Destination: "/sys/fs/cgroup", Type: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}},

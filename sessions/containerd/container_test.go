@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -138,6 +140,48 @@ cat /proc/self/cgroup | grep -c "/palisade/.*[.]a$"`)
 			t.Errorf("its links: %s", got)
 		}
 	})
+}
+
+// TestWhatTheBoxMountsLater stays the box's own: it would come into a read-only folder as one that can be written.
+func TestWhatTheBoxMountsLater(t *testing.T) {
+	eachContainerd(t, func(t *testing.T, p containerdtest.Program) {
+		b := newBox(t, p)
+		dir := t.TempDir()
+		later := filepath.Join(dir, "later")
+		err := errors.Join(unix.Mount("tmpfs", dir, "tmpfs", 0, ""), unix.Mount("", dir, "", unix.MS_SHARED, ""), os.Mkdir(later, 0o755))
+		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := spec("a", shell("echo ready; exec sleep 1000")...)
+		s.Mounts = []sessions.Mount{{Source: dir, Target: "/models", ReadOnly: true}}
+		b.start(s)
+		b.awaitLine("a", "ready")
+		if err := errors.Join(unix.Mount("tmpfs", later, "tmpfs", 0, ""), os.WriteFile(filepath.Join(later, "f"), []byte("of the box\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.execs("a", shell("cat /models/later/f 2>/dev/null; echo x 2>/dev/null >/models/later/x; echo done")...); got != "done\n" {
+			t.Errorf("the session sees %q", got)
+		}
+		if _, err := os.Stat(filepath.Join(later, "x")); err == nil {
+			t.Error("the session has written there")
+		}
+	})
+}
+
+// TestStrangersOfTheBox may not look into sessions' directories: what a session's root user makes there, with any
+// mode, would be theirs to run.
+func TestStrangersOfTheBox(t *testing.T) {
+	b := newBox(t, newest(t))
+	s := spec("a", shell("cp /bin/busybox /scratch/tool && chmod 4755 /scratch/tool && echo ready; exec sleep 1000")...)
+	s.Scratch = []string{"/scratch"}
+	b.start(s)
+	b.awaitLine("a", "ready")
+	try := exec.Command("cat", filepath.Join(b.cfg.Root, "instances/a/scratch/0/tool"))
+	try.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if err := try.Run(); err == nil {
+		t.Error("a program that makes its user root is there for everybody on the box")
+	}
 }
 
 func TestDevices(t *testing.T) {

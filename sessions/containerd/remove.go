@@ -76,14 +76,14 @@ func (r *Runtime) discarding(id string) []step {
 		free = nil
 	}
 	return append(free,
-		step{"clear the way", func(context.Context) error { return os.RemoveAll(away) }},
+		step{"clear the way", func(context.Context) error { return removeTree(away) }},
 		step{"leave", func(context.Context) error {
 			if err := os.Rename(r.dir(id), away); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			return nil
 		}},
-		step{"files", func(context.Context) error { return os.RemoveAll(away) }},
+		step{"files", func(context.Context) error { return removeTree(away) }},
 	)
 }
 

@@ -108,7 +108,7 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{r.instances(), r.removing()} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, r.passage()), os.Chmod(dir, r.passage())); err != nil {
 			return nil, err
 		}
 	}
@@ -140,6 +140,16 @@ func (r *Runtime) Close() error {
 	r.end()
 	r.background.Wait()
 	return r.client.Close()
+}
+
+// passage is the mode of directories on the way to what sessions are shown. Only sessions' users that are not the
+// box's must pass there; others of the box must not: a session's root user may leave there a program that makes
+// who runs it root.
+func (r *Runtime) passage() os.FileMode {
+	if r.cfg.UserNamespace {
+		return 0o711
+	}
+	return 0o700
 }
 
 // in is ctx in our namespace of containerd: functions of its client that send nothing look for it there.

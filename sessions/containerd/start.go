@@ -161,7 +161,7 @@ func (m *making) findImage(ctx context.Context) (err error) {
 }
 
 func (m *making) makeDirectory(context.Context) error {
-	err := os.Mkdir(m.dir, 0o711)
+	err := os.Mkdir(m.dir, m.r.passage())
 	if errors.Is(err, fs.ErrExist) {
 		return sessions.ErrInstanceExists
 	}
@@ -197,7 +197,7 @@ func (m *making) makeFiles(ctx context.Context) (err error) {
 	if err := pid1.Reserve(root, fileSpare); err != nil {
 		return err
 	}
-	if err := errors.Join(writeJSON(m.dir, filePlan, plan), root.Mkdir(dirOut, 0o700), root.Mkdir(dirScratch, 0o711)); err != nil {
+	if err := errors.Join(writeJSON(m.dir, filePlan, plan), root.Mkdir(dirOut, 0o700), root.Mkdir(dirScratch, m.r.passage())); err != nil {
 		return err
 	}
 	given := []string{filePlan, dirOut}

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
@@ -52,6 +57,50 @@ func TestStepsAreNamedOnce(t *testing.T) {
 			}
 			names = append(names, s.name)
 		}
+	}
+}
+
+// TestRemoveTree: directories in directories, more than a program may have files open, and more files in one than
+// are looked at at once. It is not beside others: it changes how many files may be open.
+func TestRemoveTree(t *testing.T) {
+	top := filepath.Join(t.TempDir(), "top")
+	if err := os.Mkdir(top, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	outside := filepath.Join(t.TempDir(), "outside")
+	errs := []error{os.WriteFile(outside, nil, 0o600), os.Symlink(filepath.Dir(outside), filepath.Join(top, "link"))}
+	for i := range 3000 {
+		errs = append(errs, os.WriteFile(filepath.Join(top, fmt.Sprint(i)), nil, 0))
+	}
+	root, err := os.OpenRoot(top)
+	for range 2000 { // a path of them all would be too long
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs = append(errs, root.Mkdir("d", 0o500), root.Symlink(outside, "out"))
+		next, openErr := root.OpenRoot("d")
+		root.Close()
+		root, err = next, openErr
+	}
+	if err := errors.Join(append(errs, err, root.Close())...); err != nil {
+		t.Fatal(err)
+	}
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 200, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	err = removeTree(top)
+	if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)); err != nil {
+		t.Errorf("%.200v", err)
+	}
+	if _, err := os.Stat(top); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
 	}
 }
 

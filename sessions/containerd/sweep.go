@@ -21,8 +21,8 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, e := range half {
-		if err := os.RemoveAll(filepath.Join(r.removing(), e.Name())); err != nil {
-			return err
+		if err := removeTree(filepath.Join(r.removing(), e.Name())); err != nil { // no reason not to start
+			r.log.Warn("files of a session that was removed are left; the next start tries again", "session", e.Name(), "err", err)
 		}
 	}
 	entries, err := os.ReadDir(r.instances())
