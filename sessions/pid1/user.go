@@ -24,8 +24,12 @@ type User struct {
 	Home   string   `json:"home,omitempty"`
 }
 
-// maxAccounts bounds what is read of an image's lists of users and groups.
-const maxAccounts = 4 << 20
+// Bounds of what an image may say of users: what is kept of one has to fit into a file that is read with a bound.
+const (
+	maxAccounts = 4 << 20 // bytes of each list
+	maxGroups   = 512     // that one user is in
+	maxHome     = 1 << 10 // bytes of a home directory's path
+)
 
 // lookUpUser finds who an image's USER says, in the texts of its /etc/passwd and /etc/group:
 //
@@ -48,11 +52,14 @@ func lookUpUser(says, passwd, group string) (User, error) {
 		if errU != nil || errG != nil || f[0] != name && int(uid) != number {
 			continue
 		}
+		if len(f[5]) > maxHome || strings.ContainsFunc(f[5], func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return User{}, fmt.Errorf("the image's /etc/passwd gives user %.40q a home directory that is none: %.40q", name, f[5])
+		}
 		login, u.UID, u.GID, u.Home = f[0], uint32(uid), uint32(gid), f[5]
 		break
 	}
 	if login == "" && number < 0 {
-		return User{}, fmt.Errorf("the image says that it runs as user %q, and its /etc/passwd has none of that name", name)
+		return User{}, fmt.Errorf("the image says that it runs as user %.80q, and its /etc/passwd has none of that name", name)
 	}
 	if !grouped {
 		for f := range accounts(group, 4) {
@@ -60,6 +67,11 @@ func lookUpUser(says, passwd, group string) (User, error) {
 			if err == nil && login != "" && slices.Contains(strings.Split(f[3], ","), login) {
 				u.Groups = append(u.Groups, uint32(gid))
 			}
+		}
+		slices.Sort(u.Groups)
+		u.Groups = slices.Compact(u.Groups)
+		if len(u.Groups) > maxGroups {
+			return User{}, fmt.Errorf("the image's /etc/group has user %.40q in %d groups, %d are allowed", login, len(u.Groups), maxGroups)
 		}
 		return u, nil
 	}
@@ -73,7 +85,7 @@ func lookUpUser(says, passwd, group string) (User, error) {
 			return u, nil
 		}
 	}
-	return User{}, fmt.Errorf("the image says that it runs as group %q, and its /etc/group has none of that name", wanted)
+	return User{}, fmt.Errorf("the image says that it runs as group %.80q, and its /etc/group has none of that name", wanted)
 }
 
 // accounts yields the lines of a list of accounts that have the wanted fields.

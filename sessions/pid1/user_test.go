@@ -1,6 +1,8 @@
 package pid1
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +47,30 @@ func TestLookUpUser(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 			t.Errorf("%q: %v\n%s", c.says, err, diff)
 		}
+	}
+}
+
+// TestUsersThatAreTooMuch: what is kept of a user fits into the file that it is kept in.
+func TestUsersThatAreTooMuch(t *testing.T) {
+	var many strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&many, "g%d:x:%d:app\n", i, i+10)
+	}
+	for name, c := range map[string][2]string{
+		"groups":            {passwd, many.String()},
+		"a long home":       {"app:x:1:1::/" + strings.Repeat("x", 100_000) + ":/bin/sh\n", group},
+		"a home of no name": {"app:x:1:1::/\x00:/bin/sh\n", group},
+	} {
+		if u, err := lookUpUser("app", c[0], c[1]); err == nil {
+			b, _ := json.Marshal(State{User: u})
+			t.Errorf("%s: taken, %d bytes", name, len(b))
+		} else if len(err.Error()) > 300 {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+	u, err := lookUpUser("app", passwd, strings.Repeat("video:x:44:app\n", 5000))
+	if err != nil || len(u.Groups) != 1 {
+		t.Errorf("%d groups, %v", len(u.Groups), err)
 	}
 }
 
