@@ -152,6 +152,13 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	waiting, cancel := context.WithTimeoutCause(ctx, askFor, errors.New("it is being pulled, or something is being started of it"))
+	defer cancel()
+	done, err := r.uses.remove(waiting, named.String())
+	if err != nil {
+		return &Error{fmt.Errorf("removing image %s: %w", reference.FamiliarString(named), err), "try again once that is done"}
+	}
+	defer done()
 	// Synchronous: when it returns, containerd's collector has run and the space is free.
 	if err := r.client.ImageService().Delete(r.in(ctx), named.String(), images.SynchronousDelete()); err != nil {
 		return noImage(named, err)
@@ -161,7 +168,8 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 }
 
 // Prune removes images that nobody has pulled or imported since olderThan before now and that used, which is asked for
-// each by its full name, does not claim. It returns what it has removed; containerd's collector frees the space.
+// each by its full name, does not claim; nor those that something is just being started of, or was asked to be pulled
+// for: since used was made up, that may have come. It returns what it has removed; containerd's collector frees the space.
 func (r *Runtime) Prune(ctx context.Context, used func(name string) bool, olderThan time.Duration, now time.Time) ([]sessions.Image, error) {
 	all, err := r.Images(ctx)
 	if err != nil {
@@ -170,7 +178,12 @@ func (r *Runtime) Prune(ctx context.Context, used func(name string) bool, olderT
 	removed := []sessions.Image{}
 	var errs []error
 	for _, img := range prunable(all, used, olderThan, now) {
+		done, unused := r.uses.removeUnused(img.Name, now)
+		if !unused {
+			continue
+		}
 		err := r.client.ImageService().Delete(r.in(ctx), img.Name)
+		done()
 		switch {
 		case errdefs.IsNotFound(err):
 		case err != nil:

@@ -19,9 +19,23 @@ func (r *Runtime) Pull(ctx context.Context, image string, progress func(sessions
 	if err != nil {
 		return err
 	}
-	if ready, err := r.ready(ctx, named); ready || err != nil {
+	release, err := r.uses.take(ctx, named.String())
+	if err != nil {
 		return err
 	}
+	defer release()
+	ready, err := r.ready(ctx, named)
+	if err == nil && !ready {
+		err = r.fetchOnce(ctx, named, progress)
+	}
+	if err == nil {
+		r.uses.ask(named.String(), time.Now())
+	}
+	return err
+}
+
+// fetchOnce waits for a pull of the image: one for all who want it at the time.
+func (r *Runtime) fetchOnce(ctx context.Context, named reference.Named, progress func(sessions.Progress)) error {
 	return r.pulls.join(ctx, named.String(), progress, func(ctx context.Context, tell func(sessions.Progress)) error {
 		return r.fetch(ctx, named, tell)
 	})
@@ -33,10 +47,12 @@ func (r *Runtime) Refresh(ctx context.Context, image string, progress func(sessi
 	if err != nil {
 		return sessions.Image{}, err
 	}
-	err = r.pulls.join(ctx, named.String(), progress, func(ctx context.Context, tell func(sessions.Progress)) error {
-		return r.fetch(ctx, named, tell)
-	})
+	release, err := r.uses.take(ctx, named.String())
 	if err != nil {
+		return sessions.Image{}, err
+	}
+	defer release()
+	if err := r.fetchOnce(ctx, named, progress); err != nil {
 		return sessions.Image{}, err
 	}
 	img, err := r.client.ImageService().Get(r.in(ctx), named.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,13 +15,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 
@@ -531,6 +535,55 @@ func TestPrune(t *testing.T) {
 		t.Error(err)
 	}
 	s.nothingLeft(t)
+}
+
+// TestPruneBesideStarts: what is pulled and started while images are pruned starts.
+func TestPruneBesideStarts(t *testing.T) {
+	b := newBox(t, newest(t))
+	r := newRegistry(t, nil)
+	img, err := tarball.Image(func() (io.ReadCloser, error) { return io.NopCloser(archive(t, testImage, v1.Config{})), nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := r.push(t, "busybox:1", img)
+	stop := make(chan struct{})
+	var pruning, starting sync.WaitGroup
+	pruning.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := b.Prune(bounded(t), func(name string) bool { return name != ref }, 0, time.Now()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range 4 {
+		starting.Go(func() {
+			for n := range 3 {
+				s := spec(fmt.Sprintf("s%d-%d", i, n), "true")
+				s.Image = ref
+				if err := b.Pull(bounded(t), ref, nil); err != nil {
+					t.Error(err)
+				}
+				if _, err := b.Start(bounded(t), s); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := b.Wait(bounded(t), s.ID); err != nil {
+					t.Error(err)
+				}
+				if err := b.Remove(bounded(t), s.ID); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	starting.Wait()
+	close(stop)
+	pruning.Wait()
 }
 
 // TestLayerOfNoKind is an image whose layer is of a type that nobody knows.

@@ -63,6 +63,7 @@ type Runtime struct {
 	owner     string // the label by which its containers and snapshots are told from another's
 
 	pulls     pulls
+	uses      uses
 	unpacking chan struct{} // room for one: see makeSnapshot
 
 	silentUntil atomic.Int64 // unix nanoseconds; containerd did not answer: see killed

@@ -58,6 +58,11 @@ func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Insta
 		return sessions.Instance{}, sessions.ErrInstanceExists
 	}
 	m := &making{r: r, spec: spec, dir: r.dir(spec.ID)}
+	release, err := m.holdImage(ctx)
+	if err != nil {
+		return sessions.Instance{}, err
+	}
+	defer release()
 	for _, s := range m.steps() {
 		err := s.do(r.in(ctx))
 		if err == nil {
@@ -71,6 +76,15 @@ func (r *Runtime) start(ctx context.Context, spec sessions.Spec) (sessions.Insta
 	in, err := r.instance(spec.ID)
 	in.Running, in.Exit = true, nil // it did start; that it has ended since, Wait tells
 	return in, err
+}
+
+// holdImage keeps the session's image from being removed until the session has made of it what it needs.
+func (m *making) holdImage(ctx context.Context) (release func(), err error) {
+	named, err := imageName(m.spec.Image)
+	if err != nil {
+		return nil, err
+	}
+	return m.r.uses.take(ctx, named.String())
 }
 
 // check refuses what can be seen to fail.
