@@ -91,7 +91,7 @@ func (r *Runtime) importHeld(ctx context.Context, from io.Reader) ([]images.Imag
 // wanted are the images of an archive that this box can run. That there is none is an error, and so is one that is
 // not whole.
 func (r *Runtime) wanted(ctx context.Context, manifests []ocispec.Descriptor) ([]images.Image, error) {
-	store := r.client.ContentStore()
+	store := modest{r.client.ContentStore()}
 	var found []images.Image
 	var others []string
 	for _, m := range manifests {
@@ -128,6 +128,35 @@ func (r *Runtime) wanted(ctx context.Context, manifests []ocispec.Descriptor) ([
 		return nil, wrongPlatform(others)
 	}
 	return nil, noArchive(errors.New("there is no image in it"))
+}
+
+// modest reads nothing into memory that is larger than manifests and settings are: what an archive calls one may be
+// as large as the archive.
+type modest struct{ content.Store }
+
+// ReaderAt implements content.Provider.
+func (m modest) ReaderAt(ctx context.Context, d ocispec.Descriptor) (content.ReaderAt, error) {
+	ra, err := m.Store.ReaderAt(ctx, d)
+	if err != nil || images.IsLayerType(d.MediaType) {
+		return ra, err
+	}
+	if err := modestly(d, ra.Size()); err != nil {
+		return nil, errors.Join(err, ra.Close())
+	}
+	return ra, nil
+}
+
+// largestManifest is the largest manifest, or image's settings, that is read, in bytes; registries take 4 MiB.
+const largestManifest = 8 << 20
+
+func modestly(d ocispec.Descriptor, size int64) error {
+	if size <= largestManifest {
+		return nil
+	}
+	return &Error{
+		Err:  fmt.Errorf("%s of type %q has %d bytes, %d are allowed of what describes an image: %w", d.Digest, d.MediaType, size, largestManifest, sessions.ErrInvalid),
+		What: "look at who made the image, and how: its labels or its history may be at fault",
+	}
 }
 
 // runsHere reports whether the manifest's own settings are for this box: what an index says of them is not asked.

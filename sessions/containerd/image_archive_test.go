@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -175,6 +177,27 @@ func TestImportThatFails(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestImageWithHugeSettings is not read into memory.
+func TestImageWithHugeSettings(t *testing.T) {
+	s, r := openStore(t, newest(t)), newRegistry(t, nil)
+	says, err := image(t, runtime.GOARCH, 1000).ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	says = says.DeepCopy()
+	says.Config.Labels = map[string]string{"x": strings.Repeat("x", 9<<20)}
+	img, err := mutate.ConfigFile(image(t, runtime.GOARCH, 1000), says)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Import(t.Context(), bytes.NewReader(dockerSave(t, "a/b:1", img)))
+	wantKind(t, err, sessions.ErrInvalid, "of what describes an image")
+	_, err = s.Import(t.Context(), bytes.NewReader(ociLayout(t, map[string]v1.Image{"a/b:1": img})))
+	wantKind(t, err, sessions.ErrInvalid, "of what describes an image")
+	wantKind(t, s.Pull(t.Context(), r.push(t, "huge:1", img), nil), sessions.ErrInvalid, "of what describes an image")
+	s.nothingLeft(t)
 }
 
 // withoutLayers leaves out what is large.

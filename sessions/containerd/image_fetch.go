@@ -196,6 +196,11 @@ func (f *fetching) attempt(ctx context.Context) error {
 func (f *fetching) wrap(h images.Handler) images.Handler {
 	return images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		f.seen(d)
+		if !images.IsLayerType(d.MediaType) { // it is fetched as a whole, and read into memory
+			if err := modestly(d, d.Size); err != nil {
+				return nil, err
+			}
+		}
 		children, err := h.Handle(ctx, d)
 		store := f.runtime.client.ContentStore()
 		switch {
@@ -213,6 +218,9 @@ func (f *fetching) wrap(h images.Handler) images.Handler {
 				continue
 			}
 			f.seen(c)
+			if err := modestly(c, c.Size); err != nil {
+				return nil, err
+			}
 			if _, err := h.Handle(ctx, c); err != nil {
 				return nil, err
 			}

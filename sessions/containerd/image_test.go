@@ -197,6 +197,46 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
+// TestLogInStaysWithItsRegistry: who keeps layers elsewhere sends us there, without the log-in.
+func TestLogInStaysWithItsRegistry(t *testing.T) {
+	s := openStore(t, newest(t))
+	var mu sync.Mutex
+	var layers http.Handler
+	told := []string{}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		mu.Lock()
+		told = append(told, q.Header.Get("Authorization"))
+		next := layers
+		mu.Unlock()
+		next.ServeHTTP(w, q)
+	}))
+	defer elsewhere.Close()
+	_, port, _ := net.SplitHostPort(elsewhere.Listener.Addr().String())
+	r := newRegistry(t, func(next http.Handler) http.Handler {
+		mu.Lock()
+		layers = next
+		mu.Unlock()
+		return basicAuth(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if q.Method == http.MethodGet && strings.Contains(q.URL.Path, "/blobs/") {
+				http.Redirect(w, q, "http://localhost:"+port+q.URL.Path, http.StatusTemporaryRedirect)
+				return
+			}
+			next.ServeHTTP(w, q)
+		}))
+	})
+	ref := r.push(t, "closed:1", image(t, runtime.GOARCH, 1000))
+	s.cfg.Credentials = func(context.Context, string) (string, string, error) { return "ann", "secret", nil }
+	s.reopen(t)
+	if err := s.Pull(t.Context(), ref, nil); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) == 0 || strings.Join(told, "") != "" {
+		t.Errorf("the other host was told %q", told)
+	}
+}
+
 func TestLogInByDocker(t *testing.T) {
 	for name, write := range map[string]func(t *testing.T, dir, host string) string{
 		"config": func(_ *testing.T, _, host string) string {
