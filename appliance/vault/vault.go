@@ -181,10 +181,21 @@ func makeKey(file string) (*age.X25519Identity, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return readKey(file)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(file)) // or a power cut may leave secrets without their key
+	}
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
 	return key, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Put keeps a secret, in the place of any that was there.
