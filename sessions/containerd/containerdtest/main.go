@@ -45,7 +45,7 @@ func Main(m *testing.M) {
 
 // atOnce is how many parallel tests run at once where the command line does not say: they wait for containerd, runc
 // and the disk for most of their time.
-const atOnce = "6"
+const atOnce = "8"
 
 func runBeside() {
 	flag.Parse()
