@@ -29,6 +29,9 @@ type Amount int64
 // Slots is an amount of each of several resources.
 type Slots map[Slot]Amount
 
+// leastMemory is what nothing starts in: who asks for less forgot a unit.
+const leastMemory = 4 << 20
+
 // Smallest units in one of what people write.
 const (
 	milliPerCore        = 1000
@@ -125,6 +128,8 @@ func parseAmount(name Slot, text string) (Amount, error) {
 			return 0, fmt.Errorf("mem: %w", err)
 		case n > mostMemory:
 			return 0, fmt.Errorf("mem: %q is more than any box has", text)
+		case n < leastMemory:
+			return 0, fmt.Errorf("mem: %q is %s, in which nothing starts; write it like 512m or 2g", text, FormatSize(n))
 		}
 		return Amount(n), nil
 	}

@@ -80,6 +80,18 @@ func TestContainers(t *testing.T) {
 		}
 	})
 
+	t.Run("a runtime that does not see them is refused", func(t *testing.T) {
+		b.stop()
+		settings := b.settings
+		b.settings = []string{"--runtime", "process"}
+		if err := b.launch(); err == nil || !strings.Contains(b.log.String(), "2 sessions run") {
+			t.Errorf("%v:\n%s", err, b.log)
+		}
+		b.settings = settings
+		b.start()
+		b.wantTurns(token, "voices", routes)
+	})
+
 	t.Run("containerd is killed", func(t *testing.T) {
 		pid := b.containerd()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
