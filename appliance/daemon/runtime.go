@@ -33,6 +33,7 @@ type runtimeChoice struct {
 	process    *process.Runtime    // nil: no plain processes
 	containerd *containerd.Runtime // nil: no images
 	private    *private.Daemon     // nil: containerd is somebody else's
+	open       error               // why containers can reach what listens on this box; nil: they cannot
 }
 
 // logFiles is how many files a session's log rotates through.
@@ -130,6 +131,9 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 	} else if n := openNetwork(c, "netns-containers", "c", o.log); n != nil {
 		cfg.Network = n
 	}
+	if guarded, ok := cfg.Network.(interface{ Guarded() error }); ok {
+		r.open = guarded.Guarded()
+	}
 	// It may be starting beside us. Where sessions of ours are in it, what runs must be known before anything is decided.
 	patience := containerdPatience / 10
 	if earlierContainers(c) {
@@ -208,6 +212,12 @@ func (r *runtimeChoice) diagnose(ctx context.Context) []api.Check {
 			}
 			checks = append(checks, check)
 		}
+	}
+	if r.open != nil {
+		checks = append(checks, api.Check{
+			Name: "network", Status: api.CheckWarning, Detail: fmt.Sprintf("Containers can reach what listens on this box: %v.", r.open),
+			Hint: "let the kernel have nf_tables, or close the box by other means",
+		})
 	}
 	if r.private != nil {
 		state := r.private.State()
