@@ -36,11 +36,19 @@ func checkPriority(n int) error {
 	return nil
 }
 
-// demandOf is what one route of a service asks for.
+// demandOf is what one route of a service asks for. Of memory that is all that it may come to use, its shared memory
+// too: what the pool counts and what the session is held to must be the same.
 func demandOf(s Service, r Recipe) (Demand, error) {
 	slots, err := accel.ParseSlots(r.Resources)
 	if err != nil {
 		return Demand{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	limits, err := limitsOf(r)
+	if err != nil {
+		return Demand{}, err
+	}
+	if limits.Memory > 0 {
+		slots[accel.SlotMem] = accel.Amount(limits.Memory)
 	}
 	return Demand{Priority: s.Priority, Slots: slots, Selector: maps.Clone(r.Selector)}, nil
 }

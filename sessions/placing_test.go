@@ -85,6 +85,10 @@ func TestRoutesHoldDevices(t *testing.T) {
 		if free := w.free("cuda.device"); free != 400 {
 			t.Errorf("%d hundredths of devices are free, want 400", free)
 		}
+		limit := w.runtime.Started()[0].Limits.Memory
+		if free := int64(w.free("mem")); limit != 64<<30+64<<20 || free != 512<<30-2*limit {
+			t.Errorf("each is held to %d bytes, shared memory included, and %d are free", limit, free)
+		}
 		if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 0, By: "owner", Reason: "test"}); err != nil {
 			t.Fatal(err)
 		}

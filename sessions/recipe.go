@@ -32,9 +32,6 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	if r.MountDestination == "" {
 		r.MountDestination = variants.DefaultMount
 	}
-	if _, err := limitsOf(r); err != nil {
-		return fail(err)
-	}
 	demand, err := demandOf(Service{}, r)
 	if err == nil {
 		err = everFits(m.Ledger.Pool(), demand, m.Queueing.Options)

@@ -234,7 +234,7 @@ func (r *runtimeChoice) diagnose(ctx context.Context) []api.Check {
 func (r *runtimeChoice) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	idle := false
+	idle := r.containerd == nil // ours, and never reached: nobody needs it before it is tried again, not even what runs
 	var err error
 	if r.containerd != nil {
 		instances, listErr := r.containerd.List(ctx)

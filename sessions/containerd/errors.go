@@ -33,12 +33,17 @@ func down(err error) error {
 	case err == nil, errors.Is(err, sessions.ErrRuntimeDown), errors.Is(err, context.Canceled):
 		return err
 	case errdefs.IsUnavailable(err), network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &Error{
-			Err:  fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err),
-			What: "look whether containerd runs: systemctl status containerd. Sessions that run go on, and all works again once it is back",
-		}
+		return away(err)
 	}
 	return err
+}
+
+// away is an ErrRuntimeDown with what it was noticed by.
+func away(err error) error {
+	return &Error{
+		Err:  fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err),
+		What: "palisade doctor says how containerd is. Sessions that run go on, and all works again once it is back",
+	}
 }
 
 // hanging is an ErrRuntimeDown of a containerd that is there and does not answer.

@@ -75,6 +75,9 @@ func (f *fetching) explain(err error) error {
 	if noSpace(err) {
 		return diskFull()
 	}
+	if errdefs.IsUnavailable(err) || strings.Contains(err.Error(), "failed to send write") { // to containerd, whose words these are
+		return away(err)
+	}
 	host, login, loggedIn := "the registry", "", false
 	if f.registry != nil {
 		host, login, loggedIn = f.registry.host, "palisade registry login "+f.registry.host, f.registry.loggedIn
@@ -117,9 +120,6 @@ func (f *fetching) unreachable(host string, err error) error {
 	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return far("check the name and the network; an image may also be brought in from a file: palisade image import",
 			"registry %s cannot be reached: %w", host, err)
-	}
-	if errdefs.IsUnavailable(err) {
-		return fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return far("try again later", "%s broke off, %d times: %w", host, fetchAttempts, err)
