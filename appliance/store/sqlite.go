@@ -21,7 +21,7 @@ const sqliteReaders = 3
 // FULL syncs it at every commit and so survives loss of power: a token that was issued, or a service
 // that was answered "recorded", must not be gone. It costs one fdatasync a save, and saves are rare.
 var sqlitePragmas = []string{
-	"busy_timeout(5000)", // another program (a backup) may hold the lock for a moment
+	"busy_timeout(9000)", // another program may hold the lock for a moment, or win it again and again: nearly the 10 s that callers wait for a save
 	"synchronous(FULL)",
 	"journal_size_limit(67108864)", // a log that grew once gives its space back
 }

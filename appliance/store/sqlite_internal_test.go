@@ -24,7 +24,7 @@ func openFile(t testing.TB) (*Store, string) {
 // promise it can.
 func TestSQLiteSyncsEveryCommit(t *testing.T) {
 	s, _ := openFile(t)
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000"} {
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "9000"} {
 		var got string
 		if err := s.writer.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %q (%v), want %q", pragma, got, err, want)
