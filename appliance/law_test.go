@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/usage", "router", "autoscaler", "variants", "sessions", "training"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router", "autoscaler", "variants", "sessions", "training"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -41,10 +41,11 @@ var rooms = []room{
 	{"accel/mps", list("accel")},
 	{"accel/sysfs", list("accel")},
 	{"accel/history", list("accel")},
+	{"router/quota", nil},
 	{"router/usage", nil},
 	{"router/waiting", nil},
 	{"router/repeat", nil},
-	{"router", list("router/usage", "router/waiting", "router/repeat")},
+	{"router", list("router/quota", "router/usage", "router/waiting", "router/repeat")},
 	{"autoscaler", nil},
 	{"variants", list("catalog", "catalog/fit")},
 	{"sessions", list("catalog", "catalog/fit", "variants", "accel")},
