@@ -1,0 +1,90 @@
+package scan
+
+// valueStart has where a value goes on after its first byte; strings are not in it.
+var valueStart = [256]state{
+	'{': atFirstKey, '[': atFirstItem, 't': inLiteral, 'f': inLiteral, 'n': inLiteral, '-': inMinus, '0': inZero,
+	'1': inDigits, '2': inDigits, '3': inDigits, '4': inDigits, '5': inDigits, '6': inDigits, '7': inDigits, '8': inDigits,
+	'9': inDigits,
+}
+
+// restOf is what must follow the first letter of a literal.
+func restOf(c byte) string {
+	switch c {
+	case 't':
+		return "rue"
+	case 'f':
+		return "alse"
+	}
+	return "ull"
+}
+
+// number is where a number goes on with c: atNext where it ended before c, atStart where c may not come.
+func number(s state, c byte) state {
+	digit := '0' <= c && c <= '9'
+	switch s {
+	case inMinus:
+		switch {
+		case c == '0':
+			return inZero
+		case digit:
+			return inDigits
+		}
+		return atStart
+	case inE:
+		if c == '+' || c == '-' {
+			return inESign
+		}
+		fallthrough
+	case inESign:
+		if digit {
+			return inExponent
+		}
+		return atStart
+	case inPoint:
+		if digit {
+			return inFraction
+		}
+		return atStart
+	}
+	// The rest may end here.
+	switch {
+	case digit && s != inZero:
+		return s
+	case c == '.' && (s == inZero || s == inDigits):
+		return inPoint
+	case (c == 'e' || c == 'E') && s != inExponent:
+		return inE
+	}
+	return atNext
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func (s *Request) inArray() bool {
+	d := uint(s.depth-1) % maxDepth
+	return s.arrays[d/64]>>(d%64)&1 == 1
+}
+
+// open enters an object or array; there is room for it.
+func (s *Request) open(c byte) {
+	d := uint(s.depth) % maxDepth
+	s.depth++
+	s.arrays[d/64] &^= 1 << (d % 64)
+	if c == '[' {
+		s.arrays[d/64] |= 1 << (d % 64)
+	}
+}
+
+// close leaves an object or array.
+func (s *Request) close() state {
+	s.depth--
+	switch s.depth {
+	case 0:
+		return atEnd
+	case 1:
+		s.keys, s.inside = 1, none
+	}
+	return atNext
+}

@@ -1,0 +1,92 @@
+#include "textflag.h"
+
+// CLASS looks up what the 32 bytes at x are: class = low[x & 15] & high[x >> 4]. PSHUFB gives 0 for bytes over 127.
+#define CLASS(x, class) \
+	VPSHUFB x, Y12, class \
+	VPSRLW  $4, x, x      \
+	VPAND   x, Y15, x     \
+	VPSHUFB x, Y13, x     \
+	VPAND   x, class, class
+
+// NONE gives the 64 bits of the bytes in Y2 and Y3 that have none of the classes in want.
+#define NONE(want, result, scratch) \
+	VPAND     Y2, want, Y0      \
+	VPAND     Y3, want, Y1      \
+	VPCMPEQB  Y0, Y11, Y0       \
+	VPCMPEQB  Y1, Y11, Y1       \
+	VPMOVMSKB Y0, result        \
+	VPMOVMSKB Y1, scratch       \
+	SHLQ      $32, scratch      \
+	ORQ       scratch, result
+
+// func markAVX2(p []byte, at *[16]uint64, carry uint64, ends byte, low, high *[16]byte) uint64
+TEXT ·markAVX2(SB), NOSPLIT, $0-72
+	MOVQ p_base+0(FP), SI
+	MOVQ p_len+8(FP), CX
+	MOVQ at+24(FP), DI
+	MOVQ carry+32(FP), R11
+	MOVQ low+48(FP), AX
+	MOVQ high+56(FP), BX
+
+	VBROADCASTI128 (AX), Y12
+	VBROADCASTI128 (BX), Y13
+	VPBROADCASTB   ends+40(FP), Y14
+	MOVL           $0x0f, AX
+	VMOVD          AX, X15
+	VPBROADCASTB   X15, Y15          // low halves; also the classes of short escapes
+	VPXOR          Y11, Y11, Y11
+	MOVQ           $0x5555555555555555, R14
+
+block:
+	SUBQ    $64, CX
+	JL      done
+	VMOVDQU (SI), Y0
+	VMOVDQU 32(SI), Y1
+	ADDQ    $64, SI
+	CLASS(Y0, Y2)
+	CLASS(Y1, Y3)
+
+	VPMOVMSKB Y2, R9
+	VPMOVMSKB Y3, R10
+	SHLQ      $32, R10
+	ORQ       R10, R9    // backslashes
+	NONE(Y14, R8, R10)
+	NOTQ      R8         // ends
+
+	MOVQ R9, AX
+	ORQ  R11, AX
+	JNZ  escapes
+
+store:
+	MOVQ R8, (DI)
+	ADDQ $8, DI
+	JMP  block
+
+escapes:
+	NONE(Y15, R10, AX)   // not short
+	MOVQ R11, R12
+	NOTQ R12
+	ANDQ R12, R9         // slash &^= carry
+	LEAQ (R11)(R9*2), R13 // follows = slash<<1 | carry
+	MOVQ R14, R12
+	ORQ  R13, R12
+	NOTQ R12
+	ANDQ R9, R12         // slash &^ even &^ follows
+	XORL R11, R11
+	ADDQ R9, R12
+	ADCQ R11, R11        // the next carry
+	SHLQ $1, R12
+	XORQ R14, R12
+	ANDQ R13, R12        // escaped
+
+	ANDQ R12, R10        // escaped &^ short
+	XORQ R10, R12        // escaped & short
+	NOTQ R12
+	ANDQ R12, R8
+	ORQ  R10, R8
+	JMP  store
+
+done:
+	VZEROUPPER
+	MOVQ R11, ret+64(FP)
+	RET

@@ -1,0 +1,198 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestFindModel(t *testing.T) {
+	deep := strings.Repeat("[", maxDepth)
+	for _, c := range []struct {
+		name, body, want string
+		err              error
+	}{
+		{"first", `{"model":"a","messages":[]}`, "a", nil},
+		{"last", `{"messages":[{"role":"user","content":"hi"}],"model":"a"}`, "a", nil},
+		{"white space", " \r\n\t{ \"model\" :\n\"a\" } \n", "a", nil},
+		{"only the top level counts", `{"x":{"model":"no"},"y":[{"model":"no"}],"model":"yes"}`, "yes", nil},
+		{"not within a string", `{"x":"\"model\":\"no\"","model":"yes"}`, "yes", nil},
+		{"a value is no key", `{"x":"model","model":"yes"}`, "yes", nil},
+		{"escapes in the key", `{"\u006do\u0064el":"a"}`, "a", nil},
+		{"all of the key escaped", `{"\u006d\u006F\u0064\u0065\u006C":"a"}`, "a", nil},
+		{"escapes in the value", `{"model":"org\/n\u00e4me \"x\"\\\ud83d\ude00"}`, "org/näme \"x\"\\😀", nil},
+		{"half a surrogate", `{"model":"\ud83d"}`, "\uFFFD", nil},
+		{"bytes that are no UTF-8", "{\"model\":\"a\xff\xfeb\"}", "a\uFFFD\uFFFDb", nil},
+		{"other case is another key", `{"Model":"a"}`, "", ErrNoModel},
+		{"numbers", `{"a":-0.5e+10,"b":[0,1.5,1E3,-7],"model":"m"}`, "m", nil},
+		{"literals", `{"a":true,"b":false,"c":null,"model":"m"}`, "m", nil},
+		{"empty name", `{"model":""}`, "", nil},
+		{"twice the same", `{"model":"a","model":"a"}`, "a", nil},
+		{"twice, not the same", `{"model":"a","x":1,"model":"b"}`, "", ErrModelConflict},
+		{"twice, one is no string", `{"model":"a","model":1}`, "", ErrModelNoText},
+		{"number", `{"model":7}`, "", ErrModelNoText},
+		{"null", `{"model":null}`, "", ErrModelNoText},
+		{"object", `{"model":{"model":"a"}}`, "", ErrModelNoText},
+		{"none", `{"messages":[]}`, "", ErrNoModel},
+		{"empty object", `{}`, "", ErrNoModel},
+		{"array", `[{"model":"a"}]`, "", ErrNotObject},
+		{"string", `"model"`, "", ErrNotObject},
+		{"form", `model=a`, "", ErrNotJSON},
+		{"byte order mark", "\uFEFF{}", "", ErrNotJSON},
+		{"empty", ``, "", ErrCutOff},
+		{"blank", ` `, "", ErrCutOff},
+		{"cut in a string", `{"model":"a","x":"abc`, "", ErrCutOff},
+		{"cut in an escape", `{"model":"a\u00`, "", ErrCutOff},
+		{"cut before the end", `{"model":"a"`, "", ErrCutOff},
+		{"two values", `{"model":"a"} {"model":"b"}`, "", ErrNotJSON},
+		{"comma at the end", `{"model":"a",}`, "", ErrNotJSON},
+		{"comma at the end of an array", `{"x":[1,],"model":"a"}`, "", ErrNotJSON},
+		{"no colon", `{"model" "a"}`, "", ErrNotJSON},
+		{"single quotes", `{'model':'a'}`, "", ErrNotJSON},
+		{"wrong bracket", `{"x":[1},"model":"a"}`, "", ErrNotJSON},
+		{"leading zero", `{"x":01}`, "", ErrNotJSON},
+		{"bare minus", `{"x":-}`, "", ErrNotJSON},
+		{"no digits after the point", `{"x":1.}`, "", ErrNotJSON},
+		{"bad literal", `{"x":trve}`, "", ErrNotJSON},
+		{"new line in a string", "{\"x\":\"a\nb\"}", "", ErrNotJSON},
+		{"control character far in a string", `{"x":"` + strings.Repeat("a", 21) + "\x01" + `"}`, "", ErrNotJSON},
+		{"bad escape", `{"x":"\q"}`, "", ErrNotJSON},
+		{"bad hex", `{"x":"\u00g0"}`, "", ErrNotJSON},
+		{"long name", `{"model":"` + strings.Repeat("a", MaxModel+1) + `"}`, "", ErrModelTooLong},
+		{"long key", `{"` + strings.Repeat("model", 1000) + `":1,"model":"a"}`, "a", nil},
+		{"too deep", `{"x":` + deep, "", ErrTooDeep},
+		{"as deep as may be", `{"x":` + deep[1:] + strings.Repeat("]", maxDepth-1) + `,"model":"a"}`, "a", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := FindModel([]byte(c.body))
+			if got != c.want || !errors.Is(err, c.err) || (err != nil && c.err == nil) {
+				t.Errorf("got %q, %v; want %q, %v", got, err, c.want, c.err)
+			}
+		})
+	}
+}
+
+func TestFindModelSaysWhere(t *testing.T) {
+	_, err := FindModel([]byte(`{"model":x}`))
+	if want := `the body is not valid JSON: unexpected 'x' at byte 9`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// byStandard is what encoding/json makes of a body, and whether it takes it at all.
+func byStandard(body []byte) (string, error) {
+	if !json.Valid(body) {
+		return "", ErrNotJSON
+	}
+	if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
+		return "", ErrNotObject
+	}
+	var found []any
+	d := json.NewDecoder(bytes.NewReader(body))
+	_, _ = d.Token()
+	for d.More() {
+		key, _ := d.Token()
+		var v any
+		_ = d.Decode(&v)
+		if key == "model" {
+			found = append(found, v)
+		}
+	}
+	if len(found) == 0 {
+		return "", ErrNoModel
+	}
+	for _, v := range found {
+		if _, ok := v.(string); !ok {
+			return "", ErrModelNoText
+		}
+		if v != found[0] {
+			return "", ErrModelConflict
+		}
+	}
+	return found[0].(string), nil
+}
+
+func FuzzFindModel(f *testing.F) {
+	for _, s := range []string{
+		`{"model":"a"}`, `{"x":[{"model":"b"},1.5e-7,true,null],"mod\u0065l":"\u00e4\n\\"}`, `{"model":1,"model":"a"}`,
+		`[]`, `{"a":"b`, `{"model":"a","model":"b"}`, "{\"model\":\"\xff\"}", `{"a":-0,"b":0.1E+9}`, `{"\ud800":1}`, ` {} x`,
+	} {
+		f.Add([]byte(s), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, body []byte, cut uint8) {
+		got, err := FindModel(body)
+		if errors.Is(err, ErrModelTooLong) || errors.Is(err, ErrTooDeep) {
+			return // bounds that encoding/json does not have
+		}
+		want, wantErr := byStandard(body)
+		if errors.Is(err, ErrCutOff) {
+			err = ErrNotJSON // encoding/json does not tell these apart
+		}
+		if errors.Is(wantErr, ErrNotObject) && errors.Is(err, ErrNotJSON) || errors.Is(err, ErrNotObject) && errors.Is(wantErr, ErrNotJSON) {
+			return // it was refused before its end
+		}
+		if got != want || !errors.Is(err, wantErr) || (err != nil) != (wantErr != nil) {
+			t.Fatalf("%q: got %q, %v; encoding/json says %q, %v", body, got, err, want, wantErr)
+		}
+		// However the body is cut into pieces, the outcome is the same.
+		var s Request
+		var inPieces error
+		for rest := body; len(rest) > 0 && inPieces == nil; {
+			n := min(int(cut)%7+1, len(rest))
+			inPieces = s.Feed(rest[:n])
+			rest = rest[n:]
+		}
+		model := ""
+		if inPieces == nil {
+			if inPieces = s.End(); inPieces == nil {
+				model = string(s.Model())
+			}
+		}
+		if model != got || (inPieces == nil) != (err == nil) {
+			t.Fatalf("%q in pieces: %q, %v; at once: %q, %v", body, model, inPieces, got, err)
+		}
+	})
+}
+
+func chatBody(size int, image, first bool) []byte {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	if first {
+		b.WriteString(`"model":"llama-3.3-70b-instruct",`)
+	}
+	b.WriteString(`"temperature":0.7,"stream":true,"messages":[{"role":"system","content":"You are helpful."}`)
+	if image {
+		fmt.Fprintf(&b, `,{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}]}`, strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA", max(1, (size-b.Len()-60)/24)))
+	}
+	for b.Len() < size-200 {
+		b.WriteString(`,{"role":"user","content":"First line\nSecond line with a \"quoted\" word and a snowman \u2603.\n\tThe quick brown fox jumps over the lazy dog."}`)
+	}
+	b.WriteString(`]`)
+	if !first {
+		b.WriteString(`,"model":"llama-3.3-70b-instruct"`)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+func BenchmarkFindModel(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		size  int
+		image bool
+	}{{"1K-text", 1 << 10, false}, {"64K-text", 64 << 10, false}, {"1M-image", 1 << 20, true}} {
+		body := chatBody(c.size, c.image, false)
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if m, err := FindModel(body); err != nil || m == "" {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
