@@ -27,8 +27,8 @@ type Store interface {
 	// AddUsage adds the batch to what is kept, in one transaction and at most once: a batch whose writer and number
 	// it has seen already is left alone without an error, since the answer to its first try may have been lost.
 	AddUsage(ctx context.Context, b Batch) error
-	// Usage returns sums over what q chooses, by the dimensions that q names and by class; with a dimension of time by
-	// the hour. Other fields of the rows' keys are empty.
+	// Usage returns sums over what q chooses, by the dimensions that q names and by class. With a dimension of time no
+	// row sums over two such times, and its Hour lies in its own. Other fields of the rows' keys are empty.
 	Usage(ctx context.Context, q Query) ([]Row, error)
 }
 
@@ -149,10 +149,8 @@ func (m *Meter) collect() {
 // model is the name under which an entry's model is kept. Clients may name what they like where the address says which
 // service they mean: neither long names nor many of them may fill the store.
 func (m *Meter) model(e *entry) string {
-	name := e.Model
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "")
-	}
+	// Text that is none would be changed by stores: two names might then become one row twice.
+	name := strings.ReplaceAll(strings.ToValidUTF8(e.Model[:min(len(e.Model), maxName)], ""), "\x00", "")
 	of := m.models[e.ServiceID]
 	if of == nil {
 		of = map[string]struct{}{}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -204,19 +205,24 @@ func TestManyModelsAndTokensAreKeptCoarser(t *testing.T) {
 		m.Add(&k, &usage.Sample{At: start, Status: 200, Prompt: 1})
 	}
 	long := chat
-	long.Model = strings.Repeat("ü", 5000)
-	m.Add(&long, &usage.Sample{At: start, Status: 200, Prompt: 1})
+	for _, name := range []string{strings.Repeat("ü", 5000), "a\xff", "a\xfe", "a\x00"} {
+		long.Model = name
+		m.Add(&long, &usage.Sample{At: start, Status: 200, Prompt: 1})
+	}
 	if err := m.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := store.total().Requests; got != many+1 {
-		t.Errorf("%d of %d requests are counted", got, many+1)
+	if got := store.total().Requests; got != many+4 {
+		t.Errorf("%d of %d requests are counted", got, many+4)
 	}
 	models := map[string]bool{}
 	for k := range store.rows {
 		models[k.key.Model] = true
 		if len(k.key.Model) > 200 {
 			t.Errorf("a model's name of %d bytes is kept", len(k.key.Model))
+		}
+		if strings.ContainsAny(k.key.Model, "\x00\uFFFD") || !utf8.ValidString(k.key.Model) {
+			t.Errorf("a model's name is %q", k.key.Model)
 		}
 	}
 	if len(models) > 1001 || !models[usage.Other] {

@@ -181,3 +181,33 @@ func begin(at time.Time, unit Dimension, zone *time.Location) time.Time {
 	}
 	return at
 }
+
+// Spent returns the tokens, of prompts and answers, that were used since the hour of from began: by the id of what they
+// were charged to, and by project. Budgets are taken up again with it after a restart.
+func Spent(ctx context.Context, s Store, from time.Time) (tokens, projects map[string]int64, err error) {
+	q := Query{From: from, By: []Dimension{ByToken, ByProject}}.Whole()
+	rows, err := s.Usage(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	tokens, projects = map[string]int64{}, map[string]int64{}
+	for i := range rows {
+		if id := rows[i].Token; id != "" && id != Other {
+			tokens[id] += rows[i].Tokens()
+		}
+		projects[rows[i].Project] += rows[i].Tokens()
+	}
+	return tokens, projects, nil
+}
+
+// Constant returns by how much the query's Zone is ahead of UTC, and whether that is so for all that the query chooses:
+// then days can be told apart by arithmetic.
+func (q *Query) Constant() (time.Duration, bool) {
+	if q.Zone == nil || q.Zone == time.UTC {
+		return 0, true
+	}
+	from := q.From.In(q.Zone)
+	_, seconds := from.Zone()
+	_, end := from.ZoneBounds()
+	return time.Duration(seconds) * time.Second, end.IsZero() || !q.To.IsZero() && !end.Before(q.To)
+}
