@@ -1,0 +1,152 @@
+package balance
+
+import (
+	"slices"
+	"time"
+)
+
+// Ask is what a request says about itself. It may be used again as soon as Acquire has returned.
+type Ask struct {
+	Now    time.Time
+	Key    uint64                          // a hash of its session; 0: none
+	Prompt func(yield func(p []byte) bool) // the pieces of its prompt, in order; nil: none
+	Tried  []*Route                        // those that did not take it
+	Retry  bool                            // costs of the service's budget
+}
+
+// Verdict is why Acquire gave a route, or none.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Taken Verdict = iota // there is a route: Release it
+	Busy                 // those that could take it have as many in flight as they may
+	None                 // there is none that could
+	Spent                // the service's retries are used up
+)
+
+func (v Verdict) String() string {
+	return [...]string{"taken", "busy", "none", "spent"}[v&3]
+}
+
+// Acquire picks a route and takes it. It decides so:
+//  1. A retry that the budget does not pay for gets none.
+//  2. Of the routes that were not tried, are not closed, below the limit, and not passed over by their
+//     breaker, the policy chooses.
+//  3. Where such routes are only missing since they are full: Busy. One that fails is no way out.
+//  4. Where all are passed over they are used all the same: what was seen on the way only ever
+//     prefers, and who may answer is the table's word.
+func (b *Balance) Acquire(ask *Ask) (*Route, Verdict) {
+	if ask.Retry && !b.budget.spend() { // 1
+		return nil, Spent
+	}
+	for {
+		s := b.roster.Load()
+		r, v := b.acquire(s, ask)
+		if v == Taken {
+			return r, v
+		}
+		// Who looked at a roster that was replaced meanwhile has seen routes leave, and none come.
+		if b.roster.Load() == s {
+			if ask.Retry {
+				b.budget.refund()
+			}
+			return nil, v
+		}
+	}
+}
+
+func (b *Balance) acquire(s *roster, ask *Ask) (*Route, Verdict) {
+	if s == nil || len(s.members) == 0 {
+		return nil, None
+	}
+	p := pick{b: b, s: s, ask: ask}
+	if m := p.choose(); m != nil { // 2
+		return m.route, Taken
+	}
+	if p.full { // 3
+		return nil, Busy
+	}
+	p.forced = true // 4
+	if m := p.choose(); m != nil {
+		return m.route, Taken
+	}
+	if p.full {
+		return nil, Busy
+	}
+	return nil, None
+}
+
+// pick is one search for a route.
+type pick struct {
+	b      *Balance
+	s      *roster
+	ask    *Ask
+	forced bool // also those that their breaker passes over
+	full   bool // one was seen that only the limit kept
+}
+
+// choose gives a member whose route is taken, or nil. Only where nothing can be taken is it nil.
+func (p *pick) choose() *member {
+	switch p.s.Policy {
+	case LeastInFlight:
+		return p.leastInFlight()
+	case SessionAffinity:
+		return p.affine()
+	case Prefix:
+		return p.prefixed()
+	default:
+		return p.inTurn()
+	}
+}
+
+// may tells whether m could be taken now.
+func (p *pick) may(m *member) bool {
+	if !p.eligible(m) {
+		return false
+	}
+	w := m.route.word.Load()
+	if p.s.Limit > 0 && w&inFlight >= uint64(p.s.Limit) && w&(closed|out) == 0 {
+		p.full = true
+		return false
+	}
+	return w&(closed|out) == 0
+}
+
+// eligible tells whether m was not tried and its breaker lets it be.
+func (p *pick) eligible(m *member) bool {
+	if len(p.ask.Tried) > 0 && slices.Contains(p.ask.Tried, m.route) {
+		return false
+	}
+	if p.forced {
+		return true
+	}
+	k := m.route.mark.Load()
+	return k == nil || !p.ask.Now.Before(k.ends)
+}
+
+// take takes m's route, and with it the trial that its breaker may be due for: only one does.
+func (p *pick) take(m *member) bool {
+	if !p.eligible(m) {
+		return false
+	}
+	r := m.route
+	k := r.mark.Load()
+	var trial *mark
+	if k != nil && !p.ask.Now.Before(k.ends) {
+		if trial = r.claim(k, p.ask.Now); trial == nil && !p.forced {
+			return false
+		}
+	} else if k != nil && !p.forced {
+		return false // its breaker opened just now
+	}
+	got := r.take(p.s.Limit)
+	if got == taken {
+		return true
+	}
+	p.full = p.full || got == full
+	if trial != nil {
+		r.unclaim(trial, k)
+	}
+	return false
+}
