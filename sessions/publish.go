@@ -35,7 +35,7 @@ func (m *Manager) publish() {
 
 // routesOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
-	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt}
+	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing}
 	out.Status, _ = serviceStatus(m.stateOf(s), time.Now())
 	if rev := s.revision(s.Revision); rev != nil {
 		out.Aliases = aliases(s.Name, rev.Launch)

@@ -58,6 +58,7 @@ type Service struct {
 	Public   bool // open_to_public: no token needed
 	Priority int  // of its routes in the queue, 0 to 100
 	Policy   Policy
+	Routing  Routing // how requests find its routes; an edit makes no revision
 
 	Revision     int // the newest: what should run
 	GoodRevision int // the newest that became healthy; 0 none. A failed newer one rolls back to it

@@ -21,8 +21,9 @@ type ServiceRequest struct {
 	CreatedBy string
 	Replicas  int
 	Public    bool
-	Policy    *Policy // nil: the default
-	Priority  *int    // nil: DefaultPriority
+	Policy    *Policy  // nil: the default
+	Routing   *Routing // nil: the default
+	Priority  *int     // nil: DefaultPriority
 	Recipe    Recipe
 }
 
@@ -33,6 +34,7 @@ type ServiceUpdate struct {
 	Public   *bool
 	Replicas *int
 	Policy   *Policy
+	Routing  *Routing
 	Priority *int // of routes that are placed from now on
 	Recipe   *Recipe
 	By       string
@@ -55,16 +57,17 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 	sv := Service{
 		ID: newID("svc"), Name: req.Name, Project: req.Project, CreatedBy: req.CreatedBy, CreatedAt: now, UpdatedAt: now,
 		Lifecycle: LifecycleActive, Replicas: req.Replicas, Public: req.Public, Policy: m.Policy, Revision: 1,
-		Priority: DefaultPriority,
+		Priority: DefaultPriority, Routing: DefaultRouting(),
 	}
 	set(&sv.Priority, req.Priority)
+	set(&sv.Routing, req.Routing)
 	if sv.Name == "" {
 		sv.Name = sv.ID[:10]
 	}
 	if req.Policy != nil {
 		sv.Policy = *req.Policy
 	}
-	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check()); err != nil {
+	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
 		return ServiceView{}, err
 	}
 	res, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
@@ -121,8 +124,13 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 	set(&wanted.Public, up.Public)
 	set(&wanted.Replicas, up.Replicas)
 	set(&wanted.Policy, up.Policy)
+	set(&wanted.Routing, up.Routing)
 	set(&wanted.Priority, up.Priority)
-	if err := errors.Join(checkName(wanted.Name), checkReplicas(wanted.Replicas), checkPriority(wanted.Priority), wanted.Policy.Check()); err != nil {
+	err = errors.Join(checkName(wanted.Name), checkReplicas(wanted.Replicas), checkPriority(wanted.Priority), wanted.Policy.Check())
+	if up.Routing != nil {
+		err = errors.Join(err, wanted.Routing.Check())
+	}
+	if err != nil {
 		return ServiceView{}, err
 	}
 	var rev *Revision
@@ -160,6 +168,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 			set(&w.Public, up.Public)
 			set(&w.Replicas, up.Replicas)
 			set(&w.Policy, up.Policy)
+			set(&w.Routing, up.Routing)
 			set(&w.Priority, up.Priority)
 			w.Revision = number
 			w.clearFailures()

@@ -26,6 +26,7 @@ type ServiceRoutes struct {
 	Status    ServiceStatus
 	Aliases   []string // what its engine calls the model, where that is another name
 	Public    bool
+	Routing   Routing
 	Routes    []RouteTarget // healthy and draining ones
 }
 

@@ -209,6 +209,13 @@ func (b *balance) WaitIdle(ctx context.Context, id string) error {
 	}
 }
 
+// routing of a service in the table of the moment.
+func (b *balance) routing(name string) sessions.Routing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table[name].Routing
+}
+
 // targets of a service in the table of the moment.
 func (b *balance) targets(name string) []sessions.RouteTarget {
 	b.mu.Lock()

@@ -85,6 +85,27 @@ func TestServiceRoundTrip(t *testing.T) {
 	})
 }
 
+// A service that an older version wrote has the routing that such services had: the default.
+func TestServiceOfAnOlderVersion(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		s := open(t, dsn)
+		saved(t, s, aService("svc-1", "one"))
+		db := raw(t, dsn)
+		for kept, want := range map[string]sessions.Routing{
+			`{}`: sessions.DefaultRouting(),
+			`{"balance":"prefix","max_held":0}`: {Balance: "prefix", HoldTimeout: sessions.DefaultRouting().HoldTimeout, Usage: "auto"},
+		} {
+			_, err := db.Exec("UPDATE services SET routing = '" + kept + "'")
+			must(t, err)
+			got, err := s.Services(t.Context())
+			must(t, err)
+			if d := cmp.Diff(want, got[0].Routing); d != "" {
+				t.Errorf("%s (-want +got):\n%s", kept, d)
+			}
+		}
+	})
+}
+
 func TestServiceVersions(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store.Store) {
 		v := saved(t, s, aService("svc-1", "one"))
