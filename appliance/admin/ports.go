@@ -23,6 +23,8 @@ type Deps struct {
 	Files     Files
 	Tokens    Tokens
 	Keys      Keys
+	// Usage is nil where nothing is counted.
+	Usage Usage
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue

@@ -41,6 +41,8 @@ func (s *server) routes(e *gin.Engine) {
 	on("POST", "/tokens", s.issueToken)
 	on("DELETE", "/tokens/:tid", s.revokeToken)
 
+	on("GET", "/usage", s.getUsage)
+
 	on("GET", "/sessions", s.listSessions)
 	on("GET", "/sessions/:id", s.getSession)
 	on("DELETE", "/sessions/:id", s.terminateSession)

@@ -17,13 +17,14 @@ type Service struct {
 	Status string `json:"status"` // PROVISIONING, HEALTHY, DEGRADED, UNHEALTHY, IDLE, DESTROYING, DESTROYED
 	Reason string `json:"reason"` // one sentence: why it is in Status
 
-	Replicas      int    `json:"replicas"`       // wanted
-	HealthyRoutes int    `json:"healthy_routes"` // how many answer now
-	OpenToPublic  bool   `json:"open_to_public"` // no token needed
-	Endpoint      string `json:"endpoint"`       // URL; what follows it goes to the engine
-	Policy        Policy `json:"policy"`
-	Priority      int    `json:"priority"` // 0 to 100, higher first
-	Recipe        Recipe `json:"recipe"`
+	Replicas      int     `json:"replicas"`       // wanted
+	HealthyRoutes int     `json:"healthy_routes"` // how many answer now
+	OpenToPublic  bool    `json:"open_to_public"` // no token needed
+	Endpoint      string  `json:"endpoint"`       // URL; what follows it goes to the engine
+	Policy        Policy  `json:"policy"`
+	Routing       Routing `json:"routing"`
+	Priority      int     `json:"priority"` // 0 to 100, higher first
+	Recipe        Recipe  `json:"recipe"`
 
 	Revision     int        `json:"revision"`      // what should run
 	GoodRevision int        `json:"good_revision"` // the newest that became healthy; 0 none
@@ -70,6 +71,20 @@ type Policy struct {
 	MaxUnavailable   *int     `json:"max_unavailable,omitempty"`
 }
 
+// Routing is how a service's requests find their routes. A change counts at once and makes no new revision. In a
+// request, what is left out keeps its value, or takes the default.
+type Routing struct {
+	Balance        *string  `json:"balance,omitempty"`         // round_robin, least_in_flight, session_affinity or prefix
+	AffinityHeader *string  `json:"affinity_header,omitempty"` // of session_affinity: the header that names the session; "" none
+	AffinityCookie *string  `json:"affinity_cookie,omitempty"` // and the cookie, where there is no such header; else the body's user
+	MaxInFlight    *int     `json:"max_in_flight,omitempty"`   // requests on one route at once; 0: as many as come
+	MaxHeld        *int     `json:"max_held,omitempty"`        // requests that wait for a route; 0: none does
+	HoldTimeout    *float64 `json:"hold_timeout,omitempty"`    // seconds that each waits at most; 0: none does
+	RepeatWindow   *float64 `json:"repeat_window,omitempty"`   // seconds in which an identical request of a token is answered from the first one's answer; 0: off
+	Capture        *int     `json:"capture,omitempty"`         // the last so many requests are kept to be looked at; 0: off
+	Usage          *string  `json:"usage,omitempty"`           // of streams: "auto" asks engines for it, "off" does not
+}
+
 // ServiceCreate asks for a service.
 type ServiceCreate struct {
 	Name                string            `json:"name,omitempty"` // default: svc- and 6 characters
@@ -87,6 +102,7 @@ type ServiceCreate struct {
 	Selector            map[string]string `json:"selector,omitempty"` // labels that its node must have
 	Mounts              []Mount           `json:"mounts,omitempty"`
 	Policy              *Policy           `json:"policy,omitempty"`
+	Routing             *Routing          `json:"routing,omitempty"`
 	Priority            *int              `json:"priority,omitempty"` // 0 to 100, higher first; default 10
 }
 
@@ -97,6 +113,7 @@ type ServiceUpdate struct {
 	OpenToPublic        *bool              `json:"open_to_public,omitempty"`
 	Replicas            *int               `json:"replicas,omitempty"`
 	Policy              *Policy            `json:"policy,omitempty"`
+	Routing             *Routing           `json:"routing,omitempty"`
 	Image               *string            `json:"image,omitempty"`
 	Folder              *string            `json:"folder,omitempty"`
 	RuntimeVariant      *string            `json:"runtime_variant,omitempty"`

@@ -12,7 +12,7 @@ import (
 const (
 	usageColumns = "hour, token, project, service_id, service, model, class, " +
 		"requests, prompt_tokens, completion_tokens, cached_tokens, estimated_tokens, streams, first_us, took_us"
-	usageWidth = 15  // columns
+	usageWidth = 15 // columns
 	usageChunk = 10 // rows of one statement: SQLite takes longer for each where there are many parameters
 
 	// writerKept is how long a writer is remembered after its last batch. None waits for the answer to one as long.
