@@ -28,7 +28,7 @@ func (s *server) service(v sessions.ServiceView, folders map[string]string) api.
 		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
-		Policy: policyOut(v.Policy), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
+		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
 		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
 	}
 	return out
@@ -131,24 +131,35 @@ func policyOut(p sessions.Policy) api.Policy {
 // maxSeconds is the longest duration of a policy: ten years, well inside time.Duration.
 const maxSeconds = 10 * 365 * 24 * 3600
 
-// policyIn lays what a request says over base.
-func policyIn(in api.Policy, base sessions.Policy) (sessions.Policy, error) {
-	for _, d := range []struct {
-		field string
-		from  *float64
-		to    *time.Duration
-	}{
-		{"policy.unhealthy_ttl", in.UnhealthyTTL, &base.UnhealthyTTL},
-		{"policy.termination_grace", in.TerminationGrace, &base.TerminationGrace},
-		{"policy.start_timeout", in.StartTimeout, &base.StartTimeout},
-	} {
+// duration is a number of seconds in a request; nil leaves what is there.
+type duration struct {
+	field string
+	from  *float64
+	to    *time.Duration
+}
+
+// readSeconds reads durations of a request.
+func readSeconds(all ...duration) error {
+	for _, d := range all {
 		if d.from == nil {
 			continue
 		}
 		if math.IsNaN(*d.from) || *d.from < 0 || *d.from > maxSeconds {
-			return base, badField(d.field, "", "%v: must be a number of seconds, 0 or more", *d.from)
+			return badField(d.field, "", "%v: must be a number of seconds, 0 or more", *d.from)
 		}
 		*d.to = time.Duration(*d.from * float64(time.Second))
+	}
+	return nil
+}
+
+// policyIn lays what a request says over base.
+func policyIn(in api.Policy, base sessions.Policy) (sessions.Policy, error) {
+	if err := readSeconds(
+		duration{"policy.unhealthy_ttl", in.UnhealthyTTL, &base.UnhealthyTTL},
+		duration{"policy.termination_grace", in.TerminationGrace, &base.TerminationGrace},
+		duration{"policy.start_timeout", in.StartTimeout, &base.StartTimeout},
+	); err != nil {
+		return base, err
 	}
 	if in.OnUnhealthy != nil {
 		base.OnUnhealthy = *in.OnUnhealthy

@@ -74,6 +74,10 @@ func (s *server) createService(c *gin.Context) error {
 		}
 		req.Policy = &policy
 	}
+	var err error
+	if req.Routing, err = routingIn(in.Routing, sessions.DefaultRouting()); err != nil {
+		return err
+	}
 	v, err := s.Services.CreateService(c.Request.Context(), req)
 	if err != nil {
 		return err
@@ -151,6 +155,9 @@ func (s *server) updateService(c *gin.Context) error {
 			return err
 		}
 		up.Policy = &policy
+	}
+	if up.Routing, err = routingIn(in.Routing, v.Routing); err != nil {
+		return err
 	}
 	v, err = s.Services.UpdateService(c.Request.Context(), v.Project, v.ID, up)
 	if err != nil {

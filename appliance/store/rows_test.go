@@ -92,7 +92,7 @@ func TestServiceOfAnOlderVersion(t *testing.T) {
 		saved(t, s, aService("svc-1", "one"))
 		db := raw(t, dsn)
 		for kept, want := range map[string]sessions.Routing{
-			`{}`: sessions.DefaultRouting(),
+			`{}`:                                sessions.DefaultRouting(),
 			`{"balance":"prefix","max_held":0}`: {Balance: "prefix", HoldTimeout: sessions.DefaultRouting().HoldTimeout, Usage: "auto"},
 		} {
 			_, err := db.Exec("UPDATE services SET routing = '" + kept + "'")

@@ -88,6 +88,9 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 	if req.Priority != nil && (*req.Priority < sessions.MinPriority || *req.Priority > sessions.MaxPriority) {
 		errs = append(errs, fmt.Errorf("%w: priority %d: a number from 0 to 100", sessions.ErrInvalid, *req.Priority))
 	}
+	if req.Routing != nil {
+		errs = append(errs, req.Routing.Check())
+	}
 	if err := errors.Join(errs...); err != nil {
 		return sessions.ServiceView{}, err
 	}
@@ -97,10 +100,13 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 	now := time.Now().UTC()
 	s := &service{Service: sessions.Service{
 		ID: fmt.Sprintf("svc-%012d", m.serial), Name: req.Name, Project: req.Project, CreatedBy: req.CreatedBy, CreatedAt: now, UpdatedAt: now,
-		Version: 1, Lifecycle: sessions.LifecycleActive, Replicas: req.Replicas, Public: req.Public, Policy: sessions.DefaultPolicy(), Revision: 1,
+		Version: 1, Lifecycle: sessions.LifecycleActive, Replicas: req.Replicas, Public: req.Public, Policy: sessions.DefaultPolicy(), Routing: sessions.DefaultRouting(), Revision: 1,
 	}, health: map[string]string{}}
 	if req.Policy != nil {
 		s.Policy = *req.Policy
+	}
+	if req.Routing != nil {
+		s.Routing = *req.Routing
 	}
 	s.Priority = sessions.DefaultPriority
 	if req.Priority != nil {
@@ -281,6 +287,12 @@ func (m *Manager) UpdateService(_ context.Context, project, ref string, up sessi
 		}
 		if up.Policy != nil {
 			s.Policy = *up.Policy
+		}
+		if up.Routing != nil {
+			if err := up.Routing.Check(); err != nil {
+				return err
+			}
+			s.Routing = *up.Routing
 		}
 		if up.Recipe != nil {
 			s.revisions = append(s.revisions, sessions.Revision{Number: len(s.revisions) + 1, CreatedAt: time.Now().UTC(), CreatedBy: up.By, Recipe: *up.Recipe})
