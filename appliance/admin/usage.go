@@ -224,10 +224,13 @@ func usageRow(g *usage.Group, names map[string]string) api.UsageRow {
 		row.Start = new(g.Start) // in the zone that was asked for: it is the beginning of a day there
 	}
 	if g.Streams > 0 {
-		row.TTFT = new(float64(g.First) / 1e6 / float64(g.Streams))
+		row.TTFT = new(meanSeconds(g.First, g.Streams))
 	}
 	if g.Requests > 0 {
-		row.Duration = float64(g.Took) / 1e6 / float64(g.Requests)
+		row.Duration = meanSeconds(g.Took, g.Requests)
 	}
 	return row
 }
+
+// meanSeconds is the mean of n durations, to the microsecond.
+func meanSeconds(microseconds, n int64) float64 { return float64(microseconds/n) / 1e6 }

@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/usage"
 )
 
 // Appliance is one that tests speak to.
@@ -28,6 +29,7 @@ type Appliance struct {
 	Folders *catalog.Folders
 	Tokens  *router.Tokens
 	Keys    *keys.Keyring
+	Usage   *usage.Meter
 	Pool    *Pool
 	Images  *Images
 	Handler http.Handler
@@ -49,11 +51,12 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 		return nil, err
 	}
 	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}}
+	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
+		Tokens: tokens, Keys: ring, Usage: a.Usage, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
