@@ -14,3 +14,16 @@ func mark(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte) u
 //
 //go:noescape
 func markAVX2(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte, low, high *[16]byte) uint64
+
+// findName is findNameGo.
+func findName(p []byte) int {
+	if len(p) < 34 || !cpu.X86.HasAVX2 {
+		return findNameGo(p)
+	}
+	return findNameAVX2(p)
+}
+
+// findNameAVX2 is findNameGo for 34 bytes and more.
+//
+//go:noescape
+func findNameAVX2(p []byte) int

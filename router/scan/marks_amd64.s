@@ -90,3 +90,62 @@ done:
 	VZEROUPPER
 	MOVQ R11, ret+64(FP)
 	RET
+
+// func findNameAVX2(p []byte) int
+TEXT ·findNameAVX2(SB), NOSPLIT, $0-32
+	MOVQ p_base+0(FP), SI
+	MOVQ p_len+8(FP), CX
+	MOVQ SI, DI
+	LEAQ -34(SI)(CX*1), R8 // the last place to look at
+
+	MOVL         $'"', AX
+	VMOVD        AX, X8
+	VPBROADCASTB X8, Y8
+	MOVL         $'u', AX
+	VMOVD        AX, X9
+	VPBROADCASTB X9, Y9
+	MOVL         $'s', AX
+	VMOVD        AX, X10
+	VPBROADCASTB X10, Y10
+	MOVL         $'t', AX
+	VMOVD        AX, X11
+	VPBROADCASTB X11, Y11
+	MOVL         $'i', AX
+	VMOVD        AX, X12
+	VPBROADCASTB X12, Y12
+
+next:
+	VMOVDQU   1(SI), Y1
+	VMOVDQU   2(SI), Y2
+	VPCMPEQB  (SI), Y8, Y0
+	VPCMPEQB  Y1, Y9, Y3
+	VPCMPEQB  Y2, Y10, Y4
+	VPCMPEQB  Y1, Y11, Y5
+	VPCMPEQB  Y2, Y12, Y6
+	VPAND     Y3, Y4, Y3
+	VPAND     Y5, Y6, Y5
+	VPOR      Y3, Y5, Y3
+	VPAND     Y0, Y3, Y0
+	VPMOVMSKB Y0, AX
+	TESTL     AX, AX
+	JNZ       hit
+	CMPQ      SI, R8
+	JAE       none
+	ADDQ      $32, SI
+	CMPQ      SI, R8
+	JBE       next
+	MOVQ      R8, SI     // the rest, and some of it again
+	JMP       next
+
+hit:
+	BSFL AX, AX
+	SUBQ DI, SI
+	ADDQ SI, AX
+	VZEROUPPER
+	MOVQ AX, ret+24(FP)
+	RET
+
+none:
+	VZEROUPPER
+	MOVQ $-1, ret+24(FP)
+	RET

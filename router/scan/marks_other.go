@@ -6,3 +6,5 @@ package scan
 func mark(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte) uint64 {
 	return markGo(p, at, carry, ends)
 }
+
+func findName(p []byte) int { return findNameGo(p) }
