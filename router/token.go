@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/palisade-run/palisade/router/quota"
 )
 
 // Kinds of errors of this room. Test with errors.Is; the text that wraps them is for people.
@@ -33,10 +35,11 @@ type Token struct {
 	ExpiresAt time.Time
 	LastUsed  time.Time // zero: never. Accurate to a minute
 	RevokedAt time.Time // zero: not revoked
+	Limits    quota.Limits
 }
 
 // Allows tells whether the token is for the service.
-func (t Token) Allows(serviceID, project string) bool {
+func (t *Token) Allows(serviceID, project string) bool {
 	if t.ServiceID != "" {
 		return t.ServiceID == serviceID
 	}
@@ -44,7 +47,7 @@ func (t Token) Allows(serviceID, project string) bool {
 }
 
 // State of the token at now: nil, ErrTokenRevoked or ErrTokenExpired.
-func (t Token) State(now time.Time) error {
+func (t *Token) State(now time.Time) error {
 	switch {
 	case !t.RevokedAt.IsZero():
 		return ErrTokenRevoked

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base32"
 	"encoding/hex"
 	"errors"
@@ -16,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/palisade-run/palisade/router/quota"
 )
 
 // How secrets look: the prefix, by which leaked ones can be searched for, then 256 random bits.
@@ -31,8 +32,10 @@ type Tokens struct {
 	store TokenStore
 	now   func() time.Time
 
-	writing sync.Mutex // one writer at a time, of store and snapshot
-	current atomic.Pointer[tokenSet]
+	writing  sync.Mutex // one writer at a time, of store and snapshot
+	current  atomic.Pointer[tokenSet]
+	projects atomic.Pointer[projects]
+	digests  digests
 }
 
 // tokenSet is all tokens, by half of their hash: the other half is compared in constant time.
@@ -45,7 +48,12 @@ type tokenEntry struct {
 	Token
 	hash    [sha256.Size]byte
 	used    *tokenUse
-	unsaved bool // it is revoked, and the store does not know
+	payer   *quota.Subject // nil without limits; outlives changes of the entry
+	unsaved bool           // it is revoked, and the store does not know
+}
+
+func (t *Token) subject(spent int64, now time.Time) *quota.Subject {
+	return quota.NewSubject(fmt.Sprintf("token %q", t.Name), t.Limits, spent, now)
 }
 
 // tokenUse is when a token was last used; it outlives changes of its entry.
@@ -60,21 +68,22 @@ func NewTokens(ctx context.Context, store TokenStore, now func() time.Time) (*To
 	if err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
+	t := &Tokens{store: store, now: now, digests: newDigests()}
 	set := &tokenSet{byHash: make(map[[16]byte]*tokenEntry, len(rows)), byID: make(map[string]*tokenEntry, len(rows))}
 	for _, row := range rows {
 		hash, err := hex.DecodeString(row.Hash)
 		if err != nil || len(hash) != sha256.Size {
 			return nil, fmt.Errorf("reading tokens: %s has a broken hash", row.ID)
 		}
-		e := &tokenEntry{Token: row, hash: [sha256.Size]byte(hash), used: &tokenUse{}}
+		e := &tokenEntry{Token: row, hash: [sha256.Size]byte(hash), used: &tokenUse{}, payer: row.subject(0, now())}
 		if !row.LastUsed.IsZero() {
 			e.used.at.Store(row.LastUsed.Unix())
 			e.used.flushed.Store(row.LastUsed.Unix())
 		}
 		set.put(e)
 	}
-	t := &Tokens{store: store, now: now}
 	t.current.Store(set)
+	t.projects.Store(&projects{})
 	return t, nil
 }
 
@@ -98,6 +107,7 @@ type IssueRequest struct {
 	CreatedBy  string
 	Duration   string
 	ValidUntil string
+	Limits     quota.Limits
 }
 
 // Issue makes a token. The secret is had only here. Errors of what was asked for are ErrInvalid.
@@ -110,12 +120,15 @@ func (t *Tokens) Issue(ctx context.Context, q IssueRequest) (Token, string, erro
 	if err != nil {
 		return Token{}, "", err
 	}
+	if err := q.Limits.Check(); err != nil {
+		return Token{}, "", invalidLimits(err)
+	}
 	secret := newSecret()
 	hash := sha256.Sum256([]byte(secret))
 	tok := Token{
 		ID: newTokenID(), Hash: hex.EncodeToString(hash[:]), Name: q.Name,
 		Project: q.Project, ServiceID: q.ServiceID, CreatedBy: q.CreatedBy,
-		CreatedAt: now.Truncate(time.Second), ExpiresAt: expires,
+		CreatedAt: now.Truncate(time.Second), ExpiresAt: expires, Limits: q.Limits,
 	}
 	tok.Name = cmp.Or(tok.Name, tok.ID)
 	t.writing.Lock()
@@ -123,7 +136,7 @@ func (t *Tokens) Issue(ctx context.Context, q IssueRequest) (Token, string, erro
 	if err := t.store.SaveToken(ctx, tok); err != nil {
 		return Token{}, "", fmt.Errorf("saving token %s: %w", tok.Name, err)
 	}
-	t.current.Store(t.current.Load().with(&tokenEntry{Token: tok, hash: hash, used: &tokenUse{}}))
+	t.current.Store(t.current.Load().with(&tokenEntry{Token: tok, hash: hash, used: &tokenUse{}, payer: tok.subject(0, t.now())}))
 	return tok, secret, nil
 }
 
@@ -191,7 +204,7 @@ func (t *Tokens) RevokeService(ctx context.Context, serviceID string) error {
 }
 
 func (t *Tokens) revoke(ctx context.Context, e *tokenEntry) error {
-	next := tokenEntry{Token: e.snapshot(), hash: e.hash, used: e.used, unsaved: true}
+	next := tokenEntry{Token: e.snapshot(), hash: e.hash, used: e.used, payer: e.payer, unsaved: true}
 	if next.RevokedAt.IsZero() {
 		next.RevokedAt = t.now().UTC().Truncate(time.Second)
 	}
@@ -233,53 +246,6 @@ func shown(ref string) string {
 		return secretPrefix + "..."
 	}
 	return ref
-}
-
-// Check gives the token that a secret stands for, or why it does not count: ErrTokenMissing,
-// ErrTokenMalformed, ErrTokenUnknown, ErrTokenExpired, ErrTokenRevoked; with the last two the token
-// too. It takes no lock and writes nothing but that the token was used.
-func (t *Tokens) Check(secret string) (Token, error) {
-	e, err := t.check(secret)
-	if e == nil {
-		return Token{}, err
-	}
-	return e.snapshot(), err
-}
-
-func (t *Tokens) check(secret string) (*tokenEntry, error) {
-	if secret == "" {
-		return nil, ErrTokenMissing
-	}
-	if len(secret) != secretLen || secret[:len(secretPrefix)] != secretPrefix {
-		return nil, ErrTokenMalformed
-	}
-	e := t.current.Load().lookup(secret)
-	if e == nil {
-		return nil, ErrTokenUnknown
-	}
-	now := t.now()
-	if err := e.State(now); err != nil {
-		return e, err
-	}
-	if at := now.Unix(); at-e.used.at.Load() >= usedEvery {
-		e.used.at.Store(at)
-	}
-	return e, nil
-}
-
-// lookup compares in constant time what could be guessed byte by byte.
-func (s *tokenSet) lookup(secret string) *tokenEntry {
-	var buf [secretLen]byte
-	if len(secret) != secretLen {
-		return nil
-	}
-	copy(buf[:], secret) // on the stack, where []byte(secret) would not be
-	hash := sha256.Sum256(buf[:])
-	e := s.byHash[[16]byte(hash[:16])]
-	if e == nil || subtle.ConstantTimeCompare(e.hash[:], hash[:]) != 1 {
-		return nil
-	}
-	return e
 }
 
 // Flush tells the store which tokens were used since the last time. What fails is told the next time.

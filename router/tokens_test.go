@@ -298,6 +298,7 @@ func TestTokensAllAtOnce(t *testing.T) {
 	}
 }
 
+// A wrong secret costs what a right one costs whose digest is not remembered, wherever it is wrong.
 func BenchmarkCheck(b *testing.B) {
 	tokens, err := NewTokens(b.Context(), &memoryStore{}, time.Now)
 	if err != nil {
@@ -309,10 +310,35 @@ func BenchmarkCheck(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := tokens.check(secret); err != nil {
-			b.Fatal(err)
-		}
+	now := time.Now()
+	for _, c := range []struct {
+		name, secret string
+		want         error
+	}{
+		{"right", secret, nil},
+		{"wrong at its start", secretPrefix + strings.Repeat("a", 4) + secret[8:], ErrTokenUnknown},
+		{"wrong at its end", secret[:secretLen-2] + "aa", ErrTokenUnknown},
+		{"made up", newSecret(), ErrTokenUnknown},
+		{"malformed", "sk-something", ErrTokenMalformed},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := checkAt(tokens, c.secret, now); err != c.want { //nolint:errorlint // it is what is timed
+					b.Fatal(err)
+				}
+			}
+		})
 	}
+	b.Run("right, all cores", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := checkAt(tokens, secret, now); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
 }

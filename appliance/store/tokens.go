@@ -10,7 +10,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 )
 
-const tokenColumns = "id, hash, name, project, service_id, created_by, created_at, expires_at, last_used, revoked_at"
+const tokenColumns = "id, hash, name, project, service_id, created_by, created_at, expires_at, last_used, revoked_at, limits"
 
 // Tokens implements router.TokenStore, oldest first. Expired and revoked ones are among them.
 func (s *Store) Tokens(ctx context.Context) ([]router.Token, error) {
@@ -19,7 +19,7 @@ func (s *Store) Tokens(ctx context.Context) ([]router.Token, error) {
 		func(row scanner) (router.Token, error) {
 			var v router.Token
 			err := row.Scan(&v.ID, &v.Hash, &v.Name, &v.Project, &v.ServiceID, &v.CreatedBy, intoTime{&v.CreatedAt},
-				intoTime{&v.ExpiresAt}, intoTime{&v.LastUsed}, intoTime{&v.RevokedAt})
+				intoTime{&v.ExpiresAt}, intoTime{&v.LastUsed}, intoTime{&v.RevokedAt}, intoJSON{&v.Limits})
 			return v, err
 		})
 }
@@ -28,11 +28,11 @@ func (s *Store) Tokens(ctx context.Context) ([]router.Token, error) {
 // older copy of the token says. ErrExists when another token has the hash.
 func (s *Store) SaveToken(ctx context.Context, v router.Token) error {
 	return s.write(ctx, "saving token "+v.ID, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO tokens (`+tokenColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		_, err := t.exec(ctx, `INSERT INTO tokens (`+tokenColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 			ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, name = excluded.name, project = excluded.project,
 			service_id = excluded.service_id, created_by = excluded.created_by, created_at = excluded.created_at,
-			expires_at = excluded.expires_at, `+laterUse("tokens")+`, `+firstRevocation("tokens"),
-			v.ID, v.Hash, v.Name, v.Project, v.ServiceID, v.CreatedBy, v.CreatedAt, v.ExpiresAt, v.LastUsed, v.RevokedAt)
+			expires_at = excluded.expires_at, limits = excluded.limits, `+laterUse("tokens")+`, `+firstRevocation("tokens"),
+			v.ID, v.Hash, v.Name, v.Project, v.ServiceID, v.CreatedBy, v.CreatedAt, v.ExpiresAt, v.LastUsed, v.RevokedAt, asJSON{v.Limits})
 		return err
 	})
 }

@@ -1,0 +1,166 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-run/palisade/router/quota"
+)
+
+// OtherProjects names, among the limits of projects, those of every project that has no line.
+const OtherProjects = "*"
+
+// projects are the limits of projects and the subjects made of them. Published maps are never changed.
+type projects struct {
+	named map[string]*quota.Subject // nil where that one has no limits
+	rest  quota.Limits              // of each of the others
+	spent map[string]int64          // in the window of rest
+	read  time.Time                 // when spent was
+
+	making sync.Mutex
+	others atomic.Pointer[map[string]*quota.Subject] // made when first asked for
+}
+
+// Spent tells how many tokens (prompt and completion) were used since from (zero: ever), by a token's id
+// and by a project's name.
+type Spent func(ctx context.Context, from time.Time) (tokens, projects map[string]int64, err error)
+
+// Limit puts limits on projects (OtherProjects: on each that is not named), and lets budgets go on where
+// they were: without it they begin anew with the program. To be called once, before requests come. Errors
+// are of limits that cannot be (ErrInvalid) or of spent.
+func (t *Tokens) Limit(ctx context.Context, limits map[string]quota.Limits, spent Spent) error {
+	for name, l := range limits {
+		if err := l.Check(); err != nil {
+			return fmt.Errorf("limits of project %q: %w", name, invalidLimits(err))
+		}
+	}
+	now := t.now()
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	set := t.current.Load()
+	before, err := spentBefore(ctx, spent, now, set, limits)
+	if err != nil {
+		return err
+	}
+	next := &tokenSet{byHash: maps.Clone(set.byHash), byID: maps.Clone(set.byID)}
+	for id, e := range set.byID {
+		if n := before[e.Limits.Window].tokens[id]; e.Limits.Budget > 0 && n > 0 {
+			again := *e
+			again.payer = e.subject(n, now)
+			next.put(&again)
+		}
+	}
+	p := &projects{named: map[string]*quota.Subject{}, read: now}
+	for name, l := range limits {
+		if name == OtherProjects {
+			p.rest, p.spent = l, before[l.Window].projects
+			continue
+		}
+		p.named[name] = projectSubject(name, l, before[l.Window].projects[name], now)
+	}
+	t.current.Store(next)
+	t.projects.Store(p)
+	return nil
+}
+
+type spentIn struct{ tokens, projects map[string]int64 }
+
+// spentBefore asks once for each window of which somebody has a budget.
+func spentBefore(ctx context.Context, spent Spent, now time.Time, set *tokenSet, limits map[string]quota.Limits) (map[quota.Window]spentIn, error) {
+	out := map[quota.Window]spentIn{}
+	ask := func(l quota.Limits) error {
+		if _, known := out[l.Window]; known || l.Budget == 0 {
+			return nil
+		}
+		from, _ := l.Window.Bounds(now)
+		tokens, projects, err := spent(ctx, from)
+		if err != nil {
+			return fmt.Errorf("reading what was spent of budgets: %w", err)
+		}
+		out[l.Window] = spentIn{tokens, projects}
+		return nil
+	}
+	for _, e := range set.byID {
+		if e.State(now) != nil {
+			continue
+		}
+		if err := ask(e.Limits); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range limits {
+		if err := ask(l); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func projectSubject(name string, l quota.Limits, spent int64, now time.Time) *quota.Subject {
+	return quota.NewSubject(fmt.Sprintf("project %q", name), l, spent, now)
+}
+
+// Project is what limits a project; nil where nothing does. It waits for nobody. Services keep theirs
+// when the table is set; to ask again and again gives the same one.
+func (t *Tokens) Project(name string) *quota.Subject {
+	p := t.projects.Load()
+	if s, ok := p.named[name]; ok {
+		return s
+	}
+	if p.rest.Unlimited() {
+		return nil
+	}
+	if known := p.others.Load(); known != nil && (*known)[name] != nil {
+		return (*known)[name]
+	}
+	return p.other(name)
+}
+
+// other makes the subject of a project that has no line.
+func (p *projects) other(name string) *quota.Subject {
+	p.making.Lock()
+	defer p.making.Unlock()
+	next := map[string]*quota.Subject{}
+	if known := p.others.Load(); known != nil {
+		next = maps.Clone(*known)
+	}
+	if next[name] == nil {
+		next[name] = projectSubject(name, p.rest, p.spent[name], p.read)
+		p.others.Store(&next)
+	}
+	return next[name]
+}
+
+// Payers are what a request counts for: its token, nil where it came without one that counts, and the
+// project of its service. No allocation, no lock.
+func (t *Tokens) Payers(tok *Token, project string) quota.Payers {
+	p := quota.Payers{1: t.Project(project)}
+	if tok != nil && !tok.Limits.Unlimited() {
+		if e := t.current.Load().byID[tok.ID]; e != nil {
+			p[0] = e.payer
+		}
+	}
+	return p
+}
+
+// Standing is how much of its limits a token has left. The zero value where it has none, or is not there.
+func (t *Tokens) Standing(id string) quota.State {
+	e := t.current.Load().byID[id]
+	if e == nil {
+		return quota.State{}
+	}
+	return e.payer.State(t.now())
+}
+
+// invalidLimits makes an error of limits one of this room's.
+func invalidLimits(err error) error {
+	if e, ok := errors.AsType[*quota.FieldError](err); ok {
+		return &inputError{e.Error(), e.Hint()}
+	}
+	return err
+}
