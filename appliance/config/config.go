@@ -64,10 +64,12 @@ type Network struct {
 	DefaultRoute bool         `yaml:"default_route"` // sessions have a way to the world
 }
 
-// Limits of what sessions may leave on the box.
+// Limits of what sessions may leave on the box, and of what projects may use.
 type Limits struct {
 	// SessionLog is how many bytes of a session's log are kept, old ones go first.
 	SessionLog int64 `yaml:"session_log"`
+	// Projects says what all requests of a project may use together, "*" of each that has no line: see Quotas.
+	Projects map[string]map[string]string `yaml:"projects"`
 }
 
 // Runtimes.

@@ -257,7 +257,7 @@ func TestThePageKnowsEverySetting(t *testing.T) {
 			t.Errorf("the page does not know %s", f.flag)
 		}
 	}
-	if cfg.Listen != Default().Listen || cfg.Service != Default().Service || cfg.Limits != Default().Limits {
+	if cfg.Listen != Default().Listen || cfg.Service != Default().Service || cfg.Limits.SessionLog != Default().Limits.SessionLog {
 		t.Error("the example's values are not the defaults, as it says")
 	}
 }

@@ -40,6 +40,7 @@ func (c Config) Validate() catalog.Problems {
 	if c.Limits.SessionLog < minSessionLog {
 		ps = append(ps, problem("limits.session_log", fmt.Sprintf("%d bytes are too few to see why a session failed", c.Limits.SessionLog), "at least 64k"))
 	}
+	ps = append(ps, c.Limits.checkProjects()...)
 	ps = append(ps, c.checkPool()...)
 	ps = append(ps, c.checkRouter()...)
 	return append(ps, checkService(c.Service)...)

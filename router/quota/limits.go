@@ -152,7 +152,7 @@ const (
 
 var windows = []Window{Ever, Hour, Day, Week, Month}
 
-const windowHint = "one of hour, day, week, month (of the calendar, UTC); without one the budget is for the token's whole life"
+const windowHint = "one of hour, day, week, month (of the calendar, UTC); without one the budget is never filled up again"
 
 // Bounds gives the window in which now lies: from is in it, until is the start of the next. Both are
 // zero for Ever.
