@@ -33,6 +33,7 @@ type Record struct {
 	In       int64 // bytes of the request's body
 	Out      int64 // bytes of the answer's body
 	Usage    Usage
+	Told     int64 // of Usage.Completion: what live figures were told while it came
 
 	Fault string // what went wrong with routes: connect, reset, broken, cut, silence, upgrade; ""
 	Err   error  // behind Fault
@@ -55,3 +56,6 @@ type Trace struct {
 	Parent  [8]byte // of the client; zero: none
 	Sampled bool
 }
+
+// Failed tells whether the service is to blame: it answered 5xx, broke, or did not answer.
+func (r *Record) Failed() bool { return r.Status >= 500 || r.Fault != "" }
