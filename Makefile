@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init run test race vet lint bench fuzz e2e engine test-tools clean
+.PHONY: help build session-init run test race vet lint bench bench-go fuzz e2e engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,7 +62,13 @@ lint: ## gofmt, go vet, golangci-lint (pinned in .ci/lint/go.mod), shellcheck
 	@.ci/deps build lint
 	@.ci/lint/run
 
-bench: test-tools ## all benchmarks, and the appliance's own figures
+bench: build ## the data plane beside nginx, haproxy, Caddy and ReverseProxy; ARGS="throughput -rounds 3", see router/bench/README.md
+	@.ci/deps bench
+	@.ci/caddy/build >/dev/null
+	CGO_ENABLED=0 go build -ldflags '-s -w' -o bin/bench/ ./router/bench ./router/bench/gate ./router/bench/plain
+	@bin/bench/bench $(ARGS)
+
+bench-go: test-tools ## all benchmarks of the packages, and the appliance's own figures
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (30s)

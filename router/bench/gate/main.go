@@ -1,0 +1,146 @@
+// Command gate is Palisade's data plane alone: the router with one service, its routes given on the command line, and one
+// token. It is what `make bench` measures beside programs that do nothing else either; everything that a request
+// costs is on: token check, model, limits, counts, metrics.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/palisade-run/palisade/router"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	var g gate
+	flag.StringVar(&g.listen, "listen", "127.0.0.1:8080", "where it answers; /metrics too")
+	flag.StringVar(&g.routes, "routes", "", "where engines answer, with commas")
+	flag.StringVar(&g.model, "model", "bench", "name of the service")
+	flag.StringVar(&g.token, "token", "", "the secret that opens it: pal- and 52 letters")
+	flag.DurationVar(&g.probe, "probe", 0, "asks engines for /health so often, and takes out of the balance who does not answer; 0: never")
+	flag.Parse()
+	if err := g.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "gate:", err)
+		os.Exit(1)
+	}
+}
+
+type gate struct {
+	listen, routes, model, token string
+	probe                        time.Duration
+}
+
+func (g gate) run(ctx context.Context) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	tokens, err := router.NewTokens(ctx, oneToken(g.token), time.Now)
+	if err != nil {
+		return err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector())
+	r := router.New(router.Config{}, tokens, reg, log)
+	service := router.Service{ID: "svc-bench", Name: g.model, Project: "default", CreatedAt: time.Now(), Status: "HEALTHY"}
+	for i, addr := range strings.Split(g.routes, ",") {
+		service.Routes = append(service.Routes, router.Route{ID: fmt.Sprintf("route-%d", i), Addr: addr, Weight: 1})
+	}
+	r.SetServices([]router.Service{service})
+	if g.probe > 0 {
+		go watch(ctx, g.probe, service, r.SetServices)
+	}
+	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		switch {
+		case q.URL.Path == "/metrics":
+			metrics.ServeHTTP(w, q)
+		case q.URL.Path == "/health":
+		default:
+			r.ServeHTTP(w, q)
+		}
+	})}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := serve(r, server, listener); ctx.Err() == nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// serve is the one place that says by which way requests reach the router.
+func serve(_ *router.Router, server *http.Server, l net.Listener) error {
+	return server.Serve(l)
+}
+
+// watch does what the daemon does with routes that are not healthy: it takes them out of the table.
+func watch(ctx context.Context, every time.Duration, s router.Service, set func([]router.Service)) {
+	client := &http.Client{Timeout: every, Transport: &http.Transport{DisableKeepAlives: true}}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		seen := s
+		seen.Routes = make([]router.Route, len(s.Routes))
+		answers := make(chan struct{})
+		for i, route := range s.Routes {
+			go func() {
+				if route.Draining = !healthy(ctx, client, route.Addr); route.Draining {
+					route.Weight = 0
+				}
+				seen.Routes[i] = route
+				answers <- struct{}{}
+			}()
+		}
+		for range s.Routes {
+			<-answers
+		}
+		set([]router.Service{seen})
+	}
+}
+
+func healthy(ctx context.Context, client *http.Client, addr string) bool {
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/health", nil)
+	if err != nil {
+		return false
+	}
+	res, err := client.Do(q)
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// oneToken is a store with the one token of that secret.
+type oneToken string
+
+func (t oneToken) Tokens(context.Context) ([]router.Token, error) {
+	hash := sha256.Sum256([]byte(t))
+	now := time.Now()
+	return []router.Token{{ID: "tok-bench", Hash: hex.EncodeToString(hash[:]), Name: "bench", Project: "default", CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}}, nil
+}
+
+func (oneToken) SaveToken(context.Context, router.Token) error { return nil }
+
+func (oneToken) TouchTokens(context.Context, map[string]time.Time) error { return nil }

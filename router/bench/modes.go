@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/router/bench/load"
+)
+
+// mode is one kind of measurement.
+type mode struct {
+	name    string
+	title   string
+	rounds  int
+	peers   []string
+	again   bool // proxies try requests again
+	harms   bool // its engines are not as they were afterwards
+	engine  func(b *bench) []string
+	measure func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error)
+	columns []column
+	checks  []check
+}
+
+// column is one value in the table.
+type column struct{ title, key, format string }
+
+func modes() []mode {
+	return []mode{throughput(), streams(), idle(), fail("kill"), fail("freeze"), fail("roll")}
+}
+
+func modeNames() []string {
+	var names []string
+	for _, m := range modes() {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+func throughput() mode {
+	return mode{
+		name: "throughput", rounds: 5,
+		title:  "Requests: 1 KB body, 400-byte answer, keep-alive, 64 connections, 4 engines",
+		peers:  []string{palisade, nginx, haproxy, plainGo, caddy, caddyOld, traefik},
+		engine: func(*bench) []string { return []string{} },
+		columns: []column{
+			{"CPU s per 100,000", "cpu", "%.2f"}, {"of it in its own code", "user", "%.2f"}, {"requests/s", "rate", "%.0f"},
+			{"p50 us", "p50", "%.0f"}, {"p99 us", "p99", "%.0f"}, {"memory MiB", "memory", "%.1f"}, {"failed", "failed", "%.0f"},
+		},
+		checks: []check{
+			ratio("CPU of a request", "cpu", nginx, 1), ratio("CPU of a request", "cpu", haproxy, 1),
+			ratio("CPU of a request", "cpu", caddy, .2), ratio("CPU of a request", "cpu", traefik, .35),
+			ratio("CPU of a request", "cpu", plainGo, .3), atMost("failed requests", "failed", 0),
+		},
+		measure: measureCalls,
+	}
+}
+
+func measureCalls(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
+	w, err := b.load(ctx, t, "-conns", strconv.Itoa(b.conns), "-warm", "1500ms", "-time", b.time.String(), "-body", strconv.Itoa(b.bodyBytes))
+	if err != nil {
+		return nil, nil, noise{}, err
+	}
+	c := w.result.Calls
+	if c == nil || c.OK == 0 {
+		return nil, nil, noise{}, fmt.Errorf("no request was answered: %v", c)
+	}
+	done := float64(c.OK)
+	failed := 0
+	for _, n := range c.Kinds {
+		failed += n
+	}
+	return map[string]float64{
+		"cpu": w.cpu / done * 1e5, "user": w.user / done * 1e5, "rate": done / c.Seconds, "p50": c.Latency.P50, "p99": c.Latency.P99,
+		"memory": w.memory / 1024, "failed": float64(failed),
+	}, c.Kinds, w.noise, nil
+}
+
+func streams() mode {
+	return mode{
+		name: "streams", rounds: 3,
+		title: "Streams: 1,000 at once, 50 events of 200 bytes a second each",
+		peers: []string{direct, palisade, nginx, haproxy, plainGo},
+		engine: func(b *bench) []string {
+			return []string{"-gap", b.gap.String(), "-events", strconv.Itoa(int(b.time / b.gap))}
+		},
+		columns: []column{
+			{"CPU s per 100,000 events", "cpu", "%.2f"}, {"first event p50 ms", "first", "%.2f"}, {"p99 ms", "first99", "%.1f"},
+			{"event delay p50 ms", "delay", "%.2f"}, {"p99 ms", "delay99", "%.2f"}, {"KiB a stream", "memory", "%.1f"}, {"broken", "broken", "%.0f"},
+		},
+		checks: []check{
+			ratio("CPU of an event", "cpu", nginx, 1), ratio("CPU of an event", "cpu", haproxy, 1),
+			better("first event, added at p50", "first", direct), better("event delay at p50", "delay", direct), better("event delay at p99", "delay99", direct),
+			atMost("broken streams", "broken", 0),
+		},
+		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
+			return measureStreams(ctx, b, t, b.streams, time.Second, b.gap)
+		},
+	}
+}
+
+func idle() mode {
+	const hold = 12 * time.Second
+	return mode{
+		name: "idle", rounds: 1,
+		title:  "Idle streams: 10,000 open at once, silent after their first event",
+		peers:  []string{palisade, nginx, haproxy, plainGo},
+		engine: func(*bench) []string { return []string{"-gap", hold.String(), "-events", "2"} },
+		columns: []column{
+			{"KiB a stream", "memory", "%.1f"}, {"memory MiB in all", "all", "%.0f"}, {"CPU s to open 10,000", "opening", "%.2f"},
+			{"first event p50 ms", "first", "%.2f"}, {"p99 ms", "first99", "%.1f"}, {"broken", "broken", "%.0f"},
+		},
+		checks: []check{atMost("KiB of an idle stream", "memory", 12), atMost("broken of 10,000 streams", "broken", 0)},
+		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
+			return measureStreams(ctx, b, t, b.idle, hold/2, hold)
+		},
+	}
+}
+
+func measureStreams(ctx context.Context, b *bench, t *target, n int, ramp, gap time.Duration) (map[string]float64, map[string]int, noise, error) {
+	fail := func(err error) (map[string]float64, map[string]int, noise, error) { return nil, nil, noise{}, err }
+	// The first streams find a proxy that has worked a little: what it makes once is not theirs.
+	if _, err := b.load(ctx, t, "-conns", "64", "-time", "1s"); err != nil {
+		return fail(err)
+	}
+	before := t.memory()
+	w, err := b.load(ctx, t, "-streams", "-conns", strconv.Itoa(n), "-ramp", ramp.String(), "-gap", gap.String(), "-patience", (gap + 5*time.Second).String())
+	if err != nil {
+		return fail(err)
+	}
+	s := w.result.Streams
+	if s == nil || s.Events == 0 {
+		return fail(fmt.Errorf("no event came: %+v", s))
+	}
+	return map[string]float64{
+		"cpu": w.cpu / float64(s.Events) * 1e5, "opening": w.opening, "first": s.First.P50 / 1e3, "first99": s.First.P99 / 1e3,
+		"delay": s.Delay.P50 / 1e3, "delay99": s.Delay.P99 / 1e3, "broken": float64(s.Broken),
+		"memory": (w.memory - before) / float64(n), "all": w.memory / 1024,
+	}, nil, w.noise, nil
+}
+
+// work is what one load has told and its target has taken.
+type work struct {
+	reading
+	result  load.Event
+	memory  float64 // KiB of the target: while all streams are open, or at the end
+	opening float64 // seconds on the CPU until all streams were open
+}
+
+// load runs one load and measures between its words "begin" and "end".
+func (b *bench) load(ctx context.Context, t *target, args ...string) (work, error) {
+	var w work
+	addr := t.addr
+	read, write := io.Pipe()
+	args = append([]string{b.self, "load", "-addr", addr, "-token", t.token, "-model", modelName}, args...)
+	p, err := b.yard.start(command{name: "load", args: args, cores: &b.machine.rest, out: write})
+	if err != nil {
+		return w, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })()
+	go func() { <-p.ended; _ = write.Close() }()
+	var m *meter
+	for lines := bufio.NewScanner(read); lines.Scan(); {
+		var e load.Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return w, fmt.Errorf("reading what the load says: %w: %s", err, lines.Text())
+		}
+		switch e.Event {
+		case "begin":
+			m, err = b.machine.meter(b.yard, t.process)
+		case "open":
+			if m != nil {
+				w.opening = t.process.cpu() - m.cpu
+			}
+			pause(ctx, 300*time.Millisecond) // buffers that are not needed any more have been let go by then
+			w.memory = t.memory()
+		case "end":
+			if m == nil {
+				return w, errors.New("the load has ended before it began")
+			}
+			w.reading, err = m.read()
+			if w.memory == 0 {
+				w.memory = t.memory()
+			}
+		case "result":
+			w.result = e
+		}
+		if err != nil {
+			p.stop(unix.SIGKILL)
+			return w, err
+		}
+	}
+	<-p.ended
+	if w.result.Event == "" {
+		return w, fmt.Errorf("the load has said nothing: %s", p.lastWords())
+	}
+	return w, nil
+}
+
+func (t *target) memory() float64 { return t.process.memory() }
