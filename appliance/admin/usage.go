@@ -94,7 +94,7 @@ func (s *server) knownService(q *usage.Query) error {
 		}
 		names = append(names, v.Name)
 	}
-	return withNearest(fmt.Errorf("service %q, as one that is there or that was used then: %w", q.Service, sessions.ErrNotFound), q.Service, func() []string { return names })
+	return withNearest(fmt.Errorf("service %q, now or in that time: %w", q.Service, sessions.ErrNotFound), q.Service, func() []string { return names })
 }
 
 // usage reads what the query is about, but for the project and the tokens.

@@ -112,7 +112,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
-		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.topCommand(),
+		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)

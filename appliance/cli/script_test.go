@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -51,7 +52,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -100,6 +101,15 @@ func simulate(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("there is no appliance")
 	}
 	a.Pool.Simulate()
+}
+
+// use is "use TOKEN": the token with that id uses services.
+func use(ts *testscript.TestScript, neg bool, args []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok || neg || len(args) != 1 {
+		ts.Fatalf("usage: use TOKEN")
+	}
+	a.Use(strings.TrimSpace(ts.ReadFile(args[0])), time.Now())
 }
 
 // exitCode is "exitcode N PROGRAM ARGS...": the program must end with that code.
