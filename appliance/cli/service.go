@@ -132,17 +132,21 @@ func (a *app) printService(s api.Service) {
 	if s.OpenToPublic {
 		access = "open to public"
 	}
-	a.fields(
-		[2]string{"name", s.Name}, [2]string{"id", s.ID}, [2]string{"project", s.Project},
-		[2]string{"status", s.Status}, [2]string{"reason", reasonWithout(s)}, [2]string{"failures", failures}, [2]string{"last error", lastError},
-		[2]string{"routes", fmt.Sprintf("%d of %d healthy", s.HealthyRoutes, s.Replicas)},
-		[2]string{"endpoint", s.Endpoint}, [2]string{"access", access},
-		[2]string{"image", r.Image}, [2]string{"folder", r.FolderName}, [2]string{"variant", r.RuntimeVariant},
-		[2]string{"definition", r.ModelDefinitionPath}, [2]string{"resources", mapWords(r.Resources)},
-		[2]string{"selector", mapWords(r.Selector)}, [2]string{"priority", strconv.Itoa(s.Priority)}, [2]string{"options", mapWords(r.ResourceOpts)}, [2]string{"environment", mapWords(r.Environ)},
-		[2]string{"revision", strconv.Itoa(s.Revision)},
-		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
-	)
+	fields := [][2]string{
+		{"name", s.Name}, {"id", s.ID}, {"project", s.Project},
+		{"status", s.Status}, {"reason", reasonWithout(s)}, {"failures", failures}, {"last error", lastError},
+		{"routes", fmt.Sprintf("%d of %d healthy", s.HealthyRoutes, s.Replicas)},
+		{"endpoint", s.Endpoint}, {"access", access},
+	}
+	fields = append(fields, routingFields(s.Routing)...)
+	fields = append(fields, [][2]string{
+		{"image", r.Image}, {"folder", r.FolderName}, {"variant", r.RuntimeVariant},
+		{"definition", r.ModelDefinitionPath}, {"resources", mapWords(r.Resources)},
+		{"selector", mapWords(r.Selector)}, {"priority", strconv.Itoa(s.Priority)}, {"options", mapWords(r.ResourceOpts)}, {"environment", mapWords(r.Environ)},
+		{"revision", strconv.Itoa(s.Revision)},
+		{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
+	}...)
+	a.fields(fields...)
 	if log != "" && s.Status != "HEALTHY" { // what is over needs no explaining
 		fmt.Fprintf(a.out, "\nThe end of the log of the last that failed:\n    %s\n", indented(printable(log)))
 	}

@@ -22,6 +22,8 @@ type recipeFlags struct {
 	unhealthyTTL, grace, startTimeout time.Duration
 	onUnhealthy                       string
 	surge, unavailable                int
+
+	routing routingFlags
 }
 
 func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
@@ -47,6 +49,7 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	f.DurationVar(&r.startTimeout, "start-timeout", 30*time.Minute, "time from start to the first healthy probe")
 	f.IntVar(&r.surge, "max-surge", 1, "routes more than wanted during an update")
 	f.IntVar(&r.unavailable, "max-unavailable", 0, "routes fewer than wanted during an update")
+	r.routing.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("runtime-variant", a.completeAt(-1, a.variantNames))
 	_ = cmd.RegisterFlagCompletionFunc("on-unhealthy", fixedWords("replace", "hold"))
 }
@@ -85,7 +88,7 @@ func (r *recipeFlags) policy(cmd *cobra.Command) *api.Policy {
 func (r *recipeFlags) create(a *app, cmd *cobra.Command, args []string) (api.ServiceCreate, error) {
 	in := api.ServiceCreate{
 		Image: args[0], RuntimeVariant: r.variant, OpenToPublic: r.public,
-		ModelDefinitionPath: r.definition, ModelMount: r.destination, Policy: r.policy(cmd),
+		ModelDefinitionPath: r.definition, ModelMount: r.destination, Policy: r.policy(cmd), Routing: r.routing.routing(cmd),
 	}
 	if len(args) > 1 {
 		in.Folder = args[1]
@@ -192,7 +195,9 @@ func (a *app) serviceUpdate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "update SERVICE", Short: "Change a service; what runs is replaced without losing a request",
 		Long: "Change a service. A change of what runs makes a new revision, which replaces the old one route by\n" +
-			"route; one that does not get healthy is rolled back. What no flag names stays as it is.",
+			"route; one that does not get healthy is rolled back. How requests find their routes (--balance,\n" +
+			"--max-in-flight, --max-held, --repeat-guard, ...) counts at once and replaces nothing.\n" +
+			"What no flag names stays as it is.",
 		Args: words("SERVICE", 1, 1), ValidArgsFunction: a.completeAt(0, a.serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := r.update(a, cmd, unset)
@@ -247,7 +252,7 @@ func ifGiven[T any](given bool, v T) *T {
 func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.ServiceUpdate, error) {
 	given := cmd.Flags().Changed
 	in := api.ServiceUpdate{
-		OpenToPublic: ifGiven(given("public"), r.public), Policy: r.policy(cmd),
+		OpenToPublic: ifGiven(given("public"), r.public), Policy: r.policy(cmd), Routing: r.routing.routing(cmd),
 		RuntimeVariant:      ifGiven(given("runtime-variant"), r.variant),
 		ModelDefinitionPath: ifGiven(given("model-definition-path"), r.definition),
 		ModelMount:          ifGiven(given("model-mount-destination"), r.destination),
