@@ -100,53 +100,60 @@ func (p *pick) choose() *member {
 	}
 }
 
-// may tells whether m could be taken now.
-func (p *pick) may(m *member) bool {
-	if !p.eligible(m) {
+// may tells whether r could be taken now.
+func (p *pick) may(r *Route) bool {
+	w := r.word.Load()
+	if w&(closed|out) != 0 || !p.eligible(r) {
 		return false
 	}
-	w := m.route.word.Load()
-	if p.s.Limit > 0 && w&inFlight >= uint64(p.s.Limit) && w&(closed|out) == 0 {
+	if p.s.Limit > 0 && w&inFlight >= uint64(p.s.Limit) {
 		p.full = true
 		return false
 	}
-	return w&(closed|out) == 0
+	return true
 }
 
-// eligible tells whether m was not tried and its breaker lets it be.
-func (p *pick) eligible(m *member) bool {
-	if len(p.ask.Tried) > 0 && slices.Contains(p.ask.Tried, m.route) {
+// eligible tells whether r was not tried and its breaker lets it be.
+func (p *pick) eligible(r *Route) bool {
+	if len(p.ask.Tried) > 0 && slices.Contains(p.ask.Tried, r) {
 		return false
 	}
-	if p.forced {
-		return true
-	}
-	k := m.route.mark.Load()
-	return k == nil || !p.ask.Now.Before(k.ends)
-}
-
-// take takes m's route, and with it the trial that its breaker may be due for: only one does.
-func (p *pick) take(m *member) bool {
-	if !p.eligible(m) {
-		return false
-	}
-	r := m.route
 	k := r.mark.Load()
-	var trial *mark
-	if k != nil && !p.ask.Now.Before(k.ends) {
-		if trial = r.claim(k, p.ask.Now); trial == nil && !p.forced {
-			return false
-		}
-	} else if k != nil && !p.forced {
-		return false // its breaker opened just now
+	return k == nil || p.forced || !p.ask.Now.Before(k.ends)
+}
+
+// take takes m's route.
+func (p *pick) take(m *member) bool {
+	r := m.route
+	if len(p.ask.Tried) > 0 && slices.Contains(p.ask.Tried, r) {
+		return false
 	}
-	got := r.take(p.s.Limit)
-	if got == taken {
+	k := r.mark.Load()
+	if k != nil {
+		return p.takeMarked(r, k)
+	}
+	return p.slot(r)
+}
+
+// takeMarked takes a route against which k speaks, and with it the trial that it may be due for: only
+// one does. A trial for which there is no slot is given back.
+func (p *pick) takeMarked(r *Route, k *mark) bool {
+	if p.ask.Now.Before(k.ends) {
+		return p.forced && p.slot(r)
+	}
+	trial := r.claim(k, p.ask.Now)
+	if trial == nil {
+		return p.forced && p.slot(r)
+	}
+	if p.slot(r) {
 		return true
 	}
-	p.full = p.full || got == full
-	if trial != nil {
-		r.unclaim(trial, k)
-	}
+	r.unclaim(trial, k)
 	return false
+}
+
+func (p *pick) slot(r *Route) bool {
+	got := r.take(p.s.Limit)
+	p.full = p.full || got == full
+	return got == taken
 }

@@ -24,13 +24,12 @@ func (p *pick) affine() *member {
 	if p.ask.Key == 0 {
 		return p.inTurn()
 	}
-	g := guard{p: p, slack: slack}
 	key := p.ask.Key
+	g := guard{p: p, slack: slack, window: enough, from: key}
 	for range mostMoves {
 		key += golden
 		m := &p.s.members[p.s.places[mix(key)%places]]
-		if p.may(m) && g.lets(m) && p.take(m) {
-			p.b.took(m)
+		if g.lets(m) && p.take(m) {
 			return m
 		}
 	}
@@ -40,8 +39,10 @@ func (p *pick) affine() *member {
 // guard keeps any route from carrying over 125 % of its part of what is in flight.
 type guard struct {
 	p      *pick
-	slack  uint64  // in flight that is always let
-	part   float64 // in flight for a weight of one that is let; 0: not looked yet
+	slack  uint64 // in flight that is always let
+	window int    // routes that are looked at; 0: all
+	from   uint64 // where the window begins
+	part   float64
 	looked bool
 }
 
@@ -54,22 +55,33 @@ func (g *guard) lets(m *member) bool {
 		return true
 	}
 	if !g.looked {
-		g.look()
+		g.part, g.looked = g.look(), true
 	}
-	return float64(more) <= math.Ceil(g.part*m.weight)
+	return float64(more) <= math.Ceil(g.part*float64(m.share))
 }
 
-// look sums what those carry among whom this one request can be shared, with it.
-func (g *guard) look() {
-	flying, weight := uint64(1), 0.0
-	for i := range g.p.s.members {
-		m := &g.p.s.members[i]
-		if w := m.route.word.Load(); w&(closed|out) == 0 && g.p.eligible(m) {
+// look is what one share may carry, with this request: the mean over those among whom it can be
+// shared, and a quarter more.
+func (g *guard) look() float64 {
+	s, all := g.p.s, len(g.p.ask.Tried) == 0
+	shares, flying, sum := s.shares[:len(s.routes)], uint64(1), 0
+	i, count := 0, len(s.routes)
+	if g.window > 0 && count > g.window {
+		i, count = int(g.from%uint64(count)), g.window //nolint:gosec // an index
+	}
+	for range count {
+		r := s.routes[i]
+		w := r.word.Load()
+		// First what is true of nearly all of them: this loop is most of what a pick costs.
+		if w&(closed|out) == 0 && (all && r.mark.Load() == nil || g.p.eligible(r)) {
 			flying += w & inFlight
-			weight += m.weight
+			sum += shares[i]
+		}
+		if i++; i == len(shares) {
+			i = 0
 		}
 	}
-	g.part, g.looked = guarded*float64(flying)/weight, true
+	return guarded * float64(flying) / float64(sum)
 }
 
 // newPlaces gives every place to a member, as Maglev does: each has an order of its own in which it

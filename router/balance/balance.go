@@ -71,21 +71,23 @@ type Balance struct {
 type roster struct {
 	Settings
 	members  []member
-	weight   float64 // of all
+	routes   []*Route // of members, and
+	inverse  []uint64 // one over their shares, in parts: what is looked at for all of them stands close together
+	weight   float64  // of all
 	shares   []int
 	schedule []int32 // indexes of members, in turn
 	offset   uint64  // the schedule's place at turn 0
 	places   []int32 // where keys belong; nil but for SessionAffinity
-	memory   *memory // of prompts; nil but for Prefix
+	memory   *memory // of prompts, nil but for Prefix,
+	bySeat   []int32 // and the member that sits there; -1: none
 }
 
 type member struct {
-	route   *Route
-	weight  float64
-	inverse float64 // of the weight
-	share   uint64  // turns in a schedule
-	stride  uint64  // from one of its turns to the next, in parts of a turn: see due
-	seat    int32   // in memory
+	route  *Route
+	weight float64
+	share  uint64 // turns in a schedule
+	stride uint64 // from one of its turns to the next, in parts of a turn: see due
+	seat   uint64 // in memory
 }
 
 // Set replaces the routes and the policy. Whose turn it is and what was learned of those that stay is
@@ -100,7 +102,8 @@ func (b *Balance) Set(members []Member, s Settings) {
 		if !(m.Weight > 0) || math.IsInf(m.Weight, 0) || next.has(m.Route) {
 			continue
 		}
-		next.members = append(next.members, member{route: m.Route, weight: m.Weight, inverse: 1 / m.Weight})
+		next.members = append(next.members, member{route: m.Route, weight: m.Weight})
+		next.routes = append(next.routes, m.Route)
 		next.weight += m.Weight
 	}
 	turn := b.turn.Load()
@@ -128,14 +131,13 @@ func (s Settings) withDefaults() Settings {
 	if s.Expiry <= 0 {
 		s.Expiry = 10 * time.Minute
 	}
+	s.Expiry = max(s.Expiry, time.Second)
 	return s
 }
 
 func (s *roster) has(r *Route) bool { return s.index(r) >= 0 }
 
-func (s *roster) index(r *Route) int {
-	return slices.IndexFunc(s.members, func(m member) bool { return m.route == r })
-}
+func (s *roster) index(r *Route) int { return slices.Index(s.routes, r) }
 
 // plan lays out the turns, from where those of the roster before are.
 func (s *roster) plan(before *roster, turn uint64) {
@@ -168,19 +170,27 @@ func (s *roster) plan(before *roster, turn uint64) {
 		m := &s.members[i]
 		m.share = uint64(s.shares[i]) //nolint:gosec // above 0
 		m.stride = uint64(len(s.schedule)) * dueParts / m.share
+		s.inverse = append(s.inverse, loadParts/m.share)
 	}
 }
 
 // recall sets up what the policy looks things up in, and keeps what was learned by the roster before.
 func (s *roster) recall(before *roster) {
-	if s.Policy != SessionAffinity || len(s.members) == 0 {
-		return
+	switch {
+	case s.Policy == SessionAffinity && len(s.members) > 0:
+		if before != nil && before.places != nil && before.sharesAs(s) {
+			s.places = before.places
+		} else {
+			s.places = newPlaces(s.members)
+		}
+	case s.Policy == Prefix:
+		if before != nil && before.memory != nil && before.memory.fits(s.Settings) {
+			s.memory = before.memory
+		} else {
+			s.memory = newMemory(s.Settings)
+		}
+		s.memory.seat(s)
 	}
-	if before != nil && before.places != nil && before.sharesAs(s) {
-		s.places = before.places
-		return
-	}
-	s.places = newPlaces(s.members)
 }
 
 // sharesAs tells whether other has the same members with the same weights, in the same order.

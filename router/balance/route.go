@@ -19,7 +19,7 @@ type Route struct {
 	total  atomic.Uint64
 	errors atomic.Uint64
 	faults atomic.Uint32 // gateway faults in a row
-	_      [16]byte
+	_      [20]byte
 
 	id   string
 	hash uint64 // of the id: the same in every run
@@ -27,6 +27,7 @@ type Route struct {
 	mu   sync.Mutex
 	idle chan struct{} // closed when nothing is in flight; nil while nobody waits
 	home *Balance      // the one whose table has or had it last
+	_    [16]byte      // 128 in all: Go lays such out on whole lines
 }
 
 // What word holds.

@@ -21,7 +21,7 @@ func (p *pick) inTurn() *member {
 func (p *pick) amongTheRest() *member {
 	sum := uint64(0)
 	for i := range p.s.members {
-		if m := &p.s.members[i]; p.may(m) {
+		if m := &p.s.members[i]; p.may(m.route) {
 			sum += m.share
 		}
 	}
@@ -32,7 +32,7 @@ func (p *pick) amongTheRest() *member {
 	first := 0
 	for i := range p.s.members {
 		m := &p.s.members[i]
-		if !p.may(m) {
+		if !p.may(m.route) {
 			continue
 		}
 		if first = i; left < m.share {
