@@ -14,10 +14,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/router/quota"
 )
 
 // box is an appliance, and a caller who came over its socket.
@@ -148,6 +150,9 @@ func TestRefusals(t *testing.T) {
 		{"no duration", "POST", "/services/demo/token", `{}`, 400, api.KindInvalid, []string{"Either valid_until or duration must be specified."}},
 		{"past", "POST", "/services/demo/token", `{"valid_until":"2001-01-01T00:00:00Z"}`, 400, api.KindInvalid, []string{"The expiration time cannot be in the past."}},
 		{"odd duration", "POST", "/services/demo/token", `{"duration":"soon"}`, 400, api.KindInvalid, []string{"soon", "15m"}},
+		{"negative limit", "POST", "/services/demo/token", `{"duration":"1h","limits":{"tokens_per_minute":-1}}`, 400, api.KindInvalid, []string{"limits.tokens_per_minute", "cannot be negative", "no limit"}},
+		{"odd window", "POST", "/services/demo/token", `{"duration":"1h","limits":{"token_budget":9,"budget_window":"fortnight"}}`, 400, api.KindInvalid, []string{"limits.budget_window", "fortnight", "hour, day, week, month"}},
+		{"unknown limit", "POST", "/services/demo/token", `{"duration":"1h","limits":{"rpm":9}}`, 400, api.KindInvalid, []string{"limits.rpm"}},
 		{"unknown token", "DELETE", "/services/demo/tokens/tok-x", "", 404, api.KindNotFound, []string{"tok-x"}},
 		{"unknown session", "GET", "/sessions/ses-x", "", 404, api.KindNotFound, []string{"ses-x"}},
 		{"stats of a pending one", "GET", "/sessions/ses-000000000002/stats", "", 404, api.KindNotFound, nil},
@@ -418,6 +423,41 @@ func TestTokens(t *testing.T) {
 	if _, err := b.Tokens.Check(wide.Secret); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestTokenLimits(t *testing.T) {
+	b := newBox(t)
+	b.do("POST", "/services", `{"name":"demo","image":"host"}`, 201, nil)
+	var one, free api.TokenIssued
+	b.do("POST", "/services/demo/token", `{"duration":"3d","limits":{"requests_per_minute":2,"concurrent_requests":9,"token_budget":1000,"budget_window":"day"}}`, 201, &one)
+	b.do("POST", "/tokens", `{"duration":"1h","limits":{}}`, 201, &free)
+	if free.Token.Limits != nil || free.Token.Standing != nil {
+		t.Errorf("without limits: %+v", free.Token)
+	}
+	want := api.TokenLimits{RequestsPerMinute: 2, ConcurrentRequests: 9, TokenBudget: 1000, BudgetWindow: "day"}
+	if one.Token.Limits == nil || *one.Token.Limits != want || *one.Token.Standing.RemainingRequests != 2 || one.Token.Standing.RemainingTokens != nil {
+		t.Errorf("%+v", one.Token)
+	}
+	tok, err := b.Tokens.Check(one.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, _, ok := b.Tokens.Payers(&tok, "default").Take(time.Now(), quota.Ask{Bytes: 40, Answer: 10})
+	if !ok {
+		t.Fatal("refused")
+	}
+	standing := func(inFlight, spent int64) {
+		t.Helper()
+		var page api.Page[api.Token]
+		b.do("GET", "/services/demo/tokens", "", 200, &page)
+		s := page.Items[0].Standing
+		if s == nil || *s.RemainingRequests != 1 || s.InFlight != inFlight || s.Spent != spent || s.SpentUntil == nil {
+			t.Errorf("%+v", s)
+		}
+	}
+	standing(1, 0)
+	grant.Settle(time.Now(), 25)
+	standing(0, 25)
 }
 
 func TestFiles(t *testing.T) {

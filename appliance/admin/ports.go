@@ -11,6 +11,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -78,6 +79,7 @@ type Tokens interface {
 	Issue(ctx context.Context, q router.IssueRequest) (router.Token, string, error)
 	List(project, serviceID string) []router.Token
 	Revoke(ctx context.Context, id string) error
+	Standing(id string) quota.State
 }
 
 // Keys let clients use this API. *keys.Keyring is one.

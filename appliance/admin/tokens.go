@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -8,12 +9,42 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/quota"
 )
 
-func token(t router.Token) api.Token {
-	return api.Token{
+func (s *server) token(t router.Token) api.Token {
+	out := api.Token{
 		ID: t.ID, Name: t.Name, Project: t.Project, ServiceID: t.ServiceID, CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt.UTC(),
 		ExpiresAt: t.ExpiresAt.UTC(), LastUsed: timePtr(t.LastUsed), RevokedAt: timePtr(t.RevokedAt),
+	}
+	if l := t.Limits; !l.Unlimited() {
+		out.Limits = &api.TokenLimits{
+			RequestsPerMinute: l.RequestsPerMinute, TokensPerMinute: l.TokensPerMinute, ConcurrentRequests: l.Concurrent,
+			TokenBudget: l.Budget, BudgetWindow: string(l.Window),
+		}
+		out.Standing = standing(s.Tokens.Standing(t.ID))
+	}
+	return out
+}
+
+func standing(s quota.State) *api.TokenStanding {
+	out := &api.TokenStanding{InFlight: s.InFlight, Spent: s.Spent, SpentUntil: timePtr(s.SpentUntil)}
+	if s.Requests.Limit > 0 {
+		out.RemainingRequests = &s.Requests.Remaining
+	}
+	if s.Tokens.Limit > 0 {
+		out.RemainingTokens = &s.Tokens.Remaining
+	}
+	return out
+}
+
+func limits(in *api.TokenLimits) quota.Limits {
+	if in == nil {
+		return quota.Limits{}
+	}
+	return quota.Limits{
+		RequestsPerMinute: in.RequestsPerMinute, TokensPerMinute: in.TokensPerMinute, Concurrent: in.ConcurrentRequests,
+		Budget: in.TokenBudget, Window: quota.Window(in.BudgetWindow),
 	}
 }
 
@@ -38,15 +69,19 @@ func (s *server) issue(c *gin.Context, project, serviceID string) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
+	limited := limits(in.Limits)
+	if e, ok := errors.AsType[*quota.FieldError](limited.Check()); ok {
+		return badField("limits."+e.Field, e.Hint(), "%s", e.Text)
+	}
 	ctx := c.Request.Context()
 	t, secret, err := s.Tokens.Issue(ctx, router.IssueRequest{
 		Name: in.Name, Project: project, ServiceID: serviceID, CreatedBy: actorOf(ctx).Name,
-		Duration: in.Duration, ValidUntil: in.ValidUntil,
+		Duration: in.Duration, ValidUntil: in.ValidUntil, Limits: limited,
 	})
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusCreated, api.TokenIssued{Token: token(t), Secret: secret})
+	return respond(c, http.StatusCreated, api.TokenIssued{Token: s.token(t), Secret: secret})
 }
 
 func (s *server) listServiceTokens(c *gin.Context) error {
@@ -69,7 +104,7 @@ func (s *server) listTokens(c *gin.Context) error {
 func (s *server) respondTokens(c *gin.Context, p *params, serviceID string) error {
 	items := []api.Token{}
 	for _, t := range s.Tokens.List(p.project(), serviceID) {
-		items = append(items, token(t))
+		items = append(items, s.token(t))
 	}
 	return respondPage(c, p, items, func(t api.Token) string { return stamp(t.CreatedAt) + t.ID })
 }

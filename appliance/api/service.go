@@ -206,14 +206,18 @@ type Token struct {
 	ExpiresAt time.Time  `json:"expires_at"`
 	LastUsed  *time.Time `json:"last_used,omitempty"` // accurate to a minute
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+
+	Limits   *TokenLimits   `json:"limits,omitempty"`
+	Standing *TokenStanding `json:"standing,omitempty"` // where it has limits
 }
 
 // TokenCreate asks for a token. One of Duration (3600, 90s, 15m, 12h, 3d, 2w, 1mo, 1yr) and ValidUntil (RFC
 // 3339) is needed; ValidUntil wins.
 type TokenCreate struct {
-	Name       string `json:"name,omitempty"`
-	Duration   string `json:"duration,omitempty"`
-	ValidUntil string `json:"valid_until,omitempty"`
+	Name       string       `json:"name,omitempty"`
+	Duration   string       `json:"duration,omitempty"`
+	ValidUntil string       `json:"valid_until,omitempty"`
+	Limits     *TokenLimits `json:"limits,omitempty"`
 }
 
 // TokenIssued is a new token: the only time its secret is shown.
