@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +28,11 @@ func (s *Store) AddUsage(ctx context.Context, b usage.Batch) error {
 		if err != nil || !fresh {
 			return err
 		}
-		for from := 0; from < len(b.Rows); from += usageChunk {
-			if err := t.addUsage(ctx, b.Rows[from:min(from+usageChunk, len(b.Rows))]); err != nil {
-				return err
-			}
+		whole := len(b.Rows) / usageChunk * usageChunk
+		if err := t.addUsage(ctx, b.Rows[:whole], usageChunk); err != nil {
+			return err
 		}
-		return nil
+		return t.addUsage(ctx, b.Rows[whole:], 1)
 	})
 }
 
@@ -50,26 +50,52 @@ func (t *tx) claim(ctx context.Context, b *usage.Batch) (bool, error) {
 	return true, err
 }
 
-func (t *tx) addUsage(ctx context.Context, rows []usage.Row) error {
-	values, args := make([]string, 0, len(rows)), make([]any, 0, usageWidth*len(rows))
-	for i := range rows {
-		r := &rows[i]
+// addUsage adds rows, chunk of them in one statement, which the database reads once.
+func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	add, err := t.sql.PrepareContext(ctx, addUsage(chunk))
+	if err != nil {
+		return err
+	}
+	defer add.Close() // it ends with the transaction at the latest
+	for some := range slices.Chunk(rows, chunk) {
+		args := make([]any, 0, usageWidth*chunk)
+		for i := range some {
+			r := &some[i]
+			args = append(args, r.Hour, r.Token, r.Project, r.ServiceID, r.Service, r.Model, int64(r.Class),
+				r.Requests, r.Prompt, r.Completion, r.Cached, r.Estimated, r.Streams, r.First, r.Took)
+		}
+		if args, err = encode(args); err != nil {
+			return err
+		}
+		if _, err := add.ExecContext(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addUsage is the statement that adds a number of rows to those that are there.
+func addUsage(rows int) string {
+	var values, sums []string
+	for row := range rows {
 		marks := make([]string, usageWidth)
-		for j := range marks {
-			marks[j] = fmt.Sprint("$", len(args)+j+1)
+		for i := range marks {
+			marks[i] = fmt.Sprint("$", row*usageWidth+i+1)
 		}
 		values = append(values, "("+strings.Join(marks, ", ")+")")
-		args = append(args, r.Hour, r.Token, r.Project, r.ServiceID, r.Service, r.Model, int64(r.Class),
-			r.Requests, r.Prompt, r.Completion, r.Cached, r.Estimated, r.Streams, r.First, r.Took)
 	}
-	sums := strings.Split(usageColumns, ", ")[7:]
-	for i, name := range sums {
-		sums[i] = name + " = usage_hours." + name + " + excluded." + name
+	for _, name := range usageSums() {
+		sums = append(sums, name+" = usage_hours."+name+" + excluded."+name)
 	}
-	_, err := t.exec(ctx, "INSERT INTO usage_hours ("+usageColumns+") VALUES "+strings.Join(values, ", ")+
-		" ON CONFLICT (hour, token, service_id, model, class) DO UPDATE SET "+strings.Join(sums, ", "), args...)
-	return err
+	return "INSERT INTO usage_hours (" + usageColumns + ") VALUES " + strings.Join(values, ", ") +
+		" ON CONFLICT (hour, token, service_id, model, class) DO UPDATE SET " + strings.Join(sums, ", ")
 }
+
+// usageSums are the columns that are summed up; those before them say whose they are.
+func usageSums() []string { return strings.Split(usageColumns, ", ")[7:] }
 
 // Usage implements usage.Store.
 func (s *Store) Usage(ctx context.Context, q usage.Query) ([]usage.Row, error) {
@@ -104,7 +130,7 @@ func usageStatement(q *usage.Query) statement {
 		"MIN(hour)", column("token", q.Has(usage.ByToken)), column("project", q.Has(usage.ByProject) || q.Has(usage.ByService)),
 		column("service", q.Has(usage.ByService)), column("model", q.Has(usage.ByModel)), "class",
 	}
-	for _, name := range strings.Split(usageColumns, ", ")[7:] {
+	for _, name := range usageSums() {
 		columns = append(columns, "CAST(SUM("+name+") AS BIGINT)")
 	}
 	switch ahead, constant := q.Constant(); {
