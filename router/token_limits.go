@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,6 +156,22 @@ func (t *Tokens) Standing(id string) quota.State {
 		return quota.State{}
 	}
 	return e.payer.State(t.now())
+}
+
+// overLimit is the answer to a request that a limit keeps out. OpenAI's clients tell a rate, which is worth
+// another try, from a budget that is spent by the code.
+func overLimit(r *quota.Refusal) *Refusal {
+	f := &Refusal{
+		Status: http.StatusTooManyRequests, Type: "requests", Code: "rate_limit_exceeded",
+		Message: r.Message(), RetryAfter: r.RetryAfter, reason: r.Kind.String(),
+	}
+	switch r.Kind {
+	case quota.Tokens:
+		f.Type = "tokens"
+	case quota.Budget:
+		f.Type, f.Code = "insufficient_quota", "insufficient_quota"
+	}
+	return f
 }
 
 // invalidLimits makes an error of limits one of this room's.

@@ -204,3 +204,17 @@ func TestRememberedDigestsAreTheirOwn(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestOverLimit(t *testing.T) {
+	for kind, want := range map[quota.Kind]string{
+		quota.Requests:   "requests rate_limit_exceeded requests_per_minute",
+		quota.Tokens:     "tokens rate_limit_exceeded tokens_per_minute",
+		quota.Concurrent: "requests rate_limit_exceeded concurrent_requests",
+		quota.Budget:     "insufficient_quota insufficient_quota token_budget",
+	} {
+		f := overLimit(&quota.Refusal{Kind: kind, Subject: "t", RetryAfter: 3 * time.Second})
+		if got := f.Type + " " + f.Code + " " + f.reason; got != want || f.Status != 429 || f.RetryAfter != 3*time.Second || f.Message == "" {
+			t.Errorf("%v: %s %+v", kind, got, f)
+		}
+	}
+}

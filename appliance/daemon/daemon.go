@@ -142,7 +142,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.variants = table
-	if d.tokens, err = router.NewTokens(ctx, d.store, time.Now); err != nil {
+	if err = d.openTokens(ctx); err != nil {
 		return err
 	}
 	if d.keys, err = keys.Open(ctx, d.store, time.Now); err != nil {

@@ -1,0 +1,24 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/usage"
+)
+
+// openTokens reads the tokens, and puts the settings' limits on projects. Budgets go on with what the
+// store says was spent.
+func (d *daemon) openTokens(ctx context.Context) error {
+	limits, err := d.Config.Limits.Quotas()
+	if err != nil {
+		return err
+	}
+	if d.tokens, err = router.NewTokens(ctx, d.store, time.Now); err != nil {
+		return err
+	}
+	return d.tokens.Limit(ctx, limits, func(ctx context.Context, from time.Time) (tokens, projects map[string]int64, err error) {
+		return usage.Spent(ctx, d.store, from)
+	})
+}
