@@ -32,7 +32,7 @@ func TestRoutingOfAService(t *testing.T) {
 		{`{"routing":{"hold_timeout":7200}}`, "routing.hold_timeout"},
 		{`{"routing":{"capture":"all"}}`, "routing.capture"},
 		{`{"routing":{"usage":"on"}}`, "routing.usage"},
-		{`{"routing":{"balanse":"prefix"}}`, "routing.balanse"},
+		{`{"routing":{"balancer":"prefix"}}`, "routing.balancer"},
 	} {
 		p := problem(t, b.serve(b.request("PATCH", "/services/demo", c.body)))
 		if p.Kind() != api.KindInvalid || len(p.Errors) != 1 || p.Errors[0].Field != c.field {

@@ -31,8 +31,8 @@ func (a *app) serviceCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create IMAGE [MODEL_FOLDER] [COUNT]", Short: "Create a service",
 		Long: "Create a service of COUNT routes (default 1) that serve MODEL_FOLDER in sessions of IMAGE.\n" +
-			"IMAGE is host: plain processes of this box, with the engines that the daemon's PATH has.\n" +
-			"(Image references are for the containerd runtime, which this version has not yet.)\n" +
+			"IMAGE is an image's reference on the containerd runtime, and host on the process runtime: plain\n" +
+			"processes of this box, with the engines that the daemon's PATH has.\n" +
 			"MODEL_FOLDER is left out for a runtime variant that needs none.",
 		Example: "  palisade service create host my-model 2 --wait\n" +
 			"  palisade service create host qwen --runtime-variant llama-cpp --name qwen -r mem=8g --wait\n" +

@@ -56,7 +56,7 @@ func (s *seats) who() []string {
 }
 
 // come lets one request of token wait, and returns once it does. What came of it is sent on the channel.
-func come(t *testing.T, ctx context.Context, l *Line, s *seats, token, who string) <-chan error {
+func come(ctx context.Context, t *testing.T, l *Line, s *seats, token, who string) <-chan error {
 	t.Helper()
 	out := make(chan error, 1)
 	go func() { out <- l.Wait(ctx, &Ask{Token: token, Now: time.Now(), Try: s.try(who)}) }()
@@ -91,11 +91,11 @@ func TestFirstInFirstOutForATokenAndInTurnBetweenTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := line(100, time.Hour), &seats{}
 		for i := range 5 {
-			come(t, t.Context(), l, s, "loud", fmt.Sprint("loud", i))
+			come(t.Context(), t, l, s, "loud", fmt.Sprint("loud", i))
 		}
-		come(t, t.Context(), l, s, "x", "x0")
-		come(t, t.Context(), l, s, "y", "y0")
-		come(t, t.Context(), l, s, "x", "x1")
+		come(t.Context(), t, l, s, "x", "x0")
+		come(t.Context(), t, l, s, "y", "y0")
+		come(t.Context(), t, l, s, "x", "x1")
 		for range 8 {
 			s.give(1)
 			l.Freed(time.Now(), true)
@@ -111,12 +111,12 @@ func TestFirstInFirstOutForATokenAndInTurnBetweenTokens(t *testing.T) {
 func TestNobodyOvertakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := line(10, time.Hour), &seats{}
-		first := come(t, t.Context(), l, s, "a", "first")
+		first := come(t.Context(), t, l, s, "a", "first")
 		s.give(1) // and nobody has told the line yet
 		if !l.Waiting() {
 			t.Fatal("a new request is not told to go behind the one that waits")
 		}
-		second := come(t, t.Context(), l, s, "b", "second")
+		second := come(t.Context(), t, l, s, "b", "second")
 		if err := <-first; err != nil {
 			t.Error(err)
 		}
@@ -140,7 +140,7 @@ func TestOneThatIsRefusedLetsTheNextGo(t *testing.T) {
 			first <- l.Wait(t.Context(), &Ask{Try: func(time.Time) Outcome { return outcome }})
 		}()
 		synctest.Wait()
-		second := come(t, t.Context(), l, s, "", "second")
+		second := come(t.Context(), t, l, s, "", "second")
 		outcome = Refused
 		s.give(1)
 		l.Changed(time.Now(), 1)
@@ -159,7 +159,7 @@ func TestWaitsEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, s := line(10, 30*time.Second), &seats{}
 			start := time.Now()
-			if err := <-come(t, t.Context(), l, s, "", "a"); !errors.Is(err, ErrTimeout) || time.Since(start) != 30*time.Second {
+			if err := <-come(t.Context(), t, l, s, "", "a"); !errors.Is(err, ErrTimeout) || time.Since(start) != 30*time.Second {
 				t.Errorf("%v after %s", err, time.Since(start))
 			}
 		})
@@ -168,8 +168,8 @@ func TestWaitsEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, s := line(10, time.Hour), &seats{}
 			ctx, cancel := context.WithCancelCause(t.Context())
-			a := come(t, ctx, l, s, "", "a")
-			b := come(t, t.Context(), l, s, "", "b")
+			a := come(ctx, t, l, s, "", "a")
+			b := come(t.Context(), t, l, s, "", "b")
 			cancel(gone)
 			if err := <-a; !errors.Is(err, gone) {
 				t.Error(err)
@@ -199,9 +199,9 @@ func TestWaitsEnd(t *testing.T) {
 	t.Run("with the service", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, s := line(10, time.Hour), &seats{}
-			a, b := come(t, t.Context(), l, s, "", "a"), come(t, t.Context(), l, s, "x", "b")
+			a, b := come(t.Context(), t, l, s, "", "a"), come(t.Context(), t, l, s, "x", "b")
 			l.Close(gone)
-			later := come(t, t.Context(), l, s, "", "c")
+			later := come(t.Context(), t, l, s, "", "c")
 			for _, c := range []<-chan error{a, b, later} {
 				if err := <-c; !errors.Is(err, gone) {
 					t.Error(err)
@@ -218,8 +218,8 @@ func TestWhoHasGoneIsGivenNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := line(10, time.Hour), &seats{}
 		ctx, cancel := context.WithCancel(t.Context())
-		a := come(t, ctx, l, s, "", "a")
-		b := come(t, t.Context(), l, s, "", "b")
+		a := come(ctx, t, l, s, "", "a")
+		b := come(t.Context(), t, l, s, "", "b")
 		// Before a's goroutine has seen the end of its context, something becomes free.
 		cancel()
 		s.give(1)
@@ -241,16 +241,16 @@ func TestAFullLineIsFairToo(t *testing.T) {
 		l, s := line(3, time.Hour), &seats{}
 		loud := []<-chan error{}
 		for i := range 4 {
-			loud = append(loud, come(t, t.Context(), l, s, "loud", fmt.Sprint("loud", i)))
+			loud = append(loud, come(t.Context(), t, l, s, "loud", fmt.Sprint("loud", i)))
 		}
 		if err := <-loud[3]; !errors.Is(err, ErrFull) {
 			t.Error(err)
 		}
-		quiet := come(t, t.Context(), l, s, "quiet", "quiet0")
+		quiet := come(t.Context(), t, l, s, "quiet", "quiet0")
 		if err := <-loud[2]; !errors.Is(err, ErrFull) {
 			t.Errorf("the newest of the one that has most: %v", err)
 		}
-		if err := <-come(t, t.Context(), l, s, "quiet", "quiet1"); !errors.Is(err, ErrFull) {
+		if err := <-come(t.Context(), t, l, s, "quiet", "quiet1"); !errors.Is(err, ErrFull) {
 			t.Errorf("one that would have as many as the other: %v", err)
 		}
 		for range 3 {
@@ -368,7 +368,7 @@ func TestRetryAfterIsWhatTheWaitWillBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := line(1000, time.Hour), &seats{}
 		for i := range 100 {
-			come(t, t.Context(), l, s, "loud", fmt.Sprint(i))
+			come(t.Context(), t, l, s, "loud", fmt.Sprint(i))
 		}
 		if got := l.RetryAfter(time.Now(), "loud"); got != unknown {
 			t.Errorf("before anybody went: %d s", got)

@@ -41,7 +41,7 @@ func (p *pace) may(now time.Time) bool {
 	if late := now.Sub(p.next); late >= 0 {
 		// What time lets go does not add up: nobody was held back by the pace while more might have gone.
 		p.left = max(p.left, atFirst*max(p.ready, 1))
-		p.next = p.next.Add((late/every + 1) * every)
+		p.next = now.Add(every - late%every)
 	}
 	return p.left > 0
 }

@@ -52,7 +52,7 @@ func TestManyThatWaitedAtZeroGoAFewAtFirst(t *testing.T) {
 		l, s := &Line{}, &seats{}
 		l.Set(Settings{Most: 1000, Timeout: time.Minute, Paced: true})
 		for i := range 100 {
-			come(t, t.Context(), l, s, fmt.Sprint("t", i%3), fmt.Sprint(i))
+			come(t.Context(), t, l, s, fmt.Sprint("t", i%3), fmt.Sprint(i))
 		}
 		s.give(1000)
 		l.Changed(time.Now(), 1)
@@ -64,7 +64,7 @@ func TestManyThatWaitedAtZeroGoAFewAtFirst(t *testing.T) {
 		if gone() != atFirst+perAnswer {
 			t.Errorf("after one answer: %d", gone())
 		}
-		come(t, t.Context(), l, s, "new", "new")
+		come(t.Context(), t, l, s, "new", "new")
 		if gone() != atFirst+perAnswer {
 			t.Error("a new one overtook those that wait")
 		}
