@@ -105,8 +105,6 @@ func (s *LiveService) figures(now time.Time) ServiceFigures {
 	var short, long window
 	short.from, short.now = s.of.begin(now, ShortWindow), now
 	long.from, long.now = s.of.begin(now, LongWindow), now
-	short.add(&s.meter)
-	long.add(&s.meter)
 	for id, r := range s.routes {
 		mine := RouteFigures{ID: id, Gone: !r.goneAt.IsZero(), InFlight: int(max(r.inFlight.Load(), 0))}
 		for _, of := range []struct {
@@ -123,6 +121,8 @@ func (s *LiveService) figures(now time.Time) ServiceFigures {
 			f.Routes = append(f.Routes, mine)
 		}
 	}
+	short.add(&s.meter) // last: no request is seen to end that was not seen to begin
+	long.add(&s.meter)
 	slices.SortFunc(f.Routes, func(a, b RouteFigures) int { return cmp.Compare(a.ID, b.ID) })
 	f.Short, f.Long = short.figures(s.born), long.figures(s.born)
 	return f

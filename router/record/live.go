@@ -272,6 +272,9 @@ func (m *meter) look(now time.Time, busy bool) {
 	s.first, s.took = m.first.since(&p.first, s.first[:0]), m.took.since(&p.took, s.took[:0])
 }
 
+// forgotten tells whether nothing that came lies within the long window.
+func (m *meter) forgotten() bool { return m.past == nil || len(m.past.seconds) == 0 }
+
 // drop forgets the oldest second, and keeps its room for another.
 func (p *past) drop() {
 	oldest := p.seconds[0]
@@ -302,7 +305,7 @@ func (l *Live) roll(now time.Time) {
 		for id, r := range s.routes {
 			busy := r.inFlight.Load() > 0
 			r.look(now, busy)
-			if !r.goneAt.IsZero() && !busy && now.Sub(r.goneAt) > LongWindow {
+			if !r.goneAt.IsZero() && !busy && r.forgotten() {
 				delete(s.routes, id)
 			}
 		}

@@ -50,7 +50,7 @@ func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, s := running(t)
 		time.Sleep(300 * time.Millisecond) // not at the same moments as the looks
-		for range 120 { // two minutes of 10 a second, one of them a failure
+		for range 120 {                    // two minutes of 10 a second, one of them a failure
 			for i := range 10 {
 				did := record.Record{Status: 200, First: 50 * time.Millisecond, Took: 200 * time.Millisecond, Usage: record.Usage{Prompt: 100, Cached: 40, Completion: 30}}
 				route := "a"
