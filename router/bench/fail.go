@@ -24,15 +24,17 @@ const (
 )
 
 var harmTitles = map[string]string{
-	"kill":   "One of four engines is killed at 3 s (SIGKILL) and back at 7 s; 64 clients ask all the time, an answer takes 20 ms",
-	"freeze": "One of four engines is frozen from 3 s to 7 s (SIGSTOP); 64 clients ask all the time, an answer takes 20 ms",
-	"roll":   "Each of four engines is restarted in turn (SIGTERM, it answers what it has, down for 0.3 s); 64 clients ask all the time, an answer takes 20 ms",
+	"kill":   "One of four engines is killed at 3 s (SIGKILL) and back at 7 s",
+	"freeze": "One of four engines is frozen from 3 s to 7 s (SIGSTOP)",
+	"roll":   "Each of four engines is restarted in turn (SIGTERM, it answers what it has, down for 0.3 s)",
 }
 
 func fail(scenario string) mode {
 	return mode{
 		name: scenario, rounds: 1, again: true, harms: true,
-		title:  harmTitles[scenario],
+		title: func(b *bench) string {
+			return fmt.Sprintf("%s; %d clients ask all the time, an answer takes 20 ms", harmTitles[scenario], b.conns)
+		},
 		peers:  []string{palisade, nginx, haproxy, plainGo, caddy, traefik},
 		engine: func(*bench) []string { return []string{"-delay", "20ms", "-journal", ""} },
 		columns: []column{

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -148,6 +149,7 @@ func runEngine(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	uncollected()
 	return engine.Run(ctx, s)
 }
 
@@ -173,7 +175,15 @@ func runLoad(args []string) error {
 	if err != nil {
 		return err
 	}
+	uncollected()
 	return load.Run(s, os.Stdout)
+}
+
+// uncollected turns the collection of garbage off, which would come in between what is measured: engine and load
+// allocate at their start, and little afterwards.
+func uncollected() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(2 << 30)
 }
 
 // openFiles lets this process and those it starts hold as many files as are wanted, or as many as may be had: it says

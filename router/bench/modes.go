@@ -18,7 +18,7 @@ import (
 // mode is one kind of measurement.
 type mode struct {
 	name    string
-	title   string
+	title   func(b *bench) string
 	rounds  int
 	peers   []string
 	again   bool // proxies try requests again
@@ -47,7 +47,9 @@ func modeNames() []string {
 func throughput() mode {
 	return mode{
 		name: "throughput", rounds: 5,
-		title:  "Requests: 1 KB body, 400-byte answer, keep-alive, 64 connections, 4 engines",
+		title: func(b *bench) string {
+			return fmt.Sprintf("Requests with bodies of %d bytes, answers of 400 bytes, on %d kept connections, to %d engines", b.bodyBytes, b.conns, engineCount)
+		},
 		peers:  []string{palisade, nginx, haproxy, plainGo, caddy, caddyOld, traefik},
 		engine: func(*bench) []string { return []string{} },
 		columns: []column{
@@ -86,14 +88,16 @@ func measureCalls(ctx context.Context, b *bench, t *target) (map[string]float64,
 func streams() mode {
 	return mode{
 		name: "streams", rounds: 3,
-		title: "Streams: 1,000 at once, 50 events of 200 bytes a second each",
+		title: func(b *bench) string {
+			return fmt.Sprintf("%d streams at once, an event of 200 bytes every %v in each", b.streams, b.gap)
+		},
 		peers: []string{direct, palisade, nginx, haproxy, plainGo},
 		engine: func(b *bench) []string {
 			return []string{"-gap", b.gap.String(), "-events", strconv.Itoa(int(b.time / b.gap))}
 		},
 		columns: []column{
 			{"CPU s per 100,000 events", "cpu", "%.2f"}, {"first event p50 ms", "first", "%.2f"}, {"p99 ms", "first99", "%.1f"},
-			{"event delay p50 ms", "delay", "%.2f"}, {"p99 ms", "delay99", "%.2f"}, {"KiB a stream", "memory", "%.1f"}, {"broken", "broken", "%.0f"},
+			{"event delay p50 ms", "delay", "%.2f"}, {"p99 ms", "delay99", "%.2f"}, {"KiB a stream", "memory", "%.1f"}, {"events a read", "joined", "%.2f"}, {"broken", "broken", "%.0f"},
 		},
 		checks: []check{
 			ratio("CPU of an event", "cpu", nginx, 1), ratio("CPU of an event", "cpu", haproxy, 1),
@@ -110,14 +114,16 @@ func idle() mode {
 	const hold = 12 * time.Second
 	return mode{
 		name: "idle", rounds: 1,
-		title:  "Idle streams: 10,000 open at once, silent after their first event",
+		title: func(b *bench) string {
+			return fmt.Sprintf("%d streams open at once, silent after their first event", b.idle)
+		},
 		peers:  []string{palisade, nginx, haproxy, plainGo},
 		engine: func(*bench) []string { return []string{"-gap", hold.String(), "-events", "2"} },
 		columns: []column{
-			{"KiB a stream", "memory", "%.1f"}, {"memory MiB in all", "all", "%.0f"}, {"CPU s to open 10,000", "opening", "%.2f"},
+			{"KiB a stream", "memory", "%.1f"}, {"memory MiB in all", "all", "%.0f"}, {"CPU s to open them", "opening", "%.2f"},
 			{"first event p50 ms", "first", "%.2f"}, {"p99 ms", "first99", "%.1f"}, {"broken", "broken", "%.0f"},
 		},
-		checks: []check{atMost("KiB of an idle stream", "memory", 12), atMost("broken of 10,000 streams", "broken", 0)},
+		checks: []check{atMost("KiB of an idle stream", "memory", 12), atMost("broken streams", "broken", 0)},
 		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
 			return measureStreams(ctx, b, t, b.idle, hold/2, hold)
 		},
@@ -142,7 +148,7 @@ func measureStreams(ctx context.Context, b *bench, t *target, n int, ramp, gap t
 	return map[string]float64{
 		"cpu": w.cpu / float64(s.Events) * 1e5, "opening": w.opening, "first": s.First.P50 / 1e3, "first99": s.First.P99 / 1e3,
 		"delay": s.Delay.P50 / 1e3, "delay99": s.Delay.P99 / 1e3, "broken": float64(s.Broken),
-		"memory": (w.memory - before) / float64(n), "all": w.memory / 1024,
+		"joined": float64(s.Events) / float64(max(1, s.Reads)), "memory": (w.memory - before) / float64(n), "all": w.memory / 1024,
 	}, nil, w.noise, nil
 }
 

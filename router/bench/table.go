@@ -97,7 +97,7 @@ func (r results) ratios(peer, other, key string) []float64 {
 // print writes the mode's tables.
 func (b *bench) print(w io.Writer, m mode, all []sample) {
 	r := settle(all, cmp.Or(b.rounds, m.rounds))
-	fmt.Fprintf(w, "\n## %s\n\n%s\n\n", m.name, m.title)
+	fmt.Fprintf(w, "\n## %s\n\n%s\n\n", m.name, m.title(b))
 	names := slices.SortedFunc(maps.Keys(r.samples), func(x, y string) int {
 		key := m.columns[0].key
 		return cmp.Or(cmp.Compare(median(r.values(x, key)), median(r.values(y, key))), cmp.Compare(x, y))

@@ -74,6 +74,9 @@ type retrier struct {
 }
 
 func (r retrier) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.Body == nil {
+		return r.RoundTripper.RoundTrip(q)
+	}
 	body, err := io.ReadAll(q.Body)
 	if err = errors.Join(err, q.Body.Close()); err != nil {
 		return nil, err

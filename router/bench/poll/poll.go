@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"runtime/debug"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,12 +28,9 @@ type Loop struct {
 	events []unix.EpollEvent
 }
 
-// New makes a loop and keeps its goroutine on this thread from now on. There is no collection of garbage while it runs:
-// what uses it allocates at its start.
+// New makes a loop and keeps its goroutine on this thread from now on.
 func New() (*Loop, error) {
 	runtime.LockOSThread()
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(2 << 30)
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0) // where it is not there, waits are 50 us longer
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
