@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router", "autoscaler", "variants", "sessions", "training"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -42,6 +42,7 @@ var rooms = []room{
 	{"accel/sysfs", list("accel")},
 	{"accel/history", list("accel")},
 	{"router/record", nil},
+	{"router/record/otlp", list("router/record")},
 	{"router/balance", nil},
 	{"router/http1", nil},
 	{"router/scan", nil},
@@ -87,7 +88,7 @@ var rooms = []room{
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault"), domain...)},
 	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
-	{"appliance/daemon", append(append(list("catalog/fit", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
+	{"appliance/daemon", append(append(list("catalog/fit", "router/record/otlp", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/fit", "variants", "appliance/api", "appliance/config", "appliance/daemon")},
@@ -116,6 +117,7 @@ var keepers = map[string]string{
 	"github.com/pressly/goose":         "appliance/store",
 	"modernc.org/sqlite":               "appliance/store",
 	"github.com/spf13/cobra":           "appliance/cli",
+	"go.opentelemetry.io/otel":         "router/record/otlp",
 }
 
 // nobody lists folder names that say nothing about what is in them.
