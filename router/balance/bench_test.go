@@ -43,3 +43,59 @@ func BenchmarkPick(b *testing.B) {
 		}
 	}
 }
+
+// The same for prompts that go on from one that is known: reading them is most of it.
+func BenchmarkPrefix(b *testing.B) {
+	for _, n := range []int{8, 100} {
+		for _, size := range []int{1 << 10, 4 << 10, 32 << 10, 1 << 20} {
+			bal, routes := balanceOf(Settings{Policy: Prefix}, equal(n)...)
+			for i, r := range routes {
+				for range 20 + i%3 {
+					r.Take(0)
+				}
+			}
+			talks := make([][]byte, 16)
+			for i := range talks {
+				talks[i] = []byte(text(uint64(i), size))
+			}
+			b.Run(fmt.Sprintf("%d/%dKB", n, size>>10), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(size))
+				var talk []byte
+				ask := Ask{Now: time.Now(), Prompt: func(yield func([]byte) bool) { yield(talk) }}
+				i := 0
+				for b.Loop() {
+					talk = talks[i%16]
+					i++
+					r, _ := bal.Acquire(&ask)
+					r.Release()
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkBreaker(b *testing.B) {
+	b.Run("worked", func(b *testing.B) {
+		r := NewRoute("a")
+		for b.Loop() {
+			r.Worked()
+		}
+	})
+}
+
+// A new table for 100 routes of unequal weights.
+func BenchmarkSet(b *testing.B) {
+	for _, policy := range []Kind{RoundRobin, SessionAffinity, Prefix} {
+		b.Run(policy.String(), func(b *testing.B) {
+			bal, routes := balanceOf(Settings{Policy: policy}, equal(100)...)
+			weights := equal(100)
+			i := 0
+			for b.Loop() {
+				weights[i%100] = float64(1 + i%3)
+				i++
+				bal.Set(membersOf(routes, weights...), Settings{Policy: policy})
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -162,7 +163,7 @@ func (w *world) check() {
 
 func TestLaws(t *testing.T) {
 	for _, policy := range policies {
-		for seed := range uint64(60) {
+		for seed := range uint64(25) {
 			w := newWorld(t, policy, seed)
 			for range 400 {
 				w.step()
@@ -206,7 +207,7 @@ func TestFairToOneRequest(t *testing.T) {
 // Nobody starves: whatever the weights, each gets what is not far from its share.
 func TestNoStarvation(t *testing.T) {
 	for _, policy := range policies {
-		for seed := range uint64(20) {
+		for seed := range uint64(8) {
 			random := rand.New(rand.NewPCG(seed, 7))
 			var weights []float64
 			total := 0.0
@@ -215,7 +216,7 @@ func TestNoStarvation(t *testing.T) {
 				total += weights[len(weights)-1]
 			}
 			b, routes := balanceOf(Settings{Policy: policy}, weights...)
-			for i := range 20000 {
+			for i := range 10000 {
 				key := uint64(0)
 				if policy == SessionAffinity {
 					key = mix(uint64(i) + seed<<32)
@@ -223,7 +224,7 @@ func TestNoStarvation(t *testing.T) {
 				mustTake(t, b, Ask{Now: start, Key: key}).Release()
 			}
 			for i, r := range routes {
-				if got, want := float64(r.Total())/20000, weights[i]/total; got < want*0.85 || got > want*1.15 {
+				if got, want := float64(r.Total())/10000, weights[i]/total; got < want*0.85 || got > want*1.15 {
 					t.Errorf("%v %.2v: %s got %.4f, its share is %.4f", policy, weights, r.ID(), got, want)
 				}
 			}
@@ -281,6 +282,7 @@ func TestLawsWhenAllRace(t *testing.T) {
 							none.Add(1)
 						}
 						if v != Taken {
+							runtime.Gosched()
 							continue
 						}
 						if n := r.InFlight(); n > limit {
@@ -293,10 +295,11 @@ func TestLawsWhenAllRace(t *testing.T) {
 							r.Worked()
 						}
 						r.Release()
+						runtime.Gosched() // or who sets waits for a core most of the time
 					}
 				})
 			}
-			for range 150 { // a rolls over to b, and back: one is always there
+			for range 50 { // a rolls over to b, and back: one is always there
 				for i, out := range routes[:2] {
 					weights := []float64{1, 1, 0}
 					weights[i] = 0

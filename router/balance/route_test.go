@@ -3,6 +3,7 @@ package balance
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -94,11 +95,12 @@ func TestClosedAndIdleIsTheEnd(t *testing.T) {
 						}
 						r.Release()
 					}
+					runtime.Gosched()
 				}
 			}
 		})
 	}
-	for range 2000 {
+	for range 500 {
 		r.SetClosed(true)
 		if err := r.WaitIdle(t.Context()); err != nil {
 			t.Fatal(err)
