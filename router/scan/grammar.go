@@ -58,8 +58,11 @@ func number(s state, c byte) state {
 	return atNext
 }
 
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+// isHex has the digits of \uXXXX.
+var isHex = [256]bool{
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
+	'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
+	'A': true, 'B': true, 'C': true, 'D': true, 'E': true, 'F': true,
 }
 
 func (s *Request) inArray() bool {
@@ -78,13 +81,8 @@ func (s *Request) open(c byte) {
 }
 
 // close leaves an object or array.
-func (s *Request) close() state {
-	s.depth--
-	switch s.depth {
-	case 0:
-		return atEnd
-	case 1:
+func (s *Request) close() {
+	if s.depth--; s.depth == 1 {
 		s.keys, s.inside = 1, none
 	}
-	return atNext
 }

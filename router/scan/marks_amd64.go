@@ -2,18 +2,22 @@ package scan
 
 import "golang.org/x/sys/cpu"
 
-// mark gives the marks of the whole blocks of p, and the carry after them.
-func mark(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte) uint64 {
-	if !cpu.X86.HasAVX2 {
-		return markGo(p, at, carry, ends)
+// mark adds the marks of the blocks of p, which begins at base.
+func (m *marks) mark(p []byte, base int, ends byte) {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasBMI1 || !cpu.X86.HasPOPCNT {
+		m.markGo(p, base, ends)
+		return
 	}
-	return markAVX2(p, at, carry, ends, &low, &high)
+	markAVX2(m, p, base, ends, &classes)
 }
 
-// markAVX2 is markGo, 32 bytes at a time. It reads no byte after the last whole block.
+// classes are low and high together.
+var classes = [2][16]byte{low, high}
+
+// markAVX2 is markGo, 32 bytes at a time.
 //
 //go:noescape
-func markAVX2(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte, low, high *[16]byte) uint64
+func markAVX2(m *marks, p []byte, base int, ends byte, classes *[2][16]byte)
 
 // findName is findNameGo.
 func findName(p []byte) int {

@@ -19,21 +19,31 @@
 	SHLQ      $32, scratch      \
 	ORQ       scratch, result
 
-// func markAVX2(p []byte, at *[16]uint64, carry uint64, ends byte, low, high *[16]byte) uint64
-TEXT ·markAVX2(SB), NOSPLIT, $0-72
-	MOVQ p_base+0(FP), SI
-	MOVQ p_len+8(FP), CX
-	MOVQ at+24(FP), DI
-	MOVQ carry+32(FP), R11
-	MOVQ low+48(FP), AX
-	MOVQ high+56(FP), BX
+// PLACE writes the lowest bit of R8 as a place, and clears it.
+#define PLACE(slot) \
+	TZCNTQ R8, AX       \
+	ADDQ   DX, AX       \
+	MOVW   AX, slot(DI) \
+	BLSRQ  R8, R8
+
+// func markAVX2(m *marks, p []byte, base int, ends byte, classes *[2][16]byte)
+// m begins with carry, n and at.
+TEXT ·markAVX2(SB), NOSPLIT, $0-56
+	MOVQ m+0(FP), R15
+	MOVQ p_base+8(FP), SI
+	MOVQ p_len+16(FP), CX
+	MOVQ base+32(FP), DX
+	MOVQ classes+48(FP), AX
+	MOVQ 0(R15), R11       // carry
+	MOVQ 8(R15), BX        // n
+	LEAQ 16(R15)(BX*2), DI // where to write
 
 	VBROADCASTI128 (AX), Y12
-	VBROADCASTI128 (BX), Y13
+	VBROADCASTI128 16(AX), Y13
 	VPBROADCASTB   ends+40(FP), Y14
 	MOVL           $0x0f, AX
 	VMOVD          AX, X15
-	VPBROADCASTB   X15, Y15          // low halves; also the classes of short escapes
+	VPBROADCASTB   X15, Y15    // low halves; also the classes of short escapes
 	VPXOR          Y11, Y11, Y11
 	MOVQ           $0x5555555555555555, R14
 
@@ -57,38 +67,62 @@ block:
 	ORQ  R11, AX
 	JNZ  escapes
 
-store:
-	MOVQ R8, (DI)
-	ADDQ $8, DI
+places:
+	POPCNTQ R8, R10
+	TESTQ   R8, R8
+	JZ      empty
+	ADDQ    R10, BX
+
+eight:
+	PLACE(0)
+	PLACE(2)
+	PLACE(4)
+	PLACE(6)
+	PLACE(8)
+	PLACE(10)
+	PLACE(12)
+	PLACE(14)
+	CMPQ R10, $8
+	JLE  some
+	SUBQ $8, R10
+	ADDQ $16, DI
+	JMP  eight
+
+some:
+	LEAQ (DI)(R10*2), DI
+
+empty:
+	ADDQ $64, DX
 	JMP  block
 
 escapes:
-	NONE(Y15, R10, AX)   // not short
+	NONE(Y15, R10, AX)    // not short
 	MOVQ R11, R12
 	NOTQ R12
-	ANDQ R12, R9         // slash &^= carry
+	ANDQ R12, R9          // slash &^= carry
 	LEAQ (R11)(R9*2), R13 // follows = slash<<1 | carry
 	MOVQ R14, R12
 	ORQ  R13, R12
 	NOTQ R12
-	ANDQ R9, R12         // slash &^ even &^ follows
+	ANDQ R9, R12          // slash &^ even &^ follows
 	XORL R11, R11
 	ADDQ R9, R12
-	ADCQ R11, R11        // the next carry
+	ADCQ R11, R11         // the next carry
 	SHLQ $1, R12
 	XORQ R14, R12
-	ANDQ R13, R12        // escaped
+	ANDQ R13, R12         // escaped
 
-	ANDQ R12, R10        // escaped &^ short
-	XORQ R10, R12        // escaped & short
+	ANDQ R12, R10         // escaped &^ short
+	XORQ R10, R12         // escaped & short
 	NOTQ R12
 	ANDQ R12, R8
 	ORQ  R10, R8
-	JMP  store
+	JMP  places
 
 done:
 	VZEROUPPER
-	MOVQ R11, ret+64(FP)
+	MOVQ R11, 0(R15)
+	MOVQ BX, 8(R15)
 	RET
 
 // func findNameAVX2(p []byte) int

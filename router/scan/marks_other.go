@@ -2,9 +2,7 @@
 
 package scan
 
-// mark gives the marks of the whole blocks of p, and the carry after them.
-func mark(p []byte, at *[windowLen / blockLen]uint64, carry uint64, ends byte) uint64 {
-	return markGo(p, at, carry, ends)
-}
+// mark adds the marks of the blocks of p, which begins at base.
+func (m *marks) mark(p []byte, base int, ends byte) { m.markGo(p, base, ends) }
 
 func findName(p []byte) int { return findNameGo(p) }

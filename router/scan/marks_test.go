@@ -1,8 +1,8 @@
 package scan
 
 import (
-	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,30 +50,26 @@ func TestMarks(t *testing.T) {
 		ends := []byte{isQuote | isControl, isQuote | isBracket}[chance.IntN(2)]
 		before := chance.IntN(2) == 1
 		want, after := marked(p, before, ends)
-		m := marks{carry: map[bool]uint64{true: 1}[before]}
-		m.take(p, ends)
-		var slow [windowLen / blockLen]uint64
-		padded := append(bytes.Clone(p), spaces[:]...)
-		markGo(padded[:(len(p)+blockLen-1)/blockLen*blockLen], &slow, map[bool]uint64{true: 1}[before], ends)
+		carry := map[bool]uint64{true: 1}[before]
+		fast, slow := marks{carry: carry}, marks{carry: carry}
+		fast.take(p, ends)
+		whole := len(p) / blockLen * blockLen
+		slow.markGo(p[:whole], 0, ends)
+		var places []uint16
 		for i := range p {
-			if got := m.at[i/64]>>(i%64)&1 == 1; got != want[i] {
-				t.Fatalf("%q, byte %d: marked %v, want %v", p, i, got, want[i])
-			}
-			if got := slow[i/64]>>(i%64)&1 == 1; got != want[i] {
-				t.Fatalf("%q, byte %d: marked in Go %v, want %v", p, i, got, want[i])
+			if want[i] {
+				places = append(places, uint16(i))
 			}
 		}
-		if m.carry == 1 != after {
-			t.Fatalf("%q: carry %d, want %v", p, m.carry, after)
+		if !slices.Equal(fast.at[:fast.n], places) || int(fast.at[fast.n]) != len(p) {
+			t.Fatalf("%q: marks at %d, want %d", p, fast.at[:fast.n+1], places)
 		}
-		for i := range p {
-			n := i
-			for n < len(p) && !want[n] {
-				n++
-			}
-			if got := m.next(i); got != n {
-				t.Fatalf("%q: the mark after %d is at %d, want %d", p, i, got, n)
-			}
+		if fast.carry == 1 != after {
+			t.Fatalf("%q: carry %d, want %v", p, fast.carry, after)
+		}
+		n, _ := slices.BinarySearch(places, uint16(whole))
+		if !slices.Equal(slow.at[:slow.n], places[:n]) {
+			t.Fatalf("%q: marks in Go at %d, want %d", p, slow.at[:slow.n], places[:n])
 		}
 	}
 }
@@ -92,7 +88,8 @@ func BenchmarkMarks(b *testing.B) {
 			b.SetBytes(int64(len(p)))
 			var m marks
 			for b.Loop() {
-				markGo(p, &m.at, 0, isQuote|isControl)
+				m.n = 0
+				m.markGo(p, 0, isQuote|isControl)
 			}
 		})
 	}

@@ -1,7 +1,5 @@
 package scan
 
-import "math/bits"
-
 // maxObject is how long an object with counts may be where it comes in pieces; a longer one counts nothing.
 const maxObject = 4 << 10
 
@@ -87,38 +85,36 @@ func (o *outline) feed(p []byte) {
 func (o *outline) walk(p []byte) {
 	from := 0 // of the string, or what comes after one
 	object := 0
-	for b, w := range o.marks.at[:(len(p)+blockLen-1)/blockLen] {
-		for ; w != 0; w &= w - 1 {
-			i := b*blockLen + bits.TrailingZeros64(w)
-			c := p[i]
-			if o.inString {
-				if c == '"' {
-					o.inString = false
-					if o.keep {
-						o.endString(p[from:i])
-						from = i + 1
-					}
+	for _, at := range o.marks.at[:o.marks.n] {
+		i := int(at)
+		c := p[i]
+		if o.inString {
+			if c == '"' {
+				o.inString = false
+				if o.keep {
+					o.endString(p[from:i])
+					from = i + 1
 				}
-				continue
 			}
-			if o.after != nothing {
-				o.gap(p[from:i])
+			continue
+		}
+		if o.after != nothing {
+			o.gap(p[from:i])
+		}
+		switch c {
+		case '"':
+			o.begin(c)
+			o.inString, from = true, i+1
+			o.keep = o.capture == nothing && (o.depth == 1 || o.depth == 2 && o.inside)
+		case '{', '[':
+			if o.begin(c) {
+				object = i
 			}
-			switch c {
-			case '"':
-				o.begin(c)
-				o.inString, from = true, i+1
-				o.keep = o.capture == nothing && (o.depth == 1 || o.depth == 2 && o.inside)
-			case '{', '[':
-				if o.begin(c) {
-					object = i
-				}
-				o.depth++
-			case '}', ']':
-				o.end(c)
-				if o.capture != nothing && o.depth == o.upTo {
-					o.endObject(p[object : i+1])
-				}
+			o.depth++
+		case '}', ']':
+			o.end(c)
+			if o.capture != nothing && o.depth == o.upTo {
+				o.endObject(p[object : i+1])
 			}
 		}
 	}
