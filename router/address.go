@@ -43,7 +43,7 @@ func ParseAddress(domain, host, path string) Address {
 	if err != nil {
 		name = raw
 	}
-	return Address{Kind: ByName, Name: name, Prefix: "/services/" + raw, Path: rooted(rest[len(raw):])}
+	return Address{Kind: ByName, Name: name, Prefix: path[:len(path)-len(rest)+len(raw)], Path: rooted(rest[len(raw):])}
 }
 
 func rooted(path string) string {

@@ -1,10 +1,14 @@
 package router
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -190,7 +194,9 @@ func TestRefusalShapes(t *testing.T) {
 		{"/v1/messagesx", `{"error":{"message":"say \"x\"","type":"invalid_request_error","param":null,"code":"c"}}`},
 	} {
 		w := httptest.NewRecorder()
-		f.write(w, shapeOf(c.path))
+		req := httptest.NewRequest("POST", c.path, nil)
+		x := &exchange{router: &Router{}, shape: shapeOf(c.path), service: &service{}, client: &httpClient{w: w, req: req, control: http.NewResponseController(w)}}
+		x.refuse(f)
 		if got := strings.TrimSpace(w.Body.String()); got != c.want {
 			t.Errorf("%s: %s, want %s", c.path, got, c.want)
 		}
@@ -241,22 +247,41 @@ func TestModelSource(t *testing.T) {
 	}
 }
 
+// engineHeader is what an engine is sent of a call with the headers of from.
+func engineHeader(t *testing.T, from http.Header, c call, s Service, config Config) http.Header {
+	t.Helper()
+	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: from, Host: c.host, RemoteAddr: net.JoinHostPort(c.remote, "1")}
+	x := &exchange{router: &Router{config: config}, service: &service{Service: s}, body: &body{}, id: []byte("r1")}
+	callOf(&x.call, req)
+	x.call.secure = c.secure
+	x.address = Address{Path: "/", Prefix: "/services/a"}
+	head := x.appendHead(nil)
+	if len(head) > x.headRoom() {
+		t.Errorf("the head takes %d bytes, %d were thought enough", len(head), x.headRoom())
+	}
+	got, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.Header
+}
+
 func TestEngineHeader(t *testing.T) {
 	from := http.Header{
 		"Authorization": {"Bearer pal-x"}, "X-Api-Key": {"pal-x"}, "Connection": {"keep-alive, X-Secret", "upgrade"}, "X-Secret": {"1"},
 		"Upgrade": {"websocket"}, "Keep-Alive": {"5"}, "Transfer-Encoding": {"chunked"}, "Te": {"gzip, trailers"}, "Expect": {"100-continue"},
 		"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=x"}, "Traceparent": {"00-ab-cd-01"}, "X-Own": {"a", "b"},
 	}
-	in := incoming{remote: "10.0.0.9:1234", host: "box:8080", id: "r1", prefix: "/services/a"}
+	in := call{remote: "10.0.0.9", host: "box:8080"}
 	want := http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Te": {"trailers"}, "User-Agent": nil, "Traceparent": {"00-ab-cd-01"}, "X-Own": {"a", "b"},
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Traceparent": {"00-ab-cd-01"}, "X-Own": {"a", "b"},
 		"X-Forwarded-For": {"10.0.0.9"}, "X-Forwarded-Host": {"box:8080"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Prefix": {"/services/a"}, "X-Request-Id": {"r1"},
 	}
-	if diff := cmp.Diff(want, engineHeader(from, in, Service{})); diff != "" {
+	if diff := cmp.Diff(want, engineHeader(t, from, in, Service{}, Config{})); diff != "" {
 		t.Error(diff)
 	}
-	in.trusted, in.secure = true, true
-	got := engineHeader(from, in, Service{EngineKey: "k"})
+	in.secure = true
+	got := engineHeader(t, from, in, Service{EngineKey: "k"}, Config{TrustForwarded: true})
 	if got.Get("X-Forwarded-For") != "6.6.6.6, 10.0.0.9" || got.Get("Authorization") != "Bearer k" {
 		t.Errorf("got %v", got)
 	}
@@ -276,7 +301,7 @@ func TestEngineHeader(t *testing.T) {
 		h := http.Header{}
 		h.Set("Authorization", c.authorization)
 		h.Set("X-Api-Key", c.apiKey)
-		got := engineHeader(h, in, Service{Public: c.public})
+		got := engineHeader(t, h, in, Service{Public: c.public}, Config{})
 		if kept := got.Get("Authorization")+got.Get("X-Api-Key") != ""; kept != c.kept {
 			t.Errorf("%+v: got %v", c, got)
 		}
@@ -285,13 +310,13 @@ func TestEngineHeader(t *testing.T) {
 
 func TestRequestID(t *testing.T) {
 	for _, id := range []string{"abc", "00-ab:c/d.e_f+g=", strings.Repeat("a", 128)} {
-		if got := requestID(id); got != id {
+		if got := string(requestID(nil, id)); got != id {
 			t.Errorf("%q became %q", id, got)
 		}
 	}
 	seen := map[string]bool{}
 	for _, id := range []string{"", "a b", "a\nb", "ä", strings.Repeat("a", 129), "<script>"} {
-		got := requestID(id)
+		got := string(requestID(nil, id))
 		if !strings.HasPrefix(got, "req-") || len(got) != 28 || seen[got] {
 			t.Errorf("%q became %q", id, got)
 		}

@@ -98,6 +98,7 @@ type intake struct {
 	limit  int64
 	grow   func(n int64) bool // asks for so much more memory
 	held   []byte
+	untold bool // more has not given held yet
 	ended  bool
 }
 
@@ -109,6 +110,10 @@ var (
 
 // more reads on, at most to the limit, and gives what came. io.EOF comes alone, once all is read.
 func (in *intake) more() ([]byte, error) {
+	if in.untold {
+		in.untold = false
+		return in.held, nil
+	}
 	if in.ended {
 		return nil, io.EOF
 	}

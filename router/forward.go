@@ -1,18 +1,16 @@
 package router
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
+	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"net/url"
-	"sync"
+	"os"
 	"syscall"
 	"time"
+
+	"github.com/palisade-run/palisade/router/http1"
 )
 
 // Bounds of what is tried for one request.
@@ -26,74 +24,51 @@ const statusClientGone = 499
 
 var errSilence = errors.New("nothing came from the engine for too long")
 
-// attempt is one try at one route.
-type attempt struct {
-	x *exchange
-
-	mu      sync.Mutex // hooks run on the transport's goroutines
-	over    bool       // no more 1xx to the client
-	began   bool       // a byte of the answer came
-	conn    *engineConn
-	wroteAt int64 // what had been written on conn before this request
-}
-
 // forward finds a route that takes the request and passes its answer on.
 func (x *exchange) forward() *Refusal {
-	ctx, cancel := context.WithCancelCause(x.req.Context())
-	defer cancel(nil)
-	silence := x.router.config.Silence
-	watch := time.AfterFunc(silence, func() { cancel(errSilence) })
-	defer watch.Stop()
-	x.body.progress = func() { watch.Reset(silence) }
-
 	balance := &x.service.balance
 	if x.slot = balance.acquire(x.start); x.slot == nil {
 		return noRoute(x.service.Service)
 	}
-	header := x.engineHeader()
-	tried := make([]*route, 0, maxRetries+1)
+	x.tried = x.triedRoom[:0]
 	for stale := 0; ; {
 		t := x.slot.route
-		a := &attempt{x: x}
-		res, err := a.send(ctx, t, header)
-		fault := a.judge(ctx, err)
+		// A body that streams cannot be sent again, so it is not risked on a kept connection.
+		fault, err := x.try(t, stale > 0 || x.body.rest != nil)
 		if fault == faultStale && stale < maxStale && x.body.replayable() {
 			// Others that idled as long are no better; the route itself may be well.
 			if stale++; stale > 1 {
-				t.transport.CloseIdleConnections()
+				t.upstream.closeIdle()
 			}
 			continue
 		}
-		reason := retryReason(fault, res)
+		if x.answer.begun {
+			return x.ended(t, fault, err)
+		}
+		if next := x.answer.next; next != nil { // the engine was busy, and another takes it
+			x.tried = append(x.tried, t)
+			x.giveUp(t, "", "busy")
+			x.slot = next
+			continue
+		}
+		reason := retryReason(fault)
 		if reason == "connect" || reason == "reset" {
 			t.avoid.failed(time.Now())
 		}
-		if reason != "" && len(tried) < maxRetries && x.body.replayable() && ctx.Err() == nil {
-			tried = append(tried, t)
-			if next := balance.another(time.Now(), tried); next != nil {
-				x.giveUp(t, res, fault, reason)
+		if reason != "" && len(x.tried) < maxRetries && x.body.replayable() && !x.client.left() {
+			x.tried = append(x.tried, t)
+			if next := balance.another(time.Now(), x.tried); next != nil {
+				x.giveUp(t, fault, reason)
 				x.slot = next
 				continue
 			}
 		}
-		if err != nil {
-			return x.failed(fault, err)
-		}
-		t.avoid.worked()
-		if res.ContentLength < 0 && a.conn != nil && res.StatusCode != http.StatusSwitchingProtocols {
-			a.conn.spend()
-			defer a.conn.Close()
-		}
-		x.deliver(&answer{res: res, attempt: a, ctx: ctx, cancel: cancel, watch: watch, silence: silence})
-		return nil
+		return x.failed(fault, err)
 	}
 }
 
 // giveUp leaves a route for another.
-func (x *exchange) giveUp(t *route, res *http.Response, fault fault, reason string) {
-	if res != nil {
-		_ = res.Body.Close() // its connection may be lost; the answer said that nothing was done
-	}
+func (x *exchange) giveUp(t *route, fault fault, reason string) {
 	if fault != "" {
 		x.service.metrics.fault(fault)
 	}
@@ -103,80 +78,138 @@ func (x *exchange) giveUp(t *route, res *http.Response, fault fault, reason stri
 	x.service.metrics.retry(reason)
 }
 
-// engineHeader is what every route that is tried gets.
-func (x *exchange) engineHeader() http.Header {
-	return engineHeader(x.req.Header, incoming{
-		remote: x.req.RemoteAddr, host: x.req.Host, secure: x.req.TLS != nil, id: x.id,
-		prefix: x.address.Prefix, trusted: x.router.config.TrustForwarded,
-	}, x.service.Service)
-}
-
-// send writes the request and gives the head of the answer.
-func (a *attempt) send(ctx context.Context, t *route, header http.Header) (*http.Response, error) {
-	x := a.x
-	payload, err := x.body.open()
+// try gives the request to a route and passes the answer on as it comes. What went wrong, if something
+// did, is the fault; whether the client has seen any of it is x.answer.begun.
+func (x *exchange) try(t *route, fresh bool) (fault, error) {
+	c, err := t.upstream.take(x.client.context(), time.Now(), fresh)
 	if err != nil {
-		return nil, err
+		if x.client.left() {
+			return faultClient, err
+		}
+		return faultConnect, err
 	}
-	u := &url.URL{Scheme: "http", Host: t.addr, RawQuery: x.req.URL.RawQuery, ForceQuery: x.req.URL.ForceQuery}
-	if path := x.address.Path; len(path) > 1 && path[1] == '/' {
-		u.Path, u.RawPath = unescaped(path), path // net/url would take // for a host
+	x.answer.reset(c)
+	x.client.guard(c)
+	c.bear(time.Now())
+	err = x.converse(c)
+	a := &x.answer
+	if a.switched {
+		return x.join(c)
+	}
+	x.client.guard(nil)
+	if errors.Is(err, io.EOF) && a.endsWell() {
+		a.whole, err = true, nil
+		x.finish()
+	}
+	if a.bad != nil {
+		err = a.bad
+	}
+	fault := x.judge(c, err)
+	if err == nil && a.whole && a.reusable() && !x.aborted {
+		t.upstream.keep(c, time.Now())
 	} else {
-		u.Opaque = path // to the byte
+		c.close()
 	}
-	out := &http.Request{
-		Method: x.req.Method, URL: u, Host: x.req.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: payload, GetBody: x.body.open, ContentLength: x.body.length,
-	}
-	if x.body.rest != nil && len(x.req.Trailer) > 0 {
-		out.Trailer = x.req.Trailer // the server fills it when the body ends
-	}
-	res, err := t.transport.RoundTrip(out.WithContext(httptrace.WithClientTrace(ctx, a.trace())))
-	a.mu.Lock()
-	a.over = true
-	a.mu.Unlock()
-	return res, err
+	return fault, err
 }
 
-func unescaped(path string) string {
-	plain, err := url.PathUnescape(path)
-	if err != nil { // climbs refused it before
-		return path
+// join makes one of both connections, until both sides ended.
+func (x *exchange) join(c *engineConn) (fault, error) {
+	defer c.close()
+	x.kind, x.status, x.answer.begun, x.answer.whole = kindUpgrade, http.StatusSwitchingProtocols, true, true
+	_ = c.SetDeadline(time.Time{}) // such connections may be silent as long as they like
+	if err := x.client.join(&x.answer.res, x.id, c, x.answer.rest); err != nil {
+		return faultClient, err
 	}
-	return plain
+	return "", nil
 }
 
-// trace watches how far the request gets, and passes on what is said before the answer.
-func (a *attempt) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.began = false
-			if a.conn, _ = info.Conn.(*engineConn); a.conn != nil {
-				a.wroteAt = a.conn.written.Load()
-				a.conn.begin()
+// converse sends the request and takes the answer. What is held whole goes out in one write with the head,
+// unless that would be another copy of something large.
+func (x *exchange) converse(c *engineConn) error {
+	room := x.headRoom()
+	together := x.body.rest == nil && room+len(x.body.prefix) <= 64<<10
+	if together {
+		room += len(x.body.prefix)
+	}
+	x.out = x.router.buffers.get(room)
+	if x.out == nil {
+		return errHeadTooLarge
+	}
+	defer func() { x.router.buffers.put(x.out); x.out = nil }()
+	request := x.appendHead(x.out.bytes[:0])
+	if together {
+		return c.converse(append(request, x.body.prefix...), x)
+	}
+	return x.stream(c, request)
+}
+
+var errHeadTooLarge = errors.New("the head of the request is too large to be passed on")
+
+// stream sends a large body, or one that still comes, while the answer may come already.
+func (x *exchange) stream(c *engineConn, head []byte) error {
+	if _, err := c.Write(head); err != nil {
+		return fmt.Errorf("writing to the engine: %w", err)
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if x.sendBody(c) != nil && x.body.clientError() != nil {
+			c.interrupt() // what came of the body is no request
+		}
+	}()
+	err := c.converse(nil, x)
+	c.wrote = true
+	select {
+	case <-sent:
+	default: // the answer came first, or there is none: nobody wants the rest
+		x.answer.early = true
+		x.body.close()
+		x.client.drop()
+		c.interrupt()
+		<-sent
+	}
+	return err
+}
+
+// sendBody writes a body after its head: of a known length as it is, otherwise in chunks.
+func (x *exchange) sendBody(c *engineConn) error {
+	b := x.body
+	if b.rest == nil {
+		_, err := c.Write(b.prefix)
+		return err
+	}
+	const room = 32 // for a chunk's line before, and CR LF after
+	chunked := b.length < 0
+	piece := x.router.buffers.get(64 << 10)
+	defer x.router.buffers.put(piece)
+	from := io.MultiReader(bytes.NewReader(b.prefix), b)
+	for {
+		n, err := from.Read(piece.bytes[room : len(piece.bytes)-room])
+		if n > 0 {
+			out := piece.bytes[room : room+n]
+			if chunked {
+				var line [16]byte
+				head := http1.AppendChunkHead(line[:0], n)
+				out = piece.bytes[room-len(head) : room+n+2]
+				copy(out, head)
+				copy(out[len(head)+n:], "\r\n")
 			}
-		},
-		GotFirstResponseByte: func() {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.began = true
-		},
-		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if a.over || code == http.StatusContinue { // the router has asked for the body itself
-				return nil
+			c.bear(time.Now())
+			if _, err := c.Write(out); err != nil {
+				return err
 			}
-			h := a.x.w.Header()
-			kept := h.Clone()
-			endToEnd(h, http.Header(header), nil)
-			a.x.w.WriteHeader(code)
-			clear(h)
-			maps.Copy(h, kept)
+		}
+		if errors.Is(err, io.EOF) {
+			if chunked {
+				_, err = c.Write(append([]byte("0\r\n"), x.client.trailers()...))
+				return err
+			}
 			return nil
-		},
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
@@ -186,30 +219,29 @@ const (
 	faultClient fault = "client" // the client went, or its body did
 )
 
-// judge tells what an error of send means. Nothing was processed, and another route may do it, with
-// faultConnect; and with faultReset, which kernels send where bytes were left unread: who read its
+// judge tells what the end of a conversation means. Nothing was processed, and another route may do it,
+// with faultConnect; and with faultReset, which kernels send where bytes were left unread: who read its
 // request and then died is seen as an end without an answer, and that is faultBroken.
-func (a *attempt) judge(ctx context.Context, err error) fault {
-	if err == nil {
-		return ""
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var op *net.OpError
+func (x *exchange) judge(c *engineConn, err error) fault {
+	a := &x.answer
 	switch {
-	case errors.Is(context.Cause(ctx), errSilence):
-		return faultSilence
-	case ctx.Err() != nil, a.x.body.clientError() != nil:
+	case a.whole || a.next != nil:
+		return ""
+	case errors.Is(err, errSwitched):
+		return faultUpgrade
+	case x.aborted || x.client.left() || x.body.clientError() != nil:
 		return faultClient
-	case a.conn == nil && errors.As(err, &op) && op.Op == "dial":
-		return faultConnect
-	case a.conn == nil || a.began:
+	case err != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return faultSilence
+	case a.begun:
+		return faultCut
+	case c.began || err == nil:
 		return faultBroken
-	case a.conn.written.Load() == a.wroteAt:
+	case !c.wrote:
 		return faultStale
 	case !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE):
 		return faultBroken
-	case a.wroteAt > 0:
+	case c.used:
 		return faultStale // it had carried a request before, and was closed as the next one came
 	}
 	return faultReset
@@ -217,25 +249,50 @@ func (a *attempt) judge(ctx context.Context, err error) fault {
 
 // retryReason is why another route may take the request: nothing was processed. "" where that is not
 // known.
-func retryReason(f fault, res *http.Response) string {
-	switch {
-	case f == faultConnect, f == faultReset:
+func retryReason(f fault) string {
+	switch f {
+	case faultConnect, faultReset:
 		return string(f)
-	case f == faultStale:
+	case faultStale:
 		return string(faultReset)
-	case f == "" && res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "0":
-		return "busy"
 	}
 	return ""
+}
+
+// elsewhere gives a slot of another route where the engine says that it did nothing and that others may:
+// 503 with Retry-After: 0.
+func (x *exchange) elsewhere(res *http1.Response) *slot {
+	if res.Status != http.StatusServiceUnavailable || string(res.RetryAfter) != "0" || len(x.tried) >= maxRetries || !x.body.replayable() {
+		return nil
+	}
+	return x.service.balance.another(time.Now(), append(x.tried, x.slot.route))
+}
+
+// ended is what is left to do where the client has seen an answer, or a part of it.
+func (x *exchange) ended(t *route, f fault, err error) *Refusal {
+	switch f {
+	case "":
+		t.avoid.worked()
+	case faultClient:
+		x.aborted = true
+		x.client.cut()
+	default:
+		t.avoid.worked() // it did answer
+		x.cut(f, err)
+	}
+	return nil
 }
 
 // failed is the answer to a request of which no route began one.
 func (x *exchange) failed(f fault, err error) *Refusal {
 	if f == faultClient {
-		if bad := x.body.clientError(); bad != nil && x.req.Context().Err() == nil {
+		if bad := x.body.clientError(); bad != nil && !x.client.left() {
 			return refuseBody(bad, x.router.config.BodyLimit)
 		}
 		return &Refusal{Status: statusClientGone, Type: invalidRequest, Code: "client_closed_request", Message: "The client closed the request."}
+	}
+	if errors.Is(err, errHeadTooLarge) {
+		return &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Type: invalidRequest, Code: "headers_too_large", Message: "The headers of the request are too large."}
 	}
 	if f == faultStale {
 		f = faultReset
@@ -250,6 +307,11 @@ func (x *exchange) failed(f fault, err error) *Refusal {
 		return &Refusal{
 			Status: http.StatusGatewayTimeout, Type: serverError, Code: "engine_silent",
 			Message: fmt.Sprintf("The engine of %q was silent for %s, so its answer was given up.", name, x.router.config.Silence),
+		}
+	case faultUpgrade:
+		return &Refusal{
+			Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed",
+			Message: fmt.Sprintf("The engine of %q switched to another protocol than was asked for.", name),
 		}
 	}
 	return &Refusal{

@@ -1,97 +1,85 @@
 package router
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/textproto"
+	"strconv"
 	"strings"
+
+	"github.com/palisade-run/palisade/router/http1"
 )
 
-// hopByHop are the headers of one connection, which no proxy passes on.
-var hopByHop = map[string]bool{
-	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true,
-	"Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+var nameRequestID = []byte("X-Request-Id") // written by nobody
+
+const maxRequestID = 128
+
+// headRoom is how much the head of the request to an engine takes at most.
+func (x *exchange) headRoom() int {
+	n := 1024 + len(x.call.method) + len(x.address.Path) + len(x.call.query) + 3*len(x.call.host) + 2*len(x.address.Prefix) +
+		len(x.service.EngineKey) + len(x.call.upgrade) + 2*len(x.call.remote)
+	for i := range x.call.fields {
+		n += 2*len(x.call.fields[i].Value) + len(x.call.fields[i].Name) + 4 // some come twice: forwarded ones are joined
+	}
+	return n
 }
 
-// notForEngines are headers of clients that the router answers or sets itself.
-var notForEngines = map[string]bool{
-	"Expect":    true, // the router asks for the body when it wants it
-	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Prefix": true,
-}
-
-// endToEnd copies the headers of src that are not of one connection to dst. Values are shared.
-func endToEnd(dst, src http.Header, but map[string]bool) {
-	var named map[string]bool // by Connection
-	for _, line := range src["Connection"] {
-		for token := range strings.SplitSeq(line, ",") {
-			if token = textproto.TrimString(token); token != "" {
-				if named == nil {
-					named = map[string]bool{}
-				}
-				named[textproto.CanonicalMIMEHeaderKey(token)] = true
-			}
+// appendHead writes the head of the request that the engine gets.
+func (x *exchange) appendHead(b []byte) []byte {
+	call := &x.call
+	b = append(append(b, call.method...), ' ')
+	b = append(b, x.address.Path...)
+	if call.asks {
+		b = append(append(b, '?'), call.query...)
+	}
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = http1.AppendField(b, "Host", call.host)
+	trailers := false
+	for i := range call.fields {
+		f := &call.fields[i]
+		switch {
+		case f.Known == http1.TE:
+			trailers = trailers || strings.Contains(strings.ToLower(text(f.Value)), "trailers")
+		case f.OfOneConnection():
+		case !x.passesOn(f):
+		default:
+			b = http1.AppendField(b, f.Name, f.Value)
 		}
 	}
-	for k, v := range src {
-		if !hopByHop[k] && !but[k] && !named[k] {
-			dst[k] = v
-		}
+	if key := x.service.EngineKey; key != "" {
+		b = append(append(append(b, "Authorization: Bearer "...), key...), "\r\n"...)
 	}
+	b = http1.AppendField(b, "X-Request-Id", x.id)
+	b = x.appendForwarded(b)
+	switch {
+	case x.body.length < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case x.body.length > 0 || call.method == "POST" || call.method == "PUT" || call.method == "PATCH":
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), x.body.length, 10), "\r\n"...)
+	}
+	switch {
+	case call.upgrade != "":
+		b = append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), call.upgrade...), "\r\n"...)
+	case trailers:
+		b = append(b, "TE: trailers\r\nConnection: TE\r\n"...)
+	}
+	return append(b, "\r\n"...)
 }
 
-// upgradeOf is the protocol that a message wants to switch to; "" for none.
-func upgradeOf(h http.Header) string {
-	for _, line := range h["Connection"] {
-		for token := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(textproto.TrimString(token), "upgrade") {
-				return h.Get("Upgrade")
-			}
-		}
+// passesOn tells whether the engine gets a header of the client as it is. Tokens of clients stay here: all
+// that could be one goes where the service has tokens; where it is open to all, only what is Palisade's,
+// since what remains may be for the engine.
+func (x *exchange) passesOn(f *http1.Field) bool {
+	switch f.Known {
+	case http1.Host, http1.ContentLength, http1.RequestID, http1.Forwarded:
+		return false // the router writes its own
+	case http1.Expect:
+		return false // the router asks for the body when it wants it
+	case http1.Authorization:
+		return x.service.EngineKey == "" && !ourCredential(text(f.Value), x.service.Public)
+	case http1.APIKey:
+		return x.service.Public && !strings.HasPrefix(text(f.Value), secretPrefix)
 	}
-	return ""
-}
-
-// incoming is what of a client's request its engine is told besides its headers.
-type incoming struct {
-	remote  string // address of the client, or of the proxy before
-	host    string
-	secure  bool
-	id      string
-	prefix  string // before the engine's own path
-	trusted bool   // X-Forwarded-* of the client is true
-}
-
-// engineHeader makes the headers that an engine gets. Tokens of clients stay here: all that could be
-// one goes where the service has tokens; where it is open to all, only what is Palisade's, since what
-// remains may be for the engine.
-func engineHeader(from http.Header, in incoming, s Service) http.Header {
-	h := make(http.Header, len(from)+6)
-	endToEnd(h, from, notForEngines)
-	if v := h.Get("Authorization"); v != "" && ourCredential(v, s.Public) {
-		delete(h, "Authorization")
-	}
-	if v := h.Get("X-Api-Key"); v != "" && (!s.Public || strings.HasPrefix(v, secretPrefix)) {
-		delete(h, "X-Api-Key")
-	}
-	if s.EngineKey != "" {
-		h["Authorization"] = []string{"Bearer " + s.EngineKey}
-	}
-	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = nil // or net/http would name itself
-	}
-	for _, line := range from["Te"] {
-		if strings.Contains(strings.ToLower(line), "trailers") {
-			h["Te"] = []string{"trailers"}
-		}
-	}
-	if up := upgradeOf(from); up != "" {
-		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{up}
-	}
-	h["X-Request-Id"] = []string{in.id}
-	forwarded(h, from, in)
-	return h
+	return true
 }
 
 // ourCredential tells whether an Authorization header may hold a token of Palisade.
@@ -103,34 +91,40 @@ func ourCredential(v string, public bool) bool {
 	return !public || strings.HasPrefix(secret, secretPrefix)
 }
 
-// forwarded says where the request came from. What a client says of that itself counts only where a
+// appendForwarded says where the request came from. What a client says of that itself counts only where a
 // proxy of the owner stands before.
-func forwarded(h, from http.Header, in incoming) {
-	proto := "http"
-	if in.secure {
+func (x *exchange) appendForwarded(b []byte) []byte {
+	call := &x.call
+	client, host, proto, before := call.remote, call.host, "http", ""
+	if call.secure {
 		proto = "https"
 	}
-	client, _, err := net.SplitHostPort(in.remote)
-	if err != nil {
-		client = ""
-	}
-	host, prefix := in.host, in.prefix
-	if in.trusted {
-		if before := strings.Join(from["X-Forwarded-For"], ", "); before != "" && client != "" {
-			client = before + ", " + client
+	if x.router.config.TrustForwarded {
+		if chain := call.all("x-forwarded-for"); chain != "" && client != "" {
+			client = chain + ", " + client
 		}
-		proto = orElse(from.Get("X-Forwarded-Proto"), proto)
-		host = orElse(from.Get("X-Forwarded-Host"), host)
-		prefix = from.Get("X-Forwarded-Prefix") + prefix
+		proto = orElse(call.field("x-forwarded-proto"), proto)
+		host = orElse(call.field("x-forwarded-host"), host)
+		before = call.field("x-forwarded-prefix")
 	}
 	if client != "" {
-		h["X-Forwarded-For"] = []string{client}
+		b = http1.AppendField(b, "X-Forwarded-For", client)
 	}
-	h["X-Forwarded-Host"] = []string{host}
-	h["X-Forwarded-Proto"] = []string{proto}
-	if prefix != "" {
-		h["X-Forwarded-Prefix"] = []string{prefix}
+	b = http1.AppendField(b, "X-Forwarded-Host", host)
+	b = http1.AppendField(b, "X-Forwarded-Proto", proto)
+	if before != "" || x.address.Prefix != "" {
+		b = append(append(append(append(b, "X-Forwarded-Prefix: "...), before...), x.address.Prefix...), "\r\n"...)
 	}
+	return b
+}
+
+// hostOf is an address without its port; "" for what is none.
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 func orElse(v, otherwise string) string {
@@ -140,16 +134,22 @@ func orElse(v, otherwise string) string {
 	return v
 }
 
-// requestID is the id that a request goes by: the one given, if it is short and plain, or a new one.
-func requestID(given string) string {
-	const most = 128
-	plain := given != "" && len(given) <= most
+// requestID appends the id that a request goes by: the one given, if it is short and plain, or a new one.
+func requestID(dst []byte, given string) []byte {
+	plain := given != "" && len(given) <= maxRequestID
 	for i := 0; i < len(given) && plain; i++ {
 		c := given[i]
 		plain = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.:/+=", c) >= 0
 	}
 	if plain {
-		return given
+		return append(dst, given...)
 	}
-	return fmt.Sprintf("req-%016x%08x", rand.Uint64(), rand.Uint32())
+	const hex = "0123456789abcdef"
+	dst = append(dst, "req-"...)
+	for _, word := range [2]uint64{rand.Uint64(), rand.Uint64()} {
+		for shift := 60; shift >= 0; shift -= 4 {
+			dst = append(dst, hex[word>>shift&15])
+		}
+	}
+	return dst[:len(dst)-8] // 96 random bits
 }

@@ -2,16 +2,16 @@ package router
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 )
 
 // models answers GET /v1/models and GET /v1/models/ID.
 func (x *exchange) models(id string) *Refusal {
-	if x.req.Method != http.MethodGet && x.req.Method != http.MethodHead {
-		x.w.Header().Set("Allow", "GET, HEAD")
-		return methodNotAllowed("Models can only be read.")
+	if x.call.method != http.MethodGet && x.call.method != http.MethodHead {
+		f := methodNotAllowed("Models can only be read.")
+		f.allow = "GET, HEAD"
+		return f
 	}
 	if id == "" {
 		services, refusal := listing(x.table, x.who)
@@ -63,10 +63,5 @@ func (x *exchange) writeJSON(v any) {
 		x.refuse(&Refusal{Status: http.StatusInternalServerError, Type: serverError, Message: "The answer could not be written."})
 		return
 	}
-	h := x.w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", fmt.Sprint(len(b)))
-	x.status = http.StatusOK
-	x.w.WriteHeader(x.status)
-	_, _ = x.w.Write(b) // a client that is gone needs no answer
+	x.respond(http.StatusOK, []header{{"Content-Type", "application/json"}}, b)
 }

@@ -25,7 +25,7 @@ func balanceOf(weights ...float64) (*balance, []*route) {
 }
 
 func testRoute(id string) *route {
-	return &route{id: id, transport: newTransport("127.0.0.1:1", Config{}.withDefaults())}
+	return &route{id: id, upstream: newUpstream("127.0.0.1:1", Config{}.withDefaults(), &buffers{}, nil)}
 }
 
 // picks makes n picks in a row and names them.

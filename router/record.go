@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -10,7 +11,9 @@ func (x *exchange) done() {
 	if x.body != nil {
 		x.body.close()
 	}
-	x.router.buffered.Add(-x.memory)
+	if x.memory != 0 {
+		x.router.buffered.Add(-x.memory)
+	}
 	failed := x.fault != "" || x.status >= 500
 	if x.slot != nil && failed {
 		x.slot.route.errors.Add(1)
@@ -45,12 +48,12 @@ func (x *exchange) record(failed bool, took time.Duration) {
 	if failed {
 		level = slog.LevelWarn
 	}
-	ctx := x.req.Context()
+	ctx := context.Background()
 	if !x.router.log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request", x.id), slog.String("method", x.req.Method), slog.String("path", clip(x.address.Path)),
+		slog.String("request", string(x.id)), slog.String("method", string([]byte(x.call.method))), slog.String("path", clip(string([]byte(x.address.Path)))),
 		slog.Int("status", x.status), slog.Duration("took", took),
 	}
 	if x.service != nil {

@@ -17,6 +17,7 @@ type Refusal struct {
 	Param      string // "" is null
 	Message    string
 	RetryAfter time.Duration // 0: none
+	allow      string        // methods, where Status is 405
 	reason     string        // for counters, one of few; "" is Code
 }
 
@@ -110,19 +111,20 @@ func (f *Refusal) event(s shape) []byte {
 	return fmt.Appendf(nil, "\n\n%sdata: %s\n\n", name, f.body(s))
 }
 
-// write answers with the refusal.
-func (f *Refusal) write(w http.ResponseWriter, s shape) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
+// header is a line of an answer's head.
+type header struct{ name, value string }
+
+// headers are what the answer says besides its body.
+func (f *Refusal) headers() []header {
+	h := []header{{"Content-Type", "application/json"}, {"X-Content-Type-Options", "nosniff"}}
 	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+		h = append(h, header{"Retry-After", strconv.Itoa(int((f.RetryAfter + time.Second - 1) / time.Second))})
 	}
 	if f.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="palisade"`)
+		h = append(h, header{"WWW-Authenticate", `Bearer realm="palisade"`})
 	}
-	b := append(f.body(s), '\n')
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	w.WriteHeader(f.Status)
-	_, _ = w.Write(b) // a client that is gone needs no answer
+	if f.allow != "" {
+		h = append(h, header{"Allow", f.allow})
+	}
+	return h
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,7 +19,7 @@ import (
 type rig struct {
 	*Router
 	t      *testing.T
-	server *httptest.Server
+	server *front
 	tokens *Tokens
 	secret string
 	reg    *prometheus.Registry
@@ -34,10 +35,41 @@ func newRig(t *testing.T, c Config, services ...Service) *rig {
 	g := &rig{t: t, tokens: tokens, secret: secret, reg: prometheus.NewRegistry()}
 	g.Router = New(c, tokens, g.reg, slog.New(slog.DiscardHandler))
 	g.SetServices(services)
-	g.server = httptest.NewServer(g.Router)
-	t.Cleanup(g.server.Close)
+	g.server = newFront(t, g.Router)
 	return g
 }
+
+// front is where clients of a router come in.
+type front struct {
+	URL      string
+	Listener net.Listener
+	gate     *Gate
+	client   *http.Client
+}
+
+func newFront(t *testing.T, r *Router) *front {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{URL: "http://" + l.Addr().String(), Listener: l, client: &http.Client{Transport: &http.Transport{}}}
+	f.gate = NewGate(r, &http.Server{Handler: r})
+	served := make(chan error, 1)
+	go func() { served <- f.gate.Serve(l) }()
+	t.Cleanup(func() {
+		f.client.CloseIdleConnections()
+		if err := f.gate.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (f *front) Client() *http.Client { return f.client }
 
 // hello is a service named hello of project "p" with routes r1, r2, ... at addrs.
 func hello(addrs ...string) Service {

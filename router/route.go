@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -19,12 +18,12 @@ type live struct {
 
 // route is what of one route outlives a table: connections, requests in flight, counts.
 type route struct {
-	id        string
-	addr      string
-	transport *http.Transport // one for each, so that connections never pass to the next place with this address
-	avoid     avoidance
-	total     atomic.Uint64
-	errors    atomic.Uint64
+	id       string
+	addr     string
+	upstream *upstream
+	avoid    avoidance
+	total    atomic.Uint64
+	errors   atomic.Uint64
 
 	mu     sync.Mutex
 	flying int
@@ -61,7 +60,7 @@ func (s *slot) release() {
 	last := r.closed && r.flying == 0
 	r.mu.Unlock()
 	if last {
-		r.transport.CloseIdleConnections()
+		r.upstream.closeIdle()
 	}
 }
 
@@ -76,9 +75,7 @@ func (r *route) setClosed(closed bool) {
 	r.mu.Lock()
 	r.closed = closed
 	r.mu.Unlock()
-	if closed {
-		r.transport.CloseIdleConnections()
-	}
+	r.upstream.setClosed(closed)
 }
 
 // waitIdle returns when nothing is in flight. The count and the channel to wait on are read under one

@@ -61,7 +61,8 @@ type Router struct {
 	log      *slog.Logger
 	table    atomic.Pointer[table]
 	buffered atomic.Int64 // bytes of bodies held to find their model
-	buffers  sync.Pool    // of *copyBuffer
+	buffers  buffers
+	gone     *departures
 
 	mu     sync.Mutex // guards what follows; requests do not take it
 	lives  map[string]*live
@@ -74,7 +75,7 @@ type Router struct {
 func New(c Config, tokens *Tokens, reg prometheus.Registerer, log *slog.Logger) *Router {
 	r := &Router{
 		config: c.withDefaults(), tokens: tokens, metrics: newMetrics(reg), log: log,
-		lives: map[string]*live{}, routes: map[string]*route{},
+		lives: map[string]*live{}, routes: map[string]*route{}, gone: newDepartures(),
 	}
 	empty, _ := newTable(nil)
 	r.table.Store(empty)
@@ -193,7 +194,7 @@ func (r *Router) routeOf(t Route) *route {
 	if have != nil { // against the word of Route.ID; its requests go on, uncounted
 		have.setClosed(true)
 	}
-	made := &route{id: t.ID, addr: t.Addr, transport: newTransport(t.Addr, r.config)}
+	made := &route{id: t.ID, addr: t.Addr, upstream: newUpstream(t.Addr, r.config, &r.buffers, r.gone)}
 	r.routes[t.ID] = made
 	return made
 }

@@ -37,9 +37,9 @@ type service struct {
 
 // table answers which service is meant. It is never changed once it is published.
 type table struct {
-	services []*service // sorted by name
-	byName   map[string]*service
-	byHost   map[string]*service   // by folded name
+	services []*service            // sorted by name
+	byName   map[string][]*service // one each
+	byHost   map[string][]*service // one each, by folded name
 	byModel  map[string][]*service // the one of that name first, then those with the alias, by name
 	anyOpen  bool                  // at least one service needs no token
 }
@@ -52,8 +52,8 @@ func newTable(services []*service) (t *table, clashes []string) {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	t = &table{
-		byName:  make(map[string]*service, len(services)),
-		byHost:  make(map[string]*service, len(services)),
+		byName:  make(map[string][]*service, len(services)),
+		byHost:  make(map[string][]*service, len(services)),
 		byModel: make(map[string][]*service, len(services)),
 	}
 	for _, s := range services {
@@ -62,14 +62,14 @@ func newTable(services []*service) (t *table, clashes []string) {
 			continue
 		}
 		t.services = append(t.services, s)
-		t.byName[s.Name] = s
-		t.byModel[s.Name] = []*service{s}
+		one := []*service{s}
+		t.byName[s.Name], t.byModel[s.Name] = one, []*service{s}
 		t.anyOpen = t.anyOpen || s.Public
 		label := FoldHost(s.Name)
 		switch {
 		case label == "":
 		case t.byHost[label] == nil:
-			t.byHost[label] = s
+			t.byHost[label] = one
 		default:
 			clashes = append(clashes, s.Name)
 		}
@@ -86,17 +86,13 @@ func newTable(services []*service) (t *table, clashes []string) {
 
 // find gives the services that a call for model may mean, best first; empty where there is none.
 func (t *table) find(a Address, model string) []*service {
-	var s *service
 	switch a.Kind {
 	case ByModel:
 		return t.byModel[model]
 	case ByName:
-		s = t.byName[a.Name]
+		return t.byName[a.Name]
 	case ByHost:
-		s = t.byHost[a.Name]
+		return t.byHost[a.Name]
 	}
-	if s == nil {
-		return nil
-	}
-	return []*service{s}
+	return nil
 }

@@ -190,3 +190,10 @@ func hide(fields []Field, name []byte) {
 		}
 	}
 }
+
+// HideNamed marks the fields that the Connection headers name as of this connection only, for heads that
+// somebody else has parsed; and tells whether they ask for an upgrade.
+func HideNamed(fields []Field) (upgrades bool) {
+	_, _, upgrades = connection(fields)
+	return upgrades
+}

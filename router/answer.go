@@ -1,0 +1,321 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/router/http1"
+)
+
+// answer is what an engine says, on its way to the client: its head as a whole, its body as it comes.
+type answer struct {
+	conn   *engineConn
+	res    http1.Response
+	head   []byte // what came of a head that comes in pieces
+	framed framing
+	left   int64 // of a body of known length
+	chunks http1.Chunks
+	stream bool // its pieces do not wait for one another
+	events bool // server-sent events, to which one can be added
+	ending tail
+
+	begun    bool   // the client was told of it
+	whole    bool   // it came to its end
+	early    bool   // before the request's body did
+	switched bool   // to the protocol that was asked for
+	rest     []byte // what came in it already
+	excess   bool   // more came than belongs to it
+	next     *slot  // of the route that is to be asked instead
+	bad      error  // it cannot be understood
+}
+
+// framing is how the end of a body is found.
+type framing uint8
+
+const (
+	noBody framing = iota
+	byLength
+	byChunks
+	byEnd // of the connection
+)
+
+// reset makes ready for the answer of another conversation.
+func (a *answer) reset(c *engineConn) {
+	fields, head := a.res.Fields[:0], a.head[:0]
+	a.chunks.Reset()
+	*a = answer{conn: c, head: head, chunks: a.chunks, ending: tail{last: a.ending.last[:0]}}
+	a.res.Fields = fields
+}
+
+// reusable tells whether the connection may carry another request. Some engines (llama.cpp's server is
+// one) close it without a word after an answer of unknown length, though the answer's head promised to
+// keep it; a request that is written in that moment may be read or not, and nobody can tell. A new
+// connection costs microseconds.
+func (a *answer) reusable() bool {
+	return (a.framed == byLength || a.framed == noBody) && !a.res.Close && !a.excess && !a.early
+}
+
+// take is the sink of the conversation: head first, then the body, piece by piece.
+func (x *exchange) take(b []byte) bool {
+	a := &x.answer
+	now := time.Now()
+	a.conn.bear(now)
+	for !a.begun {
+		rest, done := x.takeHead(b)
+		if done || len(rest) == 0 && !a.begun {
+			return done
+		}
+		b = rest
+	}
+	return x.takeBody(b, now)
+}
+
+// takeHead reads a head; rest is what follows it in b. done: the conversation is over.
+func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
+	a := &x.answer
+	seen := len(a.head)
+	if seen > 0 {
+		a.head = append(a.head, b...)
+		b = a.head
+	}
+	end, err := http1.ResponseEnd(b, seen)
+	if err == nil && end == 0 {
+		if seen == 0 {
+			a.head = append(a.head, b...)
+		}
+		return nil, false
+	}
+	if err == nil {
+		err = a.res.Parse(b[:end])
+	}
+	if err != nil {
+		a.bad = err
+		return nil, true
+	}
+	rest = b[end:]
+	switch res := &a.res; {
+	case res.Status == http.StatusSwitchingProtocols:
+		x.upgrade(b[:end], rest)
+		return nil, true
+	case res.Status < 200:
+		if res.Status != http.StatusContinue { // the router has asked for the body itself
+			x.client.interim(res)
+		}
+	default:
+		if a.next = x.elsewhere(res); a.next != nil {
+			return nil, true
+		}
+		x.deliver()
+		if x.aborted {
+			return nil, true
+		}
+	}
+	if seen > 0 {
+		rest = bytes.Clone(rest) // rare: the head's memory is used for the next
+		a.head = a.head[:0]
+	}
+	return rest, a.whole
+}
+
+// deliver tells the client the head of the answer.
+func (x *exchange) deliver() {
+	a, c := &x.answer, x.client
+	res := &a.res
+	a.begun = true
+	x.status = res.Status
+	c.status(res.Status, res.Reason)
+	for i := range res.Fields {
+		f := &res.Fields[i]
+		switch {
+		case f.OfOneConnection() || f.Known == http1.ContentLength || f.Known == http1.RequestID:
+		case f.Known == http1.Location:
+			c.header(f.Name, []byte(relocate(string(f.Value), x.address.Prefix, x.call.host)))
+		default:
+			c.header(f.Name, f.Value)
+		}
+	}
+	if res.Trailers {
+		for i := range res.Fields {
+			if res.Fields[i].Known == http1.Trailer {
+				c.header(res.Fields[i].Name, res.Fields[i].Value)
+			}
+		}
+	}
+	c.header(nameRequestID, x.id)
+	bodiless := !res.HasBody([]byte(x.call.method))
+	switch {
+	case bodiless:
+		a.framed, a.whole = noBody, true
+	case res.Chunked:
+		a.framed = byChunks
+	case res.ContentLength >= 0:
+		a.framed, a.left = byLength, res.ContentLength
+		a.whole = a.left == 0
+	default:
+		a.framed = byEnd
+	}
+	a.events = eventStream(res) && (a.framed == byChunks || a.framed == byEnd)
+	a.stream = a.framed == byChunks || a.framed == byEnd || eventStream(res)
+	a.ending.on = a.events && a.framed == byEnd && (x.kind == kindChat || x.kind == kindCompletions) && res.Status == http.StatusOK
+	length := int64(-1)
+	if bodiless || a.framed == byLength {
+		length = res.ContentLength
+	}
+	c.begin(length, bodiless)
+	if a.whole {
+		x.finish()
+	} else if a.stream {
+		x.settle()
+		x.pass(nil) // who waits for a first event sees that there is an answer
+	}
+}
+
+// takeBody passes on what of b is of the body.
+func (x *exchange) takeBody(b []byte, now time.Time) bool {
+	a := &x.answer
+	body, used := b, len(b)
+	switch a.framed {
+	case byLength:
+		used = int(min(a.left, int64(len(b))))
+		body = b[:used]
+		a.left -= int64(used)
+		a.whole = a.left == 0
+	case byChunks:
+		var err error
+		if body, used, err = a.chunks.Decode(b); err != nil {
+			a.bad = err
+			return true
+		}
+		a.whole = a.chunks.Done()
+	case noBody:
+		used = 0
+	}
+	a.excess = used < len(b)
+	if len(body) > 0 {
+		if a.stream && x.first == 0 {
+			x.first = now.Sub(x.start)
+		}
+		a.ending.add(body)
+		if !x.pass(body) {
+			return true
+		}
+	}
+	if a.whole {
+		x.finish()
+	}
+	return a.whole
+}
+
+// settle lets go of what a stream, which may last for hours, needs no more: the request.
+func (x *exchange) settle() {
+	if len(x.answer.conn.request) > 0 || x.body.rest != nil {
+		return // some of it is still to be sent
+	}
+	x.router.buffers.put(x.out)
+	x.out = nil
+	x.kept = append(append(x.kept[:0], x.call.method...), x.address.Path[:min(len(x.address.Path), keptPath)]...)
+	method := len(x.call.method)
+	x.call = call{method: text(x.kept[:method]), path: text(x.kept[method:])}
+	x.address.Path, x.address.Prefix, x.address.Name = x.call.path, "", ""
+	x.whole.prefix = nil
+	x.client.settle()
+}
+
+const keptPath = 128 // for records
+
+// pass writes a piece to the client; false where it is gone. The last one waits for the end.
+func (x *exchange) pass(p []byte) bool {
+	if x.client.write(p, x.answer.stream && !x.answer.whole) != nil {
+		x.aborted = true
+	}
+	return !x.aborted
+}
+
+// finish ends the answer at the client.
+func (x *exchange) finish() {
+	a := &x.answer
+	var trailer []http1.Field
+	if a.framed == byChunks {
+		trailer, _ = a.chunks.Trailer() // what cannot be read is not passed on
+	}
+	if x.client.end(trailer) != nil {
+		x.aborted = true
+	}
+}
+
+// endsWell tells whether the end of the connection is the end of the answer.
+func (a *answer) endsWell() bool { return a.begun && a.framed == byEnd && !a.ending.missing() }
+
+// cut ends an answer that the engine did not end.
+func (x *exchange) cut(f fault, err error) {
+	text := &Refusal{Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed"}
+	text.Message = fmt.Sprintf("The engine of %q ended in the middle of this answer. What came of it is not all.", x.service.Name)
+	if f == faultSilence {
+		text.Code = "engine_silent"
+		text.Message = fmt.Sprintf("The engine of %q was silent for %s in the middle of this answer, so it was given up.", x.service.Name, x.router.config.Silence)
+	}
+	x.fault, x.err = f, err
+	x.service.metrics.fault(f)
+	if !x.answer.events || !x.pass(text.event(x.shape)) || x.client.end(nil) != nil {
+		x.client.cut()
+	}
+}
+
+// eventStream tells server-sent events that are not compressed.
+func eventStream(res *http1.Response) bool {
+	const media = "text/event-stream"
+	t := res.ContentType
+	if len(t) < len(media) || !http1.EqualFold(t[:len(media)], media) {
+		return false
+	}
+	rest := bytes.TrimLeft(t[len(media):], " \t")
+	return (len(rest) == 0 || rest[0] == ';') && (len(res.ContentEncoding) == 0 || strings.EqualFold(text(res.ContentEncoding), "identity"))
+}
+
+// tail keeps the end of a stream, if on: where a stream ends with its connection only [DONE] shows that
+// it is whole, for a dead engine looks like one that has said all.
+type tail struct {
+	on   bool
+	last []byte
+}
+
+const tailLen = 64
+
+func (t *tail) add(p []byte) {
+	if !t.on {
+		return
+	}
+	t.last = append(t.last, p[max(0, len(p)-tailLen):]...)
+	t.last = t.last[max(0, len(t.last)-tailLen):]
+}
+
+// missing tells that the stream has not said that it is whole.
+func (t *tail) missing() bool { return t.on && !bytes.Contains(t.last, []byte("[DONE]")) }
+
+// upgrade looks whether the engine switched to what was asked for. head is kept: the connections are
+// joined when the conversation is over.
+func (x *exchange) upgrade(head, rest []byte) {
+	a := &x.answer
+	a.head = bytes.Clone(head)
+	a.rest = bytes.Clone(rest)
+	if a.bad = a.res.Parse(a.head); a.bad != nil {
+		return
+	}
+	got := ""
+	for i := range a.res.Fields {
+		if a.res.Fields[i].Known == http1.Upgrade {
+			got = text(a.res.Fields[i].Value)
+		}
+	}
+	if x.call.upgrade == "" || !strings.EqualFold(x.call.upgrade, got) {
+		a.bad = fmt.Errorf("%w: asked for %q, got %q", errSwitched, x.call.upgrade, got)
+		return
+	}
+	a.switched = true
+}
+
+var errSwitched = errors.New("the engine switched to another protocol than was asked for")

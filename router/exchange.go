@@ -1,0 +1,263 @@
+package router
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// exchange is one request on its way, from its arrival to the end of its answer. It may be used again.
+type exchange struct {
+	router  *Router
+	client  client
+	call    call
+	start   time.Time
+	table   *table // one for the whole exchange
+	id      []byte
+	address Address
+	shape   shape
+	kind    kind
+	who     visitor
+
+	service *service // nil until admitted
+	slot    *slot    // the one held; nil for none
+	body    *body    // nil until it is made ready
+	whole   body
+	memory  int64 // taken of Router.buffered
+
+	out    *buffer // the request as it is sent
+	answer answer
+
+	status  int
+	first   time.Duration // to the first bytes of a streamed answer; 0: none
+	fault   fault         // "": none
+	err     error         // behind fault
+	aborted bool          // the client went first
+	retries int
+	tried   []*route // that did not take it
+
+	kept      []byte // of the request, when its memory was given back
+	triedRoom [maxRetries + 1]*route
+	idBuffer  [maxRequestID]byte
+}
+
+// begin makes x ready for a call.
+func (x *exchange) begin(r *Router, c client, now time.Time) {
+	fields, kept := x.answer.res.Fields, x.kept
+	*x = exchange{router: r, client: c, start: now, table: r.table.Load(), kept: kept}
+	x.answer.res.Fields = fields
+}
+
+// run answers the call. Where the answer cannot be ended as it should, the client's connection is cut.
+func (x *exchange) run() {
+	x.id = requestID(x.idBuffer[:0], x.call.requestID)
+	x.address = ParseAddress(x.router.config.Domain, x.call.host, x.call.path)
+	x.shape, x.kind = shapeOf(x.address.Path), kindOf(x.address.Path)
+	defer x.done()
+	if refusal := x.serve(); refusal != nil {
+		x.refuse(refusal)
+	}
+}
+
+// serve answers, or gives the reason why not where nothing was answered yet.
+//
+//  1. The address is one of ours, and does not climb out of itself.
+//  2. The lists of models are answered here.
+//  3. By model: the body, or what stands for it, names it.
+//  4. The visitor may use what was named.
+//  5. A route takes it.
+func (x *exchange) serve() *Refusal {
+	if refusal := x.check(); refusal != nil {
+		return refusal
+	}
+	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey)
+	what := x.address.Name
+	if x.address.Kind == ByModel {
+		if path := x.address.Path; path == "/v1/models" || strings.HasPrefix(path, "/v1/models/") {
+			return x.models(strings.TrimPrefix(strings.TrimPrefix(path, "/v1/models"), "/"))
+		}
+		// Nobody without a token makes the router read a body for nothing.
+		if x.who.token == nil && !x.table.anyOpen {
+			return unauthorized(x.who.err)
+		}
+		var refusal *Refusal
+		if what, refusal = x.readModel(); refusal != nil {
+			return refusal
+		}
+	}
+	s, refusal := x.admit(what)
+	if refusal != nil {
+		return refusal
+	}
+	x.service = s
+	s.total.Add(1)
+	s.flying.Add(1)
+	if x.body == nil {
+		if refusal := x.directBody(); refusal != nil {
+			return refusal
+		}
+	}
+	return x.forward()
+}
+
+// check looks at what is wrong with a call whoever makes it.
+func (x *exchange) check() *Refusal {
+	limit := x.router.config.BodyLimit
+	switch {
+	case x.address.Kind == NotOurs:
+		return &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url", Message: "Nothing is served at this address. Models answer at /v1/, services at /services/NAME/."}
+	case x.call.method == http.MethodConnect:
+		return methodNotAllowed("CONNECT is not for this address.")
+	case climbs(x.address.Path):
+		return badRequest("", "invalid_path", "The path has dot segments or broken escapes.")
+	case !visible(x.address.Path) || !visible(x.call.query):
+		// HTTP/2 can say it; in HTTP/1.1 the engine would read another request line than was checked here.
+		return badRequest("", "invalid_path", "The address has a space in it, or what is no plain character. Write it as %20.")
+	case limit > 0 && x.call.length > limit:
+		return tooLargeBody(limit)
+	}
+	return nil
+}
+
+// visible tells whether all of an address are characters that can stand in a request line.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// admit finds what the visitor may use. A call that names no model is for the one service of its token.
+func (x *exchange) admit(what string) (*service, *Refusal) {
+	if what == "" && x.address.Kind == ByModel && x.who.token != nil {
+		for _, s := range x.table.services {
+			if s.ID == x.who.token.ServiceID {
+				return s, nil
+			}
+		}
+	}
+	return admit(x.table.find(x.address, what), x.who, x.address, what)
+}
+
+func methodNotAllowed(message string) *Refusal {
+	return &Refusal{Status: http.StatusMethodNotAllowed, Type: invalidRequest, Code: "method_not_allowed", Message: message}
+}
+
+// readModel gives the model that a call names and makes ready its body. "" is a call that may go
+// without, by a token for one service.
+func (x *exchange) readModel() (string, *Refusal) {
+	query := url.Values{}
+	if strings.Contains(x.call.query, "model") {
+		query, _ = url.ParseQuery(x.call.query) // what of it can be read counts
+	}
+	var model string
+	var err error
+	in := x.intake()
+	switch modelSource(x.call.contentType, x.call.contentEncoding, x.call.length != 0 && x.call.upgrade == "", query.Has("model")) {
+	case inQuery:
+		if len(query["model"]) > 1 {
+			return "", refuseBody(errModelConflict, 0)
+		}
+		model = query.Get("model")
+		if reads := x.call.method != http.MethodPost && x.call.method != http.MethodPut; model == "" && !(reads && x.bound()) {
+			return "", refuseBody(errNoModel, 0)
+		}
+		return model, nil
+	case inNothing:
+		return "", &Refusal{
+			Status: http.StatusUnsupportedMediaType, Type: invalidRequest, Code: "unsupported_encoding",
+			Message: "A compressed body cannot be searched for its model. Send it plain, or use the service's own address, /services/NAME/.",
+		}
+	case inForm:
+		model, err = in.findForm(x.call.contentType)
+	case inJSON:
+		model, err = in.findJSON()
+	}
+	if err == nil && model == "" {
+		err = errNoModel
+	}
+	if err == nil {
+		x.body, err = in.finish()
+	}
+	if err != nil {
+		return "", refuseBody(err, in.limit)
+	}
+	return model, nil
+}
+
+// bound tells whether the visitor's token is for one service.
+func (x *exchange) bound() bool { return x.who.token != nil && x.who.token.ServiceID != "" }
+
+// intake begins to read the body.
+func (x *exchange) intake() *intake {
+	if x.call.whole != nil {
+		return &intake{held: x.call.whole, length: x.call.length, limit: replayLimit + 1, untold: true, ended: true}
+	}
+	return &intake{
+		from: x.client.body(x.router.config.BodySilence), length: x.call.length, limit: x.router.config.BufferLimit,
+		grow: func(n int64) bool {
+			x.memory += n
+			return x.router.buffered.Add(n) <= x.router.config.BufferTotal
+		},
+	}
+}
+
+// directBody makes ready a body that is not looked into: small ones are read first, so that they can
+// be sent again.
+func (x *exchange) directBody() *Refusal {
+	n := x.call.length
+	switch {
+	case n == 0 || x.call.upgrade != "":
+		x.body = &x.whole
+	case x.call.whole != nil:
+		x.whole.prefix, x.whole.length = x.call.whole, n
+		x.body = &x.whole
+	case 0 < n && n <= replayLimit:
+		in := x.intake()
+		var err error
+		if x.body, err = in.finish(); err != nil {
+			return refuseBody(err, in.limit)
+		}
+	default:
+		x.client.duplex()
+		x.body = &body{rest: x.client.body(minSilence), length: n}
+	}
+	return nil
+}
+
+// refuse answers with f.
+func (x *exchange) refuse(f *Refusal) {
+	x.status = f.Status
+	if x.service == nil {
+		x.router.metrics.refused.WithLabelValues(orElse(f.reason, f.Code)).Inc()
+	}
+	if f.Status == statusClientGone {
+		x.aborted = true // and yet it may have closed its own side only
+	}
+	if f.Status != http.StatusRequestTimeout { // there it was waited for already
+		x.client.drop()
+	}
+	x.respond(f.Status, f.headers(), append(f.body(x.shape), '\n'))
+}
+
+// respond gives an answer of our own.
+func (x *exchange) respond(status int, headers []header, b []byte) {
+	c := x.client
+	x.status = status
+	c.status(status, nil)
+	for _, h := range headers {
+		c.header([]byte(h.name), []byte(h.value))
+	}
+	c.header(nameRequestID, x.id)
+	bodiless := x.call.method == http.MethodHead
+	c.begin(int64(len(b)), bodiless)
+	if !bodiless {
+		if c.write(b, false) != nil {
+			return // a client that is gone needs no answer
+		}
+	}
+	_ = c.end(nil) // as above
+}

@@ -1,0 +1,254 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/palisade-run/palisade/router/http1"
+)
+
+// Gate is where clients' connections come in. Requests that are plain are answered on our own path; a
+// connection with any other is handed to an http.Server, with the bytes that were read of it: HTTP/2,
+// upgrades, bodies in chunks or larger than 1 MiB, and all that is not the router's.
+type Gate struct {
+	router   *Router
+	rest     *http.Server
+	passed   *passing
+	draining atomic.Bool
+	pool     sync.Pool // of *exchange
+
+	mu        sync.Mutex
+	wires     map[*wire]struct{}
+	listeners map[net.Listener]struct{}
+	closed    bool
+	empty     chan struct{} // closed when there are no wires after closed
+}
+
+// NewGate makes a gate before rest, whose Handler and ConnContext it wraps; rest needs no listener of its
+// own. The gate is its owner from then on.
+func NewGate(r *Router, rest *http.Server) *Gate {
+	g := &Gate{
+		router: r, rest: rest, passed: newPassing(),
+		wires: map[*wire]struct{}{}, listeners: map[net.Listener]struct{}{}, empty: make(chan struct{}),
+	}
+	context1, handler := rest.ConnContext, rest.Handler
+	rest.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if p, ok := c.(*passedConn); ok {
+			if p.state != nil {
+				ctx = context.WithValue(ctx, tlsKey{}, p.state)
+			}
+			c = p.Conn
+		}
+		if context1 != nil {
+			ctx = context1(ctx, c)
+		}
+		return ctx
+	}
+	rest.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if state, ok := req.Context().Value(tlsKey{}).(*tls.ConnectionState); ok && req.TLS == nil {
+			req.TLS = state
+		}
+		if g.draining.Load() && req.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, req)
+	})
+	go func() { _ = rest.Serve(g.passed) }() // ends with the gate
+	return g
+}
+
+type tlsKey struct{}
+
+// Serve answers the connections of l until Shutdown or Close; then it returns http.ErrServerClosed.
+func (g *Gate) Serve(l net.Listener) error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return http.ErrServerClosed
+	}
+	g.listeners[l] = struct{}{}
+	g.mu.Unlock()
+	wait := time.Duration(0)
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			wait = 0
+			g.accept(conn)
+			continue
+		}
+		if g.isClosed() {
+			return http.ErrServerClosed
+		}
+		// Out of descriptors or memory: it will pass.
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) && !errors.Is(err, syscall.ENOBUFS) &&
+			!errors.Is(err, syscall.ENOMEM) && !errors.Is(err, syscall.ECONNABORTED) {
+			return err
+		}
+		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+		g.router.log.Warn("a connection could not be accepted", "error", err, "next", wait)
+		time.Sleep(wait)
+	}
+}
+
+func (g *Gate) isClosed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
+
+func (g *Gate) accept(conn net.Conn) {
+	c := &wire{gate: g, conn: conn, remote: hostOf(conn.RemoteAddr().String())}
+	g.mu.Lock()
+	closed := g.closed
+	if !closed {
+		g.wires[c] = struct{}{}
+	}
+	g.mu.Unlock()
+	if closed {
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer g.forget(c)
+		if g.greet(c) {
+			c.serve()
+		}
+	}()
+}
+
+// greet makes the connection ready; false: it is gone, or is somebody else's.
+func (g *Gate) greet(c *wire) bool {
+	under := c.conn
+	if secure, ok := c.conn.(*tls.Conn); ok {
+		c.secure, under = true, secure.NetConn()
+		_ = secure.SetDeadline(time.Now().Add(headTime))
+		if err := secure.Handshake(); err != nil {
+			_ = secure.Close()
+			return false
+		}
+		_ = secure.SetDeadline(time.Time{})
+		if secure.ConnectionState().NegotiatedProtocol == "h2" {
+			g.passed.give(secure)
+			return false
+		}
+	}
+	if sc, ok := under.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			if c.watch, err = g.router.gone.watch(raw, c.depart); err == nil && !c.secure {
+				c.raw = raw
+			}
+		}
+	}
+	return true
+}
+
+func (g *Gate) forget(c *wire) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.wires, c)
+	if g.closed && len(g.wires) == 0 {
+		select {
+		case <-g.empty:
+		default:
+			close(g.empty)
+		}
+	}
+}
+
+// ours tells whether a request is answered on our own path.
+func (g *Gate) ours(r *http1.Request) bool {
+	if r.Minor != 1 || r.Chunked || r.Upgrade || r.Expect || r.Trailers || r.ContentLength > replayLimit || len(r.Target) == 0 || r.Target[0] != '/' {
+		return false
+	}
+	path := text(r.Target)
+	for i := range r.Target {
+		if r.Target[i] == '?' {
+			path = path[:i]
+			break
+		}
+	}
+	return g.router.Handles(text(r.Host), path) && string(r.Method) != http.MethodConnect
+}
+
+func (g *Gate) exchange() *exchange {
+	if x, ok := g.pool.Get().(*exchange); ok {
+		return x
+	}
+	return &exchange{}
+}
+
+func (g *Gate) done(x *exchange) { g.pool.Put(x) }
+
+// passOn hands a connection to the http.Server.
+func (g *Gate) passOn(c *wire, read []byte) {
+	p := &passedConn{Conn: c.conn, strict: strict{unread: read}}
+	if secure, ok := c.conn.(*tls.Conn); ok {
+		p.state = new(secure.ConnectionState())
+	}
+	g.passed.give(p)
+}
+
+// draining: clients that keep their connections are told with the next answer that they end; for so long
+// they are waited for.
+const drainIdle = time.Second
+
+// Shutdown takes no new connections, tells clients with their next answer that their connection ends, and
+// returns when all have ended, or with ctx's cause; Close ends the rest.
+func (g *Gate) Shutdown(ctx context.Context) error {
+	g.stopListening()
+	g.mu.Lock()
+	soon := time.Now().Add(drainIdle)
+	for c := range g.wires {
+		if !c.busy.Load() {
+			_ = c.conn.SetReadDeadline(soon)
+		}
+	}
+	if len(g.wires) == 0 {
+		select {
+		case <-g.empty:
+		default:
+			close(g.empty)
+		}
+	}
+	g.mu.Unlock()
+	ended := make(chan error, 1)
+	go func() { ended <- g.rest.Shutdown(ctx) }()
+	select {
+	case <-g.empty:
+		return <-ended
+	case <-ctx.Done():
+		<-ended
+		return context.Cause(ctx)
+	}
+}
+
+// stopListening ends Serve: no new connections.
+func (g *Gate) stopListening() {
+	g.draining.Store(true)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	for l := range g.listeners {
+		_ = l.Close()
+	}
+	clear(g.listeners)
+}
+
+// Close ends all connections at once.
+func (g *Gate) Close() error {
+	g.stopListening()
+	g.mu.Lock()
+	for c := range g.wires {
+		c.depart()
+		_ = c.conn.Close()
+	}
+	g.mu.Unlock()
+	return errors.Join(g.passed.Close(), g.rest.Close())
+}

@@ -1,0 +1,332 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// upstream is the way to one route: its address, and the connections that are kept. They never pass to the
+// next place with this address.
+type upstream struct {
+	addr    string
+	dial    func(ctx context.Context) (net.Conn, error)
+	buffers *buffers
+	gone    *departures
+	silence time.Duration
+
+	mu     sync.Mutex
+	idle   []*engineConn // the one used last is the last: those that nobody needs grow old
+	closed bool          // nothing is kept
+}
+
+const (
+	mostIdle = 1024
+	idleFor  = time.Minute // and then an engine may have forgotten the connection
+)
+
+func newUpstream(addr string, c Config, b *buffers, gone *departures) *upstream {
+	dialer := &net.Dialer{
+		Timeout: c.ConnectTimeout,
+		// A box that is gone without a word is noticed in a minute; silence of one that lives is another matter.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
+	}
+	return &upstream{
+		addr: addr, buffers: b, gone: gone, silence: c.Silence,
+		dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
+	}
+}
+
+// take gives a connection: a kept one that has not ended and has not aged, or a new one. fresh asks for a
+// new one.
+func (e *upstream) take(ctx context.Context, now time.Time, fresh bool) (*engineConn, error) {
+	for !fresh {
+		e.mu.Lock()
+		n := len(e.idle)
+		if n == 0 {
+			e.mu.Unlock()
+			break
+		}
+		c := e.idle[n-1]
+		e.idle[n-1] = nil
+		e.idle = e.idle[:n-1]
+		e.mu.Unlock()
+		if !c.ended.Load() && now.Sub(c.idleSince) < idleFor {
+			return c, nil
+		}
+		c.close()
+	}
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newEngineConn(conn, e), nil
+}
+
+// keep takes a connection back for the next request.
+func (e *upstream) keep(c *engineConn, now time.Time) {
+	c.used, c.idleSince = true, now
+	var old *engineConn
+	e.mu.Lock()
+	keep := !e.closed && !c.ended.Load() && len(e.idle) < mostIdle
+	if keep {
+		e.idle = append(e.idle, c)
+		if first := e.idle[0]; first != c && now.Sub(first.idleSince) > idleFor { // the oldest, one a time
+			old = first
+			e.idle = append(e.idle[:0], e.idle[1:]...)
+		}
+	}
+	e.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	if !keep {
+		c.close()
+	}
+}
+
+// setClosed says whether connections are worth keeping.
+func (e *upstream) setClosed(closed bool) {
+	e.mu.Lock()
+	e.closed = closed
+	e.mu.Unlock()
+	if closed {
+		e.closeIdle()
+	}
+}
+
+func (e *upstream) closeIdle() {
+	e.mu.Lock()
+	idle := e.idle
+	e.idle = nil
+	e.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// sink takes what an engine sends: bytes at the start of b, which it may change. True: it wants no more.
+type sink interface{ take(b []byte) (done bool) }
+
+// engineConn is one connection to an engine. One request at a time is on it, and one goroutine reads.
+type engineConn struct {
+	net.Conn
+	upstream  *upstream
+	raw       syscall.RawConn // nil: it has no descriptor, and is read as any stream
+	watch     int64
+	used      bool // it has answered a request before
+	idleSince time.Time
+	bearing   sync.Mutex
+	until     time.Time // of the deadline
+
+	ended       atomic.Bool // the engine has closed its side
+	interrupted atomic.Bool // by interrupt
+
+	step    func(fd uintptr) bool // turn, bound once
+	request []byte                // still to be written
+	wrote   bool                  // some of the request was written
+	short   bool                  // the kernel takes no more of it now
+	to      sink
+	began   bool // bytes of an answer came
+	err     error
+}
+
+func newEngineConn(conn net.Conn, e *upstream) *engineConn {
+	c := &engineConn{Conn: conn, upstream: e}
+	c.step = c.turn
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			if c.watch, err = e.gone.watch(raw, c.left); err == nil {
+				c.raw = raw
+			}
+		}
+	}
+	return c
+}
+
+// left is told that the engine has closed its side. Its last bytes may have come together with the end,
+// and then nobody would be woken for the end alone.
+func (c *engineConn) left() {
+	c.ended.Store(true)
+	_ = c.SetReadDeadline(past)
+}
+
+var past = time.Unix(1, 0)
+
+// interrupt ends what the connection is waiting for; it may come from any goroutine.
+func (c *engineConn) interrupt() {
+	c.interrupted.Store(true)
+	_ = c.SetDeadline(past)
+}
+
+func (c *engineConn) close() {
+	if c.watch != 0 {
+		c.upstream.gone.forget(c.watch)
+	}
+	_ = c.Close()
+}
+
+// bear moves on how long the engine may be silent; only now and then, for that is work. It may be silent
+// for the bound at least and an eighth more at most.
+func (c *engineConn) bear(now time.Time) {
+	c.bearing.Lock()
+	defer c.bearing.Unlock()
+	if c.until.Sub(now) >= c.upstream.silence {
+		return
+	}
+	c.until = now.Add(c.upstream.silence + c.upstream.silence/8)
+	_ = c.SetDeadline(c.until)
+	if c.ended.Load() { // it was told before
+		_ = c.SetReadDeadline(past)
+	}
+	if c.interrupted.Load() {
+		_ = c.SetDeadline(past)
+	}
+}
+
+// converse writes a request and gives what comes to the sink, until that wants no more or the connection
+// ends: then with the reason. A nil request reads on. What converse is good at: a request and its answer
+// are one write and one read, without a read that finds nothing.
+func (c *engineConn) converse(request []byte, to sink) error {
+	c.request, c.to, c.err, c.wrote, c.began = request, to, nil, false, false
+	defer func() { c.request, c.to = nil, nil }()
+	for {
+		var err error
+		if c.raw != nil {
+			err = c.raw.Read(c.step)
+		} else {
+			err = c.stream()
+		}
+		switch {
+		case c.short: // more than the kernel's buffer takes
+			c.short = false
+			if err := c.writeRest(); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.ended.Load() && !c.interrupted.Load():
+			// The engine's end, and maybe bytes before it.
+			_ = c.SetReadDeadline(time.Time{}) // nothing is waited for any more
+			continue
+		case err != nil:
+			return fmt.Errorf("reading from the engine: %w", err)
+		}
+		return c.err
+	}
+}
+
+// turn is called when the connection may have something to read, and first of all to write: an answer
+// cannot come before its request, so nothing is missed by not reading first.
+func (c *engineConn) turn(fd uintptr) bool {
+	if len(c.request) > 0 {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Write(int(fd), c.request) })
+		if n > 0 {
+			c.wrote = true
+			c.request = c.request[n:]
+		}
+		switch {
+		case len(c.request) == 0:
+			return c.ended.Load() && c.drain(fd)
+		case err == nil, errors.Is(err, unix.EAGAIN):
+			c.short = true
+			return true
+		}
+		// Who closed early may have said why.
+		c.request = nil
+		if c.drain(fd) && c.err == nil {
+			return true
+		}
+		c.err = fmt.Errorf("writing to the engine: %w", err)
+		return true
+	}
+	return c.drain(fd)
+}
+
+// drain reads what there is; false: nothing now.
+func (c *engineConn) drain(fd uintptr) bool {
+	for {
+		b := c.upstream.buffers.small()
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(fd), b.bytes) })
+		if n <= 0 {
+			c.upstream.buffers.put(b)
+			if errors.Is(err, unix.EAGAIN) {
+				return false
+			}
+			c.err = c.endOf(err, fd)
+			return true
+		}
+		c.began = true
+		full := n == len(b.bytes)
+		done := c.to.take(b.bytes[:n])
+		c.upstream.buffers.put(b)
+		if done {
+			return true
+		}
+		// Less than there was room for: the kernel has no more, and will tell when it has.
+		if !full && !c.ended.Load() {
+			return false
+		}
+	}
+}
+
+func ignoringEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// endOf tells a reset from an end. The kernel of an engine that closes with bytes unread sends a reset,
+// which may be behind the end that was read.
+func (c *engineConn) endOf(err error, fd uintptr) error {
+	if err != nil {
+		return err
+	}
+	if pending, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); pending != 0 {
+		return syscall.ECONNRESET
+	}
+	return io.EOF
+}
+
+func (c *engineConn) writeRest() error {
+	n, err := c.Write(c.request)
+	c.wrote = c.wrote || n > 0
+	if c.request = nil; err != nil && n == 0 && !c.wrote {
+		return fmt.Errorf("writing to the engine: %w", err)
+	}
+	return nil // who closed early may have said why: read on
+}
+
+// stream is for connections without a descriptor.
+func (c *engineConn) stream() error {
+	if len(c.request) > 0 {
+		if err := c.writeRest(); err != nil {
+			return err
+		}
+	}
+	b := c.upstream.buffers.small()
+	defer c.upstream.buffers.put(b)
+	for {
+		n, err := c.Read(b.bytes)
+		if n > 0 {
+			c.began = true
+			if c.to.take(b.bytes[:n]) {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,354 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/router/http1"
+)
+
+// wire is a client's connection on our own path: HTTP/1.1 requests of a known length that fits in memory,
+// one after the other, on one goroutine. It holds no buffer while it waits. What it does not understand it
+// leaves to net/http, with the bytes that it has read.
+type wire struct {
+	gate   *Gate
+	conn   net.Conn
+	raw    syscall.RawConn // nil: read as any stream
+	watch  int64
+	remote string
+	secure bool
+
+	in     *buffer // what was read and not yet answered; nil: nothing
+	have   int     // bytes in it
+	looked int     // of those, without the end of a head
+	size   int     // bytes of the request's body; -1: its head is not there yet
+	head   http1.Request
+
+	reading, writing time.Time // until when: deadlines are moved on now and then only
+	patience         time.Duration
+	last             bool // no further request is answered
+	pass             bool // the connection is for net/http
+	lingers          bool // it is closed in a way that lets the client read why
+
+	busy atomic.Bool // a request is being answered
+	gone atomic.Bool // the client has closed its side
+
+	mu       sync.Mutex // guards what follows; a client that goes is told from elsewhere
+	passed   bool       // it is net/http's now
+	guarded  *engineConn
+	cancel   context.CancelFunc
+	canceled context.Context
+
+	out     *buffer // for the answer, while some of it is to be written
+	pending []byte  // that
+	lacks   int64   // of the answer's body; -1: in chunks, until its end
+	hushed  bool    // the answer has no body
+	failed  error
+}
+
+// Bounds of how long a client may take.
+const (
+	headTime = 10 * time.Second // for a head, from its first byte
+	idleTime = 2 * time.Minute  // between two requests
+)
+
+// serve answers the connection's requests until it ends or is to be passed on.
+func (c *wire) serve() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.gate.router.log.Error("a request failed the router itself; its connection is closed", "panic", p, "stack", string(debug.Stack()))
+		}
+		c.leave()
+	}()
+	c.size = -1
+	for {
+		var err error
+		if c.raw != nil {
+			if !c.last {
+				c.expect(idleTime)
+			}
+			err = c.raw.Read(c.ready)
+		} else {
+			err = c.stream()
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		if !c.gone.Load() {
+			c.timedOut()
+			return
+		}
+		if c.last {
+			return
+		}
+		// The client's end, and maybe a request before it.
+		c.last = true
+		c.mu.Lock()
+		_ = c.conn.SetReadDeadline(time.Time{}) // nothing is waited for any more
+		c.mu.Unlock()
+	}
+}
+
+// leave ends the connection, or passes it on.
+func (c *wire) leave() {
+	if c.watch != 0 {
+		c.gate.router.gone.forget(c.watch)
+	}
+	if c.pass {
+		c.mu.Lock()
+		c.passed = true
+		_ = c.conn.SetDeadline(time.Time{})
+		c.mu.Unlock()
+		rest := append([]byte(nil), c.in.bytes[:c.have]...)
+		c.release()
+		c.gate.passOn(c, rest)
+		return
+	}
+	c.release()
+	if c.lingers {
+		linger(c.conn)
+	}
+	_ = c.conn.Close()
+}
+
+// release gives back what the connection holds in memory.
+func (c *wire) release() {
+	b := &c.gate.router.buffers
+	b.put(c.in)
+	b.put(c.out)
+	c.in, c.out, c.pending, c.have, c.looked = nil, nil, nil, 0, 0
+}
+
+// expect bounds how long the next bytes may take: exactly, or for waits that come with every request, an
+// eighth more.
+func (c *wire) expect(wait time.Duration) {
+	now := time.Now()
+	if c.patience == wait && c.reading.Sub(now) >= wait {
+		return
+	}
+	c.patience = wait
+	c.reading = now.Add(wait)
+	if wait == idleTime {
+		c.reading = now.Add(wait + wait/8)
+	}
+	_ = c.conn.SetReadDeadline(c.reading)
+	if c.gone.Load() { // it was told before
+		_ = c.conn.SetReadDeadline(past)
+	}
+}
+
+// ready is called when the connection may have something to read. It reads until there is nothing, and
+// answers what is complete; true: the connection is left.
+//
+// All requests of a connection are answered within one call of RawConn.Read: what comes while a request is
+// answered wakes the next turn, so no read is tried that would find nothing.
+func (c *wire) ready(fd uintptr) bool {
+	for {
+		c.room()
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(fd), c.in.bytes[c.have:]) })
+		if n <= 0 {
+			if errors.Is(err, unix.EAGAIN) {
+				c.relax()
+				return false
+			}
+			c.cutOff()
+			return true
+		}
+		full := n == len(c.in.bytes)-c.have
+		c.have += n
+		if !c.advance() {
+			return true
+		}
+		if !full && !c.gone.Load() {
+			return false
+		}
+	}
+}
+
+// stream is ready for connections without a descriptor, and for those of TLS.
+func (c *wire) stream() error {
+	for {
+		c.room()
+		if c.have == 0 {
+			c.expect(idleTime)
+		}
+		n, err := c.conn.Read(c.in.bytes[c.have:])
+		c.have += n
+		if n > 0 && !c.advance() {
+			return io.EOF
+		}
+		if errors.Is(err, io.EOF) {
+			c.cutOff()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// cutOff answers a client that has closed its side in the middle of a request.
+func (c *wire) cutOff() {
+	if c.have > 0 {
+		c.answerBad(badRequest("", "incomplete_body", "The request was cut off: it ends before its head does, or its body."))
+	}
+}
+
+// room sees to it that something can be read.
+func (c *wire) room() {
+	if c.in == nil {
+		c.in = c.gate.router.buffers.small()
+	}
+}
+
+// relax gives the buffer back where nothing is in it.
+func (c *wire) relax() {
+	if c.have == 0 && c.in != nil {
+		c.gate.router.buffers.put(c.in)
+		c.in = nil
+	}
+}
+
+// advance answers all that is complete; false: the connection is left.
+func (c *wire) advance() bool {
+	for c.have > 0 {
+		if c.size < 0 {
+			whole, stay := c.readHead()
+			if !stay || !whole {
+				return stay
+			}
+		}
+		need := c.head.Len + c.size
+		if c.have < need {
+			c.expect(c.gate.router.config.BodySilence)
+			return true
+		}
+		c.exchange()
+		if c.last {
+			return false
+		}
+		if c.in != nil { // else it was given back, since nothing was behind the request
+			copy(c.in.bytes, c.in.bytes[need:c.have])
+			c.have -= need
+		}
+		c.size, c.looked = -1, 0
+		c.expect(idleTime)
+	}
+	c.relax()
+	return true
+}
+
+// readHead looks for a whole head. stay is false where the connection is left: because of what it says, or
+// since it is for net/http.
+func (c *wire) readHead() (whole, stay bool) {
+	b := c.in.bytes[:c.have]
+	end, err := http1.HeadEnd(b, c.looked)
+	if err != nil {
+		return false, c.refuse(err)
+	}
+	if end == 0 {
+		if c.looked == 0 {
+			c.expect(headTime)
+		}
+		c.looked = c.have
+		if c.have == len(b) && c.have == len(c.in.bytes) {
+			c.enlarge(http1.MaxHead + 1)
+		}
+		return false, true
+	}
+	if err := c.head.Parse(b[:end]); err != nil {
+		if string(c.head.Method) == "PRI" { // the preface of HTTP/2
+			c.pass = true
+			return false, false
+		}
+		return false, c.refuse(err)
+	}
+	if !c.gate.ours(&c.head) {
+		c.pass = true
+		return false, false
+	}
+	c.size = int(max(c.head.ContentLength, 0))
+	if need := end + c.size; need > len(c.in.bytes) {
+		c.enlarge(need)
+		_ = c.head.Parse(c.in.bytes[:end]) // as before, only elsewhere
+	}
+	return true, true
+}
+
+// enlarge makes the buffer at least n large.
+func (c *wire) enlarge(n int) {
+	next := c.gate.router.buffers.get(n)
+	copy(next.bytes, c.in.bytes[:c.have])
+	c.gate.router.buffers.put(c.in)
+	c.in = next
+}
+
+// exchange answers the request that is in the buffer.
+func (c *wire) exchange() {
+	x, now := c.gate.exchange(), time.Now()
+	x.begin(c.gate.router, c, now)
+	x.call.ofRequest(&c.head)
+	x.call.remote, x.call.secure = c.remote, c.secure
+	x.call.whole = c.in.bytes[c.head.Len : c.head.Len+c.size]
+	c.last = c.head.Close || c.gate.draining.Load()
+	c.failed, c.hushed, c.lacks = nil, false, 0
+	c.busy.Store(true)
+	x.run()
+	c.busy.Store(false)
+	c.last = c.last || c.failed != nil || c.gone.Load()
+	c.gate.done(x)
+}
+
+// timedOut says that a client took too long over a request.
+func (c *wire) timedOut() {
+	if c.have > 0 {
+		c.answerBad(&Refusal{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "request_timeout", Message: "The rest of the request did not come."})
+	}
+}
+
+// refuse answers a head that is no request, and leaves: nobody knows where the next one would begin.
+func (c *wire) refuse(err error) bool {
+	f := badRequest("", "malformed_request", "The request is malformed.")
+	if why, ok := errors.AsType[*http1.Error](err); ok {
+		f.Status, f.Message = why.Status, sentence(why)
+	}
+	c.gate.router.metrics.refused.WithLabelValues("malformed_request").Inc()
+	c.answerBad(f)
+	return false
+}
+
+func (c *wire) answerBad(f *Refusal) {
+	x := c.gate.exchange()
+	x.begin(c.gate.router, c, time.Now())
+	x.body = &x.whole
+	x.id = requestID(x.idBuffer[:0], "")
+	c.last, c.failed, c.hushed, c.lacks, c.lingers = true, nil, false, 0, true
+	x.respond(f.Status, f.headers(), append(f.body(openAI), '\n'))
+	c.gate.done(x)
+}
+
+// linger ends the writing side and reads on for a moment: a connection that is closed with bytes unread is
+// reset, and the client would not see why.
+func linger(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	var b [512]byte
+	for range 128 {
+		if _, err := conn.Read(b[:]); err != nil {
+			return
+		}
+	}
+}
