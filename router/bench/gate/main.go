@@ -85,8 +85,8 @@ func (g gate) run(ctx context.Context) error {
 }
 
 // serve is the one place that says by which way requests reach the router.
-func serve(_ *router.Router, server *http.Server, l net.Listener) error {
-	return server.Serve(l)
+func serve(r *router.Router, server *http.Server, l net.Listener) error {
+	return router.NewGate(r, server).Serve(l)
 }
 
 // watch does what the daemon does with routes that are not healthy: it takes them out of the table.
