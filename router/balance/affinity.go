@@ -40,13 +40,16 @@ func (p *pick) affine() *member {
 type guard struct {
 	p      *pick
 	slack  uint64 // in flight that is always let
-	window int    // routes that are looked at; 0: all
-	from   uint64 // where the window begins
+	window int    // routes that are looked at, from a place of from; 0: all, each time
+	from   uint64
 	part   float64
 	looked bool
 }
 
-const guarded = 1.25
+const (
+	guarded = 1.25
+	fresh   = 8 // requests of a route in which what was seen through a window is seen anew
+)
 
 // lets tells whether m may take one more.
 func (g *guard) lets(m *member) bool {
@@ -54,10 +57,21 @@ func (g *guard) lets(m *member) bool {
 	if more <= max(g.slack, 1) { // one is always let: 125 % of anything is rounded up
 		return true
 	}
-	if !g.looked {
-		g.part, g.looked = g.look(), true
+	lets := func() bool { return float64(more) <= math.Ceil(g.part*float64(m.share)) }
+	if g.looked {
+		return lets()
 	}
-	return float64(more) <= math.Ceil(g.part*float64(m.share))
+	if g.window > 0 && m.route.total.Load()%fresh != 0 {
+		// What was seen a moment ago may let, and keeps nobody out.
+		if g.part = math.Float64frombits(g.p.b.part.Load()); lets() {
+			return true
+		}
+	}
+	g.part, g.looked = g.look(), true
+	if g.window > 0 {
+		g.p.b.part.Store(math.Float64bits(g.part))
+	}
+	return lets()
 }
 
 // look is what one share may carry, with this request: the mean over those among whom it can be

@@ -61,6 +61,7 @@ type Balance struct {
 	turn   atomic.Uint64 // turns handed out
 	_      [56]byte
 	spare  atomic.Uint64 // turns handed out among what is left, where most are passed over
+	part   atomic.Uint64 // what one share may carry, a float64: as a guard saw it last
 	budget budget
 	looks  sync.Pool // of *look
 
@@ -113,6 +114,7 @@ func (b *Balance) Set(members []Member, s Settings) {
 		b.admit(next.members[i].route, turn)
 	}
 	b.roster.Store(next)
+	b.part.Store(0) // shares may be other ones
 	for _, m := range members {
 		b.dismiss(m.Route, next)
 	}

@@ -22,11 +22,7 @@ func (p *pick) prefixed() *member {
 	if p.ask.Prompt == nil || len(p.s.members) == 1 {
 		return p.leastInFlight()
 	}
-	any := false
-	for _, r := range p.s.routes {
-		any = p.may(r) || any
-	}
-	if !any {
+	if !slices.ContainsFunc(p.s.routes, p.may) {
 		return nil // before reading, since the search may begin anew
 	}
 	l, _ := p.b.looks.Get().(*look)
