@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -37,6 +38,10 @@ type Config struct {
 	Queue      Queue      `yaml:"queue"`
 	// Router is the endpoint's part: domain, limits of bodies, time-outs.
 	Router router.Config `yaml:"router"`
+	// AccessLog is a line for each request of the endpoint. Its path is absolute after Load.
+	AccessLog record.LogConfig `yaml:"access_log"`
+	// Traces says where spans of requests go.
+	Traces Traces `yaml:"traces"`
 	// Service is how services' routes are treated whose owner says nothing else.
 	Service sessions.Policy `yaml:"service"`
 }
@@ -72,6 +77,12 @@ type Limits struct {
 	Projects map[string]map[string]string `yaml:"projects"`
 }
 
+// Traces of requests, sent by OTLP over HTTP.
+type Traces struct {
+	Endpoint string  `yaml:"endpoint"` // URL of a collector; "" is what OTEL_EXPORTER_OTLP_ENDPOINT says, and none where that is not set
+	Sample   float64 `yaml:"sample"`   // part of the traces that begin here, 0 to 1; a client's own decision holds
+}
+
 // Runtimes.
 const (
 	RuntimeAuto       = "auto"
@@ -105,6 +116,8 @@ func Default() Config {
 		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
 		Limits:  Limits{SessionLog: 64 << 20},
 		Service: sessions.DefaultPolicy(),
+
+		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1},
 	}
 }
 

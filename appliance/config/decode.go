@@ -235,6 +235,12 @@ func setScalar(v reflect.Value, text string) (message, hint string) {
 			return fmt.Sprintf("%q is not a whole number", text), ""
 		}
 		*target = parsed
+	case *float64:
+		parsed, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Sprintf("%q is not a number", text), ""
+		}
+		*target = parsed
 	case *int64:
 		return setSize(target, text)
 	case *string:

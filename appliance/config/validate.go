@@ -43,6 +43,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.Limits.checkProjects()...)
 	ps = append(ps, c.checkPool()...)
 	ps = append(ps, c.checkRouter()...)
+	ps = append(ps, c.checkSeeing()...)
 	return append(ps, checkService(c.Service)...)
 }
 
