@@ -163,3 +163,19 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%d are left, want 1", got)
 	}
 }
+
+// Of two that see the same mark, one gets the trial; the other's late word changes nothing.
+func TestAClaimIsOnce(t *testing.T) {
+	r := NewRoute("a")
+	r.Failed(start, Connect)
+	m, due := r.mark.Load(), start.Add(firstPause)
+	first := r.claim(m, due)
+	if first == nil || r.claim(m, due) != nil {
+		t.Fatal("not one claim")
+	}
+	r.Worked()
+	r.unclaim(first, m)
+	if r.State(due) != Closed {
+		t.Error("a trial that was given back late speaks against a route that works")
+	}
+}

@@ -392,3 +392,24 @@ func TestKinds(t *testing.T) {
 		t.Error("random is known")
 	}
 }
+
+// A request that looked at the table before Set, and takes its route after it: it gets none that left.
+func TestWhoLookedBefore(t *testing.T) {
+	for _, policy := range policies {
+		b, routes := balanceOf(Settings{Policy: policy}, 1, 1, 1)
+		before := b.roster.Load()
+		b.Set(membersOf(routes, 1, 0), Settings{Policy: policy}) // b has no weight, c is gone
+		for key := range uint64(20) {
+			if r, v := b.acquire(before, &Ask{Now: start, Key: key}); v != Taken || r != routes[0] {
+				t.Fatalf("%v: %v", policy, v)
+			}
+		}
+		b.Set(membersOf(routes[1:], 1), Settings{Policy: policy}) // and one who looks again finds who came
+		if _, v := b.acquire(before, &Ask{Now: start, Tried: routes[1:2]}); v != None {
+			t.Errorf("%v: %v", policy, v)
+		}
+		if r := mustTake(t, b, Ask{Now: start}); r != routes[1] {
+			t.Errorf("%v: got %s", policy, r.ID())
+		}
+	}
+}
