@@ -18,8 +18,8 @@ func restOf(c byte) string {
 	return "ull"
 }
 
-// number is where a number goes on with c: atNext where it ended before c, atStart where c may not come.
-func number(s state, c byte) state {
+// afterDigit is where a number goes on with c: atNext where it ended before c, atStart where c may not come.
+func afterDigit(s state, c byte) state {
 	digit := '0' <= c && c <= '9'
 	switch s {
 	case inMinus:
@@ -63,26 +63,4 @@ var isHex = [256]bool{
 	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
 	'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
 	'A': true, 'B': true, 'C': true, 'D': true, 'E': true, 'F': true,
-}
-
-func (s *Request) inArray() bool {
-	d := uint(s.depth-1) % maxDepth
-	return s.arrays[d/64]>>(d%64)&1 == 1
-}
-
-// open enters an object or array; there is room for it.
-func (s *Request) open(c byte) {
-	d := uint(s.depth) % maxDepth
-	s.depth++
-	s.arrays[d/64] &^= 1 << (d % 64)
-	if c == '[' {
-		s.arrays[d/64] |= 1 << (d % 64)
-	}
-}
-
-// close leaves an object or array.
-func (s *Request) close() {
-	if s.depth--; s.depth == 1 {
-		s.keys, s.inside = 1, none
-	}
 }

@@ -167,19 +167,20 @@ func (s *Request) whole(p []byte) []byte {
 	return p
 }
 
-// endString looks at a string that is wanted: a key, or the value of one.
-func (s *Request) endString(p []byte) error {
+// endKey looks at a key that may be one that counts.
+func (s *Request) endKey(p []byte) {
 	raw, cut := s.whole(p), s.cut
-	s.keep, s.cut = false, false
-	if s.after == atColon {
-		s.value = none
-		if !cut && len(raw) <= maxKey {
-			s.value = s.member(raw)
-		}
-		return nil
+	s.keep, s.cut, s.value = false, false, none
+	if !cut && len(raw) <= maxKey {
+		s.value = s.member(raw)
 	}
+}
+
+// endText takes a string that counts.
+func (s *Request) endText(p []byte) error {
+	raw, cut := s.whole(p), s.cut
 	m := s.value
-	s.value = none
+	s.keep, s.cut, s.value = false, false, none
 	if m == model {
 		if cut || len(raw) > MaxModel {
 			return ErrModelTooLong

@@ -53,7 +53,7 @@ func FuzzPrompt(f *testing.F) {
 }
 
 func BenchmarkPrompt(b *testing.B) {
-	body := chatBody(64<<10, false, false)
+	body := chatBody(64<<10, false)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	n := 0

@@ -33,11 +33,12 @@ type Request struct {
 	marks  marks
 	offset int64 // of the window in the body
 	state  state
-	after  state  // where to go when the string ends
+	after  state  // where to go when a \uXXXX has ended
 	rest   string // what must still come of true, false or null
 	hex    int    // digits of \uXXXX still to come
 	depth  int
-	arrays [maxDepth / 64]uint64 // bit d: level d+1 is an array
+	arrays uint64                  // the lowest bit: the innermost level is an array; above it those around it
+	deep   [maxDepth/64 + 1]uint64 // arrays of each 64th level's outside
 
 	keys   int    // in objects up to this depth keys are looked at
 	value  member // whose value comes next

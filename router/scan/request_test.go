@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -64,6 +63,8 @@ func TestFindModel(t *testing.T) {
 		{"long name", `{"model":"` + strings.Repeat("a", MaxModel+1) + `"}`, "", ErrModelTooLong},
 		{"long key", `{"` + strings.Repeat("model", 1000) + `":1,"model":"a"}`, "a", nil},
 		{"too deep", `{"x":` + deep, "", ErrTooDeep},
+		{"deep and mixed", strings.Repeat(`{"model":"a","x":[[`, 300) + strings.Repeat(`]]}`, 300), "a", nil},
+		{"deep, with a wrong bracket", strings.Repeat(`{"model":"a","x":[[`, 300) + strings.Repeat(`]]}`, 290) + `]}]`, "", ErrNotJSON},
 		{"as deep as may be", `{"x":` + deep[1:] + strings.Repeat("]", maxDepth-1) + `,"model":"a"}`, "a", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,16 +158,14 @@ func FuzzFindModel(f *testing.F) {
 	})
 }
 
-func chatBody(size int, image, first bool) []byte {
+// chatBody is a conversation of short messages with escapes, which is as dense as bodies of text get.
+func chatBody(size int, first bool) []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	if first {
 		b.WriteString(`"model":"llama-3.3-70b-instruct",`)
 	}
 	b.WriteString(`"temperature":0.7,"stream":true,"messages":[{"role":"system","content":"You are helpful."}`)
-	if image {
-		fmt.Fprintf(&b, `,{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%s"}}]}`, strings.Repeat("iVBORw0KGgoAAAANSUhEUgAA", max(1, (size-b.Len()-60)/24)))
-	}
 	for b.Len() < size-200 {
 		b.WriteString(`,{"role":"user","content":"First line\nSecond line with a \"quoted\" word and a snowman \u2603.\n\tThe quick brown fox jumps over the lazy dog."}`)
 	}
@@ -178,19 +177,38 @@ func chatBody(size int, image, first bool) []byte {
 	return b.Bytes()
 }
 
-func BenchmarkFindModel(b *testing.B) {
+// longBody is one message made of text again and again, with the model behind it.
+func longBody(size int, text string) []byte {
+	const head, tail = `{"temperature":0.7,"max_tokens":256,"stream":false,"messages":[{"role":"user","content":"`, `"}],"user":"u-1","model":"llama-3.3-70b-instruct"}`
+	return []byte(head + strings.Repeat(text, 1+(size-len(head)-len(tail))/len(text)) + tail)
+}
+
+func BenchmarkRequest(b *testing.B) {
+	const prose = "The quick brown fox jumps over the lazy dog, and nobody knows why it should do so again and again. "
+	numbers := `{"input":[` + strings.Repeat("15339,1917,0,128009,", 64<<10/20) + `7],"model":"m"}`
 	for _, c := range []struct {
-		name  string
-		size  int
-		image bool
-	}{{"1K-text", 1 << 10, false}, {"64K-text", 64 << 10, false}, {"1M-image", 1 << 20, true}} {
-		body := chatBody(c.size, c.image, false)
+		name string
+		body []byte
+	}{
+		{"1K/text-model-last", longBody(1<<10, prose)},
+		{"1K/dense-model-first", chatBody(1<<10+100, true)},
+		{"1K/dense-model-last", chatBody(1<<10+100, false)},
+		{"64K/text", longBody(64<<10, prose)},
+		{"64K/lines", longBody(64<<10, prose+`\n`)},
+		{"64K/dense", chatBody(64<<10, false)},
+		{"64K/integers", []byte(numbers)},
+		{"64K/escapes", longBody(64<<10, `\u4f60\u597d`)},
+		{"1M/image", longBody(1<<20, "iVBORw0KGgoAAAANSUhEUgAA")},
+		{"100M/text", longBody(100<<20, prose)},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(body)))
+			b.SetBytes(int64(len(c.body)))
 			b.ReportAllocs()
+			var s Request
 			for b.Loop() {
-				if m, err := FindModel(body); err != nil || m == "" {
-					b.Fatal(err)
+				s.Reset()
+				if s.Feed(c.body) != nil || s.End() != nil {
+					b.Fatal(s.End())
 				}
 			}
 		})

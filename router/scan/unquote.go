@@ -8,7 +8,12 @@ import (
 // unquote appends what a string stands for, whose grammar was checked. What is no UTF-8 and halves of surrogates become
 // U+FFFD, as they do in encoding/json. A string that was cut off in an escape loses it.
 func unquote(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); {
+	plain := 0
+	for plain < len(raw) && raw[plain] != '\\' && raw[plain] < utf8.RuneSelf {
+		plain++
+	}
+	dst = append(dst, raw[:plain]...)
+	for i := plain; i < len(raw); {
 		c := raw[i]
 		switch {
 		case c == '\\':

@@ -12,7 +12,8 @@ const (
 	atFirstItem       // after [
 	atNext            // after a value
 	atEnd             // after the object: white space only
-	inString
+	inKey
+	inText // a string that is a value
 	inHex
 	inLiteral
 	inMinus // the states of a number, as the grammar has them
@@ -32,14 +33,15 @@ const (
 // A place where the window ends is the state to go on from.
 func (s *Request) walk(p []byte) (int, error) {
 	var (
-		c    byte
-		next state
-		from int // where the string or number that is kept begins
-		i    int
-		k    int // of the next mark
-		at   int // where it is
+		c      byte
+		number state // within a number
+		after  state // where to go when a \uXXXX has ended
+		from   int   // where the string or number that is kept begins
+		i      int
+		k      int // of the next mark
+		at     int // where it is
 	)
-	array := s.depth > 0 && s.inArray()
+	depth, arrays := s.depth, s.arrays
 	switch s.state {
 	case atStart:
 		goto start
@@ -57,21 +59,24 @@ func (s *Request) walk(p []byte) (int, error) {
 		goto next
 	case atEnd:
 		goto end
-	case inString:
+	case inKey:
+		goto keyText
+	case inText:
 		goto text
 	case inHex:
+		after = s.after
 		goto hex
 	case inLiteral:
 		goto literal
 	default:
-		next = s.state
+		number = s.state
 		goto number
 	}
 
 firstKey:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atFirstKey
-		return i, nil
+		goto out
 	}
 	if p[i] == '}' {
 		goto shut
@@ -82,9 +87,9 @@ firstKey:
 	}
 
 key:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atKey
-		return i, nil
+		goto out
 	}
 	if c = p[i]; c != '"' {
 		if !space(c) {
@@ -93,37 +98,34 @@ key:
 		i++
 		goto key
 	}
-	i++
-	from, s.after, s.keep = i, atColon, s.depth <= s.keys
+	if i++; depth <= s.keys {
+		from, s.keep = i, true
+	}
 
-text: // of a key or a value
+keyText:
 	for at = int(s.marks.at[k]); at < i; at = int(s.marks.at[k]) {
 		k++ // marks outside of strings, and the quote that opened this one
 	}
 	if at >= len(p) {
-		goto cutText
+		s.state = inKey
+		goto cut
 	}
 	i = at + 1
 	if c = p[at]; c != '"' {
-		if c != 'u' {
-			return at, ErrNotJSON // a control character, or no escape
+		if after = inKey; c == 'u' {
+			s.hex = 4
+			goto hex
 		}
-		s.hex = 4
-		goto hex
+		return at, ErrNotJSON // a control character, or no escape
 	}
 	if s.keep {
-		if err := s.endString(p[from:at]); err != nil {
-			return at, err
-		}
-	}
-	if s.after == atNext {
-		goto next
+		s.endKey(p[from:at])
 	}
 
 colon:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atColon
-		return i, nil
+		goto out
 	}
 	if c = p[i]; c != ':' {
 		if !space(c) {
@@ -135,9 +137,9 @@ colon:
 	i++
 
 value:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atValue
-		return i, nil
+		goto out
 	}
 	c = p[i]
 	if s.value != none && !space(c) {
@@ -146,19 +148,22 @@ value:
 	}
 	if c == '"' {
 		i++
-		from, s.after = i, atNext
+		from = i
 		goto text
 	}
-	switch next = valueStart[c]; next {
+	switch number = valueStart[c]; number {
 	case atFirstKey, atFirstItem:
-		if s.depth == maxDepth {
+		if depth == maxDepth {
 			return i, ErrTooDeep
 		}
-		s.open(c)
 		i++
-		if array = c == '['; !array {
+		if depth++; depth%64 == 0 {
+			s.deep[depth/64] = arrays
+		}
+		if arrays <<= 1; c == '{' {
 			goto firstKey
 		}
+		arrays |= 1
 	case inLiteral:
 		s.rest = restOf(c)
 		i++
@@ -175,9 +180,9 @@ value:
 	}
 
 firstItem:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atFirstItem
-		return i, nil
+		goto out
 	}
 	if p[i] == ']' {
 		goto shut
@@ -188,20 +193,42 @@ firstItem:
 	i++
 	goto firstItem
 
+text: // of a value
+	for at = int(s.marks.at[k]); at < i; at = int(s.marks.at[k]) {
+		k++ // marks outside of strings, and the quote that opened this one
+	}
+	if at >= len(p) {
+		s.state = inText
+		goto cut
+	}
+	i = at + 1
+	if c = p[at]; c != '"' {
+		if after = inText; c == 'u' {
+			s.hex = 4
+			goto hex
+		}
+		return at, ErrNotJSON // a control character, or no escape
+	}
+	if s.keep {
+		if err := s.endText(p[from:at]); err != nil {
+			return at, err
+		}
+	}
+
 next:
-	if i == len(p) {
+	if i >= len(p) {
 		s.state = atNext
-		return i, nil
+		goto out
 	}
 	switch c = p[i]; c {
 	case ',':
 		i++
-		if array {
+		if arrays&1 == 1 {
 			goto value
 		}
 		goto key
 	case '}', ']':
-		if array != (c == ']') {
+		if (arrays&1 == 1) != (c == ']') {
 			return i, ErrNotJSON
 		}
 		goto shut
@@ -214,8 +241,13 @@ next:
 
 shut: // p[i] closes an object or array
 	i++
-	if s.close(); s.depth > 0 {
-		array = s.inArray()
+	if arrays >>= 1; depth%64 == 0 {
+		arrays = s.deep[depth/64]
+	}
+	if depth--; depth == 1 {
+		s.keys, s.inside = 1, none
+	}
+	if depth > 0 {
 		goto next
 	}
 
@@ -226,14 +258,14 @@ end:
 		}
 	}
 	s.state = atEnd
-	return i, nil
+	goto out
 
 number:
 	for ; i < len(p); i++ {
-		if c = p[i]; next == inDigits && '0' <= c && c <= '9' {
+		if c = p[i]; number == inDigits && '0' <= c && c <= '9' {
 			continue
 		}
-		switch next = number(next, c); next {
+		switch number = afterDigit(number, c); number {
 		case atStart:
 			return i, ErrNotJSON
 		case atNext:
@@ -243,16 +275,14 @@ number:
 			goto next
 		}
 	}
-	if s.state = next; s.keep {
-		s.hold(p[from:])
-	}
-	return i, nil
+	s.state = number
+	goto cut
 
 literal:
 	for ; s.rest != ""; s.rest = s.rest[1:] {
-		if i == len(p) {
+		if i >= len(p) {
 			s.state = inLiteral
-			return i, nil
+			goto out
 		}
 		if p[i] != s.rest[0] {
 			return i, ErrNotJSON
@@ -263,8 +293,8 @@ literal:
 
 hex: // of \uXXXX
 	for ; s.hex > 0; s.hex-- {
-		if i == len(p) {
-			s.state = inHex
+		if i >= len(p) {
+			s.state, s.after = inHex, after
 			goto cut
 		}
 		if !isHex[p[i]] {
@@ -272,21 +302,16 @@ hex: // of \uXXXX
 		}
 		i++
 	}
-	goto text
-
-cutText:
-	s.state = inString
-cut:
-	if s.keep {
-		s.hold(p[from:])
+	if after == inKey {
+		goto keyText
 	}
-	return len(p), nil
+	goto text
 
 start:
 	for ; i < len(p) && space(p[i]); i++ {
 	}
-	if i == len(p) {
-		return i, nil
+	if i >= len(p) {
+		goto out
 	}
 	if c = p[i]; c != '{' {
 		if valueStart[c] != 0 || c == '"' {
@@ -295,9 +320,17 @@ start:
 		return i, ErrNotJSON
 	}
 	s.root, s.keys = s.offset+int64(i), 1
-	s.open(c)
+	depth, arrays = 1, 0
 	i++
 	goto firstKey
+
+cut: // of something that may be kept
+	if s.keep {
+		s.hold(p[from:])
+	}
+out:
+	s.depth, s.arrays = depth, arrays
+	return i, nil
 }
 
 func space(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
