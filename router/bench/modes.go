@@ -173,7 +173,9 @@ func (b *bench) load(ctx context.Context, t *target, args ...string) (work, erro
 	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })()
 	go func() { <-p.ended; _ = write.Close() }()
 	var m *meter
-	for lines := bufio.NewScanner(read); lines.Scan(); {
+	lines := bufio.NewScanner(read)
+	lines.Buffer(nil, load.LongestLine)
+	for lines.Scan() {
 		var e load.Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return w, fmt.Errorf("reading what the load says: %w: %s", err, lines.Text())
@@ -203,7 +205,11 @@ func (b *bench) load(ctx context.Context, t *target, args ...string) (work, erro
 			return w, err
 		}
 	}
+	_ = read.CloseWithError(errEnded)
 	<-p.ended
+	if err := lines.Err(); err != nil {
+		return w, fmt.Errorf("reading what the load says: %w", err)
+	}
 	if w.result.Event == "" {
 		return w, fmt.Errorf("the load has said nothing: %s", p.lastWords())
 	}

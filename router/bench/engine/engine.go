@@ -62,6 +62,7 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
+	defer loop.Close()
 	e.loop = loop
 	if e.listener, err = poll.Listen(s.Addr); err != nil {
 		return err

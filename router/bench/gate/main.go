@@ -77,16 +77,12 @@ func (g gate) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	if err := serve(r, server, listener); ctx.Err() == nil {
+	entrance := router.NewGate(r, server)
+	context.AfterFunc(ctx, func() { _ = entrance.Close() })
+	if err := entrance.Serve(listener); ctx.Err() == nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil
-}
-
-// serve is the one place that says by which way requests reach the router.
-func serve(r *router.Router, server *http.Server, l net.Listener) error {
-	return router.NewGate(r, server).Serve(l)
 }
 
 // watch does what the daemon does with routes that are not healthy: it takes them out of the table.

@@ -116,7 +116,7 @@ func (c *client) progress(k *conn, gone bool, t *tally) bool {
 	open := k.read(gone)
 	if k.asked && k.answered() {
 		t.answer(k)
-		k.rest = k.status != 200
+		k.rest = k.status != 200 || !k.right
 		if k.last || !open {
 			c.drop(k)
 		}

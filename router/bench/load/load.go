@@ -76,6 +76,9 @@ type Streams struct {
 	Jitter    Spread // of the distance between two events
 }
 
+// LongestLine of what Run writes: the result has every failed request in it.
+const LongestLine = 64 << 20
+
 // Run asks, and writes its lines to out.
 func Run(s Settings, out io.Writer) error {
 	loop, err := poll.New()
@@ -83,6 +86,7 @@ func Run(s Settings, out io.Writer) error {
 		return err
 	}
 	c := &client{s: s, loop: loop, conns: make([]*conn, 1<<17), out: json.NewEncoder(out)}
+	defer c.close()
 	c.request = request(s)
 	c.idAt = bytes.Index(c.request, []byte(idZero))
 	if s.Streams {
@@ -169,6 +173,15 @@ func (c *client) ask(k *conn) error {
 	}
 	k.send()
 	return nil
+}
+
+func (c *client) close() {
+	for _, k := range c.conns {
+		if k != nil {
+			c.drop(k)
+		}
+	}
+	c.loop.Close()
 }
 
 func (c *client) drop(k *conn) {

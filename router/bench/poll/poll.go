@@ -39,6 +39,9 @@ func New() (*Loop, error) {
 	return &Loop{epoll: fd, events: make([]unix.EpollEvent, 512)}, nil
 }
 
+// Close ends the loop; sockets are their owners'.
+func (l *Loop) Close() { Close(l.epoll) }
+
 // Add watches a socket: for each change only (edge), or as long as something is to be done.
 func (l *Loop) Add(fd int, events uint32, onlyChanges bool) error {
 	if onlyChanges {
