@@ -81,7 +81,7 @@ func (g *guard) look() float64 {
 	shares, flying, sum := s.shares[:len(s.routes)], uint64(1), 0
 	i, count := 0, len(s.routes)
 	if g.window > 0 && count > g.window {
-		i, count = int(g.from%uint64(count)), g.window //nolint:gosec // an index
+		i, count = int(g.from%uint64(count)), g.window
 	}
 	for range count {
 		r := s.routes[i]
@@ -114,7 +114,7 @@ func newPlaces(members []member) []int32 {
 		highest = max(highest, m.weight)
 		choosers[i] = chooser{
 			next: m.route.hash % places, step: mix(m.route.hash+golden)%(places-1) + 1,
-			weight: m.weight, hash: m.route.hash, index: int32(i), //nolint:gosec // an index
+			weight: m.weight, hash: m.route.hash, index: int32(i),
 		}
 	}
 	// In an order of their own: how the table lists them moves nobody.

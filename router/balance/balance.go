@@ -35,7 +35,7 @@ func ParseKind(name string) (k Kind, known bool) {
 		return RoundRobin, true
 	}
 	i := slices.Index(kinds[:], name)
-	return Kind(max(i, 0)), i >= 0 //nolint:gosec // one of four
+	return Kind(max(i, 0)), i >= 0
 }
 
 // Settings is how one service shares its requests. The zero value is round robin without a limit.
@@ -157,7 +157,7 @@ func (s *roster) plan(before *roster, turn uint64) {
 		s.schedule = newSchedule(s.shares)
 		want := make([]float64, len(s.members))
 		if before != nil && len(before.members) > 0 {
-			debts := owed(before.schedule, before.shares, int(before.at(turn))) //nolint:gosec // an index
+			debts := owed(before.schedule, before.shares, int(before.at(turn)))
 			for i := range before.members {
 				if j := s.index(before.members[i].route); j >= 0 {
 					want[j] = debts[i]
@@ -165,12 +165,12 @@ func (s *roster) plan(before *roster, turn uint64) {
 			}
 		}
 		length := uint64(len(s.schedule))
-		begin := uint64(resume(s.schedule, s.shares, want)) //nolint:gosec // an index
+		begin := uint64(resume(s.schedule, s.shares, want))
 		s.offset = (begin + length - turn%length) % length
 	}
 	for i := range s.members {
 		m := &s.members[i]
-		m.share = uint64(s.shares[i]) //nolint:gosec // above 0
+		m.share = uint64(s.shares[i])
 		m.stride = uint64(len(s.schedule)) * dueParts / m.share
 		s.inverse = append(s.inverse, loadParts/m.share)
 	}

@@ -38,7 +38,7 @@ func (p *pick) idlest() *member {
 	routes, inverse := p.s.routes, p.s.inverse[:len(p.s.routes)]
 	i := 0
 	if len(routes) > enough {
-		i = int(p.b.turn.Load() * enough % uint64(len(routes))) //nolint:gosec // an index
+		i = int(p.b.turn.Load() * enough % uint64(len(routes)))
 	}
 	for n := range routes {
 		if n >= enough && best >= 0 {

@@ -51,7 +51,7 @@ func (m *memory) seat(next *roster) {
 	for i, r := range m.seats {
 		if r != nil && !next.has(r) {
 			m.seats[i] = nil
-			m.sweep(uint64(i)) //nolint:gosec // an index
+			m.sweep(uint64(i))
 		}
 	}
 	for i := range next.members {
@@ -69,14 +69,14 @@ func (m *memory) seat(next *roster) {
 		default:
 			at = i % mostSeats // more than fit share a seat, and what is remembered of it
 		}
-		next.members[i].seat = uint64(at) //nolint:gosec // an index
+		next.members[i].seat = uint64(at)
 	}
 	next.bySeat = make([]int32, mostSeats)
 	for i := range next.bySeat {
 		next.bySeat[i] = -1
 	}
 	for i := range next.members {
-		next.bySeat[next.members[i].seat] = int32(i) //nolint:gosec // an index
+		next.bySeat[next.members[i].seat] = int32(i)
 	}
 }
 
@@ -91,7 +91,7 @@ func (m *memory) sweep(seat uint64) {
 
 // stamp is now as words have it.
 func (m *memory) stamp(now time.Time) uint64 {
-	return uint64(now.UnixMilli()/m.unit.Milliseconds()) & stampMask //nolint:gosec // it wraps, after months
+	return uint64(now.UnixMilli()/m.unit.Milliseconds()) & stampMask
 }
 
 func age(word, stamp uint64) uint64 { return (stamp - word) & stampMask }
@@ -160,4 +160,4 @@ func (m *memory) brought(work uint64) {
 // step is how far the next remembered beginning is from one of so many blocks: each of the first 64,
 // then 32 for every doubling. So one of a million bytes is known to 3 % of its length by 256 words, and
 // beginnings are remembered at the same lengths whatever follows them.
-func step(blocks int) int { return 1 << max(bits.Len(uint(blocks))-6, 0) } //nolint:gosec // above 0
+func step(blocks int) int { return 1 << max(bits.Len(uint(blocks))-6, 0) }

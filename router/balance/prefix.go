@@ -47,7 +47,7 @@ func (p *pick) prefixed() *member {
 
 // cheapest takes the best member that the guard lets; nil where others were faster, or there is none.
 func (p *pick) cheapest(l *look) *member {
-	burden := float64(max(p.s.memory.mean.Load(), uint64(p.s.PrefixBlock))) / loadParts * float64(len(p.s.schedule)) / float64(len(p.s.members)) //nolint:gosec // above 0
+	burden := float64(max(p.s.memory.mean.Load(), uint64(p.s.PrefixBlock))) / loadParts * float64(len(p.s.schedule)) / float64(len(p.s.members))
 	for range mostLooks {
 		g := guard{p: p}
 		best, least, soonest := -1, math.Inf(1), uint64(0)
@@ -123,7 +123,7 @@ func (l *look) add(block []byte) {
 	l.chain = mix(l.chain ^ maphash.Bytes(l.seed, block))
 	l.blocks++
 	if l.blocks == l.next && l.marked < mostMarks {
-		l.marks[l.marked], l.ends[l.marked] = l.chain, int32(l.blocks) //nolint:gosec // at most mostPrompt
+		l.marks[l.marked], l.ends[l.marked] = l.chain, int32(l.blocks)
 		l.marked++
 		l.next += step(l.blocks)
 	}
@@ -150,7 +150,7 @@ func (l *look) work(i int) int { return l.size - int(max(l.known[i], l.common))*
 
 // learn notes that m is given the prompt.
 func (l *look) learn(s *roster, m *member, stamp uint64) {
-	s.memory.brought(uint64(l.work(s.index(m.route)))) //nolint:gosec // not below 0
+	s.memory.brought(uint64(l.work(s.index(m.route))))
 	for _, hash := range l.marks[:l.marked] {
 		s.memory.learn(hash, stamp, m.seat)
 	}

@@ -63,7 +63,7 @@ func newSchedule(shares []int) []int32 {
 	out, credit := make([]int32, 0, sum), make([]int, len(shares))
 	if sum == len(shares) { // equals: in a row
 		for i := range shares {
-			out = append(out, int32(i)) //nolint:gosec // an index
+			out = append(out, int32(i))
 		}
 		return out
 	}
@@ -75,7 +75,7 @@ func newSchedule(shares []int) []int32 {
 			}
 		}
 		credit[best] -= sum
-		out = append(out, int32(best)) //nolint:gosec // an index
+		out = append(out, int32(best))
 	}
 	return out
 }
