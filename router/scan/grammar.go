@@ -20,6 +20,9 @@ func restOf(c byte) string {
 
 // afterDigit is where a number goes on with c: atNext where it ended before c, atStart where c may not come.
 func afterDigit(s state, c byte) state {
+	if s == inDigits && (c == ',' || c == ']') { // most of all numbers
+		return atNext
+	}
 	digit := '0' <= c && c <= '9'
 	switch s {
 	case inMinus:

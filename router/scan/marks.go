@@ -7,7 +7,7 @@ import (
 
 const (
 	blockLen  = 64
-	windowLen = 16 * blockLen // how much is marked at once: it and its marks stay in the first cache
+	windowLen = 2 << 10 // how much is marked at once: it and its marks stay in the first cache
 )
 
 // What a byte can be, as bits; a byte may be more than one.
@@ -49,64 +49,65 @@ const spill = 8
 // take marks the next window, up to windowLen bytes, at the bytes of the classes in ends.
 func (m *marks) take(p []byte, ends byte) {
 	m.n = 0
-	whole := len(p) &^ (blockLen - 1)
-	if whole > 0 {
-		m.mark(p[:whole], 0, ends)
-	}
-	if rest := p[whole:]; len(rest) > 0 {
-		last := spaces
-		copy(last[:], rest)
-		before := m.carry
-		m.mark(last[:], whole, ends)
-		// A backslash at the end marks the space behind it, and only that can be marked there.
-		if m.carry = before; m.n > 0 && int(m.at[m.n-1]) == len(p) {
-			m.n--
-			m.carry = 1
-		} else {
-			m.carry = 0
-		}
+	if len(p) >= blockLen {
+		m.mark(p, ends)
+	} else {
+		m.short(p, ends)
 	}
 	m.at[m.n] = uint16(len(p))
 }
 
-var spaces = [blockLen]byte([]byte("                                                                "))
-
-// add takes the marks of a block that begins at base.
-func (m *marks) add(word uint64, base int) {
-	for ; word != 0; word &= word - 1 {
-		m.at[m.n] = uint16(base + bits.TrailingZeros64(word))
-		m.n++
-	}
+// short marks less than a block. Before it there is what mark may read, too.
+func (m *marks) short(p []byte, ends byte) {
+	var block [blockLen]byte
+	copy(block[blockLen-len(p):], p)
+	m.mark(block[blockLen-len(p):], ends)
 }
 
 // markGo does the work of mark on machines for which there is no faster way: eight bytes at a time.
-func (m *marks) markGo(p []byte, base int, ends byte) {
-	for ; len(p) >= blockLen; p = p[blockLen:] {
-		var end, slash uint64
-		for i := range blockLen / 8 {
-			w := binary.LittleEndian.Uint64(p[8*i:])
-			hit := zeros(w ^ ones*'"')
-			if ends&isControl != 0 {
-				hit |= zeros(w & (ones * 0xe0))
-			}
-			if ends&isBracket != 0 { // the square ones are 0x20 below the curly ones
-				hit |= zeros((w|ones*0x20)^ones*'{') | zeros((w|ones*0x20)^ones*'}')
-			}
-			end |= gather(hit) << (8 * i)
-			slash |= gather(zeros(w^ones*'\\')) << (8 * i)
+func (m *marks) markGo(p []byte, ends byte) {
+	for base := 0; base < len(p); base += blockLen {
+		if rest := len(p) - base; rest >= blockLen {
+			m.block((*[blockLen]byte)(p[base:]), base, blockLen, ends)
+		} else {
+			var last [blockLen]byte
+			copy(last[:], p[base:])
+			m.block(&last, base, rest, ends)
 		}
-		if slash|m.carry != 0 {
-			var escaped, short uint64
-			escaped, m.carry = escapes(slash, m.carry)
-			for w := escaped; w != 0; w &= w - 1 {
-				if i := bits.TrailingZeros64(w); classOf(p[i])&isShort != 0 {
-					short |= 1 << i
-				}
-			}
-			end = end&^short | escaped&^short
+	}
+}
+
+// block adds the marks of a block of which n bytes count.
+func (m *marks) block(p *[blockLen]byte, base, n int, ends byte) {
+	var end, slash uint64
+	for i := range blockLen / 8 {
+		w := binary.LittleEndian.Uint64(p[8*i:])
+		hit := zeros(w ^ ones*'"')
+		if ends&isControl != 0 {
+			hit |= zeros(w & (ones * 0xe0))
 		}
-		m.add(end, base)
-		base += blockLen
+		if ends&isBracket != 0 { // the square ones are 0x20 below the curly ones
+			hit |= zeros((w|ones*0x20)^ones*'{') | zeros((w|ones*0x20)^ones*'}')
+		}
+		end |= gather(hit) << (8 * i)
+		slash |= gather(zeros(w^ones*'\\')) << (8 * i)
+	}
+	inside := ^uint64(0) >> (blockLen - n)
+	if slash &= inside; slash|m.carry != 0 {
+		var escaped, short uint64
+		escaped, m.carry = escapes(slash, m.carry)
+		for w := escaped & inside; w != 0; w &= w - 1 {
+			if i := bits.TrailingZeros64(w); classOf(p[i])&isShort != 0 {
+				short |= 1 << i
+			}
+		}
+		if end = end&^short | escaped&^short; n < blockLen {
+			m.carry = escaped >> n & 1
+		}
+	}
+	for end &= inside; end != 0; end &= end - 1 {
+		m.at[m.n] = uint16(base + bits.TrailingZeros64(end))
+		m.n++
 	}
 }
 

@@ -26,21 +26,22 @@
 	MOVW   AX, slot(DI) \
 	BLSRQ  R8, R8
 
-// func markAVX2(m *marks, p []byte, base int, ends byte, classes *[2][16]byte)
-// m begins with carry, n and at.
-TEXT ·markAVX2(SB), NOSPLIT, $0-56
-	MOVQ m+0(FP), R15
+// func markAVX2(m *marks, p []byte, ends byte, classes *[2][16]byte)
+// m begins with carry, n and at. What is less than a block at the end is read with the bytes before it, and its bits
+// are shifted down over theirs: CX is by how many, 0 for whole blocks.
+TEXT ·markAVX2(SB), NOSPLIT, $0-48
+	MOVQ m+0(FP), DI
 	MOVQ p_base+8(FP), SI
-	MOVQ p_len+16(FP), CX
-	MOVQ base+32(FP), DX
-	MOVQ classes+48(FP), AX
-	MOVQ 0(R15), R11       // carry
-	MOVQ 8(R15), BX        // n
-	LEAQ 16(R15)(BX*2), DI // where to write
+	MOVQ p_len+16(FP), R15 // bytes to come
+	MOVQ classes+40(FP), AX
+	MOVQ 0(DI), R11        // carry
+	LEAQ 16(DI), DI        // where to write
+	XORL DX, DX            // where the block begins
+	XORL CX, CX
 
 	VBROADCASTI128 (AX), Y12
 	VBROADCASTI128 16(AX), Y13
-	VPBROADCASTB   ends+40(FP), Y14
+	VPBROADCASTB   ends+32(FP), Y14
 	MOVL           $0x0f, AX
 	VMOVD          AX, X15
 	VPBROADCASTB   X15, Y15    // low halves; also the classes of short escapes
@@ -48,8 +49,10 @@ TEXT ·markAVX2(SB), NOSPLIT, $0-56
 	MOVQ           $0x5555555555555555, R14
 
 block:
-	SUBQ    $64, CX
-	JL      done
+	SUBQ $64, R15
+	JL   last
+
+load:
 	VMOVDQU (SI), Y0
 	VMOVDQU 32(SI), Y1
 	ADDQ    $64, SI
@@ -62,6 +65,8 @@ block:
 	ORQ       R10, R9    // backslashes
 	NONE(Y14, R8, R10)
 	NOTQ      R8         // ends
+	SHRXQ     CX, R8, R8
+	SHRXQ     CX, R9, R9
 
 	MOVQ R9, AX
 	ORQ  R11, AX
@@ -71,7 +76,6 @@ places:
 	POPCNTQ R8, R10
 	TESTQ   R8, R8
 	JZ      empty
-	ADDQ    R10, BX
 
 eight:
 	PLACE(0)
@@ -95,8 +99,18 @@ empty:
 	ADDQ $64, DX
 	JMP  block
 
+last:
+	CMPQ R15, $-64
+	JLE  done              // there is no rest
+	ADDQ R15, SI
+	MOVQ R15, CX
+	NEGQ CX
+	MOVQ $-64, R15         // and then there is none
+	JMP  load
+
 escapes:
 	NONE(Y15, R10, AX)    // not short
+	SHRXQ CX, R10, R10
 	MOVQ R11, R12
 	NOTQ R12
 	ANDQ R12, R9          // slash &^= carry
@@ -111,7 +125,13 @@ escapes:
 	SHLQ $1, R12
 	XORQ R14, R12
 	ANDQ R13, R12         // escaped
+	TESTQ CX, CX
+	JZ   marks
+	NEGQ CX               // the carry is that of the last byte
+	SHRXQ CX, R12, R11
+	ANDQ $1, R11
 
+marks:
 	ANDQ R12, R10         // escaped &^ short
 	XORQ R10, R12         // escaped & short
 	NOTQ R12
@@ -121,8 +141,12 @@ escapes:
 
 done:
 	VZEROUPPER
-	MOVQ R11, 0(R15)
-	MOVQ BX, 8(R15)
+	MOVQ m+0(FP), AX
+	MOVQ R11, 0(AX)
+	LEAQ 16(AX), AX
+	SUBQ AX, DI
+	SHRQ $1, DI
+	MOVQ DI, -8(AX)        // n
 	RET
 
 // func findNameAVX2(p []byte) int

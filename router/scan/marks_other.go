@@ -2,7 +2,7 @@
 
 package scan
 
-// mark adds the marks of the blocks of p, which begins at base.
-func (m *marks) mark(p []byte, base int, ends byte) { m.markGo(p, base, ends) }
+// mark adds the marks of p.
+func (m *marks) mark(p []byte, ends byte) { m.markGo(p, ends) }
 
 func findName(p []byte) int { return findNameGo(p) }

@@ -195,11 +195,12 @@ func (s *Request) endText(p []byte) error {
 }
 
 func (s *Request) member(key []byte) member {
-	if bytes.IndexByte(key, '\\') >= 0 {
+	m := memberOf(key, s.inside)
+	if m == none && bytes.IndexByte(key, '\\') >= 0 {
 		var decoded [maxKey]byte
-		key = unquote(decoded[:0], key)
+		m = memberOf(unquote(decoded[:0], key), s.inside)
 	}
-	return memberOf(key, s.inside)
+	return m
 }
 
 // endModel takes the model's name.
@@ -231,7 +232,20 @@ func (s *Request) endNumber(p []byte) {
 	if cut || len(raw) > maxNumber {
 		return
 	}
-	if f, err := strconv.ParseFloat(string(raw), 64); err == nil && f >= 1 && f <= math.MaxInt32 {
-		s.limits[m-maxTokens] = int64(f)
+	if n, whole := digits(raw); whole {
+		s.limits[m-maxTokens] = min(n, math.MaxInt32)
+	} else if f, err := strconv.ParseFloat(string(raw), 64); err == nil && f >= 1 {
+		s.limits[m-maxTokens] = int64(min(f, math.MaxInt32))
 	}
+}
+
+// digits reads a number that has nothing but digits.
+func digits(p []byte) (n int64, whole bool) {
+	for _, c := range p {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = min(n*10+int64(c-'0'), math.MaxInt32)
+	}
+	return n, true
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -9,6 +10,12 @@ import (
 // U+FFFD, as they do in encoding/json. A string that was cut off in an escape loses it.
 func unquote(dst, raw []byte) []byte {
 	plain := 0
+	for ; plain+8 <= len(raw); plain += 8 {
+		w := binary.LittleEndian.Uint64(raw[plain:])
+		if (w|zeros(w^ones*'\\'))&(ones<<7) != 0 {
+			break
+		}
+	}
 	for plain < len(raw) && raw[plain] != '\\' && raw[plain] < utf8.RuneSelf {
 		plain++
 	}

@@ -261,22 +261,26 @@ end:
 	goto out
 
 number:
-	for ; i < len(p); i++ {
-		if c = p[i]; number == inDigits && '0' <= c && c <= '9' {
-			continue
-		}
-		switch number = afterDigit(number, c); number {
-		case atStart:
-			return i, ErrNotJSON
-		case atNext:
-			if s.keep {
-				s.endNumber(p[from:i])
-			}
-			goto next
+	if number == inDigits {
+		for i < len(p) && p[i]-'0' <= 9 {
+			i++
 		}
 	}
-	s.state = number
-	goto cut
+	if i >= len(p) {
+		s.state = number
+		goto cut
+	}
+	if number = afterDigit(number, p[i]); number == atStart {
+		return i, ErrNotJSON
+	}
+	if number != atNext {
+		i++
+		goto number
+	}
+	if s.keep {
+		s.endNumber(p[from:i])
+	}
+	goto next
 
 literal:
 	for ; s.rest != ""; s.rest = s.rest[1:] {
@@ -292,6 +296,10 @@ literal:
 	goto next
 
 hex: // of \uXXXX
+	if s.hex == 4 && i+4 <= len(p) && isHex[p[i]] && isHex[p[i+1]] && isHex[p[i+2]] && isHex[p[i+3]] {
+		s.hex = 0
+		i += 4
+	}
 	for ; s.hex > 0; s.hex-- {
 		if i >= len(p) {
 			s.state, s.after = inHex, after
