@@ -26,6 +26,9 @@ type Deps struct {
 	Keys      Keys
 	// Usage is nil where nothing is counted.
 	Usage Usage
+	// Live and Captures are nil where requests are not watched.
+	Live     Live
+	Captures Captures
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue

@@ -66,7 +66,8 @@ type Captured struct {
 type Message struct {
 	Fields []Field
 	Body   []byte
-	Size   int64 // of the body that came; more than is in Body where it was too long
+	Size   int64 // of the body that came
+	Cut    bool  // Body is not all of it
 }
 
 // Field is a field of a head.
@@ -210,7 +211,9 @@ func (m *Message) field(name, value string) {
 
 func (c *Capture) body(m *Message, p []byte) {
 	m.Size += int64(len(p))
+	whole := len(p)
 	p = p[:min(len(p), mostBody-len(m.Body))]
+	m.Cut = m.Cut || len(p) < whole
 	m.Body = append(m.Body, p...)
 	c.ring.bytes.Add(int64(len(p)))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/usage"
 )
 
@@ -32,6 +33,8 @@ type Appliance struct {
 	Usage   *usage.Meter
 	Pool    *Pool
 	Images  *Images
+	Live    *record.Live
+	Capture *record.Captures
 	Handler http.Handler
 }
 
@@ -52,11 +55,12 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	}
 	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
+	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Usage: a.Usage, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
+		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
