@@ -220,3 +220,16 @@ func BenchmarkAnswer(b *testing.B) {
 		})
 	}
 }
+
+func TestFindName(t *testing.T) {
+	for _, text := range []string{`"us`, `"ti`, `"u`, `"t`, `us`, `"uti`, `"tus`, `"ui`} {
+		for before := range 80 {
+			for after := range 40 {
+				p := []byte(strings.Repeat(`"`, before) + text + strings.Repeat("s", after))
+				if got, want := findName(p), findNameGo(p); got != want {
+					t.Fatalf("%q: at %d, want %d", p, got, want)
+				}
+			}
+		}
+	}
+}

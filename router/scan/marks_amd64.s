@@ -149,6 +149,10 @@ done:
 	MOVQ DI, -8(AX)        // n
 	RET
 
+// "us and "ti
+DATA letters<>+0(SB)/8, $"\"usti   "
+GLOBL letters<>(SB), RODATA|NOPTR, $8
+
 // func findNameAVX2(p []byte) int
 TEXT ·findNameAVX2(SB), NOSPLIT, $0-32
 	MOVQ p_base+0(FP), SI
@@ -156,21 +160,11 @@ TEXT ·findNameAVX2(SB), NOSPLIT, $0-32
 	MOVQ SI, DI
 	LEAQ -34(SI)(CX*1), R8 // the last place to look at
 
-	MOVL         $'"', AX
-	VMOVD        AX, X8
-	VPBROADCASTB X8, Y8
-	MOVL         $'u', AX
-	VMOVD        AX, X9
-	VPBROADCASTB X9, Y9
-	MOVL         $'s', AX
-	VMOVD        AX, X10
-	VPBROADCASTB X10, Y10
-	MOVL         $'t', AX
-	VMOVD        AX, X11
-	VPBROADCASTB X11, Y11
-	MOVL         $'i', AX
-	VMOVD        AX, X12
-	VPBROADCASTB X12, Y12
+	VPBROADCASTB letters<>+0(SB), Y8
+	VPBROADCASTB letters<>+1(SB), Y9
+	VPBROADCASTB letters<>+2(SB), Y10
+	VPBROADCASTB letters<>+3(SB), Y11
+	VPBROADCASTB letters<>+4(SB), Y12
 
 next:
 	VMOVDQU   1(SI), Y1

@@ -1,5 +1,7 @@
 package scan
 
+import "bytes"
+
 // Usage is what an answer used, in tokens. Prompt holds those that were cached, Completion those of reasoning.
 type Usage struct {
 	Prompt, Completion, Cached, Reasoning int64
@@ -70,14 +72,8 @@ func (c *counts) take(by name, p []byte) {
 	for i := 0; i < len(p); i++ {
 		switch b := p[i]; {
 		case b == '"':
-			end := i + 1
-			for end < len(p) && p[end] != '"' {
-				if p[end] == '\\' {
-					end++
-				}
-				end++
-			}
-			key = p[i+1 : min(end, len(p))]
+			end := i + 1 + closing(p[i+1:])
+			key = p[i+1 : end]
 			i = end
 		case b == '{':
 			if depth++; depth == 2 {
@@ -96,7 +92,7 @@ func (c *counts) take(by name, p []byte) {
 		case '0' <= b && b <= '9':
 			n, length := integer(p[i:])
 			if i += length - 1; lists == 0 && depth <= 2 && p[i-length] != '-' {
-				now.count(string(within), string(key), n)
+				now.count(within, key, n)
 			}
 		}
 	}
@@ -104,12 +100,12 @@ func (c *counts) take(by name, p []byte) {
 }
 
 // count takes one number.
-func (c *counts) count(within, key string, n int64) {
+func (c *counts) count(within, key []byte, n int64) {
 	switch c.by {
 	case usage:
 		c.ofUsage(within, key, n)
 	case timings:
-		switch key {
+		switch string(key) {
 		case "prompt_n":
 			c.in = n
 		case "predicted_n":
@@ -118,8 +114,8 @@ func (c *counts) count(within, key string, n int64) {
 			c.cached, c.apart = n, true
 		}
 	case meta:
-		if within == "tokens" || within == "billed_units" && c.in+c.out == 0 {
-			switch key {
+		if string(within) == "tokens" || string(within) == "billed_units" && c.in+c.out == 0 {
+			switch string(key) {
 			case "input_tokens":
 				c.in = n
 			case "output_tokens":
@@ -129,10 +125,10 @@ func (c *counts) count(within, key string, n int64) {
 	}
 }
 
-func (c *counts) ofUsage(within, key string, n int64) {
-	switch within {
+func (c *counts) ofUsage(within, key []byte, n int64) {
+	switch string(within) {
 	case "":
-		switch key {
+		switch string(key) {
 		case "prompt_tokens", "input_tokens":
 			c.in = n
 		case "completion_tokens", "output_tokens":
@@ -145,12 +141,30 @@ func (c *counts) ofUsage(within, key string, n int64) {
 			c.created, c.apart = n, true
 		}
 	case "prompt_tokens_details", "input_tokens_details":
-		if key == "cached_tokens" {
+		if string(key) == "cached_tokens" {
 			c.cached = n
 		}
 	case "completion_tokens_details", "output_tokens_details":
-		if key == "reasoning_tokens" {
+		if string(key) == "reasoning_tokens" {
 			c.reasoning = n
+		}
+	}
+}
+
+// closing is the place of the quote that ends the string that p begins in, or the end of p.
+func closing(p []byte) int {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(p[i:], '"')
+		if n < 0 {
+			return len(p)
+		}
+		i += n
+		slashes := 0
+		for slashes < i && p[i-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return i
 		}
 	}
 }

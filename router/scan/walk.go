@@ -165,8 +165,11 @@ value:
 		}
 		arrays |= 1
 	case inLiteral:
-		s.rest = restOf(c)
 		i++
+		if s.rest = restOf(c); i+len(s.rest) <= len(p) && string(p[i:i+len(s.rest)]) == s.rest {
+			i += len(s.rest)
+			goto next
+		}
 		goto literal
 	case atStart:
 		if !space(c) {
