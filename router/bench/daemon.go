@@ -29,7 +29,7 @@ func (b *bench) startDaemon(ctx context.Context, p peer) (*target, error) {
 	if !runs(b.palisade) {
 		return nil, fmt.Errorf("%s is not there: make build", b.palisade)
 	}
-	listen, err := freeAddress()
+	listen, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +97,14 @@ func (b *bench) writeModel(folder string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "bench"), program, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "bench"), program, 0o755); err != nil { //nolint:gosec // the folder is one that we have made
 		return err
 	}
-	flags := ""
+	var flags strings.Builder
 	for _, f := range b.flags {
-		flags += fmt.Sprintf(", %q", f)
+		fmt.Fprintf(&flags, ", %q", f)
 	}
-	return os.WriteFile(filepath.Join(folder, "model-definition.yaml"), fmt.Appendf(nil, definition, flags), 0o644)
+	return os.WriteFile(filepath.Join(folder, "model-definition.yaml"), fmt.Appendf(nil, definition, flags.String()), 0o644)
 }
 
 // moveEngines takes what the daemon has started off the daemon's core, and gives it the priority that all have.

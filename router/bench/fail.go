@@ -44,13 +44,13 @@ func fail(scenario string) mode {
 		checks: []check{
 			atMost("failed that had not begun", "unbegun", 0), atMost("lost", "lost", 0), atMost("reached two engines", "duplicated", 0),
 		},
-		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
+		measure: func(ctx context.Context, b *bench, t *target) (measured, error) {
 			return measureHarm(ctx, b, t, scenario)
 		},
 	}
 }
 
-func measureHarm(ctx context.Context, b *bench, t *target, scenario string) (map[string]float64, map[string]int, noise, error) {
+func measureHarm(ctx context.Context, b *bench, t *target, scenario string) (measured, error) {
 	harmed := make(chan error, 1)
 	go func() { harmed <- b.harm(ctx, scenario) }()
 	w, err := b.load(ctx, t, "-conns", strconv.Itoa(b.conns), "-time", failTime.String(), "-ids", "-body", strconv.Itoa(b.bodyBytes))
@@ -58,11 +58,11 @@ func measureHarm(ctx context.Context, b *bench, t *target, scenario string) (map
 		err = harm
 	}
 	if err != nil {
-		return nil, nil, noise{}, err
+		return measured{}, err
 	}
 	arrived, err := b.arrived()
 	if err != nil {
-		return nil, nil, noise{}, err
+		return measured{}, err
 	}
 	c := w.result.Calls
 	unbegun, twice := 0, 0
@@ -82,10 +82,10 @@ func measureHarm(ctx context.Context, b *bench, t *target, scenario string) (map
 	}
 	if t.peer.name == palisade {
 		if values["retried"], err = counter(ctx, "http://"+t.addr+"/metrics", "palisade_router_retries_total"); err != nil {
-			return nil, nil, noise{}, err
+			return measured{}, err
 		}
 	}
-	return values, c.Kinds, w.noise, nil
+	return measured{values, c.Kinds, w.noise}, nil
 }
 
 // harm does to the engines what the scenario says, and mends it.
@@ -94,7 +94,10 @@ func (b *bench) harm(ctx context.Context, scenario string) error {
 	at := func(d time.Duration) bool { return pause(ctx, time.Until(begun.Add(d))) }
 	switch scenario {
 	case "kill":
-		return b.restart(ctx, 1, unix.SIGKILL, at, harmAt, mendAt)
+		at(harmAt)
+		b.engines[1].stop(unix.SIGKILL)
+		at(mendAt)
+		return b.again(ctx, 1)
 	case "freeze":
 		at(harmAt)
 		pid := b.engines[1].cmd.Process.Pid
@@ -106,8 +109,11 @@ func (b *bench) harm(ctx context.Context, scenario string) error {
 		return err
 	default:
 		for i := range b.engines {
-			from := time.Second + time.Duration(i)*rollGap
-			if err := b.restart(ctx, i, unix.SIGTERM, at, from, from+downTime); err != nil {
+			down := time.Second + time.Duration(i)*rollGap
+			at(down)
+			b.engines[i].stop(unix.SIGTERM)
+			at(down + downTime)
+			if err := b.again(ctx, i); err != nil {
 				return err
 			}
 		}
@@ -115,12 +121,8 @@ func (b *bench) harm(ctx context.Context, scenario string) error {
 	}
 }
 
-func (b *bench) restart(ctx context.Context, i int, sig unix.Signal, at func(time.Duration) bool, down, up time.Duration) error {
-	at(down)
-	b.engines[i].stop(sig)
-	if !at(up) {
-		return errEnded
-	}
+// again starts an engine that has ended, at the address that it had.
+func (b *bench) again(ctx context.Context, i int) error {
 	e, err := b.startEngine(ctx, i)
 	if err != nil {
 		return err

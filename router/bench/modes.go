@@ -24,9 +24,16 @@ type mode struct {
 	again   bool // proxies try requests again
 	harms   bool // its engines are not as they were afterwards
 	engine  func(b *bench) []string
-	measure func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error)
+	measure func(ctx context.Context, b *bench, t *target) (measured, error)
 	columns []column
 	checks  []check
+}
+
+// measured is what one measurement gave.
+type measured struct {
+	values map[string]float64 // by the columns' keys
+	notes  map[string]int     // failed requests by kind
+	noise  noise
 }
 
 // column is one value in the table.
@@ -65,24 +72,24 @@ func throughput() mode {
 	}
 }
 
-func measureCalls(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
+func measureCalls(ctx context.Context, b *bench, t *target) (measured, error) {
 	w, err := b.load(ctx, t, "-conns", strconv.Itoa(b.conns), "-warm", "1500ms", "-time", b.time.String(), "-body", strconv.Itoa(b.bodyBytes))
 	if err != nil {
-		return nil, nil, noise{}, err
+		return measured{}, err
 	}
 	c := w.result.Calls
 	if c == nil || c.OK == 0 {
-		return nil, nil, noise{}, fmt.Errorf("no request was answered: %v", c)
+		return measured{}, fmt.Errorf("no request was answered: %v", c)
 	}
 	done := float64(c.OK)
 	failed := 0
 	for _, n := range c.Kinds {
 		failed += n
 	}
-	return map[string]float64{
+	return measured{map[string]float64{
 		"cpu": w.cpu / done * 1e5, "user": w.user / done * 1e5, "rate": done / c.Seconds, "p50": c.Latency.P50, "p99": c.Latency.P99,
 		"memory": w.memory / 1024, "failed": float64(failed),
-	}, c.Kinds, w.noise, nil
+	}, c.Kinds, w.noise}, nil
 }
 
 func streams() mode {
@@ -104,8 +111,8 @@ func streams() mode {
 			better("first event, added at p50", "first", direct), better("event delay at p50", "delay", direct), better("event delay at p99", "delay99", direct),
 			atMost("broken streams", "broken", 0),
 		},
-		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
-			return measureStreams(ctx, b, t, b.streams, time.Second, b.gap)
+		measure: func(ctx context.Context, b *bench, t *target) (measured, error) {
+			return measureStreams(ctx, b, t, flow{b.streams, time.Second, b.gap})
 		},
 	}
 }
@@ -124,32 +131,37 @@ func idle() mode {
 			{"first event p50 ms", "first", "%.2f"}, {"p99 ms", "first99", "%.1f"}, {"broken", "broken", "%.0f"},
 		},
 		checks: []check{atMost("KiB of an idle stream", "memory", 12), atMost("broken streams", "broken", 0)},
-		measure: func(ctx context.Context, b *bench, t *target) (map[string]float64, map[string]int, noise, error) {
-			return measureStreams(ctx, b, t, b.idle, hold/2, hold)
+		measure: func(ctx context.Context, b *bench, t *target) (measured, error) {
+			return measureStreams(ctx, b, t, flow{b.idle, hold / 2, hold})
 		},
 	}
 }
 
-func measureStreams(ctx context.Context, b *bench, t *target, n int, ramp, gap time.Duration) (map[string]float64, map[string]int, noise, error) {
-	fail := func(err error) (map[string]float64, map[string]int, noise, error) { return nil, nil, noise{}, err }
+// flow is so many streams, begun over the ramp, with an event every gap.
+type flow struct {
+	streams   int
+	ramp, gap time.Duration
+}
+
+func measureStreams(ctx context.Context, b *bench, t *target, f flow) (measured, error) {
 	// The first streams find a proxy that has worked a little: what it makes once is not theirs.
 	if _, err := b.load(ctx, t, "-conns", "64", "-time", "1s"); err != nil {
-		return fail(err)
+		return measured{}, err
 	}
 	before := t.memory()
-	w, err := b.load(ctx, t, "-streams", "-conns", strconv.Itoa(n), "-ramp", ramp.String(), "-gap", gap.String(), "-patience", (gap + 5*time.Second).String())
+	w, err := b.load(ctx, t, "-streams", "-conns", strconv.Itoa(f.streams), "-ramp", f.ramp.String(), "-gap", f.gap.String(), "-patience", (f.gap + 5*time.Second).String())
 	if err != nil {
-		return fail(err)
+		return measured{}, err
 	}
 	s := w.result.Streams
 	if s == nil || s.Events == 0 {
-		return fail(fmt.Errorf("no event came: %+v", s))
+		return measured{}, fmt.Errorf("no event came: %+v", s)
 	}
-	return map[string]float64{
+	return measured{values: map[string]float64{
 		"cpu": w.cpu / float64(s.Events) * 1e5, "opening": w.opening, "first": s.First.P50 / 1e3, "first99": s.First.P99 / 1e3,
 		"delay": s.Delay.P50 / 1e3, "delay99": s.Delay.P99 / 1e3, "broken": float64(s.Broken),
-		"joined": float64(s.Events) / float64(max(1, s.Reads)), "memory": (w.memory - before) / float64(n), "all": w.memory / 1024,
-	}, nil, w.noise, nil
+		"joined": float64(s.Events) / float64(max(1, s.Reads)), "memory": (w.memory - before) / float64(f.streams), "all": w.memory / 1024,
+	}, noise: w.noise}, nil
 }
 
 // work is what one load has told and its target has taken.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -45,7 +44,7 @@ func TestWhatIsTypedWrongIsNamed(t *testing.T) {
 		"throughput -only apache": `nothing is called "apache"`,
 		"-rounds 1 streams":       `"streams" comes after flags`,
 	} {
-		err := run(strings.Fields(args), slog.New(slog.NewTextHandler(io.Discard, nil)))
+		err := run(strings.Fields(args), slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", args, err, want)
 		}

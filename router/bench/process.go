@@ -65,7 +65,7 @@ type command struct {
 }
 
 func (y *yard) start(c command) (*process, error) {
-	cmd := exec.Command(c.args[0], c.args[1:]...)
+	cmd := exec.Command(c.args[0], c.args[1:]...) //nolint:noctx // it is stopped in its turn: what a context would end at once has to be measured before
 	cmd.Dir, cmd.Env = y.dir, append(os.Environ(), c.env...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	p := &process{yard: y, cmd: cmd, name: c.name, ended: make(chan struct{}), log: filepath.Join(y.dir, c.name+".log")}

@@ -188,7 +188,7 @@ func (b *bench) chosen(m mode) []peer {
 // once measures one peer: engines as the mode wants them, a fresh proxy, a quiet machine.
 func (b *bench) once(ctx context.Context, m mode, p peer, round int) (sample, error) {
 	s := sample{Mode: m.name, Peer: p.name, Round: round, At: time.Now()}
-	if err := b.wantEngines(ctx, m, p); err != nil {
+	if err := b.wantEngines(ctx, m); err != nil {
 		return s, err
 	}
 	quiet := b.machine.quiet(ctx, b.patience, b.foreign)
@@ -199,7 +199,8 @@ func (b *bench) once(ctx context.Context, m mode, p peer, round int) (sample, er
 		return s, err
 	}
 	defer target.end()
-	s.Values, s.Notes, s.Noise, err = m.measure(ctx, b, target)
+	got, err := m.measure(ctx, b, target)
+	s.Values, s.Notes, s.Noise = got.values, got.notes, got.noise
 	s.Noise.Speed = speed
 	s.Disturbed = !quiet || s.Noise.Foreign > b.foreign || s.Noise.Steal > b.steal
 	return s, err
@@ -234,7 +235,7 @@ func (b *bench) startPeer(ctx context.Context, p peer) (*target, error) {
 	}
 	at := b.place
 	var err error
-	if at.Listen, err = freeAddress(); err != nil {
+	if at.Listen, err = freeAddress(ctx); err != nil {
 		return nil, err
 	}
 	c, err := p.command(at)
@@ -258,7 +259,7 @@ const engineCount = 4
 
 // wantEngines sees to it that four engines run with the mode's flags. Those whose engines come to harm get new ones each
 // time.
-func (b *bench) wantEngines(ctx context.Context, m mode, p peer) error {
+func (b *bench) wantEngines(ctx context.Context, m mode) error {
 	flags := m.engine(b)
 	if !m.harms && slices.Equal(flags, b.flags) && len(b.engines) == engineCount {
 		return nil
@@ -266,7 +267,7 @@ func (b *bench) wantEngines(ctx context.Context, m mode, p peer) error {
 	b.stopEngines()
 	b.flags, b.place.Engines = flags, nil
 	for i := range engineCount {
-		addr, err := freeAddress()
+		addr, err := freeAddress(ctx)
 		if err != nil {
 			return err
 		}
@@ -305,8 +306,8 @@ func (b *bench) stopEngines() {
 }
 
 // freeAddress is one on loopback that nobody has at this moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("looking for a free port: %w", err)
 	}

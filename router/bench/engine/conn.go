@@ -41,7 +41,7 @@ var headEnd, lineEnd = []byte("\r\n\r\n"), []byte("\r\n")
 // process answers what is whole in c.buf; false means that the connection is to be closed.
 func (e *Server) process(c *conn, stopping bool) bool {
 	for {
-		ready, ok := false, true
+		ready := false
 		switch c.state {
 		case inHead:
 			i := bytes.Index(c.buf, headEnd)
@@ -61,9 +61,11 @@ func (e *Server) process(c *conn, stopping bool) bool {
 			}
 			ready = true
 		case inChunks:
+			var ok bool
 			if ready, ok = c.chunk(); !ok {
 				return false
-			} else if !ready && c.state == inChunks && c.starved() {
+			}
+			if !ready && c.starved() {
 				return true
 			}
 		case answering:

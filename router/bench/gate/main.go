@@ -26,8 +26,6 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	var g gate
 	flag.StringVar(&g.listen, "listen", "127.0.0.1:8080", "where it answers; /metrics too")
 	flag.StringVar(&g.routes, "routes", "", "where engines answer, with commas")
@@ -35,7 +33,10 @@ func main() {
 	flag.StringVar(&g.token, "token", "", "the secret that opens it: pal- and 52 letters")
 	flag.DurationVar(&g.probe, "probe", 0, "asks engines for /health so often, and takes out of the balance who does not answer; 0: never")
 	flag.Parse()
-	if err := g.run(ctx); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := g.run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "gate:", err)
 		os.Exit(1)
 	}
@@ -65,10 +66,10 @@ func (g gate) run(ctx context.Context) error {
 	}
 	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		switch {
-		case q.URL.Path == "/metrics":
+		switch q.URL.Path {
+		case "/metrics":
 			metrics.ServeHTTP(w, q)
-		case q.URL.Path == "/health":
+		case "/health":
 		default:
 			r.ServeHTTP(w, q)
 		}

@@ -23,6 +23,13 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "plain:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	listen := flag.String("listen", "127.0.0.1:8080", "where it answers")
@@ -32,9 +39,9 @@ func main() {
 	server := &http.Server{Addr: *listen, ReadHeaderTimeout: time.Minute, Handler: proxy(strings.Split(*routes, ","), *again)}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.ListenAndServe(); ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, "plain:", err)
-		os.Exit(1)
+		return fmt.Errorf("serving: %w", err)
 	}
+	return nil
 }
 
 func proxy(routes []string, again int) http.Handler {
@@ -55,7 +62,7 @@ func proxy(routes []string, again int) http.Handler {
 		},
 		Transport:     transport,
 		FlushInterval: -1, // at once
-		BufferPool:    &buffers{sync.Pool{New: func() any { return new(make([]byte, 32<<10)) }}},
+		BufferPool:    &buffers{},
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 }
@@ -63,7 +70,13 @@ func proxy(routes []string, again int) http.Handler {
 // buffers are those that bodies are copied with.
 type buffers struct{ pool sync.Pool }
 
-func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
 // retrier asks another engine where one gave no answer.
