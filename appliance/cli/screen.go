@@ -67,13 +67,14 @@ func (s *screen) suspend(ctx context.Context) error {
 	}
 }
 
-// draw shows a view in one write: every line over the one before it, to its end, so that nothing flickers.
-func (s *screen) draw(v topView) error {
+// draw shows a frame of the window's size in one write: every line over the one before it, to its end, so that nothing
+// flickers.
+func (s *screen) draw(frame func(width, height int) string) error {
 	width, height := 80, 24
 	if size, err := unix.IoctlGetWinsize(int(s.out.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 && size.Row > 0 {
 		width, height = int(size.Col), int(size.Row)
 	}
-	if _, err := s.out.WriteString(redraw(frame(v, width, height), height)); err != nil {
+	if _, err := s.out.WriteString(redraw(frame(width, height), height)); err != nil {
 		return fmt.Errorf("drawing: %w", err)
 	}
 	return nil

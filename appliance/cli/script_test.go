@@ -52,7 +52,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -110,6 +110,15 @@ func use(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: use TOKEN")
 	}
 	a.Use(strings.TrimSpace(ts.ReadFile(args[0])), time.Now())
+}
+
+// traffic has every service answer some requests.
+func traffic(ts *testscript.TestScript, _ bool, _ []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok {
+		ts.Fatalf("there is no appliance")
+	}
+	a.Traffic(time.Now())
 }
 
 // exitCode is "exitcode N PROGRAM ARGS...": the program must end with that code.

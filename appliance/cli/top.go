@@ -2,17 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/appliance/api"
 )
@@ -109,65 +105,24 @@ func (a *app) frameWidth() int {
 	return columns(a.Stdout)
 }
 
-// crash is what a goroutine beside the one of the screen panicked with: it must not end the program before the terminal
-// is as it was.
-type crash struct{ value any }
-
-// topLive redraws until a person, a signal or a lost terminal ends it. The terminal is as it was when it returns,
-// whatever made it return.
+// topLive redraws until a person, a signal or a lost terminal ends it.
 func (a *app) topLive(ctx context.Context, l *looker, s *screen, interval time.Duration) error {
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM, unix.SIGINT)
-	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer cancel()
-	if err := s.open(); err != nil {
-		return err
-	}
-	defer s.close()
-	keys, looks, crashes := make(chan byte), make(chan topView), make(chan crash, 2)
-	guarded := func(work func()) {
-		defer func() {
-			if v := recover(); v != nil {
-				crashes <- crash{v}
+	first := topView{host: l.host(), at: a.now(), keys: true, color: a.colors(), trouble: "looking"}
+	return watchOn(ctx, s, first, watching[topView]{
+		interval: interval,
+		look: func(ctx context.Context) topView {
+			v, err := l.look(ctx, a.now())
+			if err != nil {
+				v = topView{trouble: a.troubleOf(err)}
 			}
-		}()
-		work()
-	}
-	lost := make(chan error, 1)
-	beside.Go(func() { guarded(func() { lost <- s.read(ctx, keys) }) })
-	beside.Go(func() { guarded(func() { a.keepLooking(ctx, l, interval, looks) }) })
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, unix.SIGWINCH)
-	defer signal.Stop(resized)
-
-	v := topView{host: l.host(), at: a.now(), keys: true, color: a.env("NO_COLOR") == "" && a.env("TERM") != "dumb", trouble: "looking"}
-	for {
-		if err := s.draw(v); err != nil {
-			return err
-		}
-		select {
-		case news := <-looks:
-			v = v.with(news)
-		case <-resized:
-		case key := <-keys:
-			if v.press(key) {
-				return nil
-			}
-			if key == suspendKey {
-				if err := s.suspend(ctx); err != nil {
-					return err
-				}
-			}
-		case err := <-lost:
-			return err
-		case c := <-crashes:
-			panic(c.value)
-		case <-ctx.Done():
-			return nil
-		}
-	}
+			return v
+		},
+		with: topView.with,
+		press: func(v topView, key byte) (topView, bool) {
+			quit := v.press(key)
+			return v, quit
+		},
+	})
 }
 
 // with takes over what was seen; what a person has chosen stays. Where nothing could be seen, the old is shown on.
@@ -206,32 +161,4 @@ func (v *topView) press(key byte) (quit bool) {
 		v.reversed = !v.reversed
 	}
 	return false
-}
-
-// keepLooking looks now and then until ctx ends.
-func (a *app) keepLooking(ctx context.Context, l *looker, interval time.Duration, looks chan<- topView) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		v, err := l.look(ctx, a.now())
-		if err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			v = topView{trouble: err.Error()}
-			if hint := a.hintFor(err); hint != "" && !errors.Is(err, context.DeadlineExceeded) {
-				v.trouble += " (" + hint + ")"
-			}
-		}
-		select {
-		case looks <- v:
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

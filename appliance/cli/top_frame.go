@@ -120,6 +120,9 @@ func (l line) write(width int, color bool) string {
 	return out
 }
 
+// frame implements framed.
+func (v topView) frame(width, height int) string { return frame(v, width, height) }
+
 // section is a part of a frame that gives way where there is no room: its last rows are left out.
 type section struct {
 	head line
@@ -198,7 +201,10 @@ func shrink(sections []section, room int) {
 			open++
 		}
 	}
-	byNeed := []int{0, 1, 2}
+	byNeed := make([]int, len(sections))
+	for i := range byNeed {
+		byNeed[i] = i
+	}
 	slices.SortStableFunc(byNeed, func(a, b int) int { return len(sections[a].rows) - len(sections[b].rows) })
 	for _, i := range byNeed {
 		s := &sections[i]
