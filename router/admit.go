@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/router/quota"
 )
 
 // visitor is who asks: with a token that counts, or with a reason why there is none.
 type visitor struct {
 	token *Token
-	err   error // one of the ErrToken errors where token is nil
+	payer *quota.Subject // the token's limits; nil: none
+	err   error          // one of the ErrToken errors where token is nil
 }
 
 // allowed tells whether the visitor's token is for s.
@@ -38,16 +42,16 @@ func secretOf(authorization, apiKey string) (string, error) {
 }
 
 // identify says who asks.
-func identify(tokens *Tokens, authorization, apiKey string) visitor {
+func identify(tokens *Tokens, authorization, apiKey string, now time.Time) visitor {
 	secret, err := secretOf(authorization, apiKey)
 	if err != nil {
 		return visitor{err: err}
 	}
-	e, err := tokens.check(secret)
+	e, err := checkAt(tokens, secret, now)
 	if err != nil {
 		return visitor{err: err}
 	}
-	return visitor{token: &e.Token}
+	return visitor{token: &e.Token, payer: e.payer}
 }
 
 // admit chooses among the services that a request may mean (best first) the one that v may use. what

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/palisade-run/palisade/router/scan"
 )
 
 func TestSecretOf(t *testing.T) {
@@ -210,7 +212,7 @@ func TestRefusalShapes(t *testing.T) {
 }
 
 func TestRefuseBodyIsJSON(t *testing.T) {
-	for _, err := range []error{errNotJSON, errNotObject, errCutOff, errNoModel, errNoBody, errModelNoText, errModelConflict, errTooMuch, errNoMemory, errBadForm, errTooDeep, errModelTooLong, http.ErrBodyReadAfterClose, &http.MaxBytesError{Limit: 5}} {
+	for _, err := range []error{scan.ErrNotJSON, scan.ErrNotObject, scan.ErrCutOff, scan.ErrNoModel, errNoBody, scan.ErrModelNoText, scan.ErrModelConflict, errTooMuch, errNoMemory, errBadForm, scan.ErrTooDeep, scan.ErrModelTooLong, http.ErrBodyReadAfterClose, &http.MaxBytesError{Limit: 5}} {
 		f := refuseBody(err, 10)
 		var v struct {
 			Error struct{ Message, Type, Code string }

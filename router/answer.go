@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/palisade-run/palisade/router/balance"
 	"github.com/palisade-run/palisade/router/http1"
+	"github.com/palisade-run/palisade/router/repeat"
 )
 
 // answer is what an engine says, on its way to the client: its head as a whole, its body as it comes.
@@ -23,14 +25,15 @@ type answer struct {
 	events bool // server-sent events, to which one can be added
 	ending tail
 
-	begun    bool   // the client was told of it
-	whole    bool   // it came to its end
-	early    bool   // before the request's body did
-	switched bool   // to the protocol that was asked for
-	rest     []byte // what came in it already
-	excess   bool   // more came than belongs to it
-	next     *slot  // of the route that is to be asked instead
-	bad      error  // it cannot be understood
+	begun    bool           // the client was told of it
+	whole    bool           // it came to its end
+	late     bool           // it is kept, to come as an event
+	early    bool           // before the request's body did
+	switched bool           // to the protocol that was asked for
+	rest     []byte         // what came in it already
+	excess   bool           // more came than belongs to it
+	next     *balance.Route // that is to be asked instead
+	bad      error          // it cannot be understood
 }
 
 // framing is how the end of a body is found.
@@ -127,6 +130,11 @@ func (x *exchange) deliver() {
 	res := &a.res
 	a.begun = true
 	x.status = res.Status
+	x.frame()
+	if x.pinged {
+		x.lateHead()
+		return
+	}
 	c.status(res.Status, res.Reason)
 	for i := range res.Fields {
 		f := &res.Fields[i]
@@ -145,10 +153,23 @@ func (x *exchange) deliver() {
 			}
 		}
 	}
+	x.limitHeaders()
 	c.header(nameRequestID, x.id)
-	bodiless := !res.HasBody([]byte(x.call.method))
+	x.remember()
+	length := int64(-1)
+	if a.framed != byChunks && a.framed != byEnd {
+		length = res.ContentLength
+	}
+	c.begin(length, a.framed == noBody)
+	x.opened()
+}
+
+// frame finds out how the body ends, and what it is.
+func (x *exchange) frame() {
+	a := &x.answer
+	res := &a.res
 	switch {
-	case bodiless:
+	case !res.HasBody([]byte(x.call.method)):
 		a.framed, a.whole = noBody, true
 	case res.Chunked:
 		a.framed = byChunks
@@ -158,20 +179,54 @@ func (x *exchange) deliver() {
 	default:
 		a.framed = byEnd
 	}
-	a.events = eventStream(res) && (a.framed == byChunks || a.framed == byEnd)
-	a.stream = a.framed == byChunks || a.framed == byEnd || eventStream(res)
+	open := a.framed == byChunks || a.framed == byEnd
+	a.events = eventStream(res) && open
+	a.stream = open || eventStream(res)
 	a.ending.on = a.events && a.framed == byEnd && (x.kind == kindChat || x.kind == kindCompletions) && res.Status == http.StatusOK
-	length := int64(-1)
-	if bodiless || a.framed == byLength {
-		length = res.ContentLength
+	if x.counts = x.kind.counts() && plainJSON(res) || a.events; x.counts {
+		x.used.Reset(a.events, len(x.asked) > 0)
 	}
-	c.begin(length, bodiless)
-	if a.whole {
+}
+
+// opened is what follows the head at once.
+func (x *exchange) opened() {
+	if x.answer.whole {
 		x.finish()
-	} else if a.stream {
+	} else if x.answer.stream {
 		x.settle()
 		x.pass(nil) // who waits for a first event sees that there is an answer
 	}
+}
+
+// lateHead is for a client that had its head with the first ping. What is no stream becomes an event.
+func (x *exchange) lateHead() {
+	a := &x.answer
+	if a.late = !a.events || a.res.Status != http.StatusOK; a.late {
+		a.stream = false
+	}
+	if a.whole {
+		x.finish()
+		return
+	}
+	x.settle()
+}
+
+// remember keeps the head for those who look in, and for those who ask the same.
+func (x *exchange) remember() {
+	if x.capture == nil && !x.turn.First() {
+		return
+	}
+	res := &x.answer.res
+	var fields []repeat.Field
+	for i := range res.Fields {
+		f := &res.Fields[i]
+		if f.OfOneConnection() || f.Known == http1.ContentLength || f.Known == http1.RequestID {
+			continue
+		}
+		x.capture.AnswerField(string(f.Name), string(f.Value))
+		fields = append(fields, repeat.Field{Name: string(f.Name), Value: string(f.Value)})
+	}
+	x.turn.Begin(res.Status, fields, res.ContentLength)
 }
 
 // takeBody passes on what of b is of the body.
@@ -198,8 +253,15 @@ func (x *exchange) takeBody(b []byte, now time.Time) bool {
 	if len(body) > 0 {
 		if a.stream && x.first == 0 {
 			x.first = now.Sub(x.start)
+			x.route.figures.Load().First(x.first)
+			x.service.line.Began(now)
 		}
 		a.ending.add(body)
+		x.capture.AnswerBody(body)
+		x.turn.Write(body)
+		if x.counts {
+			body = x.used.Feed(body)
+		}
 		if !x.pass(body) {
 			return true
 		}
@@ -215,6 +277,7 @@ func (x *exchange) settle() {
 	if len(x.answer.conn.request) > 0 || x.body.rest != nil {
 		return // some of it is still to be sent
 	}
+	x.forgetScan()
 	x.router.buffers.put(x.out)
 	x.out = nil
 	x.kept = append(append(x.kept[:0], x.call.method...), x.address.Path[:min(len(x.address.Path), keptPath)]...)
@@ -229,6 +292,11 @@ const keptPath = 128 // for records
 
 // pass writes a piece to the client; false where it is gone. The last one waits for the end.
 func (x *exchange) pass(p []byte) bool {
+	if x.answer.late {
+		x.answer.head = append(x.answer.head, p[:min(len(p), max(lateBody-len(x.answer.head), 0))]...)
+		return true
+	}
+	x.out64 += int64(len(p))
 	if x.client.write(p, x.answer.stream && !x.answer.whole) != nil {
 		x.aborted = true
 	}
@@ -238,6 +306,16 @@ func (x *exchange) pass(p []byte) bool {
 // finish ends the answer at the client.
 func (x *exchange) finish() {
 	a := &x.answer
+	x.turn.End(time.Now())
+	if a.late {
+		x.lateEnd()
+		return
+	}
+	if x.counts {
+		if rest := x.used.Rest(); len(rest) > 0 {
+			x.pass(rest)
+		}
+	}
 	var trailer []http1.Field
 	if a.framed == byChunks {
 		trailer, _ = a.chunks.Trailer() // what cannot be read is not passed on
@@ -245,6 +323,34 @@ func (x *exchange) finish() {
 	if x.client.end(trailer) != nil {
 		x.aborted = true
 	}
+}
+
+const lateBody = 64 << 10 // of an answer that comes as an event
+
+// lateEnd gives an answer that is no stream as an event, to a client that was told that a stream would
+// come.
+func (x *exchange) lateEnd() {
+	body := bytes.TrimSpace(x.answer.head)
+	if len(body) == 0 || len(body) >= lateBody || body[0] != '{' || bytes.ContainsAny(body, "\r\n") || x.answer.res.Status < 400 {
+		x.apologize(&Refusal{
+			Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed",
+			Message: fmt.Sprintf("The engine of %q answered with status %d where a stream was asked for.", x.service.Name, x.answer.res.Status),
+		})
+		return
+	}
+	name := ""
+	if x.shape == anthropic {
+		name = "event: error\n"
+	}
+	if x.client.write(fmt.Appendf(nil, "%sdata: %s\n\n", name, body), false) != nil || x.client.end(nil) != nil {
+		x.aborted = true
+	}
+}
+
+// plainJSON tells JSON that is not compressed.
+func plainJSON(res *http1.Response) bool {
+	const media = "application/json"
+	return len(res.ContentType) >= len(media) && http1.EqualFold(res.ContentType[:len(media)], media) && len(res.ContentEncoding) == 0
 }
 
 // endsWell tells whether the end of the connection is the end of the answer.

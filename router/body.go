@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/palisade-run/palisade/router/scan"
 )
 
 // replayLimit is up to which size a body is read wholly before it is passed on: checked to its end,
@@ -154,8 +156,8 @@ func (in *intake) enlarge() error {
 	return nil
 }
 
-// finish makes the body to pass on; small ones are read to their end.
-func (in *intake) finish() (*body, error) {
+// finish makes b the body to pass on; small ones are read to their end.
+func (in *intake) finish(b *body) (*body, error) {
 	for !in.ended && len(in.held) <= replayLimit && in.length <= replayLimit {
 		if _, err := in.more(); errors.Is(err, errTooMuch) || errors.Is(err, io.EOF) {
 			break
@@ -164,34 +166,32 @@ func (in *intake) finish() (*body, error) {
 		}
 	}
 	if in.ended {
-		return &body{prefix: in.held, length: int64(len(in.held))}, nil
+		b.prefix, b.length = in.held, int64(len(in.held))
+		return b, nil
 	}
-	return &body{prefix: in.held, rest: in.from, length: in.length}, nil
+	b.prefix, b.rest, b.length = in.held, in.from, in.length
+	return b, nil
 }
 
 // findJSON finds the model of a JSON body. Small bodies are checked to their end; in larger ones the
 // first "model" counts.
-func (in *intake) findJSON() (string, error) {
-	var s modelScanner
+func (in *intake) findJSON(s *scan.Request) error {
 	for {
 		piece, err := in.more()
 		if errors.Is(err, io.EOF) {
 			if len(in.held) == 0 {
-				return "", errNoBody
+				return errNoBody
 			}
-			return s.end()
+			return s.End()
 		}
 		if err != nil {
-			return "", err
+			return err
 		}
-		if err := s.feed(piece); err != nil {
-			return "", err
+		if err := s.Feed(piece); err != nil {
+			return err
 		}
-		if s.settled() && max(in.length, int64(len(in.held))) > replayLimit {
-			if s.conflict {
-				return "", errModelConflict
-			}
-			return s.model, nil
+		if s.Settled() && max(in.length, int64(len(in.held))) > replayLimit {
+			return s.Check()
 		}
 	}
 }
@@ -212,19 +212,19 @@ func (in *intake) findForm(contentType string) (string, error) {
 	for {
 		part, err := form.NextPart()
 		if err == io.EOF { //nolint:errorlint // wrapped, it is the end of a form that was cut off
-			return "", errNoModel
+			return "", scan.ErrNoModel
 		}
 		var value []byte
 		if err == nil && part.FormName() == "model" {
-			value, err = io.ReadAll(io.LimitReader(part, maxModelLen+1))
+			value, err = io.ReadAll(io.LimitReader(part, scan.MaxModel+1))
 		}
 		switch {
 		case reader.err != nil:
 			return "", reader.err
 		case err != nil:
 			return "", errBadForm
-		case len(value) > maxModelLen:
-			return "", errModelTooLong
+		case len(value) > scan.MaxModel:
+			return "", scan.ErrModelTooLong
 		case part.FormName() == "model":
 			return string(value), nil
 		}
@@ -267,11 +267,11 @@ func refuseBody(err error, limit int64) *Refusal {
 		return f
 	case errors.Is(err, errNoMemory):
 		return unavailable("too_many_large_bodies", "Too many large requests are being read. Try again in a moment.", time.Second)
-	case errors.Is(err, errNoModel), errors.Is(err, errNoBody):
+	case errors.Is(err, scan.ErrNoModel), errors.Is(err, errNoBody):
 		return badRequest("model", "missing_model", sentence(err)+hint)
-	case errors.Is(err, errModelNoText), errors.Is(err, errModelTooLong), errors.Is(err, errModelConflict):
+	case errors.Is(err, scan.ErrModelNoText), errors.Is(err, scan.ErrModelTooLong), errors.Is(err, scan.ErrModelConflict):
 		return badRequest("model", "invalid_model", sentence(err))
-	case errors.Is(err, errNotJSON), errors.Is(err, errNotObject), errors.Is(err, errTooDeep):
+	case errors.Is(err, scan.ErrNotJSON), errors.Is(err, scan.ErrNotObject), errors.Is(err, scan.ErrTooDeep):
 		return badRequest("", "invalid_json", sentence(err))
 	case errors.Is(err, errBadForm):
 		return badRequest("", "invalid_form", sentence(err))

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"strings"
 	"unsafe"
 
 	"github.com/palisade-run/palisade/router/http1"
@@ -64,4 +65,19 @@ func (c *call) all(lower string) string {
 		}
 	}
 	return values
+}
+
+// cookie is the value of a cookie; "" for none.
+func (c *call) cookie(name string) string {
+	for i := range c.fields {
+		if c.fields[i].Known != http1.Cookie {
+			continue
+		}
+		for pair := range strings.SplitSeq(text(c.fields[i].Value), ";") {
+			if k, v, _ := strings.Cut(strings.TrimSpace(pair), "="); k == name {
+				return v
+			}
+		}
+	}
+	return ""
 }

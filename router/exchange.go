@@ -5,6 +5,12 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/palisade-run/palisade/router/balance"
+	"github.com/palisade-run/palisade/router/quota"
+	"github.com/palisade-run/palisade/router/record"
+	"github.com/palisade-run/palisade/router/repeat"
+	"github.com/palisade-run/palisade/router/scan"
 )
 
 // exchange is one request on its way, from its arrival to the end of its answer. It may be used again.
@@ -20,33 +26,51 @@ type exchange struct {
 	kind    kind
 	who     visitor
 
-	service *service // nil until admitted
-	slot    *slot    // the one held; nil for none
-	body    *body    // nil until it is made ready
+	service *service      // nil until admitted
+	model   string        // as the client named it: the service's name, or an alias
+	scan    *scan.Request // what the body says; nil: nobody looked, or not at all of it
+	read    bool          // all of the body was looked at
+	route   *route        // taken, and to be given back; nil for none
+	ask     balance.Ask
+	payers  quota.Payers
+	grant   quota.Grant
+	granted bool
+	turn    *repeat.Turn
+	capture *record.Capture
+	trace   record.Trace
+	used    scan.Answer
+	counts  bool  // used is fed
+	body    *body // nil until it is made ready
 	whole   body
 	memory  int64 // taken of Router.buffered
 
 	out    *buffer // the request as it is sent
 	answer answer
 
-	status  int
-	first   time.Duration // to the first bytes of a streamed answer; 0: none
-	fault   fault         // "": none
-	err     error         // behind fault
-	aborted bool          // the client went first
-	retries int
-	tried   []*route // that did not take it
+	status      int
+	first       time.Duration // to the first bytes of a streamed answer; 0: none
+	fault       fault         // "": none
+	err         error         // behind fault
+	aborted     bool          // the client went first
+	code        string        // of the error that is our own
+	held        time.Duration // that it waited for a route
+	repeated    bool          // answered from another's answer
+	pinged      bool          // the client was told that it waits: a head went out
+	retries     int
+	out64, in64 int64 // bytes of the bodies
 
 	kept      []byte // of the request, when its memory was given back
-	triedRoom [maxRetries + 1]*route
+	asked     []byte // the body, with the question for usage
+	triedRoom [maxRetries + 1]*balance.Route
 	idBuffer  [maxRequestID]byte
 }
 
 // begin makes x ready for a call.
 func (x *exchange) begin(r *Router, c client, now time.Time) {
-	fields, kept := x.answer.res.Fields, x.kept
-	*x = exchange{router: r, client: c, start: now, table: r.table.Load(), kept: kept}
+	fields, kept, asked := x.answer.res.Fields, x.kept, x.asked
+	*x = exchange{router: r, client: c, start: now, table: r.table.Load(), kept: kept, asked: asked[:0]}
 	x.answer.res.Fields = fields
+	x.ask.Tried = x.triedRoom[:0]
 }
 
 // run answers the call. Where the answer cannot be ended as it should, the client's connection is cut.
@@ -65,13 +89,14 @@ func (x *exchange) run() {
 //  1. The address is one of ours, and does not climb out of itself.
 //  2. The lists of models are answered here.
 //  3. By model: the body, or what stands for it, names it.
-//  4. The visitor may use what was named.
-//  5. A route takes it.
+//  4. The visitor may use what was named, and has not used up what it may.
+//  5. Somebody has asked the very same just before: the answer is there.
+//  6. A route takes it.
 func (x *exchange) serve() *Refusal {
 	if refusal := x.check(); refusal != nil {
 		return refusal
 	}
-	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey)
+	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey, x.start)
 	what := x.address.Name
 	if x.address.Kind == ByModel {
 		if path := x.address.Path; path == "/v1/models" || strings.HasPrefix(path, "/v1/models/") {
@@ -90,15 +115,50 @@ func (x *exchange) serve() *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	x.service = s
-	s.total.Add(1)
-	s.flying.Add(1)
+	x.enter(s, what)
 	if x.body == nil {
 		if refusal := x.directBody(); refusal != nil {
 			return refusal
 		}
 	}
+	x.in64 = int64(len(x.body.prefix))
+	x.capture.Body(x.body.prefix)
+	if refusal := x.pay(); refusal != nil {
+		return refusal
+	}
+	if done, refusal := x.repeat(); done || refusal != nil {
+		return refusal
+	}
+	x.askUsage()
 	return x.forward()
+}
+
+// enter notes that the call is for s.
+func (x *exchange) enter(s *service, what string) {
+	x.service, x.model = s, s.Name
+	if x.address.Kind == ByModel && what != s.Name {
+		for _, alias := range s.Aliases {
+			if alias == what {
+				x.model = alias // the same text, in memory that stays
+			}
+		}
+	}
+	s.total.Add(1)
+	s.flying.Add(1)
+	s.figures.Begin()
+	x.trace = x.router.observers.Tracing.Begin([]byte(x.call.field("traceparent")))
+	x.keep()
+}
+
+// look makes ready what looks through the body.
+func (x *exchange) look() {
+	if x.scan == nil {
+		x.scan, _ = x.router.scans.Get().(*scan.Request)
+		if x.scan == nil {
+			x.scan = new(scan.Request)
+		}
+		x.scan.Reset()
+	}
 }
 
 // check looks at what is wrong with a call whoever makes it.
@@ -159,11 +219,11 @@ func (x *exchange) readModel() (string, *Refusal) {
 	switch modelSource(x.call.contentType, x.call.contentEncoding, x.call.length != 0 && x.call.upgrade == "", query.Has("model")) {
 	case inQuery:
 		if len(query["model"]) > 1 {
-			return "", refuseBody(errModelConflict, 0)
+			return "", refuseBody(scan.ErrModelConflict, 0)
 		}
 		model = query.Get("model")
 		if reads := x.call.method != http.MethodPost && x.call.method != http.MethodPut; model == "" && !(reads && x.bound()) {
-			return "", refuseBody(errNoModel, 0)
+			return "", refuseBody(scan.ErrNoModel, 0)
 		}
 		return model, nil
 	case inNothing:
@@ -174,17 +234,20 @@ func (x *exchange) readModel() (string, *Refusal) {
 	case inForm:
 		model, err = in.findForm(x.call.contentType)
 	case inJSON:
-		model, err = in.findJSON()
+		x.look()
+		err = in.findJSON(x.scan)
+		model = text(x.scan.Model())
 	}
 	if err == nil && model == "" {
-		err = errNoModel
+		err = scan.ErrNoModel
 	}
 	if err == nil {
-		x.body, err = in.finish()
+		x.body, err = in.finish(&x.whole)
 	}
 	if err != nil {
 		return "", refuseBody(err, in.limit)
 	}
+	x.read = x.scan != nil && x.body.rest == nil
 	return model, nil
 }
 
@@ -218,7 +281,7 @@ func (x *exchange) directBody() *Refusal {
 	case 0 < n && n <= replayLimit:
 		in := x.intake()
 		var err error
-		if x.body, err = in.finish(); err != nil {
+		if x.body, err = in.finish(&x.whole); err != nil {
 			return refuseBody(err, in.limit)
 		}
 	default:
@@ -230,7 +293,11 @@ func (x *exchange) directBody() *Refusal {
 
 // refuse answers with f.
 func (x *exchange) refuse(f *Refusal) {
-	x.status = f.Status
+	x.status, x.code = f.Status, f.Code
+	if x.pinged {
+		x.apologize(f)
+		return
+	}
 	if x.service == nil {
 		x.router.metrics.refused.WithLabelValues(orElse(f.reason, f.Code)).Inc()
 	}
@@ -251,6 +318,7 @@ func (x *exchange) respond(status int, headers []header, b []byte) {
 	for _, h := range headers {
 		c.header([]byte(h.name), []byte(h.value))
 	}
+	x.limitHeaders()
 	c.header(nameRequestID, x.id)
 	bodiless := x.call.method == http.MethodHead
 	c.begin(int64(len(b)), bodiless)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/palisade-run/palisade/router/balance"
 	"github.com/palisade-run/palisade/router/http1"
 )
 
@@ -26,13 +27,11 @@ var errSilence = errors.New("nothing came from the engine for too long")
 
 // forward finds a route that takes the request and passes its answer on.
 func (x *exchange) forward() *Refusal {
-	balance := &x.service.balance
-	if x.slot = balance.acquire(x.start); x.slot == nil {
-		return noRoute(x.service.Service)
+	if refusal := x.acquire(); refusal != nil {
+		return refusal
 	}
-	x.tried = x.triedRoom[:0]
 	for stale := 0; ; {
-		t := x.slot.route
+		t := x.route
 		// A body that streams cannot be sent again, so it is not risked on a kept connection.
 		fault, err := x.try(t, stale > 0 || x.body.rest != nil)
 		if fault == faultStale && stale < maxStale && x.body.replayable() {
@@ -46,20 +45,16 @@ func (x *exchange) forward() *Refusal {
 			return x.ended(t, fault, err)
 		}
 		if next := x.answer.next; next != nil { // the engine was busy, and another takes it
-			x.tried = append(x.tried, t)
-			x.giveUp(t, "", "busy")
-			x.slot = next
+			x.giveUp("", "busy", next)
 			continue
 		}
 		reason := retryReason(fault)
-		if reason == "connect" || reason == "reset" {
-			t.avoid.failed(time.Now())
+		if reason != "" {
+			t.Failed(time.Now(), balance.Connect)
 		}
-		if reason != "" && len(x.tried) < maxRetries && x.body.replayable() && !x.client.left() {
-			x.tried = append(x.tried, t)
-			if next := balance.another(time.Now(), x.tried); next != nil {
-				x.giveUp(t, fault, reason)
-				x.slot = next
+		if reason != "" && x.mayRetry() && !x.client.left() {
+			if next := x.another(); next != nil {
+				x.giveUp(fault, reason, next)
 				continue
 			}
 		}
@@ -67,13 +62,27 @@ func (x *exchange) forward() *Refusal {
 	}
 }
 
-// giveUp leaves a route for another.
-func (x *exchange) giveUp(t *route, fault fault, reason string) {
+// mayRetry tells whether another route may be tried.
+func (x *exchange) mayRetry() bool { return len(x.ask.Tried) < maxRetries && x.body.replayable() }
+
+// another takes a route that was not tried, as far as the service's retries allow.
+func (x *exchange) another() *balance.Route {
+	ask := x.ask
+	ask.Tried = append(ask.Tried, x.route.Route)
+	ask.Retry, ask.Now = true, time.Now()
+	next, _ := x.service.balance.Acquire(&ask)
+	return next
+}
+
+// giveUp leaves the route for another.
+func (x *exchange) giveUp(fault fault, reason string, next *balance.Route) {
 	if fault != "" {
 		x.service.metrics.fault(fault)
 	}
-	t.errors.Add(1)
-	x.slot.release()
+	x.route.CountError()
+	x.ask.Tried = append(x.ask.Tried, x.route.Route)
+	x.release(true)
+	x.took(next)
 	x.retries++
 	x.service.metrics.retry(reason)
 }
@@ -259,25 +268,29 @@ func retryReason(f fault) string {
 	return ""
 }
 
-// elsewhere gives a slot of another route where the engine says that it did nothing and that others may:
-// 503 with Retry-After: 0.
-func (x *exchange) elsewhere(res *http1.Response) *slot {
-	if res.Status != http.StatusServiceUnavailable || string(res.RetryAfter) != "0" || len(x.tried) >= maxRetries || !x.body.replayable() {
+// elsewhere gives another route where the engine says that it did nothing and that others may: 503 with
+// Retry-After: 0.
+func (x *exchange) elsewhere(res *http1.Response) *balance.Route {
+	if res.Status != http.StatusServiceUnavailable || string(res.RetryAfter) != "0" || !x.mayRetry() {
 		return nil
 	}
-	return x.service.balance.another(time.Now(), append(x.tried, x.slot.route))
+	return x.another()
 }
 
 // ended is what is left to do where the client has seen an answer, or a part of it.
 func (x *exchange) ended(t *route, f fault, err error) *Refusal {
 	switch f {
 	case "":
-		t.avoid.worked()
+		if x.answer.res.Status >= http.StatusBadGateway && x.answer.res.Status <= http.StatusGatewayTimeout {
+			t.Failed(time.Now(), balance.Gateway)
+		} else {
+			t.Worked()
+		}
 	case faultClient:
 		x.aborted = true
 		x.client.cut()
 	default:
-		t.avoid.worked() // it did answer
+		t.Worked() // it did answer
 		x.cut(f, err)
 	}
 	return nil
@@ -299,6 +312,9 @@ func (x *exchange) failed(f fault, err error) *Refusal {
 	}
 	x.fault, x.err = f, err
 	x.service.metrics.fault(f)
+	if f == faultBroken || f == faultSilence {
+		x.route.Failed(time.Now(), balance.Gateway)
+	}
 	name := x.service.Name
 	switch f {
 	case faultConnect, faultReset:

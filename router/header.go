@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/router/http1"
+	"github.com/palisade-run/palisade/router/record"
 )
 
 var nameRequestID = []byte("X-Request-Id") // written by nobody
@@ -48,6 +49,9 @@ func (x *exchange) appendHead(b []byte) []byte {
 	if key := x.service.EngineKey; key != "" {
 		b = append(append(append(b, "Authorization: Bearer "...), key...), "\r\n"...)
 	}
+	if x.trace.Valid() {
+		b = append(record.AppendTraceparent(append(b, "Traceparent: "...), x.trace), "\r\n"...)
+	}
 	b = http1.AppendField(b, "X-Request-Id", x.id)
 	b = x.appendForwarded(b)
 	switch {
@@ -72,6 +76,8 @@ func (x *exchange) passesOn(f *http1.Field) bool {
 	switch f.Known {
 	case http1.Host, http1.ContentLength, http1.RequestID, http1.Forwarded:
 		return false // the router writes its own
+	case http1.TraceParent:
+		return !x.trace.Valid()
 	case http1.Expect:
 		return false // the router asks for the body when it wants it
 	case http1.Authorization:

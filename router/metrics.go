@@ -49,6 +49,11 @@ func kindOf(path string) kind {
 	return kindOther
 }
 
+// counts tells whether answers to such a call say what they used.
+func (k kind) counts() bool {
+	return k != kindOther && k != kindUpgrade && k != kindImages && k != kindAudio
+}
+
 // The classes of answers: of the status, or of what happened instead of one.
 var classNames = [...]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
@@ -191,7 +196,7 @@ func (t Route) state(r *route) string {
 		return "draining"
 	case !(t.Weight > 0):
 		return "off"
-	case r.avoid.suspect():
+	case r.Suspect():
 		return "avoided"
 	}
 	return "ready"

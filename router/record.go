@@ -14,9 +14,10 @@ func (x *exchange) done() {
 	if x.memory != 0 {
 		x.router.buffered.Add(-x.memory)
 	}
+	x.turn.Drop()
 	failed := x.fault != "" || x.status >= 500
-	if x.slot != nil && failed {
-		x.slot.route.errors.Add(1)
+	if x.route != nil && failed {
+		x.route.CountError()
 	}
 	took := time.Since(x.start)
 	if s := x.service; s != nil {
@@ -29,17 +30,27 @@ func (x *exchange) done() {
 			class = classAborted
 		}
 		s.metrics.request(x.kind, class)
-		if x.slot != nil && x.kind != kindUpgrade && !x.aborted {
+		if x.route != nil && x.kind != kindUpgrade && !x.aborted {
 			s.metrics.duration.Observe(took.Seconds())
 		}
 		if x.first > 0 {
 			s.metrics.ttft.Observe(x.first.Seconds())
 		}
 	}
-	if x.slot != nil { // last: who waits for the route to be idle finds all counted
-		x.slot.release()
-	}
+	x.tell(took)
 	x.record(failed, took)
+	x.release(false) // last: who waits for the route to be idle finds all counted
+	x.forgetScan()
+	if cap(x.asked) > 64<<10 {
+		x.asked = nil // not worth keeping
+	}
+}
+
+func (x *exchange) forgetScan() {
+	if x.scan != nil {
+		x.router.scans.Put(x.scan)
+		x.scan = nil
+	}
 }
 
 // record writes the request's line.
@@ -59,8 +70,8 @@ func (x *exchange) record(failed bool, took time.Duration) {
 	if x.service != nil {
 		attrs = append(attrs, slog.String("service", x.service.Name))
 	}
-	if x.slot != nil {
-		attrs = append(attrs, slog.String("route", x.slot.route.id))
+	if x.route != nil {
+		attrs = append(attrs, slog.String("route", x.route.ID()))
 	}
 	if x.who.token != nil {
 		attrs = append(attrs, slog.String("token", x.who.token.ID))

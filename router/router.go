@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palisade-run/palisade/router/balance"
+	"github.com/palisade-run/palisade/router/record"
 )
 
 // Config is the router's part of the settings. A zero value takes the default.
@@ -63,6 +67,9 @@ type Router struct {
 	buffered atomic.Int64 // bytes of bodies held to find their model
 	buffers  buffers
 	gone     *departures
+	scans    sync.Pool // of *scan.Request
+
+	observers Observers
 
 	mu     sync.Mutex // guards what follows; requests do not take it
 	lives  map[string]*live
@@ -142,17 +149,60 @@ func (r *Router) forget(services []Service) {
 // apply puts the table in force: first who is meant, then whose turn it is, so that what is handed out
 // after apply is all by the new table.
 func (r *Router) apply(next *table, rows []*service) {
+	now := time.Now()
+	r.show(now, rows)
 	r.table.Store(next)
 	for _, s := range rows {
-		weights := make([]float64, len(s.Routes))
+		members := make([]balance.Member, len(s.Routes))
 		for i, t := range s.Routes {
-			if weights[i] = t.Weight; t.Draining {
-				weights[i] = 0
+			members[i] = balance.Member{Route: s.routes[i].Route, Weight: t.Weight}
+			if t.Draining { // and what is given to it already goes on
+				members[i].Weight = 0
 			}
 		}
-		s.balance.set(s.routes, weights)
+		s.guard.Set(s.Traffic.Repeat)
+		hold := s.Traffic.Hold
+		hold.Paced = s.Traffic.Balance.Limit == 0
+		s.line.Set(hold)
+		s.balance.Set(members, s.Traffic.Balance)
+		ready := 0
 		for i, t := range s.Routes {
 			s.routes[i].setClosed(t.Draining)
+			if !t.Draining && t.Weight > 0 {
+				ready++
+			}
+		}
+		s.line.Changed(now, ready)
+	}
+}
+
+// show tells those who look in what there is to look at.
+func (r *Router) show(now time.Time, rows []*service) {
+	o := &r.observers
+	live, captures := make([]record.LiveRow, len(rows)), map[string]int{}
+	for i, s := range rows {
+		live[i] = record.LiveRow{ID: s.ID, Name: s.Name, Project: s.Project}
+		for _, t := range s.Routes {
+			live[i].Routes = append(live[i].Routes, t.ID)
+		}
+		if s.Traffic.Capture > 0 {
+			captures[s.ID] = s.Traffic.Capture
+		}
+	}
+	if o.Live != nil {
+		o.Live.Set(now, live)
+	}
+	if o.Captures != nil {
+		o.Captures.Set(captures)
+	}
+	for _, s := range rows {
+		s.payer = r.tokens.Project(s.Project)
+		s.figures = o.Live.Of(s.ID)
+		for _, t := range s.routes {
+			t.figures.Store(s.figures.Route(t.ID()))
+		}
+		if o.Captures != nil {
+			s.capture = o.Captures.Of(s.ID)
 		}
 	}
 }
@@ -161,7 +211,8 @@ func (r *Router) apply(next *table, rows []*service) {
 func (r *Router) sweep(lives map[string]*live, kept map[string]bool) {
 	for id, l := range r.lives {
 		if lives[id] == nil {
-			l.balance.set(nil, nil)
+			l.balance.Set(nil, balance.Settings{})
+			l.line.Close(errServiceGone)
 		}
 	}
 	r.lives = lives
@@ -170,7 +221,7 @@ func (r *Router) sweep(lives map[string]*live, kept map[string]bool) {
 			return false
 		}
 		t.setClosed(true)
-		return t.inFlight() == 0
+		return t.InFlight() == 0
 	})
 }
 
@@ -194,7 +245,7 @@ func (r *Router) routeOf(t Route) *route {
 	if have != nil { // against the word of Route.ID; its requests go on, uncounted
 		have.setClosed(true)
 	}
-	made := &route{id: t.ID, addr: t.Addr, upstream: newUpstream(t.Addr, r.config, &r.buffers, r.gone)}
+	made := newRoute(t.ID, t.Addr, newUpstream(t.Addr, r.config, &r.buffers, r.gone))
 	r.routes[t.ID] = made
 	return made
 }
@@ -208,7 +259,7 @@ func (r *Router) route(id string) *route {
 // InFlight is the number of requests that the route is answering.
 func (r *Router) InFlight(routeID string) int {
 	if t := r.route(routeID); t != nil {
-		return t.inFlight()
+		return t.InFlight()
 	}
 	return 0
 }
@@ -217,16 +268,19 @@ func (r *Router) InFlight(routeID string) int {
 // drain the route first, or take it out of the table.
 func (r *Router) WaitIdle(ctx context.Context, routeID string) error {
 	if t := r.route(routeID); t != nil {
-		return t.waitIdle(ctx)
+		return t.WaitIdle(ctx)
 	}
 	return nil
 }
+
+var errServiceGone = errors.New("the service is gone")
 
 // ServiceLoad is what one service does and did since the daemon started.
 type ServiceLoad struct {
 	ID       string
 	Name     string
 	InFlight int
+	Waiting  int    // requests that wait for a route
 	Total    uint64 // requests that were let through to it
 	Errors   uint64 // of those: answered 5xx, broken, or not answered
 	Routes   []RouteLoad
@@ -238,7 +292,8 @@ func (r *Router) Snapshot() []ServiceLoad {
 	for _, s := range r.table.Load().services {
 		load := ServiceLoad{
 			ID: s.ID, Name: s.Name, InFlight: int(s.flying.Load()),
-			Total: s.total.Load(), Errors: s.errors.Load(),
+			Waiting: s.line.Depth(),
+			Total:   s.total.Load(), Errors: s.errors.Load(),
 		}
 		for _, t := range s.routes {
 			load.Routes = append(load.Routes, t.load())

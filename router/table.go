@@ -4,6 +4,12 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/router/balance"
+	"github.com/palisade-run/palisade/router/quota"
+	"github.com/palisade-run/palisade/router/record"
+	"github.com/palisade-run/palisade/router/repeat"
+	"github.com/palisade-run/palisade/router/waiting"
 )
 
 // Service is what the router must know of one service.
@@ -14,9 +20,21 @@ type Service struct {
 	Aliases   []string // other model names that mean it: what its engine calls the model
 	Public    bool     // no token needed
 	CreatedAt time.Time
-	Status    string  // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
-	EngineKey string  // sent to its engine as bearer token; "": none
+	Status    string // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
+	EngineKey string // sent to its engine as bearer token; "": none
+	Traffic   Traffic
 	Routes    []Route // those that may get traffic, and those that drain
+}
+
+// Traffic is how requests find a service's routes. The zero value is round robin, and nobody waits.
+type Traffic struct {
+	Balance        balance.Settings
+	AffinityHeader string           // names the session, for balance.SessionAffinity; "" none
+	AffinityCookie string           // where there is no such header; "" none. Then the body's user
+	Hold           waiting.Settings // of those that find no route
+	Repeat         repeat.Settings  // an identical request of a token is answered from the first one's answer
+	AskUsage       bool             // streams are asked to tell what they used
+	Capture        int              // the last so many requests are kept
 }
 
 // Route is one place that answers.
@@ -33,6 +51,9 @@ type service struct {
 	*live
 	metrics *serviceMetrics
 	routes  []*route // as Service.Routes
+	figures *record.LiveService
+	capture *record.Ring
+	payer   *quota.Subject // its project's limits
 }
 
 // table answers which service is meant. It is never changed once it is published.

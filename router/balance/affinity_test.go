@@ -54,7 +54,7 @@ func TestSessionsStay(t *testing.T) {
 		}
 	}
 	// One comes: it gets its part, and few others move.
-	b.Set(membersOf(append(slices.Clone(routes), NewRoute("n")), equal(11)...), s)
+	b.Set(membersOf(append(slices.Clone(routes), NewRoute("n", nil)), equal(11)...), s)
 	if n, _ := moved(first, homes(t, b, keys)); n < keys/11*8/10 || n > keys/11*14/10 {
 		t.Errorf("%d of %d keys moved as an eleventh came", n, keys)
 	}

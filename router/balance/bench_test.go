@@ -77,7 +77,7 @@ func BenchmarkPrefix(b *testing.B) {
 
 func BenchmarkBreaker(b *testing.B) {
 	b.Run("worked", func(b *testing.B) {
-		r := NewRoute("a")
+		r := NewRoute("a", nil)
 		for b.Loop() {
 			r.Worked()
 		}

@@ -51,7 +51,7 @@ func TestBreaker(t *testing.T) {
 }
 
 func TestGatewayFaultsOpenAfterFiveInARow(t *testing.T) {
-	r := NewRoute("a")
+	r := NewRoute("a", nil)
 	for range 3 {
 		for range tolerated {
 			r.Failed(start, Gateway)
@@ -69,7 +69,7 @@ func TestGatewayFaultsOpenAfterFiveInARow(t *testing.T) {
 	}
 	due := start.Add(firstPause)
 	b := &Balance{}
-	b.Set([]Member{{r, 1}, {NewRoute("b"), 1}}, Settings{})
+	b.Set([]Member{{r, 1}, {NewRoute("b", nil), 1}}, Settings{})
 	if got := picks(b, Ask{Now: due}, 4); strings.Count(got, "a") != 1 {
 		t.Errorf("one tries it: %s", got)
 	}

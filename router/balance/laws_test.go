@@ -31,7 +31,7 @@ func newWorld(t *testing.T, policy Kind, seed uint64) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, uint64(policy))), b: &Balance{}, now: start, held: map[*Route]int{}}
 	w.s = Settings{Policy: policy, Limit: w.random.IntN(3) * w.random.IntN(4), PrefixBlock: 16}
 	for i := range 1 + w.random.IntN(12) {
-		w.routes = append(w.routes, NewRoute(letter(i)))
+		w.routes = append(w.routes, NewRoute(letter(i), nil))
 		w.weights = append(w.weights, 1)
 	}
 	for range 20 {

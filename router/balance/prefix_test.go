@@ -78,7 +78,7 @@ func TestMemoryOverTables(t *testing.T) {
 		r.Release()
 		home[i] = r
 	}
-	fresh := NewRoute("n")
+	fresh := NewRoute("n", nil)
 	b.Set([]Member{{routes[1], 1}, {fresh, 1}, {routes[0], 1}}, s)
 	for i, was := range home {
 		r := mustTake(t, b, prefixAsk(start, text(uint64(i), 3000)))
@@ -238,7 +238,7 @@ func simulate(policy Kind, seed uint64) (cachedShare, mean, p95 float64) {
 	var members []Member
 	engines := map[*Route]*engine{}
 	for i := range 8 {
-		r := NewRoute(fmt.Sprint(i))
+		r := NewRoute(fmt.Sprint(i), nil)
 		engines[r] = &engine{has: map[string]bool{}}
 		members = append(members, Member{r, 1})
 	}

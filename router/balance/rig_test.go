@@ -29,7 +29,7 @@ func balanceOf(s Settings, weights ...float64) (*Balance, []*Route) {
 	b := &Balance{}
 	var routes []*Route
 	for i := range weights {
-		routes = append(routes, NewRoute(letter(i)))
+		routes = append(routes, NewRoute(letter(i), nil))
 	}
 	b.Set(membersOf(routes, weights...), s)
 	return b, routes

@@ -21,13 +21,13 @@ type Route struct {
 	faults atomic.Uint32 // gateway faults in a row
 	_      [20]byte
 
-	id   string
-	hash uint64 // of the id: the same in every run
+	id    string
+	hash  uint64 // of the id: the same in every run
+	value any    // its maker's
 
 	mu   sync.Mutex
 	idle chan struct{} // closed when nothing is in flight; nil while nobody waits
-	home *Balance      // the one whose table has or had it last
-	_    [16]byte      // 128 in all: Go lays such out on whole lines
+	home *Balance      // the one whose table has or had it last; 128 bytes in all: Go lays such out on whole lines
 }
 
 // What word holds.
@@ -38,8 +38,12 @@ const (
 	waiting  = 1 << 61   // somebody waits for idleness
 )
 
-// NewRoute makes a route that is open and has done nothing. The id is never used for another place.
-func NewRoute(id string) *Route { return &Route{id: id, hash: hashText(id)} }
+// NewRoute makes a route that is open and has done nothing. The id is never used for another place. value is
+// what its maker wants to find again with it.
+func NewRoute(id string, value any) *Route { return &Route{id: id, hash: hashText(id), value: value} }
+
+// Value is what NewRoute was given.
+func (r *Route) Value() any { return r.value }
 
 // ID is what NewRoute was given.
 func (r *Route) ID() string { return r.id }

@@ -13,7 +13,7 @@ import (
 
 func TestWaitIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRoute("a")
+		r := NewRoute("a", nil)
 		if err := r.WaitIdle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestWaitIdle(t *testing.T) {
 }
 
 func TestTheLastOneOutIsTold(t *testing.T) {
-	r := NewRoute("a")
+	r := NewRoute("a", nil)
 	r.Take(0)
 	r.Take(0)
 	r.SetClosed(true)
@@ -74,12 +74,12 @@ func TestOneReleaseTooManyIsHeard(t *testing.T) {
 			t.Error("nothing was said")
 		}
 	}()
-	NewRoute("a").Release()
+	NewRoute("a", nil).Release()
 }
 
 // After SetClosed nobody takes it, and WaitIdle misses none that did before, however all race.
 func TestClosedAndIdleIsTheEnd(t *testing.T) {
-	r := NewRoute("a")
+	r := NewRoute("a", nil)
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	for range 4 {

@@ -7,6 +7,11 @@ const mostSkips = 8
 // so what is left is the schedule without it, and its share goes to the others evenly. Going on from
 // it without letting turns pass would give all of it to its neighbour.
 func (p *pick) inTurn() *member {
+	if len(p.ask.Tried) > 0 {
+		// A second try takes no turn: where one route sends all that it gets away, as one of two, every request
+		// would be its turn.
+		return p.amongTheRest()
+	}
 	for range min(mostSkips, len(p.s.schedule)) {
 		m := &p.s.members[p.s.schedule[p.s.at(p.b.turn.Add(1)-1)]]
 		if p.take(m) {

@@ -49,7 +49,7 @@ func TestTurnsSurviveANewTable(t *testing.T) {
 		t.Errorf("in another order: %s", got)
 	}
 	// One comes: it gets its share at once, and no more than that.
-	routes = append(routes, NewRoute("n"))
+	routes = append(routes, NewRoute("n", nil))
 	b.Set(membersOf(routes, 1, 1, 1), Settings{})
 	if got := picks(b, ask, 30); strings.Count(got, "n") != 10 || strings.Contains(got, "nn") {
 		t.Errorf("with a new one: %s", got)
