@@ -144,6 +144,6 @@ func (x *exchange) tell(took time.Duration) {
 		o.Log.Write(&r)
 	}
 	if o.Spans != nil && x.trace.Sampled {
-		o.Spans.Export(&r)
+		o.Spans.Write(&r)
 	}
 }

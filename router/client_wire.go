@@ -60,14 +60,14 @@ func (c *wire) left() bool { return c.gone.Load() || c.failed != nil }
 // settle gives the request's memory back: a stream may last for hours.
 func (c *wire) settle() {
 	if c.have == c.head.Len+c.size {
-		c.gate.router.buffers.put(c.in)
+		c.gate.buffers.put(c.in)
 		c.in, c.have = nil, 0
 	}
 }
 
 func (c *wire) take() {
 	if c.out == nil {
-		c.out = c.gate.router.buffers.get(outSize)
+		c.out = c.gate.buffers.get(outSize)
 		c.pending = c.out.bytes[:0]
 	}
 }
@@ -120,6 +120,8 @@ func (c *wire) write(p []byte, now bool) error {
 	return c.flush()
 }
 
+// end leaves the last bytes to exchange: when the client has the whole answer, what it used is counted, so that
+// its next request finds its limits as they are.
 func (c *wire) end(trailer []http1.Field) error {
 	switch {
 	case c.hushed:
@@ -133,7 +135,7 @@ func (c *wire) end(trailer []http1.Field) error {
 	case c.lacks > 0:
 		c.cut()
 	}
-	return c.flush()
+	return c.failed
 }
 
 // flush writes what is pending. It bounds how long it may wait for a client that reads nothing: one that
@@ -143,7 +145,7 @@ func (c *wire) flush() error {
 	if c.out == nil {
 		return c.failed
 	}
-	silence := c.gate.router.config.Silence
+	silence := c.gate.config.Silence
 	if now := time.Now(); c.writing.Sub(now) < silence {
 		c.writing = now.Add(silence + silence/8)
 		_ = c.conn.SetWriteDeadline(c.writing)
@@ -151,7 +153,7 @@ func (c *wire) flush() error {
 	if c.failed == nil {
 		_, c.failed = c.conn.Write(c.pending)
 	}
-	c.gate.router.buffers.put(c.out)
+	c.gate.buffers.put(c.out)
 	c.out, c.pending = nil, nil
 	return c.failed
 }

@@ -4,21 +4,28 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/palisade-run/palisade/router/http1"
 )
 
 // Gate is where clients' connections come in. Requests that are plain are answered on our own path; a
 // connection with any other is handed to an http.Server, with the bytes that were read of it: HTTP/2,
 // upgrades, bodies in chunks or larger than 1 MiB, and all that is not the router's.
+//
+// A gate may be there before its router: requests for that one wait then, for a moment, so that whoever comes
+// while the appliance is started again sees nothing of it.
 type Gate struct {
-	router   *Router
+	config   Config
+	log      *slog.Logger
+	router   atomic.Pointer[Router] // nil before Open
+	opened   chan struct{}
+	buffers  buffers
+	gone     *departures
 	rest     *http.Server
 	passed   *passing
 	draining atomic.Bool
@@ -32,10 +39,10 @@ type Gate struct {
 }
 
 // NewGate makes a gate before rest, whose Handler and ConnContext it wraps; rest needs no listener of its
-// own. The gate is its owner from then on.
-func NewGate(r *Router, rest *http.Server) *Gate {
+// own. The gate is its owner from then on. c is the router's.
+func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 	g := &Gate{
-		router: r, rest: rest, passed: newPassing(),
+		config: c.withDefaults(), log: log, opened: make(chan struct{}), gone: newDepartures(), rest: rest, passed: newPassing(),
 		wires: map[*wire]struct{}{}, listeners: map[net.Listener]struct{}{}, empty: make(chan struct{}),
 	}
 	context1, handler := rest.ConnContext, rest.Handler
@@ -62,6 +69,33 @@ func NewGate(r *Router, rest *http.Server) *Gate {
 	})
 	go func() { _ = rest.Serve(g.passed) }() // ends with the gate
 	return g
+}
+
+// Open lets requests through to r. It is called once.
+func (g *Gate) Open(r *Router) {
+	g.router.Store(r)
+	close(g.opened)
+}
+
+// openingPatience is how long a request waits for the router of an appliance that starts.
+const openingPatience = 10 * time.Second
+
+// ready waits for Open; false: it takes too long, or the client went.
+func (g *Gate) ready(c *wire) bool {
+	select {
+	case <-g.opened:
+		return true
+	default:
+	}
+	timer := time.NewTimer(openingPatience)
+	defer timer.Stop()
+	select {
+	case <-g.opened:
+		return true
+	case <-timer.C:
+	case <-c.context().Done():
+	}
+	return false
 }
 
 type tlsKey struct{}
@@ -92,7 +126,7 @@ func (g *Gate) Serve(l net.Listener) error {
 			return err
 		}
 		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-		g.router.log.Warn("a connection could not be accepted", "error", err, "next", wait)
+		g.log.Warn("a connection could not be accepted", "error", err, "next", wait)
 		time.Sleep(wait)
 	}
 }
@@ -141,7 +175,7 @@ func (g *Gate) greet(c *wire) bool {
 	}
 	if sc, ok := under.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			if c.watch, err = g.router.gone.watch(raw, c.depart); err == nil && !c.secure {
+			if c.watch, err = g.gone.watch(raw, c.depart); err == nil && !c.secure {
 				c.raw = raw
 			}
 		}
@@ -163,8 +197,10 @@ func (g *Gate) forget(c *wire) {
 }
 
 // ours tells whether a request is answered on our own path.
-func (g *Gate) ours(r *http1.Request) bool {
-	if r.Minor != 1 || r.Chunked || r.Upgrade || r.Expect || r.Trailers || r.ContentLength > replayLimit || len(r.Target) == 0 || r.Target[0] != '/' {
+func (g *Gate) ours(c *wire) bool {
+	r := &c.head
+	if r.Minor != 1 || r.Chunked || r.Upgrade || r.Expect || r.Trailers || string(r.Method) == http.MethodConnect ||
+		r.ContentLength > replayLimit || len(r.Target) == 0 || r.Target[0] != '/' {
 		return false
 	}
 	path := text(r.Target)
@@ -174,7 +210,7 @@ func (g *Gate) ours(r *http1.Request) bool {
 			break
 		}
 	}
-	return g.router.Handles(text(r.Host), path) && string(r.Method) != http.MethodConnect
+	return ParseAddress(g.config.Domain, text(r.Host), path).Kind != NotOurs && g.ready(c)
 }
 
 func (g *Gate) exchange() *exchange {

@@ -12,7 +12,7 @@ type Observers struct {
 	Usage    *usage.Meter
 	Log      *record.AccessLog
 	Tracing  record.Tracing
-	Spans    interface{ Export(*record.Record) }
+	Spans    interface{ Write(*record.Record) }
 }
 
 // Observe tells o of all requests from now on. To be called before the first table is set.

@@ -54,7 +54,8 @@ func newFront(t *testing.T, r *Router) *front {
 		t.Fatal(err)
 	}
 	f := &front{URL: "http://" + l.Addr().String(), Listener: l, client: &http.Client{Transport: &http.Transport{}}}
-	f.gate = NewGate(r, &http.Server{Handler: r})
+	f.gate = NewGate(r.config, &http.Server{Handler: r}, slog.New(slog.DiscardHandler))
+	f.gate.Open(r)
 	served := make(chan error, 1)
 	go func() { served <- f.gate.Serve(l) }()
 	t.Cleanup(func() {

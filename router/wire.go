@@ -67,7 +67,7 @@ const (
 func (c *wire) serve() {
 	defer func() {
 		if p := recover(); p != nil {
-			c.gate.router.log.Error("a request failed the router itself; its connection is closed", "panic", p, "stack", string(debug.Stack()))
+			c.gate.log.Error("a request failed the router itself; its connection is closed", "panic", p, "stack", string(debug.Stack()))
 		}
 		c.leave()
 	}()
@@ -103,7 +103,7 @@ func (c *wire) serve() {
 // leave ends the connection, or passes it on.
 func (c *wire) leave() {
 	if c.watch != 0 {
-		c.gate.router.gone.forget(c.watch)
+		c.gate.gone.forget(c.watch)
 	}
 	if c.pass {
 		c.mu.Lock()
@@ -124,7 +124,7 @@ func (c *wire) leave() {
 
 // release gives back what the connection holds in memory.
 func (c *wire) release() {
-	b := &c.gate.router.buffers
+	b := &c.gate.buffers
 	b.put(c.in)
 	b.put(c.out)
 	c.in, c.out, c.pending, c.have, c.looked = nil, nil, nil, 0, 0
@@ -207,14 +207,14 @@ func (c *wire) cutOff() {
 // room sees to it that something can be read.
 func (c *wire) room() {
 	if c.in == nil {
-		c.in = c.gate.router.buffers.small()
+		c.in = c.gate.buffers.small()
 	}
 }
 
 // relax gives the buffer back where nothing is in it.
 func (c *wire) relax() {
 	if c.have == 0 && c.in != nil {
-		c.gate.router.buffers.put(c.in)
+		c.gate.buffers.put(c.in)
 		c.in = nil
 	}
 }
@@ -230,7 +230,7 @@ func (c *wire) advance() bool {
 		}
 		need := c.head.Len + c.size
 		if c.have < need {
-			c.expect(c.gate.router.config.BodySilence)
+			c.expect(c.gate.config.BodySilence)
 			return true
 		}
 		c.exchange()
@@ -273,7 +273,7 @@ func (c *wire) readHead() (whole, stay bool) {
 		}
 		return false, c.refuse(err)
 	}
-	if !c.gate.ours(&c.head) {
+	if !c.gate.ours(c) {
 		c.pass = true
 		return false, false
 	}
@@ -287,16 +287,16 @@ func (c *wire) readHead() (whole, stay bool) {
 
 // enlarge makes the buffer at least n large.
 func (c *wire) enlarge(n int) {
-	next := c.gate.router.buffers.get(n)
+	next := c.gate.buffers.get(n)
 	copy(next.bytes, c.in.bytes[:c.have])
-	c.gate.router.buffers.put(c.in)
+	c.gate.buffers.put(c.in)
 	c.in = next
 }
 
 // exchange answers the request that is in the buffer.
 func (c *wire) exchange() {
 	x, now := c.gate.exchange(), time.Now()
-	x.begin(c.gate.router, c, now)
+	x.begin(c.gate.router.Load(), c, now)
 	x.call.ofRequest(&c.head)
 	x.call.remote, x.call.secure = c.remote, c.secure
 	x.call.whole = c.in.bytes[c.head.Len : c.head.Len+c.size]
@@ -304,6 +304,7 @@ func (c *wire) exchange() {
 	c.failed, c.hushed, c.lacks = nil, false, 0
 	c.busy.Store(true)
 	x.run()
+	_ = c.flush() // the last bytes; who is gone needs no answer
 	c.busy.Store(false)
 	c.last = c.last || c.failed != nil || c.gone.Load()
 	c.gate.done(x)
@@ -322,19 +323,23 @@ func (c *wire) refuse(err error) bool {
 	if why, ok := errors.AsType[*http1.Error](err); ok {
 		f.Status, f.Message = why.Status, sentence(why)
 	}
-	c.gate.router.metrics.refused.WithLabelValues("malformed_request").Inc()
+	if r := c.gate.router.Load(); r != nil {
+		r.metrics.refused.WithLabelValues("malformed_request").Inc()
+	}
 	c.answerBad(f)
 	return false
 }
 
 func (c *wire) answerBad(f *Refusal) {
-	x := c.gate.exchange()
-	x.begin(c.gate.router, c, time.Now())
-	x.body = &x.whole
-	x.id = requestID(x.idBuffer[:0], "")
-	c.last, c.failed, c.hushed, c.lacks, c.lingers = true, nil, false, 0, true
-	x.respond(f.Status, f.headers(), append(f.body(openAI), '\n'))
-	c.gate.done(x)
+	c.last, c.failed, c.lingers = true, nil, true
+	c.status(f.Status, nil)
+	for _, h := range f.headers() {
+		c.header([]byte(h.name), []byte(h.value))
+	}
+	c.header(nameRequestID, requestID(nil, ""))
+	body := append(f.body(openAI), '\n')
+	c.begin(int64(len(body)), false)
+	_ = c.write(body, true) // who is gone needs no answer
 }
 
 // linger ends the writing side and reads on for a moment: a connection that is closed with bytes unread is

@@ -26,6 +26,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/variants"
@@ -49,6 +50,8 @@ type daemon struct {
 	tokens   *router.Tokens
 	keys     *keys.Keyring
 	router   *router.Router
+	seeing   *seeing
+	usage    *usage.Meter
 	runtime  runtimeChoice
 	pool     *pool
 	vault    *vault.Vault
@@ -108,7 +111,10 @@ func (d *daemon) work(ctx context.Context, serving *serving) error {
 	})
 	loops.Go(func() { d.flushTokens(deciding) })
 	loops.Go(func() { d.pool.run(deciding) })
+	loops.Go(func() { d.usage.Run(deciding) })
+	loops.Go(func() { d.seeing.run(deciding) })
 	d.front.rooms.Store(d.rooms(ctx))
+	serving.gate.Open(d.router)
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
 	if d.Ready != nil {
 		d.Ready(d.gateway)
@@ -123,7 +129,7 @@ func (d *daemon) work(ctx context.Context, serving *serving) error {
 	err = errors.Join(err, serving.stop())
 	stopDeciding(errors.New("the daemon stops"))
 	loops.Wait()
-	return err
+	return errors.Join(err, d.countLast(ctx))
 }
 
 // open makes the rooms and joins them.
@@ -149,6 +155,11 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
+	d.usage = usage.NewMeter(d.store, time.Now, d.Log.With("room", "usage"))
+	if d.seeing, err = d.openSeeing(ctx); err != nil {
+		return err
+	}
+	d.router.Observe(d.seeing.observers(d.usage))
 	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err
 	}
@@ -259,7 +270,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
+		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager, Usage: d.usage,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
@@ -293,9 +304,9 @@ func (d *daemon) flushTokens(ctx context.Context) {
 // stopGrace is how long requests under way may go on when the daemon stops.
 const stopGrace = 10 * time.Second
 
-// serving is the listeners and their server.
+// serving is the listeners and their gate.
 type serving struct {
-	server *http.Server
+	gate   *router.Gate
 	loops  sync.WaitGroup
 	failed chan error
 	once   sync.Once
@@ -321,10 +332,10 @@ func (d *daemon) listen(ctx context.Context) (*serving, error) {
 		d.gateway = scheme + "://" + reachable(tcp.Addr())
 	}
 	d.front = &front{check: func(ctx context.Context) error { return d.store.Ping(ctx) }}
-	s := &serving{server: newServer(d.front, d.Log), failed: make(chan error, 2)}
+	s := &serving{gate: router.NewGate(d.Config.Router, newServer(d.front, d.Log), d.Log.With("room", "router")), failed: make(chan error, 2)}
 	for _, l := range []net.Listener{tcp, socket} {
 		s.loops.Go(func() {
-			if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.gate.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				s.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err)
 			}
 		})
@@ -337,12 +348,22 @@ func (s *serving) stop() error {
 	s.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()
-		if err := s.server.Shutdown(ctx); err != nil {
-			s.err = s.server.Close()
+		if err := s.gate.Shutdown(ctx); err != nil {
+			s.err = s.gate.Close()
 		}
 		s.loops.Wait()
 	})
 	return s.err
+}
+
+// countLast writes what was counted since the last time.
+func (d *daemon) countLast(ctx context.Context) error {
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := d.usage.Flush(writing); err != nil {
+		return fmt.Errorf("writing what was used since the last second: %w", err)
+	}
+	return nil
 }
 
 // tls decides how the port is secured: as the settings say, else plain on loopback and with a

@@ -166,7 +166,7 @@ func TestBudget(t *testing.T) {
 
 // Of two that see the same mark, one gets the trial; the other's late word changes nothing.
 func TestAClaimIsOnce(t *testing.T) {
-	r := NewRoute("a")
+	r := NewRoute("a", nil)
 	r.Failed(start, Connect)
 	m, due := r.mark.Load(), start.Add(firstPause)
 	first := r.claim(m, due)

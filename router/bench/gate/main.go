@@ -78,7 +78,8 @@ func (g gate) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	entrance := router.NewGate(r, server)
+	entrance := router.NewGate(router.Config{}, server, log)
+	entrance.Open(r)
 	context.AfterFunc(ctx, func() { _ = entrance.Close() })
 	if err := entrance.Serve(listener); ctx.Err() == nil {
 		return fmt.Errorf("serving: %w", err)

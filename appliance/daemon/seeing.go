@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/record"
+	"github.com/palisade-run/palisade/router/record/otlp"
+	"github.com/palisade-run/palisade/router/usage"
+)
+
+// seeing is what looks at requests when they have ended.
+type seeing struct {
+	live     *record.Live
+	captures *record.Captures
+	log      *record.AccessLog // nil: none is written
+	spans    *otlp.Exporter    // nil: none are sent
+	tracing  record.Tracing
+}
+
+func (d *daemon) openSeeing(ctx context.Context) (*seeing, error) {
+	c := d.Config
+	s := &seeing{live: record.NewLive(time.Now()), captures: record.NewCaptures()}
+	var err error
+	if c.AccessLog.Path != "" {
+		if s.log, err = record.OpenAccessLog(c.AccessLog, d.Log.With("room", "access-log")); err != nil {
+			return nil, err
+		}
+		d.registry.MustRegister(s.log)
+	}
+	if otlp.Wanted(c.Traces.Endpoint, os.Getenv) {
+		node, _ := os.Hostname() // unnamed is fine
+		s.spans, err = otlp.New(ctx, otlp.Config{Endpoint: c.Traces.Endpoint, Version: d.Version.Version, Node: node}, d.Log.With("room", "traces"))
+		if err != nil {
+			return nil, err
+		}
+		d.registry.MustRegister(s.spans)
+		s.tracing = record.Tracing{On: true, Sample: c.Traces.Sample}
+	}
+	return s, nil
+}
+
+func (s *seeing) observers(u *usage.Meter) router.Observers {
+	o := router.Observers{Live: s.live, Captures: s.captures, Usage: u, Log: s.log, Tracing: s.tracing}
+	if s.spans != nil {
+		o.Spans = s.spans
+	}
+	return o
+}
+
+// run does what is done once a second, and what is left at the end.
+func (s *seeing) run(ctx context.Context) {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.live.Run(ctx) })
+	if s.log != nil {
+		loops.Go(func() { s.log.Run(ctx) })
+	}
+	if s.spans != nil {
+		loops.Go(func() { s.spans.Run(ctx) })
+	}
+	loops.Wait()
+}
