@@ -158,7 +158,7 @@ func (b *bench) run(ctx context.Context, m mode) ([]sample, error) {
 				good[p.name]++
 			}
 			out = append(out, s)
-			b.log.Info("measured", "mode", m.name, "peer", p.name, "round", round, "disturbed", s.Disturbed, "values", brief(m, s))
+			b.log.Info("measured", "mode", m.name, "peer", p.name, "round", round, "disturbed", s.Disturbed, "foreign", fmt.Sprintf("%.2f cores", s.Noise.Foreign), "values", brief(m, s))
 			if err := b.keepSample(s); err != nil {
 				return nil, err
 			}
