@@ -7,7 +7,7 @@ import (
 
 const (
 	blockLen  = 64
-	windowLen = 2 << 10 // how much is marked at once: it and its marks stay in the first cache
+	windowLen = 2 << 10 // how much is marked at most at once: it and its marks stay in the first cache
 )
 
 // What a byte can be, as bits; a byte may be more than one.
@@ -37,48 +37,59 @@ func classOf(c byte) byte { return low[c&15] & high[c>>4] }
 // marks tells where in a window to look. Within strings a mark is at the closing quote, at every byte of the classes
 // asked for, and at what follows a backslash unless the two make a short escape such as \n: those need no look, and
 // escaped quotes are none. Outside of strings the same rule holds, which may mark more than matters.
+// The places of the marks stand in memory of the caller.
 type marks struct {
 	carry uint64 // 1: the last byte was a backslash that escapes the next one
-	n     int
-	at    [windowLen + 2*spill]uint16 // the places, in order, and then the window's length
+	n     int    // how many marks there are in the window
 }
 
-// spill is how many places are written at once, whether there are so many or not.
-const spill = 8
+// spill is how much longer than a window the memory for its marks must be: eight places are written at once, whether
+// there are so many or not.
+const spill = 16
 
-// take marks the next window, up to windowLen bytes, at the bytes of the classes in ends.
-func (m *marks) take(p []byte, ends byte) {
+// take marks the next window at the bytes of the classes in ends. It writes their places to at, in order, and behind
+// them the window's length. at has room for spill more places than the window has bytes.
+func (m *marks) take(at []uint16, p []byte, ends byte) {
+	at = at[:len(p)+spill]
 	m.n = 0
 	if len(p) >= blockLen {
-		m.mark(p, ends)
+		m.mark(at, p, ends)
 	} else {
-		m.short(p, ends)
+		m.short(at, p, ends)
 	}
-	m.at[m.n] = uint16(len(p))
+	at[m.n] = uint16(len(p))
 }
 
 // short marks less than a block. Before it there is what mark may read, too.
-func (m *marks) short(p []byte, ends byte) {
+func (m *marks) short(at []uint16, p []byte, ends byte) {
 	var block [blockLen]byte
 	copy(block[blockLen-len(p):], p)
-	m.mark(block[blockLen-len(p):], ends)
+	m.mark(at, block[blockLen-len(p):], ends)
 }
 
 // markGo does the work of mark on machines for which there is no faster way: eight bytes at a time.
-func (m *marks) markGo(p []byte, ends byte) {
+func (m *marks) markGo(at []uint16, p []byte, ends byte) {
 	for base := 0; base < len(p); base += blockLen {
 		if rest := len(p) - base; rest >= blockLen {
-			m.block((*[blockLen]byte)(p[base:]), base, blockLen, ends)
+			m.add(at, base, m.block((*[blockLen]byte)(p[base:]), blockLen, ends))
 		} else {
 			var last [blockLen]byte
 			copy(last[:], p[base:])
-			m.block(&last, base, rest, ends)
+			m.add(at, base, m.block(&last, rest, ends))
 		}
 	}
 }
 
-// block adds the marks of a block of which n bytes count.
-func (m *marks) block(p *[blockLen]byte, base, n int, ends byte) {
+// add takes the marks of the block at base.
+func (m *marks) add(at []uint16, base int, hits uint64) {
+	for ; hits != 0; hits &= hits - 1 {
+		at[m.n] = uint16(base + bits.TrailingZeros64(hits))
+		m.n++
+	}
+}
+
+// block gives the marks of a block of which n bytes count.
+func (m *marks) block(p *[blockLen]byte, n int, ends byte) uint64 {
 	var end, slash uint64
 	for i := range blockLen / 8 {
 		w := binary.LittleEndian.Uint64(p[8*i:])
@@ -105,10 +116,7 @@ func (m *marks) block(p *[blockLen]byte, base, n int, ends byte) {
 			m.carry = escaped >> n & 1
 		}
 	}
-	for end &= inside; end != 0; end &= end - 1 {
-		m.at[m.n] = uint16(base + bits.TrailingZeros64(end))
-		m.n++
-	}
+	return end & inside
 }
 
 const ones = 0x0101010101010101

@@ -3,12 +3,12 @@ package scan
 import "golang.org/x/sys/cpu"
 
 // mark adds the marks of p. The 64 bytes that end where p does must be there to be read.
-func (m *marks) mark(p []byte, ends byte) {
+func (m *marks) mark(at []uint16, p []byte, ends byte) {
 	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 && cpu.X86.HasBMI1 && cpu.X86.HasPOPCNT {
-		markAVX2(m, p, ends, &classes)
+		markAVX2(m, &at[0], p, ends, &classes)
 		return
 	}
-	m.markGo(p, ends)
+	m.markGo(at, p, ends)
 }
 
 // classes are low and high together.
@@ -17,7 +17,7 @@ var classes = [2][16]byte{low, high}
 // markAVX2 is markGo, 32 bytes at a time.
 //
 //go:noescape
-func markAVX2(m *marks, p []byte, ends byte, classes *[2][16]byte)
+func markAVX2(m *marks, at *uint16, p []byte, ends byte, classes *[2][16]byte)
 
 // findName is findNameGo.
 func findName(p []byte) int {

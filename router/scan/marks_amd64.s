@@ -26,22 +26,22 @@
 	MOVW   AX, slot(DI) \
 	BLSRQ  R8, R8
 
-// func markAVX2(m *marks, p []byte, ends byte, classes *[2][16]byte)
-// m begins with carry, n and at. What is less than a block at the end is read with the bytes before it, and its bits
+// func markAVX2(m *marks, at *uint16, p []byte, ends byte, classes *[2][16]byte)
+// m is carry and n. What is less than a block at the end is read with the bytes before it, and its bits
 // are shifted down over theirs: CX is by how many, 0 for whole blocks.
-TEXT ·markAVX2(SB), NOSPLIT, $0-48
-	MOVQ m+0(FP), DI
-	MOVQ p_base+8(FP), SI
-	MOVQ p_len+16(FP), R15 // bytes to come
-	MOVQ classes+40(FP), AX
-	MOVQ 0(DI), R11        // carry
-	LEAQ 16(DI), DI        // where to write
+TEXT ·markAVX2(SB), NOSPLIT, $0-56
+	MOVQ m+0(FP), AX
+	MOVQ 0(AX), R11        // carry
+	MOVQ at+8(FP), DI      // where to write
+	MOVQ p_base+16(FP), SI
+	MOVQ p_len+24(FP), R15 // bytes to come
+	MOVQ classes+48(FP), AX
 	XORL DX, DX            // where the block begins
 	XORL CX, CX
 
 	VBROADCASTI128 (AX), Y12
 	VBROADCASTI128 16(AX), Y13
-	VPBROADCASTB   ends+32(FP), Y14
+	VPBROADCASTB   ends+40(FP), Y14
 	MOVL           $0x0f, AX
 	VMOVD          AX, X15
 	VPBROADCASTB   X15, Y15    // low halves; also the classes of short escapes
@@ -143,10 +143,9 @@ done:
 	VZEROUPPER
 	MOVQ m+0(FP), AX
 	MOVQ R11, 0(AX)
-	LEAQ 16(AX), AX
-	SUBQ AX, DI
+	SUBQ at+8(FP), DI
 	SHRQ $1, DI
-	MOVQ DI, -8(AX)        // n
+	MOVQ DI, 8(AX)         // n
 	RET
 
 // "us and "ti

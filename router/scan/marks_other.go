@@ -3,6 +3,6 @@
 package scan
 
 // mark adds the marks of p.
-func (m *marks) mark(p []byte, ends byte) { m.markGo(p, ends) }
+func (m *marks) mark(at []uint16, p []byte, ends byte) { m.markGo(at, p, ends) }
 
 func findName(p []byte) int { return findNameGo(p) }

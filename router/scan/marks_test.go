@@ -52,19 +52,20 @@ func TestMarks(t *testing.T) {
 		want, after := marked(p, before, ends)
 		carry := map[bool]uint64{true: 1}[before]
 		fast, slow := marks{carry: carry}, marks{carry: carry}
-		fast.take(p, ends)
-		slow.markGo(p, ends)
+		var at, slowAt [windowLen + spill]uint16
+		fast.take(at[:], p, ends)
+		slow.markGo(slowAt[:], p, ends)
 		var places []uint16
 		for i := range p {
 			if want[i] {
 				places = append(places, uint16(i))
 			}
 		}
-		if !slices.Equal(fast.at[:fast.n], places) || int(fast.at[fast.n]) != len(p) {
-			t.Fatalf("%q: marks at %d, want %d", p, fast.at[:fast.n+1], places)
+		if !slices.Equal(at[:fast.n], places) || int(at[fast.n]) != len(p) {
+			t.Fatalf("%q: marks at %d, want %d", p, at[:fast.n+1], places)
 		}
-		if !slices.Equal(slow.at[:slow.n], places) {
-			t.Fatalf("%q: marks in Go at %d, want %d", p, slow.at[:slow.n], places)
+		if !slices.Equal(slowAt[:slow.n], places) {
+			t.Fatalf("%q: marks in Go at %d, want %d", p, slowAt[:slow.n], places)
 		}
 		if fast.carry == 1 != after || slow.carry == 1 != after {
 			t.Fatalf("%q: carry %d, in Go %d, want %v", p, fast.carry, slow.carry, after)
@@ -78,16 +79,18 @@ func BenchmarkMarks(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(p)))
 			var m marks
+			var at [windowLen + spill]uint16
 			for b.Loop() {
-				m.take(p, isQuote|isControl)
+				m.take(at[:], p, isQuote|isControl)
 			}
 		})
 		b.Run(c.name+"-go", func(b *testing.B) {
 			b.SetBytes(int64(len(p)))
 			var m marks
+			var at [windowLen + spill]uint16
 			for b.Loop() {
 				m.n = 0
-				m.markGo(p, isQuote|isControl)
+				m.markGo(at[:], p, isQuote|isControl)
 			}
 		})
 	}

@@ -1,5 +1,8 @@
 package scan
 
+// piece is how much an outline looks at at once. One is kept for each stream that is open, so it is small.
+const piece = 256
+
 // maxObject is how long an object with counts may be where it comes in pieces; a longer one counts nothing.
 const maxObject = 4 << 10
 
@@ -41,6 +44,7 @@ const maxName = len("response")
 // not taken for it, so that nobody can write a bill into a conversation.
 type outline struct {
 	marks    marks
+	at       [piece + spill]uint16
 	depth    int
 	inside   bool // response or message is open, at depth 2
 	inString bool
@@ -74,8 +78,8 @@ func (o *outline) reset() {
 
 func (o *outline) feed(p []byte) {
 	for len(p) > 0 {
-		window := p[:min(len(p), windowLen)]
-		o.marks.take(window, isQuote|isBracket)
+		window := p[:min(len(p), piece)]
+		o.marks.take(o.at[:], window, isQuote|isBracket)
 		o.walk(window)
 		p = p[len(window):]
 	}
@@ -85,7 +89,7 @@ func (o *outline) feed(p []byte) {
 func (o *outline) walk(p []byte) {
 	from := 0 // of the string, or what comes after one
 	object := 0
-	for _, at := range o.marks.at[:o.marks.n] {
+	for _, at := range o.at[:o.marks.n] {
 		i := int(at)
 		c := p[i]
 		if o.inString {

@@ -31,20 +31,21 @@ func Prompt(body []byte, yield func(text []byte) bool) {
 
 // cursor goes from mark to mark of something that is held whole.
 type cursor struct {
-	marks
-	p    []byte
-	base int // of the next window
-	k    int
+	marks marks
+	at    [windowLen + spill]uint16
+	p     []byte
+	base  int // of the next window
+	k     int
 }
 
 // next is the place of the next quote or bracket, or -1.
 func (c *cursor) next() int {
-	for c.k == c.n {
+	for c.k == c.marks.n {
 		if c.base >= len(c.p) {
 			return -1
 		}
 		window := c.p[c.base:min(c.base+windowLen, len(c.p))]
-		c.take(window, isQuote|isBracket)
+		c.marks.take(c.at[:], window, isQuote|isBracket)
 		c.base, c.k = c.base+len(window), 0
 	}
 	c.k++

@@ -103,7 +103,7 @@ key:
 	}
 
 keyText:
-	for at = int(s.marks.at[k]); at < i; at = int(s.marks.at[k]) {
+	for at = int(s.at[k]); at < i; at = int(s.at[k]) {
 		k++ // marks outside of strings, and the quote that opened this one
 	}
 	if at >= len(p) {
@@ -197,7 +197,7 @@ firstItem:
 	goto firstItem
 
 text: // of a value
-	for at = int(s.marks.at[k]); at < i; at = int(s.marks.at[k]) {
+	for at = int(s.at[k]); at < i; at = int(s.at[k]) {
 		k++ // marks outside of strings, and the quote that opened this one
 	}
 	if at >= len(p) {
