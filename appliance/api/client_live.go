@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -48,7 +49,7 @@ func (c *Client) WatchLive(ctx context.Context, ref string, each func(ServiceLiv
 		}
 		return nil
 	})
-	if err == ErrStopWatch { //nolint:errorlint // each gave this very one
+	if errors.Is(err, ErrStopWatch) {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -39,6 +39,12 @@ type terminal struct {
 // topOnTerminal runs "palisade top" on a terminal of 100 columns and 30 lines, against an appliance with a simulated box.
 func topOnTerminal(t *testing.T) *terminal {
 	t.Helper()
+	return programOnTerminal(t, func(a *admintest.Appliance) { a.Pool.Simulate() }, "top", "--interval", "500ms")
+}
+
+// programOnTerminal runs palisade with the arguments, against an appliance that was made ready.
+func programOnTerminal(t *testing.T, ready func(*admintest.Appliance), args ...string) *terminal {
+	t.Helper()
 	data, err := os.MkdirTemp("", "pal")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +54,7 @@ func topOnTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Pool.Simulate()
+	ready(a)
 	l, err := net.Listen("unix", filepath.Join(data, "palisade.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +72,7 @@ func topOnTerminal(t *testing.T) *terminal {
 		t.Fatal(err)
 	}
 	term.before = term.state()
-	term.cmd = exec.CommandContext(t.Context(), palisadeBinary(t), "top", "--interval", "500ms")
+	term.cmd = exec.CommandContext(t.Context(), palisadeBinary(t), args...)
 	term.cmd.Env = append(os.Environ(), "PALISADE_DATA="+data, "TERM=xterm-256color", "PALISADE_HOST=")
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = term.slave, term.slave, term.slave
 	term.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
@@ -238,6 +244,27 @@ func TestTopIsSuspended(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.see("\x1b[?1049h", "cuda:7")
+	r.typed("q")
+	r.ended(0)
+}
+
+// TestServiceTopOnATerminal: figures are redrawn until q, also while the appliance is away.
+func TestServiceTopOnATerminal(t *testing.T) {
+	r := programOnTerminal(t, func(a *admintest.Appliance) {
+		if err := a.Serve(t.Context(), "demo"); err != nil {
+			t.Fatal(err)
+		}
+		a.Traffic(time.Now())
+	}, "service", "top", "demo", "--interval", "500ms")
+	r.see("\x1b[?1049h", "palisade service top", "demo", "route-1", "TTFT P95", "q quit")
+	r.see("route-1") // again
+	if err := pty.Setsize(r.slave, &pty.Winsize{Rows: 8, Cols: 60}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.see("no news: reaching", "demo")
 	r.typed("q")
 	r.ended(0)
 }

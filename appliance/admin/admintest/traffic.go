@@ -1,12 +1,22 @@
 package admintest
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/router/record"
+	"github.com/palisade-run/palisade/sessions"
 )
+
+// Serve makes a service in the default project.
+func (a *Appliance) Serve(ctx context.Context, name string) error {
+	_, err := a.Manager.CreateService(ctx, sessions.ServiceRequest{
+		Name: name, Project: admin.DefaultProject, Replicas: 1, Recipe: sessions.Recipe{Image: "host", Variant: "vllm"},
+	})
+	return err
+}
 
 // Traffic sends ten requests to every service of the default project, as if they had just been answered: one is under way,
 // one has failed. Their captures are kept.
