@@ -40,7 +40,9 @@ func (a *Answer) Rest() []byte {
 // Usage is what the answer used, as far as it came.
 func (a *Answer) Usage() Usage {
 	c := a.counts
-	c.merge(&a.outline.seen.counts)
+	if !a.stream { // else a line counts once it is whole
+		c.merge(&a.outline.seen.counts)
+	}
 	u := c.usage()
 	if !u.Known {
 		u.Completion = a.pieces
@@ -56,4 +58,4 @@ func (a *Answer) Events() int64 { return a.events }
 func (a *Answer) Done() bool { return a.done }
 
 // Failed tells that the answer, or an event in it, is an error, whatever its status said.
-func (a *Answer) Failed() bool { return a.failed || a.outline.seen.failed }
+func (a *Answer) Failed() bool { return a.failed || !a.stream && a.outline.seen.failed }

@@ -49,6 +49,8 @@ var answers = []struct {
 	{"no JSON", `usage: {"usage":{"prompt_tokens":4}} }}}} ]]`, false, outcome{usage: Usage{4, 0, 0, 0, true}}},
 	{"empty", ``, false, outcome{}},
 
+	{"stream of something else", "0{\"usage\":{\"prompt_tokens\":1},\"error\":1}\nretry: 5\n\n", true, outcome{}},
+	{"stream that is cut off in its usage", chunk + usageChunk[:len(usageChunk)-2], true, outcome{usage: Usage{Completion: 1}, events: 1}},
 	{"stream", chunk + chunk + usageChunk + doneEvent, true, outcome{usage: Usage{11, 7, 4, 0, true}, events: 3, done: true}},
 	{"stream without usage", chunk + chunk + chunk + doneEvent, true, outcome{usage: Usage{Completion: 3}, events: 3, done: true}},
 	{"stream cut off", chunk + chunk[:60], true, outcome{usage: Usage{Completion: 1}, events: 1}},
@@ -172,6 +174,8 @@ func FuzzAnswer(f *testing.F) {
 	for _, c := range answers {
 		f.Add([]byte(c.body), uint8(5), c.stream, c.stream)
 	}
+	f.Add([]byte("event: response.code_interpreter_call_code.delta.and_more_than_is_kept_of_it\r\ndata: 1\n"), uint8(5), true, true)
+	f.Add([]byte("data: {\ndata: {\"choices\":[],\"usage\":{}}\n\n"), uint8(2), true, true)
 	f.Fuzz(func(t *testing.T, body []byte, cut uint8, stream, hide bool) {
 		var once, pieces Answer
 		once.Reset(stream, hide)

@@ -11,12 +11,12 @@ type lines struct {
 	done           bool
 
 	quiet  bool // the event's name says that it carries no output
-	read   bool // its data was read
+	datas  int  // lines of data that were read of it
 	only   bool // the event carries usage and nothing else
 	passed bool // the event's beginning was passed on
 	inLine bool // a line began in an earlier piece
 	heads  int  // of it in head
-	head   [32]byte
+	head   [64]byte
 	held   []byte // the event's beginning, not passed on
 	out    []byte // what is passed on where that is no part of what came
 }
@@ -54,7 +54,7 @@ func (a *Answer) feedLines(p []byte) []byte {
 			out = append(out, a.held...)
 			a.held = a.held[:0]
 		}
-		a.quiet, a.read, a.only, a.passed = false, false, false, false
+		a.quiet, a.datas, a.only, a.passed = false, 0, false, false
 		start = i
 	}
 	if !a.hide {
@@ -78,7 +78,7 @@ func (a *Answer) feedLines(p []byte) []byte {
 
 // mayHide tells whether the event that is read may still turn out to be one that is hidden.
 func (a *Answer) mayHide() bool {
-	return a.only || !a.read && !(a.inLine && a.outline.seen.choices)
+	return a.only || a.datas == 0 && !(a.inLine && a.outline.seen.choices)
 }
 
 // part reads a line that does not end in this piece.
@@ -91,27 +91,32 @@ func (a *Answer) part(p []byte) {
 	a.outline.feed(p)
 }
 
-// line reads a line to its end, and tells whether it is the blank one that ends an event.
+// line reads a line to its end, and tells whether it is the blank one that ends an event. What kind of line it is shows
+// in its beginning, however it came.
 func (a *Answer) line(p []byte) (blank bool) {
-	whole := !a.inLine
-	if !whole {
+	head := p[:min(len(p), len(a.head))]
+	if a.inLine {
 		a.part(p)
-		a.inLine = false
-		p = a.head[:a.heads]
+		head = a.head[:a.heads]
 	}
-	if n := len(p); n > 0 && p[n-1] == '\r' {
-		p = p[:n-1]
+	whole := !a.inLine
+	a.inLine = false
+	if n := len(head); n > 0 && head[n-1] == '\r' {
+		head = head[:n-1]
 	}
-	if len(p) == 0 {
+	if len(head) == 0 {
 		return true
 	}
 	switch {
-	case bytes.HasPrefix(p, []byte("data:")):
-		a.data(bytes.TrimPrefix(p[len("data:"):], []byte(" ")), whole)
-	case p[0] == '{': // events that are lines of JSON
-		a.data(p, whole)
-	case bytes.HasPrefix(p, []byte("event:")):
-		a.named(bytes.TrimPrefix(p[len("event:"):], []byte(" ")))
+	case bytes.HasPrefix(head, []byte("data:")):
+		if a.data(bytes.TrimPrefix(head[len("data:"):], []byte(" "))) {
+			a.count(p, whole)
+		}
+	case head[0] == '{': // events that are lines of JSON
+		a.data(head)
+		a.count(p, whole)
+	case bytes.HasPrefix(head, []byte("event:")):
+		a.named(bytes.TrimPrefix(head[len("event:"):], []byte(" ")))
 	}
 	return false
 }
@@ -127,17 +132,23 @@ func (a *Answer) named(name []byte) {
 	}
 }
 
-// data takes an event's data; of one that came in pieces it is the beginning, and the outline has seen all.
-func (a *Answer) data(p []byte, whole bool) {
-	a.read = true
-	if string(p) == "[DONE]" {
+// data takes the beginning of an event's data, and tells whether it is more than the end of a stream.
+func (a *Answer) data(head []byte) bool {
+	a.datas++
+	a.only = false
+	if string(head) == "[DONE]" {
 		a.done = true
-		return
+		return false
 	}
 	a.events++
 	if !a.quiet {
 		a.pieces++
 	}
+	return true
+}
+
+// count takes a line of data: where it is not whole, the outline has seen it.
+func (a *Answer) count(p []byte, whole bool) {
 	if whole {
 		if !worth(p) {
 			return
@@ -148,12 +159,12 @@ func (a *Answer) data(p []byte, whole bool) {
 	found := &a.outline.seen
 	a.counts.merge(&found.counts)
 	a.failed = a.failed || found.failed
-	a.only = found.usage && found.noChoices && !found.choices
+	a.only = a.datas == 1 && found.usage && found.noChoices && !found.choices
 }
 
-// worth tells whether an event may say something that an outline finds.
+// worth tells whether a line may say something that an outline finds.
 func worth(p []byte) bool {
-	if bytes.HasPrefix(p, []byte(`{"error"`)) {
+	if i := bytes.IndexByte(p[:min(len(p), 8)], '{'); i >= 0 && bytes.HasPrefix(p[i+1:], []byte(`"error"`)) {
 		return true
 	}
 	for {
