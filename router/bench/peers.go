@@ -85,8 +85,8 @@ func peers() []peer {
 		{name: caddyOld, old: true, config: []string{"Caddyfile"}, missing: "apt-get install caddy", args: func(_ place, config string) []string {
 			return []string{find("caddy"), "run", "--adapter", "caddyfile", "--config", config}
 		}},
-		{name: traefik, config: []string{"traefik.yml", "traefik-routes.yml"}, missing: ".ci/traefik/build makes it", args: func(p place, config string) []string {
-			return []string{cached(p.cache, "traefik"), "--configFile=" + config}
+		{name: traefik, config: []string{"traefik.yml", "traefik-routes.yml"}, missing: "no package has it; one in PATH is taken", args: func(_ place, config string) []string {
+			return []string{find("traefik"), "--configFile=" + config}
 		}},
 		{name: direct},
 		{name: whole},
