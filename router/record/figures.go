@@ -49,6 +49,10 @@ type window struct {
 // add takes what came to a meter in the window, to this very moment.
 func (w *window) add(m *meter) {
 	var last sums
+	now := m.read()
+	if m.past == nil && now == (sums{}) {
+		return
+	}
 	if p := m.past; p != nil {
 		last = p.last
 		for i := range p.seconds {
@@ -59,7 +63,7 @@ func (w *window) add(m *meter) {
 			}
 		}
 	}
-	w.sums.add(m.read().minus(last))
+	w.sums.add(now.minus(last))
 	for i := range buckets {
 		var first, took uint32
 		if m.past != nil {

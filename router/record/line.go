@@ -94,10 +94,26 @@ func appendLine(to []byte, r *Record, c *clock, of float64) []byte {
 }
 
 func number(to []byte, name string, n int64) []byte {
-	if n == 0 {
+	switch {
+	case n == 0:
 		return to
+	case n > 0 && n < 10_000:
+		return small(append(to, name...), int(n))
 	}
 	return strconv.AppendInt(append(to, name...), n, 10)
+}
+
+// small writes a number of 0 to 9999, as most are.
+func small(to []byte, n int) []byte {
+	switch {
+	case n >= 1000:
+		return append(to, '0'+byte(n/1000), '0'+byte(n/100%10), '0'+byte(n/10%10), '0'+byte(n%10))
+	case n >= 100:
+		return append(to, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
+	case n >= 10:
+		return append(to, '0'+byte(n/10), '0'+byte(n%10))
+	}
+	return append(to, '0'+byte(n))
 }
 
 func yes(to []byte, words string, is bool) []byte {
@@ -110,7 +126,11 @@ func yes(to []byte, words string, is bool) []byte {
 // millis writes a time in milliseconds with three decimals.
 func millis(to []byte, d time.Duration) []byte {
 	micros := max(d, 0).Microseconds()
-	to = strconv.AppendInt(to, micros/1000, 10)
+	if whole := micros / 1000; whole < 10_000 {
+		to = small(to, int(whole))
+	} else {
+		to = strconv.AppendInt(to, whole, 10)
+	}
 	rest := micros % 1000
 	return append(to, '.', '0'+byte(rest/100), '0'+byte(rest/10%10), '0'+byte(rest%10))
 }
@@ -143,16 +163,15 @@ func word(to []byte, name, s string, most int) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// plainUpTo is how many bytes s begins with that stand in a JSON string as they are. It looks at eight at a time.
+// plainUpTo is how many bytes s begins with that stand in a JSON string as they are. It looks at eight at a time, at the end
+// at some of them twice.
 func plainUpTo(s string) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		v := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 | uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		quote, slash := v^(ones*'"'), v^(ones*'\\')
-		// The highest bit of a byte ends up set where it is below a blank, a quote, a backslash, or 0x7f and above.
-		if (v|(v-ones*' ')|(quote-ones)|(slash-ones)|(v+ones))&highs != 0 {
-			break
+	if len(s) >= 8 {
+		for ; i+8 <= len(s) && plain(s[i:i+8]); i += 8 {
+		}
+		if i+8 > len(s) && plain(s[len(s)-8:]) {
+			return len(s)
 		}
 	}
 	for ; i < len(s); i++ {
@@ -161,6 +180,16 @@ func plainUpTo(s string) int {
 		}
 	}
 	return i
+}
+
+// plain tells whether 8 bytes stand in a JSON string as they are. It may say no of some that do.
+func plain(s string) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	v := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, slash := v^(ones*'"'), v^(ones*'\\')
+	// The highest bit of a byte ends up set where it is below a blank, a quote, a backslash, or 0x7f and above.
+	return (v|(v-ones*' ')|(quote-ones)|(slash-ones)|(v+ones))&highs == 0
 }
 
 // escaped writes s as it stands in a JSON string: plain letters in one go. What commands a terminal is escaped too, since
