@@ -88,7 +88,7 @@ var rooms = []room{
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault"), domain...)},
 	{"appliance/config", list("sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
-	{"appliance/daemon", append(append(list("catalog/fit", "router/record/otlp", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
+	{"appliance/daemon", append(append(list("catalog/fit", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/fit", "variants", "appliance/api", "appliance/config", "appliance/daemon")},

@@ -270,7 +270,8 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager, Usage: d.usage,
+		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
+		Usage: d.usage, Live: d.seeing.live, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
