@@ -108,9 +108,10 @@ func (x *exchange) tell(took time.Duration) {
 		u.Known, u.Completion = true, 0
 	}
 	if x.granted {
-		x.grant.Settle(x.start.Add(took), u.Prompt+u.Completion)
+		x.grant.Settle(x.now, u.Prompt+u.Completion)
 	}
-	r := record.Record{
+	r := &x.did
+	*r = record.Record{
 		ID: text(x.id), Start: x.start, Took: took, First: x.first, Held: x.held, Method: x.call.method, Path: x.address.Path,
 		Kind: kindNames[x.kind], Client: x.call.remote, Model: x.model, Status: x.status, Code: x.code,
 		Stream: x.answer.events, Aborted: x.aborted, Repeated: x.repeated, Retries: x.retries, In: x.in64, Out: x.out64,
@@ -129,7 +130,7 @@ func (x *exchange) tell(took time.Duration) {
 		key.Project, key.ServiceID, key.Service = s.Project, s.ID, s.Name
 		if o.Usage != nil && !x.repeated {
 			o.Usage.Add(&key, &usage.Sample{
-				At: x.start.Add(took), Status: x.status, Aborted: x.aborted, Cut: x.fault == faultCut,
+				At: x.now, Status: x.status, Aborted: x.aborted, Cut: x.fault == faultCut,
 				Prompt: u.Prompt, Completion: u.Completion, Cached: u.Cached, Estimated: !u.Known, First: x.first, Took: took,
 			})
 		}
@@ -137,13 +138,13 @@ func (x *exchange) tell(took time.Duration) {
 		if x.route != nil {
 			live = x.route.figures.Load()
 		}
-		s.figures.End(live, &r)
+		s.figures.End(live, r)
 	}
-	x.capture.End(&r)
+	x.capture.End(r)
 	if o.Log != nil {
-		o.Log.Write(&r)
+		o.Log.Write(r)
 	}
 	if o.Spans != nil && x.trace.Sampled {
-		o.Spans.Write(&r)
+		o.Spans.Write(r)
 	}
 }

@@ -58,17 +58,19 @@ func (x *exchange) release(elsewhere bool) {
 		x.route.upstream.closeIdle()
 	}
 	x.route = nil
-	x.service.line.Freed(time.Now(), x.answer.begun)
+	x.service.line.Freed(x.now, x.answer.begun)
 }
 
 // wait waits for a route, in line with others.
 func (x *exchange) wait() *Refusal {
 	s := x.service
 	began := time.Now()
+	x.now = began
 	s.figures.Waits(1)
 	defer func() {
 		s.figures.Waits(-1)
-		x.held = time.Since(began)
+		x.now = time.Now()
+		x.held = x.now.Sub(began)
 	}()
 	var taken *balance.Route
 	verdict := balance.None

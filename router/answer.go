@@ -66,6 +66,7 @@ func (a *answer) reusable() bool {
 func (x *exchange) take(b []byte) bool {
 	a := &x.answer
 	now := time.Now()
+	x.now = now
 	a.conn.bear(now)
 	for !a.begun {
 		rest, done := x.takeHead(b)
@@ -306,7 +307,7 @@ func (x *exchange) pass(p []byte) bool {
 // finish ends the answer at the client.
 func (x *exchange) finish() {
 	a := &x.answer
-	x.turn.End(time.Now())
+	x.turn.End(x.now)
 	if a.late {
 		x.lateEnd()
 		return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/palisade-run/palisade/router/http1"
@@ -138,24 +139,40 @@ func (c *wire) end(trailer []http1.Field) error {
 	return c.failed
 }
 
-// flush writes what is pending. It bounds how long it may wait for a client that reads nothing: one that
-// lives, and never reads again, would hold its route for ever. The bound is moved on now and then only, for
-// that is work.
+// flush writes what is pending.
 func (c *wire) flush() error {
 	if c.out == nil {
 		return c.failed
+	}
+	if c.failed == nil {
+		c.failed = c.send(c.pending)
+	}
+	c.gate.buffers.put(c.out)
+	c.out, c.pending = nil, nil
+	return c.failed
+}
+
+// send writes to the client, and waits where it must. It bounds how long it may wait for a client that reads
+// nothing: one that lives, and never reads again, would hold its route for ever. The bound is moved on now
+// and then only, for that is work.
+func (c *wire) send(p []byte) error {
+	if c.descriptor != 0 && len(p) <= littleData {
+		n, err := writeNow(c.descriptor, p)
+		if n == len(p) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		p = p[n:]
 	}
 	silence := c.gate.config.Silence
 	if now := time.Now(); c.writing.Sub(now) < silence {
 		c.writing = now.Add(silence + silence/8)
 		_ = c.conn.SetWriteDeadline(c.writing)
 	}
-	if c.failed == nil {
-		_, c.failed = c.conn.Write(c.pending)
-	}
-	c.gate.buffers.put(c.out)
-	c.out, c.pending = nil, nil
-	return c.failed
+	_, err := c.conn.Write(p)
+	return err
 }
 
 func (c *wire) interim(res *http1.Response) {

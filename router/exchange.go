@@ -19,7 +19,8 @@ type exchange struct {
 	client  client
 	call    call
 	start   time.Time
-	table   *table // one for the whole exchange
+	now     time.Time // when it was looked at last: often enough for what needs no better
+	table   *table    // one for the whole exchange
 	id      []byte
 	address Address
 	shape   shape
@@ -37,6 +38,7 @@ type exchange struct {
 	granted bool
 	turn    *repeat.Turn
 	capture *record.Capture
+	did     record.Record // told to those who look in, at the end
 	trace   record.Trace
 	used    scan.Answer
 	counts  bool  // used is fed
@@ -68,7 +70,7 @@ type exchange struct {
 // begin makes x ready for a call.
 func (x *exchange) begin(r *Router, c client, now time.Time) {
 	fields, kept, asked := x.answer.res.Fields, x.kept, x.asked
-	*x = exchange{router: r, client: c, start: now, table: r.table.Load(), kept: kept, asked: asked[:0]}
+	*x = exchange{router: r, client: c, start: now, now: now, table: r.table.Load(), kept: kept, asked: asked[:0]}
 	x.answer.res.Fields = fields
 	x.ask.Tried = x.triedRoom[:0]
 }
@@ -209,14 +211,18 @@ func methodNotAllowed(message string) *Refusal {
 // readModel gives the model that a call names and makes ready its body. "" is a call that may go
 // without, by a token for one service.
 func (x *exchange) readModel() (string, *Refusal) {
-	query := url.Values{}
+	var query url.Values
 	if strings.Contains(x.call.query, "model") {
 		query, _ = url.ParseQuery(x.call.query) // what of it can be read counts
+	}
+	from := modelSource(x.call.contentType, x.call.contentEncoding, x.call.length != 0 && x.call.upgrade == "", query.Has("model"))
+	if from == inJSON && x.call.whole != nil { // nearly all
+		return x.lookThrough()
 	}
 	var model string
 	var err error
 	in := x.intake()
-	switch modelSource(x.call.contentType, x.call.contentEncoding, x.call.length != 0 && x.call.upgrade == "", query.Has("model")) {
+	switch from {
 	case inQuery:
 		if len(query["model"]) > 1 {
 			return "", refuseBody(scan.ErrModelConflict, 0)
@@ -248,6 +254,25 @@ func (x *exchange) readModel() (string, *Refusal) {
 		return "", refuseBody(err, in.limit)
 	}
 	x.read = x.scan != nil && x.body.rest == nil
+	return model, nil
+}
+
+// lookThrough finds the model in a JSON body that is there.
+func (x *exchange) lookThrough() (string, *Refusal) {
+	x.look()
+	err := x.scan.Feed(x.call.whole)
+	if err == nil {
+		err = x.scan.End()
+	}
+	model := text(x.scan.Model())
+	if err == nil && model == "" {
+		err = scan.ErrNoModel
+	}
+	if err != nil {
+		return "", refuseBody(err, replayLimit)
+	}
+	x.whole.prefix, x.whole.length = x.call.whole, x.call.length
+	x.body, x.read = &x.whole, true
 	return model, nil
 }
 

@@ -39,6 +39,7 @@ func (x *exchange) forward() *Refusal {
 			if stale++; stale > 1 {
 				t.upstream.closeIdle()
 			}
+			x.now = time.Now()
 			continue
 		}
 		if x.answer.begun {
@@ -82,6 +83,7 @@ func (x *exchange) giveUp(fault fault, reason string, next *balance.Route) {
 	x.route.CountError()
 	x.ask.Tried = append(x.ask.Tried, x.route.Route)
 	x.release(true)
+	x.now = time.Now()
 	x.took(next)
 	x.retries++
 	x.service.metrics.retry(reason)
@@ -90,7 +92,7 @@ func (x *exchange) giveUp(fault fault, reason string, next *balance.Route) {
 // try gives the request to a route and passes the answer on as it comes. What went wrong, if something
 // did, is the fault; whether the client has seen any of it is x.answer.begun.
 func (x *exchange) try(t *route, fresh bool) (fault, error) {
-	c, err := t.upstream.take(x.client.context(), time.Now(), fresh)
+	c, err := t.upstream.take(x.client.context, x.now, fresh)
 	if err != nil {
 		if x.client.left() {
 			return faultClient, err
@@ -99,7 +101,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 	}
 	x.answer.reset(c)
 	x.client.guard(c)
-	c.bear(time.Now())
+	c.bear(x.now)
 	err = x.converse(c)
 	a := &x.answer
 	if a.switched {
@@ -115,7 +117,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 	}
 	fault := x.judge(c, err)
 	if err == nil && a.whole && a.reusable() && !x.aborted {
-		t.upstream.keep(c, time.Now())
+		t.upstream.keep(c, x.now)
 	} else {
 		c.close()
 	}

@@ -19,7 +19,8 @@ func (x *exchange) done() {
 	if x.route != nil && failed {
 		x.route.CountError()
 	}
-	took := time.Since(x.start)
+	x.now = time.Now()
+	took := x.now.Sub(x.start)
 	if s := x.service; s != nil {
 		s.flying.Add(-1)
 		if failed {

@@ -18,14 +18,14 @@ import (
 // rig is a router behind a real server, with a token for everything of project "p".
 type rig struct {
 	*Router
-	t      *testing.T
+	t      testing.TB
 	server *front
 	tokens *Tokens
 	secret string
 	reg    *prometheus.Registry
 }
 
-func newRig(t *testing.T, c Config, services ...Service) *rig {
+func newRig(t testing.TB, c Config, services ...Service) *rig {
 	t.Helper()
 	tokens, err := NewTokens(t.Context(), &memoryStore{}, time.Now)
 	if err != nil {
@@ -47,7 +47,7 @@ type front struct {
 	client   *http.Client
 }
 
-func newFront(t *testing.T, r *Router) *front {
+func newFront(t testing.TB, r *Router) *front {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,7 +82,7 @@ func hello(addrs ...string) Service {
 }
 
 // engine is a real server that stands for one.
-func engine(t *testing.T, h http.HandlerFunc) string {
+func engine(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
@@ -98,7 +98,7 @@ func says(name string) http.HandlerFunc {
 }
 
 // nowhere is an address where nobody listens.
-func nowhere(t *testing.T) string {
+func nowhere(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -66,7 +66,7 @@ func newTestTokens(t *testing.T, store *memoryStore) (*Tokens, *clock) {
 	return tokens, c
 }
 
-func issue(t *testing.T, tokens *Tokens, q IssueRequest) (Token, string) {
+func issue(t testing.TB, tokens *Tokens, q IssueRequest) (Token, string) {
 	t.Helper()
 	if q.Duration == "" {
 		q.Duration = "1h"

@@ -48,7 +48,7 @@ func newUpstream(addr string, c Config, b *buffers, gone *departures) *upstream 
 
 // take gives a connection: a kept one that has not ended and has not aged, or a new one. fresh asks for a
 // new one.
-func (e *upstream) take(ctx context.Context, now time.Time, fresh bool) (*engineConn, error) {
+func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (*engineConn, error) {
 	for !fresh {
 		e.mu.Lock()
 		n := len(e.idle)
@@ -65,7 +65,7 @@ func (e *upstream) take(ctx context.Context, now time.Time, fresh bool) (*engine
 		}
 		c.close()
 	}
-	conn, err := e.dial(ctx)
+	conn, err := e.dial(ctx())
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +228,7 @@ func (c *engineConn) converse(request []byte, to sink) error {
 // cannot come before its request, so nothing is missed by not reading first.
 func (c *engineConn) turn(fd uintptr) bool {
 	if len(c.request) > 0 {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Write(int(fd), c.request) })
+		n, err := writeNow(fd, c.request[:min(len(c.request), littleData)])
 		if n > 0 {
 			c.wrote = true
 			c.request = c.request[n:]
@@ -255,7 +255,7 @@ func (c *engineConn) turn(fd uintptr) bool {
 func (c *engineConn) drain(fd uintptr) bool {
 	for {
 		b := c.upstream.buffers.small()
-		n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(fd), b.bytes) })
+		n, err := readNow(fd, b.bytes)
 		if n <= 0 {
 			c.upstream.buffers.put(b)
 			if errors.Is(err, unix.EAGAIN) {
@@ -274,15 +274,6 @@ func (c *engineConn) drain(fd uintptr) bool {
 		// Less than there was room for: the kernel has no more, and will tell when it has.
 		if !full && !c.ended.Load() {
 			return false
-		}
-	}
-}
-
-func ignoringEINTR(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
 		}
 	}
 }

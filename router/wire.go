@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/palisade-run/palisade/router/http1"
 )
 
@@ -22,12 +20,13 @@ import (
 // one after the other, on one goroutine. It holds no buffer while it waits. What it does not understand it
 // leaves to net/http, with the bytes that it has read.
 type wire struct {
-	gate   *Gate
-	conn   net.Conn
-	raw    syscall.RawConn // nil: read as any stream
-	watch  int64
-	remote string
-	secure bool
+	gate       *Gate
+	conn       net.Conn
+	raw        syscall.RawConn // nil: read as any stream
+	descriptor uintptr         // of raw, within ready; 0 outside
+	watch      int64
+	remote     string
+	secure     bool
 
 	in     *buffer // what was read and not yet answered; nil: nothing
 	have   int     // bytes in it
@@ -79,6 +78,7 @@ func (c *wire) serve() {
 				c.expect(idleTime)
 			}
 			err = c.raw.Read(c.ready)
+			c.descriptor = 0 // from here on somebody may close it
 		} else {
 			err = c.stream()
 		}
@@ -132,8 +132,9 @@ func (c *wire) release() {
 
 // expect bounds how long the next bytes may take: exactly, or for waits that come with every request, an
 // eighth more.
-func (c *wire) expect(wait time.Duration) {
-	now := time.Now()
+func (c *wire) expect(wait time.Duration) { c.expectFrom(time.Now(), wait) }
+
+func (c *wire) expectFrom(now time.Time, wait time.Duration) {
 	if c.patience == wait && c.reading.Sub(now) >= wait {
 		return
 	}
@@ -154,11 +155,12 @@ func (c *wire) expect(wait time.Duration) {
 // All requests of a connection are answered within one call of RawConn.Read: what comes while a request is
 // answered wakes the next turn, so no read is tried that would find nothing.
 func (c *wire) ready(fd uintptr) bool {
+	c.descriptor = fd
 	for {
 		c.room()
-		n, err := ignoringEINTR(func() (int, error) { return unix.Read(int(fd), c.in.bytes[c.have:]) })
+		n, err := readNow(fd, c.in.bytes[c.have:])
 		if n <= 0 {
-			if errors.Is(err, unix.EAGAIN) {
+			if errors.Is(err, syscall.EAGAIN) {
 				c.relax()
 				return false
 			}
@@ -242,7 +244,6 @@ func (c *wire) advance() bool {
 			c.have -= need
 		}
 		c.size, c.looked = -1, 0
-		c.expect(idleTime)
 	}
 	c.relax()
 	return true
@@ -295,8 +296,8 @@ func (c *wire) enlarge(n int) {
 
 // exchange answers the request that is in the buffer.
 func (c *wire) exchange() {
-	x, now := c.gate.exchange(), time.Now()
-	x.begin(c.gate.router.Load(), c, now)
+	x := c.gate.exchange()
+	x.begin(c.gate.router.Load(), c, time.Now())
 	x.call.ofRequest(&c.head)
 	x.call.remote, x.call.secure = c.remote, c.secure
 	x.call.whole = c.in.bytes[c.head.Len : c.head.Len+c.size]
@@ -307,6 +308,7 @@ func (c *wire) exchange() {
 	_ = c.flush() // the last bytes; who is gone needs no answer
 	c.busy.Store(false)
 	c.last = c.last || c.failed != nil || c.gone.Load()
+	c.expectFrom(x.now, idleTime)
 	c.gate.done(x)
 }
 

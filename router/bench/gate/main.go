@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ func main() {
 	flag.StringVar(&g.routes, "routes", "", "where engines answer, with commas")
 	flag.StringVar(&g.model, "model", "bench", "name of the service")
 	flag.StringVar(&g.token, "token", "", "the secret that opens it: pal- and 52 letters")
+	flag.StringVar(&g.profile, "profile", "", "file for a CPU profile of the whole run")
 	flag.DurationVar(&g.probe, "probe", 0, "asks engines for /health so often, and takes out of the balance who does not answer; 0: never")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -43,11 +45,22 @@ func main() {
 }
 
 type gate struct {
-	listen, routes, model, token string
-	probe                        time.Duration
+	listen, routes, model, token, profile string
+	probe                                 time.Duration
 }
 
 func (g gate) run(ctx context.Context) error {
+	if g.profile != "" {
+		f, err := os.Create(g.profile)
+		if err != nil {
+			return fmt.Errorf("making the profile: %w", err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return fmt.Errorf("beginning the profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	tokens, err := router.NewTokens(ctx, oneToken(g.token), time.Now)
 	if err != nil {
