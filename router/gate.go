@@ -29,13 +29,15 @@ type Gate struct {
 	rest     *http.Server
 	passed   *passing
 	draining atomic.Bool
-	pool     sync.Pool // of *exchange
+	idle     atomic.Int64 // while it drains: nanoseconds that a connection may wait for a request
+	pool     sync.Pool    // of *exchange
 
 	mu        sync.Mutex
 	wires     map[*wire]struct{}
-	listeners map[net.Listener]struct{}
+	listeners map[net.Listener]struct{} // that Serve accepts from
 	closed    bool
-	empty     chan struct{} // closed when there are no wires after closed
+	passedOn  int           // connections that net/http has
+	empty     chan struct{} // closed when there is nothing of all that after closed
 }
 
 // NewGate makes a gate before rest, whose Handler and ConnContext it wraps; rest needs no listener of its
@@ -45,6 +47,7 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 		config: c.withDefaults(), log: log, opened: make(chan struct{}), gone: newDepartures(), rest: rest, passed: newPassing(),
 		wires: map[*wire]struct{}{}, listeners: map[net.Listener]struct{}{}, empty: make(chan struct{}),
 	}
+	rest.ConnState = g.count
 	context1, handler := rest.ConnContext, rest.Handler
 	rest.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if p, ok := c.(*passedConn); ok {
@@ -71,10 +74,12 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 	return g
 }
 
-// Open lets requests through to r. It is called once.
+// Open lets requests through to r. Another one may take its place later: requests that have begun end where
+// they began.
 func (g *Gate) Open(r *Router) {
-	g.router.Store(r)
-	close(g.opened)
+	if g.router.Swap(r) == nil {
+		close(g.opened)
+	}
 }
 
 // openingPatience is how long a request waits for the router of an appliance that starts.
@@ -100,7 +105,8 @@ func (g *Gate) ready(c *wire) bool {
 
 type tlsKey struct{}
 
-// Serve answers the connections of l until Shutdown or Close; then it returns http.ErrServerClosed.
+// Serve answers the connections of l until Drain, Shutdown or Close; then it returns http.ErrServerClosed. Whoever
+// closes l ends it too, and gets the error of that: connections that were accepted go on.
 func (g *Gate) Serve(l net.Listener) error {
 	g.mu.Lock()
 	if g.closed {
@@ -109,6 +115,12 @@ func (g *Gate) Serve(l net.Listener) error {
 	}
 	g.listeners[l] = struct{}{}
 	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.listeners, l)
+		g.notice()
+	}()
 	wait := time.Duration(0)
 	for {
 		conn, err := l.Accept()
@@ -140,15 +152,8 @@ func (g *Gate) isClosed() bool {
 func (g *Gate) accept(conn net.Conn) {
 	c := &wire{gate: g, conn: conn, remote: hostOf(conn.RemoteAddr().String())}
 	g.mu.Lock()
-	closed := g.closed
-	if !closed {
-		g.wires[c] = struct{}{}
-	}
+	g.wires[c] = struct{}{} // also while the gate drains: what was accepted is answered
 	g.mu.Unlock()
-	if closed {
-		_ = conn.Close()
-		return
-	}
 	go func() {
 		defer g.forget(c)
 		if g.greet(c) {
@@ -187,12 +192,32 @@ func (g *Gate) forget(c *wire) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.wires, c)
-	if g.closed && len(g.wires) == 0 {
-		select {
-		case <-g.empty:
-		default:
-			close(g.empty)
-		}
+	g.notice()
+}
+
+// notice tells whoever drains the gate when all has ended. The caller holds mu.
+func (g *Gate) notice() {
+	if !g.closed || len(g.wires)+len(g.listeners)+g.passedOn > 0 {
+		return
+	}
+	select {
+	case <-g.empty:
+	default:
+		close(g.empty)
+	}
+}
+
+// count keeps count of the connections that net/http has.
+func (g *Gate) count(_ net.Conn, state http.ConnState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		g.passedOn++
+	case http.StateHijacked, http.StateClosed:
+		g.passedOn--
+		g.notice()
+	case http.StateActive, http.StateIdle:
 	}
 }
 
@@ -231,29 +256,35 @@ func (g *Gate) passOn(c *wire, read []byte) {
 	g.passed.give(p)
 }
 
-// draining: clients that keep their connections are told with the next answer that they end; for so long
-// they are waited for.
+// drainIdle is how long Shutdown waits for clients that keep their connections and ask nothing.
 const drainIdle = time.Second
 
-// Shutdown takes no new connections, tells clients with their next answer that their connection ends, and
-// returns when all have ended, or with ctx's cause; Close ends the rest.
-func (g *Gate) Shutdown(ctx context.Context) error {
+// Shutdown is Drain with a second for clients that keep their connections.
+func (g *Gate) Shutdown(ctx context.Context) error { return g.Drain(ctx, drainIdle) }
+
+// Drain takes no new connections and tells clients with their next answer that their connection ends. One that
+// asks nothing for idle is closed. It returns when all have ended, or with ctx's cause; Close ends the rest. Upgraded
+// connections are nobody's any more: the router has them in flight.
+func (g *Gate) Drain(ctx context.Context, idle time.Duration) error {
+	g.idle.Store(int64(idle))
 	g.stopListening()
 	g.mu.Lock()
-	soon := time.Now().Add(drainIdle)
+	soon := time.Now().Add(idle)
 	for c := range g.wires {
 		if !c.busy.Load() {
 			_ = c.conn.SetReadDeadline(soon)
 		}
 	}
-	if len(g.wires) == 0 {
-		select {
-		case <-g.empty:
-		default:
-			close(g.empty)
-		}
-	}
+	g.notice()
 	g.mu.Unlock()
+	// net/http would end those that ask nothing at once, some of them with a request on its way.
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	select {
+	case <-g.empty:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- g.rest.Shutdown(ctx) }()
 	select {
@@ -265,6 +296,14 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	}
 }
 
+// patience is how long a client may take between two requests.
+func (g *Gate) patience() time.Duration {
+	if g.draining.Load() {
+		return time.Duration(g.idle.Load())
+	}
+	return idleTime
+}
+
 // stopListening ends Serve: no new connections.
 func (g *Gate) stopListening() {
 	g.draining.Store(true)
@@ -274,7 +313,6 @@ func (g *Gate) stopListening() {
 	for l := range g.listeners {
 		_ = l.Close()
 	}
-	clear(g.listeners)
 }
 
 // Close ends all connections at once.

@@ -40,7 +40,7 @@ type wire struct {
 	pass             bool // the connection is for net/http
 	lingers          bool // it is closed in a way that lets the client read why
 
-	busy atomic.Bool // a request is being answered
+	busy atomic.Bool // a request has begun, and is not answered
 	gone atomic.Bool // the client has closed its side
 
 	mu       sync.Mutex // guards what follows; a client that goes is told from elsewhere
@@ -75,7 +75,7 @@ func (c *wire) serve() {
 		var err error
 		if c.raw != nil {
 			if !c.last {
-				c.expect(idleTime)
+				c.expect(c.gate.patience())
 			}
 			err = c.raw.Read(c.ready)
 			c.descriptor = 0 // from here on somebody may close it
@@ -144,6 +144,9 @@ func (c *wire) expectFrom(now time.Time, wait time.Duration) {
 		c.reading = now.Add(wait + wait/8)
 	}
 	_ = c.conn.SetReadDeadline(c.reading)
+	if wait == idleTime && c.gate.draining.Load() { // since a moment: Drain may have looked before this
+		_ = c.conn.SetReadDeadline(now.Add(c.gate.patience()))
+	}
 	if c.gone.Load() { // it was told before
 		_ = c.conn.SetReadDeadline(past)
 	}
@@ -183,7 +186,7 @@ func (c *wire) stream() error {
 	for {
 		c.room()
 		if c.have == 0 {
-			c.expect(idleTime)
+			c.expect(c.gate.patience())
 		}
 		n, err := c.conn.Read(c.in.bytes[c.have:])
 		c.have += n
@@ -223,6 +226,7 @@ func (c *wire) relax() {
 
 // advance answers all that is complete; false: the connection is left.
 func (c *wire) advance() bool {
+	c.busy.Store(true)
 	for c.have > 0 {
 		if c.size < 0 {
 			whole, stay := c.readHead()
@@ -246,6 +250,10 @@ func (c *wire) advance() bool {
 		c.size, c.looked = -1, 0
 	}
 	c.relax()
+	c.busy.Store(false)
+	if c.gate.draining.Load() { // Drain has left this one alone, or will see it
+		c.expect(c.gate.patience())
+	}
 	return true
 }
 
@@ -303,10 +311,8 @@ func (c *wire) exchange() {
 	x.call.whole = c.in.bytes[c.head.Len : c.head.Len+c.size]
 	c.last = c.head.Close || c.gate.draining.Load()
 	c.failed, c.hushed, c.lacks = nil, false, 0
-	c.busy.Store(true)
 	x.run()
 	_ = c.flush() // the last bytes; who is gone needs no answer
-	c.busy.Store(false)
 	c.last = c.last || c.failed != nil || c.gone.Load()
 	c.expectFrom(x.now, idleTime)
 	c.gate.done(x)
