@@ -86,20 +86,18 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 		a.head = append(a.head, b...)
 		b = a.head
 	}
-	end, err := http1.ResponseEnd(b, seen)
-	if err == nil && end == 0 {
+	err := a.res.Take(b, seen)
+	if errors.Is(err, http1.ErrIncomplete) {
 		if seen == 0 {
 			a.head = append(a.head, b...)
 		}
 		return nil, false
 	}
-	if err == nil {
-		err = a.res.Parse(b[:end])
-	}
 	if err != nil {
 		a.bad = err
 		return nil, true
 	}
+	end := a.res.Len
 	rest = b[end:]
 	switch res := &a.res; {
 	case res.Status == http.StatusSwitchingProtocols:
@@ -122,6 +120,7 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 		rest = bytes.Clone(rest) // rare: the head's memory is used for the next
 		a.head = a.head[:0]
 	}
+	a.excess = a.whole && len(rest) > 0
 	return rest, a.whole
 }
 

@@ -51,9 +51,7 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 	context1, handler := rest.ConnContext, rest.Handler
 	rest.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if p, ok := c.(*passedConn); ok {
-			if p.state != nil {
-				ctx = context.WithValue(ctx, tlsKey{}, p.state)
-			}
+			ctx = context.WithValue(ctx, passedKey{}, p)
 			c = p.Conn
 		}
 		if context1 != nil {
@@ -62,8 +60,14 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 		return ctx
 	}
 	rest.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if state, ok := req.Context().Value(tlsKey{}).(*tls.ConnectionState); ok && req.TLS == nil {
-			req.TLS = state
+		if p, ok := req.Context().Value(passedKey{}).(*passedConn); ok {
+			if req.TLS == nil {
+				req.TLS = p.state
+			}
+			if p.refuse(w, req) {
+				g.countMalformed()
+				return
+			}
 		}
 		if g.draining.Load() && req.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
@@ -103,7 +107,14 @@ func (g *Gate) ready(c *wire) bool {
 	return false
 }
 
-type tlsKey struct{}
+type passedKey struct{}
+
+// countMalformed counts what was no request.
+func (g *Gate) countMalformed() {
+	if r := g.router.Load(); r != nil {
+		r.metrics.refused.WithLabelValues("malformed_request").Inc()
+	}
+}
 
 // Serve answers the connections of l until Drain, Shutdown or Close; then it returns http.ErrServerClosed. Whoever
 // closes l ends it too, and gets the error of that: connections that were accepted go on.

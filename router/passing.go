@@ -1,10 +1,16 @@
 package router
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
+	"io"
+	"math"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/palisade-run/palisade/router/http1"
 )
@@ -44,13 +50,24 @@ func (p *passing) Close() error {
 func (p *passing) Addr() net.Addr { return &net.TCPAddr{} }
 
 // passedConn is a connection of which the first bytes were read. net/http is more lenient than our own
-// path: it takes lines that end in LF alone, headers over two lines, two lengths at once. So the heads of
-// requests are looked at on their way to it, with our own rules, and what breaks them ends the connection.
+// path: it takes lines that end in LF alone, headers over two lines, two lengths at once. So the requests
+// are looked at on their way to it, with our own rules. A head that breaks them is replaced by a request to
+// be refused, so that the refusal waits for its turn: net/http may still be answering the request before.
 type passedConn struct {
 	net.Conn
-	state  *tls.ConnectionState // nil: not secured
-	strict strict
+	state   *tls.ConnectionState // nil: not secured
+	strict  strict
+	ended   error // what the connection ended with, behind bytes that came with it
+	refused atomic.Pointer[http1.Error]
+	upgrade atomic.Int32
 }
+
+// Whether a connection speaks another protocol, or will soon.
+const (
+	notAsked int32 = iota
+	asked          // a request for it went on, and was not answered
+	switched
+)
 
 // NetConn is the connection beneath, for those who ask who is there.
 func (c *passedConn) NetConn() net.Conn { return c.Conn }
@@ -64,111 +81,192 @@ func (c *passedConn) CloseWrite() error {
 }
 
 func (c *passedConn) Read(p []byte) (int, error) {
+	s := &c.strict
 	for {
-		if n, err := c.strict.release(p); n > 0 || err != nil {
-			if err != nil {
-				_, _ = c.Write(malformed(err))
+		asks := c.upgrade.Load()
+		s.off = s.off || asks == switched
+		if asks != asked {
+			if err := s.look(); err != nil {
+				c.refused.Store(err)
 			}
+		}
+		if n := s.release(p); n > 0 {
+			if s.free == 0 && s.upgrades {
+				s.upgrades = false
+				c.upgrade.Store(asked)
+			}
+			return n, nil
+		}
+		switch {
+		case s.bad != nil:
+			return 0, s.bad
+		case c.ended != nil:
+			return 0, c.ended
+		case len(s.unread) > http1.MaxHead: // while an upgrade is waited for
+			return 0, errTooSoon
+		case s.through() > 0:
+			n, err := c.Conn.Read(p[:min(int64(len(p)), s.through())])
+			s.passed(n)
 			return n, err
 		}
 		n, err := c.Conn.Read(p)
-		if n == 0 || c.strict.off {
-			return n, err
-		}
-		c.strict.add(p[:n])
-		if err != nil {
+		if n == 0 {
 			return 0, err
 		}
+		s.unread = append(s.unread, p[:n]...)
+		c.ended = err
 	}
 }
 
-func malformed(err error) []byte {
-	f := badRequest("", "malformed_request", sentence(err))
+// Write looks how a request for another protocol is answered: net/http writes nothing else before that.
+func (c *passedConn) Write(p []byte) (int, error) {
+	if c.upgrade.Load() == asked {
+		switch {
+		case bytes.HasPrefix(p, []byte("HTTP/1.1 101")):
+			c.upgrade.Store(switched)
+		case !bytes.HasPrefix(p, []byte("HTTP/1.1 1")):
+			c.upgrade.Store(notAsked)
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// refuse answers the request that stands for a malformed one, and ends the connection in a way that lets
+// the client read why; false: this is none.
+func (c *passedConn) refuse(w http.ResponseWriter, req *http.Request) bool {
+	why := c.refused.Load()
+	if why == nil || req.Method != refusedMethod {
+		return false
+	}
+	f := malformed(why)
+	for _, h := range f.headers() {
+		w.Header().Set(h.name, h.value)
+	}
 	body := append(f.body(openAI), '\n')
-	b := []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ")
-	b = append(append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n\r\n"...), body...)
-	return b
+	w.Header().Set(string(nameRequestID), string(requestID(nil, "")))
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(f.Status)
+	_, _ = w.Write(body) // who is gone needs no answer
+	_ = http.NewResponseController(w).Flush()
+	linger(c.Conn)
+	return true
 }
 
-// strict lets the bytes of requests through as long as their heads keep the rules: it holds a head back
-// until it is whole, and follows bodies only to know where the next head begins.
-type strict struct {
-	unread []byte // not released
-	looked int    // of unread, without a head's end
-	body   int64  // bytes of a body still to come; -1: in chunks
-	chunks http1.Chunks
-	off    bool // the connection speaks another protocol: nothing is looked at any more
-	free   int  // of unread: may be released
-	head   http1.Request
-}
-
-func (s *strict) add(p []byte) { s.unread = append(s.unread, p...) }
-
-// release copies to p what may go on; 0 and nil: more must come first.
-func (s *strict) release(p []byte) (int, error) {
-	for s.free == 0 && len(s.unread) > 0 {
-		if s.off {
-			s.free = len(s.unread)
-			break
-		}
-		whole, err := s.look()
-		if err != nil {
-			return 0, err
-		}
-		if !whole {
-			return 0, nil
-		}
+// malformed is the answer to what is no request.
+func malformed(err error) *Refusal {
+	f := badRequest("", "malformed_request", "The request is malformed.")
+	if why, ok := errors.AsType[*http1.Error](err); ok {
+		f.Status, f.Message = why.Status, sentence(why)
 	}
+	return f
+}
+
+var errTooSoon = errors.New("too much was sent before the answer to an upgrade")
+
+// refusedMethod is that of the request that stands for a malformed one. Who sends it otherwise gets no
+// refusal for it, unless what follows is malformed; then it comes a request early.
+const refusedMethod = "MALFORMED"
+
+const refusedRequest = refusedMethod + " / HTTP/1.1\r\nHost: malformed\r\n\r\n"
+
+// strict lets the bytes of requests through as long as they keep the rules: it holds a head back until it
+// is whole, and follows bodies to know where the next head begins.
+type strict struct {
+	unread   []byte // not released
+	free     int    // of unread: may be released
+	looked   int    // of unread, without a head's end
+	upgrades bool   // what is free is a head that asks for another protocol
+	begun    bool   // a head was there
+	body     int64  // bytes of a body that are still to come; -1: in chunks
+	chunks   http1.Chunks
+	off      bool  // the connection speaks another protocol: nothing is looked at any more
+	bad      error // no more is released: what came breaks the rules
+	head     http1.Request
+}
+
+// release copies to p what may go on.
+func (s *strict) release(p []byte) int {
 	n := copy(p, s.unread[:s.free])
 	s.unread = s.unread[n:]
-	s.free -= n
-	if len(s.unread) == 0 {
+	if s.free -= n; len(s.unread) == 0 {
 		s.unread = nil
 	}
-	return n, nil
+	return n
 }
 
-// look finds out how much of unread may go on.
-func (s *strict) look() (bool, error) {
+// through is how many of the bytes that come next may go on unseen.
+func (s *strict) through() int64 {
 	switch {
+	case s.off:
+		return math.MaxInt64
+	case len(s.unread) > 0:
+		return 0
+	}
+	return max(s.body, 0)
+}
+
+// passed notes that so many did.
+func (s *strict) passed(n int) {
+	if !s.off {
+		s.body -= int64(n)
+	}
+}
+
+// look finds out how much of unread may go on. The error is that of a head, for which a request to be
+// refused goes on.
+func (s *strict) look() *http1.Error {
+	if s.free > 0 || len(s.unread) == 0 || s.bad != nil {
+		return nil
+	}
+	switch {
+	case s.off:
+		s.free = len(s.unread)
 	case s.body > 0:
 		s.free = int(min(s.body, int64(len(s.unread))))
 		s.body -= int64(s.free)
-		return true, nil
 	case s.body < 0:
-		followed := append([]byte(nil), s.unread...) // Decode takes framing off in place
-		_, used, err := s.chunks.Decode(followed)
-		if err != nil {
-			return false, err
-		}
-		if s.chunks.Done() {
-			s.body = 0
-			s.chunks.Reset()
-		}
+		s.lookInChunks()
+	default:
+		return s.lookAtHead()
+	}
+	return nil
+}
+
+// lookInChunks follows a body in chunks. What breaks its rules cannot be told from a request: the body
+// ends with the error, and so does the connection.
+func (s *strict) lookInChunks() {
+	used, err := s.chunks.Skip(s.unread)
+	if err == nil && s.chunks.Done() {
+		_, err = s.chunks.Trailer()
+		s.body = 0
+		s.chunks.Reset()
+	}
+	if s.bad = err; err == nil {
 		s.free = used
-		return true, nil
 	}
-	end, err := http1.HeadEnd(s.unread, s.looked)
-	if err != nil {
-		return false, err
-	}
-	if end == 0 {
+}
+
+func (s *strict) lookAtHead() *http1.Error {
+	err := s.head.Take(s.unread, s.looked)
+	if errors.Is(err, http1.ErrIncomplete) {
 		s.looked = len(s.unread)
-		return false, nil
+		return nil
 	}
-	s.looked = 0
-	err = s.head.Parse(s.unread[:end])
-	switch {
-	case string(s.head.Method) == "PRI", err == nil && (s.head.Upgrade || string(s.head.Method) == "CONNECT"):
-		s.off = true // HTTP/2, or what comes may be no HTTP at all
-		s.free = len(s.unread)
-		return true, nil
-	case err != nil:
-		return false, err
+	if whole, may := http1.Preface(s.unread); may && !s.begun {
+		if s.off = whole; whole {
+			s.free = len(s.unread)
+		}
+		return nil
 	}
+	s.looked, s.begun = 0, true
+	if why, ok := errors.AsType[*http1.Error](err); ok {
+		s.unread, s.free, s.bad = []byte(refusedRequest), len(refusedRequest), io.EOF
+		return why
+	}
+	s.free, s.upgrades = s.head.Len, s.head.Upgrade
 	if s.body = max(s.head.ContentLength, 0); s.head.Chunked {
 		s.body = -1
 	}
-	s.free = end
-	return true, nil
+	return nil
 }

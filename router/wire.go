@@ -261,23 +261,18 @@ func (c *wire) advance() bool {
 // since it is for net/http.
 func (c *wire) readHead() (whole, stay bool) {
 	b := c.in.bytes[:c.have]
-	end, err := http1.HeadEnd(b, c.looked)
-	if err != nil {
-		return false, c.refuse(err)
-	}
-	if end == 0 {
+	switch err := c.head.Take(b, c.looked); {
+	case errors.Is(err, http1.ErrIncomplete):
 		if c.looked == 0 {
 			c.expect(headTime)
 		}
 		c.looked = c.have
-		if c.have == len(b) && c.have == len(c.in.bytes) {
-			c.enlarge(http1.MaxHead + 1)
+		if c.have == len(c.in.bytes) {
+			c.enlarge(http1.MaxHead)
 		}
 		return false, true
-	}
-	if err := c.head.Parse(b[:end]); err != nil {
-		if string(c.head.Method) == "PRI" { // the preface of HTTP/2
-			c.pass = true
+	case err != nil:
+		if _, c.pass = http1.Preface(b); c.pass { // HTTP/2
 			return false, false
 		}
 		return false, c.refuse(err)
@@ -287,9 +282,9 @@ func (c *wire) readHead() (whole, stay bool) {
 		return false, false
 	}
 	c.size = int(max(c.head.ContentLength, 0))
-	if need := end + c.size; need > len(c.in.bytes) {
+	if need := c.head.Len + c.size; need > len(c.in.bytes) {
 		c.enlarge(need)
-		_ = c.head.Parse(c.in.bytes[:end]) // as before, only elsewhere
+		_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
 	}
 	return true, true
 }
@@ -327,14 +322,8 @@ func (c *wire) timedOut() {
 
 // refuse answers a head that is no request, and leaves: nobody knows where the next one would begin.
 func (c *wire) refuse(err error) bool {
-	f := badRequest("", "malformed_request", "The request is malformed.")
-	if why, ok := errors.AsType[*http1.Error](err); ok {
-		f.Status, f.Message = why.Status, sentence(why)
-	}
-	if r := c.gate.router.Load(); r != nil {
-		r.metrics.refused.WithLabelValues("malformed_request").Inc()
-	}
-	c.answerBad(f)
+	c.gate.countMalformed()
+	c.answerBad(malformed(err))
 	return false
 }
 

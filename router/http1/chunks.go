@@ -1,13 +1,18 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// Chunks takes the framing off a body in chunks that comes in pieces of any size.
+// Chunks follows the framing of a body in chunks that comes in pieces of any size. The zero value is at
+// the start of a body.
 type Chunks struct {
 	state   chunkState
-	digits  int
+	digits  int    // of a size
 	size    int64  // of the chunk, while its line is read; then what is left of it
-	line    int    // bytes of a line that is skipped or kept
+	line    int    // bytes of the line so far
+	excess  int64  // bytes of framing that chunks have not earned
 	trailer []byte // lines after the last chunk
 }
 
@@ -15,7 +20,8 @@ type chunkState uint8
 
 const (
 	atSize      chunkState = iota
-	inExtension            // after ; or white space
+	afterDigits            // white space seen: ; or CR must come
+	inExtension            // ; seen
 	afterSize              // CR seen: LF must come
 	inData
 	afterData // CR must come
@@ -24,15 +30,12 @@ const (
 	atDone
 )
 
-// Why chunks are refused.
-var (
-	errChunk   = bad("a chunk is malformed")
-	errTrailer = bad("the trailer is too large or malformed")
-)
-
+// Bounds of framing.
 const (
-	maxChunkLine = 4 << 10 // of a size and its extensions
-	maxTrailer   = 16 << 10
+	maxSizeDigits = 15      // so that no size overflows
+	maxChunkLine  = 1 << 10 // bytes of a size and its extensions
+	maxTrailer    = 16 << 10
+	maxExcess     = 16 << 10 // of framing over 16 bytes a chunk and twice its data
 )
 
 // Reset makes ready for another body.
@@ -41,131 +44,156 @@ func (c *Chunks) Reset() { *c = Chunks{trailer: c.trailer[:0]} }
 // Done tells that the body has come to its end.
 func (c *Chunks) Done() bool { return c.state == atDone }
 
-// Between tells that no chunk is open: what came so far ends at a chunk's end.
-func (c *Chunks) Between() bool { return c.state == atSize && c.digits == 0 }
-
-// Trailer gives the fields after the last chunk, once Done.
+// Trailer gives the fields after the last chunk, once Done. Those that may not come so late are left out,
+// and the error tells that there were some.
 func (c *Chunks) Trailer() ([]Field, error) {
-	if len(c.trailer) <= 2 {
+	if len(c.trailer) <= len("\r\n") {
 		return nil, nil
 	}
-	return parseFields(nil, c.trailer)
+	fields, _, err := parseFields(nil, c.trailer, 0, maxFields, withCRLF)
+	if err != nil {
+		return nil, err
+	}
+	kept := slices.DeleteFunc(fields, func(f Field) bool { return !f.mayTrail() })
+	if len(kept) < len(fields) {
+		return kept, errTrailerName
+	}
+	return kept, nil
 }
 
 // Decode takes the framing off p in place. What is of the body comes as a slice of p; used is how much of
 // p belongs to the message: less than len(p) only once it is Done.
 func (c *Chunks) Decode(p []byte) (body []byte, used int, err error) {
-	for i := 0; i < len(p); {
-		if c.state == inData {
-			n := int(min(c.size, int64(len(p)-i)))
-			if body == nil {
-				body = p[i : i+n] // the first, or the only one, stays where it is
-			} else {
-				body = append(body, p[i:i+n]...) // over framing that was read
-			}
-			i += n
-			if c.size -= int64(n); c.size == 0 {
-				c.state = afterData
-			}
-			continue
-		}
-		if c.state == atDone {
-			return body, i, nil
-		}
-		if c.state == inTrailer {
-			n, err := c.trailers(p[i:])
-			if err != nil {
-				return nil, 0, err
-			}
-			i += n
-			continue
-		}
-		if err := c.step(p[i]); err != nil {
+	for used < len(p) && c.state != atDone {
+		n, data, err := c.next(p[used:])
+		if err != nil {
 			return nil, 0, err
 		}
-		i++
+		switch {
+		case !data:
+		case body == nil:
+			body = p[used : used+n] // the first, or the only one, stays where it is
+		default:
+			body = append(body, p[used:used+n]...) // over framing that was read
+		}
+		used += n
 	}
-	return body, len(p), nil
+	return body, used, nil
 }
 
-// step takes one byte of framing.
-func (c *Chunks) step(b byte) error {
+// Skip is Decode for who wants to know only where the body ends: p stays as it is.
+func (c *Chunks) Skip(p []byte) (used int, err error) {
+	for used < len(p) && c.state != atDone {
+		n, _, err := c.next(p[used:])
+		if err != nil {
+			return 0, err
+		}
+		used += n
+	}
+	return used, nil
+}
+
+// next takes a run of the body, or of framing, from the start of p, which is not empty.
+func (c *Chunks) next(p []byte) (n int, data bool, err error) {
 	switch c.state {
-	case atSize, inExtension:
-		return c.sizeLine(b)
-	case afterSize:
-		if b != '\n' {
-			return errChunk
+	case inData:
+		n = int(min(c.size, int64(len(p))))
+		if c.size -= int64(n); c.size == 0 {
+			c.state = afterData
 		}
-		c.state, c.digits, c.line = inData, 0, 0
-		if c.size == 0 {
-			c.state = inTrailer
-		}
-	case afterData:
-		if b != '\r' {
-			return errChunk
-		}
-		c.state = afterCR
-	case afterCR:
-		if b != '\n' {
-			return errChunk
-		}
-		c.state, c.size = atSize, 0
+		return n, true, nil
+	case inTrailer:
+		n, err = c.trailers(p)
+		return n, false, err
 	}
-	return nil
+	for n < len(p) && (c.state < inData || c.state == afterData || c.state == afterCR) {
+		if !c.step(p[n]) {
+			return 0, false, errChunk
+		}
+		n++
+	}
+	return n, false, nil
 }
 
-func (c *Chunks) sizeLine(b byte) error {
-	if c.line++; c.line > maxChunkLine {
-		return errChunk
+// step takes one byte between two runs of data; false: it cannot stand there.
+func (c *Chunks) step(b byte) bool {
+	switch c.state {
+	case afterData:
+		c.state = afterCR
+		return b == '\r'
+	case afterCR:
+		c.state, c.size, c.digits, c.line = atSize, 0, 0, 0
+		return b == '\n'
+	case afterSize:
+		return b == '\n' && c.open()
 	}
-	if b == '\r' {
-		if c.digits == 0 {
-			return errChunk
-		}
-		c.state = afterSize
-		return nil
+	if c.line++; c.line > maxChunkLine {
+		return false
 	}
 	if c.state == inExtension {
-		if b < ' ' && b != '\t' || b == 0x7f {
-			return errChunk
+		if b == '\r' {
+			c.state = afterSize
+			return true
 		}
-		return nil
+		return b >= ' ' && b != 0x7f || b == '\t'
 	}
-	d := int64(-1)
 	switch {
-	case digit(b):
-		d = int64(b - '0')
-	case 'a' <= b|0x20 && b|0x20 <= 'f':
-		d = int64(b|0x20-'a') + 10
-	case c.digits > 0 && (b == ';' || b == ' ' || b == '\t'):
+	case c.state == atSize && hexDigit[b] != 0:
+		c.size = c.size<<4 | int64(hexDigit[b]-1)
+		c.digits++
+		return c.digits <= maxSizeDigits
+	case c.digits == 0:
+		return false
+	case b == '\r':
+		c.state = afterSize
+	case b == ';':
 		c.state = inExtension
-		return nil
+	case b == ' ' || b == '\t':
+		c.state = afterDigits
+	default:
+		return false
 	}
-	if d < 0 || c.digits == 15 {
-		return errChunk
+	return true
+}
+
+// hexDigit has the value of a digit and one more; 0: it is none.
+var hexDigit = func() (value [256]uint8) {
+	for i := range 10 {
+		value['0'+i] = uint8(i + 1)
 	}
-	c.digits++
-	c.size = c.size<<4 | d
-	return nil
+	for i := range 6 {
+		value['a'+i], value['A'+i] = uint8(i+11), uint8(i+11)
+	}
+	return value
+}()
+
+// open begins the chunk whose line was read; false: its sender hides too little in too much. Nobody may
+// have others read extensions for ever.
+func (c *Chunks) open() bool {
+	const lineEnds = 3 // LF, and CR LF behind the data
+	c.excess = max(0, c.excess+int64(c.line)+lineEnds-16-2*min(c.size, 1<<40))
+	c.state, c.line = inData, 0
+	if c.size == 0 {
+		c.state = inTrailer
+	}
+	return c.excess <= maxExcess
 }
 
 // trailers keeps the lines after the last chunk, up to the empty one.
 func (c *Chunks) trailers(p []byte) (int, error) {
-	i := bytes.IndexByte(p, '\n')
 	piece := p
+	i := bytes.IndexByte(p, '\n')
 	if i >= 0 {
 		piece = p[:i+1]
 	}
 	if len(c.trailer)+len(piece) > maxTrailer {
 		return 0, errTrailer
 	}
-	from := len(c.trailer) - c.line
 	c.trailer = append(c.trailer, piece...)
 	if c.line += len(piece); i < 0 {
 		return len(piece), nil
 	}
-	line := c.trailer[from:]
+	line := c.trailer[len(c.trailer)-c.line:]
 	if len(line) < 2 || line[len(line)-2] != '\r' {
 		return 0, errTrailer
 	}

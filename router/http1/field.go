@@ -43,76 +43,48 @@ func (f *Field) OfOneConnection() bool { return f.Known != Other && f.Known <= T
 func Recognize(name []byte) Known {
 	switch len(name) {
 	case 2:
-		return known(name, "te", TE)
+		return known(name, "TE", "te", TE)
 	case 4:
-		return known(name, "host", Host)
+		return known(name, "Host", "host", Host)
 	case 6:
-		if k := known(name, "cookie", Cookie); k != Other {
-			return k
-		}
-		return known(name, "expect", Expect)
+		return known(name, "Cookie", "cookie", Cookie) + known(name, "Expect", "expect", Expect)
 	case 7:
-		if k := known(name, "upgrade", Upgrade); k != Other {
-			return k
-		}
-		return known(name, "trailer", Trailer)
+		return known(name, "Upgrade", "upgrade", Upgrade) + known(name, "Trailer", "trailer", Trailer)
 	case 8:
-		return known(name, "location", Location)
+		return known(name, "Location", "location", Location)
 	case 9:
-		if k := known(name, "x-api-key", APIKey); k != Other {
-			return k
-		}
-		return known(name, "forwarded", Forwarded)
+		return known(name, "X-Api-Key", "x-api-key", APIKey) + known(name, "Forwarded", "forwarded", Forwarded)
 	case 10:
-		switch name[0] | 0x20 {
-		case 'c':
-			return known(name, "connection", Connection)
-		case 'k':
-			return known(name, "keep-alive", HopByHop)
-		}
-		return known(name, "user-agent", UserAgent)
+		return known(name, "User-Agent", "user-agent", UserAgent) + known(name, "Connection", "connection", Connection) +
+			known(name, "Keep-Alive", "keep-alive", HopByHop)
 	case 11:
-		if k := known(name, "retry-after", RetryAfter); k != Other {
-			return k
-		}
-		return known(name, "traceparent", TraceParent)
+		return known(name, "Traceparent", "traceparent", TraceParent) + known(name, "Retry-After", "retry-after", RetryAfter)
 	case 12:
-		if k := known(name, "content-type", ContentType); k != Other {
-			return k
-		}
-		return known(name, "x-request-id", RequestID)
+		return known(name, "Content-Type", "content-type", ContentType) + known(name, "X-Request-Id", "x-request-id", RequestID)
 	case 13:
-		return known(name, "authorization", Authorization)
+		return known(name, "Authorization", "authorization", Authorization)
 	case 14:
-		return known(name, "content-length", ContentLength)
+		return known(name, "Content-Length", "content-length", ContentLength)
 	case 15:
-		return known(name, "x-forwarded-for", Forwarded)
+		return known(name, "X-Forwarded-For", "x-forwarded-for", Forwarded)
 	case 16:
-		if k := known(name, "content-encoding", ContentEncoding); k != Other {
-			return k
-		}
-		if k := known(name, "proxy-connection", HopByHop); k != Other {
-			return k
-		}
-		return known(name, "x-forwarded-host", Forwarded)
+		return known(name, "Content-Encoding", "content-encoding", ContentEncoding) +
+			known(name, "Proxy-Connection", "proxy-connection", HopByHop) + known(name, "X-Forwarded-Host", "x-forwarded-host", Forwarded)
 	case 17:
-		if k := known(name, "transfer-encoding", TransferEncoding); k != Other {
-			return k
-		}
-		return known(name, "x-forwarded-proto", Forwarded)
+		return known(name, "Transfer-Encoding", "transfer-encoding", TransferEncoding) +
+			known(name, "X-Forwarded-Proto", "x-forwarded-proto", Forwarded)
 	case 18:
-		if k := known(name, "x-forwarded-prefix", Forwarded); k != Other {
-			return k
-		}
-		return known(name, "proxy-authenticate", HopByHop)
+		return known(name, "X-Forwarded-Prefix", "x-forwarded-prefix", Forwarded) +
+			known(name, "Proxy-Authenticate", "proxy-authenticate", HopByHop)
 	case 19:
-		return known(name, "proxy-authorization", HopByHop)
+		return known(name, "Proxy-Authorization", "proxy-authorization", HopByHop)
 	}
 	return Other
 }
 
-func known(name []byte, lower string, k Known) Known {
-	if EqualFold(name, lower) {
+// known gives k for one name, first of all as it is usually written, and Other, which is 0, for all others.
+func known(name []byte, usual, lower string, k Known) Known {
+	if string(name) == usual || EqualFold(name, lower) {
 		return k
 	}
 	return Other
@@ -131,6 +103,68 @@ func EqualFold(b []byte, lower string) bool {
 	return true
 }
 
+// lines says how the lines of a head end.
+type lines bool
+
+const (
+	withCRLF lines = false
+	orBareLF lines = true // also: engines are not all strict
+)
+
+// end tells where the line goes on to of which b[i] is the first control character: behind its end.
+// ErrIncomplete: that is not there yet.
+func (l lines) end(b []byte, i int, otherwise error) (int, error) {
+	switch {
+	case i == len(b) || b[i] == '\r' && i+1 == len(b):
+		return 0, ErrIncomplete
+	case b[i] == '\r' && b[i+1] == '\n':
+		return i + 2, nil
+	case b[i] != '\n':
+		return 0, otherwise
+	case l == withCRLF:
+		return 0, errBareLF
+	}
+	return i + 1, nil
+}
+
+// parseFields reads the header lines from b[at:], up to the empty one, and at most so many; next is behind
+// that.
+func parseFields(fields []Field, b []byte, at, most int, l lines) (_ []Field, next int, err error) {
+	for {
+		if at < len(b) && (b[at] == '\r' || b[at] == '\n') {
+			next, err = l.end(b, at, errName)
+			return fields, next, err
+		}
+		colon := bytes.IndexByte(b[at:], ':')
+		if colon < 0 && bytes.IndexByte(b[at:], '\n') < 0 {
+			return fields, 0, ErrIncomplete
+		}
+		name := b[at : at+max(colon, 0)]
+		k := Recognize(name)
+		if k == Other && (len(name) == 0 || !all(name, &tokenByte)) {
+			if b[at] == ' ' || b[at] == '\t' {
+				return fields, 0, errFold
+			}
+			return fields, 0, errName
+		}
+		value := at + colon + 1
+		end := control(b, value)
+		if at, err = l.end(b, end, errValue); err != nil {
+			return fields, 0, err
+		}
+		if len(fields) == most {
+			return fields, 0, errTooLarge
+		}
+		fields = append(fields, Field{name, trim(b[value:end]), k})
+	}
+}
+
+func first(at *[]byte, f *Field) {
+	if *at == nil {
+		*at = f.Value
+	}
+}
+
 // tokens calls yield with each element of a comma-separated list.
 func tokens(list []byte, yield func([]byte)) {
 	for len(list) > 0 {
@@ -146,20 +180,10 @@ func tokens(list []byte, yield func([]byte)) {
 	}
 }
 
-// trim takes spaces and tabs off both ends.
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
 // connection reads the Connection headers: what they say, and the fields that they name as of this
 // connection only.
-func connection(fields []Field) (closes, keeps, upgrades bool) {
+func connection(fields []Field) (closes, keeps, upgrades bool, err error) {
+	named := 0
 	for i := range fields {
 		if fields[i].Known != Connection {
 			continue
@@ -172,20 +196,26 @@ func connection(fields []Field) (closes, keeps, upgrades bool) {
 				keeps = true
 			case EqualFold(t, "upgrade"):
 				upgrades = true
+			case named == maxNamed:
+				err = errConnection
 			default:
+				named++
 				hide(fields, t)
 			}
 		})
 	}
-	return closes, keeps, upgrades
+	return closes, keeps, upgrades, err
 }
+
+// maxNamed bounds the work: each name is looked for in all fields.
+const maxNamed = 64
 
 // hide marks the fields of a name as of one connection. Those that frame or name the message cannot be
 // taken away so.
 func hide(fields []Field, name []byte) {
 	for i := range fields {
 		f := &fields[i]
-		if bytes.EqualFold(f.Name, name) && (f.Known == Other || f.Known > ContentLength) {
+		if len(f.Name) == len(name) && (f.Known == Other || f.Known > ContentLength) && bytes.EqualFold(f.Name, name) {
 			f.Known = HopByHop
 		}
 	}
@@ -194,6 +224,27 @@ func hide(fields []Field, name []byte) {
 // HideNamed marks the fields that the Connection headers name as of this connection only, for heads that
 // somebody else has parsed; and tells whether they ask for an upgrade.
 func HideNamed(fields []Field) (upgrades bool) {
-	_, _, upgrades = connection(fields)
+	_, _, upgrades, _ = connection(fields) // who parsed the head lets any number of names through
 	return upgrades
+}
+
+// announced looks at the names that a Trailer header announces.
+func announced(list []byte) (err error) {
+	tokens(list, func(name []byte) {
+		f := Field{Name: name, Known: Recognize(name)}
+		if all(name, &tokenByte) && !f.mayTrail() {
+			err = errTrailerName
+		}
+	})
+	return err
+}
+
+// mayTrail tells whether a field may come after the body. What frames a message, says whose it is and for
+// whom, or how it is to be read, was decided when its head was there.
+func (f *Field) mayTrail() bool {
+	switch f.Known {
+	case Host, ContentLength, ContentType, ContentEncoding, Authorization, APIKey, Cookie, Expect, Forwarded:
+		return false
+	}
+	return !f.OfOneConnection()
 }

@@ -10,8 +10,7 @@ func BenchmarkRequest(b *testing.B) {
 	var r Request
 	b.ReportAllocs()
 	for b.Loop() {
-		n, _ := HeadEnd(head, 0)
-		if err := r.Parse(head[:n]); err != nil {
+		if err := r.Take(head, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bytes"
-	"errors"
 	"math"
 )
 
@@ -10,39 +9,6 @@ import (
 const (
 	MaxHead   = 64 << 10 // bytes
 	maxFields = 256
-)
-
-// ErrIncomplete says that the head has not come to its end.
-var ErrIncomplete = errors.New("the head is not complete")
-
-// Error is a message that is refused. It is constant text: nothing of the message is repeated.
-type Error struct {
-	Status int // to answer with: 400, 431, 501 or 505
-	Text   string
-}
-
-func (e *Error) Error() string { return e.Text }
-
-func bad(text string) *Error { return &Error{400, text} }
-
-// Why a head is refused.
-var (
-	errLine          = bad("the request line is not METHOD TARGET VERSION")
-	errBareLF        = bad("a line of the head does not end with CR LF")
-	errFold          = bad("a header is folded over two lines")
-	errName          = bad("a header has no proper name")
-	errValue         = bad("a header's value has a control character")
-	errNoHost        = bad("the request has no Host")
-	errTwoHosts      = bad("the request has more than one Host")
-	errHost          = bad("the Host is malformed")
-	errLength        = bad("the Content-Length is not one number")
-	errBothLengths   = bad("the message has both Content-Length and Transfer-Encoding")
-	errOldChunked    = bad("HTTP/1.0 has no Transfer-Encoding")
-	errCoding        = &Error{501, "the Transfer-Encoding is not chunked alone"}
-	errTooLarge      = &Error{431, "the head has more than 64 KiB or 256 headers"}
-	errVersion       = &Error{505, "the version is not HTTP/1.0 or HTTP/1.1"}
-	errStatusLine    = bad("the status line is malformed")
-	errSwitchUnasked = bad("the protocol was switched though nobody asked")
 )
 
 // Request is the head of a request. All slices are of the bytes it was parsed from. A Request may be
@@ -61,48 +27,70 @@ type Request struct {
 	Upgrade, Expect, Trailers                                                                 bool
 }
 
-// HeadEnd finds the end of a head in b, of which b[:from] was looked at before: the index after the empty
-// line, or 0. A line that ends without CR is an error at once, or a reader would wait for an end that
-// others have seen.
-func HeadEnd(b []byte, from int) (int, error) {
+// Take reads the head at the start of b, of which b[:looked] was looked at before and is no head.
+// ErrIncomplete: more must come. A head that comes in many pieces costs no more than its length.
+func (r *Request) Take(b []byte, looked int) error {
+	if looked > 0 {
+		if err := waits(b, looked); err != nil {
+			return err
+		}
+	}
+	err := r.Parse(b)
+	if err == ErrIncomplete { //nolint:errorlint // nobody wraps it
+		return waits(b, looked)
+	}
+	return err
+}
+
+// preface is what clients of HTTP/2 say first.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// Preface tells whether b begins with what clients of HTTP/2 say first, or may be the beginning of it.
+func Preface(b []byte) (whole, may bool) {
+	n := min(len(b), len(preface))
+	may = string(b[:n]) == preface[:n]
+	return may && n == len(preface), may
+}
+
+// waits finds the end of a head in b, of which b[:from] was looked at before; ErrIncomplete where it is not
+// there. A line that ends without CR is an error at once, or a reader would wait for an end that others have
+// seen.
+func waits(b []byte, from int) error {
 	for at := max(from-3, 0); ; {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
-			if len(b) > MaxHead {
-				return 0, errTooLarge
+			if len(b) >= MaxHead {
+				return errTooLarge
 			}
-			return 0, nil
+			return ErrIncomplete
 		}
 		i += at
 		if i == 0 || b[i-1] != '\r' {
-			return 0, errBareLF
+			return errBareLF
 		}
-		if i >= 3 && b[i-2] == '\n' {
-			if i+1 > MaxHead {
-				return 0, errTooLarge
-			}
-			return i + 1, nil
-		}
-		if i == 1 {
-			return 0, errLine
+		if i == 1 || i >= 3 && b[i-2] == '\n' {
+			return nil
 		}
 		at = i + 1
 	}
 }
 
-// Parse reads the head that ends at end, as HeadEnd found it.
-func (r *Request) Parse(head []byte) error {
-	*r = Request{Fields: r.Fields[:0], Len: len(head), ContentLength: -1}
-	line, rest, ok := cutLine(head)
-	if !ok {
-		return ErrIncomplete
-	}
-	if err := r.line(line); err != nil {
+// Parse reads the head at the start of b. What is wrong is found before what is missing.
+func (r *Request) Parse(b []byte) error {
+	*r = Request{Fields: r.Fields[:0], ContentLength: -1}
+	end := control(b, 0)
+	next, err := withCRLF.end(b, end, errLine)
+	if err != nil {
 		return err
 	}
-	var err error
-	if r.Fields, err = parseFields(r.Fields, rest); err != nil {
+	if err := r.line(b[:end]); err != nil {
 		return err
+	}
+	if r.Fields, r.Len, err = parseFields(r.Fields, b, next, maxFields, withCRLF); err != nil {
+		return err
+	}
+	if r.Len > MaxHead {
+		return errTooLarge
 	}
 	return r.understand()
 }
@@ -114,15 +102,8 @@ func (r *Request) line(line []byte) error {
 		return errLine
 	}
 	r.Method, r.Target = line[:i], line[i+1:j]
-	for _, c := range r.Method {
-		if !tokenByte[c] {
-			return errLine
-		}
-	}
-	for _, c := range r.Target {
-		if c <= ' ' || c >= 0x7f {
-			return errLine
-		}
+	if !all(r.Method, &tokenByte) || !visible(r.Target) {
+		return errLine
 	}
 	switch version := line[j+1:]; string(version) {
 	case "HTTP/1.1":
@@ -165,8 +146,13 @@ func (r *Request) understand() error {
 			r.Upgrade = true
 		case Expect:
 			r.Expect = true
-		case TE, Trailer:
+		case TE:
 			r.Trailers = true
+		case Trailer:
+			r.Trailers = true
+			if err := announced(f.Value); err != nil {
+				return err
+			}
 		case Authorization:
 			first(&r.Authorization, f)
 		case APIKey:
@@ -186,9 +172,12 @@ func (r *Request) understand() error {
 	r.Chunked = coding
 	r.Close = r.Minor == 0
 	if connections {
-		closes, keeps, upgrades := connection(r.Fields)
+		closes, keeps, upgrades, err := connection(r.Fields)
+		if err != nil {
+			return err
+		}
 		r.Close = closes || r.Minor == 0 && !keeps
-		r.Upgrade = r.Upgrade && upgrades
+		r.Upgrade = r.Upgrade && upgrades && r.Minor == 1
 	} else {
 		r.Upgrade = false
 	}
@@ -197,7 +186,7 @@ func (r *Request) understand() error {
 		return errTwoHosts
 	case hosts == 0 && r.Minor == 1:
 		return errNoHost
-	case !validHost(r.Host):
+	case !all(r.Host, &hostByte):
 		return errHost
 	case coding && r.ContentLength >= 0:
 		return errBothLengths
@@ -206,57 +195,6 @@ func (r *Request) understand() error {
 	}
 	return nil
 }
-
-func first(at *[]byte, f *Field) {
-	if *at == nil {
-		*at = f.Value
-	}
-}
-
-// parseFields reads header lines up to the empty one.
-func parseFields(fields []Field, b []byte) ([]Field, error) {
-	for {
-		line, rest, ok := cutLine(b)
-		if !ok {
-			return fields, ErrIncomplete
-		}
-		if len(line) == 0 {
-			return fields, nil
-		}
-		b = rest
-		if line[0] == ' ' || line[0] == '\t' {
-			return fields, errFold
-		}
-		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 {
-			return fields, errName
-		}
-		name, value := line[:colon], trim(line[colon+1:])
-		for _, c := range name {
-			if !tokenByte[c] {
-				return fields, errName
-			}
-		}
-		if !plain(value) {
-			return fields, errValue
-		}
-		if len(fields) == maxFields {
-			return fields, errTooLarge
-		}
-		fields = append(fields, Field{name, value, Recognize(name)})
-	}
-}
-
-// cutLine gives the first line of b without its CR LF, and what follows.
-func cutLine(b []byte) (line, rest []byte, ok bool) {
-	i := bytes.IndexByte(b, '\n')
-	if i < 1 || b[i-1] != '\r' {
-		return nil, nil, false
-	}
-	return b[:i-1], b[i+1:], true
-}
-
-func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // number reads a Content-Length: digits and nothing else.
 func number(b []byte) (int64, bool) {
@@ -271,14 +209,4 @@ func number(b []byte) (int64, bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	return int64(n), n <= math.MaxInt64
-}
-
-// validHost lets through what can stand in an authority.
-func validHost(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c >= 0x7f || c == '/' || c == '\\' || c == '?' || c == '#' || c == '@' || c == '"' || c == '<' || c == '>' || c == ',' {
-			return false
-		}
-	}
-	return true
 }

@@ -19,35 +19,53 @@ type Response struct {
 	Trailers                                           bool // trailers are announced
 }
 
-// ResponseEnd finds the end of an answer's head, as HeadEnd does of a request's; engines may end lines
-// with a bare LF.
-func ResponseEnd(b []byte, from int) (int, error) {
+// Take reads the head at the start of b, as Request.Take does.
+func (r *Response) Take(b []byte, looked int) error {
+	if looked > 0 {
+		if err := answerWaits(b, looked); err != nil {
+			return err
+		}
+	}
+	err := r.Parse(b)
+	if err == ErrIncomplete { //nolint:errorlint // nobody wraps it
+		return answerWaits(b, looked)
+	}
+	return err
+}
+
+// answerWaits is waits for answers, whose lines may end with a bare LF.
+func answerWaits(b []byte, from int) error {
 	for at := max(from-3, 0); ; {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
-			if len(b) > maxAnswerHead {
-				return 0, errTooLarge
+			if len(b) >= maxAnswerHead {
+				return errTooLarge
 			}
-			return 0, nil
+			return ErrIncomplete
 		}
 		i += at
 		if i >= 1 && b[i-1] == '\n' || i >= 2 && b[i-1] == '\r' && b[i-2] == '\n' {
-			return i + 1, nil
+			return nil
 		}
 		at = i + 1
 	}
 }
 
-const maxAnswerHead = 1 << 20
+// Bounds of an answer's head.
+const (
+	maxAnswerHead   = 1 << 20 // bytes
+	maxAnswerFields = 1024
+)
 
-// Parse reads the head that ResponseEnd found.
-func (r *Response) Parse(head []byte) error {
-	*r = Response{Fields: r.Fields[:0], Len: len(head), ContentLength: -1}
-	i := bytes.IndexByte(head, '\n')
-	if i < 0 {
-		return ErrIncomplete
+// Parse reads the head at the start of b.
+func (r *Response) Parse(b []byte) error {
+	*r = Response{Fields: r.Fields[:0], ContentLength: -1}
+	end := control(b, 0)
+	next, err := orBareLF.end(b, end, errStatusLine)
+	if err != nil {
+		return err
 	}
-	line := bytes.TrimSuffix(head[:i], []byte{'\r'})
+	line := b[:end]
 	// HTTP/1.1 200 OK
 	if len(line) < 12 || string(line[:7]) != "HTTP/1." || !digit(line[7]) || line[8] != ' ' ||
 		!digit(line[9]) || !digit(line[10]) || !digit(line[11]) || len(line) > 12 && line[12] != ' ' {
@@ -61,50 +79,10 @@ func (r *Response) Parse(head []byte) error {
 	if len(line) > 13 {
 		r.Reason = line[13:]
 	}
-	if !plain(r.Reason) {
-		return errStatusLine
-	}
-	if err := r.fields(head[i+1:]); err != nil {
+	if r.Fields, r.Len, err = parseFields(r.Fields, b, next, maxAnswerFields, orBareLF); err != nil {
 		return err
 	}
 	return r.understand()
-}
-
-func (r *Response) fields(b []byte) error {
-	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return ErrIncomplete
-		}
-		line := b[:i]
-		b = b[i+1:]
-		if len(line) > 0 && line[len(line)-1] == '\r' {
-			line = line[:len(line)-1]
-		}
-		if len(line) == 0 {
-			return nil
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			return errFold
-		}
-		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 {
-			return errName
-		}
-		name, value := line[:colon], trim(line[colon+1:])
-		for _, c := range name {
-			if !tokenByte[c] {
-				return errName
-			}
-		}
-		if !plain(value) {
-			return errValue
-		}
-		if len(r.Fields) == 4*maxFields {
-			return errTooLarge
-		}
-		r.Fields = append(r.Fields, Field{name, value, Recognize(name)})
-	}
 }
 
 func (r *Response) understand() error {
@@ -130,6 +108,9 @@ func (r *Response) understand() error {
 			r.Upgrade = true
 		case Trailer:
 			r.Trailers = true
+			if err := announced(f.Value); err != nil {
+				return err
+			}
 		case ContentType:
 			first(&r.ContentType, f)
 		case ContentEncoding:
@@ -142,11 +123,14 @@ func (r *Response) understand() error {
 	}
 	r.Close = r.Minor == 0
 	if connections {
-		closes, keeps, _ := connection(r.Fields)
+		closes, keeps, _, err := connection(r.Fields)
+		if err != nil {
+			return err
+		}
 		r.Close = closes || r.Minor == 0 && !keeps
 	}
-	if r.Chunked = coding; coding && r.ContentLength >= 0 {
-		// Chunked counts, and whoever sends both is not trusted with another request.
+	if r.Chunked = coding; coding && (r.ContentLength >= 0 || r.Minor == 0) {
+		// Chunked counts, and whoever sends both, or does not know chunks, is not trusted with another request.
 		r.ContentLength, r.Close = -1, true
 	}
 	return nil
