@@ -27,6 +27,12 @@ func (x *exchange) acquire() *Refusal {
 			x.ask.Prompt = func(yield func([]byte) bool) { scan.Prompt(body, yield) }
 		}
 	}
+	return x.find()
+}
+
+// find takes a route, at once or after those that wait already, for what is known of the request.
+func (x *exchange) find() *Refusal {
+	s := x.service
 	if !s.line.Waiting() {
 		r, verdict := s.balance.Acquire(&x.ask)
 		if verdict == balance.Taken {
@@ -106,7 +112,7 @@ func (x *exchange) wait() *Refusal {
 	case errors.Is(err, errServiceGone):
 		return notFound(x.address, s.Name)
 	}
-	return &Refusal{Status: statusClientGone, Type: invalidRequest, Code: "client_closed_request", Message: "The client closed the request."}
+	return clientGone()
 }
 
 // notNow says why no route takes the request.
@@ -159,6 +165,7 @@ const heartbeat = 10 * time.Second // before that a status can still be chosen
 // ping tells a client that waits for a stream that it is not forgotten. With the first one the answer has
 // begun: what is wrong after it is told by an event.
 func (x *exchange) ping() error {
+	x.told = time.Now()
 	if !x.pinged {
 		x.pinged = true
 		x.status = http.StatusOK

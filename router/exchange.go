@@ -56,6 +56,8 @@ type exchange struct {
 	aborted     bool          // the client went first
 	code        string        // of the error that is our own
 	held        time.Duration // that it waited for a route
+	pauses      int           // that it made since no route took it
+	told        time.Time     // when the client was last told that it waits
 	repeated    bool          // answered from another's answer
 	pinged      bool          // the client was told that it waits: a head went out
 	retries     int

@@ -59,6 +59,13 @@ func (x *exchange) forward() *Refusal {
 				continue
 			}
 		}
+		if reason != "" && x.mayWait() {
+			if refusal := x.again(fault, reason); refusal != nil {
+				return refusal
+			}
+			stale = 0
+			continue
+		}
 		return x.failed(fault, err)
 	}
 }
@@ -73,6 +80,46 @@ func (x *exchange) another() *balance.Route {
 	ask.Retry, ask.Now = true, time.Now()
 	next, _ := x.service.balance.Acquire(&ask)
 	return next
+}
+
+// Pauses of a request that no route took: doubled from first to most.
+const (
+	firstPause = 20 * time.Millisecond
+	mostPause  = time.Second
+)
+
+// mayWait tells whether a request that no route took, and of which nothing was processed, may try again after
+// a pause: where requests may wait at all, and it has not waited as long as they may.
+func (x *exchange) mayWait() bool {
+	hold := &x.service.Traffic.Hold
+	return hold.Most > 0 && x.body.replayable() && !x.client.left() && (hold.Timeout <= 0 || time.Since(x.start) < hold.Timeout)
+}
+
+// again gives the route back and looks for one after a pause. A route that has ended is out of the table a
+// moment later, and then its place is waited for in line. Requests for which the budget of retries has nothing
+// left come this way too: not at once, and each time later, so that they are no storm.
+func (x *exchange) again(f fault, reason string) *Refusal {
+	x.service.metrics.fault(f)
+	x.service.metrics.retry(reason)
+	x.route.CountError()
+	x.release(true)
+	pause := min(firstPause<<min(x.pauses, 10), mostPause)
+	x.pauses++
+	x.retries++
+	x.held += pause
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.client.context().Done():
+		return clientGone()
+	}
+	if x.streams() && time.Since(x.start) > heartbeat && time.Since(x.told) > heartbeat && x.ping() != nil {
+		return clientGone()
+	}
+	x.ask.Tried = x.ask.Tried[:0]
+	x.ask.Now = time.Now()
+	return x.find()
 }
 
 // giveUp leaves the route for another.
@@ -304,7 +351,7 @@ func (x *exchange) failed(f fault, err error) *Refusal {
 		if bad := x.body.clientError(); bad != nil && !x.client.left() {
 			return refuseBody(bad, x.router.config.BodyLimit)
 		}
-		return &Refusal{Status: statusClientGone, Type: invalidRequest, Code: "client_closed_request", Message: "The client closed the request."}
+		return clientGone()
 	}
 	if errors.Is(err, errHeadTooLarge) {
 		return &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Type: invalidRequest, Code: "headers_too_large", Message: "The headers of the request are too large."}
@@ -336,6 +383,10 @@ func (x *exchange) failed(f fault, err error) *Refusal {
 		Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed",
 		Message: fmt.Sprintf("The engine of %q ended the connection before it answered.", name),
 	}
+}
+
+func clientGone() *Refusal {
+	return &Refusal{Status: statusClientGone, Type: invalidRequest, Code: "client_closed_request", Message: "The client closed the request."}
 }
 
 const retryLater = 5 * time.Second // when to look again for a route that starts

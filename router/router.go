@@ -221,6 +221,7 @@ func (r *Router) sweep(lives map[string]*live, kept map[string]bool) {
 			return false
 		}
 		t.setClosed(true)
+		t.upstream.leave()
 		return t.InFlight() == 0
 	})
 }
@@ -244,6 +245,7 @@ func (r *Router) routeOf(t Route) *route {
 	}
 	if have != nil { // against the word of Route.ID; its requests go on, uncounted
 		have.setClosed(true)
+		have.upstream.leave()
 	}
 	made := newRoute(t.ID, t.Addr, newUpstream(t.Addr, r.config, &r.buffers, r.gone))
 	r.routes[t.ID] = made

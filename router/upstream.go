@@ -27,6 +27,9 @@ type upstream struct {
 	mu     sync.Mutex
 	idle   []*engineConn // the one used last is the last: those that nobody needs grow old
 	closed bool          // nothing is kept
+
+	table context.Context // ends with leave
+	leave context.CancelFunc
 }
 
 const (
@@ -39,11 +42,25 @@ func newUpstream(addr string, c Config, b *buffers, gone *departures) *upstream 
 		Timeout: c.ConnectTimeout,
 		// A box that is gone without a word is noticed in a minute; silence of one that lives is another matter.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
+		Control:         forgetful,
 	}
+	table, leave := context.WithCancel(context.Background())
 	return &upstream{
+		table: table, leave: leave,
 		addr: addr, buffers: b, gone: gone, silence: c.Silence,
 		dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
 	}
+}
+
+// unacknowledged is for how long an engine's kernel may leave unacknowledged what was written; the kernel here
+// tries for a quarter of an hour otherwise, and sends no keep-alives meanwhile.
+const unacknowledged = time.Minute
+
+func forgetful(_, _ string, raw syscall.RawConn) (err error) {
+	failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledged/time.Millisecond))
+	})
+	return errors.Join(err, failed)
 }
 
 // take gives a connection: a kept one that has not ended and has not aged, or a new one. fresh asks for a
@@ -65,11 +82,23 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 		}
 		c.close()
 	}
-	conn, err := e.dial(ctx())
+	conn, err := e.connect(ctx())
 	if err != nil {
 		return nil, err
 	}
 	return newEngineConn(conn, e), nil
+}
+
+// leftDial bounds a dial to a route that has left the table.
+const leftDial = 100 * time.Millisecond
+
+// connect dials. It does not wait long for a route that leaves the table meanwhile: its address may be nobody's
+// already, and nobody says so.
+func (e *upstream) connect(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.table, func() { time.AfterFunc(leftDial, cancel) })()
+	return e.dial(ctx)
 }
 
 // keep takes a connection back for the next request.
@@ -279,8 +308,14 @@ func (c *engineConn) drain(fd uintptr) bool {
 }
 
 // endOf tells a reset from an end. The kernel of an engine that closes with bytes unread sends a reset,
-// which may be behind the end that was read.
+// which may be behind the end that was read. It does so too for what comes after its end: an end that does not
+// acknowledge what was written has not seen it, and so has not who was silent until the kernel gave up.
 func (c *engineConn) endOf(err error, fd uintptr) error {
+	if err == nil || errors.Is(err, unix.ETIMEDOUT) {
+		if unseen, failed := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); failed == nil && unseen > 0 {
+			return syscall.ECONNRESET
+		}
+	}
 	if err != nil {
 		return err
 	}
