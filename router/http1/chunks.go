@@ -20,7 +20,7 @@ type chunkState uint8
 
 const (
 	atSize      chunkState = iota
-	afterDigits            // white space seen: ; or CR must come
+	afterDigits            // white space seen: CR must come
 	inExtension            // ; seen
 	afterSize              // CR seen: LF must come
 	inData
@@ -146,7 +146,7 @@ func (c *Chunks) step(b byte) bool {
 		return false
 	case b == '\r':
 		c.state = afterSize
-	case b == ';':
+	case b == ';' && c.state == atSize:
 		c.state = inExtension
 	case b == ' ' || b == '\t':
 		c.state = afterDigits
