@@ -64,7 +64,7 @@ func (x *exchange) release(elsewhere bool) {
 		x.route.upstream.closeIdle()
 	}
 	x.route = nil
-	x.service.line.Freed(x.now, x.answer.begun)
+	x.service.line.Freed(x.now, x.answer.started)
 }
 
 // wait waits for a route, in line with others.
@@ -76,7 +76,7 @@ func (x *exchange) wait() *Refusal {
 	defer func() {
 		s.figures.Waits(-1)
 		x.now = time.Now()
-		x.held = x.now.Sub(began)
+		x.held += x.now.Sub(began)
 	}()
 	var taken *balance.Route
 	verdict := balance.None

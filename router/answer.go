@@ -26,6 +26,7 @@ type answer struct {
 	ending tail
 
 	begun    bool           // the client was told of it
+	started  bool           // those who wait for a route were
 	whole    bool           // it came to its end
 	late     bool           // it is kept, to come as an event
 	early    bool           // before the request's body did
@@ -131,6 +132,9 @@ func (x *exchange) deliver() {
 	a.begun = true
 	x.status = res.Status
 	x.frame()
+	if !a.stream { // else with its first bytes
+		x.started()
+	}
 	if x.pinged {
 		x.lateHead()
 		return
@@ -179,13 +183,19 @@ func (x *exchange) frame() {
 	default:
 		a.framed = byEnd
 	}
-	open := a.framed == byChunks || a.framed == byEnd
-	a.events = eventStream(res) && open
-	a.stream = open || eventStream(res)
+	open, events := a.framed == byChunks || a.framed == byEnd, eventStream(res)
+	a.events = events && open
+	a.stream = open || events
 	a.ending.on = a.events && a.framed == byEnd && (x.kind == kindChat || x.kind == kindCompletions) && res.Status == http.StatusOK
-	if x.counts = x.kind.counts() && plainJSON(res) || a.events; x.counts {
-		x.used.Reset(a.events, len(x.asked) > 0)
+	if x.counts = x.kind.counts() && plainJSON(res) || events; x.counts {
+		x.used.Reset(events, len(x.asked) > 0 && (open || x.pinged)) // of a known length nothing can be left out
 	}
+}
+
+// started tells those who wait for a route that this one answers: it takes more.
+func (x *exchange) started() {
+	x.answer.started = true
+	x.service.line.Began(x.now)
 }
 
 // opened is what follows the head at once.
@@ -201,6 +211,7 @@ func (x *exchange) opened() {
 // lateHead is for a client that had its head with the first ping. What is no stream becomes an event.
 func (x *exchange) lateHead() {
 	a := &x.answer
+	a.events = eventStream(&a.res) // its length is not the client's: something can be added
 	if a.late = !a.events || a.res.Status != http.StatusOK; a.late {
 		a.stream = false
 	}
@@ -254,7 +265,7 @@ func (x *exchange) takeBody(b []byte, now time.Time) bool {
 		if a.stream && x.first == 0 {
 			x.first = now.Sub(x.start)
 			x.route.figures.Load().First(x.first)
-			x.service.line.Began(now)
+			x.started()
 		}
 		a.ending.add(body)
 		x.capture.AnswerBody(body)

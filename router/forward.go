@@ -117,8 +117,8 @@ func (x *exchange) again(f fault, reason string) *Refusal {
 	if x.streams() && time.Since(x.start) > heartbeat && time.Since(x.told) > heartbeat && x.ping() != nil {
 		return clientGone()
 	}
-	x.ask.Tried = x.ask.Tried[:0]
-	x.ask.Now = time.Now()
+	x.now = time.Now()
+	x.ask.Tried, x.ask.Now = x.ask.Tried[:0], x.now
 	return x.find()
 }
 
