@@ -261,6 +261,8 @@ func refuseBody(err error, limit int64) *Refusal {
 	switch {
 	case errors.As(err, &tooLarge):
 		return tooLargeBody(tooLarge.Limit)
+	case isMalformed(err):
+		return malformed(err)
 	case errors.Is(err, errTooMuch):
 		f := tooLargeBody(limit)
 		f.Message = fmt.Sprintf("The first %d bytes of the body do not name a model. Put `model` before the large parts.", limit)

@@ -348,7 +348,9 @@ func (x *exchange) ended(t *route, f fault, err error) *Refusal {
 // failed is the answer to a request of which no route began one.
 func (x *exchange) failed(f fault, err error) *Refusal {
 	if f == faultClient {
-		if bad := x.body.clientError(); bad != nil && !x.client.left() {
+		// net/http takes a body that breaks the rules for a client that went.
+		bad := x.body.clientError()
+		if isMalformed(bad) || bad != nil && !x.client.left() {
 			return refuseBody(bad, x.router.config.BodyLimit)
 		}
 		return clientGone()

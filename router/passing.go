@@ -162,6 +162,12 @@ func malformed(err error) *Refusal {
 	return f
 }
 
+// isMalformed tells what breaks the rules of HTTP from what else ends a body.
+func isMalformed(err error) bool {
+	_, ok := errors.AsType[*http1.Error](err)
+	return ok
+}
+
 var errTooSoon = errors.New("too much was sent before the answer to an upgrade")
 
 // refusedMethod is that of the request that stands for a malformed one. Who sends it otherwise gets no
