@@ -20,6 +20,7 @@ type call struct {
 	whole  []byte // all of the body, where it was read already; nil: it was not
 	remote string // address of the client, or of the proxy before; without a port
 	secure bool
+	grpc   bool // a call of gRPC
 
 	authorization, apiKey, contentType, contentEncoding, requestID string
 	upgrade                                                        string // the protocol that it wants to switch to

@@ -36,6 +36,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	x := &exchange{}
 	x.begin(r, c, time.Now())
 	callOf(&x.call, req)
+	x.call.grpc = IsGRPC(req)
 	// The next request on this connection has bounds of its own.
 	defer func() { _ = c.control.SetWriteDeadline(time.Time{}) }()
 	x.run()

@@ -82,6 +82,9 @@ func (x *exchange) run() {
 	x.id = requestID(x.idBuffer[:0], x.call.requestID)
 	x.address = ParseAddress(x.router.config.Domain, x.call.host, x.call.path)
 	x.shape, x.kind = shapeOf(x.address.Path), kindOf(x.address.Path)
+	if x.call.grpc {
+		x.addressGRPC()
+	}
 	defer x.done()
 	if refusal := x.serve(); refusal != nil {
 		x.refuse(refusal)
@@ -103,7 +106,7 @@ func (x *exchange) serve() *Refusal {
 	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey, x.start)
 	what := x.address.Name
 	if x.address.Kind == ByModel {
-		if path := x.address.Path; path == "/v1/models" || strings.HasPrefix(path, "/v1/models/") {
+		if path := x.address.Path; !x.call.grpc && (path == "/v1/models" || strings.HasPrefix(path, "/v1/models/")) {
 			return x.models(strings.TrimPrefix(strings.TrimPrefix(path, "/v1/models"), "/"))
 		}
 		// Nobody without a token makes the router read a body for nothing.
@@ -120,6 +123,9 @@ func (x *exchange) serve() *Refusal {
 		return refusal
 	}
 	x.enter(s, what)
+	if x.call.grpc {
+		x.body = &x.whole // its messages are not looked at
+	}
 	if x.body == nil {
 		if refusal := x.directBody(); refusal != nil {
 			return refusal
@@ -129,6 +135,9 @@ func (x *exchange) serve() *Refusal {
 	x.capture.Body(x.body.prefix)
 	if refusal := x.pay(); refusal != nil {
 		return refusal
+	}
+	if c, ok := x.client.(*httpClient); ok && x.call.grpc {
+		return x.forwardGRPC(c)
 	}
 	if done, refusal := x.repeat(); done || refusal != nil {
 		return refusal
@@ -213,6 +222,9 @@ func methodNotAllowed(message string) *Refusal {
 // readModel gives the model that a call names and makes ready its body. "" is a call that may go
 // without, by a token for one service.
 func (x *exchange) readModel() (string, *Refusal) {
+	if x.call.grpc {
+		return x.modelGRPC()
+	}
 	var query url.Values
 	if strings.Contains(x.call.query, "model") {
 		query, _ = url.ParseQuery(x.call.query) // what of it can be read counts
@@ -330,6 +342,10 @@ func (x *exchange) refuse(f *Refusal) {
 	}
 	if f.Status == statusClientGone {
 		x.aborted = true // and yet it may have closed its own side only
+	}
+	if x.call.grpc {
+		x.refuseGRPC(f)
+		return
 	}
 	if f.Status != http.StatusRequestTimeout { // there it was waited for already
 		x.client.drop()

@@ -20,11 +20,12 @@ const (
 	kindRerank
 	kindAudio
 	kindImages
+	kindGRPC
 	kindUpgrade
 	kinds
 )
 
-var kindNames = [kinds]string{"other", "chat", "completions", "responses", "messages", "embeddings", "rerank", "audio", "images", "upgrade"}
+var kindNames = [kinds]string{"other", "chat", "completions", "responses", "messages", "embeddings", "rerank", "audio", "images", "grpc", "upgrade"}
 
 // kindOf tells what sort of call an engine's path is.
 func kindOf(path string) kind {
@@ -51,7 +52,7 @@ func kindOf(path string) kind {
 
 // counts tells whether answers to such a call say what they used.
 func (k kind) counts() bool {
-	return k != kindOther && k != kindUpgrade && k != kindImages && k != kindAudio
+	return k != kindOther && k != kindUpgrade && k != kindGRPC && k != kindImages && k != kindAudio
 }
 
 // The classes of answers: of the status, or of what happened instead of one.

@@ -23,6 +23,7 @@ type upstream struct {
 	buffers *buffers
 	gone    *departures
 	silence time.Duration
+	streams streamsTo // for gRPC
 
 	mu     sync.Mutex
 	idle   []*engineConn // the one used last is the last: those that nobody needs grow old
@@ -141,6 +142,7 @@ func (e *upstream) closeIdle() {
 	for _, c := range idle {
 		c.close()
 	}
+	e.streams.closeIdle()
 }
 
 // sink takes what an engine sends: bytes at the start of b, which it may change. True: it wants no more.

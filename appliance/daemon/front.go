@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/router"
 )
 
 // front is the first handler of every request: it sends each to the room whose it is. Until the daemon
@@ -33,10 +34,10 @@ type rooms struct {
 }
 
 // ServeHTTP asks the gateway first: below a service's own host name every path is its engine's, /healthz
-// too.
+// too. Calls of gRPC are engines' at any path: nobody else here speaks it.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rs := f.rooms.Load()
-	if rs != nil && rs.gateway.Handles(r.Host, r.URL.Path) {
+	if rs != nil && (rs.gateway.Handles(r.Host, r.URL.Path) || router.IsGRPC(r)) {
 		rs.gateway.ServeHTTP(w, r)
 		return
 	}
@@ -130,10 +131,21 @@ func home(version, gateway string) http.Handler {
 }
 
 // newServer returns the HTTP server of all listeners. Headers must come soon; bodies and answers may
-// take as long as they take: the router watches those itself.
+// take as long as they take: the router watches those itself. HTTP/2 is spoken on plain connections too, by
+// who begins with it, as clients of gRPC do.
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnContext: admin.ConnContext, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          1000,                                          // answers last for minutes, and most clients keep to one connection
+			MaxReceiveBufferPerConnection: 4<<20 - 1, MaxReceiveBufferPerStream: 1 << 20, // one upload that stands still stops no other
+			SendPingTimeout: 30 * time.Second, // a client that is gone without a word
+		},
 	}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetHTTP2(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	return s
 }
