@@ -71,12 +71,17 @@ func (x *exchange) take(b []byte) bool {
 	a.conn.bear(now)
 	for !a.begun {
 		rest, done := x.takeHead(b)
-		if done || len(rest) == 0 && !a.begun {
+		if done || !a.begun && len(rest) == 0 {
 			return done
 		}
 		b = rest
 	}
-	return x.takeBody(b, now)
+	done := x.takeBody(b, now)
+	if !done && a.stream && !x.parted && x.body.rest == nil && x.client.parts() {
+		x.parted = true
+		return true
+	}
+	return done
 }
 
 // takeHead reads a head; rest is what follows it in b. done: the conversation is over.

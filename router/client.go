@@ -35,6 +35,8 @@ type client interface {
 	cut()
 	// settle says that the request's bytes are not looked at any more.
 	settle()
+	// parts tells whether what is left of a stream is passed on by resume, which the client calls.
+	parts() bool
 	// drop says that what is left of the request's body will not be read for long.
 	drop()
 	// trailers are header lines that followed the request's body, and the empty line.

@@ -148,6 +148,8 @@ func (c *httpClient) interim(res *http1.Response) {
 
 func (c *httpClient) settle() {}
 
+func (c *httpClient) parts() bool { return false }
+
 func (c *httpClient) cut() { panic(http.ErrAbortHandler) }
 
 // drop bounds the time for which the server reads what is left of the body before an answer goes out.

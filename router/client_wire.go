@@ -66,6 +66,9 @@ func (c *wire) settle() {
 	}
 }
 
+// parts: a stream goes on where the connection's goroutine has given back most of its stack.
+func (c *wire) parts() bool { return c.raw != nil }
+
 func (c *wire) take() {
 	if c.out == nil {
 		c.out = c.gate.buffers.get(outSize)

@@ -60,6 +60,7 @@ type exchange struct {
 	told        time.Time     // when the client was last told that it waits
 	repeated    bool          // answered from another's answer
 	pinged      bool          // the client was told that it waits: a head went out
+	parted      bool          // a stream: resume passes on what is left of it
 	retries     int
 	out64, in64 int64 // bytes of the bodies
 
@@ -72,8 +73,9 @@ type exchange struct {
 // begin makes x ready for a call.
 func (x *exchange) begin(r *Router, c client, now time.Time) {
 	fields, kept, asked := x.answer.res.Fields, x.kept, x.asked
-	*x = exchange{router: r, client: c, start: now, now: now, table: r.table.Load(), kept: kept, asked: asked[:0]}
-	x.answer.res.Fields = fields
+	*x = exchange{} // alone on its line: made with values it would be made on the stack, where a stream keeps it for hours
+	x.router, x.client, x.start, x.now, x.table = r, c, now, now, r.table.Load()
+	x.kept, x.asked, x.answer.res.Fields = kept, asked[:0], fields
 	x.ask.Tried = x.triedRoom[:0]
 }
 
@@ -85,7 +87,11 @@ func (x *exchange) run() {
 	if x.call.grpc {
 		x.addressGRPC()
 	}
-	defer x.done()
+	defer func() {
+		if !x.parted { // else resume does it
+			x.done()
+		}
+	}()
 	if refusal := x.serve(); refusal != nil {
 		x.refuse(refusal)
 	}

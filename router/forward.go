@@ -34,6 +34,9 @@ func (x *exchange) forward() *Refusal {
 		t := x.route
 		// A body that streams cannot be sent again, so it is not risked on a kept connection.
 		fault, err := x.try(t, stale > 0 || x.body.rest != nil)
+		if x.parted {
+			return nil
+		}
 		if fault == faultStale && stale < maxStale && x.body.replayable() {
 			// Others that idled as long are no better; the route itself may be well.
 			if stale++; stale > 1 {
@@ -43,7 +46,8 @@ func (x *exchange) forward() *Refusal {
 			continue
 		}
 		if x.answer.begun {
-			return x.ended(t, fault, err)
+			x.ended(t, fault, err)
+			return nil
 		}
 		if next := x.answer.next; next != nil { // the engine was busy, and another takes it
 			x.giveUp("", "busy", next)
@@ -150,6 +154,23 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 	x.client.guard(c)
 	c.bear(x.now)
 	err = x.converse(c)
+	if x.parted = x.parted && err == nil; x.parted {
+		return "", nil
+	}
+	return x.conclude(c, err)
+}
+
+// resume passes on what is left of a stream. Most of a stream's life is here: it is called from as little
+// depth as may be, for each goroutine that waits keeps its stack.
+func (x *exchange) resume() {
+	defer x.done()
+	c := x.answer.conn
+	fault, err := x.conclude(c, c.converse(nil, x))
+	x.ended(x.route, fault, err)
+}
+
+// conclude finds out how a conversation has ended, and keeps the connection or closes it.
+func (x *exchange) conclude(c *engineConn, err error) (fault, error) {
 	a := &x.answer
 	if a.switched {
 		return x.join(c)
@@ -164,7 +185,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 	}
 	fault := x.judge(c, err)
 	if err == nil && a.whole && a.reusable() && !x.aborted {
-		t.upstream.keep(c, x.now)
+		x.route.upstream.keep(c, x.now)
 	} else {
 		c.close()
 	}
@@ -327,7 +348,7 @@ func (x *exchange) elsewhere(res *http1.Response) *balance.Route {
 }
 
 // ended is what is left to do where the client has seen an answer, or a part of it.
-func (x *exchange) ended(t *route, f fault, err error) *Refusal {
+func (x *exchange) ended(t *route, f fault, err error) {
 	switch f {
 	case "":
 		if x.answer.res.Status >= http.StatusBadGateway && x.answer.res.Status <= http.StatusGatewayTimeout {
@@ -342,7 +363,6 @@ func (x *exchange) ended(t *route, f fault, err error) *Refusal {
 		t.Worked() // it did answer
 		x.cut(f, err)
 	}
-	return nil
 }
 
 // failed is the answer to a request of which no route began one.

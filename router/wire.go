@@ -23,7 +23,8 @@ type wire struct {
 	gate       *Gate
 	conn       net.Conn
 	raw        syscall.RawConn // nil: read as any stream
-	descriptor uintptr         // of raw, within ready; 0 outside
+	descriptor uintptr         // of raw; nobody but this goroutine closes it
+	streaming  *exchange       // whose answer's rest is to be passed on
 	watch      int64
 	remote     string
 	secure     bool
@@ -78,9 +79,14 @@ func (c *wire) serve() {
 				c.expect(c.gate.patience())
 			}
 			err = c.raw.Read(c.ready)
-			c.descriptor = 0 // from here on somebody may close it
 		} else {
 			err = c.stream()
+		}
+		if err == nil && c.streaming != nil {
+			if c.resume() {
+				continue
+			}
+			return
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
@@ -240,14 +246,9 @@ func (c *wire) advance() bool {
 			return true
 		}
 		c.exchange()
-		if c.last {
+		if c.streaming != nil || !c.next() {
 			return false
 		}
-		if c.in != nil { // else it was given back, since nothing was behind the request
-			copy(c.in.bytes, c.in.bytes[need:c.have])
-			c.have -= need
-		}
-		c.size, c.looked = -1, 0
 	}
 	c.relax()
 	c.busy.Store(false)
@@ -255,6 +256,33 @@ func (c *wire) advance() bool {
 		c.expect(c.gate.patience())
 	}
 	return true
+}
+
+// next makes ready for the next request; false: there is none.
+func (c *wire) next() bool {
+	if c.last {
+		return false
+	}
+	if c.in != nil { // else it was given back, since nothing was behind the request
+		need := c.head.Len + c.size
+		copy(c.in.bytes, c.in.bytes[need:c.have])
+		c.have -= need
+	}
+	c.size, c.looked = -1, 0
+	return true
+}
+
+// resume passes on the rest of a stream, and answers what was sent behind its request. It is called from
+// as little depth as may be; false: the connection is left.
+func (c *wire) resume() (stay bool) {
+	for c.streaming != nil {
+		x := c.streaming
+		c.streaming = nil
+		x.resume()
+		c.finish(x)
+		stay = c.next() && c.advance()
+	}
+	return stay
 }
 
 // readHead looks for a whole head. stay is false where the connection is left: because of what it says, or
@@ -307,6 +335,15 @@ func (c *wire) exchange() {
 	c.last = c.head.Close || c.gate.draining.Load()
 	c.failed, c.hushed, c.lacks = nil, false, 0
 	x.run()
+	if x.parted {
+		c.streaming = x
+		return
+	}
+	c.finish(x)
+}
+
+// finish is what follows an answer.
+func (c *wire) finish(x *exchange) {
 	_ = c.flush() // the last bytes; who is gone needs no answer
 	c.last = c.last || c.failed != nil || c.gone.Load()
 	c.expectFrom(x.now, idleTime)
