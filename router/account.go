@@ -110,7 +110,11 @@ func (x *exchange) tell(took time.Duration) {
 	if x.granted {
 		x.grant.Settle(x.now, u.Prompt+u.Completion)
 	}
-	r := &x.did
+	r, _ := x.router.records.Get().(*record.Record)
+	if r == nil {
+		r = new(record.Record)
+	}
+	defer x.router.records.Put(r)
 	*r = record.Record{
 		ID: text(x.id), Start: x.start, Took: took, First: x.first, Held: x.held, Method: x.call.method, Path: x.address.Path,
 		Kind: kindNames[x.kind], Client: x.call.remote, Model: x.model, Status: x.status, Code: x.code,

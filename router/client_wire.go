@@ -60,9 +60,16 @@ func (c *wire) left() bool { return c.gone.Load() || c.failed != nil }
 
 // settle gives the request's memory back: a stream may last for hours.
 func (c *wire) settle() {
-	if c.have == c.head.Len+c.size {
+	if c.have == c.need {
 		c.gate.buffers.put(c.in)
 		c.in, c.have = nil, 0
+		c.forgetHead()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil { // nobody waits by it any more
+		c.cancel()
+		c.cancel, c.canceled = nil, nil
 	}
 }
 

@@ -38,7 +38,6 @@ type exchange struct {
 	granted bool
 	turn    *repeat.Turn
 	capture *record.Capture
-	did     record.Record // told to those who look in, at the end
 	trace   record.Trace
 	used    scan.Answer
 	counts  bool  // used is fed
@@ -67,7 +66,7 @@ type exchange struct {
 	kept      []byte // of the request, when its memory was given back
 	asked     []byte // the body, with the question for usage
 	triedRoom [maxRetries + 1]*balance.Route
-	idBuffer  [maxRequestID]byte
+	idBuffer  [32]byte // enough for our own
 }
 
 // begin makes x ready for a call.

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/palisade-run/palisade/router/http1"
 )
 
 // Gate is where clients' connections come in. Requests that are plain are answered on our own path; a
@@ -31,6 +33,7 @@ type Gate struct {
 	draining atomic.Bool
 	idle     atomic.Int64 // while it drains: nanoseconds that a connection may wait for a request
 	pool     sync.Pool    // of *exchange
+	heads    sync.Pool    // of *http1.Request
 
 	mu        sync.Mutex
 	wires     map[*wire]struct{}
@@ -234,7 +237,7 @@ func (g *Gate) count(_ net.Conn, state http.ConnState) {
 
 // ours tells whether a request is answered on our own path.
 func (g *Gate) ours(c *wire) bool {
-	r := &c.head
+	r := c.head
 	if r.Minor != 1 || r.Chunked || r.Upgrade || r.Expect || r.Trailers || string(r.Method) == http.MethodConnect ||
 		r.ContentLength > replayLimit || len(r.Target) == 0 || r.Target[0] != '/' {
 		return false
@@ -247,6 +250,13 @@ func (g *Gate) ours(c *wire) bool {
 		}
 	}
 	return ParseAddress(g.config.Domain, text(r.Host), path).Kind != NotOurs && g.ready(c)
+}
+
+func (g *Gate) head() *http1.Request {
+	if h, ok := g.heads.Get().(*http1.Request); ok {
+		return h
+	}
+	return &http1.Request{}
 }
 
 func (g *Gate) exchange() *exchange {

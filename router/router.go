@@ -68,6 +68,7 @@ type Router struct {
 	buffers  buffers
 	gone     *departures
 	scans    sync.Pool // of *scan.Request
+	records  sync.Pool // of *record.Record
 
 	observers Observers
 

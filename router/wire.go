@@ -29,11 +29,12 @@ type wire struct {
 	remote     string
 	secure     bool
 
-	in     *buffer // what was read and not yet answered; nil: nothing
-	have   int     // bytes in it
-	looked int     // of those, without the end of a head
-	size   int     // bytes of the request's body; -1: its head is not there yet
-	head   http1.Request
+	in     *buffer        // what was read and not yet answered; nil: nothing
+	have   int            // bytes in it
+	looked int            // of those, without the end of a head
+	size   int            // bytes of the request's body; -1: its head is not there yet
+	need   int            // bytes of the whole request
+	head   *http1.Request // of the request that is read; nil between two
 
 	reading, writing time.Time // until when: deadlines are moved on now and then only
 	patience         time.Duration
@@ -134,6 +135,7 @@ func (c *wire) release() {
 	b.put(c.in)
 	b.put(c.out)
 	c.in, c.out, c.pending, c.have, c.looked = nil, nil, nil, 0, 0
+	c.forgetHead()
 }
 
 // expect bounds how long the next bytes may take: exactly, or for waits that come with every request, an
@@ -227,6 +229,14 @@ func (c *wire) relax() {
 	if c.have == 0 && c.in != nil {
 		c.gate.buffers.put(c.in)
 		c.in = nil
+		c.forgetHead()
+	}
+}
+
+func (c *wire) forgetHead() {
+	if c.head != nil {
+		c.gate.heads.Put(c.head)
+		c.head = nil
 	}
 }
 
@@ -240,8 +250,7 @@ func (c *wire) advance() bool {
 				return stay
 			}
 		}
-		need := c.head.Len + c.size
-		if c.have < need {
+		if c.have < c.need {
 			c.expect(c.gate.config.BodySilence)
 			return true
 		}
@@ -264,9 +273,8 @@ func (c *wire) next() bool {
 		return false
 	}
 	if c.in != nil { // else it was given back, since nothing was behind the request
-		need := c.head.Len + c.size
-		copy(c.in.bytes, c.in.bytes[need:c.have])
-		c.have -= need
+		copy(c.in.bytes, c.in.bytes[c.need:c.have])
+		c.have -= c.need
 	}
 	c.size, c.looked = -1, 0
 	return true
@@ -289,6 +297,9 @@ func (c *wire) resume() (stay bool) {
 // since it is for net/http.
 func (c *wire) readHead() (whole, stay bool) {
 	b := c.in.bytes[:c.have]
+	if c.head == nil {
+		c.head = c.gate.head()
+	}
 	switch err := c.head.Take(b, c.looked); {
 	case errors.Is(err, http1.ErrIncomplete):
 		if c.looked == 0 {
@@ -310,8 +321,8 @@ func (c *wire) readHead() (whole, stay bool) {
 		return false, false
 	}
 	c.size = int(max(c.head.ContentLength, 0))
-	if need := c.head.Len + c.size; need > len(c.in.bytes) {
-		c.enlarge(need)
+	if c.need = c.head.Len + c.size; c.need > len(c.in.bytes) {
+		c.enlarge(c.need)
 		_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
 	}
 	return true, true
@@ -329,9 +340,9 @@ func (c *wire) enlarge(n int) {
 func (c *wire) exchange() {
 	x := c.gate.exchange()
 	x.begin(c.gate.router.Load(), c, time.Now())
-	x.call.ofRequest(&c.head)
+	x.call.ofRequest(c.head)
 	x.call.remote, x.call.secure = c.remote, c.secure
-	x.call.whole = c.in.bytes[c.head.Len : c.head.Len+c.size]
+	x.call.whole = c.in.bytes[c.head.Len:c.need]
 	c.last = c.head.Close || c.gate.draining.Load()
 	c.failed, c.hushed, c.lacks = nil, false, 0
 	x.run()
