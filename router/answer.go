@@ -298,7 +298,7 @@ func (x *exchange) settle() {
 	x.out = nil
 	x.kept = append(append(x.kept[:0], x.call.method...), x.address.Path[:min(len(x.address.Path), keptPath)]...)
 	method := len(x.call.method)
-	x.call = call{method: text(x.kept[:method]), path: text(x.kept[method:])}
+	x.call = call{method: text(x.kept[:method]), path: text(x.kept[method:]), remote: x.call.remote}
 	x.address.Path, x.address.Prefix, x.address.Name = x.call.path, "", ""
 	x.whole.prefix, x.answer.res.Fields, x.answer.head = nil, nil, nil
 	x.client.settle()

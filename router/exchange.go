@@ -365,12 +365,15 @@ func (x *exchange) respond(status int, headers []header, b []byte) {
 	c.status(status, nil)
 	for _, h := range headers {
 		c.header([]byte(h.name), []byte(h.value))
+		x.capture.AnswerField(h.name, h.value)
 	}
+	x.capture.AnswerBody(b)
 	x.limitHeaders()
 	c.header(nameRequestID, x.id)
 	bodiless := x.call.method == http.MethodHead
 	c.begin(int64(len(b)), bodiless)
 	if !bodiless {
+		x.out64 = int64(len(b))
 		if c.write(b, false) != nil {
 			return // a client that is gone needs no answer
 		}
