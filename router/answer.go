@@ -277,6 +277,11 @@ func (x *exchange) takeBody(b []byte, now time.Time) bool {
 		x.turn.Write(body)
 		if x.counts {
 			body = x.used.Feed(body)
+			if x.granted && x.used.Done() {
+				// Some clients ask again when they see this, though the answer's end is still to come.
+				u := x.used.Usage()
+				x.grant.Settle(now, u.Prompt+u.Completion)
+			}
 		}
 		if !x.pass(body) {
 			return true

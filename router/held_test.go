@@ -3,6 +3,7 @@ package router
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -252,8 +253,19 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 	}
 }
 
+// serveGate is as serveOnPipes, with our own path before net/http's.
+func serveGate(t *testing.T, r *Router) pipes {
+	t.Helper()
+	p := pipes{make(chan net.Conn), make(chan struct{})}
+	g := NewGate(r.config, &http.Server{Handler: r}, slog.New(slog.DiscardHandler))
+	g.Open(r)
+	go func() { _ = g.Serve(p) }()
+	t.Cleanup(func() { _ = g.Close() })
+	return p
+}
+
 // heldRig is a router within a bubble whose one service has no route yet. ready gives it one.
-func heldRig(t *testing.T, timeout time.Duration, h http.HandlerFunc) (p pipes, ready func(), r *Router) {
+func heldRig(t *testing.T, own bool, timeout time.Duration, h http.HandlerFunc) (p pipes, ready func(), r *Router) {
 	t.Helper()
 	tokens, err := NewTokens(t.Context(), &memoryStore{}, time.Now)
 	if err != nil {
@@ -275,8 +287,10 @@ func heldRig(t *testing.T, timeout time.Duration, h http.HandlerFunc) (p pipes, 
 		s.Routes[0].Weight = 1
 		r.SetServices([]Service{s})
 	}
-	front := http.Handler(r)
-	return serveOnPipes(t, front), ready, r
+	if own {
+		return serveGate(t, r), ready, r
+	}
+	return serveOnPipes(t, r), ready, r
 }
 
 // events reads a stream and notes when its lines came.
@@ -352,27 +366,29 @@ func TestPings(t *testing.T) {
 		"never":            {0, stream, chatStream, 200, 6, `"no_route"}}`}, // at 60 s, the moment of the last ping
 		"never, no stream": {0, stream, chatHello, 503, 0, `"no_route"}}`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p, ready, _ := heldRig(t, 61*time.Second, c.h)
-				got := follow(t, p, c.body)
-				if c.after > 0 {
-					time.AfterFunc(c.after, ready)
-				}
-				e := <-got
-				if e.status != c.status || len(e.lines) != c.pings+len(e.lines[c.pings:]) || !strings.HasSuffix(e.lines[len(e.lines)-1], c.last) {
-					t.Fatalf("got %+v", e)
-				}
-				for i, line := range e.lines {
-					if ping := line == ": ping"; ping != (i < c.pings) || ping && e.at[i] != time.Duration(i+1)*heartbeat {
-						t.Errorf("line %d: %q at %v", i, line, e.at[i])
+		for _, own := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", own path: ", own), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p, ready, _ := heldRig(t, own, 61*time.Second, c.h)
+					got := follow(t, p, c.body)
+					if c.after > 0 {
+						time.AfterFunc(c.after, ready)
 					}
-				}
-				if c.body == chatStream && e.status == 200 && e.kind != "text/event-stream" {
-					t.Errorf("a stream of type %q", e.kind)
-				}
+					e := <-got
+					if e.status != c.status || len(e.lines) <= c.pings || !strings.HasSuffix(e.lines[len(e.lines)-1], c.last) {
+						t.Fatalf("got %+v", e)
+					}
+					for i, line := range e.lines {
+						if ping := line == ": ping"; ping != (i < c.pings) || ping && e.at[i] != time.Duration(i+1)*heartbeat {
+							t.Errorf("line %d: %q at %v", i, line, e.at[i])
+						}
+					}
+					if c.body == chatStream && e.status == 200 && e.kind != "text/event-stream" {
+						t.Errorf("a stream of type %q", e.kind)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -380,7 +396,7 @@ func TestPings(t *testing.T) {
 func TestWhoGoesFreesItsPlace(t *testing.T) {
 	for _, waited := range []time.Duration{time.Second, 25 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			p, _, r := heldRig(t, time.Hour, says("x"))
+			p, _, r := heldRig(t, false, time.Hour, says("x"))
 			conn, err := p.dial(t.Context(), "", "")
 			if err != nil {
 				t.Fatal(err)
@@ -415,7 +431,7 @@ func TestARouteThatTakesNoConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, ready, r := heldRig(t, 45*time.Second, says("x"))
+				p, ready, r := heldRig(t, true, 45*time.Second, says("x"))
 				ready()
 				var tries int
 				r.routes["r1"].upstream.dial = func(context.Context) (net.Conn, error) {

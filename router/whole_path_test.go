@@ -62,6 +62,28 @@ func TestOneAtATimeIsEnoughForOne(t *testing.T) {
 	}
 }
 
+// Some clients ask again when they have seen [DONE], though the engine has not ended its answer yet.
+func TestAStreamIsOverWhenItSaysSo(t *testing.T) {
+	end := make(chan struct{})
+	g, token := limited(t, quota.Limits{Concurrent: 1}, func(w http.ResponseWriter, r *http.Request) {
+		counts(w, r)
+		_ = http.NewResponseController(w).Flush()
+		<-end
+	})
+	for i := range 10 {
+		res := g.send(g.request("POST", "/v1/chat/completions", chatStream))
+		if res.StatusCode != 200 {
+			t.Fatalf("request %d: %s", i, res.Status)
+		}
+		for lines := bufio.NewScanner(res.Body); lines.Scan() && lines.Text() != "data: [DONE]"; {
+		}
+		if n := g.tokens.Standing(token.ID).InFlight; n != 0 {
+			t.Errorf("%d requests are in the way", n)
+		}
+	}
+	close(end)
+}
+
 // One too many at once is refused, and only while it is one too many.
 func TestConcurrentRequestsAreBounded(t *testing.T) {
 	here, goOn := make(chan struct{}, 3), make(chan struct{})
