@@ -201,16 +201,21 @@ var (
 	errBadForm = errors.New("the body is not a whole multipart form")
 )
 
-// findForm finds the model of a multipart form.
+// findForm finds the model of a multipart form. Like JSON, small forms are checked to their end; in larger
+// ones the first "model" counts.
 func (in *intake) findForm(contentType string) (string, error) {
 	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
 		return "", fmt.Errorf("%w: its Content-Type has no boundary", errBadForm)
 	}
-	reader := &intakeReader{in: in}
+	model, found := "", false
+	reader := &intakeReader{in: in, enough: func() bool { return found && max(in.length, int64(len(in.held))) > replayLimit }}
 	form := multipart.NewReader(reader, params["boundary"])
 	for {
 		part, err := form.NextPart()
+		if found && (reader.enough() || err == io.EOF) { //nolint:errorlint // as below
+			return model, nil
+		}
 		if err == io.EOF { //nolint:errorlint // wrapped, it is the end of a form that was cut off
 			return "", scan.ErrNoModel
 		}
@@ -225,21 +230,31 @@ func (in *intake) findForm(contentType string) (string, error) {
 			return "", errBadForm
 		case len(value) > scan.MaxModel:
 			return "", scan.ErrModelTooLong
-		case part.FormName() == "model":
-			return string(value), nil
+		case part.FormName() != "model":
+		case found && model != string(value):
+			return "", scan.ErrModelConflict
+		default:
+			model, found = string(value), true
+		}
+		if found && reader.enough() {
+			return model, nil
 		}
 	}
 }
 
 // intakeReader reads through an intake and keeps its error, which the form's reader hides.
 type intakeReader struct {
-	in   *intake
-	left []byte
-	err  error
+	in     *intake
+	enough func() bool // no more is wanted
+	left   []byte
+	err    error
 }
 
 func (r *intakeReader) Read(p []byte) (int, error) {
 	if len(r.left) == 0 {
+		if r.enough() {
+			return 0, io.EOF
+		}
 		piece, err := r.in.more()
 		if err != nil && !errors.Is(err, io.EOF) {
 			r.err = err

@@ -196,7 +196,7 @@ func (x *exchange) conclude(c *engineConn, err error) (fault, error) {
 func (x *exchange) join(c *engineConn) (fault, error) {
 	defer c.close()
 	x.kind, x.status, x.answer.begun, x.answer.whole = kindUpgrade, http.StatusSwitchingProtocols, true, true
-	_ = c.SetDeadline(time.Time{}) // such connections may be silent as long as they like
+	c.unbound() // such connections may be silent as long as they like
 	if err := x.client.join(&x.answer.res, x.id, c, x.answer.rest); err != nil {
 		return faultClient, err
 	}

@@ -135,6 +135,9 @@ func (x *exchange) forwardGRPC(c *httpClient) *Refusal {
 			}
 		}
 		fault := judgeGRPC(ctx, c, sent)
+		if fault == faultBroken && x.overdue() {
+			return deadlineOver()
+		}
 		if fault == faultConnect {
 			t.Failed(time.Now(), balance.Connect)
 			if len(x.ask.Tried) < maxRetries && up.replayable() {
@@ -308,6 +311,12 @@ func (x *exchange) endedGRPC(t *route, f fault, err error) *Refusal {
 		x.client.cut()
 	default:
 		t.Worked() // it did answer
+		if f == faultCut && x.overdue() {
+			over := deadlineOver()
+			x.status, x.code = over.Status, over.Code
+			_ = x.client.end(over.fieldsGRPC()) // the client's own clock has told it
+			return nil
+		}
 		x.fault, x.err = f, err
 		x.service.metrics.fault(f)
 		code, message := "engine_failed", fmt.Sprintf("The engine of %q ended in the middle of this call. What came of its answer is not all.", x.service.Name)
@@ -334,6 +343,25 @@ func (x *exchange) refuseGRPC(f *Refusal) {
 	c.header(nameRequestID, x.id)
 	c.begin(-1, true)
 	_ = c.end(nil) // a client that is gone needs no answer
+}
+
+// overdue tells whether the call's own deadline is over: engines that keep it end the call without a word, a
+// moment before the client does.
+func (x *exchange) overdue() bool {
+	v := x.call.field("grpc-timeout")
+	if v == "" {
+		return false
+	}
+	n, err := strconv.ParseInt(v[:len(v)-1], 10, 64)
+	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+	unit := units[v[len(v)-1]]
+	return err == nil && unit > 0 && n <= int64(100*24*time.Hour/unit) && time.Since(x.start)+deadlineSlack >= time.Duration(n)*unit
+}
+
+const deadlineSlack = 10 * time.Millisecond // clients round it, and clocks of timers are not one
+
+func deadlineOver() *Refusal {
+	return &Refusal{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "deadline_exceeded", Message: "The deadline of the call is over."}
 }
 
 const statusGRPC = "Grpc-Status"
