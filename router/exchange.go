@@ -164,7 +164,9 @@ func (x *exchange) enter(s *service, what string) {
 	s.total.Add(1)
 	s.flying.Add(1)
 	s.figures.Begin()
-	x.trace = x.router.observers.Tracing.Begin([]byte(x.call.field("traceparent")))
+	if tracing := x.router.observers.Tracing; tracing.On {
+		x.trace = tracing.Begin([]byte(x.call.field("traceparent")))
+	}
 	x.keep()
 }
 
