@@ -196,7 +196,7 @@ func TestRefusalShapes(t *testing.T) {
 		{"/v1/messagesx", `{"error":{"message":"say \"x\"","type":"invalid_request_error","param":null,"code":"c"}}`},
 	} {
 		w := httptest.NewRecorder()
-		req := httptest.NewRequest("POST", c.path, nil)
+		req := httptest.NewRequest(http.MethodPost, c.path, nil)
 		x := &exchange{router: &Router{}, shape: shapeOf(c.path), service: &service{}, client: &httpClient{w: w, req: req, control: http.NewResponseController(w)}}
 		x.refuse(f)
 		if got := strings.TrimSpace(w.Body.String()); got != c.want {

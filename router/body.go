@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,19 +32,6 @@ type body struct {
 
 // replayable tells whether nothing that is not kept was read.
 func (b *body) replayable() bool { return b.rest == nil || !b.touched.Load() }
-
-// open gives the body from its start.
-func (b *body) open() (io.ReadCloser, error) {
-	switch {
-	case b.rest == nil && len(b.prefix) == 0:
-		return http.NoBody, nil
-	case b.rest == nil:
-		return io.NopCloser(bytes.NewReader(b.prefix)), nil
-	case b.touched.Load():
-		return nil, errors.New("the body was partly sent and is not kept")
-	}
-	return io.NopCloser(io.MultiReader(bytes.NewReader(b.prefix), b)), nil
-}
 
 // Read reads from the rest. Closing is not passed on: the server owns the client's body, and a route
 // that could not be reached must not close it for the next.

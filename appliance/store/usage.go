@@ -59,7 +59,7 @@ func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
 	if err != nil {
 		return err
 	}
-	defer add.Close() // it ends with the transaction at the latest
+	defer func() { _ = add.Close() }() // it ends with the transaction at the latest
 	for some := range slices.Chunk(rows, chunk) {
 		args := make([]any, 0, usageWidth*chunk)
 		for i := range some {

@@ -37,9 +37,9 @@ func TestLine(t *testing.T) {
 		}, 0.25,
 			`{"time":"2026-03-01T14:03:22.123456Z","method":"GET","path":"/v1/models","status":401,"code":"token_unknown","took_ms":0.000,"sample":0.25}`},
 		{"a failure", func(r *Record) {
-			*r = Record{Start: r.Start, Status: 502, Took: -1, Held: 3 * time.Second, Retries: 2, Aborted: true, Repeated: true, Fault: "broken", Err: errors.New("read: \"EOF\"\n"), Usage: Usage{Completion: 3, Estimated: true}}
+			*r = Record{Start: r.Start, Status: 502, Took: -1, Held: 3 * time.Second, Retries: 2, Aborted: true, Repeated: true, Fault: "broken", Err: errors.New("read: \"EOF\"\n at"), Usage: Usage{Completion: 3, Estimated: true}}
 		}, 1,
-			`{"time":"2026-03-01T14:03:22.123456Z","status":502,"aborted":true,"repeated":true,"retries":2,"took_ms":0.000,"held_ms":3000.000,"completion_tokens":3,"estimated":true,"fault":"broken","error":"read: \"EOF\"\n"}`},
+			`{"time":"2026-03-01T14:03:22.123456Z","status":502,"aborted":true,"repeated":true,"retries":2,"took_ms":0.000,"held_ms":3000.000,"completion_tokens":3,"estimated":true,"fault":"broken","error":"read: \"EOF\"\n at"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := sample()

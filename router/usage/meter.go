@@ -172,7 +172,7 @@ func (t *table) sorted() []Row {
 		rows = append(rows, t.rows[i].row())
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(a.Hour.Compare(b.Hour), a.Key.compare(&b.Key), cmp.Compare(a.Class, b.Class))
+		return cmp.Or(a.Hour.Compare(b.Hour), a.compare(&b.Key), cmp.Compare(a.Class, b.Class))
 	})
 	return rows
 }

@@ -155,7 +155,7 @@ func (r *Row) group(q *Query, unit Dimension) Group {
 }
 
 func (g *Group) row(r *Row) {
-	g.Sums.Add(&r.Sums)
+	g.Add(&r.Sums)
 	switch {
 	case r.Class == ClassAborted:
 		g.Aborted += r.Requests

@@ -159,13 +159,12 @@ func (e *Exporter) flush(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := e.send.ExportSpans(ctx, batch)
-	switch {
-	case err == nil:
+	if err == nil {
 		e.sent.Add(int64(len(batch)))
 		if e.away {
 			e.log.Info("the collector takes spans again")
 		}
-	default:
+	} else {
 		e.dropped.Add(int64(len(batch)))
 		if !e.away {
 			e.log.Warn("the collector does not take spans: they are dropped until it does", "error", err,
