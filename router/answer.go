@@ -25,6 +25,8 @@ type answer struct {
 	events bool // server-sent events, to which one can be added
 	ending tail
 
+	interim int // bytes of answers before the answer
+
 	begun    bool           // the client was told of it
 	started  bool           // those who wait for a route were
 	whole    bool           // it came to its end
@@ -110,6 +112,10 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 		x.upgrade(b[:end], rest)
 		return nil, true
 	case res.Status < 200:
+		if a.interim += end; a.interim > maxInterim {
+			a.bad = errInterim
+			return nil, true
+		}
 		if res.Status != http.StatusContinue { // the router has asked for the body itself
 			x.client.interim(res)
 		}
@@ -129,6 +135,10 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 	a.excess = a.whole && len(rest) > 0
 	return rest, a.whole
 }
+
+const maxInterim = 64 << 10 // bytes
+
+var errInterim = errors.New("the engine sends interim answers without end")
 
 // deliver tells the client the head of the answer.
 func (x *exchange) deliver() {

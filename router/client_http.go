@@ -24,6 +24,7 @@ type httpClient struct {
 	code    int
 	bounded time.Time // when the bound of writes was set
 	release func() bool
+	passed  *passedConn // that carries an HTTP/1 request; nil: another
 }
 
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler where an answer cannot be ended
@@ -32,6 +33,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c := &httpClient{
 		w: w, req: req, control: http.NewResponseController(w),
 		limit: max(r.config.BodyLimit, 0), silence: r.config.Silence, refused: min(refusedBody, r.config.BodySilence),
+	}
+	if req.ProtoMajor == 1 {
+		c.passed, _ = req.Context().Value(passedKey{}).(*passedConn)
 	}
 	x := &exchange{}
 	x.begin(r, c, time.Now())
@@ -78,12 +82,17 @@ func (c *httpClient) body(wait time.Duration) io.Reader {
 
 func (c *httpClient) context() context.Context { return c.req.Context() }
 
-func (c *httpClient) left() bool { return c.req.Context().Err() != nil }
+func (c *httpClient) left() bool {
+	return c.req.Context().Err() != nil || c.passed != nil && c.passed.left()
+}
 
 func (c *httpClient) guard(e *engineConn) {
 	if c.release != nil {
 		c.release()
 		c.release = nil
+	}
+	if c.passed != nil {
+		c.passed.guard(e)
 	}
 	if e != nil {
 		c.release = context.AfterFunc(c.req.Context(), e.interrupt)
@@ -132,6 +141,9 @@ func (c *httpClient) end(trailer []http1.Field) error {
 }
 
 func (c *httpClient) interim(res *http1.Response) {
+	if !c.req.ProtoAtLeast(1, 1) {
+		return // HTTP/1.0 knows no answer before the answer, and would take it for the whole
+	}
 	h := c.w.Header()
 	kept := h.Clone()
 	for i := range res.Fields {

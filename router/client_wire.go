@@ -37,6 +37,9 @@ func (c *wire) depart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.passed {
+		if c.onward != nil {
+			c.onward.depart()
+		}
 		return
 	}
 	if c.guarded != nil {

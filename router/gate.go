@@ -270,9 +270,15 @@ func (g *Gate) done(x *exchange) { g.pool.Put(x) }
 
 // passOn hands a connection to the http.Server.
 func (g *Gate) passOn(c *wire, read []byte) {
-	p := &passedConn{Conn: c.conn, strict: strict{unread: read}}
+	p := &passedConn{Conn: c.conn, strict: strict{unread: read}, forget: func() { g.gone.forget(c.watch) }}
 	if secure, ok := c.conn.(*tls.Conn); ok {
 		p.state = new(secure.ConnectionState())
+	}
+	c.mu.Lock()
+	c.onward = p
+	c.mu.Unlock()
+	if c.gone.Load() { // it was told before
+		p.depart()
 	}
 	g.passed.give(p)
 }

@@ -112,10 +112,21 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	defer look.Stop()
 	for end := time.Now().Add(10 * time.Second); !ok(); <-look.C {
 		if time.Now().After(end) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%s: did not come; %s", what, stacks[:runtime.Stack(stacks, true)])
+			t.Fatalf("%s: it did not come so", what)
 		}
 	}
+}
+
+// goroutines counts them, but for the watches over ends, which stay with the process.
+func goroutines() int {
+	stacks := make([]byte, 4<<20)
+	n := 0
+	for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if !strings.Contains(one, "(*departures).run") {
+			n++
+		}
+	}
+	return n
 }
 
 // nothingIsHeld waits until no request, memory or connection of clients is held any more.

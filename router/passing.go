@@ -60,6 +60,45 @@ type passedConn struct {
 	ended   error // what the connection ended with, behind bytes that came with it
 	refused atomic.Pointer[http1.Error]
 	upgrade atomic.Int32
+	forget  func() // who watches over its end
+
+	mu      sync.Mutex // guards what follows
+	gone    bool       // the client has closed its side
+	guarded *engineConn
+}
+
+// depart is told that the client has closed its side. net/http finds that out only once it has read the
+// request's body to its end, and an engine may never take that.
+func (c *passedConn) depart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	if c.guarded != nil {
+		c.guarded.interrupt()
+	}
+}
+
+// guard has e interrupted when the client goes; nil: nothing is to be.
+func (c *passedConn) guard(e *engineConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guarded = e; e != nil && c.gone {
+		e.interrupt()
+	}
+}
+
+func (c *passedConn) left() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
+// Close ends the connection.
+func (c *passedConn) Close() error {
+	if c.forget != nil {
+		c.forget()
+	}
+	return c.Conn.Close()
 }
 
 // Whether a connection speaks another protocol, or will soon.

@@ -78,7 +78,7 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 		e.idle[n-1] = nil
 		e.idle = e.idle[:n-1]
 		e.mu.Unlock()
-		if !c.ended.Load() && now.Sub(c.idleSince) < idleFor {
+		if !c.ended.Load() && now.Sub(c.idleSince) < idleFor && c.quiet(now) {
 			return c, nil
 		}
 		c.close()
@@ -158,10 +158,13 @@ type engineConn struct {
 	idleSince time.Time
 	bearing   sync.Mutex
 	until     time.Time // of the deadline
+	free      bool      // there is none any more
 
 	ended       atomic.Bool // the engine has closed its side
 	interrupted atomic.Bool // by interrupt
 
+	look    func(fd uintptr)      // peek, bound once
+	noise   bool                  // what it found
 	step    func(fd uintptr) bool // turn, bound once
 	request []byte                // still to be written
 	wrote   bool                  // some of the request was written
@@ -173,7 +176,7 @@ type engineConn struct {
 
 func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 	c := &engineConn{Conn: conn, upstream: e}
-	c.step = c.turn
+	c.step, c.look = c.turn, c.peek
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			if c.watch, err = e.gone.watch(raw, c.left); err == nil {
@@ -184,11 +187,38 @@ func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 	return c
 }
 
+// quiet tells whether the engine has said nothing since its answer, which the next request would take for
+// its own. To look is a system call: it is made where there was time for the engine to say something.
+func (c *engineConn) quiet(now time.Time) bool {
+	if c.raw == nil || now.Sub(c.idleSince) < 100*time.Microsecond {
+		return true
+	}
+	return c.raw.Control(c.look) == nil && !c.noise
+}
+
+func (c *engineConn) peek(fd uintptr) {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	c.noise = !errors.Is(err, unix.EAGAIN)
+}
+
 // left is told that the engine has closed its side. Its last bytes may have come together with the end,
 // and then nobody would be woken for the end alone.
 func (c *engineConn) left() {
 	c.ended.Store(true)
-	_ = c.SetReadDeadline(past)
+	c.bearing.Lock()
+	defer c.bearing.Unlock()
+	if !c.free {
+		_ = c.SetReadDeadline(past)
+	}
+}
+
+// unbound takes all bounds off: from now on the connection is read to its end as it comes.
+func (c *engineConn) unbound() {
+	c.bearing.Lock()
+	defer c.bearing.Unlock()
+	c.free = true
+	_ = c.SetDeadline(time.Time{})
 }
 
 var past = time.Unix(1, 0)
@@ -255,8 +285,9 @@ func (c *engineConn) converse(request []byte, to sink) error {
 	}
 }
 
-// turn is called when the connection may have something to read, and first of all to write: an answer
-// cannot come before its request, so nothing is missed by not reading first.
+// turn is called when the connection may have something to read, and first of all to write: the answer comes
+// behind its request, so nothing is missed by not reading first. Only of a new connection there may be an
+// answer already, that of an engine that takes no requests now; nobody would be woken for it again.
 func (c *engineConn) turn(fd uintptr) bool {
 	if len(c.request) > 0 {
 		n, err := writeNow(fd, c.request[:min(len(c.request), littleData)])
@@ -266,7 +297,7 @@ func (c *engineConn) turn(fd uintptr) bool {
 		}
 		switch {
 		case len(c.request) == 0:
-			return c.ended.Load() && c.drain(fd)
+			return (c.ended.Load() || !c.used) && c.drain(fd)
 		case err == nil, errors.Is(err, unix.EAGAIN):
 			c.short = true
 			return true

@@ -47,6 +47,7 @@ type wire struct {
 
 	mu       sync.Mutex // guards what follows; a client that goes is told from elsewhere
 	passed   bool       // it is net/http's now
+	onward   *passedConn
 	guarded  *engineConn
 	cancel   context.CancelFunc
 	canceled context.Context
@@ -109,7 +110,7 @@ func (c *wire) serve() {
 
 // leave ends the connection, or passes it on.
 func (c *wire) leave() {
-	if c.watch != 0 {
+	if c.watch != 0 && !c.pass {
 		c.gate.gone.forget(c.watch)
 	}
 	if c.pass {
