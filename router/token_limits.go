@@ -149,6 +149,16 @@ func (t *Tokens) Payers(tok *Token, project string) quota.Payers {
 	return p
 }
 
+// Charge counts tokens that a request has used which another process let in: for the token with the id, "" where
+// there was none, and for its service's project.
+func (t *Tokens) Charge(id, project string, used int64) {
+	now := t.now()
+	if e := t.current.Load().byID[id]; e != nil {
+		e.payer.Charge(now, used)
+	}
+	t.Project(project).Charge(now, used)
+}
+
 // Standing is how much of its limits a token has left. The zero value where it has none, or is not there.
 func (t *Tokens) Standing(id string) quota.State {
 	e := t.current.Load().byID[id]

@@ -13,6 +13,7 @@ func (s *server) routes(e *gin.Engine) {
 
 	on("GET", "/version", s.version)
 	on("GET", "/doctor", s.doctor)
+	on("POST", "/restart", s.restart)
 	on("GET", "/runtimes", s.runtimes)
 	on("GET", "/openapi.yaml", openAPIYAML)
 	on("GET", "/openapi.json", openAPIJSON)

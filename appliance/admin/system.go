@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -32,6 +34,29 @@ func (s *server) doctor(c *gin.Context) error {
 		out.Healthy = out.Healthy && check.Status != api.CheckFailed
 	}
 	return respond(c, http.StatusOK, out)
+}
+
+func (s *server) restart(c *gin.Context) error {
+	if p := query(c); p.err != nil {
+		return p.err
+	}
+	ctx := c.Request.Context()
+	done, err := s.Restart(ctx, actorOf(ctx).Name)
+	if err != nil && !isKnown(ctx, err) { // whoever may restart the daemon may know why it was not
+		p := api.NewProblem(api.KindState, http.StatusConflict, "the daemon goes on as before: %s", err)
+		if h, ok := errors.AsType[hinter](err); ok {
+			p.Hint = h.Hint()
+		}
+		return p
+	}
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, done)
+}
+
+func isKnown(ctx context.Context, err error) bool {
+	return problemOf(ctx, err).Kind() == api.KindConflict
 }
 
 func (s *server) runtimes(c *gin.Context) error {

@@ -19,6 +19,18 @@ func (c *Client) Doctor(ctx context.Context) (Doctor, error) {
 	return out, c.unary(ctx, call{method: http.MethodGet, path: "/doctor"}, &out)
 }
 
+// Restart replaces the daemon by the program that is at its path now, and returns when that one answers. Where it does
+// not come up, the daemon goes on as it was, and the error says why.
+func (c *Client) Restart(ctx context.Context) (Restarted, error) {
+	var out Restarted
+	resp, err := c.send(ctx, call{method: http.MethodPost, path: "/restart"}) // it may take as long as restart.patience says
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	return out, decodeAnswer(resp, &out)
+}
+
 // Runtimes lists the runtime variants, by name.
 func (c *Client) Runtimes(ctx context.Context) ([]Runtime, error) {
 	return list[Runtime](ctx, c, "/runtimes", nil)

@@ -48,6 +48,15 @@ const (
 	CheckFailed  = "failed"
 )
 
+// Restarted says what came of a restart.
+type Restarted struct {
+	PID      int     `json:"pid"`              // of the process that answers now
+	Version  string  `json:"version"`          // its version
+	Before   string  `json:"before,omitempty"` // that of the process before it
+	Took     float64 `json:"took"`             // seconds in which nothing was decided; requests were answered
+	InFlight int     `json:"in_flight"`        // requests that the process before it finishes
+}
+
 // Key lets a client use this API from elsewhere, until it is revoked.
 type Key struct {
 	ID        string     `json:"id"`

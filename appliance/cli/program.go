@@ -32,6 +32,7 @@ type Program struct {
 	LookupEnv      func(name string) (string, bool)
 	Version        api.Version // of this binary
 	Executable     string      // this program's file
+	Command        []string    // how it was started: the path where a later version of it will be, then Args
 
 	// Serve runs the daemon until ctx ends.
 	Serve func(ctx context.Context, o ServeOptions) error
@@ -113,7 +114,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
 		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(),
-		a.runtimesCommand(), a.doctorCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
+		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {

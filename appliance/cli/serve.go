@@ -16,7 +16,9 @@ import (
 type ServeOptions struct {
 	Config     config.Config
 	Version    api.Version
-	Executable string // this program's file
+	Executable string   // this program's file
+	Command    []string // how this program was started: its path, then its words
+	Check      bool     // look at the settings and return
 	Log        *slog.Logger
 	Ready      func(gateway string) // to be called once the appliance answers
 }
@@ -24,9 +26,11 @@ type ServeOptions struct {
 func (a *app) serveCommand() *cobra.Command {
 	var o config.Overrides
 	var file string
+	var check bool
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the appliance", Args: words("", 0, 0),
 		Long: "Run the appliance until Ctrl-C or SIGTERM. Sessions go on then, and are taken over at the next start.\n" +
+			"`palisade restart` replaces it by a new one without a failed request (docs/restart.md).\n" +
 			"Flags win over the settings file (docs/configuration.md).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Data = a.dataDir()
@@ -41,12 +45,14 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			return a.Serve(cmd.Context(), ServeOptions{
-				Config: cfg, Version: a.Version, Executable: a.Executable, Log: a.logger(cfg.Log), Ready: a.ready,
+				Config: cfg, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check,
+				Log: a.logger(cfg.Log), Ready: a.ready,
 			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "settings file")
+	f.BoolVar(&check, "check", false, "look at the settings, say what is wrong with them, and start nothing")
 	f.StringVar(&o.Listen, "listen", "", "address to serve on (default 127.0.0.1:8080)")
 	f.StringVar(&o.Advertise, "advertise", "", "URL at which clients reach this appliance, where it is not that of --listen")
 	f.StringVar(&o.Runtime, "runtime", "", "what runs sessions: auto, containerd or process (default auto: processes, and images where containerd answers)")

@@ -42,6 +42,8 @@ type Config struct {
 	AccessLog record.LogConfig `yaml:"access_log"`
 	// Traces says where spans of requests go.
 	Traces Traces `yaml:"traces"`
+	// Restart is how a daemon is replaced by its successor.
+	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
 	Service sessions.Policy `yaml:"service"`
 }
@@ -117,7 +119,7 @@ func Default() Config {
 		Limits:  Limits{SessionLog: 64 << 20},
 		Service: sessions.DefaultPolicy(),
 
-		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1},
+		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
 	}
 }
 

@@ -2,12 +2,9 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -38,104 +35,217 @@ type Options struct {
 	Config     config.Config
 	Version    api.Version // StartedAt and Gateway are filled in
 	Executable string      // this program: it is started again as the supervisor of sessions
+	Command    []string    // how this program was started, for its successor: the path first
+	Check      bool        // look at the settings and return
 	Log        *slog.Logger
 	Ready      func(gateway string) // called once when the appliance answers; may be nil
 }
 
-// daemon is one run of Serve.
+// daemon is one life of the appliance. A process has one, or several where a successor could not take over: the house
+// stays then.
 type daemon struct {
 	Options
+	*house
 	store    *store.Store
 	folders  *catalog.Folders
 	variants *variants.Table
 	tokens   *router.Tokens
 	keys     *keys.Keyring
 	router   *router.Router
+	traffic  *traffic
 	seeing   *seeing
+	books    *books
 	usage    *usage.Meter
+	spilled  *spilled
 	runtime  runtimeChoice
 	pool     *pool
 	vault    *vault.Vault
 	manager  *sessions.Manager
 	registry *prometheus.Registry
-	front    *front
-	gateway  string // http://127.0.0.1:8080
+
+	deciding *loops             // of those who decide; they end before the store is closed
+	counting *loops             // of those who look at requests; they end when these have
+	letGo    context.CancelFunc // of whoever only watches the admin API
 }
 
-// Serve runs the appliance until ctx ends, and stops no session then. The order matters:
-//  1. The data directory is locked: nothing is read before it is ours.
-//  2. The port is opened: whoever comes now is told to try again in a second.
+// loops are goroutines that end together.
+type loops struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	all    sync.WaitGroup
+}
+
+// newLoops outlive ctx: in what order things end is decided here.
+func newLoops(ctx context.Context) *loops {
+	l := &loops{}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return l
+}
+
+func (l *loops) run(loop func(context.Context)) { l.all.Go(func() { loop(l.ctx) }) }
+
+// end returns when they have ended.
+func (l *loops) end() {
+	l.cancel(errors.New("the daemon stops"))
+	l.all.Wait()
+}
+
+// Serve runs the appliance until ctx ends, or a successor has taken over and all requests here are answered. It
+// stops no session. The order matters:
+//  1. The data directory is locked: nothing is read before it is ours. One whose daemon is about to end is waited for,
+//     behind open doors.
+//  2. The port is opened: whoever comes now waits, for a moment.
 //  3. The store is opened and its schema brought up to date.
 //  4. What holds sessions to their parts of devices is started; what runs is adopted, and the first table of routes
 //     published.
-//  5. The front door opens: /readyz answers 200.
+//  5. Requests are let in: /readyz answers 200.
 //
 // On the way back requests are finished first (as far as stopGrace allows), then decisions stop, then
-// what is counted is written, then the store is closed.
+// what is counted is written, then the store is closed. Who is started by another daemon goes this way beside it:
+// see succeed.
 func Serve(ctx context.Context, o Options) (err error) {
+	if o.Check {
+		return checkSettings(o.Config)
+	}
 	// Requests allocate nothing, so that collecting more often costs little; and with ten thousand streams open, what
 	// waits to be collected is a third of all memory.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	release, err := lockData(o.Config.Data) // 1
+	left, err := inherit()
 	if err != nil {
 		return err
 	}
-	defer release()
-	d := &daemon{Options: o, registry: prometheus.NewRegistry()}
+	h := &house{restarts: make(chan restart), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
+	defer func() { h.confess(err) }()
+	defer func() { err = errors.Join(err, h.close()) }()
+	d := newDaemon(o, h)
+	if left.control == nil {
+		err = d.move(ctx, &left)
+	} else {
+		err = d.succeed(ctx, &left)
+	}
+	if err != nil {
+		return err
+	}
+	defer h.lock.release()
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	hangups := d.onHangup(ctx)
+	defer hangups()
+	for d != nil {
+		if d, err = d.work(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newDaemon(o Options, h *house) *daemon {
+	d := &daemon{Options: o, house: h, registry: prometheus.NewRegistry()}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	serving, err := d.listen(ctx) // 2
-	if err != nil {
+	return d
+}
+
+// move locks the data directory and opens the doors.
+func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
+	d.lock, err = lockData(d.Config.Data)
+	held, locked := errors.AsType[lockedError](err)
+	if err != nil && !(locked && held.ending()) {
 		return err
 	}
-	defer func() { err = errors.Join(err, serving.stop()) }()
-	if err := d.open(ctx); err != nil { // 3
+	if err := d.enter(ctx, left); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.runtime.close(), d.pool.close(), d.store.Close()) }()
+	d.accept()
+	if locked {
+		d.Log.Info("waiting until the daemon before this one has ended", "process", held.holder)
+		d.lock, err = waitLock(ctx, d.Config.Data, stopGrace+5*time.Second)
+	}
+	return err
+}
+
+// begin opens the store and takes over what runs. Where it fails, nothing is left open.
+func (d *daemon) begin(ctx context.Context) (err error) {
+	if err := d.open(ctx); err != nil {
+		return err
+	}
 	d.pool.share(ctx)
-	if err := d.adopt(ctx); err != nil { // 4
-		return fmt.Errorf("taking over what runs: %w", err)
+	if err := d.adopt(ctx); err != nil {
+		return errors.Join(fmt.Errorf("taking over what runs: %w", err), d.leave(false))
 	}
 	// Once it is known which processes are of sessions: who else uses a device is seen before it is handed out.
 	d.pool.watcher.Sample(ctx)
-	return d.work(ctx, serving) // 5
+	return nil
 }
 
-// work runs the loops until ctx ends or one of them fails.
-func (d *daemon) work(ctx context.Context, serving *serving) error {
-	// Decisions go on while requests are finished: a drain under way needs them.
-	deciding, stopDeciding := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stopDeciding(nil)
-	var loops sync.WaitGroup
+// leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
+// one, though it may be idle.
+func (d *daemon) leave(toAnother bool) error {
+	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.store.Close())
+}
+
+// work runs the loops until ctx ends, one of them fails, or another process takes over. Where that one cannot, it
+// returns the life that goes on in its place.
+func (d *daemon) work(ctx context.Context) (*daemon, error) {
+	if err := d.crossOver(ctx); err != nil {
+		return nil, errors.Join(err, d.leave(true))
+	}
 	failed := make(chan error, 1)
-	loops.Go(func() {
-		if err := d.manager.Run(deciding); err != nil {
+	d.deciding, d.counting = newLoops(ctx), newLoops(ctx)
+	d.deciding.run(func(ctx context.Context) {
+		if err := d.manager.Run(ctx); err != nil {
 			failed <- err
 		}
 	})
-	loops.Go(func() { d.flushTokens(deciding) })
-	loops.Go(func() { d.pool.run(deciding) })
-	loops.Go(func() { d.usage.Run(deciding) })
-	loops.Go(func() { d.seeing.run(deciding) })
-	d.front.rooms.Store(d.rooms(ctx))
-	serving.gate.Open(d.router)
+	d.deciding.run(d.flushTokens)
+	d.deciding.run(d.pool.run)
+	d.deciding.run(d.usage.Run)
+	d.deciding.run(d.spilled.run)
+	d.counting.run(d.seeing.run)
+	watching, letGo := context.WithCancel(ctx)
+	defer letGo()
+	d.letGo = letGo
+	d.receive(watching)
+	var err error
+	for {
+		select {
+		case <-ctx.Done():
+			d.Log.Info("stopping; sessions go on")
+		case err = <-d.failed:
+		case err = <-failed:
+		case r := <-d.restarts:
+			if s := d.prepare(ctx, r); s != nil {
+				return d.handOver(ctx, s, r)
+			}
+			continue
+		}
+		return nil, d.end(ctx, err)
+	}
+}
+
+// receive lets requests in.
+func (d *daemon) receive(watching context.Context) {
+	d.front.rooms.Store(d.rooms(watching))
+	d.gate.Open(d.router)
+	d.accept()
+	d.opened()
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
 	if d.Ready != nil {
 		d.Ready(d.gateway)
 	}
-	var err error
-	select {
-	case <-ctx.Done():
-		d.Log.Info("stopping; sessions go on")
-	case err = <-serving.failed:
-	case err = <-failed:
-	}
-	err = errors.Join(err, serving.stop())
-	stopDeciding(errors.New("the daemon stops"))
-	loops.Wait()
-	return errors.Join(err, d.countLast(ctx))
+}
+
+// end stops, in order. Decisions go on while requests are finished: a drain under way needs them.
+func (d *daemon) end(ctx context.Context, err error) error {
+	d.unit.tell("STOPPING=1")
+	err = errors.Join(err, d.stop())
+	d.deciding.end()
+	d.remaining.Wait()
+	d.counting.end()
+	// What those before used while they ended is there by now.
+	return errors.Join(err, d.countLast(ctx), d.spilled.collect(context.WithoutCancel(ctx)), d.leave(false))
 }
 
 // open makes the rooms and joins them.
@@ -154,14 +264,22 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.variants = table
+	// Before budgets are read: what requests of an earlier process used belongs to them.
+	d.spilled = newSpilled(c.Data, d.store, d.Log.With("room", "usage"))
+	if err = d.spilled.collect(ctx); err != nil {
+		return err
+	}
 	if err = d.openTokens(ctx); err != nil {
 		return err
 	}
+	d.spilled.added = func(row usage.Row) { d.tokens.Charge(row.Token, row.Project, row.Prompt+row.Completion) }
 	if d.keys, err = keys.Open(ctx, d.store, time.Now); err != nil {
 		return err
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
-	d.usage = usage.NewMeter(d.store, time.Now, d.Log.With("room", "usage"))
+	d.traffic = newTraffic(d.router, &d.elders)
+	d.books = &books{Store: d.store}
+	d.usage = usage.NewMeter(d.books, time.Now, d.Log.With("room", "usage"))
 	if d.seeing, err = d.openSeeing(ctx); err != nil {
 		return err
 	}
@@ -177,7 +295,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.runtime.close())
+			err = errors.Join(err, d.runtime.close(true))
 		}
 	}()
 	if d.pool, err = openPool(ctx, c, d.registry, d.overuse, d.Log.With("room", "accel")); err != nil {
@@ -201,7 +319,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return d.manager.FolderUsedBy(id)
 	}, c.Data)
 	d.manager = sessions.NewManager(sessions.Deps{
-		Store: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: traffic{d.router},
+		Store: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
 		Queueing: sessions.QueueConfig{
@@ -278,12 +396,12 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Live: d.seeing.live, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	return &rooms{
 		gateway: d.router, admin: until(ctx, handler), home: home(version.Version, version.Gateway),
-		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}),
+		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
 	}
 }
 
@@ -311,58 +429,6 @@ func (d *daemon) flushTokens(ctx context.Context) {
 // stopGrace is how long requests under way may go on when the daemon stops.
 const stopGrace = 10 * time.Second
 
-// serving is the listeners and their gate.
-type serving struct {
-	gate   *router.Gate
-	loops  sync.WaitGroup
-	failed chan error
-	once   sync.Once
-	err    error
-}
-
-// listen opens port and socket and answers on both from now on.
-func (d *daemon) listen(ctx context.Context) (*serving, error) {
-	secure, scheme, err := d.tls()
-	if err != nil {
-		return nil, err
-	}
-	tcp, err := listenTCP(ctx, d.Config.Listen, secure)
-	if err != nil {
-		return nil, err
-	}
-	socket, err := listenSocket(ctx, d.Config.Data)
-	if err != nil {
-		return nil, errors.Join(err, tcp.Close())
-	}
-	d.gateway = d.Config.Advertise
-	if d.gateway == "" {
-		d.gateway = scheme + "://" + reachable(tcp.Addr())
-	}
-	d.front = &front{check: func(ctx context.Context) error { return d.store.Ping(ctx) }}
-	s := &serving{gate: router.NewGate(d.Config.Router, newServer(d.front, d.Log), d.Log.With("room", "router")), failed: make(chan error, 2)}
-	for _, l := range []net.Listener{tcp, socket} {
-		s.loops.Go(func() {
-			if err := s.gate.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				s.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err)
-			}
-		})
-	}
-	return s, nil
-}
-
-// stop finishes the requests under way and closes the listeners. It may be called again.
-func (s *serving) stop() error {
-	s.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
-		defer cancel()
-		if err := s.gate.Shutdown(ctx); err != nil {
-			s.err = s.gate.Close()
-		}
-		s.loops.Wait()
-	})
-	return s.err
-}
-
 // countLast writes what was counted since the last time.
 func (d *daemon) countLast(ctx context.Context) error {
 	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -371,39 +437,4 @@ func (d *daemon) countLast(ctx context.Context) error {
 		return fmt.Errorf("writing what was used since the last second: %w", err)
 	}
 	return nil
-}
-
-// tls decides how the port is secured: as the settings say, else plain on loopback and with a
-// self-made certificate elsewhere.
-func (d *daemon) tls() (*tls.Config, string, error) {
-	c := d.Config
-	switch c.Security() {
-	case config.Given:
-		secure, err := certificateFiles(c.TLS.Cert, c.TLS.Key)
-		return secure, "https", err
-	case config.Plain:
-		return nil, "http", nil
-	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return nil, "", fmt.Errorf("listen address %q: %w", c.Listen, err)
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		name = ""
-	}
-	secure, err := selfMade(filepath.Join(c.Data, "tls"), certificateHosts(host, name, c.Router.Domain), time.Now)
-	return secure, "https", err
-}
-
-// reachable is addr as somebody on this box can use it: a listener on all addresses answers on loopback.
-func reachable(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }

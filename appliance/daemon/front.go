@@ -19,7 +19,6 @@ import (
 // in a second instead of being refused.
 type front struct {
 	rooms atomic.Pointer[rooms] // nil until ready
-	check func(context.Context) error
 }
 
 // rooms are those who answer once the daemon is ready.
@@ -31,6 +30,7 @@ type rooms struct {
 	admin   http.Handler
 	metrics http.Handler
 	home    http.Handler
+	check   func(context.Context) error // whether rows can be kept
 }
 
 // ServeHTTP asks the gateway first: below a service's own host name every path is its engine's, /healthz
@@ -61,9 +61,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// until ends the requests of h when ctx ends.
+// until ends the requests of h when ctx ends, but for the one that is answered when a restart is over.
 func until(ctx context.Context, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == api.Prefix+"/restart" {
+			h.ServeHTTP(w, r)
+			return
+		}
 		own, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
@@ -73,13 +77,14 @@ func until(ctx context.Context, h http.Handler) http.Handler {
 
 // ready answers 200 when what runs has been adopted and rows can be kept.
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
-	if f.rooms.Load() == nil {
+	rs := f.rooms.Load()
+	if rs == nil {
 		starting(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := f.check(ctx); err != nil {
+	if err := rs.check(ctx); err != nil {
 		writeText(w, http.StatusServiceUnavailable, err.Error()+"\n")
 		return
 	}

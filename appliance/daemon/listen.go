@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -15,7 +14,7 @@ import (
 const SocketName = "palisade.sock"
 
 // listenTCP opens the appliance's port.
-func listenTCP(ctx context.Context, addr string, secure *tls.Config) (net.Listener, error) {
+func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -24,9 +23,6 @@ func listenTCP(ctx context.Context, addr string, secure *tls.Config) (net.Listen
 		return nil, hinted{fmt.Errorf("listening on %s: %w", addr, err), "ports below 1024 need root; choose another one with --listen HOST:PORT"}
 	case err != nil:
 		return nil, hinted{fmt.Errorf("listening on %s: %w", addr, err), "give an address of this box with --listen HOST:PORT"}
-	}
-	if secure != nil {
-		l = tls.NewListener(l, secure)
 	}
 	return l, nil
 }

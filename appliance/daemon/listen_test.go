@@ -11,12 +11,12 @@ import (
 )
 
 func TestPortTaken(t *testing.T) {
-	first, err := listenTCP(t.Context(), "127.0.0.1:0", nil)
+	first, err := listenTCP(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	_, err = listenTCP(t.Context(), first.Addr().String(), nil)
+	_, err = listenTCP(t.Context(), first.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "taken") || !strings.Contains(hintOf(err), "--listen") {
 		t.Errorf("got %v, hint %q", err, hintOf(err))
 	}
@@ -24,7 +24,7 @@ func TestPortTaken(t *testing.T) {
 
 func TestListenOnWhatIsNoAddress(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", "192.0.2.1:0"} {
-		l, err := listenTCP(t.Context(), addr, nil)
+		l, err := listenTCP(t.Context(), addr)
 		if err == nil {
 			_ = l.Close()
 			t.Errorf("%s was taken for an address of this box", addr)

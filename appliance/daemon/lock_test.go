@@ -21,7 +21,7 @@ func hintOf(err error) string {
 
 func TestLockData(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
-	release, err := lockData(dir)
+	first, err := lockData(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,12 +32,12 @@ func TestLockData(t *testing.T) {
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || hintOf(err) == "" {
 		t.Errorf("a second daemon was told %v, hint %q", err, hintOf(err))
 	}
-	release()
+	first.release()
 	again, err := lockData(dir)
 	if err != nil {
 		t.Fatalf("after the first is gone: %v", err)
 	}
-	again()
+	again.release()
 }
 
 // A daemon that was killed leaves its file, with a longer number than the next one's.
@@ -46,11 +46,11 @@ func TestLockLeftBehind(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "lock"), []byte("123456789012345\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	release, err := lockData(dir)
+	first, err := lockData(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
+	defer first.release()
 	got, err := os.ReadFile(filepath.Join(dir, "lock"))
 	if want := fmt.Sprintf("%d\n", os.Getpid()); err != nil || string(got) != want {
 		t.Errorf("it says %q, %v; want %q", got, err, want)

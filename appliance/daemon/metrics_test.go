@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -34,12 +33,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	c.Data, c.Runtime, c.Accel.Simulate = data, config.RuntimeProcess, "dgxh100"
 	c.AccessLog.Path, c.Traces.Endpoint = filepath.Join(data, "access.log"), "http://127.0.0.1:1"
 	log := slog.New(slog.DiscardHandler)
-	d := &daemon{Options: Options{Config: c, Log: log}, registry: prometheus.NewRegistry()}
+	d := &daemon{Options: Options{Config: c, Log: log}, house: &house{}, registry: prometheus.NewRegistry()}
 	if err := d.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := errors.Join(d.runtime.close(), d.pool.close(), d.store.Close()); err != nil {
+		if err := d.leave(false); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -52,7 +52,7 @@ func chooseRuntime(ctx context.Context, c config.Config, o runtimeOptions) (choi
 	choice = runtimeChoice{name: c.Runtime, why: "the settings say so"}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, choice.close())
+			err = errors.Join(err, choice.close(false))
 		}
 	}()
 	images := c.Runtime == config.RuntimeContainerd
@@ -230,8 +230,9 @@ func (r *runtimeChoice) diagnose(ctx context.Context) []api.Check {
 	return checks
 }
 
-// close lets go of what was opened. Sessions go on, and so does a containerd of our own while it has any.
-func (r *runtimeChoice) close() error {
+// close lets go of what was opened. Sessions go on, and so does a containerd of our own while it has any, or where
+// somebody is to take it over.
+func (r *runtimeChoice) close(toAnother bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	idle := r.containerd == nil // ours, and never reached: nobody needs it before it is tried again, not even what runs
@@ -243,7 +244,7 @@ func (r *runtimeChoice) close() error {
 	}
 	switch {
 	case r.private == nil:
-	case idle:
+	case idle && !toAnother:
 		err = errors.Join(err, r.private.Stop(ctx))
 	default:
 		r.private.Close()

@@ -110,10 +110,11 @@ func TestSelfMadeServesItsNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := listenTCP(t.Context(), "127.0.0.1:0", secure)
+	l, err := listenTCP(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	l = tls.NewListener(l, secure)
 	defer l.Close()
 	go func() {
 		for {

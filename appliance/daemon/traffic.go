@@ -1,6 +1,9 @@
 package daemon
 
 import (
+	"context"
+	"sync"
+
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/balance"
 	"github.com/palisade-run/palisade/router/repeat"
@@ -8,23 +11,111 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// traffic is the router as sessions see it: InFlight and WaitIdle are the router's own.
-type traffic struct{ *router.Router }
+// traffic is the router as sessions see it, together with those who still answer requests of before.
+type traffic struct {
+	*router.Router
+	elders *elders
 
-var _ sessions.Traffic = traffic{}
+	mu    sync.Mutex
+	table []router.Service
+	seen  map[string]bool // routes that were ever in it
+}
+
+var _ sessions.Traffic = (*traffic)(nil)
+
+func newTraffic(r *router.Router, e *elders) *traffic {
+	return &traffic{Router: r, elders: e, seen: map[string]bool{}}
+}
 
 // Apply says in the router's words who can answer.
-func (t traffic) Apply(services []sessions.ServiceRoutes) {
+func (t *traffic) Apply(services []sessions.ServiceRoutes) {
 	table := make([]router.Service, len(services))
+	routes := make(map[string][]router.Route, len(services))
 	for i, s := range services {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
 		table[i].Traffic = trafficOf(s)
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}
+		routes[s.ID] = table[i].Routes
+	}
+	t.set(table)
+	t.elders.follow(routes)
+}
+
+func (t *traffic) set(table []router.Service) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.table = table
+	for _, s := range table {
+		for _, r := range s.Routes {
+			t.seen[r.ID] = true
+		}
 	}
 	t.SetServices(table)
 }
+
+// follow takes over who can answer from who decides it now. What services are is as it was: it is for requests that
+// came by then.
+func (t *traffic) follow(routes map[string][]router.Route) {
+	t.mu.Lock()
+	var table []router.Service
+	for _, s := range t.table {
+		if now, there := routes[s.ID]; there {
+			s.Routes = now
+			table = append(table, s)
+		}
+	}
+	t.mu.Unlock()
+	t.set(table)
+	t.elders.follow(routes)
+}
+
+// InFlight implements sessions.Traffic.
+func (t *traffic) InFlight(route string) int {
+	return t.Router.InFlight(route) + t.elders.flying(route)
+}
+
+// WaitIdle implements sessions.Traffic.
+func (t *traffic) WaitIdle(ctx context.Context, route string) error {
+	if err := t.Router.WaitIdle(ctx, route); err != nil {
+		return err
+	}
+	return waitFor(ctx, func() bool { return t.elders.flying(route) == 0 })
+}
+
+// flying is what is in flight, by route.
+func (t *traffic) flying() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[string]int{}
+	for id := range t.seen {
+		if n := t.InFlight(id); n > 0 {
+			out[id] = n
+		}
+	}
+	return out
+}
+
+// idle tells whether no request is left here, not even one that waits for a route.
+func (t *traffic) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id := range t.seen {
+		if t.Router.InFlight(id) > 0 {
+			return false
+		}
+	}
+	for _, s := range t.Snapshot() {
+		if s.InFlight > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// settled tells whether none is left here nor with anybody before.
+func (t *traffic) settled() bool { return t.idle() && len(t.elders.present()) == 0 }
 
 // trafficOf says in the router's words how requests find a service's routes. Nobody waits for a service that
 // its owner has scaled to zero: no route is on its way.

@@ -28,6 +28,8 @@ type box struct {
 	exited   chan struct{}
 	log      *safeBuffer
 	url      string   // http://127.0.0.1:PORT
+	program  string   // whose daemon it is
+	activate *os.File // a listener that the daemon is started with, as systemd does; nil: it opens one
 	settings []string // flags of every start
 	env      []string
 }
@@ -57,7 +59,7 @@ func newBox(t testing.TB) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t: t, dir: filepath.Join(dir, "data"), models: filepath.Join(dir, "models")}
+	b := &box{t: t, dir: filepath.Join(dir, "data"), models: filepath.Join(dir, "models"), program: have.palisade}
 	b.env = append(os.Environ(), "PATH="+have.engine+":"+os.Getenv("PATH"), "PALISADE_DATA="+b.dir)
 	if err := os.MkdirAll(b.models, 0o755); err != nil {
 		t.Fatal(err)
@@ -96,8 +98,13 @@ func (b *box) launch(args ...string) error {
 	if b.url != "" { // a restart keeps its port
 		listen = strings.TrimPrefix(b.url, "http://")
 	}
-	b.daemon = exec.Command(have.palisade, append([]string{"serve", "--data", b.dir, "--listen", listen}, slices.Concat(b.settings, args)...)...)
+	b.daemon = exec.Command(b.program, append([]string{"serve", "--data", b.dir, "--listen", listen}, slices.Concat(b.settings, args)...)...)
 	b.daemon.Env = b.env
+	if b.activate != nil { // for whom it is can be known only when it runs
+		b.daemon = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`}, b.daemon.Args...)...)
+		b.daemon.Env = append(b.env, "LISTEN_FDS=1", "LISTEN_FDNAMES=palisade.socket")
+		b.daemon.ExtraFiles = []*os.File{b.activate}
+	}
 	// A session of its own, as under an init system: a signal to the tests' terminal is not for it.
 	b.daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	b.log = &safeBuffer{}

@@ -136,6 +136,23 @@ func (s *Subject) settle(now time.Time, reserved, used, answer int64) {
 	}
 }
 
+// Charge counts tokens that were used by a request that this subject did not let in, such as one that another process
+// was answering. It refuses nothing.
+func (s *Subject) Charge(now time.Time, used int64) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advance(now)
+	if s.limits.TokensPerMinute > 0 {
+		s.tokens.add(bounded(used))
+	}
+	if s.limits.Budget > 0 {
+		s.budget.spent += bounded(used)
+	}
+}
+
 // State is how a subject stands.
 type State struct {
 	Limits     Limits

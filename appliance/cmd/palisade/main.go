@@ -25,7 +25,7 @@ func main() {
 	}
 	p := cli.Program{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
-		Version: version(), Executable: executable,
+		Version: version(), Executable: executable, Command: command(executable),
 		Serve: func(ctx context.Context, o cli.ServeOptions) error { return daemon.Serve(ctx, daemon.Options(o)) },
 	}
 	os.Exit(p.Run(ctx))

@@ -27,6 +27,8 @@ func main() {
 		status = http.StatusInternalServerError
 	case "hang":
 		http.HandleFunc("/", func(http.ResponseWriter, *http.Request) { select {} })
+	case "steady":
+		steady()
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 	case "flood":

@@ -1,0 +1,202 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/palisade-run/palisade/router/usage"
+)
+
+// books is where a meter brings its sums: the store while this life of the daemon has it, and a file in the data
+// directory afterwards, for requests that end later. Whoever has the store then reads the file and adds what is in it,
+// each batch once: batches are numbered, and the store knows which it has.
+type books struct {
+	usage.Store
+	mu    sync.Mutex
+	spill *spill // nil: the store
+}
+
+// AddUsage implements usage.Store.
+func (b *books) AddUsage(ctx context.Context, batch usage.Batch) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.spill != nil {
+		return b.spill.add(batch)
+	}
+	return b.Store.AddUsage(ctx, batch)
+}
+
+// leaveStore writes to s from now on. When it returns, the store is not used any more.
+func (b *books) leaveStore(s *spill) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spill = s
+}
+
+// close tells that nothing more comes.
+func (b *books) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.spill == nil || b.spill.file == nil {
+		return nil
+	}
+	return b.spill.file.Close()
+}
+
+// spill is a file of batches, one JSON object a line. It is locked for as long as more may come.
+type spill struct {
+	dir  string
+	file *os.File // nil: nothing was written yet
+}
+
+const spillSuffix = ".jsonl"
+
+func spillDir(data string) string { return filepath.Join(data, "usage") }
+
+// add is on the disk when it returns.
+func (s *spill) add(batch usage.Batch) error {
+	text, err := json.Marshal(batch)
+	if err != nil {
+		return fmt.Errorf("keeping usage: %w", err)
+	}
+	if s.file == nil {
+		if err := s.open(); err != nil {
+			return fmt.Errorf("keeping usage: %w", err)
+		}
+	}
+	// In one write: after one that failed in the middle, the whole batch comes again behind a line that is none.
+	if _, err := s.file.Write(append(append([]byte{'\n'}, text...), '\n')); err != nil {
+		return fmt.Errorf("keeping usage: %w", err)
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("keeping usage: %w", err)
+	}
+	return nil
+}
+
+// open makes the file under another name first: who finds it unlocked takes it for complete.
+func (s *spill) open() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, rand.Text()+spillSuffix)
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), os.Rename(path+".new", path)); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	s.file = file
+	return nil
+}
+
+// spilled adds what others have spilled. One goroutine uses it.
+type spilled struct {
+	dir   string
+	store usage.Store
+	added func(usage.Row) // is told of each row that was added; may be nil
+	log   *slog.Logger
+	read  map[string]int64 // of each file, bytes that have been added
+}
+
+func newSpilled(data string, store usage.Store, log *slog.Logger) *spilled {
+	return &spilled{dir: spillDir(data), store: store, log: log, read: map[string]int64{}}
+}
+
+// run looks each second until ctx ends.
+func (s *spilled) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.collect(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			s.log.Warn("what requests of an earlier process used cannot be added yet; it is kept, and tried again", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// collect adds all that is there now. Files to which nobody writes any more are removed then.
+func (s *spilled) collect(ctx context.Context) error {
+	paths, err := filepath.Glob(filepath.Join(s.dir, "*"+spillSuffix))
+	if err != nil {
+		return err
+	}
+	var all error
+	for _, path := range paths {
+		if err := s.collectFile(ctx, path); err != nil {
+			all = errors.Join(all, fmt.Errorf("adding usage of %s: %w", filepath.Base(path), err))
+		}
+	}
+	return all
+}
+
+func (s *spilled) collectFile(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	// Asked before it is read: what is written after the last look would be removed unread otherwise.
+	complete := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	if _, err := file.Seek(s.read[path], io.SeekStart); err != nil {
+		return err
+	}
+	r := bufio.NewReader(file)
+	for {
+		text, err := r.ReadBytes('\n')
+		if err != nil { // the rest of a line may still come
+			break
+		}
+		if err := s.add(ctx, bytes.TrimSpace(text), path); err != nil {
+			return err
+		}
+		s.read[path] += int64(len(text))
+	}
+	if !complete {
+		return nil
+	}
+	delete(s.read, path)
+	return os.Remove(path)
+}
+
+// add adds one line. One that is none was cut short by a crash or a full disk, and came again if it could.
+func (s *spilled) add(ctx context.Context, text []byte, path string) error {
+	if len(text) == 0 {
+		return nil
+	}
+	var batch usage.Batch
+	if err := json.Unmarshal(text, &batch); err != nil || batch.Writer == "" || batch.Number <= 0 {
+		s.log.Warn("a line of usage cannot be read and is left out", "file", strings.TrimSuffix(filepath.Base(path), spillSuffix), "error", err)
+		return nil
+	}
+	if err := s.store.AddUsage(ctx, batch); err != nil {
+		return err
+	}
+	if s.added != nil {
+		for _, row := range batch.Rows {
+			s.added(row)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/router"
+)
+
+// house is what of the appliance stays in this process when a successor could not take over and it begins again: the
+// lock, the open sockets, the gate behind them, and those who still answer requests of before.
+type house struct {
+	lock      *dataLock
+	doors     []*door
+	listen    string // as it was set
+	activated bool   // the sockets are systemd's
+	gateway   string // http://127.0.0.1:8080
+	front     *front
+	gate      *router.Gate
+	elders    elders
+	before    *forerunner // nil: this process was not started by another daemon
+	crossed   bool        // requests have been let in once
+	restarts  chan restart
+	unit      serviceManager
+	busy      atomic.Bool    // a restart is under way
+	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
+
+	accepting sync.WaitGroup
+	failed    chan error
+	once      sync.Once
+	stopErr   error
+}
+
+// door is one listener.
+type door struct {
+	net.Listener             // TCP or unix
+	secure       *tls.Config // nil: plain
+	open         bool        // connections are accepted
+}
+
+func (d *door) local() bool { _, is := d.Listener.(*net.UnixListener); return is }
+
+// file is the same socket once more, for another process or for later. It is not the listener's own File, which makes the
+// socket one that blocks as soon as anybody looks at its descriptor: for this process too, which could not close it then.
+func (d *door) file() (file *os.File, err error) {
+	l, ok := d.Listener.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("the listener on %s cannot be handed over", d.Addr())
+	}
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("handing over the listener on %s: %w", d.Addr(), err)
+	}
+	failed := raw.Control(func(fd uintptr) {
+		var again int
+		if again, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			file = os.NewFile(uintptr(again), d.Addr().Network())
+		}
+	})
+	if err = errors.Join(failed, err); err != nil {
+		return nil, fmt.Errorf("handing over the listener on %s: %w", d.Addr(), err)
+	}
+	return file, nil
+}
+
+// enter opens port and socket, or takes them over. Nothing is accepted yet.
+func (d *daemon) enter(ctx context.Context, left *inheritance) error {
+	h := d.house
+	h.listen = d.Config.Listen
+	ports, sockets, err := left.open()
+	if err != nil {
+		return err
+	}
+	switch {
+	case h.before != nil && h.before.hello.Activated:
+		h.activated = true
+	case h.before != nil && h.before.hello.Listen != h.listen && len(ports) > 0:
+		d.Log.Info("the port is another one now", "listen", h.listen, "before", h.before.hello.Listen)
+		for _, l := range ports {
+			_ = l.Close()
+		}
+		ports = nil
+	case h.before == nil:
+		h.activated = len(ports) > 0
+	}
+	if h.activated && len(ports) > 0 { // what secures it goes by where it is, not by what was set
+		d.Config.Listen = ports[0].Addr().String()
+	}
+	secure, scheme, err := d.tls()
+	if err != nil {
+		return err
+	}
+	if len(ports) == 0 {
+		l, err := listenTCP(ctx, d.Config.Listen)
+		if err != nil {
+			return err
+		}
+		ports = append(ports, l)
+	}
+	if !has(sockets, filepath.Join(d.Config.Data, SocketName)) && (h.before == nil || len(sockets) == 0) {
+		l, err := listenSocket(ctx, d.Config.Data)
+		if err != nil {
+			return errors.Join(err, ports[0].Close())
+		}
+		sockets = append(sockets, l)
+	}
+	for _, l := range ports {
+		h.doors = append(h.doors, &door{Listener: l, secure: secure})
+	}
+	for _, l := range sockets {
+		h.doors = append(h.doors, &door{Listener: l})
+	}
+	if h.gateway = d.Config.Advertise; h.gateway == "" {
+		h.gateway = scheme + "://" + reachable(ports[0].Addr())
+	}
+	h.front = &front{}
+	h.gate = router.NewGate(d.Config.Router, newServer(h.front, d.Log), d.Log.With("room", "router"))
+	h.failed = make(chan error, len(h.doors)+1)
+	return nil
+}
+
+// has tells whether one of the sockets has that name in the file system.
+func has(sockets []net.Listener, path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	for _, l := range sockets {
+		if at, err := os.Stat(l.Addr().String()); err == nil && os.SameFile(at, there) {
+			return true
+		}
+	}
+	return false
+}
+
+// accept opens the doors that are not open.
+func (h *house) accept() {
+	for _, d := range h.doors {
+		if d.open {
+			continue
+		}
+		d.open = true
+		l := d.Listener
+		if d.secure != nil {
+			l = tls.NewListener(l, d.secure)
+		}
+		h.accepting.Go(func() {
+			err := h.gate.Serve(l)
+			if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // the latter: lean
+				h.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err)
+			}
+		})
+	}
+}
+
+// lean shuts the local doors and keeps them: who comes waits in the kernel, for this process or for the next.
+func (h *house) lean() error {
+	for _, d := range h.doors {
+		if !d.local() || !d.open {
+			continue
+		}
+		file, err := d.file()
+		if err != nil {
+			return err
+		}
+		again, err := net.FileListener(file)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		err = d.Close()
+		d.Listener, d.open = again, false
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files are the sockets, for a successor. The caller closes them.
+func (h *house) files() (files []*os.File, err error) {
+	for _, d := range h.doors {
+		file, err := d.file()
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// shut takes no new connections; those that are there go on.
+func (h *house) shut() {
+	for _, d := range h.doors {
+		_ = d.Close()
+	}
+}
+
+// stop finishes the requests under way, here and where they began before. It may be called again.
+func (h *house) stop() error {
+	h.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		h.shut()
+		_ = h.lock.sign(stopping) // for who is started meanwhile; it is refused otherwise, and may try again
+		before := make(chan error, 1)
+		go func() { before <- h.before.stop(ctx) }()
+		if err := h.gate.Shutdown(ctx); err != nil {
+			h.stopErr = h.gate.Close()
+		}
+		<-before
+	})
+	return errors.Join(h.stopErr, h.close())
+}
+
+// close ends what is open at once: requests are over, or were never let in.
+func (h *house) close() error {
+	var err error
+	h.shut()
+	if h.gate != nil {
+		h.once.Do(func() { err = h.gate.Close() })
+	}
+	h.accepting.Wait()
+	return err
+}
+
+// tls decides how the port is secured: as the settings say, else plain on loopback and with a
+// self-made certificate elsewhere.
+func (d *daemon) tls() (*tls.Config, string, error) {
+	c := d.Config
+	switch c.Security() {
+	case config.Given:
+		secure, err := certificateFiles(c.TLS.Cert, c.TLS.Key)
+		return secure, "https", err
+	case config.Plain:
+		return nil, "http", nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, "", fmt.Errorf("listen address %q: %w", c.Listen, err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	secure, err := selfMade(filepath.Join(c.Data, "tls"), certificateHosts(host, name, c.Router.Domain), time.Now)
+	return secure, "https", err
+}
+
+// reachable is addr as somebody on this box can use it: a listener on all addresses answers on loopback.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
