@@ -106,15 +106,15 @@ func TestTheOnlyRouteRestarts(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for second.Load() < 200 {
-				switch a := <-g.background(t.Context(), g.secret, chatHello); {
-				case a.status == 200:
+				switch a := <-g.background(t.Context(), g.secret, chatHello); a.status {
+				case http.StatusOK:
 					if n := answered.Add(1); n == 100 {
 						dying.kill()
 					}
 					if a.body == "second" {
 						second.Add(1)
 					}
-				case a.status == http.StatusBadGateway:
+				case http.StatusBadGateway:
 					failed.Add(1)
 				default:
 					t.Errorf("got %+v", a)

@@ -160,7 +160,7 @@ func TestRollingUnderLoad(t *testing.T) {
 				}
 				b, err := io.ReadAll(res.Body)
 				_ = res.Body.Close()
-				if err != nil || res.StatusCode != 200 || !strings.HasSuffix(string(b), "[DONE]\n\n") {
+				if err != nil || res.StatusCode != http.StatusOK || !strings.HasSuffix(string(b), "[DONE]\n\n") {
 					t.Errorf("got %s %q %v", res.Status, b, err)
 				}
 				answered.Add(1)

@@ -72,7 +72,7 @@ func TestAStreamIsOverWhenItSaysSo(t *testing.T) {
 	})
 	for i := range 10 {
 		res := g.send(g.request("POST", "/v1/chat/completions", chatStream))
-		if res.StatusCode != 200 {
+		if res.StatusCode != http.StatusOK {
 			t.Fatalf("request %d: %s", i, res.Status)
 		}
 		for lines := bufio.NewScanner(res.Body); lines.Scan() && lines.Text() != "data: [DONE]"; {

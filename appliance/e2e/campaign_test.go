@@ -44,11 +44,15 @@ func TestCampaign(t *testing.T) {
 	begun := time.Now()
 	c.fault("nothing", clean, func() { c.more(200) })
 	c.fault("route killed", begunMayFail, func() {
-		c.signal(c.victim(), syscall.SIGKILL)
+		v := c.victim()
+		c.signal(v, syscall.SIGKILL)
+		c.gone(v)
 		c.settle(4)
 	})
 	c.fault("engine ends by itself", begunMayFail, func() {
-		c.signal(c.victim(), syscall.SIGTERM)
+		v := c.victim()
+		c.signal(v, syscall.SIGTERM)
+		c.gone(v)
 		c.settle(4)
 	})
 	c.fault("frozen for 0.6 s", clean, func() {
@@ -95,7 +99,9 @@ func TestCampaign(t *testing.T) {
 		c.settle(1)
 	})
 	c.fault("the only route killed", begunMayFail, func() {
-		c.signal(c.victim(), syscall.SIGKILL)
+		v := c.victim()
+		c.signal(v, syscall.SIGKILL)
+		c.gone(v)
 		c.settle(1)
 	})
 	t.Logf("faults in %s at %s between requests:\n%s", time.Since(begun).Round(time.Second), c.every, c.table())
@@ -225,7 +231,7 @@ func (c *campaign) await(is func([]routeView) bool) {
 	}); err != nil {
 		c.t.Error(err)
 	}
-	c.more(40)
+	c.more(60)
 }
 
 // signal sends one to the route's engine, not to what supervises it.
