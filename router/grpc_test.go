@@ -563,7 +563,7 @@ func TestGRPCOverRestarts(t *testing.T) {
 	ctx := as(t.Context(), g.secret, "hello")
 	stop := make(chan struct{})
 	failed := make(chan error, 100)
-	for range 8 {
+	for range 4 {
 		go func() {
 			for {
 				select {
@@ -588,11 +588,11 @@ func TestGRPCOverRestarts(t *testing.T) {
 			}
 		}
 	}
-	until(&a.calls, 100)
+	until(&a.calls, 30)
 	a.server.GracefulStop()
-	until(&b.calls, b.calls.Load()+200)
+	until(&b.calls, b.calls.Load()+60)
 	close(stop)
-	for range 8 {
+	for range 4 {
 		if err := <-failed; err != nil {
 			t.Error(err)
 		}
