@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -394,4 +396,69 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
+}
+
+// Requests of every sort wait while the appliance starts.
+func TestEveryClientWaitsForTheRouter(t *testing.T) {
+	g := newRig(t, Config{}, hello(engine(t, says("x"))))
+	server := &http.Server{Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	began := make(chan bool, 10)
+	var open atomic.Bool
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !open.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			began <- true
+			return
+		}
+		g.ServeHTTP(w, r)
+	})
+	gate := NewGate(Config{}, server, slog.New(slog.DiscardHandler))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = gate.Serve(l) }()
+	t.Cleanup(func() { _ = gate.Close() })
+	statuses := make(chan string, 10)
+	ask := func(name, path string, length int64, protocol func(*http.Protocols, bool)) {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		protocol(transport.Protocols, true)
+		t.Cleanup(transport.CloseIdleConnections)
+		req := g.request("POST", path, chatHello)
+		req.URL.Host, req.ContentLength = l.Addr().String(), length
+		go func() {
+			res, err := transport.RoundTrip(req)
+			if err != nil {
+				statuses <- name + ": " + err.Error()
+				return
+			}
+			_ = res.Body.Close()
+			statuses <- fmt.Sprintf("%s: %d", name, res.StatusCode)
+		}()
+	}
+	n := int64(len(chatHello))
+	ask("other", "/healthz", n, (*http.Protocols).SetHTTP1)
+	<-began // is nothing of the router's: it is answered at once
+	if got := <-statuses; got != "other: 503" {
+		t.Error(got)
+	}
+	ask("plain", "/v1/chat/completions", n, (*http.Protocols).SetHTTP1)
+	ask("chunks", "/services/hello/x", -1, (*http.Protocols).SetHTTP1)
+	ask("HTTP/2", "/v1/chat/completions", n, (*http.Protocols).SetUnencryptedHTTP2)
+	select {
+	case <-began:
+		t.Error("a request did not wait")
+	case got := <-statuses:
+		t.Error(got)
+	case <-time.After(100 * time.Millisecond): // that long they do
+	}
+	open.Store(true)
+	gate.Open(g.Router)
+	for range 3 {
+		if got := <-statuses; !strings.HasSuffix(got, ": 200") {
+			t.Error(got)
+		}
+	}
 }

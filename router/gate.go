@@ -75,6 +75,9 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 		if g.draining.Load() && req.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
+		if IsGRPC(req) || ParseAddress(g.config.Domain, req.Host, req.URL.Path).Kind != NotOurs {
+			g.open(req.Context()) // and if it takes too long, the handler says so
+		}
 		handler.ServeHTTP(w, req)
 	})
 	go func() { _ = rest.Serve(g.passed) }() // ends with the gate
@@ -98,6 +101,16 @@ func (g *Gate) ready(c *wire) bool {
 	case <-g.opened:
 		return true
 	default:
+		return g.open(c.context())
+	}
+}
+
+// open is ready for those who may have no connection of ours.
+func (g *Gate) open(ctx context.Context) bool {
+	select {
+	case <-g.opened:
+		return true
+	default:
 	}
 	timer := time.NewTimer(openingPatience)
 	defer timer.Stop()
@@ -105,7 +118,7 @@ func (g *Gate) ready(c *wire) bool {
 	case <-g.opened:
 		return true
 	case <-timer.C:
-	case <-c.context().Done():
+	case <-ctx.Done():
 	}
 	return false
 }

@@ -52,6 +52,21 @@ func TestFrontSendsToRooms(t *testing.T) {
 	}
 }
 
+// Nobody but an engine speaks gRPC, whatever its methods are called.
+func TestFrontSendsCallsToTheGateway(t *testing.T) {
+	f := openFront(nil)
+	for _, target := range []string{"/package.Service/Method", "/metrics", "/"} {
+		r := httptest.NewRequest(http.MethodPost, target, nil)
+		r.ProtoMajor, r.Proto = 2, "HTTP/2.0"
+		r.Header.Set("Content-Type", "application/grpc+proto")
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, r)
+		if w.Body.String() != "gateway" {
+			t.Errorf("%s: %q", target, w.Body)
+		}
+	}
+}
+
 func openAIError(t *testing.T, w *httptest.ResponseRecorder) (code string) {
 	t.Helper()
 	var body struct {
