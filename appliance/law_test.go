@@ -54,7 +54,7 @@ var rooms = []room{
 	{"router/bench/poll", nil},
 	{"router/bench/engine", list("router/bench/poll")},
 	{"router/bench/load", list("router/bench/poll", "router/bench/engine")},
-	{"router/bench/gate", list("router")},
+	{"router/bench/gate", list("router", "router/record", "router/usage")},
 	{"router/bench/plain", nil},
 	{"router/bench", list("router/bench/engine", "router/bench/load")},
 	{"autoscaler", nil},

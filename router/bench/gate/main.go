@@ -25,6 +25,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/record"
+	"github.com/palisade-run/palisade/router/usage"
 )
 
 func main() {
@@ -71,7 +73,12 @@ func (g gate) run(ctx context.Context) error {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector())
 	r := router.New(router.Config{}, tokens, reg, log)
-	service := router.Service{ID: "svc-bench", Name: g.model, Project: "default", CreatedAt: time.Now(), Status: "HEALTHY"}
+	counted := usage.NewMeter(forgetful{}, time.Now, log)
+	live := record.NewLive(time.Now())
+	go counted.Run(ctx)
+	go live.Run(ctx)
+	r.Observe(router.Observers{Live: live, Usage: counted})
+	service := router.Service{ID: "svc-bench", Name: g.model, Project: "default", CreatedAt: time.Now(), Status: "HEALTHY", Traffic: router.Traffic{AskUsage: true}}
 	for i, addr := range strings.Split(g.routes, ",") {
 		service.Routes = append(service.Routes, router.Route{ID: fmt.Sprintf("route-%d", i), Addr: addr, Weight: 1})
 	}
@@ -101,6 +108,13 @@ func (g gate) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// forgetful is a store of usage that keeps nothing: what a database costs is not the data plane's.
+type forgetful struct{}
+
+func (forgetful) AddUsage(context.Context, usage.Batch) error { return nil }
+
+func (forgetful) Usage(context.Context, usage.Query) ([]usage.Row, error) { return nil, nil }
 
 // watch does what the daemon does with routes that are not healthy: it takes them out of the table.
 func watch(ctx context.Context, every time.Duration, s router.Service, set func([]router.Service)) {
