@@ -24,6 +24,7 @@ type httpClient struct {
 	code    int
 	bounded time.Time // when the bound of writes was set
 	release func() bool
+	full    bool        // the answer may begin before the body has ended
 	passed  *passedConn // that carries an HTTP/1 request; nil: another
 }
 
@@ -44,6 +45,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// The next request on this connection has bounds of its own.
 	defer func() { _ = c.control.SetWriteDeadline(time.Time{}) }()
 	x.run()
+	if c.full {
+		c.drain()
+	}
 }
 
 const refusedBody = 5 * time.Second // for the rest of a body that nobody wants
@@ -181,7 +185,17 @@ func (c *httpClient) trailers() []byte {
 	return append(b, "\r\n"...)
 }
 
-func (c *httpClient) duplex() { _ = c.control.EnableFullDuplex() }
+func (c *httpClient) duplex() {
+	c.full = true
+	_ = c.control.EnableFullDuplex()
+}
+
+// drain reads what little may be left of a body that was passed on while it came. net/http would do it after
+// its own end, and begin to watch a connection that it reads already.
+func (c *httpClient) drain() {
+	c.drop()
+	_, _ = io.CopyN(io.Discard, c.req.Body, 64<<10) // with more left it closes the connection
+}
 
 func (c *httpClient) join(res *http1.Response, id []byte, e *engineConn, rest []byte) error {
 	conn, buffered, err := c.control.Hijack()

@@ -151,6 +151,20 @@ func (x *exchange) serve() *Refusal {
 	return x.forward()
 }
 
+// turnedAway tells whether steps 1 and 4 of serve refuse a call whatever its body says.
+func (x *exchange) turnedAway() bool {
+	x.address = ParseAddress(x.router.config.Domain, x.call.host, x.call.path)
+	if x.check() != nil {
+		return true
+	}
+	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey, x.start)
+	if x.address.Kind == ByModel {
+		return x.who.token == nil && !x.table.anyOpen
+	}
+	_, refusal := x.admit(x.address.Name)
+	return refusal != nil
+}
+
 // enter notes that the call is for s.
 func (x *exchange) enter(s *service, what string) {
 	x.service, x.model = s, s.Name

@@ -184,7 +184,7 @@ func (x *exchange) conclude(c *engineConn, err error) (fault, error) {
 		err = a.bad
 	}
 	fault := x.judge(c, err)
-	if err == nil && a.whole && a.reusable() && !x.aborted {
+	if err == nil && a.whole && a.reusable() && !x.aborted && !x.client.left() {
 		x.route.upstream.keep(c, x.now)
 	} else {
 		c.close()
@@ -368,9 +368,9 @@ func (x *exchange) ended(t *route, f fault, err error) {
 // failed is the answer to a request of which no route began one.
 func (x *exchange) failed(f fault, err error) *Refusal {
 	if f == faultClient {
-		// net/http takes a body that breaks the rules for a client that went.
+		// net/http takes who breaks the rules in a body, or stops in it, for a client that went.
 		bad := x.body.clientError()
-		if isMalformed(bad) || bad != nil && !x.client.left() {
+		if isMalformed(bad) || errors.Is(bad, os.ErrDeadlineExceeded) || bad != nil && !x.client.left() {
 			return refuseBody(bad, x.router.config.BodyLimit)
 		}
 		return clientGone()

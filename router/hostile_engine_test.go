@@ -120,7 +120,7 @@ func checkBadEngine(t *testing.T, says, line string, dies bool, check func(*said
 		if _, err := io.WriteString(conn, request); err != nil {
 			t.Fatal(err)
 		}
-		got := next(t, bufio.NewReader(conn), "POST")
+		got := next(bufio.NewReader(conn), "POST")
 		_ = conn.Close()
 		if got == nil { // before its head was sent
 			got = &said{status: 200, ended: io.ErrUnexpectedEOF}
@@ -155,7 +155,7 @@ func TestBytesAfterTheAnswer(t *testing.T) {
 		if _, err := io.WriteString(conn, lastGet); err != nil {
 			t.Fatal(err)
 		}
-		if a := next(t, bufio.NewReader(conn), "GET"); a == nil || a.body != "1" {
+		if a := next(bufio.NewReader(conn), "GET"); a == nil || a.body != "1" {
 			t.Errorf("got %+v", a)
 		}
 		told <- struct{}{}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,8 +65,7 @@ type said struct {
 }
 
 // next reads an answer; nil where the connection has ended.
-func next(t testing.TB, from *bufio.Reader, method string) *said {
-	t.Helper()
+func next(from *bufio.Reader, method string) *said {
 	for {
 		res, err := http.ReadResponse(from, &http.Request{Method: method})
 		if err != nil {
@@ -89,7 +89,7 @@ func (g *rig) talk(text string) []*said {
 	}()
 	var all []*said
 	from := bufio.NewReader(conn)
-	for a := next(g.t, from, "POST"); a != nil; a = next(g.t, from, "POST") {
+	for a := next(from, "POST"); a != nil; a = next(from, "POST") {
 		all = append(all, a)
 	}
 	_ = conn.Close()
@@ -112,7 +112,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	defer look.Stop()
 	for end := time.Now().Add(10 * time.Second); !ok(); <-look.C {
 		if time.Now().After(end) {
-			t.Fatalf("%s: it did not come so", what)
+			var stacks strings.Builder
+			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+			t.Fatalf("%s: it did not come so; %s", what, stacks.String())
 		}
 	}
 }

@@ -155,7 +155,7 @@ func TestRefusalWaitsForItsTurn(t *testing.T) {
 		}
 		release <- struct{}{}
 		from := bufio.NewReader(conn)
-		one, two := next(t, from, "GET"), next(t, from, "GET")
+		one, two := next(from, "GET"), next(from, "GET")
 		if one == nil || one.body != "first" || two == nil || two.status != 400 {
 			t.Errorf("got %+v, then %+v", one, two)
 		}
@@ -172,14 +172,14 @@ func TestRulesAfterAnUpgradeThatIsRefused(t *testing.T) {
 		if _, err := io.WriteString(conn, "GET /services/hello/x HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		if a := next(t, from, "GET"); a == nil || a.status != 200 {
+		if a := next(from, "GET"); a == nil || a.status != 200 {
 			t.Fatalf("got %+v", a)
 		}
 	}
 	if _, err := io.WriteString(conn, "GET /services/hello/x HTTP/1.1\nHost: x\n\n"); err != nil {
 		t.Fatal(err)
 	}
-	if a := next(t, from, "GET"); a == nil || a.status != 400 || !strings.Contains(a.body, "malformed_request") {
+	if a := next(from, "GET"); a == nil || a.status != 400 || !strings.Contains(a.body, "malformed_request") {
 		t.Errorf("got %+v", a)
 	}
 	if n := e.asks.Load(); n != 2 {

@@ -146,10 +146,12 @@ func (c *passedConn) Read(p []byte) (int, error) {
 		case s.through() > 0:
 			n, err := c.Conn.Read(p[:min(int64(len(p)), s.through())])
 			s.passed(n)
+			s.breaks(err)
 			return n, err
 		}
 		n, err := c.Conn.Read(p)
 		if n == 0 {
+			s.breaks(err)
 			return 0, err
 		}
 		s.unread = append(s.unread, p[:n]...)
@@ -255,6 +257,14 @@ func (s *strict) through() int64 {
 func (s *strict) passed(n int) {
 	if !s.off {
 		s.body -= int64(n)
+	}
+}
+
+// breaks notes that reading ended with err. In a body that is for good, also where it only took too long:
+// net/http may look for another request then, which would begin in the middle of the body.
+func (s *strict) breaks(err error) {
+	if err != nil && s.body != 0 && !s.off {
+		s.bad = err
 	}
 }
 

@@ -322,11 +322,27 @@ func (c *wire) readHead() (whole, stay bool) {
 		return false, false
 	}
 	c.size = int(max(c.head.ContentLength, 0))
-	if c.need = c.head.Len + c.size; c.need > len(c.in.bytes) {
+	c.need = c.head.Len + c.size
+	if c.have < c.need && c.turnsAway() {
+		c.head.Close, c.lingers = true, true
+		c.exchange()
+		return false, false
+	}
+	if c.need > len(c.in.bytes) {
 		c.enlarge(c.need)
 		_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
 	}
 	return true, true
+}
+
+// turnsAway tells whether the request will be refused whatever its body says: nobody without a token makes
+// the router keep room for one.
+func (c *wire) turnsAway() bool {
+	x := c.gate.exchange()
+	defer c.gate.done(x)
+	x.begin(c.gate.router.Load(), c, time.Now())
+	x.call.ofRequest(c.head)
+	return x.turnedAway()
 }
 
 // enlarge makes the buffer at least n large.
@@ -343,7 +359,7 @@ func (c *wire) exchange() {
 	x.begin(c.gate.router.Load(), c, time.Now())
 	x.call.ofRequest(c.head)
 	x.call.remote, x.call.secure = c.remote, c.secure
-	x.call.whole = c.in.bytes[c.head.Len:c.need]
+	x.call.whole = c.in.bytes[c.head.Len:min(c.need, c.have)]
 	c.last = c.head.Close || c.gate.draining.Load()
 	c.failed, c.hushed, c.lacks = nil, false, 0
 	x.run()
