@@ -39,7 +39,7 @@ type Deps struct {
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.
 	Doctor func(ctx context.Context) []api.Check
-	// Restart replaces the daemon for whom by names, and returns when the new one answers.
+	// Restart replaces the daemon for whom by names, and returns when the new one answers. Nil where that cannot be.
 	Restart func(ctx context.Context, by string) (api.Restarted, error)
 	// PublicURL is where clients reach the router: http://127.0.0.1:8080, without a slash at the end.
 	PublicURL string

@@ -40,6 +40,9 @@ func (s *server) restart(c *gin.Context) error {
 	if p := query(c); p.err != nil {
 		return p.err
 	}
+	if s.Restart == nil {
+		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "this daemon cannot be restarted from within")
+	}
 	ctx := c.Request.Context()
 	done, err := s.Restart(ctx, actorOf(ctx).Name)
 	if err != nil && !isKnown(ctx, err) { // whoever may restart the daemon may know why it was not

@@ -80,7 +80,7 @@ func startSuccessor(command []string, lock *os.File, listeners []*os.File) (*suc
 	for _, l := range listeners {
 		names = append(names, strings.ReplaceAll(l.Name(), ":", "-"))
 	}
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) // it outlives this process
 	cmd.ExtraFiles = append([]*os.File{theirs, lock}, listeners...)
 	cmd.Env = append(os.Environ(), bequeath(names)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

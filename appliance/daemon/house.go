@@ -222,12 +222,12 @@ func (h *house) stop() error {
 		defer cancel()
 		h.shut()
 		_ = h.lock.sign(stopping) // for who is started meanwhile; it is refused otherwise, and may try again
-		before := make(chan error, 1)
-		go func() { before <- h.before.stop(ctx) }()
+		var before sync.WaitGroup
+		before.Go(func() { _ = h.before.stop(ctx) }) // one that takes longer ends by itself
 		if err := h.gate.Shutdown(ctx); err != nil {
 			h.stopErr = h.gate.Close()
 		}
-		<-before
+		before.Wait()
 	})
 	return errors.Join(h.stopErr, h.close())
 }

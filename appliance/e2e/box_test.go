@@ -102,7 +102,7 @@ func (b *box) launch(args ...string) error {
 	b.daemon.Env = b.env
 	if b.activate != nil { // for whom it is can be known only when it runs
 		b.daemon = exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`}, b.daemon.Args...)...)
-		b.daemon.Env = append(b.env, "LISTEN_FDS=1", "LISTEN_FDNAMES=palisade.socket")
+		b.daemon.Env = slices.Concat(b.env, []string{"LISTEN_FDS=1", "LISTEN_FDNAMES=palisade.socket"})
 		b.daemon.ExtraFiles = []*os.File{b.activate}
 	}
 	// A session of its own, as under an init system: a signal to the tests' terminal is not for it.

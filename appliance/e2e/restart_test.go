@@ -1,271 +1,21 @@
 package e2e_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 )
-
-// demand is load of all kinds on one service: whatever fails is counted, and nothing is tried twice.
-type demand struct {
-	b      *box
-	token  string
-	stop   chan struct{}
-	all    sync.WaitGroup
-	asked  atomic.Int64 // requests that were answered as they should
-	failed atomic.Int64
-	words  atomic.Int64 // tokens of them, as the engine counts
-	slow   atomic.Int64 // the longest, in nanoseconds
-}
-
-func (b *box) newDemand(token string) *demand {
-	return &demand{b: b, token: token, stop: make(chan struct{})}
-}
-
-// each asks again and again until the demand ends.
-func (d *demand) each(name string, ask func() error) {
-	d.all.Go(func() {
-		for {
-			select {
-			case <-d.stop:
-				return
-			default:
-			}
-			begun := time.Now()
-			if err := ask(); err != nil {
-				d.failed.Add(1)
-				d.b.t.Errorf("%s at %s: %v", name, time.Now().Format("05.000"), err)
-				continue
-			}
-			if took := int64(time.Since(begun)); took > d.slow.Load() {
-				d.slow.Store(took)
-			}
-			d.asked.Add(1)
-			d.words.Add(7)
-		}
-	})
-}
-
-const question = `{"model":"steady","messages":[{"role":"user","content":"Who are you?"}]}`
-
-// kept is a client on one connection for as long as that is kept: no library's retries come between.
-func (d *demand) kept() func() error {
-	var conn net.Conn
-	var r *bufio.Reader
-	return func() (err error) {
-		defer func() {
-			if err != nil && conn != nil {
-				_ = conn.Close()
-				conn = nil
-			}
-		}()
-		if conn == nil {
-			if conn, err = net.Dial("tcp", strings.TrimPrefix(d.b.url, "http://")); err != nil {
-				return err
-			}
-			r = bufio.NewReader(conn)
-		}
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-		if _, err := fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-			d.token, len(question), question); err != nil {
-			return err
-		}
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			return fmt.Errorf("no answer on a connection that was kept: %w", err)
-		}
-		if err := steadyAnswer(resp); err != nil {
-			return err
-		}
-		if resp.Close {
-			_ = conn.Close()
-			conn = nil
-		}
-		return nil
-	}
-}
-
-func steadyAnswer(resp *http.Response) error {
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"steady"`) {
-		return fmt.Errorf("%s: %s", resp.Status, body)
-	}
-	return nil
-}
-
-// posted asks through net/http: on a connection of its own, or with a body in chunks.
-func (d *demand) posted(own, chunked bool) func() error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: own}, Timeout: 20 * time.Second}
-	return func() error {
-		var body io.Reader = strings.NewReader(question)
-		if chunked {
-			body = io.MultiReader(body) // whose length nobody knows
-		}
-		req, err := http.NewRequest(http.MethodPost, d.b.url+"/v1/chat/completions", body)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+d.token)
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		return steadyAnswer(resp)
-	}
-}
-
-// spoken asks as OpenAI's client for Go does.
-func (d *demand) spoken(options ...option.RequestOption) func() error {
-	c := openai.NewClient(append([]option.RequestOption{option.WithBaseURL(d.b.url + "/v1"), option.WithAPIKey(d.token)}, options...)...)
-	return func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		answer, err := c.Chat.Completions.New(ctx, openai.ChatCompletionNewParams{
-			Model: "steady", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Who are you?")},
-		})
-		if err == nil && answer.Choices[0].Message.Content != "steady" {
-			err = fmt.Errorf("it said %q", answer.Choices[0].Message.Content)
-		}
-		return err
-	}
-}
-
-// stream reads one answer of words, 50 ms each, that must come whole.
-func (d *demand) stream(words int) {
-	d.all.Go(func() {
-		text, err := say(context.Background(), d.b.client(d.token), "steady", int64(words), nil)
-		if got := len(strings.Fields(text)); err != nil || got != words {
-			d.failed.Add(1)
-			d.b.t.Errorf("a stream had %d words of %d: %v", got, words, err)
-			return
-		}
-		d.asked.Add(1)
-		d.words.Add(int64(words) + 3)
-	})
-}
-
-// upgraded is a connection that is no HTTP any more, and echoes.
-func (d *demand) upgraded() (echo func(word string) error) {
-	d.b.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(d.b.url, "http://"))
-	if err != nil {
-		d.b.t.Fatal(err)
-	}
-	d.b.t.Cleanup(func() { _ = conn.Close() })
-	fmt.Fprintf(conn, "GET /v1/realtime?model=steady HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", d.token)
-	r := bufio.NewReader(conn)
-	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		d.b.t.Fatal(resp, err)
-	}
-	d.asked.Add(1)
-	return func(word string) error {
-		if word == "" {
-			return conn.Close()
-		}
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.WriteString(conn, word+"\n"); err != nil {
-			return err
-		}
-		if got, err := r.ReadString('\n'); err != nil || got != word+"\n" {
-			return fmt.Errorf("%q came back as %q: %w", word, got, err)
-		}
-		return nil
-	}
-}
-
-func (d *demand) end() {
-	d.b.t.Helper()
-	select {
-	case <-d.stop:
-	default:
-		close(d.stop)
-	}
-	d.all.Wait()
-}
-
-// steadyService serves the steady engine on routes and returns a token for it.
-func (b *box) steadyService(routes int) string {
-	b.t.Helper()
-	b.badFolder("steady")
-	b.run("service", "create", "host", "steady", strconv.Itoa(routes), "--name", "steady", "--wait")
-	return b.run("service", "generate-token", "steady", "--duration", "1h", "-q")
-}
-
-// restart is `palisade restart`; the box's daemon is the new process then.
-func (b *box) restart() (took time.Duration) {
-	b.t.Helper()
-	var done struct {
-		PID  int
-		Took float64
-	}
-	b.into(&done, "restart")
-	b.now(done.PID)
-	return time.Duration(done.Took * float64(time.Second))
-}
-
-// now says which process is the daemon. The one before ends by itself; exited is closed when all have ended, for they
-// write to one log.
-func (b *box) now(pid int) {
-	b.t.Helper()
-	process, err := os.FindProcess(pid)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.daemon = &exec.Cmd{Process: process}
-}
-
-// daemons are the processes that are daemons of the box.
-func (b *box) daemons() []int {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var pids []int
-	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "\x00serve\x00--data\x00"+b.dir) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// counted is what the appliance says that was used.
-func (b *box) counted() (requests, tokens int64) {
-	b.t.Helper()
-	var usage struct {
-		Total struct {
-			Requests         int64
-			PromptTokens     int64 `json:"prompt_tokens"`
-			CompletionTokens int64 `json:"completion_tokens"`
-		}
-	}
-	b.into(&usage, "usage", "--since", "1d")
-	return usage.Total.Requests, usage.Total.PromptTokens + usage.Total.CompletionTokens
-}
 
 // TestRestartUnderLoad restarts the daemon three times while clients of all kinds ask: none of them notices, and all is
 // counted once.
@@ -345,41 +95,17 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
-// inFlight is how many requests the routes answer, those of earlier processes among them.
-func inFlight(v serviceView) (n int) {
-	for _, r := range v.Routes {
-		n += r.InFlight
-	}
-	return n
-}
-
 // TestRestartThatFails asks for successors that do not come up, in all ways: the daemon goes on, says why, and nobody
 // else notices.
 func TestRestartThatFails(t *testing.T) {
 	b := newBox(t)
 	home := filepath.Dir(b.dir)
 	b.program = filepath.Join(home, "palisade")
-	if err := copyFile(b.program, have.palisade); err != nil {
-		t.Fatal(err)
-	}
+	b.replace("")
 	settings := filepath.Join(home, "settings.yaml")
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(settings, []byte("restart: {patience: 3s}\n"+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	replace := func(script string) { // "": by the program itself
-		t.Helper()
-		next := b.program + ".new"
-		err := os.WriteFile(next, []byte("#!/bin/sh\n"+script+"\n"), 0o755)
-		if script == "" {
-			err = errors.Join(os.Remove(next), copyFile(next, have.palisade))
-		}
-		if err == nil {
-			err = os.Rename(next, b.program)
-		}
-		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -405,7 +131,7 @@ func TestRestartThatFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pid := b.daemon.Process.Pid
-			replace(tt.script)
+			b.replace(tt.script)
 			write(tt.settings)
 			asked := d.asked.Load()
 			b.fails(1, append(tt.words, "hint:"), "restart")
@@ -425,7 +151,7 @@ func TestRestartThatFails(t *testing.T) {
 			}
 		})
 	}
-	replace("")
+	b.replace("")
 	write("")
 	b.restart()
 	d.end()
@@ -438,6 +164,99 @@ func TestRestartThatFails(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%d requests answered, %d failed", d.asked.Load(), d.failed.Load())
+}
+
+// TestRestartThatBreaksTheData has a successor that fails when it has made the database one that cannot be opened: requests
+// go on to be answered, and when the data is there again, or a successor that can read it, so does the rest.
+func TestRestartThatBreaksTheData(t *testing.T) {
+	b := newBox(t)
+	b.program = filepath.Join(filepath.Dir(b.dir), "palisade")
+	b.replace("")
+	b.start()
+	token := b.steadyService(1)
+	d := b.newDemand(token)
+	d.each("a connection that is kept", d.kept())
+	d.each("net/http on a new connection", d.posted(true, false))
+	db := filepath.Join(b.dir, "palisade.db")
+	mend := func() {
+		t.Helper()
+		if err := errors.Join(os.Remove(db), os.Rename(db+".away", db)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, by := range []string{"itself", "a restart"} {
+		pid := b.daemon.Process.Pid
+		b.replace(`case "$*" in *--check) exit 0;; esac
+read -r hello <&3; echo '{"say":"prepared","version":"broken"}' >&3
+read -r yours <&3; mv ` + db + " " + db + ".away; mkdir " + db + `
+echo '{"say":"failed","error":"the data is broken now"}' >&3; exit 1`)
+		b.fails(1, []string{"goes on as before", "the data is broken now"}, "restart")
+		asked := d.asked.Load()
+		if err := eventually(10*time.Second, func() error {
+			if d.asked.Load() < asked+50 {
+				return errors.New("no load any more")
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		b.replace("")
+		mend()
+		if by == "a restart" {
+			b.restart()
+		}
+		if v := b.service("steady"); v.Status != "HEALTHY" { // it waits until there is somebody to say so
+			t.Errorf("mended by %s, the service is %s: %s", by, v.Status, v.Sentence)
+		}
+		if changed := b.daemon.Process.Pid != pid; changed != (by == "a restart") {
+			t.Errorf("mended by %s, it is another process: %v", by, changed)
+		}
+	}
+	d.end()
+	if err := eventually(20*time.Second, func() error {
+		if requests, tokens := b.counted(); requests != d.asked.Load() || tokens != d.words.Load() {
+			return fmt.Errorf("counted are %d requests and %d tokens of %d and %d", requests, tokens, d.asked.Load(), d.words.Load())
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d requests answered, %d failed", d.asked.Load(), d.failed.Load())
+}
+
+// TestRouteGoesAfterARestart takes a route away, after a restart, on which the process before it still answers: the answer
+// comes whole before the route ends.
+func TestRouteGoesAfterARestart(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	token := b.steadyService(1)
+	d := b.newDemand(token)
+	d.stream(100) // 5 s
+	if err := eventually(10*time.Second, func() error {
+		if inFlight(b.service("steady")) == 0 {
+			return errors.New("nothing is in flight")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	if n := inFlight(b.service("steady")); n != 1 {
+		t.Errorf("%d are in flight; the process before has 1", n)
+	}
+	b.run("service", "scale", "steady", "0")
+	if n := inFlight(b.service("steady")); n != 1 {
+		t.Errorf("%d are in flight while the route drains; the process before has 1", n)
+	}
+	d.end()
+	if err := eventually(10*time.Second, func() error {
+		if routes := b.service("steady").Routes; len(routes) > 0 {
+			return fmt.Errorf("routes are left: %+v", routes)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestSignals restarts by SIGHUP, tells the service manager, and ends all processes with the last one.
@@ -478,50 +297,6 @@ func TestSignals(t *testing.T) {
 	b.start()
 }
 
-// serviceManager hears what a daemon says to systemd.
-type serviceManager struct {
-	t     *testing.T
-	heard chan string
-}
-
-func newServiceManager(t *testing.T, b *box) *serviceManager {
-	t.Helper()
-	path := filepath.Join(filepath.Dir(b.dir), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &serviceManager{t: t, heard: make(chan string, 100)}
-	go func() {
-		text := make([]byte, 4096)
-		for {
-			n, err := conn.Read(text)
-			if err != nil {
-				return
-			}
-			m.heard <- string(text[:n])
-		}
-	}()
-	t.Cleanup(func() { _ = conn.Close() })
-	b.env = append(b.env, "NOTIFY_SOCKET="+path)
-	return m
-}
-
-func (m *serviceManager) wait(word string) string {
-	m.t.Helper()
-	timeout := time.After(30 * time.Second)
-	for {
-		select {
-		case text := <-m.heard:
-			if strings.Contains(text, word) {
-				return text
-			}
-		case <-timeout:
-			m.t.Fatalf("the service manager was not told %s", word)
-		}
-	}
-}
-
 // TestStoppedAndStarted measures what clients see of a daemon that is stopped, or killed, and started again at once: when
 // connections are accepted again, and whether the retries of OpenAI's client bridge it.
 func TestStoppedAndStarted(t *testing.T) {
@@ -542,6 +317,7 @@ func TestStoppedAndStarted(t *testing.T) {
 			for range 4 {
 				d.each("OpenAI's client with its own retries", d.spoken())
 			}
+			d.hope(d.kept())
 			var streams sync.WaitGroup
 			if tt.streams {
 				streams.Go(func() { _, _ = say(context.Background(), b.client(token), "steady", 400, nil) }) // 20 s; it is cut
@@ -563,39 +339,10 @@ func TestStoppedAndStarted(t *testing.T) {
 			d.all.Wait()
 			<-exited
 			streams.Wait()
-			t.Logf("connections were refused for %s; %d requests answered, %d failed; the longest took %s with its retries",
-				gap.Round(time.Millisecond), d.asked.Load(), d.failed.Load(), time.Duration(d.slow.Load()).Round(time.Millisecond))
+			t.Logf("connections were refused for %s; of OpenAI's client %d requests answered, %d failed, the longest took %s with its retries; one that asks without end and tries nothing twice lost %d",
+				gap.Round(time.Millisecond), d.asked.Load(), d.failed.Load(), time.Duration(d.slow.Load()).Round(time.Millisecond), d.lost.Load())
 		})
 	}
-}
-
-// watchPort connects again and again, and tells for how long that did not work.
-func (b *box) watchPort(t *testing.T) (refused func() time.Duration) {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	result := make(chan time.Duration, 1)
-	go func() {
-		var since time.Time
-		var longest time.Duration
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-			switch {
-			case err == nil:
-				_ = conn.Close()
-				if !since.IsZero() {
-					longest = max(longest, time.Since(since))
-				}
-				since = time.Time{}
-			case since.IsZero():
-				since = time.Now()
-			}
-			<-tick.C
-		}
-		result <- longest
-	}()
-	return func() time.Duration { stop(); return <-result }
 }
 
 // TestSocketActivation has the sockets held by somebody else, as systemd does: nothing is refused when the daemon is killed
@@ -607,7 +354,11 @@ func TestSocketActivation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	file, err := l.(*net.TCPListener).File() //nolint:forcetypeassert // it is one
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		t.Fatalf("%T", l)
+	}
+	file, err := tcp.File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -633,9 +384,5 @@ func TestSocketActivation(t *testing.T) {
 		if err := asks(); err != nil {
 			t.Error(err)
 		}
-	}
-	var doc map[string]any
-	if err := json.Unmarshal([]byte(b.run("version", "--output", "json")), &doc); err != nil {
-		t.Fatal(err)
 	}
 }

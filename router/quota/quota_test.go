@@ -320,3 +320,19 @@ func BenchmarkFields(b *testing.B) {
 		s.Fields(buf, func(_ string, value []byte) bool { n += len(value); return true })
 	}
 }
+
+// What another process's requests used counts as what one's own did, and is refused by nobody.
+func TestCharge(t *testing.T) {
+	now := start
+	s := NewSubject("x", Limits{TokensPerMinute: 100, Budget: 1000}, 900, now)
+	s.Charge(now, 60)
+	s.Charge(now, -5)
+	if st := s.State(now); st.Spent != 960 || st.InFlight != 0 {
+		t.Errorf("%+v", st)
+	}
+	s.Charge(now, 1000)
+	if _, r, ok := (Payers{s}).Take(now, Ask{Bytes: 4, Answer: 1}); ok || r.Kind != Budget && r.Kind != Tokens {
+		t.Errorf("let in, or refused by %v, though more than all is used", r.Kind)
+	}
+	(*Subject)(nil).Charge(now, 1)
+}

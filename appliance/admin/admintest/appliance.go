@@ -60,7 +60,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Manager = newManager(a.Folders)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor,
+		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
@@ -74,6 +74,13 @@ func runtimes() []api.Runtime {
 		{Name: "llama-cpp", Port: 8080, Health: "/health", Command: []string{"llama-server", "-m", "FIRST.gguf"}},
 		{Name: "vllm", Port: 8000, Health: "/health", Command: []string{"vllm", "serve", "{model_path}"}},
 	}
+}
+
+func restart(_ context.Context, by string) (api.Restarted, error) {
+	if by == "" {
+		return api.Restarted{}, errors.New("nobody asked for it")
+	}
+	return api.Restarted{PID: 4711, Version: "1.5.0", Before: "0.0.0-test", Took: 0.0512, InFlight: 3}, nil
 }
 
 func doctor(context.Context) []api.Check {

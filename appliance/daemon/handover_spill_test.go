@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/palisade-run/palisade/router/usage"
+)
+
+// ledger is a store that adds each batch once, as usage.Store has it, and fails when told to.
+type ledger struct {
+	last  map[string]int64
+	total int64
+	fail  func() (before, after error)
+}
+
+func (l *ledger) AddUsage(_ context.Context, b usage.Batch) error {
+	var before, after error
+	if l.fail != nil {
+		before, after = l.fail()
+	}
+	if before != nil {
+		return before
+	}
+	if l.last == nil {
+		l.last = map[string]int64{}
+	}
+	if b.Number > l.last[b.Writer] {
+		l.last[b.Writer] = b.Number
+		for _, r := range b.Rows {
+			l.total += r.Prompt
+		}
+	}
+	return after
+}
+
+func (l *ledger) Usage(context.Context, usage.Query) ([]usage.Row, error) { return nil, nil }
+
+func used(prompt int64) usage.Row {
+	return usage.Row{Hour: time.Unix(3600, 0).UTC(), Key: usage.Key{Token: "tok", Project: "p"}, Class: usage.Class2xx, Sums: usage.Sums{Requests: 1, Prompt: prompt}}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// What a process uses after it has left the store is added once, whatever happens in between, and in order though the
+// store fails.
+func TestSpilledUsageIsAddedOnce(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	b := &books{Store: store}
+	ctx := t.Context()
+	if err := b.AddUsage(ctx, usage.Batch{Writer: "w", Number: 1, Rows: []usage.Row{used(1)}}); err != nil {
+		t.Fatal(err)
+	}
+	b.leaveStore(&spill{dir: spillDir(data)})
+	add := func(number, prompt int64) {
+		t.Helper()
+		if err := b.AddUsage(ctx, usage.Batch{Writer: "w", Number: number, Rows: []usage.Row{used(prompt)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(1, 1) // the answer to its first try was lost
+	add(2, 10)
+	var charged int64
+	reader := newSpilled(data, store, quiet())
+	reader.added = func(r usage.Row) { charged += r.Prompt }
+	want := func(total int64, files int) {
+		t.Helper()
+		left, _ := filepath.Glob(filepath.Join(spillDir(data), "*"))
+		if store.total != total || len(left) != files {
+			t.Errorf("%d are kept, want %d; %d files are left, want %d", store.total, total, len(left), files)
+		}
+	}
+	if err := reader.collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(11, 1)
+	add(3, 100)
+	add(4, 1000)
+	store.fail = func() (before, after error) { return nil, errors.New("the answer was lost") }
+	if err := reader.collect(ctx); err == nil {
+		t.Error("that the store failed is told to nobody")
+	}
+	store.fail = func() (before, after error) { return errors.New("away"), nil }
+	_ = reader.collect(ctx)
+	store.fail = nil
+	// Another process reads all of it again.
+	if err := newSpilled(data, store, quiet()).collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(1111, 1)
+	if err := reader.collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(1111, 1)
+	add(5, 10000)
+	if err := b.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want(11111, 0)
+	if charged != 11111 {
+		t.Errorf("%d are charged", charged)
+	}
+}
+
+// A crash may leave half a line, and a full disk one in the middle.
+func TestSpilledUsageOfACrash(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	dir := spillDir(data)
+	text := "\n" + `{"Writer":"w","Number":1,"Rows":[{"Hour":"2026-01-01T00:00:00Z","Token":"t","Class":2,"Requests":1,"Prompt":5}]}` + "\n" +
+		"\n" + `{"Writer":"w","Number":2,"Ro` + "\n" + `{"Writer":"w","Number":2,"Rows":[{"Prompt":50}]}` + "\n" + "\n" + `{"Writer":"w","Num`
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "x"+spillSuffix), []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := newSpilled(data, store, quiet()).collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); store.total != 55 || len(left) != 0 {
+		t.Errorf("%d are kept of 55, and %d files", store.total, len(left))
+	}
+}
+
+// Half of a line that is still being written is read when it is whole.
+func TestSpilledUsageThatIsBeingWritten(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	s := &spill{dir: spillDir(data)}
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.file.Close()
+	reader := newSpilled(data, store, quiet())
+	for _, part := range []string{`{"Writer":"w","Number":1,"Ro`, `ws":[{"Prompt":5}]}`, "\n"} {
+		if _, err := s.file.WriteString(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if store.total != 5 {
+		t.Errorf("%d are kept of 5", store.total)
+	}
+}
