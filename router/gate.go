@@ -92,8 +92,9 @@ func (g *Gate) Open(r *Router) {
 	}
 }
 
-// openingPatience is how long a request waits for the router of an appliance that starts.
-const openingPatience = 10 * time.Second
+// openingPatience is how long a request waits for the router of an appliance that starts: longer than a daemon before it
+// may take to stop.
+const openingPatience = 15 * time.Second
 
 // ready waits for Open; false: it takes too long, or the client went.
 func (g *Gate) ready(c *wire) bool {
