@@ -190,11 +190,11 @@ func (b *box) messages(t *testing.T, token, want string, used *tokens) {
 	// Its errors are those of the API: the client knows them by their status and their type.
 	ask.Model = "nobody"
 	var e *anthropic.Error
-	if _, err := client.Messages.New(t.Context(), ask); !errors.As(err, &e) || e.StatusCode != 404 || !strings.Contains(e.RawJSON(), `"not_found_error"`) {
+	if _, err := client.Messages.New(t.Context(), ask); !errors.As(err, &e) || e.StatusCode != http.StatusNotFound || !strings.Contains(e.RawJSON(), `"not_found_error"`) {
 		t.Error(err)
 	}
 	stranger := anthropic.NewClient(append(options, anthropicoption.WithAuthToken("pal-x"))...)
-	if _, err := stranger.Messages.New(t.Context(), ask); !errors.As(err, &e) || e.StatusCode != 401 || !strings.Contains(e.RawJSON(), `"authentication_error"`) {
+	if _, err := stranger.Messages.New(t.Context(), ask); !errors.As(err, &e) || e.StatusCode != http.StatusUnauthorized || !strings.Contains(e.RawJSON(), `"authentication_error"`) {
 		t.Error(err)
 	}
 }
@@ -314,7 +314,7 @@ func (b *box) anyPath(t *testing.T, token string, http2 bool) {
 			}
 			err = json.NewDecoder(res.Body).Decode(&got)
 			_ = res.Body.Close()
-			if err != nil || res.StatusCode != 200 || got.Method != method || got.URI != "/a%2Fb/c?d=e&f" || got.Bytes != len(body) || got.Sum != fmt.Sprintf("%x", sha256.Sum256([]byte(body))) ||
+			if err != nil || res.StatusCode != http.StatusOK || got.Method != method || got.URI != "/a%2Fb/c?d=e&f" || got.Bytes != len(body) || got.Sum != fmt.Sprintf("%x", sha256.Sum256([]byte(body))) ||
 				got.Request != "id-7" || res.Header.Get("X-Request-Id") != "id-7" || !strings.HasPrefix(got.Trace, "00-0af7651916cd43dd8448eb211c80319c-") || got.Token != "" || (res.ProtoMajor == 2) != http2 {
 				t.Errorf("%s, %d bytes: %s %s %v %+v", method, len(body), res.Proto, res.Status, err, got)
 			}
