@@ -244,34 +244,34 @@ func TestOtherThanCalls(t *testing.T) {
 				}
 				return res, string(b)
 			}
-			if res, body := ask("GET", "/file", ""); body != content || res.StatusCode != 200 || res.Header.Get("Accept-Ranges") != "bytes" {
+			if res, body := ask("GET", "/file", ""); body != content || res.StatusCode != http.StatusOK || res.Header.Get("Accept-Ranges") != "bytes" {
 				t.Errorf("GET: %s, %d bytes", res.Status, len(body))
 			}
-			if res, body := ask("GET", "/file", "", "Range", "bytes=10-14"); body != "01234" || res.StatusCode != 206 || res.Header.Get("Content-Range") != "bytes 10-14/1000000" {
+			if res, body := ask("GET", "/file", "", "Range", "bytes=10-14"); body != "01234" || res.StatusCode != http.StatusPartialContent || res.Header.Get("Content-Range") != "bytes 10-14/1000000" {
 				t.Errorf("Range: %s %v %q", res.Status, res.Header, body)
 			}
-			if res, body := ask("GET", "/file", "", "Range", "bytes=1-2,5-6"); res.StatusCode != 206 || !strings.HasPrefix(res.Header.Get("Content-Type"), "multipart/byteranges") || !strings.Contains(body, "56") {
+			if res, body := ask("GET", "/file", "", "Range", "bytes=1-2,5-6"); res.StatusCode != http.StatusPartialContent || !strings.HasPrefix(res.Header.Get("Content-Type"), "multipart/byteranges") || !strings.Contains(body, "56") {
 				t.Errorf("two ranges: %s %v %q", res.Status, res.Header, body)
 			}
-			if res, body := ask("GET", "/file", "", "Range", "bytes=2000000-"); res.StatusCode != 416 || res.Header.Get("Content-Range") != "bytes */1000000" {
+			if res, body := ask("GET", "/file", "", "Range", "bytes=2000000-"); res.StatusCode != http.StatusRequestedRangeNotSatisfiable || res.Header.Get("Content-Range") != "bytes */1000000" {
 				t.Errorf("a range behind the end: %s %v %q", res.Status, res.Header, body)
 			}
-			if res, body := ask("HEAD", "/file", ""); body != "" || res.StatusCode != 200 || res.ContentLength != 1000000 || res.Header.Get("Etag") != `"v1"` {
+			if res, body := ask("HEAD", "/file", ""); body != "" || res.StatusCode != http.StatusOK || res.ContentLength != 1000000 || res.Header.Get("Etag") != `"v1"` {
 				t.Errorf("HEAD: %s %v %d", res.Status, res.Header, res.ContentLength)
 			}
-			if res, body := ask("GET", "/file", "", "If-None-Match", `"v1"`); body != "" || res.StatusCode != 304 || res.Header.Get("Etag") != `"v1"` {
+			if res, body := ask("GET", "/file", "", "If-None-Match", `"v1"`); body != "" || res.StatusCode != http.StatusNotModified || res.Header.Get("Etag") != `"v1"` {
 				t.Errorf("304: %s %v %q", res.Status, res.Header, body)
 			}
-			if res, body := ask("DELETE", "/nothing", ""); body != "" || res.StatusCode != 204 || res.Header.Get("Content-Length") != "" {
+			if res, body := ask("DELETE", "/nothing", ""); body != "" || res.StatusCode != http.StatusNoContent || res.Header.Get("Content-Length") != "" {
 				t.Errorf("204: %s %v %q", res.Status, res.Header, body)
 			}
-			if res, _ := ask("POST", "/moved", "x"); res.StatusCode != 307 || res.Header.Get("Location") != "/services/hello/file?x=1" {
+			if res, _ := ask("POST", "/moved", "x"); res.StatusCode != http.StatusTemporaryRedirect || res.Header.Get("Location") != "/services/hello/file?x=1" {
 				t.Errorf("redirect: %s %v", res.Status, res.Header)
 			}
-			if res, body := ask("GET", "/early", ""); res.StatusCode != 200 || body != "late" {
+			if res, body := ask("GET", "/early", ""); res.StatusCode != http.StatusOK || body != "late" {
 				t.Errorf("early hints: %s %q", res.Status, body)
 			}
-			if res, body := ask("GET", "/trailer", ""); res.StatusCode != 200 || body != "body" || client.name != "HTTP/1.0" && res.Trailer.Get("X-Sum") != "42" {
+			if res, body := ask("GET", "/trailer", ""); res.StatusCode != http.StatusOK || body != "body" || client.name != "HTTP/1.0" && res.Trailer.Get("X-Sum") != "42" {
 				t.Errorf("trailer: %s %q %v", res.Status, body, res.Trailer)
 			}
 			for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "X-ODD"} {

@@ -121,7 +121,7 @@ func (x *exchange) forwardGRPC(c *httpClient) *Refusal {
 	defer up.close()
 	for {
 		t := x.route
-		res, sent, err := x.callGRPC(ctx, t, up)
+		res, sent, err := x.callGRPC(ctx, t, up) //nolint:bodyclose // relayGRPC does
 		if err == nil {
 			alive.Reset(silence)
 			up.settle()

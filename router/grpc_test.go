@@ -72,7 +72,7 @@ func newTalker(t *testing.T, name string, options ...grpc.ServerOption) *talker 
 	return e
 }
 
-func (e *talker) say(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+func (e *talker) say(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // grpc's order
 	e.calls.Add(1)
 	var in message
 	if err := decode(&in); err != nil {
@@ -223,7 +223,7 @@ var (
 	talkDesc = &grpc.StreamDesc{StreamName: "Talk", ServerStreams: true, ClientStreams: true}
 )
 
-func openGRPC(t *testing.T, ctx context.Context, conn *grpc.ClientConn, d *grpc.StreamDesc, first string) grpc.ClientStream {
+func openGRPC(ctx context.Context, t *testing.T, conn *grpc.ClientConn, d *grpc.StreamDesc, first string) grpc.ClientStream {
 	t.Helper()
 	s, err := conn.NewStream(ctx, d, "/test.Talker/"+d.StreamName)
 	if err != nil {
@@ -292,7 +292,7 @@ func TestGRPCCalls(t *testing.T) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
 
-			s := openGRPC(t, ctx, c.conn, listDesc, "n")
+			s := openGRPC(ctx, t, c.conn, listDesc, "n")
 			for i := range 3 {
 				hear(t, s, fmt.Sprintf("n %d", i))
 			}
@@ -300,7 +300,7 @@ func TestGRPCCalls(t *testing.T) {
 				t.Errorf("%v %v", err, s.Trailer())
 			}
 
-			s = openGRPC(t, ctx, c.conn, sumDesc, "")
+			s = openGRPC(ctx, t, c.conn, sumDesc, "")
 			for range 1000 {
 				if err := s.SendMsg(wrapperspb.String(large[:1000])); err != nil {
 					t.Fatal(err)
@@ -310,10 +310,10 @@ func TestGRPCCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			hear(t, s, "1000000")
-			s = openGRPC(t, ctx, c.conn, sumDesc, "enough")
+			s = openGRPC(ctx, t, c.conn, sumDesc, "enough")
 			hear(t, s, "enough")
 
-			s = openGRPC(t, ctx, c.conn, talkDesc, "")
+			s = openGRPC(ctx, t, c.conn, talkDesc, "")
 			for i := range 100 {
 				if err := s.SendMsg(wrapperspb.String(fmt.Sprint(i))); err != nil {
 					t.Fatal(err)
@@ -396,7 +396,7 @@ func TestGRPCLimits(t *testing.T) {
 
 	// All routes are busy.
 	ctx, cancel := context.WithCancel(as(t.Context(), g.secret, "hello"))
-	busy := openGRPC(t, ctx, conn, listDesc, "wait")
+	busy := openGRPC(ctx, t, conn, listDesc, "wait")
 	for i := range 3 {
 		hear(t, busy, fmt.Sprintf("wait %d", i))
 	}
@@ -443,7 +443,7 @@ func TestGRPCEnds(t *testing.T) {
 	all := as(t.Context(), g.secret, "hello")
 
 	ctx, cancel := context.WithCancel(all)
-	s := openGRPC(t, ctx, conn, listDesc, "wait")
+	s := openGRPC(ctx, t, conn, listDesc, "wait")
 	for i := range 3 { // or the engine's call ends while it says something
 		hear(t, s, fmt.Sprintf("wait %d", i))
 	}
@@ -452,7 +452,7 @@ func TestGRPCEnds(t *testing.T) {
 		t.Errorf("List: the engine's call ended with %v", err)
 	}
 	ctx, cancel = context.WithCancel(all)
-	s = openGRPC(t, ctx, conn, talkDesc, "x")
+	s = openGRPC(ctx, t, conn, talkDesc, "x")
 	hear(t, s, "you said x")
 	cancel()
 	if err := <-e.gone; status.Code(err) != codes.Canceled {
@@ -476,7 +476,7 @@ func TestGRPCEnds(t *testing.T) {
 		t.Errorf("%v faults of routes", n) // clients went, and a deadline was over: who noticed that first is open
 	}
 
-	s = openGRPC(t, all, conn, listDesc, "wait")
+	s = openGRPC(all, t, conn, listDesc, "wait")
 	hear(t, s, "wait 0")
 	e.server.Stop()
 	var err error

@@ -189,7 +189,7 @@ func TestExpectContinue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b, err := io.ReadAll(res.Body); res.StatusCode != 200 || string(b) != chatHello || err != nil {
+			if b, err := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(b) != chatHello || err != nil {
 				t.Errorf("%s: %s %s %v", c.path, res.Status, b, err)
 			}
 		}
