@@ -51,7 +51,7 @@ func (a *app) serviceCreate() *cobra.Command {
 			}
 			s, err := c.CreateService(cmd.Context(), in)
 			if err != nil {
-				return err
+				return inFlags(err, flagsOfRouting())
 			}
 			a.warn(s.Warnings)
 			if w.wait {

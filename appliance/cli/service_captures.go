@@ -151,7 +151,7 @@ func (a *app) printMessage(m *api.CaptureMessage) {
 		return
 	}
 	for text := range strings.Lines(m.Body) {
-		fmt.Fprintln(a.out, oneLine(text))
+		fmt.Fprintln(a.out, oneLine(strings.TrimRight(text, "\r\n")))
 	}
 	if m.Cut {
 		fmt.Fprintf(a.out, "(%s in all; the rest was not kept)\n", size(m.Size))

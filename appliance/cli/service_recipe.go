@@ -44,7 +44,7 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	f.StringVar(&r.destination, "model-mount-destination", "", "where the model folder is seen (default /models)")
 	f.BoolVar(&r.public, "public", false, "anyone may use it, without a token")
 	f.DurationVar(&r.unhealthyTTL, "unhealthy-ttl", time.Minute, "a route unhealthy for longer is replaced")
-	f.StringVar(&r.onUnhealthy, "on-unhealthy", "replace", "what becomes of such a route: replace, or hold (for a person to look at)")
+	f.StringVar(&r.onUnhealthy, "on-unhealthy", "replace", "what becomes of a route that stays unhealthy: replace, or hold (for a person to look at)")
 	f.DurationVar(&r.grace, "termination-grace", 30*time.Second, "time to finish requests, and from SIGTERM to SIGKILL")
 	f.DurationVar(&r.startTimeout, "start-timeout", 30*time.Minute, "time from start to the first healthy probe")
 	f.IntVar(&r.surge, "max-surge", 1, "routes more than wanted during an update")
@@ -216,7 +216,7 @@ func (a *app) serviceUpdate() *cobra.Command {
 			}
 			s, err := c.UpdateService(cmd.Context(), args[0], in, 0)
 			if err != nil {
-				return err
+				return inFlags(err, flagsOfRouting())
 			}
 			a.warn(s.Warnings)
 			if w.wait {

@@ -40,7 +40,7 @@ func (a *app) serviceGenerateToken() *cobra.Command {
 			}
 			issued, err := c.IssueToken(cmd.Context(), ref, in)
 			if err != nil {
-				return err
+				return inFlags(err, flagsOfLimits())
 			}
 			if a.output != "json" {
 				a.notef("token %s, valid until %s; it is shown only this once", issued.Token.ID, issued.Token.ExpiresAt.Local().Format(time.DateTime))

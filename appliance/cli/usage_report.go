@@ -29,7 +29,10 @@ func (a *app) usageCommand() *cobra.Command {
 			if since != "" && q.From != "" {
 				return &usageError{message: "--since and --from both say when it began", hint: "give one of them"}
 			}
-			q.From = cmp.Or(q.From, since)
+			from := "--from"
+			if since != "" {
+				q.From, from = since, "--since"
+			}
 			if asCSV && a.output != "table" {
 				return &usageError{message: "--csv and --output " + a.output + ": one form at a time"}
 			}
@@ -45,7 +48,7 @@ func (a *app) usageCommand() *cobra.Command {
 			}
 			u, err := c.Usage(cmd.Context(), q)
 			if err != nil {
-				return err
+				return inFlags(err, flagsOfUsage(from))
 			}
 			if asCSV && !a.quiet {
 				return a.usageCSV(u)
@@ -61,7 +64,7 @@ func (a *app) usageCommand() *cobra.Command {
 	f.StringVar(&q.Service, "service", "", "only this service's, by name or id")
 	f.StringVar(&q.Token, "token", "", "only this token's, by name or id")
 	f.StringVar(&q.Model, "model", "", "only this model's")
-	f.BoolVarP(&q.All, "all", "a", false, "that of every project")
+	f.BoolVarP(&q.All, "all", "a", false, "usage of every project, not of this one alone")
 	f.StringVar(&q.Zone, "zone", "", "time zone of days and months: UTC, Asia/Seoul, +09:00 (default this machine's)")
 	f.BoolVar(&asCSV, "csv", false, "print comma-separated values, for a spreadsheet; without the total")
 	_ = cmd.RegisterFlagCompletionFunc("by", fixedWords("token", "project", "service", "model", "status", "hour", "day", "month"))
