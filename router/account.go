@@ -23,6 +23,7 @@ func (x *exchange) pay() *Refusal {
 	}
 	var refusal quota.Refusal
 	if x.grant, refusal, x.granted = x.payers.Take(x.start, ask); !x.granted {
+		x.service.metrics.limit(refusal.Kind.String())
 		return overLimit(&refusal)
 	}
 	return nil
@@ -143,6 +144,11 @@ func (x *exchange) tell(took time.Duration) {
 			live = x.route.figures.Load()
 		}
 		s.figures.End(live, r)
+		if u.Prompt+u.Completion > 0 && !s.metrics.gone.Load() {
+			s.metrics.prompt.Add(float64(u.Prompt))
+			s.metrics.cached.Add(float64(u.Cached))
+			s.metrics.completion.Add(float64(u.Completion))
+		}
 	}
 	x.capture.End(r)
 	if o.Log != nil {

@@ -40,7 +40,7 @@ func (x *exchange) find() *Refusal {
 			return nil
 		}
 		if s.Traffic.Hold.Most <= 0 {
-			return x.notNow(verdict)
+			return x.notNow(verdict, 0)
 		}
 	}
 	return x.wait()
@@ -48,7 +48,7 @@ func (x *exchange) find() *Refusal {
 
 // took notes the route that is held from now on.
 func (x *exchange) took(r *balance.Route) {
-	x.route = r.Value().(*route)
+	x.route, _ = r.Value().(*route) // newRoute sees to it
 	x.route.figures.Load().Begin()
 }
 
@@ -105,9 +105,8 @@ func (x *exchange) wait() *Refusal {
 			Message: fmt.Sprintf("%d requests wait for the service %q already, as many as may. Try again in %d seconds.", s.line.Depth(), s.Name, seconds),
 		}
 	case errors.Is(err, waiting.ErrTimeout):
-		f := x.notNow(verdict)
+		f := x.notNow(verdict, time.Duration(s.line.RetryAfter(time.Now(), ask.Token))*time.Second)
 		f.Message = fmt.Sprintf("No route of the service %q became free within %s. ", s.Name, s.Traffic.Hold.Timeout) + f.Message
-		f.RetryAfter = time.Duration(s.line.RetryAfter(time.Now(), ask.Token)) * time.Second
 		return f
 	case errors.Is(err, errServiceGone):
 		return notFound(x.address, s.Name)
@@ -115,12 +114,14 @@ func (x *exchange) wait() *Refusal {
 	return clientGone()
 }
 
-// notNow says why no route takes the request.
-func (x *exchange) notNow(v balance.Verdict) *Refusal {
-	if v == balance.Busy {
-		return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d). Try again in a second.", x.service.Name, x.service.Traffic.Balance.Limit), time.Second)
+// notNow says why no route takes the request, and when to come again; after 0 is a guess.
+func (x *exchange) notNow(v balance.Verdict, after time.Duration) *Refusal {
+	if v != balance.Busy {
+		return noRoute(x.service.Service, after)
 	}
-	return noRoute(x.service.Service)
+	after = max(after, time.Second)
+	return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d). Try again in %d s.",
+		x.service.Name, x.service.Traffic.Balance.Limit, after/time.Second), after)
 }
 
 // payerName says whose turn it is in line: a token's, or an address's where there is none.

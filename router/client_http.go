@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/palisade-run/palisade/router/http1"
@@ -71,7 +73,9 @@ func callOf(c *call, req *http.Request) {
 			c.fields = append(c.fields, http1.Field{Name: []byte(name), Value: []byte(v), Known: known})
 		}
 	}
-	if upgrades := http1.HideNamed(c.fields); upgrades {
+	// An upgrade need not be taken up (RFC 9110, 7.8). One to HTTP/2 is offered by clients with every first request
+	// (curl --http2, Java's), with a body too, and a body after an upgrade belongs to the request.
+	if upgrades := http1.HideNamed(c.fields); upgrades && c.length == 0 && !strings.EqualFold(h.Get("Upgrade"), "h2c") {
 		c.upgrade = h.Get("Upgrade")
 	}
 }
@@ -157,9 +161,7 @@ func (c *httpClient) interim(res *http1.Response) {
 	}
 	c.w.WriteHeader(res.Status)
 	clear(h)
-	for k, v := range kept {
-		h[k] = v
-	}
+	maps.Copy(h, kept)
 }
 
 func (c *httpClient) settle() {}

@@ -199,7 +199,7 @@ func (x *exchange) look() {
 func (x *exchange) check() *Refusal {
 	limit := x.router.config.BodyLimit
 	switch {
-	case x.address.Kind == NotOurs:
+	case x.address.Kind == NotOurs, x.address.Kind == ByName && x.address.Name == "":
 		return &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url", Message: "Nothing is served at this address. Models answer at /v1/, services at /services/NAME/."}
 	case x.call.method == http.MethodConnect:
 		return methodNotAllowed("CONNECT is not for this address.")

@@ -413,8 +413,8 @@ func clientGone() *Refusal {
 
 const retryLater = 5 * time.Second // when to look again for a route that starts
 
-// noRoute says why nobody can take a request now.
-func noRoute(s Service) *Refusal {
+// noRoute says why nobody can take a request now, and when to come again; after 0 is a guess.
+func noRoute(s Service, after time.Duration) *Refusal {
 	draining, off := 0, 0
 	for _, t := range s.Routes {
 		switch {
@@ -436,5 +436,11 @@ func noRoute(s Service) *Refusal {
 	case off > 0:
 		text += fmt.Sprintf(" (%d taken out of the balance)", off)
 	}
-	return unavailable("no_route", text+fmt.Sprintf(". Try again in %d seconds.", retryLater/time.Second), retryLater)
+	if s.Zero {
+		return unavailable("scaled_to_zero", fmt.Sprintf("The service %q is scaled to zero, and nothing starts it by itself. Its owner does: `palisade service scale %s 1`.", s.Name, s.Name), time.Minute)
+	}
+	if after == 0 {
+		after = retryLater
+	}
+	return unavailable("no_route", text+fmt.Sprintf(". Try again in %d seconds.", after/time.Second), after)
 }

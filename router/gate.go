@@ -196,7 +196,7 @@ func (g *Gate) greet(c *wire) bool {
 	if secure, ok := c.conn.(*tls.Conn); ok {
 		c.secure, under = true, secure.NetConn()
 		_ = secure.SetDeadline(time.Now().Add(headTime))
-		if err := secure.Handshake(); err != nil {
+		if err := secure.HandshakeContext(c.context()); err != nil {
 			_ = secure.Close()
 			return false
 		}

@@ -61,8 +61,10 @@ func (d *departures) run(epoll int) {
 		}
 		for _, e := range events[:max(n, 0)] {
 			id := int64(e.Pad)<<32 | int64(uint32(e.Fd))
-			if left, ok := d.gone.LoadAndDelete(id); ok {
-				left.(func())()
+			if found, ok := d.gone.LoadAndDelete(id); ok {
+				if left, ok := found.(func()); ok {
+					left()
+				}
 			}
 		}
 	}

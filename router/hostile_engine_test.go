@@ -203,7 +203,7 @@ func TestClientLeavesAnEndlessStream(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			e := newScripted(t, func(c *turn) {
 				for c.read() && c.say(answerEvents) {
-					for c.say(oneEvent) { //nolint:revive // until it cannot
+					for c.say(oneEvent) {
 					}
 				}
 			})

@@ -202,7 +202,7 @@ func TestBytesBehindAnUpgrade(t *testing.T) {
 	}
 	from := bufio.NewReader(conn)
 	res, err := http.ReadResponse(from, nil)
-	if err != nil || res.StatusCode != 101 {
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v, %v", res, err)
 	}
 	if _, err := io.WriteString(conn, "late"); err != nil {

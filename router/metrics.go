@@ -76,15 +76,19 @@ const (
 
 // metrics are the router's counters. Labels are names of services in the table and words of this file.
 type metrics struct {
-	requests  *prometheus.CounterVec
-	duration  *prometheus.HistogramVec
-	ttft      *prometheus.HistogramVec
-	faults    *prometheus.CounterVec
-	retries   *prometheus.CounterVec
-	refused   *prometheus.CounterVec
-	swaps     prometheus.Counter
-	flyingNow *prometheus.Desc
-	routesNow *prometheus.Desc
+	requests   *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	ttft       *prometheus.HistogramVec
+	faults     *prometheus.CounterVec
+	retries    *prometheus.CounterVec
+	refused    *prometheus.CounterVec
+	tokens     *prometheus.CounterVec
+	limited    *prometheus.CounterVec
+	held       *prometheus.HistogramVec
+	swaps      prometheus.Counter
+	waitingNow *prometheus.Desc
+	flyingNow  *prometheus.Desc
+	routesNow  *prometheus.Desc
 }
 
 // from the 5 ms of an embedding to the 10 minutes of a long answer
@@ -110,24 +114,31 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		flyingNow: prometheus.NewDesc("palisade_router_requests_in_flight", "Requests being answered.", []string{"service"}, nil),
 		routesNow: prometheus.NewDesc("palisade_router_routes", "Routes by what they may get: ready, avoided (connections failed), off (weight 0), draining.", []string{"service", "state"}, nil),
 	}
-	reg.MustRegister(m.requests, m.duration, m.ttft, m.faults, m.retries, m.refused, m.swaps)
+	m.tokens = counter("tokens_total", "Tokens that engines said they used, or events of streams where they said nothing: prompt, of those cached, completion.", "service", "kind")
+	m.limited = counter("limited_total", "Requests that a limit of their token or project kept out, by the limit.", "service", "limit")
+	m.held = histogram("held_seconds", "Time that requests waited for a route, of those that waited.")
+	m.waitingNow = prometheus.NewDesc("palisade_router_requests_waiting", "Requests that wait for a route.", []string{"service"}, nil)
+	reg.MustRegister(m.tokens, m.limited, m.held, m.requests, m.duration, m.ttft, m.faults, m.retries, m.refused, m.swaps)
 	return m
 }
 
 // serviceMetrics are the counters of one service, found once.
 type serviceMetrics struct {
-	all      *metrics
-	name     string
-	gone     atomic.Bool // out of the table: nothing may bring its series back
-	duration prometheus.Observer
-	ttft     prometheus.Observer
-	requests [kinds][len(classNames)]atomic.Pointer[prometheus.Counter]
+	all                        *metrics
+	name                       string
+	gone                       atomic.Bool // out of the table: nothing may bring its series back
+	duration                   prometheus.Observer
+	ttft                       prometheus.Observer
+	held                       prometheus.Observer
+	prompt, cached, completion prometheus.Counter
+	requests                   [kinds][len(classNames)]atomic.Pointer[prometheus.Counter]
 }
 
 func (m *metrics) service(name string) *serviceMetrics {
 	return &serviceMetrics{
 		all: m, name: name,
-		duration: m.duration.WithLabelValues(name), ttft: m.ttft.WithLabelValues(name),
+		duration: m.duration.WithLabelValues(name), ttft: m.ttft.WithLabelValues(name), held: m.held.WithLabelValues(name),
+		prompt: m.tokens.WithLabelValues(name, "prompt"), cached: m.tokens.WithLabelValues(name, "cached"), completion: m.tokens.WithLabelValues(name, "completion"),
 	}
 }
 
@@ -136,7 +147,7 @@ func (s *serviceMetrics) forget() {
 	s.gone.Store(true)
 	labels := prometheus.Labels{"service": s.name}
 	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
-		s.all.requests, s.all.duration, s.all.ttft, s.all.faults, s.all.retries,
+		s.all.tokens, s.all.limited, s.all.held, s.all.requests, s.all.duration, s.all.ttft, s.all.faults, s.all.retries,
 	} {
 		vec.DeletePartialMatch(labels)
 	}
@@ -162,6 +173,12 @@ func (s *serviceMetrics) fault(f fault) {
 	}
 }
 
+func (s *serviceMetrics) limit(kind string) {
+	if !s.gone.Load() {
+		s.all.limited.WithLabelValues(s.name, kind).Inc()
+	}
+}
+
 func (s *serviceMetrics) retry(reason string) {
 	if !s.gone.Load() {
 		s.all.retries.WithLabelValues(s.name, reason).Inc()
@@ -172,6 +189,7 @@ func (s *serviceMetrics) retry(reason string) {
 func (r *Router) Describe(ch chan<- *prometheus.Desc) {
 	ch <- r.metrics.flyingNow
 	ch <- r.metrics.routesNow
+	ch <- r.metrics.waitingNow
 }
 
 // Collect is part of prometheus.Collector.
@@ -181,6 +199,7 @@ func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, s := range r.table.Load().services {
 		gauge(r.metrics.flyingNow, s.flying.Load(), s.Name)
+		gauge(r.metrics.waitingNow, int64(s.line.Depth()), s.Name)
 		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0}
 		for i, t := range s.Routes {
 			states[t.state(s.routes[i])]++

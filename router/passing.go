@@ -272,7 +272,7 @@ func (s *strict) breaks(err error) {
 // refused goes on.
 func (s *strict) look() *http1.Error {
 	if s.free > 0 || len(s.unread) == 0 || s.bad != nil {
-		return nil
+		return nil //nolint:nilerr // bad is told when all that is free is released
 	}
 	switch {
 	case s.off:
@@ -319,9 +319,10 @@ func (s *strict) lookAtHead() *http1.Error {
 		s.unread, s.free, s.bad = []byte(refusedRequest), len(refusedRequest), io.EOF
 		return why
 	}
-	s.free, s.upgrades = s.head.Len, s.head.Upgrade
+	s.free = s.head.Len
 	if s.body = max(s.head.ContentLength, 0); s.head.Chunked {
 		s.body = -1
 	}
+	s.upgrades = s.head.Upgrade && s.body == 0 // with a body it is an offer that is not taken up, see callOf
 	return nil
 }

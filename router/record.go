@@ -34,6 +34,9 @@ func (x *exchange) done() {
 		if x.route != nil && x.kind != kindUpgrade && !x.aborted {
 			s.metrics.duration.Observe(took.Seconds())
 		}
+		if x.held > 0 {
+			s.metrics.held.Observe(x.held.Seconds())
+		}
 		if x.first > 0 {
 			s.metrics.ttft.Observe(x.first.Seconds())
 		}

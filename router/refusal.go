@@ -17,6 +17,7 @@ type Refusal struct {
 	Param      string // "" is null
 	Message    string
 	RetryAfter time.Duration // 0: none
+	hopeless   bool          // another try soon is in vain: clients of OpenAI are told not to
 	allow      string        // methods, where Status is 405
 	reason     string        // for counters, one of few; "" is Code
 }
@@ -122,6 +123,9 @@ func (f *Refusal) headers() []header {
 	}
 	if f.Status == http.StatusUnauthorized {
 		h = append(h, header{"WWW-Authenticate", `Bearer realm="palisade"`})
+	}
+	if f.hopeless {
+		h = append(h, header{"X-Should-Retry", "false"})
 	}
 	if f.allow != "" {
 		h = append(h, header{"Allow", f.allow})

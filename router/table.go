@@ -21,6 +21,7 @@ type Service struct {
 	Public    bool     // no token needed
 	CreatedAt time.Time
 	Status    string // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
+	Zero      bool   // its owner wants no route: none is on its way
 	EngineKey string // sent to its engine as bearer token; "": none
 	Traffic   Traffic
 	Routes    []Route // those that may get traffic, and those that drain

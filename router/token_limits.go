@@ -179,7 +179,10 @@ func overLimit(r *quota.Refusal) *Refusal {
 	case quota.Tokens:
 		f.Type = "tokens"
 	case quota.Budget:
-		f.Type, f.Code = "insufficient_quota", "insufficient_quota"
+		f.Type, f.Code, f.hopeless = "insufficient_quota", "insufficient_quota", true
+		if r.Window == quota.Ever {
+			f.RetryAfter = 0 // it will never fit
+		}
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -87,7 +88,7 @@ func BenchmarkRequest(b *testing.B) {
 		}
 		for have := 0; ; {
 			n, err := conn.Read(buf[have:])
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				b.Fatal(err)
 			}
 			if have += n; have > len(said) && string(buf[have-2:have]) == "}}" {

@@ -33,7 +33,7 @@ func (t *traffic) Apply(services []sessions.ServiceRoutes) {
 	routes := make(map[string][]router.Route, len(services))
 	for i, s := range services {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
-		table[i].Traffic = trafficOf(s)
+		table[i].Traffic, table[i].Zero = trafficOf(s), s.Status == sessions.ServiceIdle
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}

@@ -102,7 +102,7 @@ func (f *rotated) follow() error {
 	}
 	ours, ourErr := f.file.Stat()
 	if err != nil || ourErr != nil {
-		return nil // the next write tells
+		return nil //nolint:nilerr // the next write tells
 	}
 	f.size = ours.Size() // somebody may have cut it
 	if !os.SameFile(there, ours) {

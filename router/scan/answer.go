@@ -17,7 +17,7 @@ func (a *Answer) Reset(stream, hide bool) {
 	a.stream, a.hide = stream, stream && hide
 	a.counts, a.failed = counts{}, false
 	a.outline.reset()
-	a.lines.reset()
+	a.lines.reset() //nolint:staticcheck // of its lines, not of itself
 }
 
 // Feed reads the next piece of the body and gives what is to be passed on now: p itself, unless an event is hidden. It

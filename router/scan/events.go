@@ -72,7 +72,7 @@ func (a *Answer) feedLines(p []byte) []byte {
 	if a.out = out; len(out) == 0 {
 		return p[from:]
 	}
-	a.out = append(out, p[from:]...)
+	a.out = append(a.out, p[from:]...)
 	return a.out
 }
 

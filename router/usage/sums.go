@@ -62,7 +62,7 @@ const (
 // String is "aborted", "1xx" to "5xx", or "cut".
 func (c Class) String() string {
 	names := [classes]string{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx", "cut"}
-	if c >= classes {
+	if int(c) >= len(names) {
 		return "unknown"
 	}
 	return names[c]
