@@ -252,7 +252,7 @@ func TestModelSource(t *testing.T) {
 // engineHeader is what an engine is sent of a call with the headers of from.
 func engineHeader(t *testing.T, from http.Header, c call, s Service, config Config) http.Header {
 	t.Helper()
-	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: from, Host: c.host, RemoteAddr: net.JoinHostPort(c.remote, "1")}
+	req := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: from, Host: c.host, ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: net.JoinHostPort(c.remote, "1")}
 	x := &exchange{router: &Router{config: config}, service: &service{Service: s}, body: &body{}, id: []byte("r1")}
 	callOf(&x.call, req)
 	x.call.secure = c.secure

@@ -79,7 +79,7 @@ func (x *exchange) take(b []byte) bool {
 		b = rest
 	}
 	done := x.takeBody(b, now)
-	if !done && a.stream && !x.parted && x.body.rest == nil && x.client.parts() {
+	if !done && a.stream && !x.parted && !x.sending && x.body.rest == nil && x.client.parts() {
 		x.parted = true
 		return true
 	}
@@ -116,7 +116,7 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 			a.bad = errInterim
 			return nil, true
 		}
-		if res.Status != http.StatusContinue { // the router has asked for the body itself
+		if res.Status != http.StatusContinue && !x.pinged { // the router has asked for the body itself
 			x.client.interim(res)
 		}
 	default:
@@ -305,7 +305,7 @@ func (x *exchange) takeBody(b []byte, now time.Time) bool {
 
 // settle lets go of what a stream, which may last for hours, needs no more: the request.
 func (x *exchange) settle() {
-	if len(x.answer.conn.request) > 0 || x.body.rest != nil {
+	if x.sending || len(x.answer.conn.request) > 0 || x.body.rest != nil {
 		return // some of it is still to be sent
 	}
 	x.forgetScan()
@@ -389,6 +389,7 @@ func (a *answer) endsWell() bool { return a.begun && a.framed == byEnd && !a.end
 
 // cut ends an answer that the engine did not end.
 func (x *exchange) cut(f fault, err error) {
+	x.answer.late = false // what came of it is not given
 	text := &Refusal{Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed"}
 	text.Message = fmt.Sprintf("The engine of %q ended in the middle of this answer. What came of it is not all.", x.service.Name)
 	if f == faultSilence {

@@ -75,7 +75,7 @@ func callOf(c *call, req *http.Request) {
 	}
 	// An upgrade need not be taken up (RFC 9110, 7.8). One to HTTP/2 is offered by clients with every first request
 	// (curl --http2, Java's), with a body too, and a body after an upgrade belongs to the request.
-	if upgrades := http1.HideNamed(c.fields); upgrades && c.length == 0 && !strings.EqualFold(h.Get("Upgrade"), "h2c") {
+	if upgrades := http1.HideNamed(c.fields); upgrades && c.length == 0 && req.ProtoAtLeast(1, 1) && !strings.EqualFold(h.Get("Upgrade"), "h2c") {
 		c.upgrade = h.Get("Upgrade")
 	}
 }
@@ -195,6 +195,7 @@ func (c *httpClient) duplex() {
 // drain reads what little may be left of a body that was passed on while it came. net/http would do it after
 // its own end, and begin to watch a connection that it reads already.
 func (c *httpClient) drain() {
+	_ = c.control.Flush() // the end of the answer is not to wait for the end of the request
 	c.drop()
 	_, _ = io.CopyN(io.Discard, c.req.Body, 64<<10) // with more left it closes the connection
 }

@@ -64,8 +64,8 @@ func (c *wire) left() bool { return c.gone.Load() || c.failed != nil }
 // settle gives the request's memory back: a stream may last for hours.
 func (c *wire) settle() {
 	if c.have == c.need {
-		c.gate.buffers.put(c.in)
-		c.in, c.have = nil, 0
+		c.giveBack()
+		c.have = 0
 		c.forgetHead()
 	}
 	c.mu.Lock()

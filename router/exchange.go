@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/router/balance"
+	"github.com/palisade-run/palisade/router/http1"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/repeat"
@@ -59,6 +60,8 @@ type exchange struct {
 	told        time.Time     // when the client was last told that it waits
 	repeated    bool          // answered from another's answer
 	pinged      bool          // the client was told that it waits: a head went out
+	sending     bool          // a goroutine of stream writes the request's body
+	conversing  *engineConn   // to be closed, whatever happens; nil: it was, or is kept
 	parted      bool          // a stream: resume passes on what is left of it
 	retries     int
 	out64, in64 int64 // bytes of the bodies
@@ -118,6 +121,9 @@ func (x *exchange) serve() *Refusal {
 		if x.who.token == nil && !x.table.anyOpen {
 			return unauthorized(x.who.err)
 		}
+		if x.short() {
+			return errShort
+		}
 		var refusal *Refusal
 		if what, refusal = x.readModel(); refusal != nil {
 			return refusal
@@ -126,6 +132,9 @@ func (x *exchange) serve() *Refusal {
 	s, refusal := x.admit(what)
 	if refusal != nil {
 		return refusal
+	}
+	if x.short() {
+		return errShort
 	}
 	x.enter(s, what)
 	if x.call.grpc {
@@ -150,6 +159,14 @@ func (x *exchange) serve() *Refusal {
 	x.askUsage()
 	return x.forward()
 }
+
+// short tells that the body is not all there: the call was to be refused whatever it says, and meanwhile, since
+// tokens and services come and go, would not be.
+func (x *exchange) short() bool {
+	return x.call.whole != nil && int64(len(x.call.whole)) < x.call.length
+}
+
+var errShort = unavailable("try_again", "Who may do what has just changed. Try again.", time.Second)
 
 // turnedAway tells whether steps 1 and 4 of serve refuse a call whatever its body says.
 func (x *exchange) turnedAway() bool {
@@ -205,6 +222,8 @@ func (x *exchange) check() *Refusal {
 		return methodNotAllowed("CONNECT is not for this address.")
 	case climbs(x.address.Path):
 		return badRequest("", "invalid_path", "The path has dot segments or broken escapes.")
+	case !http1.Token(x.call.method):
+		return badRequest("", "invalid_method", "The method has a character that no method has.")
 	case !visible(x.address.Path) || !visible(x.call.query):
 		// HTTP/2 can say it; in HTTP/1.1 the engine would read another request line than was checked here.
 		return badRequest("", "invalid_path", "The address has a space in it, or what is no plain character. Write it as %20.")

@@ -50,6 +50,7 @@ func (x *exchange) forward() *Refusal {
 			return nil
 		}
 		if next := x.answer.next; next != nil { // the engine was busy, and another takes it
+			x.answer.next = nil
 			x.giveUp("", "busy", next)
 			continue
 		}
@@ -151,6 +152,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 		return faultConnect, err
 	}
 	x.answer.reset(c)
+	x.conversing = c
 	x.client.guard(c)
 	c.bear(x.now)
 	err = x.converse(c)
@@ -176,6 +178,7 @@ func (x *exchange) conclude(c *engineConn, err error) (fault, error) {
 		return x.join(c)
 	}
 	x.client.guard(nil)
+	x.conversing = nil
 	if errors.Is(err, io.EOF) && a.endsWell() {
 		a.whole, err = true, nil
 		x.finish()
@@ -195,6 +198,7 @@ func (x *exchange) conclude(c *engineConn, err error) (fault, error) {
 // join makes one of both connections, until both sides ended.
 func (x *exchange) join(c *engineConn) (fault, error) {
 	defer c.close()
+	x.conversing = nil
 	x.kind, x.status, x.answer.begun, x.answer.whole = kindUpgrade, http.StatusSwitchingProtocols, true, true
 	c.unbound() // such connections may be silent as long as they like
 	if err := x.client.join(&x.answer.res, x.id, c, x.answer.rest); err != nil {
@@ -230,24 +234,33 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 	if _, err := c.Write(head); err != nil {
 		return fmt.Errorf("writing to the engine: %w", err)
 	}
-	sent := make(chan struct{})
+	sent := make(chan error, 1)
+	x.sending = true // the request's bytes are not to be given back
+	if x.body.rest != nil {
+		x.body.touched.Store(true) // what is read of it from now on is not kept
+	}
 	go func() {
-		defer close(sent)
-		if x.sendBody(c) != nil && x.body.clientError() != nil {
+		err := x.sendBody(c)
+		if err != nil && x.body.clientError() != nil {
 			c.interrupt() // what came of the body is no request
 		}
+		sent <- err
 	}()
 	err := c.converse(nil, x)
 	c.wrote = true
 	select {
-	case <-sent:
+	case failed := <-sent:
+		x.answer.early = failed != nil // half a request is on the connection
 	default: // the answer came first, or there is none: nobody wants the rest
 		x.answer.early = true
-		x.body.close()
-		x.client.drop()
+		if x.body.rest != nil {
+			x.body.close()
+			x.client.drop()
+		}
 		c.interrupt()
 		<-sent
 	}
+	x.sending = false
 	return err
 }
 

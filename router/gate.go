@@ -39,6 +39,7 @@ type Gate struct {
 	wires     map[*wire]struct{}
 	listeners map[net.Listener]struct{} // that Serve accepts from
 	closed    bool
+	shut      bool          // nobody is answered any more
 	passedOn  int           // connections that net/http has
 	empty     chan struct{} // closed when there is nothing of all that after closed
 }
@@ -180,8 +181,15 @@ func (g *Gate) isClosed() bool {
 func (g *Gate) accept(conn net.Conn) {
 	c := &wire{gate: g, conn: conn, remote: hostOf(conn.RemoteAddr().String())}
 	g.mu.Lock()
-	g.wires[c] = struct{}{} // also while the gate drains: what was accepted is answered
+	shut := g.shut
+	if !shut {
+		g.wires[c] = struct{}{} // also while the gate drains: what was accepted is answered
+	}
 	g.mu.Unlock()
+	if shut {
+		_ = conn.Close()
+		return
+	}
 	go func() {
 		defer g.forget(c)
 		if g.greet(c) {
@@ -360,7 +368,9 @@ func (g *Gate) stopListening() {
 func (g *Gate) Close() error {
 	g.stopListening()
 	g.mu.Lock()
+	g.shut = true
 	for c := range g.wires {
+		c.shut.Store(true)
 		c.depart()
 		_ = c.conn.SetDeadline(past) // its own goroutine closes it
 	}

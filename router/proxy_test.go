@@ -64,7 +64,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown model", "POST", "/v1/chat/completions", g.secret, `{"model":"nope"}`, 404, "model_not_found", "model"},
 		{"unknown service", "GET", "/services/nope/x", g.secret, "", 404, "service_not_found", ""},
 		{"unknown service, no token", "GET", "/services/nope/x", "", "", 401, "missing_api_key", ""},
-		{"no name", "GET", "/services/", g.secret, "", 404, "service_not_found", ""},
+		{"no name", "GET", "/services/", g.secret, "", 404, "unknown_url", ""},
 		{"not an address", "GET", "/nope", g.secret, "", 404, "unknown_url", ""},
 		{"no JSON", "POST", "/v1/chat/completions", g.secret, `model=hello`, 400, "invalid_json", ""},
 		{"JSON that breaks", "POST", "/v1/chat/completions", g.secret, `{"model":"hello",}`, 400, "invalid_json", ""},

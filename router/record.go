@@ -15,6 +15,9 @@ func (x *exchange) done() {
 		x.router.buffered.Add(-x.memory)
 	}
 	x.turn.Drop()
+	if x.conversing != nil { // something went wrong here
+		x.conversing.close()
+	}
 	failed := x.fault != "" || x.status >= 500
 	if x.route != nil && failed {
 		x.route.CountError()

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,9 +213,14 @@ func TestOverLimit(t *testing.T) {
 		quota.Concurrent: "requests rate_limit_exceeded concurrent_requests",
 		quota.Budget:     "insufficient_quota insufficient_quota token_budget",
 	} {
-		f := overLimit(&quota.Refusal{Kind: kind, Subject: "t", RetryAfter: 3 * time.Second})
+		f := overLimit(&quota.Refusal{Kind: kind, Subject: "t", Window: quota.Day, RetryAfter: 3 * time.Second})
 		if got := f.Type + " " + f.Code + " " + f.reason; got != want || f.Status != 429 || f.RetryAfter != 3*time.Second || f.Message == "" {
 			t.Errorf("%v: %s %+v", kind, got, f)
 		}
+	}
+	// A budget that is never renewed is not asked of again.
+	f := overLimit(&quota.Refusal{Kind: quota.Budget, Subject: "t", RetryAfter: time.Minute})
+	if f.RetryAfter != 0 || !slices.Contains(f.headers(), header{"X-Should-Retry", "false"}) {
+		t.Errorf("got %+v", f)
 	}
 }

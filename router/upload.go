@@ -39,8 +39,10 @@ func (u *upload) fill(from io.Reader) {
 	piece := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(piece)
-		u.progress()
 		u.mu.Lock()
+		if n > 0 && !u.closed {
+			u.progress()
+		}
 		u.held = append(u.held, piece[:n]...)
 		u.err = err
 		u.moved.Broadcast()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -79,6 +80,7 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 		e.idle = e.idle[:n-1]
 		e.mu.Unlock()
 		if !c.ended.Load() && now.Sub(c.idleSince) < idleFor && c.quiet(now) {
+			c.began, c.wrote = false, false
 			return c, nil
 		}
 		c.close()
@@ -122,6 +124,17 @@ func (e *upstream) keep(c *engineConn, now time.Time) {
 	if !keep {
 		c.close()
 	}
+}
+
+// drop takes a connection out of those that are kept; false: it was not among them.
+func (e *upstream) drop(c *engineConn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := slices.Index(e.idle, c)
+	if i >= 0 {
+		e.idle = slices.Delete(e.idle, i, i+1)
+	}
+	return i >= 0
 }
 
 // setClosed says whether connections are worth keeping.
@@ -206,6 +219,10 @@ func (c *engineConn) peek(fd uintptr) {
 // and then nobody would be woken for the end alone.
 func (c *engineConn) left() {
 	c.ended.Store(true)
+	if c.upstream.drop(c) {
+		c.close()
+		return
+	}
 	c.bearing.Lock()
 	defer c.bearing.Unlock()
 	if !c.free {

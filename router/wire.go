@@ -29,12 +29,13 @@ type wire struct {
 	remote     string
 	secure     bool
 
-	in     *buffer        // what was read and not yet answered; nil: nothing
-	have   int            // bytes in it
-	looked int            // of those, without the end of a head
-	size   int            // bytes of the request's body; -1: its head is not there yet
-	need   int            // bytes of the whole request
-	head   *http1.Request // of the request that is read; nil between two
+	in      *buffer        // what was read and not yet answered; nil: nothing
+	have    int            // bytes in it
+	looked  int            // of those, without the end of a head
+	size    int            // bytes of the request's body; -1: its head is not there yet
+	counted int64          // of in, in the router's total
+	need    int            // bytes of the whole request
+	head    *http1.Request // of the request that is read; nil between two
 
 	reading, writing time.Time // until when: deadlines are moved on now and then only
 	patience         time.Duration
@@ -44,6 +45,7 @@ type wire struct {
 
 	busy atomic.Bool // a request has begun, and is not answered
 	gone atomic.Bool // the client has closed its side
+	shut atomic.Bool // the gate is closed
 
 	mu       sync.Mutex // guards what follows; a client that goes is told from elsewhere
 	passed   bool       // it is net/http's now
@@ -97,13 +99,13 @@ func (c *wire) serve() {
 			c.timedOut()
 			return
 		}
-		if c.last {
+		if c.last || c.shut.Load() {
 			return
 		}
 		// The client's end, and maybe a request before it.
 		c.last = true
 		c.mu.Lock()
-		_ = c.conn.SetReadDeadline(time.Time{}) // nothing is waited for any more
+		_ = c.conn.SetReadDeadline(time.Now().Add(time.Second)) // what came before it is there already
 		c.mu.Unlock()
 	}
 }
@@ -132,10 +134,9 @@ func (c *wire) leave() {
 
 // release gives back what the connection holds in memory.
 func (c *wire) release() {
-	b := &c.gate.buffers
-	b.put(c.in)
-	b.put(c.out)
-	c.in, c.out, c.pending, c.have, c.looked = nil, nil, nil, 0, 0
+	c.giveBack()
+	c.gate.buffers.put(c.out)
+	c.out, c.pending, c.have, c.looked = nil, nil, 0, 0
 	c.forgetHead()
 }
 
@@ -228,8 +229,7 @@ func (c *wire) room() {
 // relax gives the buffer back where nothing is in it.
 func (c *wire) relax() {
 	if c.have == 0 && c.in != nil {
-		c.gate.buffers.put(c.in)
-		c.in = nil
+		c.giveBack()
 		c.forgetHead()
 	}
 }
@@ -253,7 +253,7 @@ func (c *wire) advance() bool {
 		}
 		if c.have < c.need {
 			c.expect(c.gate.config.BodySilence)
-			return true
+			return c.have < len(c.in.bytes) || c.grow()
 		}
 		c.exchange()
 		if c.streaming != nil || !c.next() {
@@ -328,10 +328,6 @@ func (c *wire) readHead() (whole, stay bool) {
 		c.exchange()
 		return false, false
 	}
-	if c.need > len(c.in.bytes) {
-		c.enlarge(c.need)
-		_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
-	}
 	return true, true
 }
 
@@ -343,6 +339,30 @@ func (c *wire) turnsAway() bool {
 	x.begin(c.gate.router.Load(), c, time.Now())
 	x.call.ofRequest(c.head)
 	return x.turnedAway()
+}
+
+// grow makes room for more of a body: as it comes, for a length is soon said. false: too much is held for others.
+func (c *wire) grow() bool {
+	before := len(c.in.bytes)
+	c.enlarge(min(c.need, 4*c.have))
+	_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
+	router := c.gate.router.Load()
+	more := int64(len(c.in.bytes) - before)
+	if c.counted += more; router.buffered.Add(more) > router.config.BufferTotal {
+		c.answerBad(refuseBody(errNoMemory, 0))
+		return false
+	}
+	return true
+}
+
+// giveBack gives the buffer back to those who need one.
+func (c *wire) giveBack() {
+	if c.counted > 0 {
+		c.gate.router.Load().buffered.Add(-c.counted)
+		c.counted = 0
+	}
+	c.gate.buffers.put(c.in)
+	c.in = nil
 }
 
 // enlarge makes the buffer at least n large.

@@ -90,10 +90,17 @@ func (r *Route) take(limit int) int {
 // Release gives a Take back: once for each, which the caller sees to. It tells whether that was the
 // last request of a closed route, so that what is kept for it can go.
 func (r *Route) Release() (last bool) {
-	w := r.word.Add(^uint64(0))
-	if w&inFlight == inFlight {
-		panic("balance: route " + r.id + " was released more often than taken")
+	w := r.word.Load()
+	for {
+		if w&inFlight == 0 { // nothing is taken away: others count on the word
+			panic("balance: route " + r.id + " was released more often than taken")
+		}
+		if r.word.CompareAndSwap(w, w-1) {
+			break
+		}
+		w = r.word.Load()
 	}
+	w--
 	if w&inFlight == 0 && w&waiting != 0 {
 		r.wake()
 	}

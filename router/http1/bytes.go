@@ -100,3 +100,13 @@ func AppendField[N, V ~string | ~[]byte](dst []byte, name N, value V) []byte {
 	dst = append(dst, value...)
 	return append(dst, '\r', '\n')
 }
+
+// Token tells whether s can be a method.
+func Token(s string) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
