@@ -183,10 +183,11 @@ func (m *Manager) giveUp(ctx context.Context, s *service, a PlanAction) error {
 	if i < 0 {
 		return nil
 	}
-	if ses, _ := s.routes[i].snapshot(); ses.Revision != s.Revision || settledIn(ses) {
+	ses, _ := s.routes[i].snapshot()
+	if ses.Revision != s.Revision || settledIn(ses) {
 		return nil
 	}
-	return m.saveService(ctx, s, func(w *Service) { m.countFailure(w, a.Reason) })
+	return m.saveService(ctx, s, func(w *Service) { m.countFailure(w, failureOf(ses, a.Reason)) })
 }
 
 // ended takes in that a session cannot go on. One that nobody asked to end, and that had not been healthy
@@ -203,10 +204,18 @@ func (m *Manager) ended(s Session, stop *stopRequest) {
 	}
 	m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
 	if stop == nil && !settledIn(s) && s.Revision == sv.Revision {
-		if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, s.Reason) }); err != nil {
+		if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, failureOf(s, s.Reason)) }); err != nil {
 			m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
 		}
 	}
+}
+
+// failureOf is why a start counts as failed, which it does also where the session was healthy for a while.
+func failureOf(s Session, why string) string {
+	if s.HealthyAt.IsZero() {
+		return why
+	}
+	return fmt.Sprintf("it was healthy, but for less than %s: %s", settledAfter, why)
 }
 
 // settledIn reports whether a session has been healthy for long enough to count as one that came up.

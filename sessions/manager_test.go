@@ -129,6 +129,19 @@ func TestStartsThatFailBackOff(t *testing.T) {
 	})
 }
 
+func TestRoutesThatDieYoungAreNoFailedStartsByName(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.seed("chat", 1)
+		w.boot()
+		w.after(time.Second)
+		w.runtime.Exit(w.wantUp("chat", 1)[0], sessions.Exit{Reason: sessions.ExitCrashed, Code: 137, Signal: "SIGKILL", Message: "it was killed"})
+		w.after(10 * time.Millisecond)
+		if v := w.service("chat"); v.Failures != 1 || !strings.HasPrefix(v.LastError, "it was healthy, but for less than 1m0s: ") || !strings.Contains(v.LastError, "it was killed") {
+			t.Errorf("%d failures, the last: %s", v.Failures, v.LastError)
+		}
+	})
+}
+
 func TestStartErrorsSayWhy(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.runtime.OnStart(func(sessions.Spec) error { return errors.New("command engine: not found in the session's PATH") })

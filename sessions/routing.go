@@ -90,7 +90,7 @@ func (r Routing) Check() error {
 	}
 	for field, d := range map[string][2]time.Duration{"hold_timeout": {r.HoldTimeout, maxHold}, "repeat_window": {r.RepeatWindow, maxRepeat}} {
 		if d[0] < 0 || d[0] > d[1] {
-			wrong(field, "", "%v s: from 0 to %v s", d[0].Seconds(), d[1].Seconds())
+			wrong(field, "", "%v s (%v): from 0 to %v s (1h)", d[0].Seconds(), d[0], d[1].Seconds())
 		}
 	}
 	if r.Usage != UsageAuto && r.Usage != UsageOff {

@@ -1,12 +1,13 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,7 +68,7 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 	if req.Policy != nil {
 		sv.Policy = *req.Policy
 	}
-	if err := errors.Join(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
+	if err := together(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
 		return ServiceView{}, err
 	}
 	res, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
@@ -126,11 +127,11 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 	set(&wanted.Policy, up.Policy)
 	set(&wanted.Routing, up.Routing)
 	set(&wanted.Priority, up.Priority)
-	err = errors.Join(checkName(wanted.Name), checkReplicas(wanted.Replicas), checkPriority(wanted.Priority), wanted.Policy.Check())
+	var routing error
 	if up.Routing != nil {
-		err = errors.Join(err, wanted.Routing.Check())
+		routing = wanted.Routing.Check()
 	}
-	if err != nil {
+	if err := together(checkName(wanted.Name), checkReplicas(wanted.Replicas), checkPriority(wanted.Priority), wanted.Policy.Check(), routing); err != nil {
 		return ServiceView{}, err
 	}
 	var rev *Revision
@@ -149,7 +150,17 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 				return fmt.Errorf("service %q %w", wanted.Name, ErrExists)
 			}
 		}
-		what := "changed"
+		change := func(w *Service) {
+			set(&w.Name, up.Name)
+			set(&w.Public, up.Public)
+			set(&w.Replicas, up.Replicas)
+			set(&w.Policy, up.Policy)
+			set(&w.Routing, up.Routing)
+			set(&w.Priority, up.Priority)
+		}
+		next := s.Service
+		change(&next)
+		what := changes(s.Service, next)
 		number := s.Revision
 		if rev != nil && !sameRevision(*rev, s.revision(s.Revision)) {
 			rev.Number = s.revisions[len(s.revisions)-1].Number + 1
@@ -160,16 +171,11 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 			s.revisions = append(s.revisions, *rev)
 			m.mu.Unlock()
 			number = rev.Number
-			what = fmt.Sprintf("changed; revision %d rolls out", number)
+			what = append(what, fmt.Sprintf("recipe: revision %d rolls out", number))
 		}
 		before := s.Name
-		err := m.saveAndTell(ctx, s, Event{Kind: "updated", Message: what + " by " + up.By}, func(w *Service) {
-			set(&w.Name, up.Name)
-			set(&w.Public, up.Public)
-			set(&w.Replicas, up.Replicas)
-			set(&w.Policy, up.Policy)
-			set(&w.Routing, up.Routing)
-			set(&w.Priority, up.Priority)
+		err := m.saveAndTell(ctx, s, Event{Kind: "updated", Message: cmp.Or(strings.Join(what, ", "), "nothing changed") + ", by " + up.By}, func(w *Service) {
+			change(w)
 			w.Revision = number
 			w.clearFailures()
 		})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,20 @@ func TestUpdateService(t *testing.T) {
 			if r.Revision != 2 {
 				t.Errorf("a route of revision %d is left", r.Revision)
 			}
+		}
+		events, err := w.m.Events(t.Context(), "default", "talk", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, e := range events {
+			if e.Kind == "updated" {
+				told = append(told, e.Message)
+			}
+		}
+		slices.Sort(told) // they happened at one time
+		if want := []string{"name, recipe: revision 2 rolls out, by owner", "open_to_public, by owner"}; !slices.Equal(told, want) {
+			t.Errorf("the events say %q, not %q", told, want)
 		}
 		revisions, err := w.m.Revisions(t.Context(), "default", "talk")
 		if err != nil || len(revisions) != 2 {
