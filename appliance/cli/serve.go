@@ -44,10 +44,14 @@ func (a *app) serveCommand() *cobra.Command {
 				}
 				return err
 			}
-			return a.Serve(cmd.Context(), ServeOptions{
+			err = a.Serve(cmd.Context(), ServeOptions{
 				Config: cfg, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check,
 				Log: a.logger(cfg.Log), Ready: a.ready,
 			})
+			if err == nil && check {
+				a.notef("the settings are good")
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()

@@ -94,5 +94,5 @@ func checkSettings(c config.Config) error {
 	_, quotaErr := quotas(c.Queue.Limits)
 	_, limitErr := c.Limits.Quotas()
 	_, quantumErr := c.Accel.Quantum()
-	return errors.Join(err, quotaErr, limitErr, quantumErr)
+	return errors.Join(err, quotaErr, limitErr, quantumErr, checkAccessLog(c.AccessLog.Path))
 }

@@ -2,9 +2,15 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
@@ -41,6 +47,41 @@ func (d *daemon) openSeeing(ctx context.Context) (*seeing, error) {
 		s.tracing = record.Tracing{On: true, Sample: c.Traces.Sample}
 	}
 	return s, nil
+}
+
+// advised is an error that knows what to do about it.
+type advised struct {
+	error
+	hint string
+}
+
+func (e advised) Unwrap() error { return e.error }
+
+// Hint says what to do.
+func (e advised) Hint() string { return e.hint }
+
+// checkAccessLog tells whether the access log could be written, and makes nothing. "" is none.
+func checkAccessLog(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	dir := filepath.Dir(path)
+	switch {
+	case err == nil && info.IsDir():
+		return advised{fmt.Errorf("access_log.path: %s is a directory", path), "name a file in that directory"}
+	case err == nil:
+		err = unix.Access(path, unix.W_OK)
+	case errors.Is(err, fs.ErrNotExist):
+		path, err = dir, unix.Access(dir, unix.W_OK|unix.X_OK)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return advised{fmt.Errorf("access_log.path: there is no directory %s", dir), "make it first"}
+	}
+	return advised{fmt.Errorf("access_log.path: %s cannot be written: %w", path, err), "let the user that runs palisade write it"}
 }
 
 func (s *seeing) observers(u *usage.Meter) router.Observers {
