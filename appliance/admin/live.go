@@ -92,7 +92,7 @@ func (s *server) watchLive(c *gin.Context, v sessions.ServiceView) error {
 	defer tick.Stop()
 	for {
 		view, err := s.Services.Service(v.Project, v.ID)
-		var event any = err
+		var event any
 		word := "live"
 		if err != nil {
 			problem := problemOf(ctx, err)
@@ -203,7 +203,7 @@ func capture(g *record.Captured) api.Capture {
 	return api.Capture{
 		Number: g.Number, At: g.At.UTC(), Ended: g.Ended, Method: g.Method, Target: g.Target, RequestSize: g.Request.Size, AnswerSize: g.Answer.Size,
 		RequestID: d.ID, Status: d.Status, Error: cmp.Or(d.Code, d.Fault), Route: d.Route, Model: d.Model, Client: d.Client, Token: d.TokenID, TokenName: d.TokenName,
-		Aborted: d.Aborted, Retries: d.Retries, Duration: d.Took.Seconds(), TTFT: d.First.Seconds(),
+		Aborted: d.Aborted, Repeated: d.Repeated, Retries: d.Retries, Duration: d.Took.Seconds(), TTFT: d.First.Seconds(),
 		PromptTokens: d.Usage.Prompt, CachedTokens: d.Usage.Cached, CompletionTokens: d.Usage.Completion,
 	}
 }

@@ -112,7 +112,7 @@ func (p *params) usage(now time.Time) usage.Query {
 		q.From = time.Date(end.Year(), end.Month(), end.Day()-usageDays+1, 0, 0, 0, 0, q.Zone)
 	}
 	if !q.From.Before(q.To) && p.err == nil {
-		p.err = badField("?from", "", "%s does not lie before %s", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339))
+		p.err = badField("?from", "", "%s does not lie before %s", p.text("from"), cmp.Or(p.text("to"), "now"))
 	}
 	return q
 }
@@ -218,7 +218,7 @@ func usageRow(g *usage.Group, names map[string]string) api.UsageRow {
 	row := api.UsageRow{
 		Token: g.Token, TokenName: names[g.Token], Project: g.Project, Service: g.Service, Model: g.Model, Status: g.Status,
 		Requests: g.Requests, Failed: g.Failed, Aborted: g.Aborted, PromptTokens: g.Prompt, CompletionTokens: g.Completion,
-		CachedTokens: g.Cached, EstimatedTokens: g.Estimated,
+		CachedTokens: g.Cached, EstimatedTokens: g.Estimated, TotalTokens: g.Prompt + g.Completion,
 	}
 	if !g.Start.IsZero() {
 		row.Start = new(g.Start) // in the zone that was asked for: it is the beginning of a day there

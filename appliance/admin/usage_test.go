@@ -29,12 +29,12 @@ func TestUsage(t *testing.T) {
 		return out
 	}
 	chat := api.UsageRow{
-		Requests: 5, Failed: 1, Aborted: 1, PromptTokens: 3000, CompletionTokens: 607, CachedTokens: 750, EstimatedTokens: 7,
+		Requests: 5, Failed: 1, Aborted: 1, PromptTokens: 3000, CompletionTokens: 607, CachedTokens: 750, EstimatedTokens: 7, TotalTokens: 3607,
 		TTFT: new(0.1), Duration: 11.0 / 5,
 	}
-	lora := api.UsageRow{Requests: 1, PromptTokens: 10, CompletionTokens: 1, Duration: 1}
+	lora := api.UsageRow{Requests: 1, PromptTokens: 10, CompletionTokens: 1, TotalTokens: 11, Duration: 1}
 	both := chat
-	both.Requests, both.PromptTokens, both.CompletionTokens, both.Duration = 6, 3010, 608, 2
+	both.Requests, both.PromptTokens, both.CompletionTokens, both.TotalTokens, both.Duration = 6, 3010, 608, 3618, 2
 	of := func(r api.UsageRow, set func(*api.UsageRow)) api.UsageRow { set(&r); return r }
 
 	all := ask("")
@@ -53,7 +53,7 @@ func TestUsage(t *testing.T) {
 	services := ask("?by=service&all=true&from=1h").Groups
 	if d := cmp.Diff([]api.UsageRow{
 		of(both, func(r *api.UsageRow) { r.Project, r.Service = "default", "chat" }),
-		{Project: "red", Service: "embed", Requests: 1, PromptTokens: 5, Duration: 0.001},
+		{Project: "red", Service: "embed", Requests: 1, PromptTokens: 5, TotalTokens: 5, Duration: 0.001},
 	}, services); d != "" {
 		t.Errorf("by service, of all projects (-want +got):\n%s", d)
 	}
@@ -97,7 +97,7 @@ func TestUsageThatMakesNoSense(t *testing.T) {
 		"?from=yesterday":        {"yesterday", "7d"},
 		"?from=-3d":              {"-3d", "7d"},
 		"?from=2026-13":          {"2026-13"},
-		"?from=1h&to=2h":         {"does not lie before"},
+		"?from=1h&to=2h":         {"1h does not lie before 2h"},
 		"?token=cii":             {"cii", `did you mean \"ci\"`},
 		"?servce=chat":           {"servce", `did you mean \"service\"`},
 		"?service=nothing":       {"service", "nothing", "not found"},

@@ -65,6 +65,7 @@ type Capture struct {
 	Token            string          `json:"token,omitempty"` // id
 	TokenName        string          `json:"token_name,omitempty"`
 	Aborted          bool            `json:"aborted,omitempty"`
+	Repeated         bool            `json:"repeated,omitempty"` // answered from an identical request's answer, by no route
 	Retries          int             `json:"retries,omitempty"`
 	Duration         float64         `json:"duration,omitempty"` // seconds
 	TTFT             float64         `json:"ttft,omitempty"`     // seconds

@@ -29,9 +29,7 @@ type UsageRow struct {
 	CompletionTokens int64    `json:"completion_tokens"` // with those of estimated_tokens
 	CachedTokens     int64    `json:"cached_tokens"`     // that the engine had in its cache
 	EstimatedTokens  int64    `json:"estimated_tokens"`  // counted by the router, since the engine did not say
+	TotalTokens      int64    `json:"total_tokens"`      // prompt and completion
 	TTFT             *float64 `json:"ttft,omitempty"`    // seconds to the first bytes, mean of streamed answers; left out where there were none
 	Duration         float64  `json:"duration"`          // seconds to the end of an answer, mean
 }
-
-// TotalTokens is prompt and completion together.
-func (r *UsageRow) TotalTokens() int64 { return r.PromptTokens + r.CompletionTokens }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 func (a *app) serviceCaptures() *cobra.Command {
-	var clear bool
+	var forget bool
 	cmd := &cobra.Command{
 		Use: "captures SERVICE [NUMBER]", Short: "List the last requests that were kept, or show one with its answer",
 		Long: "List the last requests of a service that were kept to be looked at, oldest first; with NUMBER, or the id of a request,\n" +
@@ -25,9 +26,9 @@ func (a *app) serviceCaptures() *cobra.Command {
 				return err
 			}
 			switch {
-			case clear && len(args) > 1:
+			case forget && len(args) > 1:
 				return &usageError{message: "--clear forgets all captures of a service: name no NUMBER"}
-			case clear:
+			case forget:
 				return c.ClearCaptures(cmd.Context(), args[0])
 			case len(args) > 1:
 				one, err := c.Capture(cmd.Context(), args[0], args[1])
@@ -39,7 +40,7 @@ func (a *app) serviceCaptures() *cobra.Command {
 			return a.listCaptures(cmd, c, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&clear, "clear", false, "forget what is kept")
+	cmd.Flags().BoolVar(&forget, "clear", false, "forget what is kept")
 	return cmd
 }
 
@@ -54,15 +55,14 @@ func (a *app) listCaptures(cmd *cobra.Command, c *api.Client, ref string) error 
 	}
 	t := newTable("NUMBER", "WHEN", "STATUS", "TOOK", "TTFT", "PROMPT", "ANSWER", "TOKEN", "ROUTE", "REQUEST")
 	r := result{json: notNull(all), table: t}
-	for i := len(all) - 1; i >= 0; i-- {
-		g := all[i]
+	for _, g := range slices.Backward(all) {
 		number := strconv.FormatInt(g.Number, 10)
 		status, took := "under way", "-"
 		if g.Ended {
 			status, took = strings.TrimSpace(strconv.Itoa(g.Status)+" "+g.Error), short(seconds(g.Duration))
 		}
 		t.add(number, a.ago(g.At), status, took, secondsOrDash(g.TTFT), countOrDash(g.PromptTokens), countOrDash(g.CompletionTokens),
-			orDash(tokenWord(g)), orDash(g.Route), g.Method+" "+g.Target)
+			orDash(tokenWord(g)), captureRoute(g), g.Method+" "+g.Target)
 		r.quiet = append(r.quiet, number)
 	}
 	return a.show(r)
@@ -91,6 +91,14 @@ func tokenWord(g api.Capture) string {
 	return g.Token
 }
 
+// captureRoute is who answered.
+func captureRoute(g api.Capture) string {
+	if g.Repeated {
+		return "repeat"
+	}
+	return orDash(g.Route)
+}
+
 // printCapture prints a request and its answer as they went over the wire, with what is known about them between.
 func (a *app) printCapture(g api.Capture) {
 	about := []string{"# request " + strconv.FormatInt(g.Number, 10), g.RequestID, g.At.Local().Format(time.DateTime), g.Client}
@@ -112,6 +120,9 @@ func (a *app) printCapture(g api.Capture) {
 	}
 	if g.Route != "" {
 		about = append(about, "route "+g.Route)
+	}
+	if g.Repeated {
+		about = append(about, "from the answer to an identical request")
 	}
 	if g.Retries > 0 {
 		about = append(about, plural(g.Retries, "other route")+" tried before")

@@ -196,11 +196,12 @@ func liveTable(what string, rows []liveRow, width int) section {
 		}
 		columns = slices.Delete(columns, last, last+1)
 	}
-	head := fit(what, name)
+	var head strings.Builder
+	head.WriteString(fit(what, name))
 	for _, c := range columns {
-		head += fitRight(c.head, c.width)
+		head.WriteString(fitRight(c.head, c.width))
 	}
-	s := section{head: line{{head, heading}}, noun: strings.ToLower(what)}
+	s := section{head: line{{head.String(), heading}}, noun: strings.ToLower(what)}
 	for _, r := range rows {
 		l := line{{fit(oneLine(r.name), name), plain}}
 		for _, c := range columns {

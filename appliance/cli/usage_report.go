@@ -98,7 +98,7 @@ func localZone(now time.Time, variable string) string {
 }
 
 func (a *app) showUsage(u api.Usage, all bool) error {
-	r := result{json: u, quiet: []string{strconv.FormatInt(u.Total.TotalTokens(), 10)}}
+	r := result{json: u, quiet: []string{strconv.FormatInt(u.Total.TotalTokens, 10)}}
 	if len(u.Groups) == 0 && a.output != "json" && !a.quiet {
 		hint := ""
 		if !all {
@@ -184,7 +184,7 @@ func usageTable(u api.Usage, wide bool) *table {
 			mark = "~"
 		}
 		cells = append(cells, grouped(r.Requests), grouped(r.Failed), grouped(r.PromptTokens), grouped(r.CachedTokens),
-			mark+grouped(r.CompletionTokens), mark+grouped(r.TotalTokens()), meanPtr(r.TTFT), mean(r.Duration))
+			mark+grouped(r.CompletionTokens), mark+grouped(r.TotalTokens), meanPtr(r.TTFT), mean(r.Duration))
 		if wide {
 			cells = append(cells, grouped(r.Aborted), grouped(r.EstimatedTokens))
 		}
@@ -283,7 +283,7 @@ func (a *app) usageCSV(u api.Usage) error {
 		if r.TTFT != nil {
 			ttft = strconv.FormatFloat(*r.TTFT, 'f', -1, 64)
 		}
-		for _, n := range []int64{r.Requests, r.Failed, r.Aborted, r.PromptTokens, r.CachedTokens, r.CompletionTokens, r.EstimatedTokens, r.TotalTokens()} {
+		for _, n := range []int64{r.Requests, r.Failed, r.Aborted, r.PromptTokens, r.CachedTokens, r.CompletionTokens, r.EstimatedTokens, r.TotalTokens} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
 		_ = w.Write(append(row, ttft, strconv.FormatFloat(r.Duration, 'f', -1, 64)))

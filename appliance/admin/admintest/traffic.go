@@ -19,7 +19,7 @@ func (a *Appliance) Serve(ctx context.Context, name string) error {
 }
 
 // Traffic sends ten requests to every service of the default project, as if they had just been answered: one is under way,
-// one has failed. Their captures are kept.
+// one has failed, one was answered from another's answer. Their captures are kept.
 func (a *Appliance) Traffic(now time.Time) {
 	var rows []record.LiveRow
 	keep := map[string]int{}
@@ -49,6 +49,9 @@ func (a *Appliance) request(service *record.LiveService, row record.LiveRow, i i
 	}
 	if i == 7 {
 		did.Status, did.Fault, did.First = 502, "broken", 0
+	}
+	if i == 6 {
+		did.Repeated, did.Route = true, ""
 	}
 	kept.Line("POST", "/v1/chat/completions?api_key=hush")
 	kept.Field("Authorization", "Bearer hush")
