@@ -415,6 +415,10 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%+v", page)
 	}
 	b.do("DELETE", "/services/other/tokens/"+one.Token.ID, "", 404, nil) // not that service's
+	var refusal api.Problem
+	if b.do("DELETE", "/services/demo/tokens/"+wide.Token.ID, "", 404, &refusal); !strings.Contains(refusal.Hint, "revoke-token --all "+wide.Token.ID) {
+		t.Errorf("a token of the project, as if it were the service's: %+v", refusal)
+	}
 	b.do("DELETE", "/tokens/"+one.Token.ID+"?project=red", "", 404, nil) // not that project's
 	b.do("DELETE", "/services/demo/tokens/ci", "", 204, nil)
 	if _, err := b.Tokens.Check(one.Secret); err == nil {

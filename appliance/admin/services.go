@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -105,13 +106,17 @@ func (s *server) find(c *gin.Context, p *params) (sessions.ServiceView, error) {
 	}
 	ref := c.Param("id")
 	v, err := s.Services.Service(p.project(), ref)
-	return v, withNearest(err, ref, func() []string {
+	err = withNearest(err, ref, func() []string {
 		var names []string
 		for _, v := range s.Services.Services(p.project()) {
 			names = append(names, v.Name)
 		}
 		return names
 	})
+	if _, said := errors.AsType[hinter](err); errors.Is(err, sessions.ErrNotFound) && !said {
+		err = &hinted{err, "those that are: palisade service list"}
+	}
+	return v, err
 }
 
 func (s *server) getService(c *gin.Context) error {

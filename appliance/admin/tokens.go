@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -144,7 +145,11 @@ func (s *server) revoke(c *gin.Context, project, serviceID string) error {
 	}
 	switch len(found) {
 	case 0:
-		return withNearest(fmt.Errorf("token %q: %w", ref, router.ErrNotFound), ref, func() []string { return names })
+		err := fmt.Errorf("token %q: %w", ref, router.ErrNotFound)
+		if serviceID != "" && slices.ContainsFunc(s.Tokens.List(project, ""), func(t router.Token) bool { return t.ID == ref && t.ServiceID == "" }) {
+			return &hinted{err, "it opens every service of the project: palisade service revoke-token --all " + ref}
+		}
+		return withNearest(err, ref, func() []string { return names })
 	case 1:
 		if err := s.Tokens.Revoke(c.Request.Context(), found[0]); err != nil {
 			return err

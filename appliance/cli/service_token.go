@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -42,6 +43,7 @@ func (a *app) serviceGenerateToken() *cobra.Command {
 			if err != nil {
 				return inFlags(err, flagsOfLimits())
 			}
+			a.warnOfNamesake(cmd.Context(), c, ref, issued.Token)
 			if a.output != "json" {
 				a.notef("token %s, valid until %s; it is shown only this once", issued.Token.ID, issued.Token.ExpiresAt.Local().Format(time.DateTime))
 			}
@@ -55,6 +57,41 @@ func (a *app) serviceGenerateToken() *cobra.Command {
 	f.BoolVar(&wide, "all", false, "for every service of the project")
 	limits.add(cmd)
 	return cmd
+}
+
+// warnOfNamesake tells of a valid token with the name of a new one: neither can be revoked by that name, and their usage
+// looks like one's. ref is the service, "" for a project's tokens.
+func (a *app) warnOfNamesake(ctx context.Context, c *api.Client, ref string, issued api.Token) {
+	if issued.Name == issued.ID { // it was given none
+		return
+	}
+	tokens, err := c.Tokens(ctx, ref)
+	if err != nil {
+		return // the token is made, and the warning not worth failing for
+	}
+	for _, k := range tokens {
+		if k.ID != issued.ID && k.Name == issued.Name && k.ServiceID == issued.ServiceID && a.valid(k) {
+			a.notef("palisade: warning: token %s has the name %s too, and is valid until %s", k.ID, oneLine(k.Name), k.ExpiresAt.Local().Format(time.DateTime))
+		}
+	}
+}
+
+// valid tells whether a token opens anything.
+func (a *app) valid(k api.Token) bool { return k.RevokedAt == nil && a.now().Before(k.ExpiresAt) }
+
+// tokensFor lists the tokens of a service, and those of its project that open it; all of the project where ref is "".
+func (a *app) tokensFor(ctx context.Context, c *api.Client, ref string) ([]api.Token, error) {
+	tokens, err := c.Tokens(ctx, ref)
+	if err != nil || ref == "" {
+		return tokens, err
+	}
+	all, err := c.Tokens(ctx, "")
+	for _, k := range all {
+		if k.ServiceID == "" && a.valid(k) {
+			tokens = append(tokens, k)
+		}
+	}
+	return tokens, err
 }
 
 // serviceOrAll returns the service named, "" for --all; one of the two it must be.
@@ -73,7 +110,7 @@ func serviceOrAll(cmd *cobra.Command, args []string, all bool) (string, error) {
 func (a *app) serviceTokens() *cobra.Command {
 	var wide bool
 	cmd := &cobra.Command{
-		Use: "tokens [SERVICE]", Short: "List the tokens of a service, or with --all those of the whole project",
+		Use: "tokens [SERVICE]", Short: "List the tokens that open a service, or with --all those of the whole project",
 		Args: words("SERVICE", 0, 1), ValidArgsFunction: a.completeAt(0, a.serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := serviceOrAll(cmd, args, wide)
@@ -84,7 +121,7 @@ func (a *app) serviceTokens() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tokens, err := c.Tokens(cmd.Context(), ref)
+			tokens, err := a.tokensFor(cmd.Context(), c, ref)
 			if err != nil {
 				return err
 			}
