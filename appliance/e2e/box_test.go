@@ -88,8 +88,16 @@ func tail(log *safeBuffer, n int) string {
 // start starts the daemon and returns when it is ready.
 func (b *box) start(args ...string) {
 	b.t.Helper()
-	if err := b.launch(args...); err != nil {
-		b.t.Fatal(err)
+	err := eventually(10*time.Second, func() error {
+		err := b.launch(args...)
+		// While it was down, a connection of some other test may have taken its port for its own end.
+		if err != nil && !strings.Contains(b.log.String(), "the port is taken") {
+			return stop{err}
+		}
+		return err
+	})
+	if err != nil {
+		b.t.Fatalf("%v: %s", err, tail(b.log, 5))
 	}
 }
 
