@@ -79,7 +79,7 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 		e.idle[n-1] = nil
 		e.idle = e.idle[:n-1]
 		e.mu.Unlock()
-		if !c.ended.Load() && now.Sub(c.idleSince) < idleFor && c.quiet(now) {
+		if !c.over() && now.Sub(c.idleSince) < idleFor && c.quiet(now) {
 			c.began, c.wrote = false, false
 			return c, nil
 		}
@@ -109,7 +109,7 @@ func (e *upstream) keep(c *engineConn, now time.Time) {
 	c.used, c.idleSince = true, now
 	var old *engineConn
 	e.mu.Lock()
-	keep := !e.closed && !c.ended.Load() && len(e.idle) < mostIdle
+	keep := !e.closed && !c.over() && len(e.idle) < mostIdle
 	if keep {
 		e.idle = append(e.idle, c)
 		if first := e.idle[0]; first != c && now.Sub(first.idleSince) > idleFor { // the oldest, one a time
@@ -199,6 +199,10 @@ func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 	}
 	return c
 }
+
+// over tells that no request is to come on the connection: the engine has closed its side, or it was interrupted.
+// What is read from one that was interrupted ends at once, and the next request would end with it.
+func (c *engineConn) over() bool { return c.ended.Load() || c.interrupted.Load() }
 
 // quiet tells whether the engine has said nothing since its answer, which the next request would take for
 // its own. To look is a system call: it is made where there was time for the engine to say something.
