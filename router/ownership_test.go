@@ -147,6 +147,7 @@ func earlyStream(t *testing.T, secure *tls.Config) {
 		}
 		return c, err
 	}
+	g.SetServices([]Service{hello(scripted.addr)}) // requests see it from here on
 	connect := func() (net.Conn, error) { return net.Dial("tcp", g.server.Listener.Addr().String()) }
 	if secure != nil {
 		addr := bothFront(t, g.Router, secure)
