@@ -31,6 +31,9 @@ func secretOf(authorization, apiKey string) (string, error) {
 		}
 		return strings.TrimSpace(apiKey), nil
 	}
+	if secret, ok := strings.CutPrefix(authorization, "Bearer "); ok && secret != "" && !strings.ContainsAny(secret, " \t") { // nearly all
+		return secret, nil
+	}
 	scheme, secret, _ := strings.Cut(strings.TrimSpace(authorization), " ")
 	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "BackendAI") {
 		return "", ErrTokenMalformed

@@ -36,4 +36,11 @@ func writeNow(fd uintptr, b []byte) (int, error) {
 	}
 }
 
+// nothingToRead tells whether a read would find nothing, not even an end.
+func nothingToRead(fd uintptr) bool {
+	var b [1]byte
+	_, _, e := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	return e == syscall.EAGAIN
+}
+
 const littleData = 16 << 10

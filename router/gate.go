@@ -340,7 +340,7 @@ func (g *Gate) Drain(ctx context.Context, idle time.Duration) error {
 	case <-g.empty:
 		return <-ended
 	case <-ctx.Done():
-		<-ended
+		_ = <-ended
 		return context.Cause(ctx)
 	}
 }

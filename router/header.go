@@ -151,11 +151,14 @@ func requestID(dst []byte, given string) []byte {
 		return append(dst, given...)
 	}
 	const hex = "0123456789abcdef"
-	dst = append(dst, "req-"...)
-	for _, word := range [2]uint64{rand.Uint64(), rand.Uint64()} {
-		for shift := 60; shift >= 0; shift -= 4 {
-			dst = append(dst, hex[word>>shift&15])
+	dst = append(dst, "req-"...) // and 96 random bits
+	word := rand.Uint64()
+	for i := range 24 {
+		if i == 16 {
+			word = rand.Uint64()
 		}
+		dst = append(dst, hex[word&15])
+		word >>= 4
 	}
-	return dst[:len(dst)-8] // 96 random bits
+	return dst
 }

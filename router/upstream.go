@@ -214,9 +214,7 @@ func (c *engineConn) quiet(now time.Time) bool {
 }
 
 func (c *engineConn) peek(fd uintptr) {
-	var b [1]byte
-	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	c.noise = !errors.Is(err, unix.EAGAIN)
+	c.noise = !nothingToRead(fd)
 }
 
 // left is told that the engine has closed its side. Its last bytes may have come together with the end,
