@@ -170,8 +170,9 @@ type engineConn struct {
 	used      bool // it has answered a request before
 	idleSince time.Time
 	bearing   sync.Mutex
-	until     time.Time // of the deadline
-	free      bool      // there is none any more
+	until     time.Time    // of the deadline
+	borne     atomic.Int64 // until when nothing need be moved, in Unix nanoseconds: read without the lock
+	free      bool         // there is none any more
 
 	ended       atomic.Bool // the engine has closed its side
 	interrupted atomic.Bool // by interrupt
@@ -258,12 +259,16 @@ func (c *engineConn) close() {
 // bear moves on how long the engine may be silent; only now and then, for that is work. It may be silent
 // for the bound at least and an eighth more at most.
 func (c *engineConn) bear(now time.Time) {
+	if now.UnixNano() < c.borne.Load() {
+		return
+	}
 	c.bearing.Lock()
 	defer c.bearing.Unlock()
 	if c.until.Sub(now) >= c.upstream.silence {
 		return
 	}
 	c.until = now.Add(c.upstream.silence + c.upstream.silence/8)
+	c.borne.Store(c.until.Add(-c.upstream.silence).UnixNano())
 	_ = c.SetDeadline(c.until)
 	if c.ended.Load() { // it was told before
 		_ = c.SetReadDeadline(past)

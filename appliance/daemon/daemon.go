@@ -110,7 +110,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 	// Requests allocate nothing, so that collecting more often costs little; and with ten thousand streams open, what
 	// waits to be collected is a third of all memory.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(40)
 	}
 	left, err := inherit()
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(50) // as the daemon does
+	debug.SetGCPercent(40) // as the daemon does
 	var g gate
 	flag.StringVar(&g.listen, "listen", "127.0.0.1:8080", "where it answers; /metrics too")
 	flag.StringVar(&g.routes, "routes", "", "where engines answer, with commas")
