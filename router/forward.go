@@ -229,12 +229,15 @@ func (x *exchange) converse(c *engineConn) error {
 
 var errHeadTooLarge = errors.New("the head of the request is too large to be passed on")
 
+// sending is how the sending of a body has ended.
+type sending struct{ err error }
+
 // stream sends a large body, or one that still comes, while the answer may come already.
 func (x *exchange) stream(c *engineConn, head []byte) error {
 	if _, err := c.Write(head); err != nil {
 		return fmt.Errorf("writing to the engine: %w", err)
 	}
-	sent := make(chan error, 1)
+	sent := make(chan sending, 1)
 	x.sending = true // the request's bytes are not to be given back
 	if x.body.rest != nil {
 		x.body.touched.Store(true) // what is read of it from now on is not kept
@@ -244,13 +247,13 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 		if err != nil && x.body.clientError() != nil {
 			c.interrupt() // what came of the body is no request
 		}
-		sent <- err
+		sent <- sending{err}
 	}()
 	err := c.converse(nil, x)
 	c.wrote = true
 	select {
-	case failed := <-sent:
-		x.answer.early = failed != nil // half a request is on the connection
+	case s := <-sent:
+		x.answer.early = s.err != nil // half a request is on the connection
 	default: // the answer came first, or there is none: nobody wants the rest
 		x.answer.early = true
 		if x.body.rest != nil {
@@ -258,7 +261,7 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 			x.client.drop()
 		}
 		c.interrupt()
-		_ = <-sent
+		<-sent
 	}
 	x.sending = false
 	return err

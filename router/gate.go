@@ -334,13 +334,18 @@ func (g *Gate) Drain(ctx context.Context, idle time.Duration) error {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- g.rest.Shutdown(ctx) }()
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = g.rest.Shutdown(ctx)
+	}()
 	select {
 	case <-g.empty:
-		return <-ended
+		<-ended
+		return err
 	case <-ctx.Done():
-		_ = <-ended
+		<-ended
 		return context.Cause(ctx)
 	}
 }
