@@ -21,13 +21,12 @@ const replayLimit = 1 << 20
 
 // body is a request's body as engines get it: what was read of it to find the model, and the rest.
 type body struct {
-	prefix   []byte
-	rest     io.Reader // nil: prefix is all
-	length   int64     // -1: not known
-	progress func()    // called when more of rest came; nil: nobody wants to know
-	touched  atomic.Bool
-	closed   atomic.Bool
-	failed   atomic.Pointer[error] // what reading from the client ended with, unless its end
+	prefix  []byte
+	rest    io.Reader // nil: prefix is all
+	length  int64     // -1: not known
+	touched atomic.Bool
+	closed  atomic.Bool
+	failed  atomic.Pointer[error] // what reading from the client ended with, unless its end
 }
 
 // replayable tells whether nothing that is not kept was read.
@@ -41,9 +40,6 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.touched.Store(true)
 	n, err := b.rest.Read(p)
-	if n > 0 && b.progress != nil {
-		b.progress()
-	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.failed.Store(&err)
 	}

@@ -410,9 +410,7 @@ func TestGRPCLimits(t *testing.T) {
 		_, err := sayGRPC(as(t.Context(), g.secret, "hello"), conn, say, "hi")
 		held <- err
 	}()
-	for g.Snapshot()[0].Waiting == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	g.awaitWaiting(1)
 	cancel()
 	if err := <-e.gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("the engine's call ended with %v", err)

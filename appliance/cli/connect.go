@@ -95,6 +95,9 @@ type hinter interface {
 
 // hintFor says what to do about an error; "" where nothing is known.
 func (a *app) hintFor(err error) string {
+	if h, ok := errors.AsType[*hinted](err); ok { // by the command, which knows more than the error beneath
+		return h.hint
+	}
 	if p, ok := errors.AsType[*api.Problem](err); ok {
 		if p.Kind() == api.KindUnauthorized && a.env("PALISADE_KEY") == "" {
 			return "set PALISADE_KEY to an API key; on the appliance's own box one is made with: palisade key create NAME"

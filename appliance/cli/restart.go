@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +23,10 @@ func (a *app) restartCommand() *cobra.Command {
 				return err
 			}
 			done, err := c.Restart(cmd.Context())
+			if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+				// It was killed half way: its successor goes on if it was far enough, and otherwise nobody does.
+				return &hinted{err: fmt.Errorf("the daemon ended while it was being replaced: %w", err), hint: "see whether the next one has taken over: palisade version; if not: palisade serve. Sessions go on either way"}
+			}
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,108 @@
+package admintest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Sessions implements admin.Sessions.
+func (m *Manager) Sessions(project string, f sessions.SessionFilter) []sessions.Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []sessions.Session
+	for _, s := range m.sessions {
+		if (project == "" || s.Project == project) && (f.Service == "" || s.ServiceID == f.Service) && (!f.Live || !s.Status.Terminal()) &&
+			(len(f.Status) == 0 || slices.Contains(f.Status, s.Status)) {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+// Session implements admin.Sessions.
+func (m *Manager) Session(project, ref string) (sessions.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.Project == project && (s.ID == ref || s.Name == ref) {
+			return *s, nil
+		}
+	}
+	return sessions.Session{}, fmt.Errorf("session %q %w", ref, sessions.ErrNotFound)
+}
+
+// Transitions implements admin.Sessions.
+func (m *Manager) Transitions(_ context.Context, project, ref string) ([]sessions.Transition, error) {
+	s, err := m.Session(project, ref)
+	return []sessions.Transition{
+		{SessionID: s.ID, To: sessions.StatusPending, Reason: "wanted", At: s.CreatedAt},
+		{SessionID: s.ID, From: sessions.StatusPending, To: sessions.StatusScheduled, Reason: "there is room", At: s.CreatedAt},
+	}, err
+}
+
+// Logs implements admin.Sessions: three lines; with follow they never end. A session that waits for a place, or one of
+// image stuck that is new, has no log yet.
+func (m *Manager) Logs(_ context.Context, project, ref string, o sessions.LogOptions) (io.ReadCloser, error) {
+	s, err := m.Session(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	if s.Status == sessions.StatusPending && (len(s.Waits) > 0 || s.Image == "stuck") {
+		return nil, fmt.Errorf("session %s has no log: %w: it is %s, %s", s.Name, sessions.ErrNotFound, s.Status, s.Reason)
+	}
+	lines := []string{"loading", "loaded", "listening on " + s.ID}
+	if o.Tail > 0 {
+		lines = lines[max(0, len(lines)-o.Tail):]
+	}
+	text := strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if !o.Follow {
+		return io.NopCloser(text), nil
+	}
+	r, w := io.Pipe()
+	go func() { _, _ = io.Copy(w, text) }() // the pipe stays open, as a running engine's log does
+	return r, nil
+}
+
+// Stats implements admin.Sessions.
+func (m *Manager) Stats(_ context.Context, project, ref string) (sessions.Stats, error) {
+	s, err := m.Session(project, ref)
+	if err == nil && s.Status != sessions.StatusRunning {
+		err = sessions.ErrNoInstance
+	}
+	return sessions.Stats{At: time.Now(), CPUTime: 1500 * time.Millisecond, Memory: 64 << 20, Pids: 3, RxBytes: -1, TxBytes: -1}, err
+}
+
+// TerminateSession implements admin.Sessions.
+func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.Project == project && (s.ID == ref || s.Name == ref) {
+			if s.Status.Terminal() {
+				return fmt.Errorf("session %s has ended: %w", s.Name, sessions.ErrForbidden)
+			}
+			s.Status, s.Reason, s.EndedAt = sessions.StatusTerminated, "ended by "+by, time.Now().UTC()
+			s.Exit = &sessions.Exit{Reason: sessions.ExitStopped, Code: 143, Signal: "SIGTERM", Message: "stopped", FinishedAt: s.EndedAt}
+			m.poke()
+			return nil
+		}
+	}
+	return fmt.Errorf("session %q %w", ref, sessions.ErrNotFound)
+}
+
+func (m *Manager) uses(folderID string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		if s.revisions[s.Revision-1].Recipe.Folder == folderID {
+			return "service " + s.Name, true
+		}
+	}
+	return "", false
+}
