@@ -50,16 +50,14 @@ func (t *tx) claim(ctx context.Context, b *usage.Batch) (bool, error) {
 	return true, err
 }
 
-// addUsage adds rows, chunk of them in one statement, which the database reads once.
+// addUsage adds rows, chunk of them in one statement. The statement is not prepared for all of them: where the context
+// ends just then, database/sql gives the connection up without it, and closing it later reaches into a connection that
+// is gone.
 func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	add, err := t.sql.PrepareContext(ctx, addUsage(chunk))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = add.Close() }() // it ends with the transaction at the latest
+	add := addUsage(chunk)
 	for some := range slices.Chunk(rows, chunk) {
 		args := make([]any, 0, usageWidth*chunk)
 		for i := range some {
@@ -67,10 +65,7 @@ func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
 			args = append(args, r.Hour, r.Token, r.Project, r.ServiceID, r.Service, r.Model, int64(r.Class),
 				r.Requests, r.Prompt, r.Completion, r.Cached, r.Estimated, r.Streams, r.First, r.Took)
 		}
-		if args, err = encode(args); err != nil {
-			return err
-		}
-		if _, err := add.ExecContext(ctx, args...); err != nil {
+		if _, err := t.exec(ctx, add, args...); err != nil {
 			return err
 		}
 	}
