@@ -1,11 +1,13 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,7 +41,11 @@ func (x *exchange) find() *Refusal {
 			x.took(r)
 			return nil
 		}
+		if o, now := s.outlook.Load(), time.Now(); o.hopeless(now) {
+			return o.startFailed(s.Name, now)
+		}
 		if s.Traffic.Hold.Most <= 0 {
+			x.needed()
 			return x.notNow(verdict, 0)
 		}
 	}
@@ -79,13 +85,18 @@ func (x *exchange) wait() *Refusal {
 		x.held += x.now.Sub(began)
 	}()
 	var taken *balance.Route
+	var hopeless *outlook
 	verdict := balance.None
 	ask := &waiting.Ask{
-		Token: x.payerName(), Now: began,
+		Token: x.payerName(), Now: began, Waits: x.needed,
 		Try: func(now time.Time) waiting.Outcome {
 			x.ask.Now = now
 			if taken, verdict = s.balance.Acquire(&x.ask); verdict == balance.Taken {
 				return waiting.Taken
+			}
+			if o := s.outlook.Load(); o.hopeless(now) {
+				hopeless = o
+				return waiting.Refused
 			}
 			return waiting.NotYet
 		},
@@ -95,15 +106,13 @@ func (x *exchange) wait() *Refusal {
 	}
 	err := s.line.Wait(x.client.context(), ask)
 	switch {
+	case err == nil && hopeless != nil:
+		return hopeless.startFailed(s.Name, time.Now())
 	case err == nil:
 		x.took(taken)
 		return nil
 	case errors.Is(err, waiting.ErrFull):
-		seconds := s.line.RetryAfter(time.Now(), ask.Token)
-		return &Refusal{
-			Status: http.StatusTooManyRequests, Type: "requests", Code: "queue_full", RetryAfter: time.Duration(seconds) * time.Second,
-			Message: fmt.Sprintf("%d requests wait for the service %q already, as many as may. Try again in %d seconds.", s.line.Depth(), s.Name, seconds),
-		}
+		return x.full(time.Duration(s.line.RetryAfter(time.Now(), ask.Token)) * time.Second)
 	case errors.Is(err, waiting.ErrTimeout):
 		f := x.notNow(verdict, time.Duration(s.line.RetryAfter(time.Now(), ask.Token))*time.Second)
 		f.Message = fmt.Sprintf("No route of the service %q became free within %s. ", s.Name, s.Traffic.Hold.Timeout) + f.Message
@@ -116,8 +125,13 @@ func (x *exchange) wait() *Refusal {
 
 // notNow says why no route takes the request, and when to come again; after 0 is a guess.
 func (x *exchange) notNow(v balance.Verdict, after time.Duration) *Refusal {
-	if v != balance.Busy {
-		return noRoute(x.service.Service, after)
+	s, now := x.service, time.Now()
+	if o := s.outlook.Load(); v != balance.Busy && o.zero && o.wakes {
+		return o.waking(s.Name, now, cmp.Or(after, retryLater))
+	} else if v != balance.Busy {
+		f := noRoute(s.Service, min(cmp.Or(o.eta(now), after), mostRetry))
+		f.eta = o.eta(now)
+		return f
 	}
 	after = max(after, time.Second)
 	return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d). Try again in %d s.",
@@ -173,6 +187,9 @@ func (x *exchange) ping() error {
 		x.client.status(http.StatusOK, nil)
 		x.client.header([]byte("Content-Type"), []byte("text/event-stream"))
 		x.client.header([]byte("Cache-Control"), []byte("no-cache"))
+		if eta := x.service.outlook.Load().eta(x.told); eta > 0 {
+			x.client.header([]byte(etaHeader), strconv.AppendInt(nil, int64(seconds(eta)), 10))
+		}
 		x.limitHeaders()
 		x.client.header(nameRequestID, x.id)
 		x.client.begin(-1, false)

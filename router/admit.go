@@ -102,8 +102,9 @@ func notFound(a Address, what string) *Refusal {
 }
 
 // clip bounds what of a request an error repeats.
-func clip(s string) string {
-	const most = 128
+func clip(s string) string { return clipTo(s, 128) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

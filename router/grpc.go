@@ -376,6 +376,9 @@ func (f *Refusal) fieldsGRPC() []http1.Field {
 	if f.RetryAfter > 0 {
 		fields = append(fields, http1.Field{Name: []byte("Grpc-Retry-Pushback-Ms"), Value: strconv.AppendInt(nil, f.RetryAfter.Milliseconds(), 10)})
 	}
+	if f.eta > 0 {
+		fields = append(fields, http1.Field{Name: []byte(etaHeader), Value: strconv.AppendInt(nil, int64(seconds(f.eta)), 10)})
+	}
 	return fields
 }
 

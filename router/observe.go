@@ -13,6 +13,9 @@ type Observers struct {
 	Log      *record.AccessLog
 	Tracing  record.Tracing
 	Spans    interface{ Write(*record.Record) }
+	// Held is called each time that a request begins to wait, or would if any might, for a service of which no
+	// route can answer; and when that comes to be while some wait. It must not block, nor call the router.
+	Held func(serviceID string)
 }
 
 // Observe tells o of all requests from now on. To be called before the first table is set.

@@ -17,6 +17,7 @@ type Refusal struct {
 	Param      string // "" is null
 	Message    string
 	RetryAfter time.Duration // 0: none
+	eta        time.Duration // when a route is expected to answer; 0: not known
 	hopeless   bool          // another try soon is in vain: clients of OpenAI are told not to
 	allow      string        // methods, where Status is 405
 	reason     string        // for counters, one of few; "" is Code
@@ -112,6 +113,9 @@ func (f *Refusal) event(s shape) []byte {
 	return fmt.Appendf(nil, "\n\n%sdata: %s\n\n", name, f.body(s))
 }
 
+// etaHeader tells in how many seconds a route is expected to answer.
+const etaHeader = "X-Palisade-Eta"
+
 // header is a line of an answer's head.
 type header struct{ name, value string }
 
@@ -120,6 +124,9 @@ func (f *Refusal) headers() []header {
 	h := []header{{"Content-Type", "application/json"}, {"X-Content-Type-Options", "nosniff"}}
 	if f.RetryAfter > 0 {
 		h = append(h, header{"Retry-After", strconv.Itoa(int((f.RetryAfter + time.Second - 1) / time.Second))})
+	}
+	if f.eta > 0 {
+		h = append(h, header{etaHeader, strconv.Itoa(seconds(f.eta))})
 	}
 	if f.Status == http.StatusUnauthorized {
 		h = append(h, header{"WWW-Authenticate", `Bearer realm="palisade"`})

@@ -13,6 +13,7 @@ import (
 type live struct {
 	balance balance.Balance
 	line    waiting.Line
+	outlook atomic.Pointer[outlook] // never nil
 	guard   repeat.Guard
 	metrics *serviceMetrics // of its name in the table that is in force
 	total   atomic.Uint64

@@ -20,9 +20,13 @@ type Service struct {
 	Aliases   []string // other model names that mean it: what its engine calls the model
 	Public    bool     // no token needed
 	CreatedAt time.Time
-	Status    string // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
-	Zero      bool   // its owner wants no route: none is on its way
-	EngineKey string // sent to its engine as bearer token; "": none
+	Status    string    // told to clients that find no route: PROVISIONING, UNHEALTHY, ...; "" says nothing
+	Zero      bool      // no route is wanted: none is on its way
+	Wakes     bool      // though it is at zero, a request that waits has one started
+	ReadyAt   time.Time // when a route is expected to answer, where none does; zero: not known
+	Broken    string    // starts fail, and none is under way: the engine's last words; "": they do not
+	RetryAt   time.Time // of the next start, where Broken says something; zero: not known
+	EngineKey string    // sent to its engine as bearer token; "": none
 	Traffic   Traffic
 	Routes    []Route // those that may get traffic, and those that drain
 }

@@ -28,6 +28,10 @@ type ServiceRoutes struct {
 	Public    bool
 	Routing   Routing
 	Routes    []RouteTarget // healthy and draining ones
+
+	ReadyAt time.Time // when the first of its starting routes is expected to be healthy; zero: none starts, or it is not known
+	Broken  string    // starts fail, none is healthy or under way: the engine's last words; "" otherwise
+	RetryAt time.Time // of the next start, where Broken says something
 }
 
 // RouteTarget is one place that answers.

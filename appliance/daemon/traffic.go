@@ -16,6 +16,12 @@ type traffic struct {
 	*router.Router
 	elders *elders
 
+	// wakes tells whether a request that waits for a service at zero has a route of it started; nil: for none.
+	wakes func(serviceID string) bool
+
+	applying sync.Mutex // before mu
+	last     []sessions.ServiceRoutes
+
 	mu    sync.Mutex
 	table []router.Service
 	seen  map[string]bool // routes that were ever in it
@@ -29,11 +35,30 @@ func newTraffic(r *router.Router, e *elders) *traffic {
 
 // Apply says in the router's words who can answer.
 func (t *traffic) Apply(services []sessions.ServiceRoutes) {
+	t.applying.Lock()
+	defer t.applying.Unlock()
+	t.last = services
+	t.apply()
+}
+
+// again says it once more, where wakes says something else by now.
+func (t *traffic) again() {
+	t.applying.Lock()
+	defer t.applying.Unlock()
+	t.apply()
+}
+
+// apply is Apply. The caller holds applying.
+func (t *traffic) apply() {
+	services := t.last
 	table := make([]router.Service, len(services))
 	routes := make(map[string][]router.Route, len(services))
 	for i, s := range services {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
-		table[i].Traffic, table[i].Zero = trafficOf(s), s.Status == sessions.ServiceIdle
+		table[i].ReadyAt, table[i].Broken, table[i].RetryAt = s.ReadyAt, s.Broken, s.RetryAt
+		table[i].Zero = s.Status == sessions.ServiceIdle
+		table[i].Wakes = t.wakes != nil && t.wakes(s.ID)
+		table[i].Traffic = trafficOf(s, table[i].Zero && !table[i].Wakes)
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}
@@ -117,9 +142,9 @@ func (t *traffic) idle() bool {
 // settled tells whether none is left here nor with anybody before.
 func (t *traffic) settled() bool { return t.idle() && len(t.elders.present()) == 0 }
 
-// trafficOf says in the router's words how requests find a service's routes. Nobody waits for a service that
-// its owner has scaled to zero: no route is on its way.
-func trafficOf(s sessions.ServiceRoutes) router.Traffic {
+// trafficOf says in the router's words how requests find a service's routes. In vain: nobody waits, for no route is
+// on its way, nor is one started for who waits.
+func trafficOf(s sessions.ServiceRoutes, vain bool) router.Traffic {
 	r := s.Routing
 	kind, _ := balance.ParseKind(r.Balance) // it was checked when it was set
 	t := router.Traffic{
@@ -127,7 +152,7 @@ func trafficOf(s sessions.ServiceRoutes) router.Traffic {
 		AffinityHeader: r.AffinityHeader, AffinityCookie: r.AffinityCookie,
 		Repeat: repeat.Settings{Window: r.RepeatWindow}, AskUsage: r.Usage != sessions.UsageOff, Capture: r.Capture,
 	}
-	if s.Status != sessions.ServiceIdle {
+	if !vain {
 		t.Hold = waiting.Settings{Most: r.Held(), Timeout: r.HoldTimeout}
 	}
 	return t

@@ -39,6 +39,8 @@ type Ask struct {
 	// Try takes a route for it if one is free. It is called until it says other than NotYet, by any goroutine
 	// while Wait has not returned, under the line's lock: it must be quick and must not call the line.
 	Try func(now time.Time) Outcome
+	// Waits, where it is not nil, is called when the request is in the line and has to wait, once, without the lock.
+	Waits func()
 	// Still, where it is not nil, is called after each Every of waiting, by the goroutine that waits. An error
 	// ends the wait: the client has gone.
 	Still func() error
@@ -95,6 +97,9 @@ func (l *Line) Wait(ctx context.Context, a *Ask) error {
 	w, timeout := l.enter(ctx, a)
 	if w.ended == nil {
 		return w.err
+	}
+	if a.Waits != nil {
+		a.Waits()
 	}
 	var out, beat <-chan time.Time
 	if timeout > 0 {

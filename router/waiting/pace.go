@@ -25,6 +25,8 @@ type pace struct {
 // more of them are given their first few. The caller calls it only while somebody waits.
 func (p *pace) routes(now time.Time, before, ready int) {
 	switch {
+	case ready <= 0: // there is nobody to spare
+		*p = pace{}
 	case before <= 0 && ready > 0:
 		*p = pace{on: true, left: atFirst * ready, ready: ready, next: now.Add(every)}
 	case p.on:
