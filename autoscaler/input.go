@@ -16,6 +16,9 @@ type Input struct {
 	Busy time.Time
 	// Known is since when all this is seen without a gap: the start of the daemon, or of the service. Nothing before it counts.
 	Known time.Time
+	// LoadTime is how long a route takes from being asked for to being ready, as was measured; 0: not known. Demand that
+	// grows is looked at so far ahead.
+	LoadTime time.Duration
 	// Full says why the pool has no place for a route that waits; "" where none waits.
 	Full string
 	// Yields asks for one route less, for a service that is worth more; nil: nobody asks.
@@ -72,7 +75,7 @@ type Wish struct {
 	Rule   string   `json:"rule"` // its id, or "idle", "held", "bounds"
 	Name   string   `json:"name"` // as people call it
 	Want   int      `json:"want"`
-	Value  *float64 `json:"value,omitempty"` // what its metric said; nil: nothing
-	Why    string   `json:"why"`             // one sentence; also where it wishes nothing
+	Value  *float64 `json:"value,omitempty"`  // what its metric said; nil: nothing
+	Why    string   `json:"why"`              // one sentence; also where it wishes nothing
 	Silent bool     `json:"silent,omitempty"` // it wishes nothing: no data, cooling down, window closed
 }
