@@ -48,18 +48,17 @@ func (o *outlook) retryAfter(now time.Time, otherwise time.Duration) time.Durati
 	return min(max(otherwise, leastRetry), mostRetry)
 }
 
-const wordsLen = 600 // of an engine, repeated to clients
+const wordsLen = 3 << 10 // bytes of an engine's last words, repeated to clients
 
 // startFailed says with the engine's last words why nobody need wait for name.
 func (o *outlook) startFailed(name string, now time.Time) *Refusal {
-	words, next := clipTo(strings.TrimRight(o.broken, ".\n "), wordsLen), ""
-	after := leastRetry
+	after, next := leastRetry, ""
 	if !o.retryAt.IsZero() {
 		wait := max(o.retryAt.Sub(now), leastRetry)
 		after = min(wait, mostRetry)
-		next = fmt.Sprintf(" The next try is in %d s.", seconds(wait))
+		next = fmt.Sprintf(" (the next try is in %d s)", seconds(wait))
 	}
-	return unavailable("start_failed", fmt.Sprintf("The service %q does not start: %s.%s", name, words, next), after)
+	return unavailable("start_failed", fmt.Sprintf("The service %q does not start%s: %s", name, next, clipTo(strings.TrimSpace(o.broken), wordsLen)), after)
 }
 
 // waking says that a start is under way, or about to be, for a service of which nobody may wait or has waited too long.

@@ -51,9 +51,19 @@ func (m *Manager) Adopt(ctx context.Context) error {
 		}
 	}
 	m.restore(sessions, running)
+	if m.Loads != nil {
+		past, err := m.Loads.LoadTimes(ctx)
+		if err != nil {
+			return err
+		}
+		m.loads.add(past...)
+	}
 	m.mu.Lock()
-	for _, s := range sessions {
+	for _, s := range sessions { // the oldest first
 		m.adopt(s, running[s.ID])
+		if sv := m.services[s.ServiceID]; sv != nil && over(s) {
+			sv.broken = s.HealthyAt.IsZero() && s.Result == ResultFailure
+		}
 	}
 	m.mu.Unlock()
 	m.sweep(slices.Collect(maps.Values(orphans)))

@@ -157,13 +157,19 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 // startRefused counts a start that could not even be tried, such as of a folder that is gone.
 func (m *Manager) startRefused(ctx context.Context, s *service, why error) error {
 	m.event(ctx, Event{ServiceID: s.ID, Kind: "failed", Message: why.Error()})
-	return m.saveService(ctx, s, func(w *Service) { m.countFailure(w, why.Error()) })
+	return m.countFailure(ctx, s, false, why.Error())
 }
 
-func (m *Manager) countFailure(w *Service, why string) {
-	w.Failures++
-	w.LastError = why
-	w.RetryAt = time.Now().UTC().Add(Backoff(w.Failures, rand.Float64()))
+// countFailure writes down that a start has failed. cameUp: it answered for a while. The caller holds writing.
+func (m *Manager) countFailure(ctx context.Context, s *service, cameUp bool, why string) error {
+	m.mu.Lock()
+	s.broken = !cameUp
+	m.mu.Unlock()
+	return m.saveService(ctx, s, func(w *Service) {
+		w.Failures++
+		w.LastError = why
+		w.RetryAt = time.Now().UTC().Add(Backoff(w.Failures, rand.Float64()))
+	})
 }
 
 // endRoute asks a route's session to end. The caller holds writing.
@@ -187,7 +193,7 @@ func (m *Manager) giveUp(ctx context.Context, s *service, a PlanAction) error {
 	if ses.Revision != s.Revision || settledIn(ses) {
 		return nil
 	}
-	return m.saveService(ctx, s, func(w *Service) { m.countFailure(w, failureOf(ses, a.Reason)) })
+	return m.countFailure(ctx, s, !ses.HealthyAt.IsZero(), failureOf(ses, a.Reason))
 }
 
 // ended takes in that a session cannot go on. One that nobody asked to end, and that had not been healthy
@@ -204,7 +210,7 @@ func (m *Manager) ended(s Session, stop *stopRequest) {
 	}
 	m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
 	if stop == nil && !settledIn(s) && s.Revision == sv.Revision {
-		if err := m.saveService(m.ctx, sv, func(w *Service) { m.countFailure(w, failureOf(s, s.Reason)) }); err != nil {
+		if err := m.countFailure(m.ctx, sv, !s.HealthyAt.IsZero(), failureOf(s, s.Reason)); err != nil {
 			m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
 		}
 	}

@@ -58,9 +58,9 @@ func TestNextProbe(t *testing.T) {
 		again  bool
 	}{
 		{"at once", sessions.Health{}, check, 0, 25 * time.Millisecond, true},
-		{"slower as it takes longer", sessions.Health{}, check, 5 * time.Second, 500 * time.Millisecond, true},
-		{"never slower than a second", sessions.Health{}, check, time.Hour, time.Second, true},
-		{"a port too", sessions.Health{}, nil, time.Second, 100 * time.Millisecond, true},
+		{"slower as it takes longer", sessions.Health{}, check, 2 * time.Second, 100 * time.Millisecond, true},
+		{"never so slow that it is noticed", sessions.Health{}, check, time.Hour, 150 * time.Millisecond, true},
+		{"a port too", sessions.Health{}, nil, time.Second, 50 * time.Millisecond, true},
 		{"then as the owner says", sessions.Health{FirstAt: start}, check, time.Hour, 10 * time.Second, true},
 		{"no check, no more probes", sessions.Health{FirstAt: start}, nil, time.Hour, 0, false},
 		{"an interval of 0 is no busy loop", sessions.Health{FirstAt: start}, &catalog.HealthCheck{}, time.Hour, 100 * time.Millisecond, true},

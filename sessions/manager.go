@@ -19,6 +19,7 @@ import (
 // Deps are what a manager needs of others.
 type Deps struct {
 	Store    Store
+	Loads    LoadTimeStore // nil: how long loads took is forgotten with the manager
 	Runtime  Runtime
 	Observer Observer
 	Traffic  Traffic
@@ -99,6 +100,8 @@ type Manager struct {
 	order    []string          // of those that wait, as they were tried last; guarded by mu
 	overuse  map[string]string // who is to be ended for it, and why; guarded by mu
 
+	loads loadTimes // guarded by mu
+
 	publishing sync.Mutex
 	change     chan struct{} // closed and replaced at every change; guarded by mu
 }
@@ -108,6 +111,9 @@ type service struct {
 	Service
 	revisions []Revision // oldest first
 	routes    []*runner  // live ones, oldest first
+	// broken: the start that failed last never came up. One that came up and crashed is another matter: who waits for
+	// its successor has some hope.
+	broken bool
 }
 
 func (s *service) revision(number int) *Revision {
@@ -290,7 +296,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 

@@ -11,6 +11,7 @@ type metrics struct {
 	pass      prometheus.Histogram
 	placement prometheus.Histogram
 	waiting   prometheus.Gauge
+	load      prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -39,8 +40,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "palisade_sessions_waiting", Help: "Sessions that wait for a place.",
 	})
+	m.load = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "palisade_route_load_seconds", Help: "Time from the start of a route to its first passing probe.",
+		Buckets: prometheus.ExponentialBuckets(0.25, 2, 14),
+	})
 	if reg != nil {
-		reg.MustRegister(m.probes, m.decisions, m.sessions, m.routes, m.pass, m.placement, m.waiting)
+		reg.MustRegister(m.probes, m.decisions, m.sessions, m.routes, m.pass, m.placement, m.waiting, m.load)
 	}
 	return m
 }

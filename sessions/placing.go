@@ -218,7 +218,7 @@ func (m *Manager) endOverusers(ctx context.Context) {
 		if sv == nil || sv.Lifecycle != LifecycleActive || s.Revision != sv.Revision {
 			continue
 		}
-		if err := m.saveService(ctx, sv, func(w *Service) { m.countFailure(w, over[id]) }); err != nil {
+		if err := m.countFailure(ctx, sv, true, over[id]); err != nil {
 			m.Log.Error("failed start was not counted", "service", sv.ID, "session", id, "error", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -36,7 +37,13 @@ func (m *Manager) publish() {
 // routesOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing}
-	out.Status, _ = serviceStatus(m.stateOf(s), time.Now())
+	now := time.Now()
+	state := m.stateOf(s)
+	out.Status, _ = serviceStatus(state, now)
+	out.ReadyAt = m.readyAt(s, now)
+	if s.broken && hopeless(state) {
+		out.Broken, out.RetryAt = s.LastError, s.RetryAt
+	}
 	if rev := s.revision(s.Revision); rev != nil {
 		out.Aliases = aliases(s.Name, rev.Launch)
 	}
@@ -58,6 +65,57 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 		m.metrics.routes.With(prometheus.Labels{"service": s.Name, "status": string(status)}).Set(float64(n))
 	}
 	return out
+}
+
+// hopeless reports whether starts fail, and nothing is left that could come up.
+func hopeless(s ServiceState) bool {
+	return s.Service.Lifecycle == LifecycleActive && s.Service.Failures > 0 &&
+		!slices.ContainsFunc(s.Routes, func(r RouteState) bool { return !r.leaving() })
+}
+
+// readyAt is when the first of a service's routes that start is expected to be healthy, where none is; zero where
+// none starts or nobody knows. It is never in the past. The caller holds mu.
+func (m *Manager) readyAt(s *service, now time.Time) (first time.Time) {
+	for _, r := range s.routes {
+		ses, health := r.snapshot()
+		if ses.Leaving() {
+			continue
+		}
+		if health.State == HealthPassing {
+			return time.Time{}
+		}
+		if at := m.expected(s, r, ses, now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	if first.IsZero() {
+		return first
+	}
+	return latest(first, now.Add(time.Second))
+}
+
+// expected is when a route that starts will be healthy, as others like it were; zero: nobody knows. The caller holds mu.
+func (m *Manager) expected(s *service, r *runner, ses Session, now time.Time) time.Time {
+	from := now
+	switch ses.Status {
+	case StatusPending:
+		if len(ses.Waits) > 0 {
+			return time.Time{} // until others have gone
+		}
+	case StatusPulling:
+		return time.Time{}
+	case StatusCreating, StatusRunning:
+		from = cmp.Or(r.startingSince(), ses.StartedAt, now)
+	}
+	var device *string
+	if ses.Claim != nil {
+		device = new(deviceOf(m.Ledger.Pool(), ses.Claim))
+	}
+	took, known := m.loadTime(s, ses.Revision, device)
+	if !known || !ses.HealthyAt.IsZero() {
+		return time.Time{}
+	}
+	return from.Add(took)
 }
 
 // aliases are what a service's engine may call its model where that is not the service's name: an

@@ -35,6 +35,7 @@ type runner struct {
 	askStop  context.CancelFunc
 	forced   context.Context // done once it should end without grace
 	force    context.CancelFunc
+	starting time.Time      // when it began to start here, all that it needs being there; zero: not seen
 	adopted  *Instance      // found running at the daemon's start
 	loose    bool           // nothing holds it to its parts of devices: of the runner's goroutine alone
 	half     bool           // a start broke off because the runtime was away: of the runner's goroutine alone
@@ -55,6 +56,7 @@ type runnerDeps struct {
 	grant    func(accel.Claim) (accel.Grant, error)
 	variants *variants.Table
 	policy   func(serviceID string) Policy
+	loaded   func(Session, time.Duration)    // it was healthy for the first time, so long after it began to start
 	changed  func()                          // something that others see has changed, and plans go by
 	show     func()                          // something that others see has changed
 	poke     func()                          // look at the plan again
@@ -81,6 +83,13 @@ func (r *runner) snapshot() (Session, Health) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.session, r.health
+}
+
+// startingSince is when it began to start here; zero: that was not seen.
+func (r *runner) startingSince() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.starting
 }
 
 // end asks the session to end; the first reason stays. Forced means without drain or grace.
@@ -167,6 +176,12 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 		s.Address = routeAddress(s, *sig.Instance)
 	}
 	r.session = s
+	switch {
+	case s.Status == StatusCreating:
+		r.starting = now
+	case s.Status == StatusPending:
+		r.starting = time.Time{}
+	}
 	if s.Status == StatusPending {
 		r.health, r.yields = Health{}, false
 		select {

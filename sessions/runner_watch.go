@@ -83,7 +83,7 @@ func exitSentence(e Exit) string {
 func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	now := time.Now()
 	r.mu.Lock()
-	before, check, started := r.health, r.session.Launch.Health, r.session.StartedAt
+	before, check, started, starting := r.health, r.session.Launch.Health, r.session.StartedAt, r.starting
 	r.health = before.Observe(v, check, started, now)
 	after := r.health
 	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
@@ -95,6 +95,10 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	if after.State == HealthUnhealthy {
 		r.session.UnhealthySince = after.Since.UTC()
 	}
+	if starting.IsZero() && before.Detail != "" {
+		starting = started // an earlier daemon started it; this one has seen it load, and so knows when it was done
+	}
+	loaded := r.session
 	keep := first || !was.Equal(r.session.UnhealthySince)
 	r.mu.Unlock()
 	r.metrics.probed(v.OK)
@@ -103,6 +107,9 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 		r.changed()
 	}
 	if first {
+		if !starting.IsZero() {
+			r.loaded(loaded, now.Sub(starting))
+		}
 		r.learnPID(ctx, started)
 	}
 	if keep {

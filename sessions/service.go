@@ -54,7 +54,10 @@ type Service struct {
 	Version   int64 // counts saves; a save from an older one is refused
 	Lifecycle Lifecycle
 
-	Replicas int  // wanted
+	Replicas int // wanted
+	// ScaledBy is who set Replicas last, and ScaledAt when. "": the autoscaler did, or nobody since the service was made.
+	ScaledBy string
+	ScaledAt time.Time
 	Public   bool // open_to_public: no token needed
 	Priority int  // of its routes in the queue, 0 to 100
 	Policy   Policy
@@ -105,6 +108,6 @@ type Event struct {
 	ServiceID string
 	SessionID string // "" where it is about the whole service
 	At        time.Time
-	Kind      string // created, updated, scaled, started, failed, healthy, unhealthy, replaced, drained, rolled-back, ...
+	Kind      string // created, updated, scaled, autoscaled, started, failed, healthy, unhealthy, replaced, drained, rolled-back, ...
 	Message   string // one sentence
 }

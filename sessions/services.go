@@ -153,7 +153,9 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		change := func(w *Service) {
 			set(&w.Name, up.Name)
 			set(&w.Public, up.Public)
-			set(&w.Replicas, up.Replicas)
+			if up.Replicas != nil {
+				w.scaledBy(*up.Replicas, up.By)
+			}
 			set(&w.Policy, up.Policy)
 			set(&w.Routing, up.Routing)
 			set(&w.Priority, up.Priority)
@@ -263,23 +265,43 @@ func (m *Manager) find(project, ref string) (*service, error) {
 
 // Scale is a wish for another number of routes.
 type Scale struct {
-	To     int // 0 keeps the address
-	By     string
+	To     int    // 0 keeps the address
+	By     string // the person; of no account where Auto
 	Reason string
+	// Auto: the autoscaler wishes it. A person's number stands no longer then, and failed starts keep their back-off:
+	// more requests are no reason to try again sooner.
+	Auto bool
+	// Version is that of the service for which the number was found; ErrConflict where it has another by now. 0: any.
+	Version int64
 }
 
-// ScaleService sets the number of routes.
+// ScaleService sets the number of routes. A person's wish counts as one also where it is the number there is; the
+// autoscaler's is then nothing, and nothing is written.
 func (m *Manager) ScaleService(ctx context.Context, project, ref string, wish Scale) (ServiceView, error) {
 	if err := checkReplicas(wish.To); err != nil {
 		return ServiceView{}, err
 	}
 	return m.edit(ctx, project, ref, func(s *service) error {
-		e := Event{Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, wish.To, wish.By, wish.Reason)}
-		return m.saveAndTell(ctx, s, e, func(w *Service) {
-			w.Replicas = wish.To
-			w.clearFailures()
-		})
+		if wish.Version != 0 && wish.Version != s.Version {
+			return fmt.Errorf("service %q %w: it has version %d, not %d", s.Name, ErrConflict, s.Version, wish.Version)
+		}
+		if !wish.Auto {
+			e := Event{Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, wish.To, wish.By, wish.Reason)}
+			return m.saveAndTell(ctx, s, e, func(w *Service) {
+				w.scaledBy(wish.To, wish.By)
+				w.clearFailures()
+			})
+		}
+		if s.Replicas == wish.To && s.ScaledBy == "" {
+			return nil
+		}
+		return m.saveAndTell(ctx, s, Event{Kind: "autoscaled", Message: wish.Reason}, func(w *Service) { w.scaledBy(wish.To, "") })
 	})
+}
+
+// scaledBy notes how many routes are wanted and by whom.
+func (s *Service) scaledBy(replicas int, by string) {
+	s.Replicas, s.ScaledBy, s.ScaledAt = replicas, by, time.Now().UTC()
 }
 
 // DestroyService ends all routes, with drain, and then the service.

@@ -49,6 +49,14 @@ type EventStore interface {
 	Events(ctx context.Context, serviceID string, limit int) ([]Event, error)
 }
 
+// LoadTimeStore keeps how long routes took to come up.
+type LoadTimeStore interface {
+	// AddLoadTime keeps one, and forgets all but the newest LoadTimesKept of its key and device.
+	AddLoadTime(ctx context.Context, t LoadTime) error
+	// LoadTimes returns all that are kept, oldest first.
+	LoadTimes(ctx context.Context) ([]LoadTime, error)
+}
+
 // Store is all that this room keeps.
 type Store interface {
 	ServiceStore

@@ -15,7 +15,8 @@ type ServiceView struct {
 	Recipe        Recipe
 	ModelName     string // what clients ask for
 	Status        ServiceStatus
-	Sentence      string // why it is in Status
+	Sentence      string    // why it is in Status
+	ReadyAt       time.Time // when a route that starts is expected to be healthy, where none is; zero: not known
 	HealthyRoutes int
 	Routes        []RouteView      // live ones, oldest first
 	Warnings      catalog.Problems // of the recipe; only after creating or updating
@@ -72,6 +73,7 @@ func (m *Manager) view(s *service, now time.Time) ServiceView {
 	state := m.stateOf(s)
 	v := ServiceView{Service: s.Service}
 	v.Status, v.Sentence = serviceStatus(state, now)
+	v.ReadyAt = m.readyAt(s, now)
 	if rev := s.revision(s.Revision); rev != nil {
 		v.Recipe, v.ModelName = rev.Recipe, rev.Launch.ModelName
 	}

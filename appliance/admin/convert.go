@@ -27,6 +27,7 @@ func (s *server) service(v sessions.ServiceView, folders map[string]string) api.
 	out := api.Service{
 		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
+		ScaledBy: v.ScaledBy, ScaledAt: timePtr(v.ScaledAt), ReadyAt: timePtr(v.ReadyAt),
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
 		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
 		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),

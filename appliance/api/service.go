@@ -17,14 +17,17 @@ type Service struct {
 	Status string `json:"status"` // PROVISIONING, HEALTHY, DEGRADED, UNHEALTHY, IDLE, DESTROYING, DESTROYED
 	Reason string `json:"reason"` // one sentence: why it is in Status
 
-	Replicas      int     `json:"replicas"`       // wanted
-	HealthyRoutes int     `json:"healthy_routes"` // how many answer now
-	OpenToPublic  bool    `json:"open_to_public"` // no token needed
-	Endpoint      string  `json:"endpoint"`       // URL; what follows it goes to the engine
-	Policy        Policy  `json:"policy"`
-	Routing       Routing `json:"routing"`
-	Priority      int     `json:"priority"` // 0 to 100, higher first
-	Recipe        Recipe  `json:"recipe"`
+	Replicas      int        `json:"replicas"`            // wanted
+	ScaledBy      string     `json:"scaled_by,omitempty"` // who set replicas last; "" the autoscaler, or nobody since it was created
+	ScaledAt      *time.Time `json:"scaled_at,omitempty"` // when that was set
+	ReadyAt       *time.Time `json:"ready_at,omitempty"`  // when a route that starts is expected to answer, where none does and it is known
+	HealthyRoutes int        `json:"healthy_routes"`      // how many answer now
+	OpenToPublic  bool       `json:"open_to_public"`      // no token needed
+	Endpoint      string     `json:"endpoint"`            // URL; what follows it goes to the engine
+	Policy        Policy     `json:"policy"`
+	Routing       Routing    `json:"routing"`
+	Priority      int        `json:"priority"` // 0 to 100, higher first
+	Recipe        Recipe     `json:"recipe"`
 
 	Revision     int        `json:"revision"`      // what should run
 	GoodRevision int        `json:"good_revision"` // the newest that became healthy; 0 none

@@ -319,7 +319,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return d.manager.FolderUsedBy(id)
 	}, c.Data)
 	d.manager = sessions.NewManager(sessions.Deps{
-		Store: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
+		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
 		Queueing: sessions.QueueConfig{

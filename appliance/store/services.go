@@ -9,13 +9,14 @@ import (
 )
 
 const serviceColumns = `id, name, project, created_by, created_at, updated_at, version, lifecycle,
-	replicas, public, policy, revision, good_revision, failures, last_error, retry_at, priority, routing`
+	replicas, public, policy, revision, good_revision, failures, last_error, retry_at, priority, routing,
+	scaled_by, scaled_at`
 
 func scanService(row scanner) (sessions.Service, error) {
 	v := sessions.Service{Routing: sessions.DefaultRouting()} // for what an older version did not write
 	err := row.Scan(&v.ID, &v.Name, &v.Project, &v.CreatedBy, intoTime{&v.CreatedAt}, intoTime{&v.UpdatedAt},
 		&v.Version, &v.Lifecycle, &v.Replicas, &v.Public, intoJSON{&v.Policy}, &v.Revision, &v.GoodRevision,
-		&v.Failures, &v.LastError, intoTime{&v.RetryAt}, &v.Priority, intoJSON{&v.Routing})
+		&v.Failures, &v.LastError, intoTime{&v.RetryAt}, &v.Priority, intoJSON{&v.Routing}, &v.ScaledBy, intoTime{&v.ScaledAt})
 	return v, err
 }
 
@@ -42,10 +43,11 @@ func (s *Store) SaveService(ctx context.Context, v sessions.Service) (int64, err
 
 func (s *Store) insertService(ctx context.Context, t *tx, v sessions.Service) error {
 	n, err := t.exec(ctx, `INSERT INTO services (`+serviceColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT (id) DO NOTHING`,
 		v.ID, v.Name, v.Project, v.CreatedBy, v.CreatedAt, v.UpdatedAt, string(v.Lifecycle), v.Replicas, v.Public,
-		asJSON{v.Policy}, v.Revision, v.GoodRevision, v.Failures, v.LastError, v.RetryAt, v.Priority, asJSON{v.Routing})
+		asJSON{v.Policy}, v.Revision, v.GoodRevision, v.Failures, v.LastError, v.RetryAt, v.Priority, asJSON{v.Routing},
+		v.ScaledBy, v.ScaledAt)
 	if err != nil {
 		return s.nameTaken(err, v)
 	}
@@ -58,10 +60,12 @@ func (s *Store) insertService(ctx context.Context, t *tx, v sessions.Service) er
 func (s *Store) updateService(ctx context.Context, t *tx, v sessions.Service) error {
 	n, err := t.exec(ctx, `UPDATE services SET name = $3, project = $4, created_by = $5, created_at = $6, updated_at = $7,
 		version = version + 1, lifecycle = $8, replicas = $9, public = $10, policy = $11, revision = $12,
-		good_revision = $13, failures = $14, last_error = $15, retry_at = $16, priority = $17, routing = $18
+		good_revision = $13, failures = $14, last_error = $15, retry_at = $16, priority = $17, routing = $18,
+		scaled_by = $19, scaled_at = $20
 		WHERE id = $1 AND version = $2`,
 		v.ID, v.Version, v.Name, v.Project, v.CreatedBy, v.CreatedAt, v.UpdatedAt, string(v.Lifecycle), v.Replicas, v.Public,
-		asJSON{v.Policy}, v.Revision, v.GoodRevision, v.Failures, v.LastError, v.RetryAt, v.Priority, asJSON{v.Routing})
+		asJSON{v.Policy}, v.Revision, v.GoodRevision, v.Failures, v.LastError, v.RetryAt, v.Priority, asJSON{v.Routing},
+		v.ScaledBy, v.ScaledAt)
 	if err != nil {
 		return s.nameTaken(err, v)
 	}
