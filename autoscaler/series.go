@@ -80,6 +80,18 @@ func (s *Series) Add(v Sample) {
 // Len is how many samples there are.
 func (s *Series) Len() int { return s.n }
 
+// Clone is a copy that does not see what is added later.
+func (s *Series) Clone() *Series {
+	if s == nil {
+		return nil
+	}
+	c := Series{ring: make([]point, s.n), n: s.n}
+	for i := range s.n {
+		c.ring[i] = *s.at(i)
+	}
+	return &c
+}
+
 // Last is the newest sample.
 func (s *Series) Last() (Sample, bool) {
 	if s == nil || s.n == 0 {
