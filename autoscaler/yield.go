@@ -1,0 +1,187 @@
+package autoscaler
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	// leastResidency is for how long a route keeps its place at least, however soon it loads.
+	leastResidency = time.Minute
+	// yieldMargin is how much less a service in use must be worth than who wants its place. Of two that are worth about the
+	// same the one that is there stays: swapping them would cost a load and change nothing.
+	yieldMargin = 0.5
+)
+
+// Worth is what a route's place is worth to a service: the requests a minute that it would have to load a model for
+// again, times the seconds that takes, per GB that is held for it.
+type Worth struct {
+	PerMinute float64       // requests that came of late, a minute, refused ones too: the mean of some minutes
+	Replicas  int           // routes that share them; of a service at zero the one that it wants counts
+	LoadTime  time.Duration // of one route; 0: not known, and counted as 30 s
+	GB        float64       // memory of devices that one route holds; 0: not known, and counted as 1
+}
+
+// unknownLoad is what a load that was never measured is taken for.
+const unknownLoad = 30 * time.Second
+
+// Value is a route's worth, in request seconds a minute and GB.
+func (w Worth) Value() float64 {
+	return max(w.PerMinute, 0) / float64(max(w.Replicas, 1)) * w.loads().Seconds() / w.gb()
+}
+
+func (w Worth) loads() time.Duration {
+	if w.LoadTime <= 0 {
+		return unknownLoad
+	}
+	return w.LoadTime
+}
+
+func (w Worth) gb() float64 {
+	if w.GB > 0 {
+		return w.GB
+	}
+	return 1
+}
+
+// String has every number of the value.
+func (w Worth) String() string {
+	return fmt.Sprintf("%s (%s requests a minute on %s, %s to load, %s GB)",
+		number(w.Value()), number(w.PerMinute), routes(max(w.Replicas, 1)), span(w.loads()), number(w.gb()))
+}
+
+// residency is for how long a route keeps its place.
+func (w Worth) residency() time.Duration { return max(leastResidency, 2*w.LoadTime) }
+
+// Claimant is a service one of whose routes waits for a place.
+type Claimant struct {
+	Service  string
+	Priority int
+	Why      string // why its route waits, as the pool says it
+	Worth    Worth
+}
+
+// Candidate is a service that may give up routes for it.
+type Candidate struct {
+	Service   string
+	Priority  int
+	Worth     Worth  // Replicas: those it has
+	Min       int    // never fewer, by its bounds now
+	Frees     int    // so many of its routes have to go to make place; 0: all of them would not
+	Fixed     string // why its number is not the autoscaler's to change: "paused by USER", "it has no autoscaling"; "" it is
+	Starting  int
+	Leaving   int
+	InFlight  int
+	Held      int
+	NewestAt  time.Time // when its newest route became ready
+	RequestAt time.Time // when a request was last there; zero: not known
+}
+
+// Standoff is who gives way to a claimant, and how each candidate was judged.
+type Standoff struct {
+	Claimant string
+	Value    float64   // of the claimant
+	Service  string    // who gives way; "" nobody
+	Routes   int       // how many routes it gives up
+	Reason   string    // one sentence
+	Losers   []Verdict // every candidate, in the order of the names
+}
+
+// Verdict is how a candidate was judged.
+type Verdict struct {
+	Service string
+	Value   float64
+	Yields  bool   // it would give way; of those that would, Standoff.Service does
+	Idle    bool   // without a request for its residency
+	Why     string // one sentence
+}
+
+// Choose says who of the candidates gives way to a claimant, if any. In order:
+//
+//  1. Who cannot: its number is fixed, it would make no place, or it would have fewer routes than it must.
+//  2. Who will not: its priority is higher; a route starts or leaves; its newest route has not had its residency, which is
+//     a minute or twice its load, whichever is more.
+//  3. An idle one, without a request for as long as that, gives way; one of lower priority too. One that is in use gives
+//     way only where its routes are worth less than half of what the claimant's is.
+//  4. Of several: the lowest priority, then the idle ones, then the least worth in all, then the name.
+//
+// Residency bounds how often a place changes hands at all; the margin keeps two that are worth about the same from taking
+// turns. Requests that wait do not count: they grow on whichever side has lost, and would turn the scales each time.
+func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
+	out := Standoff{Claimant: c.Service, Value: c.Worth.Value()}
+	var best *Candidate
+	idle := false
+	for i := range among {
+		o := &among[i]
+		if o.Service == c.Service {
+			continue
+		}
+		v := judgeCandidate(&c, o, now)
+		out.Losers = append(out.Losers, v)
+		if v.Yields && (best == nil || o.before(best, v.Idle, idle)) {
+			best, idle = o, v.Idle
+		}
+	}
+	slices.SortFunc(out.Losers, func(a, b Verdict) int { return cmp.Compare(a.Service, b.Service) })
+	if best == nil {
+		out.Reason = fmt.Sprintf("%s waits (%s), worth %s: nobody gives way", c.Service, c.Why, c.Worth)
+		return out
+	}
+	out.Service, out.Routes = best.Service, best.Frees
+	i, _ := slices.BinarySearchFunc(out.Losers, best.Service, func(v Verdict, name string) int { return cmp.Compare(v.Service, name) })
+	out.Reason = fmt.Sprintf("%s gives up %s for %s (%s), worth %s: %s",
+		best.Service, routes(best.Frees), c.Service, c.Why, c.Worth, out.Losers[i].Why)
+	return out
+}
+
+func judgeCandidate(c *Claimant, o *Candidate, now time.Time) Verdict {
+	value := o.Worth.Value()
+	v := Verdict{Service: o.Service, Value: value}
+	stays := o.Worth.residency()
+	ready, quiet := now.Sub(o.NewestAt), now.Sub(o.RequestAt)
+	// 1. Who cannot.
+	switch {
+	case o.Fixed != "":
+		v.Why = o.Fixed
+	case o.Frees <= 0 || o.Frees > o.Worth.Replicas:
+		v.Why = "its routes would not make place"
+	case o.Worth.Replicas-o.Frees < o.Min:
+		v.Why = fmt.Sprintf("it has %s, is to have at least %d, and %d would have to go", routes(o.Worth.Replicas), o.Min, o.Frees)
+	// 2. Who will not.
+	case o.Priority > c.Priority:
+		v.Why = "its priority is higher: " + strconv.Itoa(o.Priority) + " over " + strconv.Itoa(c.Priority)
+	case o.Starting > 0:
+		v.Why = starts(o.Starting)
+	case o.Leaving > 0:
+		v.Why = "a route of it leaves already"
+	case o.NewestAt.IsZero() || ready < stays:
+		v.Why = fmt.Sprintf("its newest route was ready %s ago, and keeps its place for %s", span(max(ready, 0)), span(stays))
+	// 3. Who does.
+	case o.InFlight == 0 && o.Held == 0 && !o.RequestAt.IsZero() && quiet >= stays:
+		v.Yields, v.Idle, v.Why = true, true, "idle for "+span(quiet)
+	case o.Priority < c.Priority:
+		v.Yields, v.Why = true, "its priority is lower: "+strconv.Itoa(o.Priority)+" under "+strconv.Itoa(c.Priority)
+	case value < yieldMargin*c.Worth.Value():
+		v.Yields, v.Why = true, "worth "+o.Worth.String()+", less than half"
+	default:
+		v.Why = "in use, and worth " + o.Worth.String() + ", half of the claimant's or more"
+	}
+	return v
+}
+
+// before orders those that would give way.
+func (o *Candidate) before(other *Candidate, idle, otherIdle bool) bool {
+	if o.Priority != other.Priority {
+		return o.Priority < other.Priority
+	}
+	if idle != otherIdle {
+		return idle
+	}
+	if a, b := o.Worth.Value()*float64(o.Frees), other.Worth.Value()*float64(other.Frees); a != b {
+		return a < b
+	}
+	return o.Service < other.Service
+}
