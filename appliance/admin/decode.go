@@ -24,20 +24,46 @@ const maxBody = 1 << 20
 // decode reads the request's body, which must be exactly one JSON object with fields that dst knows, each of the
 // right type. All that is wrong is told at once, with line and column.
 func decode(c *gin.Context, dst any) error {
+	body, err := readBody(c)
+	if err != nil {
+		return err
+	}
+	return decodeStrict(body, dst)
+}
+
+// decodePatch is decode that also returns the fields that are null: those that a request takes away.
+func decodePatch(c *gin.Context, dst any) (gone []string, err error) {
+	body, err := readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeStrict(body, dst); err != nil {
+		return nil, err
+	}
+	all, _ := members(body, 0, '{')
+	for _, m := range all {
+		if string(m.raw) == "null" {
+			gone = append(gone, m.name)
+		}
+	}
+	return gone, nil
+}
+
+func readBody(c *gin.Context) ([]byte, error) {
 	media, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
 	if err != nil || media != "application/json" {
 		p := api.NewProblem(api.KindMediaType, http.StatusUnsupportedMediaType, "the body must be application/json, not %q", c.GetHeader("Content-Type"))
 		p.Hint = "send the header Content-Type: application/json"
-		return p
+		return nil, p
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
+			return nil, err
 		}
-		return api.NewProblem(api.KindInvalid, http.StatusBadRequest, "the body was cut off: %v", err)
+		return nil, api.NewProblem(api.KindInvalid, http.StatusBadRequest, "the body was cut off: %v", err)
 	}
-	return decodeStrict(body, dst)
+	return body, nil
 }
 
 // decodeStrict is decode without a request.

@@ -14,6 +14,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/vault"
+	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
@@ -37,6 +38,7 @@ func translations() []translation {
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{autoscaler.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{sessions.ErrExists, api.KindExists, http.StatusConflict},
@@ -44,11 +46,13 @@ func translations() []translation {
 		{keys.ErrExists, api.KindExists, http.StatusConflict},
 		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
+		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
+		{autoscaler.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{keys.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrNoInstance, api.KindNotFound, http.StatusNotFound},

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -79,8 +80,18 @@ func (s *server) createService(c *gin.Context) error {
 	if req.Routing, err = routingIn(in.Routing, sessions.DefaultRouting()); err != nil {
 		return err
 	}
+	scaling, err := s.checkAutoscaling(in.Autoscaling, func() autoscaler.Kept { return autoscaler.Kept{Policy: firstPolicy(req.Replicas)} })
+	if err != nil {
+		return err
+	}
+	if scaling != nil && in.Replicas == nil {
+		req.Replicas = min(max(req.Replicas, scaling.Policy.Min), scaling.Policy.Max)
+	}
 	v, err := s.Services.CreateService(c.Request.Context(), req)
 	if err != nil {
+		return err
+	}
+	if err := s.keepAutoscaling(c.Request.Context(), v, scaling); err != nil {
 		return err
 	}
 	c.Header("Location", api.Prefix+"/services/"+v.ID)
@@ -129,11 +140,16 @@ func (s *server) getService(c *gin.Context) error {
 
 // checkMatch holds a request's If-Match against the service that it would change.
 func checkMatch(c *gin.Context, v sessions.ServiceView) error {
+	return checkVersion(c, fmt.Sprintf("service %q", v.Name), v.Version)
+}
+
+// checkVersion holds a request's If-Match against the version of what it would change.
+func checkVersion(c *gin.Context, what string, version int64) error {
 	want := c.GetHeader("If-Match")
-	if want == "" || want == "*" || want == api.ETag(v.Version) {
+	if want == "" || want == "*" || want == api.ETag(version) {
 		return nil
 	}
-	p := api.NewProblem(api.KindPrecondition, http.StatusPreconditionFailed, "service %q has changed: it is at version %d, not %s", v.Name, v.Version, want)
+	p := api.NewProblem(api.KindPrecondition, http.StatusPreconditionFailed, "%s has changed: it is at version %d, not %s", what, version, want)
 	p.Hint = "read it again, and make the change once more"
 	return p
 }
@@ -164,8 +180,15 @@ func (s *server) updateService(c *gin.Context) error {
 	if up.Routing, err = routingIn(in.Routing, v.Routing); err != nil {
 		return err
 	}
+	scaling, err := s.checkAutoscaling(in.Autoscaling, func() autoscaler.Kept { return s.policyOf(v) })
+	if err != nil {
+		return err
+	}
 	v, err = s.Services.UpdateService(c.Request.Context(), v.Project, v.ID, up)
 	if err != nil {
+		return err
+	}
+	if err := s.keepAutoscaling(c.Request.Context(), v, scaling); err != nil {
 		return err
 	}
 	return s.respondService(c, http.StatusOK, v)
@@ -289,24 +312,6 @@ func (s *server) clearErrors(c *gin.Context) error {
 		return err
 	}
 	return noContent(c)
-}
-
-func (s *server) listEvents(c *gin.Context) error {
-	p := query(c, "limit")
-	limit := p.number("limit", api.DefaultLimit, 1, api.MaxLimit)
-	v, err := s.find(c, p)
-	if err != nil {
-		return err
-	}
-	events, err := s.Revisions.Events(c.Request.Context(), v.Project, v.ID, limit)
-	if err != nil {
-		return err
-	}
-	page := api.Page[api.Event]{Items: []api.Event{}}
-	for _, e := range events {
-		page.Items = append(page.Items, api.Event{At: e.At, Kind: e.Kind, SessionID: e.SessionID, Message: e.Message})
-	}
-	return respond(c, http.StatusOK, page)
 }
 
 func (s *server) listRevisions(c *gin.Context) error {

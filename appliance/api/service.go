@@ -35,6 +35,9 @@ type Service struct {
 	LastError    string     `json:"last_error,omitempty"`
 	NextRetry    *time.Time `json:"next_retry,omitempty"` // no start before it
 
+	// Autoscaling is the policy of scaling; left out where there never was one. How it stands: /services/{id}/autoscaling.
+	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
+
 	// Warnings are what is doubtful in the recipe. Only the answer to creating and updating has them.
 	Warnings []FieldError `json:"warnings,omitempty"`
 
@@ -107,6 +110,7 @@ type ServiceCreate struct {
 	Policy              *Policy           `json:"policy,omitempty"`
 	Routing             *Routing          `json:"routing,omitempty"`
 	Priority            *int              `json:"priority,omitempty"` // 0 to 100, higher first; default 10
+	Autoscaling         *Autoscaling      `json:"autoscaling,omitempty"`
 }
 
 // ServiceUpdate changes a service: what is left out stays. In the maps a key with null is taken away and
@@ -117,6 +121,7 @@ type ServiceUpdate struct {
 	Replicas            *int               `json:"replicas,omitempty"`
 	Policy              *Policy            `json:"policy,omitempty"`
 	Routing             *Routing           `json:"routing,omitempty"`
+	Autoscaling         *Autoscaling       `json:"autoscaling,omitempty"` // an edit of it ends a pause
 	Image               *string            `json:"image,omitempty"`
 	Folder              *string            `json:"folder,omitempty"`
 	RuntimeVariant      *string            `json:"runtime_variant,omitempty"`
@@ -180,6 +185,7 @@ type Event struct {
 	Kind      string    `json:"kind"`
 	SessionID string    `json:"session_id,omitempty"`
 	Message   string    `json:"message"`
+	Decision  *Decision `json:"decision,omitempty"` // of kind autoscaled: all that led to it
 }
 
 // Revision is one version of what a service runs.

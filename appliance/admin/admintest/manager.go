@@ -28,6 +28,7 @@ import (
 // A session that asks for more than 4 cuda.device waits, for two reasons, and goes on waiting.
 type Manager struct {
 	folders *catalog.Folders
+	scaled  func(serviceID, by string) // told of a person's number of routes
 
 	mu       sync.Mutex
 	serial   int
@@ -220,6 +221,12 @@ func (m *Manager) find(project, ref string) (*service, error) {
 	return nil, fmt.Errorf("service %q %w", ref, sessions.ErrNotFound)
 }
 
+func (m *Manager) has(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.services, func(s *service) bool { return s.ID == id })
+}
+
 func (m *Manager) view(s *service) sessions.ServiceView {
 	v := sessions.ServiceView{Service: s.Service, Recipe: s.revisions[s.Revision-1].Recipe, ModelName: s.Name}
 	for _, ses := range m.live(s) {
@@ -320,6 +327,7 @@ func (m *Manager) ScaleService(_ context.Context, project, ref string, wish sess
 		m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, wish.By, wish.Reason))
 		s.Replicas = to
 		m.retire(s, to)
+		m.scaled(s.ID, wish.By)
 		return nil
 	})
 }
