@@ -1,0 +1,292 @@
+package autoscaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// World is what the keeper must know of services, and how it has their number of routes changed.
+type World interface {
+	// Observe gives all services that are to stay.
+	Observe(now time.Time) []Observed
+	// Scale sets the number of routes of a service whose row has that version; else it fails with ErrConflict. ErrUnavailable
+	// when nobody can write for the moment.
+	Scale(ctx context.Context, o *Observed, to int, reason string) error
+	// Frees reports whether n routes less of one service would let a waiting route of another one be placed.
+	Frees(claimant, giver string, n int) bool
+	// Changed is told when it is another question whether a service wakes from zero by itself.
+	Changed()
+}
+
+// Observed is one service, as it is now.
+type Observed struct {
+	ID, Name, Project string
+	Version           int64
+	Replicas          int
+	Priority          int
+	ScaledBy          string // the person who set Replicas last; "" nobody since the autoscaler did
+	ScaledAt          time.Time
+	CreatedAt         time.Time
+	Routes            []Route
+	Full              string  // why a route of it waits for a place
+	Held              int     // requests that wait
+	InFlight          int     // those too
+	Rate              float64 // requests a second, over the last minute
+	Busy              time.Time
+	LoadTime          time.Duration // of one route, as was measured; 0: not known
+	ReadyAt           time.Time     // when the first of its starting routes is expected; zero: not known
+	Memory            float64       // GB that one route holds of what is scarce: accelerators' memory, else memory
+}
+
+// Signalling has the signals of all services.
+type Signalling interface {
+	// Of gives those of one service as they are now; what comes later does not change them.
+	Of(serviceID string) Signals
+	Status(serviceID string) []SignalStatus
+	// Want says which metrics of which services are needed.
+	Want(metrics map[string][]Metric)
+}
+
+// ErrUnavailable is what a Store and a World answer that cannot write for the moment.
+var ErrUnavailable = errors.New("not available")
+
+// Keeper keeps services at the number of routes that Decide says. It is the only one of this room that changes
+// anything. Its loop alone decides; whoever asks is answered from what it knew last.
+type Keeper struct {
+	store   Store
+	world   World
+	signals Signalling
+	log     *slog.Logger
+	kicked  chan struct{} // of size 1: look now
+
+	editing sync.Mutex // one edit of a policy at a time
+
+	mu    sync.Mutex
+	kept  map[string]*watched
+	begun time.Time // since when signals are seen
+}
+
+// watched is one service's policy and what was decided last.
+type watched struct {
+	Kept
+	last    Decision
+	note    note
+	paused  string
+	since   time.Time // of paused
+	loaded  time.Duration
+	eta     time.Time
+	unsaved []Decision // the store was away
+}
+
+// NewKeeper reads the policies. Run it.
+func NewKeeper(ctx context.Context, store Store, world World, signals Signalling, log *slog.Logger) (*Keeper, error) {
+	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}, begun: time.Now()}
+	all, err := store.Policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range all {
+		row.Policy.Fill()
+		one := &watched{Kept: row}
+		if last, err := store.Decisions(ctx, row.ServiceID, 1); err != nil {
+			return nil, err
+		} else if len(last) > 0 {
+			one.last = last[0]
+		}
+		k.kept[row.ServiceID] = one
+	}
+	k.want()
+	return k, nil
+}
+
+// tickEvery is how often services are decided though nothing is known to have happened.
+const tickEvery = time.Second
+
+// Run decides until ctx ends. It leaves the numbers as they are.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		k.tick(ctx, time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.kicked:
+		case <-tick.C:
+		}
+	}
+}
+
+// Kick asks for a decision now: a request waits that no route will take. It never blocks.
+func (k *Keeper) Kick() {
+	select {
+	case k.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// tick decides every service once. A store that is away ends the round: each further write would wait for it as long.
+func (k *Keeper) tick(ctx context.Context, now time.Time) {
+	before := k.ids() // a service that is new, and its policy, may come while others are looked at
+	services := k.world.Observe(now)
+	yields := k.yields(services, now)
+	for i := range services {
+		o := &services[i]
+		delete(before, o.ID)
+		if err := k.decide(ctx, o, yields[o.ID], now); err != nil && ctx.Err() == nil {
+			if errors.Is(err, ErrConflict) { // a person was quicker: what is so now is looked at with the next tick
+				continue
+			}
+			k.log.Error("the number of routes could not be changed; it will be tried again", "service", o.Name, "error", err)
+			if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+				return
+			}
+		}
+	}
+	k.forget(ctx, before)
+}
+
+// decide decides one service, has it done, and writes it down. The number is changed first: what is lost by a crash
+// before the decision is kept is its explanation and its cool-downs, and after a start everything holds for a while anyway.
+func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, now time.Time) error {
+	k.mu.Lock()
+	s := k.kept[o.ID]
+	if s == nil {
+		k.mu.Unlock()
+		return nil
+	}
+	in := k.input(s, o, yield)
+	k.mu.Unlock()
+	in.Signals = k.signals.Of(o.ID)
+	d := Decide(&in, now)
+	if d.Replicas != o.Replicas {
+		writing, cancel := context.WithTimeout(ctx, saveTimeout)
+		err := k.world.Scale(writing, o, d.Replicas, d.Reason)
+		cancel()
+		if err != nil {
+			return err
+		}
+		k.log.Info("scaled", "service", o.Name, "from", o.Replicas, "to", d.Replicas, "reason", d.Reason)
+	}
+	return k.keep(ctx, s, &in, o, d)
+}
+
+// saveTimeout bounds one write.
+const saveTimeout = 5 * time.Second
+
+// input gathers what Decide looks at. The caller holds mu.
+func (k *Keeper) input(s *watched, o *Observed, yield *Yield) Input {
+	s.paused, s.since = "", time.Time{}
+	if s.Policy.On() && o.ScaledBy != "" && o.ScaledAt.After(s.EditedAt) {
+		s.paused, s.since = o.ScaledBy, o.ScaledAt
+	}
+	s.loaded, s.eta = o.LoadTime, o.ReadyAt
+	policy := s.Policy // edits replace its rules as a whole
+	in := Input{
+		Policy: &policy, Replicas: o.Replicas, Routes: o.Routes, PausedBy: s.paused, Held: o.Held, Busy: o.Busy,
+		Known: k.begun, Full: o.Full, Yields: yield, Memory: s.Memory, LoadTime: o.LoadTime,
+	}
+	if o.CreatedAt.After(in.Known) {
+		in.Known = o.CreatedAt
+	}
+	return in
+}
+
+// keep remembers a decision, and writes it down where it says something new. What the store did not take is tried
+// again with the next one.
+func (k *Keeper) keep(ctx context.Context, s *watched, in *Input, o *Observed, d Decision) error {
+	k.mu.Lock()
+	n := noteOf(in, &d)
+	if d.Replicas != d.Was || n != s.note {
+		s.unsaved = append(s.unsaved, d)
+	}
+	waked := s.note.paused != n.paused
+	s.Memory, s.last, s.note = d.Memory, d, n
+	unsaved := slices.Clone(s.unsaved)
+	k.mu.Unlock()
+	if waked {
+		k.world.Changed()
+	}
+	for _, d := range unsaved {
+		writing, cancel := context.WithTimeout(ctx, saveTimeout)
+		err := k.store.AddDecision(writing, o.ID, d)
+		cancel()
+		if err != nil {
+			k.mu.Lock()
+			s.unsaved = s.unsaved[max(len(s.unsaved)-unsavedMost, 0):]
+			k.mu.Unlock()
+			return fmt.Errorf("keeping a decision: %w", err)
+		}
+		k.mu.Lock()
+		s.unsaved = s.unsaved[1:]
+		k.mu.Unlock()
+	}
+	return nil
+}
+
+// unsavedMost is how many decisions of a service are kept for a store that is away.
+const unsavedMost = 100
+
+// note is what makes a decision worth writing down though it changes no number.
+type note struct {
+	paused  string
+	full    bool // it would go up, had the pool a place
+	missing bool // no rule had data
+}
+
+func noteOf(in *Input, d *Decision) note {
+	n := note{paused: in.PausedBy, full: in.Full != ""}
+	rules := 0
+	for _, w := range d.Wishes {
+		if slices.ContainsFunc(in.Policy.Rules, func(r Rule) bool { return r.ID == w.Rule && r.Kind != KindSchedule }) {
+			rules++
+			n.missing = n.missing || w.Value == nil
+			if w.Value != nil {
+				rules = -len(d.Wishes) - 1 // one that has data is enough
+			}
+		}
+	}
+	n.missing = n.missing && rules > 0
+	return n
+}
+
+// ids of the services that have a policy.
+func (k *Keeper) ids() map[string]bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make(map[string]bool, len(k.kept))
+	for id := range k.kept {
+		out[id] = true
+	}
+	return out
+}
+
+// forget lets go of policies whose services are gone.
+func (k *Keeper) forget(ctx context.Context, gone map[string]bool) {
+	for id := range gone {
+		if err := k.delete(ctx, id); err != nil {
+			k.log.Error("the policy of a service that is gone stays for now", "service", id, "error", err)
+			return
+		}
+	}
+}
+
+func (k *Keeper) delete(ctx context.Context, id string) error {
+	k.editing.Lock()
+	defer k.editing.Unlock()
+	writing, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if err := k.store.DeletePolicy(writing, id); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	delete(k.kept, id)
+	k.mu.Unlock()
+	k.want()
+	return nil
+}
