@@ -187,6 +187,9 @@ type Stats struct {
 	Pids    int64         `json:"pids"`
 	RxBytes int64         `json:"rx_bytes"`
 	TxBytes int64         `json:"tx_bytes"`
+	// Of disks, since the start. Where the box tells only of processes that live, what ended ones did goes away again.
+	ReadBytes  int64 `json:"read_bytes"`
+	WriteBytes int64 `json:"write_bytes"`
 }
 
 // ExecSpec is one command in a running instance.

@@ -129,6 +129,7 @@ func (s *server) sessionStats(c *gin.Context) error {
 	}
 	return respond(c, http.StatusOK, api.Stats{
 		At: got.At.UTC(), CPUTime: got.CPUTime.Seconds(), Memory: got.Memory, Pids: got.Pids, RxBytes: got.RxBytes, TxBytes: got.TxBytes,
+		ReadBytes: got.ReadBytes, WriteBytes: got.WriteBytes,
 		DeviceMemory: deviceMemory(s.boxes(), v.ID),
 	})
 }

@@ -56,6 +56,9 @@ type Stats struct {
 	Pids    int64     `json:"pids"`
 	RxBytes int64     `json:"rx_bytes"`
 	TxBytes int64     `json:"tx_bytes"`
+	// Of disks.
+	ReadBytes  int64 `json:"read_bytes"`
+	WriteBytes int64 `json:"write_bytes"`
 	// DeviceMemory is what its processes hold of accelerators' memory, bytes; -1 unknown, or it holds no accelerator.
 	DeviceMemory int64 `json:"device_memory"`
 }

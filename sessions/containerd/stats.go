@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
@@ -38,7 +39,7 @@ func (r *Runtime) stats(ctx context.Context, id string) (sessions.Stats, error) 
 	if err != nil {
 		return sessions.Stats{}, gone(err)
 	}
-	st := sessions.Stats{At: time.Now(), CPUTime: u.cpu, Memory: u.memory, Pids: u.pids, RxBytes: -1, TxBytes: -1}
+	st := sessions.Stats{At: time.Now(), CPUTime: u.cpu, Memory: u.memory, Pids: u.pids, RxBytes: -1, TxBytes: -1, ReadBytes: u.read, WriteBytes: u.written}
 	if r.cfg.Network != nil {
 		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", t.PID)); err == nil {
 			st.RxBytes, st.TxBytes = pid1.Traffic(string(b), "eth0")
@@ -81,9 +82,10 @@ func gone(err error) error {
 
 // usage is what a container's cgroup tells; -1 for what it does not.
 type usage struct {
-	cpu          time.Duration
-	memory, pids int64
-	oomKills     int64
+	cpu           time.Duration
+	memory, pids  int64
+	read, written int64
+	oomKills      int64
 }
 
 func (r *Runtime) usage(ctx context.Context, t client.Task) (usage, error) {
@@ -99,7 +101,7 @@ func (r *Runtime) usage(ctx context.Context, t client.Task) (usage, error) {
 }
 
 func usageOf(said any) usage {
-	u := usage{cpu: -1, memory: -1, pids: -1}
+	u := usage{cpu: -1, memory: -1, pids: -1, read: -1, written: -1}
 	switch m := said.(type) {
 	case *cgroup1.Metrics:
 		if c := m.GetCPU().GetUsage(); c != nil {
@@ -111,6 +113,17 @@ func usageOf(said any) usage {
 		if p := m.GetPids(); p != nil {
 			u.pids = int64(p.GetCurrent())
 		}
+		if b := m.GetBlkio(); b != nil {
+			u.read, u.written = 0, 0
+			for _, e := range b.GetIoServiceBytesRecursive() {
+				switch strings.ToLower(e.GetOp()) {
+				case "read":
+					u.read += int64(e.GetValue())
+				case "write":
+					u.written += int64(e.GetValue())
+				}
+			}
+		}
 		u.oomKills = int64(m.GetMemoryOomControl().GetOomKill())
 	case *cgroup2.Metrics:
 		if c := m.GetCPU(); c != nil {
@@ -121,6 +134,13 @@ func usageOf(said any) usage {
 		}
 		if p := m.GetPids(); p != nil {
 			u.pids = int64(p.GetCurrent())
+		}
+		if io := m.GetIo(); io != nil {
+			u.read, u.written = 0, 0
+			for _, e := range io.GetUsage() {
+				u.read += int64(e.GetRbytes())
+				u.written += int64(e.GetWbytes())
+			}
 		}
 		u.oomKills = int64(m.GetMemoryEvents().GetOomKill())
 	}

@@ -99,3 +99,28 @@ func Traffic(text, link string) (rx, tx int64) {
 	}
 	return -1, -1
 }
+
+// Disk sums up what the processes below proc have read from disks and written to them, with those of theirs that have
+// ended and were waited for; -1 where none tells.
+func Disk(proc string) (read, written int64) {
+	read, written = -1, -1
+	names, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "io"))
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		read, written = max(read, 0), max(written, 0)
+		for line := range strings.Lines(string(text)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			n, _ := strconv.ParseInt(value, 10, 64)
+			switch key {
+			case "read_bytes":
+				read += n
+			case "write_bytes":
+				written += n
+			}
+		}
+	}
+	return read, written
+}

@@ -104,7 +104,7 @@ func (g *group) oomKills() int64 {
 
 // usage is what the cgroups tell of Stats; -1 for what they do not.
 func (g *group) usage() sessions.Stats {
-	s := sessions.Stats{CPUTime: -1, Memory: -1, Pids: -1, RxBytes: -1, TxBytes: -1}
+	s := sessions.Stats{CPUTime: -1, Memory: -1, Pids: -1, RxBytes: -1, TxBytes: -1, ReadBytes: -1, WriteBytes: -1}
 	if ns := g.read("cpuacct", false, "cpuacct.usage", ""); ns >= 0 {
 		s.CPUTime = time.Duration(ns)
 	} else if us := g.read("cpu", true, "cpu.stat", "usage_usec"); us >= 0 {

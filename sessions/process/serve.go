@@ -177,6 +177,7 @@ func (s *supervisor) stats() sessions.Stats {
 			st.Pids = threads
 		}
 	}
+	st.ReadBytes, st.WriteBytes = pid1.Disk("/proc")
 	if !s.rec.Shared {
 		if b, err := os.ReadFile("/proc/net/dev"); err == nil {
 			st.RxBytes, st.TxBytes = pid1.Traffic(string(b), "eth0")

@@ -75,7 +75,7 @@ func (m *Manager) Stats(_ context.Context, project, ref string) (sessions.Stats,
 	if err == nil && s.Status != sessions.StatusRunning {
 		err = sessions.ErrNoInstance
 	}
-	return sessions.Stats{At: time.Now(), CPUTime: 1500 * time.Millisecond, Memory: 64 << 20, Pids: 3, RxBytes: -1, TxBytes: -1}, err
+	return sessions.Stats{At: time.Now(), CPUTime: 1500 * time.Millisecond, Memory: 64 << 20, Pids: 3, RxBytes: -1, TxBytes: -1, ReadBytes: -1, WriteBytes: -1}, err
 }
 
 // TerminateSession implements admin.Sessions.
