@@ -26,6 +26,7 @@ type memory struct {
 	sessions    map[string]sessions.Session
 	transitions map[string][]sessions.Transition
 	events      []sessions.Event
+	loads       []sessions.LoadTime
 	writes      int
 	rows        map[string]int // by session: how often its row was written
 	failAfter   int            // writes from this one on fail; 0: none
@@ -157,6 +158,16 @@ func (m *memory) Events(_ context.Context, id string, limit int) ([]sessions.Eve
 	return out, nil
 }
 
+func (m *memory) AddLoadTime(ctx context.Context, t sessions.LoadTime) error {
+	return m.write(ctx, func() { m.loads = append(m.loads, t) })
+}
+
+func (m *memory) LoadTimes(context.Context) ([]sessions.LoadTime, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.loads), nil
+}
+
 // balance is a Traffic that remembers its table and lets tests hold requests.
 type balance struct {
 	mu       sync.Mutex
@@ -214,6 +225,13 @@ func (b *balance) routing(name string) sessions.Routing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.table[name].Routing
+}
+
+// row is all that is said of a service in the table of the moment.
+func (b *balance) row(name string) sessions.ServiceRoutes {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table[name]
 }
 
 // targets of a service in the table of the moment.
@@ -315,7 +333,7 @@ func (w *world) boot() {
 	}
 	w.m = sessions.NewManager(sessions.Deps{
 		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
-		Store: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
+		Store: w.store, Loads: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {
