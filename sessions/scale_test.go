@@ -57,9 +57,9 @@ func TestWhoScaled(t *testing.T) {
 			t.Errorf("events %q", got)
 		}
 		w.scale(sessions.Scale{To: 1, Auto: true, Reason: "resumed"}) // the same number, and nobody's any more
-		before, version := w.store.writes, w.service("chat").Version
-		if v = w.scale(sessions.Scale{To: 1, Auto: true, Reason: "again"}); v.Version != version || w.store.writes != before {
-			t.Errorf("nothing to do, and %d writes", w.store.writes-before)
+		version, events := w.service("chat").Version, len(w.told("autoscaled"))
+		if v = w.scale(sessions.Scale{To: 1, Auto: true, Reason: "again"}); v.Version != version || len(w.told("autoscaled")) != events {
+			t.Errorf("nothing to do, and version %d after %d, events %q", v.Version, version, w.told("autoscaled"))
 		}
 		w.halt()
 		w.boot()
