@@ -71,6 +71,7 @@ func (x *exchange) take(b []byte) bool {
 	now := time.Now()
 	x.now = now
 	a.conn.bear(now)
+	opens := !a.begun
 	for !a.begun {
 		rest, done := x.takeHead(b)
 		if done || !a.begun && len(rest) == 0 {
@@ -79,6 +80,9 @@ func (x *exchange) take(b []byte) bool {
 		b = rest
 	}
 	done := x.takeBody(b, now)
+	if opens && a.stream && !done && x.first == 0 && !x.pinged && !x.pass(nil) { // who waits for a first event sees that there is an answer
+		return true
+	}
 	if !done && a.stream && !x.parted && !x.sending && x.body.rest == nil && x.client.parts() {
 		x.parted = true
 		return true
@@ -219,7 +223,6 @@ func (x *exchange) opened() {
 		x.finish()
 	} else if x.answer.stream {
 		x.settle()
-		x.pass(nil) // who waits for a first event sees that there is an answer
 	}
 }
 
