@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func (x *exchange) find() *Refusal {
 			return nil
 		}
 		if o, now := s.outlook.Load(), time.Now(); o.hopeless(now) {
-			return o.startFailed(s.Name, now)
+			return o.startFailed(now)
 		}
 		if s.Traffic.Hold.Most <= 0 {
 			x.needed()
@@ -107,7 +106,7 @@ func (x *exchange) wait() *Refusal {
 	err := s.line.Wait(x.client.context(), ask)
 	switch {
 	case err == nil && hopeless != nil:
-		return hopeless.startFailed(s.Name, time.Now())
+		return hopeless.startFailed(time.Now())
 	case err == nil:
 		x.took(taken)
 		return nil
@@ -125,13 +124,8 @@ func (x *exchange) wait() *Refusal {
 
 // notNow says why no route takes the request, and when to come again; after 0 is a guess.
 func (x *exchange) notNow(v balance.Verdict, after time.Duration) *Refusal {
-	s, now := x.service, time.Now()
-	if o := s.outlook.Load(); v != balance.Busy && o.zero && o.wakes {
-		return o.waking(s.Name, now, cmp.Or(after, retryLater))
-	} else if v != balance.Busy {
-		f := noRoute(s.Service, min(cmp.Or(o.eta(now), after), mostRetry))
-		f.eta = o.eta(now)
-		return f
+	if v != balance.Busy {
+		return x.service.outlook.Load().noRoute(time.Now(), after)
 	}
 	after = max(after, time.Second)
 	return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d). Try again in %d s.",

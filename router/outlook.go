@@ -1,38 +1,31 @@
 package router
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// outlook is what is known of the routes of a service that are not there yet, by the table in force. It is
+// outlook is a service by the table that is in force, for those who came by an earlier one and wait since. It is
 // never changed once it is published.
 type outlook struct {
-	ready   int  // routes that may be given something
-	zero    bool // no route is wanted
-	wakes   bool
-	readyAt time.Time
-	broken  string
-	retryAt time.Time
-}
-
-func outlookOf(s *Service, ready int) *outlook {
-	return &outlook{ready: ready, zero: s.Zero, wakes: s.Wakes, readyAt: s.ReadyAt, broken: s.Broken, retryAt: s.RetryAt}
+	*Service
+	ready int // routes that may be given something
 }
 
 // eta is when a route is expected to answer, in whole seconds, at least one; 0 where one does, or nobody knows.
 func (o *outlook) eta(now time.Time) time.Duration {
-	if o.ready > 0 || o.readyAt.IsZero() {
+	if o.ready > 0 || o.ReadyAt.IsZero() {
 		return 0
 	}
-	return time.Duration(seconds(max(o.readyAt.Sub(now), time.Second))) * time.Second
+	return time.Duration(seconds(max(o.ReadyAt.Sub(now), time.Second))) * time.Second
 }
 
 // hopeless tells that starts fail, and that the next one is not due yet: nobody need wait.
 func (o *outlook) hopeless(now time.Time) bool {
-	return o.ready == 0 && o.broken != "" && (o.wakes || !o.zero) && (o.retryAt.IsZero() || now.Before(o.retryAt))
+	return o.ready == 0 && o.Broken != "" && (o.Wakes || !o.Zero) && (o.RetryAt.IsZero() || now.Before(o.RetryAt))
 }
 
 const (
@@ -50,27 +43,27 @@ func (o *outlook) retryAfter(now time.Time, otherwise time.Duration) time.Durati
 
 const wordsLen = 3 << 10 // bytes of an engine's last words, repeated to clients
 
-// startFailed says with the engine's last words why nobody need wait for name.
-func (o *outlook) startFailed(name string, now time.Time) *Refusal {
+// startFailed says with the engine's last words why nobody need wait.
+func (o *outlook) startFailed(now time.Time) *Refusal {
 	after, next := leastRetry, ""
-	if !o.retryAt.IsZero() {
-		wait := max(o.retryAt.Sub(now), leastRetry)
+	if !o.RetryAt.IsZero() {
+		wait := max(o.RetryAt.Sub(now), leastRetry)
 		after = min(wait, mostRetry)
 		next = fmt.Sprintf(" (the next try is in %d s)", seconds(wait))
 	}
-	return unavailable("start_failed", fmt.Sprintf("The service %q does not start%s: %s", name, next, clipTo(strings.TrimSpace(o.broken), wordsLen)), after)
+	return unavailable("start_failed", fmt.Sprintf("The service %q does not start%s: %s", o.Name, next, clipTo(strings.TrimSpace(o.Broken), wordsLen)), after)
 }
 
-// waking says that a start is under way, or about to be, for a service of which nobody may wait or has waited too long.
-func (o *outlook) waking(name string, now time.Time, otherwise time.Duration) *Refusal {
-	text := fmt.Sprintf("The service %q was scaled to zero and is being started.", name)
-	if eta := o.eta(now); eta > 0 {
-		text += fmt.Sprintf(" It is expected to answer in %d s.", seconds(eta))
+// noRoute says why nobody can take a request now, and when to come again; after 0 is a guess.
+func (o *outlook) noRoute(now time.Time, after time.Duration) *Refusal {
+	eta := o.eta(now)
+	if !o.Zero || !o.Wakes {
+		f := noRoute(*o.Service, min(cmp.Or(eta, after), mostRetry))
+		f.eta = eta
+		return f
 	}
-	after := o.retryAfter(now, otherwise)
-	f := unavailable("no_route", text+fmt.Sprintf(" Try again in %d seconds.", seconds(after)), after)
-	f.eta = o.eta(now)
-	return f
+	after = o.retryAfter(now, cmp.Or(after, retryLater))
+	return unavailable("no_route", fmt.Sprintf("The service %q was scaled to zero and is being started. Try again in %d seconds.", o.Name, seconds(after)), after)
 }
 
 // seconds is d in whole ones, no fewer.

@@ -173,7 +173,7 @@ func (r *Router) apply(next *table, rows []*service) {
 				ready++
 			}
 		}
-		s.outlook.Store(outlookOf(&s.Service, ready))
+		s.outlook.Store(&outlook{&s.Service, ready})
 		s.line.Changed(now, ready)
 		if ready == 0 && r.observers.Held != nil && s.line.Waiting() {
 			r.observers.Held(s.ID)
@@ -236,7 +236,7 @@ func (r *Router) liveOf(s Service) *live {
 	l := r.lives[s.ID]
 	if l == nil {
 		l = &live{}
-		l.outlook.Store(&outlook{})
+		l.outlook.Store(&outlook{Service: &Service{}})
 	}
 	if l.metrics == nil || l.metrics.name != s.Name {
 		l.metrics = r.metrics.service(s.Name)
