@@ -376,7 +376,7 @@ func (j *judge) down(best *Wish, want int) {
 		j.stay("wishes %d (%s), but a route still leaves", want, why)
 		return
 	}
-	to := max(want, r-j.stepDown(best), j.low)
+	to := max(want, r-max(j.stepDown(best), (r-want)/2), j.low)
 	if to == 0 {
 		if left, busy := j.quiet(delay); left > 0 {
 			j.stay("the last route stays: %s", busy)

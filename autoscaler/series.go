@@ -101,6 +101,20 @@ func (s *Series) Last() (Sample, bool) {
 	return Sample{At: time.Unix(0, p.at), Total: p.total, Of: int(p.of)}, true
 }
 
+// First is the oldest sample of the window that ends now.
+func (s *Series) First(now time.Time, window time.Duration) (Sample, bool) {
+	if s == nil {
+		return Sample{}, false
+	}
+	from := now.UnixNano() - int64(window)
+	for i := range s.n {
+		if p := s.at(i); p.at > from {
+			return Sample{At: time.Unix(0, p.at), Total: p.total, Of: int(p.of)}, true
+		}
+	}
+	return Sample{}, false
+}
+
 // Mean is the mean of the samples in (now-window, now], each route counting alike: of several that were told by
 // different numbers of routes, Total is what as many as told the last would have told. covered is for how much of the
 // window samples speak. ok is false where there is none.

@@ -261,6 +261,12 @@ func (j *judge) targetWish(r *Rule, w *Wish) {
 	w.Value = &each
 	w.Want = j.fitting(demand, r)
 	w.Why = number(demand) + " " + phrase(r.Metric) + ", target " + number(r.Target) + " per route"
+	if r.Metric == routerMetric("concurrency") {
+		if f, ok := j.flow(stable, r.Target); ok {
+			w.Want = max(ceil(f.demand()/r.Target+f.drain(j)), 1)
+			w.Why += f.say(j)
+		}
+	}
 	if now, _, seen := j.mean(r.Metric, short, &Wish{}); seen {
 		j.panicWish(r, w, j.demand(r.Metric, now), stable, at)
 	}
@@ -303,9 +309,17 @@ func (j *judge) panicWish(r *Rule, w *Wish, demand float64, stable time.Duration
 		if !on {
 			p, on = Panic{Since: j.now}, true
 		}
-		p.Until, p.Most = j.now.Add(stable), max(p.Most, j.fitting(demand, r))
-		j.memory.Panics = with(j.memory.Panics, w.Rule, p)
+		p.Until = j.now.Add(stable)
+		wish := j.fitting(demand, r)
 		w.Why = number(demand) + " " + phrase(r.Metric) + ", target " + number(r.Target) + " per route"
+		if r.Metric == routerMetric("concurrency") {
+			if f, ok := j.flow(min(j.now.Sub(p.Since)+DefaultPanicWindow, stable), r.Target); ok {
+				wish = ceil(f.demand()/r.Target + f.drain(j))
+				w.Why += f.say(j)
+			}
+		}
+		p.Most = max(p.Most, wish)
+		j.memory.Panics = with(j.memory.Panics, w.Rule, p)
 	}
 	if on {
 		j.panics = true
