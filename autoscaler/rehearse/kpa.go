@@ -36,6 +36,7 @@ const (
 	kpaUpRate      = 1000.0
 	kpaDownRate    = 2.0
 	kpaGrace       = 30 // seconds
+	kpaTick        = 2 * time.Second
 )
 
 func newKPA(p *autoscaler.Policy, target float64) *kpa {
@@ -43,7 +44,7 @@ func newKPA(p *autoscaler.Policy, target float64) *kpa {
 }
 
 func (*kpa) name() string         { return "kpa" }
-func (*kpa) every() time.Duration { return tick }
+func (*kpa) every() time.Duration { return kpaTick }
 func (*kpa) wantsTimes() bool     { return false }
 func (*kpa) notes() []string      { return nil }
 

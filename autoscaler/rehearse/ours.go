@@ -18,7 +18,7 @@ type ours struct {
 }
 
 // tick is how often the live loop decides.
-const tick = 2 * time.Second
+const tick = time.Second
 
 // signals are series by metric.
 type signals map[autoscaler.Metric]*autoscaler.Series
@@ -30,17 +30,23 @@ func (s signals) Series(m autoscaler.Metric) *autoscaler.Series { return s[m] }
 func newOurs(p *autoscaler.Policy, start time.Time) *ours {
 	o := &ours{start: start, series: signals{}}
 	o.input = autoscaler.Input{Policy: p, Known: start, Signals: o.series}
+	wanted := []autoscaler.Metric{router("concurrency"), router("queued"), router("requests_per_second")} // what the router tells always
 	for i := range p.Rules {
-		r := &p.Rules[i]
-		if r.Kind == autoscaler.KindSchedule || o.series[r.Metric] != nil {
-			continue
+		if r := &p.Rules[i]; r.Kind != autoscaler.KindSchedule {
+			wanted = append(wanted, r.Metric)
 		}
-		if !modelled(r.Metric) {
-			o.unknown = append(o.unknown, fmt.Sprintf("%s is not known in a rehearsal: the rule that looks at it is silent", r.Metric))
-			continue
+	}
+	for _, m := range wanted {
+		switch {
+		case o.series[m] != nil:
+		case modelled(m):
+			o.series[m] = &autoscaler.Series{}
+			o.times = o.times || slices.Contains(timed(), m)
+		default:
+			if note := fmt.Sprintf("%s is not known in a rehearsal: the rule that looks at it is silent", m); !slices.Contains(o.unknown, note) {
+				o.unknown = append(o.unknown, note)
+			}
 		}
-		o.series[r.Metric] = &autoscaler.Series{}
-		o.times = o.times || slices.Contains(timed(), r.Metric)
 	}
 	return o
 }
