@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -60,10 +62,21 @@ func (c *Client) CreateRule(ctx context.Context, ref string, in Rule) (Rule, err
 	return out, c.unary(ctx, call{method: http.MethodPost, path: rulePath(ref, ""), in: in}, &out)
 }
 
-// UpdateRule changes one. The keys of in are the names of fields as Rule has them in JSON; nil takes a field away.
-func (c *Client) UpdateRule(ctx context.Context, ref, rule string, in map[string]any) (Rule, error) {
+// UpdateRule changes one: what in leaves out stays, and the fields of gone, named as in JSON, are taken away.
+func (c *Client) UpdateRule(ctx context.Context, ref, rule string, in Rule, gone ...string) (Rule, error) {
 	var out Rule
-	return out, c.unary(ctx, call{method: http.MethodPatch, path: rulePath(ref, rule), in: in}, &out)
+	patch := map[string]any{}
+	raw, err := json.Marshal(in)
+	if err == nil {
+		err = json.Unmarshal(raw, &patch)
+	}
+	if err != nil {
+		return out, fmt.Errorf("encoding the request: %w", err)
+	}
+	for _, field := range gone {
+		patch[field] = nil
+	}
+	return out, c.unary(ctx, call{method: http.MethodPatch, path: rulePath(ref, rule), in: patch}, &out)
 }
 
 // RemoveRule takes one away.

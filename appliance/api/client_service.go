@@ -88,12 +88,12 @@ func (c *Client) ClearErrors(ctx context.Context, ref string) error {
 	return c.unary(ctx, call{method: http.MethodPost, path: "/services/" + seg(ref) + "/errors/clear"}, nil)
 }
 
-// Events of a service, newest first, at most limit.
-func (c *Client) Events(ctx context.Context, ref string, limit int) ([]Event, error) {
+// Events of a service, newest first, at most limit; with a kind other than "", of that kind.
+func (c *Client) Events(ctx context.Context, ref, kind string, limit int) ([]Event, error) {
 	var page Page[Event]
 	k := call{
 		method: http.MethodGet, path: "/services/" + seg(ref) + "/events",
-		query: url.Values{"limit": {strconv.Itoa(limit)}},
+		query: url.Values{"limit": {strconv.Itoa(limit)}, "kind": {kind}},
 	}
 	return page.Items, c.unary(ctx, k, &page)
 }

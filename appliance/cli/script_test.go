@@ -52,7 +52,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic, "decide": decide},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -119,6 +119,19 @@ func traffic(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("there is no appliance")
 	}
 	a.Traffic(time.Now())
+}
+
+// decide is "decide SERVICE": its autoscaling has decided.
+func decide(ts *testscript.TestScript, neg bool, args []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok || neg || len(args) != 1 {
+		ts.Fatalf("usage: decide SERVICE")
+	}
+	v, err := a.Manager.Service(admin.DefaultProject, args[0])
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	a.Scaling.Decide(v.ID, time.Now())
 }
 
 // exitCode is "exitcode N PROGRAM ARGS...": the program must end with that code.

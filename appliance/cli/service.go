@@ -19,7 +19,7 @@ func (a *app) serviceCommand() *cobra.Command {
 		a.serviceCreate(), a.serviceList(), a.serviceInfo(), a.serviceScale(), a.serviceEndpoint(),
 		a.serviceGenerateToken(), a.serviceTokens(), a.serviceRevokeToken(),
 		a.serviceUpdate(), a.serviceRemove(), a.serviceLogs(), a.serviceEvents(), a.serviceClearErrors(),
-		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(), a.serviceTop(), a.serviceCaptures(),
+		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(), a.serviceAutoscale(), a.serviceRule(), a.serviceTop(), a.serviceCaptures(),
 	)
 	return cmd
 }
@@ -27,6 +27,7 @@ func (a *app) serviceCommand() *cobra.Command {
 func (a *app) serviceCreate() *cobra.Command {
 	var r recipeFlags
 	var w waitFlags
+	var scaling scalingFlags
 	var name string
 	cmd := &cobra.Command{
 		Use: "create IMAGE [MODEL_FOLDER] [COUNT]", Short: "Create a service",
@@ -36,7 +37,8 @@ func (a *app) serviceCreate() *cobra.Command {
 			"MODEL_FOLDER is left out for a runtime variant that needs none.",
 		Example: "  palisade service create host my-model 2 --wait\n" +
 			"  palisade service create host qwen --runtime-variant llama-cpp --name qwen -r mem=8g --wait\n" +
-			"  palisade service create host qwen --runtime-variant vllm -e VLLM_EXTRA_ARGS='--max-model-len 8192'",
+			"  palisade service create host qwen --runtime-variant vllm -e VLLM_EXTRA_ARGS='--max-model-len 8192'\n" +
+			"  palisade service create host my-model --autoscale 0..4 --target concurrency=8 --idle-after 10m",
 		Args:              words("IMAGE MODEL_FOLDER COUNT", 1, 3),
 		ValidArgsFunction: a.completeAt(1, a.folderNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,11 +51,20 @@ func (a *app) serviceCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if in.Autoscaling, err = scaling.create(cmd.Context(), cmd, c); err != nil {
+				return err
+			}
 			s, err := c.CreateService(cmd.Context(), in)
 			if err != nil {
+				if in.Autoscaling != nil {
+					err = inScalingFlags(err, true)
+				}
 				return inFlags(err, flagsOfRouting())
 			}
 			a.warn(s.Warnings)
+			if s.Autoscaling != nil {
+				a.noteScaling(s.Autoscaling)
+			}
 			if w.wait {
 				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
 					return err
@@ -65,6 +76,8 @@ func (a *app) serviceCreate() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the service (default: svc- and 6 characters)")
+	cmd.Flags().StringVar(&scaling.bounds, "autoscale", "", "MIN..MAX routes, as --target and --idle-after say: 0..4; see: palisade service autoscale --help")
+	scaling.add(a, cmd)
 	r.add(a, cmd, true)
 	w.add(cmd)
 	return cmd
@@ -136,7 +149,7 @@ func (a *app) printService(s api.Service) {
 		{"name", s.Name}, {"id", s.ID}, {"project", s.Project},
 		{"status", s.Status}, {"reason", reasonWithout(s)}, {"failures", failures}, {"last error", lastError},
 		{"routes", fmt.Sprintf("%d of %d healthy", s.HealthyRoutes, s.Replicas)},
-		{"endpoint", s.Endpoint}, {"access", access},
+		{"autoscaling", a.scalingLine(s)}, {"endpoint", s.Endpoint}, {"access", access},
 	}
 	fields = append(fields, routingFields(s.Routing)...)
 	fields = append(fields, [][2]string{

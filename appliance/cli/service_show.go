@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,36 +61,6 @@ func (a *app) serviceTraffic() *cobra.Command {
 			return a.show(result{quiet: []string{route.ID}, json: route, table: a.routeTable([]api.Route{route})})
 		},
 	}
-}
-
-func (a *app) serviceEvents() *cobra.Command {
-	var limit int
-	cmd := &cobra.Command{
-		Use: "events SERVICE", Short: "List what happened to a service and why, oldest first", Args: words("SERVICE", 1, 1),
-		ValidArgsFunction: a.completeAt(0, a.serviceNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if limit < 1 || limit > api.MaxLimit {
-				return &usageError{message: fmt.Sprintf("--limit %d: must be 1 to %d", limit, api.MaxLimit)}
-			}
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			events, err := c.Events(cmd.Context(), args[0], limit)
-			if err != nil {
-				return err
-			}
-			t := newTable("WHEN", "KIND", "SESSION", "MESSAGE")
-			r := result{json: notNull(events), table: t}
-			for _, e := range slices.Backward(events) {
-				t.add(a.ago(e.At), e.Kind, orDash(e.SessionID), briefly(e.Message))
-				r.quiet = append(r.quiet, e.Message)
-			}
-			return a.show(r)
-		},
-	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "the newest so many")
-	return cmd
 }
 
 func (a *app) serviceRevisions() *cobra.Command {
