@@ -196,7 +196,7 @@ func (d *daemon) freeze(ctx context.Context) *pause {
 func (d *daemon) give(ctx context.Context, s *successor) error {
 	ctx, cancel := d.patience(ctx)
 	defer cancel()
-	_ = s.line.say(message{Say: sayYours, Flying: d.traffic.flying()}) // as above
+	_ = s.line.say(message{Say: sayYours, Flying: d.traffic.flying(), Waiting: d.traffic.held()}) // as above
 	telling, stop := context.WithCancel(ctx)
 	defer stop()
 	go d.tellFlying(telling, s)
@@ -212,13 +212,14 @@ func (d *daemon) give(ctx context.Context, s *successor) error {
 func (d *daemon) tellFlying(ctx context.Context, s *successor) {
 	tick := time.NewTicker(idleEvery)
 	defer tick.Stop()
-	var told map[string]int
+	var told, waited map[string]int
 	for {
-		if now := d.traffic.flying(); told == nil || !maps.Equal(now, told) {
-			if s.line.say(message{Say: sayFlying, Flying: now}) != nil {
+		flying, waiting := d.traffic.flying(), d.traffic.held()
+		if told == nil || !maps.Equal(flying, told) || !maps.Equal(waiting, waited) {
+			if s.line.say(message{Say: sayFlying, Flying: flying, Waiting: waiting}) != nil {
 				return // it has ended: nobody wants to know
 			}
-			told = now
+			told, waited = flying, waiting
 		}
 		select {
 		case <-tick.C:
@@ -269,7 +270,7 @@ func (d *daemon) comeBack(ctx context.Context) (*daemon, *successor, restart) {
 // remains is told of a life before this one, whose requests end here while this one takes new ones.
 func (d *daemon) remains(before *daemon) {
 	ended := make(chan struct{})
-	d.elders.join(remains{before.router, ended})
+	d.elders.join(remains{before.traffic, ended})
 	d.remaining.Go(func() {
 		defer close(ended)
 		ctx := context.Background() // as long as they take; a stop ends their connections

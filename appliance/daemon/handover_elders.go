@@ -5,15 +5,14 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/palisade-run/palisade/router"
 )
 
 // elder answers requests that came before this life of the daemon: an earlier process, or this one with another
 // table. A route is idle only when its elders have none in flight there either.
 type elder interface {
 	flying(route string) int
-	follow(table map[string][]router.Route) // who can answer from now on, by service
+	waiting() map[string]int           // requests that wait for a route, by service
+	follow(stands map[string]standing) // who can answer from now on, by service
 	gone() bool
 }
 
@@ -44,9 +43,20 @@ func (e *elders) flying(route string) int {
 	return n
 }
 
-func (e *elders) follow(table map[string][]router.Route) {
+// waiting is never nil.
+func (e *elders) waiting() map[string]int {
+	out := map[string]int{}
 	for _, one := range e.present() {
-		one.follow(table)
+		for service, n := range one.waiting() {
+			out[service] += n
+		}
+	}
+	return out
+}
+
+func (e *elders) follow(stands map[string]standing) {
+	for _, one := range e.present() {
+		one.follow(stands)
 	}
 }
 
@@ -69,13 +79,22 @@ func waitFor(ctx context.Context, is func() bool) error {
 
 // remains is an elder of this process: a router whose requests end, while another takes new ones.
 type remains struct {
-	*router.Router
-	ended chan struct{} // closed when it has answered all
+	traffic *traffic
+	ended   chan struct{} // closed when it has answered all
 }
 
-func (r remains) flying(route string) int { return r.InFlight(route) }
+func (r remains) flying(route string) int { return r.traffic.Router.InFlight(route) }
 
-func (r remains) follow(map[string][]router.Route) {} // no new requests come to it
+func (r remains) waiting() map[string]int {
+	out := map[string]int{}
+	for _, s := range r.traffic.Snapshot() {
+		out[s.ID] = s.Waiting
+	}
+	return out
+}
+
+// follow is for those that wait: no new requests come to it.
+func (r remains) follow(stands map[string]standing) { r.traffic.take(stands) }
 
 func (r remains) gone() bool {
 	select {
@@ -98,7 +117,8 @@ type forerunner struct {
 
 	mu     sync.Mutex
 	counts map[string]int
-	table  map[string][]router.Route
+	waits  map[string]int
+	stands map[string]standing
 }
 
 func newForerunner(l *line) *forerunner {
@@ -119,15 +139,15 @@ func (f *forerunner) hear() {
 			f.hello = m
 			close(f.met)
 		case sayYours:
-			f.count(m.Flying)
+			f.count(m)
 			close(f.yours)
 		case sayGo:
 			close(f.goes)
 		case sayFlying:
-			f.count(m.Flying)
+			f.count(m)
 		}
 	}
-	f.count(nil)
+	f.count(message{})
 	close(f.done)
 	f.line.close()
 }
@@ -144,10 +164,16 @@ func (f *forerunner) await(ctx context.Context, said <-chan struct{}) error {
 	}
 }
 
-func (f *forerunner) count(flying map[string]int) {
+func (f *forerunner) count(m message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.counts = flying
+	f.counts, f.waits = m.Flying, m.Waiting
+}
+
+func (f *forerunner) waiting() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waits // replaced as a whole
 }
 
 func (f *forerunner) flying(route string) int {
@@ -166,9 +192,9 @@ func (f *forerunner) gone() bool {
 }
 
 // follow does not wait: whoever sets a table must not wait for another process.
-func (f *forerunner) follow(table map[string][]router.Route) {
+func (f *forerunner) follow(stands map[string]standing) {
 	f.mu.Lock()
-	f.table = table
+	f.stands = stands
 	f.mu.Unlock()
 	select {
 	case f.fresh <- struct{}{}:
@@ -184,9 +210,9 @@ func (f *forerunner) tell() {
 			return
 		}
 		f.mu.Lock()
-		table := f.table
+		stands := f.stands
 		f.mu.Unlock()
-		_ = f.line.say(message{Say: sayTable, Table: table}) // one that has ended needs to know nothing
+		_ = f.line.say(tableOf(stands)) // one that has ended needs to know nothing
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	sayOpened   = "opened"   // newer: connections are accepted
 	sayFailed   = "failed"   // newer, at any time before: why it ends
 
-	sayFlying = "flying" // older: requests that it is answering, by route
+	sayFlying = "flying" // older: requests that it is answering, by route, and those that wait, by service
 	sayTable  = "table"  // newer: who can answer, for the requests that are left
 	sayStop   = "stop"   // newer: the appliance stops
 )
@@ -45,8 +45,31 @@ type message struct {
 	Error string `json:"error,omitempty"` // failed
 	Hint  string `json:"hint,omitempty"`
 
-	Flying map[string]int            `json:"flying,omitempty"`
-	Table  map[string][]router.Route `json:"table,omitempty"` // by service
+	Flying   map[string]int            `json:"flying,omitempty"`
+	Waiting  map[string]int            `json:"waiting,omitempty"`  // by service
+	Table    map[string][]router.Route `json:"table,omitempty"`    // by service
+	Outlooks map[string]outlook        `json:"outlooks,omitempty"` // by service, of those of which there is something to say
+}
+
+// tableOf says who can answer.
+func tableOf(stands map[string]standing) message {
+	m := message{Say: sayTable, Table: make(map[string][]router.Route, len(stands)), Outlooks: map[string]outlook{}}
+	for service, s := range stands {
+		m.Table[service] = s.routes
+		if s.outlook != (outlook{}) {
+			m.Outlooks[service] = s.outlook
+		}
+	}
+	return m
+}
+
+// stands is what tableOf was told.
+func (m message) stands() map[string]standing {
+	out := make(map[string]standing, len(m.Table))
+	for service, routes := range m.Table {
+		out[service] = standing{routes, m.Outlooks[service]}
+	}
+	return out
 }
 
 // line is the connection between the two. say may be called by several goroutines.

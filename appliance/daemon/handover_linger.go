@@ -50,13 +50,13 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 
 // obey does what the successor says, until it ends.
 func (d *daemon) obey(s *successor, hurry func()) {
-	if s.table != nil {
-		d.traffic.follow(s.table)
+	if s.stands != nil {
+		d.traffic.follow(s.stands)
 	}
 	for m := range s.line.heard {
 		switch m.Say {
 		case sayTable:
-			d.traffic.follow(m.Table)
+			d.traffic.follow(m.stands())
 		case sayStop:
 			hurry()
 		}

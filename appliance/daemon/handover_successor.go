@@ -9,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/palisade-run/palisade/router"
 )
 
 // successor is the process that is to take over. Its methods are for one goroutine.
@@ -19,7 +17,7 @@ type successor struct {
 	process *os.Process
 	exited  chan struct{}
 	version string
-	table   map[string][]router.Route // that it has told last
+	stands  map[string]standing // that it has told last
 }
 
 // Bounds of a successor that does not come up.
@@ -104,7 +102,7 @@ func (s *successor) await(ctx context.Context, what string) (message, error) {
 			case m.Say == sayFailed:
 				return m, notReplaced{errors.New(m.Error), m.Hint}
 			case m.Say == sayTable:
-				s.table = m.Table
+				s.stands = m.stands()
 			case m.Say == what:
 				return m, nil
 			}

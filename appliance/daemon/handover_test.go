@@ -43,7 +43,7 @@ func within(t *testing.T, is func() bool) {
 func TestTheLine(t *testing.T) {
 	older, newer := pair(t)
 	ctx := t.Context()
-	for _, m := range []message{{Say: "something new"}, {Say: sayHello, Data: "/data"}, {Say: sayFlying, Flying: map[string]int{"r": 1}}, {Say: sayYours, Flying: map[string]int{"r": 2}}} {
+	for _, m := range []message{{Say: "something new"}, {Say: sayHello, Data: "/data"}, {Say: sayFlying, Flying: map[string]int{"r": 1}}, {Say: sayYours, Flying: map[string]int{"r": 2}, Waiting: map[string]int{"svc": 3}}} {
 		if err := older.line.say(m); err != nil {
 			t.Fatal(err)
 		}
@@ -51,10 +51,16 @@ func TestTheLine(t *testing.T) {
 	if err := newer.await(ctx, newer.yours); err != nil || newer.hello.Data != "/data" || newer.flying("r") != 2 || newer.flying("other") != 0 {
 		t.Errorf("%v, %+v, %d in flight", err, newer.hello, newer.flying("r"))
 	}
-	newer.follow(map[string][]router.Route{"svc": {{ID: "r", Addr: "10.0.0.1:8000", Weight: 0.5, Draining: true}}})
+	if n := newer.waiting()["svc"]; n != 3 {
+		t.Errorf("%d wait there, want 3", n)
+	}
+	route := router.Route{ID: "r", Addr: "10.0.0.1:8000", Weight: 0.5, Draining: true}
+	broken := outlook{Broken: "no memory", RetryAt: time.Now().UTC().Round(time.Second)}
+	newer.follow(map[string]standing{"svc": {routes: []router.Route{route}}, "cold": {outlook: broken}})
 	within(t, func() bool {
 		m := <-older.line.heard
-		return m.Say == sayTable && m.Table["svc"][0] == router.Route{ID: "r", Addr: "10.0.0.1:8000", Weight: 0.5, Draining: true}
+		got := m.stands()
+		return m.Say == sayTable && m.Table["svc"][0] == route && len(m.Outlooks) == 1 && len(got) == 2 && got["cold"].outlook == broken
 	})
 	_ = newer.line.say(message{Say: sayFailed, Error: "no", Hint: "do"})
 	if _, err := older.await(ctx, sayReady); err == nil || err.Error() != "no" || hintOf(err) != "do" {
@@ -88,7 +94,7 @@ func TestOneThatDoesNotGetReady(t *testing.T) {
 type old struct {
 	n          int
 	idle, ends time.Time
-	table      map[string][]router.Route
+	stands     map[string]standing
 }
 
 func (o *old) flying(string) int {
@@ -98,8 +104,9 @@ func (o *old) flying(string) int {
 	return 0
 }
 
-func (o *old) follow(table map[string][]router.Route) { o.table = table }
-func (o *old) gone() bool                             { return !time.Now().Before(o.ends) }
+func (o *old) waiting() map[string]int           { return map[string]int{"svc": o.n} }
+func (o *old) follow(stands map[string]standing) { o.stands = stands }
+func (o *old) gone() bool                        { return !time.Now().Before(o.ends) }
 
 func TestEldersAreWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -112,14 +119,17 @@ func TestEldersAreWaitedFor(t *testing.T) {
 		if n := e.flying("r"); n != 3 {
 			t.Errorf("%d in flight, want 3", n)
 		}
+		if n := e.waiting()["svc"]; n != 3 {
+			t.Errorf("%d wait, want 3", n)
+		}
 		if err := waitFor(t.Context(), func() bool { return e.flying("r") == 0 }); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(begun); took < 2*time.Second || took > 2*time.Second+2*idleEvery {
 			t.Errorf("it took %s", took)
 		}
-		e.follow(map[string][]router.Route{"svc": nil})
-		if a.table == nil || b.table != nil {
+		e.follow(map[string]standing{"svc": {}})
+		if a.stands == nil || b.stands != nil {
 			t.Error("those who are there are told the table, and only they")
 		}
 		enough := errors.New("enough")

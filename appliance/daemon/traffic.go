@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/balance"
@@ -52,7 +53,7 @@ func (t *traffic) again() {
 func (t *traffic) apply() {
 	services := t.last
 	table := make([]router.Service, len(services))
-	routes := make(map[string][]router.Route, len(services))
+	stands := make(map[string]standing, len(services))
 	for i, s := range services {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
 		table[i].ReadyAt, table[i].Broken, table[i].RetryAt = s.ReadyAt, s.Broken, s.RetryAt
@@ -62,10 +63,24 @@ func (t *traffic) apply() {
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}
-		routes[s.ID] = table[i].Routes
+		stands[s.ID] = standing{table[i].Routes, outlook{s.ReadyAt, s.Broken, s.RetryAt}}
 	}
 	t.set(table)
-	t.elders.follow(routes)
+	t.elders.follow(stands)
+}
+
+// standing is what those who answer requests of before must know of a service as it is now: who can answer, and what
+// is known of the rest.
+type standing struct {
+	routes []router.Route
+	outlook
+}
+
+// outlook is what is known of routes that are not there yet, as router.Service says it.
+type outlook struct {
+	ReadyAt time.Time `json:"ready_at,omitzero"`
+	Broken  string    `json:"broken,omitempty"`
+	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
 func (t *traffic) set(table []router.Service) {
@@ -82,18 +97,23 @@ func (t *traffic) set(table []router.Service) {
 
 // follow takes over who can answer from who decides it now. What services are is as it was: it is for requests that
 // came by then.
-func (t *traffic) follow(routes map[string][]router.Route) {
+func (t *traffic) follow(stands map[string]standing) {
+	t.take(stands)
+	t.elders.follow(stands)
+}
+
+// take is follow for this process's own requests.
+func (t *traffic) take(stands map[string]standing) {
 	t.mu.Lock()
 	var table []router.Service
 	for _, s := range t.table {
-		if now, there := routes[s.ID]; there {
-			s.Routes = now
+		if now, there := stands[s.ID]; there {
+			s.Routes, s.ReadyAt, s.Broken, s.RetryAt = now.routes, now.ReadyAt, now.Broken, now.RetryAt
 			table = append(table, s)
 		}
 	}
 	t.mu.Unlock()
 	t.set(table)
-	t.elders.follow(routes)
 }
 
 // InFlight implements sessions.Traffic.
@@ -107,6 +127,17 @@ func (t *traffic) WaitIdle(ctx context.Context, route string) error {
 		return err
 	}
 	return waitFor(ctx, func() bool { return t.elders.flying(route) == 0 })
+}
+
+// held is how many requests wait for a route, by service: here, and with those who answer requests of before.
+func (t *traffic) held() map[string]int {
+	out := t.elders.waiting()
+	for _, s := range t.Snapshot() {
+		if s.Waiting > 0 {
+			out[s.ID] += s.Waiting
+		}
+	}
+	return out
 }
 
 // flying is what is in flight, by route.
