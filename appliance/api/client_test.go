@@ -175,3 +175,59 @@ func TestTransfersTellHowFarTheyAre(t *testing.T) {
 		t.Error("a download that was cut off is good")
 	}
 }
+
+// TestClientOfScaling: what is asked of the daemon, word by word.
+func TestClientOfScaling(t *testing.T) {
+	var asked []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", r.Method, strings.TrimPrefix(r.URL.Path, Prefix), r.Header.Get("If-Match"), body)))
+		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/rules/") {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		fmt.Fprint(w, `{"items":[]}`)
+	})
+	ctx, policy := t.Context(), Autoscaling{MaxReplicas: new(4), IdleAfter: new(0.0), Rules: &[]Rule{}}
+	for _, ask := range []func() error{
+		func() error { _, err := c.Autoscaling(ctx, "a"); return err },
+		func() error { _, err := c.SetAutoscaling(ctx, "a", policy, ETag(3)); return err },
+		func() error { _, err := c.UpdateAutoscaling(ctx, "a", Autoscaling{MinReplicas: new(0)}, ""); return err },
+		func() error { _, err := c.ClearAutoscaling(ctx, "a", "*"); return err },
+		func() error { _, err := c.ResumeAutoscaling(ctx, "a"); return err },
+		func() error { _, err := c.Rules(ctx, "a"); return err },
+		func() error { _, err := c.Rule(ctx, "a", "r"); return err },
+		func() error {
+			_, err := c.CreateRule(ctx, "a", Rule{Target: new(8.0), MetricSource: new("router")})
+			return err
+		},
+		func() error {
+			_, err := c.UpdateRule(ctx, "a", "r", Rule{Threshold: new(2.5)}, "comparator")
+			return err
+		},
+		func() error { return c.RemoveRule(ctx, "a", "r") },
+		func() error { _, err := c.Decisions(ctx, "a", 5); return err },
+		func() error { _, err := c.Metrics(ctx); return err },
+	} {
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+	}
+	want := []string{
+		`GET /services/a/autoscaling`,
+		`PUT /services/a/autoscaling "3" {"max_replicas":4,"idle_after":0,"rules":[]}`,
+		`PATCH /services/a/autoscaling  {"min_replicas":0}`,
+		`DELETE /services/a/autoscaling *`,
+		`POST /services/a/autoscaling/resume`,
+		`GET /services/a/rules`,
+		`GET /services/a/rules/r`,
+		`POST /services/a/rules  {"metric_source":"router","target":8}`,
+		`PATCH /services/a/rules/r  {"comparator":null,"threshold":2.5}`,
+		`DELETE /services/a/rules/r`,
+		`GET /services/a/decisions`,
+		`GET /autoscaling/metrics`,
+	}
+	if got := strings.Join(asked, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("asked:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
+	}
+}
