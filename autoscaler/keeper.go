@@ -85,7 +85,7 @@ type watched struct {
 
 // NewKeeper reads the policies. Run it.
 func NewKeeper(ctx context.Context, store Store, world World, signals Signalling, log *slog.Logger) (*Keeper, error) {
-	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}, begun: time.Now()}
+	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}}
 	all, err := store.Policies(ctx)
 	if err != nil {
 		return nil, err
@@ -109,6 +109,9 @@ const tickEvery = time.Second
 
 // Run decides until ctx ends. It leaves the numbers as they are.
 func (k *Keeper) Run(ctx context.Context) {
+	k.mu.Lock()
+	k.begun = time.Now()
+	k.mu.Unlock()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {

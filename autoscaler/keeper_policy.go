@@ -118,7 +118,7 @@ func (k *Keeper) Wakes(id string) bool {
 }
 
 // Standing says how a service's scaling stands; false where it has no policy.
-func (k *Keeper) Standing(id string) (Standing, bool) {
+func (k *Keeper) Standing(id string, _ time.Time) (Standing, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.kept[id]

@@ -235,7 +235,7 @@ func TestKeeperScalesAndWritesDownWhy(t *testing.T) {
 		if len(made) > 3 {
 			t.Errorf("%d decisions are kept of one that changed something", len(made))
 		}
-		if s, on := k.Standing("svc-1"); !on || !s.On || s.Last.Replicas != 3 || len(s.Last.Wishes) != 1 {
+		if s, on := k.Standing("svc-1", time.Now()); !on || !s.On || s.Last.Replicas != 3 || len(s.Last.Wishes) != 1 {
 			t.Errorf("standing: %+v", s)
 		}
 		// Another life goes on with what was remembered.
@@ -298,7 +298,7 @@ func TestKeeperLeavesToAPersonWhatThatOneSet(t *testing.T) {
 		if got := h.did(); got != "" {
 			t.Errorf("done while paused: %s", got)
 		}
-		s, _ := k.Standing("svc-1")
+		s, _ := k.Standing("svc-1", time.Now())
 		if s.PausedBy != "bob" || k.Wakes("svc-1") || h.changed < 2 {
 			t.Errorf("%+v; wakes %t; told %d times", s, k.Wakes("svc-1"), h.changed)
 		}

@@ -57,7 +57,7 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 		}
 		if ses.Address != "" && (status == RouteHealthy || status == RouteDraining) {
 			out.Routes = append(out.Routes, RouteTarget{
-				ID: ses.ID, Addr: ses.Address, Weight: ses.TrafficRatio, Draining: status == RouteDraining,
+				ID: ses.ID, Addr: ses.Address, Weight: ses.TrafficRatio, Draining: status == RouteDraining, Metrics: ses.Launch.Metrics,
 			})
 		}
 	}

@@ -3,6 +3,8 @@ package sessions
 import (
 	"context"
 	"time"
+
+	"github.com/palisade-run/palisade/variants"
 )
 
 // Traffic is what this room asks of whoever balances requests over routes.
@@ -40,4 +42,5 @@ type RouteTarget struct {
 	Addr     string // host:port
 	Weight   float64
 	Draining bool
+	Metrics  variants.Metrics // where its engine shows its figures
 }

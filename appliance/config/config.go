@@ -42,6 +42,8 @@ type Config struct {
 	AccessLog record.LogConfig `yaml:"access_log"`
 	// Traces says where spans of requests go.
 	Traces Traces `yaml:"traces"`
+	// Autoscaler says where rules' metrics come from.
+	Autoscaler Autoscaler `yaml:"autoscaler"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -120,6 +122,7 @@ func Default() Config {
 		Service: sessions.DefaultPolicy(),
 
 		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
+		Autoscaler: defaultAutoscaler(),
 	}
 }
 

@@ -138,7 +138,8 @@ func (d *decoder) merge(more catalog.Problems) {
 // paths are the fields that hold a path on this box.
 func (c *Config) paths() map[string]*string {
 	return map[string]*string{"data": &c.Data, "variants": &c.Variants, "tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key,
-		"containerd.cni": &c.Containerd.CNI, "access_log.path": &c.AccessLog.Path}
+		"containerd.cni": &c.Containerd.CNI, "access_log.path": &c.AccessLog.Path,
+		"autoscaler.prometheus.authorization": &c.Autoscaler.Prometheus.Authorization}
 }
 
 // resolve makes the file's relative paths absolute. Without a file there are none.

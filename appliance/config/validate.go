@@ -44,6 +44,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.checkPool()...)
 	ps = append(ps, c.checkRouter()...)
 	ps = append(ps, c.checkSeeing()...)
+	ps = append(ps, c.Autoscaler.check()...)
 	ps = append(ps, c.Restart.check()...)
 	return append(ps, checkService(c.Service)...)
 }

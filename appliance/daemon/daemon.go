@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/vault"
+	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
@@ -61,6 +62,8 @@ type daemon struct {
 	pool     *pool
 	vault    *vault.Vault
 	manager  *sessions.Manager
+	scaling  *scaling
+	keeper   *autoscaler.Keeper
 	registry *prometheus.Registry
 
 	deciding *loops             // of those who decide; they end before the store is closed
@@ -199,6 +202,8 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 			failed <- err
 		}
 	})
+	d.deciding.run(d.keeper.Run)
+	d.deciding.run(d.scaling.run)
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.pool.run)
 	d.deciding.run(d.usage.Run)
@@ -283,7 +288,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.seeing, err = d.openSeeing(ctx); err != nil {
 		return err
 	}
-	d.router.Observe(d.seeing.observers(d.usage))
+	observers := d.seeing.observers(d.usage)
+	observers.Held = func(string) { d.keeper.Kick() } // there is one before the first request
+	d.router.Observe(observers)
 	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err
 	}
@@ -326,6 +333,11 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
 	})
+	d.scaling = newScaling(c.Autoscaler.Signals(), d)
+	if d.keeper, err = autoscaler.NewKeeper(ctx, d.store, d.scaling, d.scaling, d.Log.With("room", "autoscaler")); err != nil {
+		return err
+	}
+	d.traffic.wakes, d.traffic.told = d.keeper.Wakes, d.scaling.follow
 	return nil
 }
 
@@ -395,7 +407,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Live: d.seeing.live, Captures: d.seeing.captures,
+		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

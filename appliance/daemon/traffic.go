@@ -19,6 +19,8 @@ type traffic struct {
 
 	// wakes tells whether a request that waits for a service at zero has a route of it started; nil: for none.
 	wakes func(serviceID string) bool
+	// told is handed what sessions say; nil: nobody else wants to know.
+	told func([]sessions.ServiceRoutes)
 
 	applying sync.Mutex // before mu
 	last     []sessions.ServiceRoutes
@@ -40,6 +42,9 @@ func (t *traffic) Apply(services []sessions.ServiceRoutes) {
 	defer t.applying.Unlock()
 	t.last = services
 	t.apply()
+	if t.told != nil {
+		t.told(services)
+	}
 }
 
 // again says it once more, where wakes says something else by now.
