@@ -90,7 +90,7 @@ var rooms = []room{
 	{"appliance/admin", append(list("appliance/api", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
-	{"appliance/config", list("autoscaler/signals", "sessions/network", append(list("sessions/containerd", "sessions/process"), domain...)...)},
+	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
