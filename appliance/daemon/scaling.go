@@ -83,7 +83,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 	for _, l := range s.traffic.Snapshot() {
 		loads[l.ID] = l
 	}
-	memory := s.memory()
+	memory, waiting := s.memory(), s.traffic.elders.waiting()
 	out := make([]autoscaler.Observed, 0, len(views))
 	seen := make(map[string]*demand, len(views))
 	for i := range views {
@@ -93,7 +93,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		}
 		o := s.observe(v, memory)
 		load := loads[v.ID]
-		o.Held = load.Waiting + s.traffic.elders.flying(v.ID)
+		o.Held = load.Waiting + waiting[v.ID]
 		for _, r := range v.Routes {
 			o.InFlight += r.InFlight // those of elders too
 		}
