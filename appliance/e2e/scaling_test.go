@@ -36,8 +36,8 @@ func (b *box) asleep(name string) {
 	}
 }
 
-// post asks the endpoint, and returns the status and the whole answer.
-func (b *box) post(ctx context.Context, token, path, body string) (int, http.Header, string, error) {
+// complete asks the endpoint, and returns the status and the whole answer.
+func (b *box) complete(ctx context.Context, token, path, body string) (int, http.Header, string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, "", err
@@ -106,7 +106,7 @@ func TestScaleToZeroAndBack(t *testing.T) {
 	var failed atomic.Int64
 	for range 200 {
 		all.Go(func() {
-			status, _, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question)
+			status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question)
 			if err != nil || status != http.StatusOK || !strings.Contains(answer, "my voice") {
 				failed.Add(1)
 				t.Errorf("%d %v: %s", status, err, answer)
@@ -125,12 +125,12 @@ func TestScaleToZeroAndBack(t *testing.T) {
 	b.kill()
 	b.start() // holds, and then goes on
 	b.asleep("steady")
-	if status, _, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
+	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
 		t.Errorf("woken after a crash of the daemon: %d %v %s", status, err, answer)
 	}
 	b.asleep("steady")
 	b.run("restart")
-	if status, _, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
+	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
 		t.Errorf("woken after a restart of the daemon: %d %v %s", status, err, answer)
 	}
 }
@@ -163,7 +163,7 @@ func TestAStartThatFailsIsToldToThoseWhoWait(t *testing.T) {
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
-			status, head, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question)
+			status, head, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question)
 			if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(answer, "start_failed") || !strings.Contains(answer, "llama-server-of-yesterday") {
 				t.Errorf("%d %v: %s", status, err, answer)
 			}
@@ -181,14 +181,14 @@ func TestAPersonsNumberStands(t *testing.T) {
 	b.start()
 	token := b.sleeper("steady", "--autoscale", "0..2", "--idle-after", "2s")
 	b.run("service", "scale", "steady", "0")
-	if status, _, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(answer, "scaled_to_zero") {
+	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(answer, "scaled_to_zero") {
 		t.Errorf("at a person's zero: %d %v %s", status, err, answer)
 	}
 	if out := b.run("service", "autoscale", "steady"); !strings.Contains(out, "paused by") {
 		t.Errorf("it is not said who paused it:\n%s", out)
 	}
 	b.run("service", "autoscale", "steady", "--resume")
-	if status, _, answer, err := b.post(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
+	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
 		t.Errorf("after it was resumed: %d %v %s", status, err, answer)
 	}
 	b.fails(2, []string{"min"}, "service", "autoscale", "steady", "--min", "5", "--max", "2")
@@ -206,7 +206,7 @@ func TestTargetTracking(t *testing.T) {
 	for range 6 {
 		all.Go(func() {
 			for load.Err() == nil {
-				status, _, answer, err := b.post(load, token, "/v1/chat/completions", question)
+				status, _, answer, err := b.complete(load, token, "/v1/chat/completions", question)
 				if load.Err() == nil && (err != nil || status != http.StatusOK) {
 					t.Errorf("under load: %d %v %s", status, err, answer)
 				}
