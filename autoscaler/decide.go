@@ -30,7 +30,7 @@ const longStart = 10 * time.Minute
 //  7. The highest wish wins. Where nobody wishes, the number stays.
 //  8. Up at once, but one scale-out at a time unless in panic, and not while the pool has no place.
 //  9. Down one step, after there have been too many for ScaleDownDelay without a break, and again after as long; never
-//     while a route starts or leaves, or in panic.
+//     while a route starts or leaves, or in panic. A step is half of what is too many, at least one route.
 func Decide(in *Input, now time.Time) Decision {
 	j := judge{in: in, p: in.Policy, now: now, memory: in.Memory}
 	j.d = Decision{At: now, Was: in.Replicas, Replicas: in.Replicas}
@@ -353,18 +353,17 @@ func (j *judge) down(best *Wish, want int) {
 		delay = DefaultScaleDownDelay
 	}
 	why := best.Why + j.clamped(best.Want)
-	switch {
-	case j.panics:
-		j.memory.Excess = time.Time{}
-		j.stay("wishes %d (%s), but nothing goes in a panic", want, why)
-		return
-	case j.starting > 0 && !j.startedLong && j.in.Full == "":
+	if j.starting > 0 && !j.startedLong && j.in.Full == "" {
 		j.memory.Excess = time.Time{}
 		j.stay("wishes %d (%s), but %s", want, why, starts(j.starting))
 		return
 	}
 	if j.memory.Excess.IsZero() {
 		j.memory.Excess = j.now
+	}
+	if j.panics {
+		j.stay("wishes %d (%s), but nothing goes in a panic", want, why)
+		return
 	}
 	since := later(j.memory.Excess, j.memory.In)
 	if left := delay - j.now.Sub(since); left > 0 {
@@ -376,7 +375,7 @@ func (j *judge) down(best *Wish, want int) {
 		j.stay("wishes %d (%s), but a route still leaves", want, why)
 		return
 	}
-	to := max(want, r-max(j.stepDown(best), (r-want)/2), j.low)
+	to := max(want, r-j.stepDown(best, r-want), j.low)
 	if to == 0 {
 		if left, busy := j.quiet(delay); left > 0 {
 			j.stay("the last route stays: %s", busy)
@@ -386,14 +385,15 @@ func (j *judge) down(best *Wish, want int) {
 	j.move(to, best.Rule, why)
 }
 
-// stepDown is how many routes may go at once: one, or what a step rule says.
-func (j *judge) stepDown(best *Wish) int {
+// stepDown is how many routes go in one step: as many as a step rule says; else half of what is too many, so that what a
+// spike called is gone in a few steps and not in as many as there are routes.
+func (j *judge) stepDown(best *Wish, excess int) int {
 	for i := range j.p.Rules {
 		if r := &j.p.Rules[i]; r.Kind == KindStep && r.key(i) == best.Rule {
 			return max(r.StepSize, -r.StepSize, 1)
 		}
 	}
-	return 1
+	return max(excess/2, 1)
 }
 
 func (j *judge) wish(w Wish) { j.d.Wishes = append(j.d.Wishes, w) }

@@ -1,7 +1,6 @@
 package autoscaler
 
 import (
-	"math"
 	"strconv"
 	"time"
 )
@@ -209,13 +208,8 @@ func (j *judge) value(m Metric, window time.Duration, w *Wish) (float64, bool) {
 // mean is a metric's mean over a window, of the time that is known. Where the window holds none but the newest sample is not
 // old, it is that one.
 func (j *judge) mean(m Metric, window time.Duration, w *Wish) (mean Sample, covered time.Duration, ok bool) {
-	var s *Series
-	if j.in.Signals != nil {
-		s = j.in.Signals.Series(m)
-	}
-	if !j.in.Known.IsZero() {
-		window = min(window, j.now.Sub(j.in.Known))
-	}
+	s := j.series(m)
+	window = j.known(window)
 	if mean, covered, ok = s.Mean(j.now, window); ok {
 		return mean, covered, true
 	}
@@ -234,96 +228,4 @@ func (j *judge) mean(m Metric, window time.Duration, w *Wish) (mean Sample, cove
 	}
 	w.Silent = true
 	return Sample{}, 0, false
-}
-
-// targetWish is as many routes as keep a metric of each at a target.
-func (j *judge) targetWish(r *Rule, w *Wish) {
-	stable, short, at := r.StableWindow, r.PanicWindow, r.PanicAt
-	if stable <= 0 {
-		stable = DefaultStableWindow
-	}
-	if short <= 0 {
-		short = DefaultPanicWindow
-	}
-	if at <= 1 {
-		at = DefaultPanicAt
-	}
-	mean, covered, ok := j.mean(r.Metric, stable, w)
-	if !ok {
-		return
-	}
-	if r.Target <= 0 {
-		w.Silent, w.Why = true, "it has no target"
-		return
-	}
-	demand := j.demand(r.Metric, mean)
-	each := demand / float64(max(j.ready, 1))
-	w.Value = &each
-	w.Want = j.fitting(demand, r)
-	w.Why = number(demand) + " " + phrase(r.Metric) + ", target " + number(r.Target) + " per route"
-	if r.Metric == routerMetric("concurrency") {
-		if f, ok := j.flow(stable, r.Target); ok {
-			w.Want = max(ceil(f.demand()/r.Target+f.drain(j)), 1)
-			w.Why += f.say(j)
-		}
-	}
-	if now, _, seen := j.mean(r.Metric, short, &Wish{}); seen {
-		j.panicWish(r, w, j.demand(r.Metric, now), stable, at)
-	}
-	if w.Want < j.in.Replicas && covered < min(stable/2, stable-stale/2) {
-		w.Silent, w.Want = true, j.in.Replicas
-		w.Why += ", but known for " + span(covered) + " only"
-	}
-	w.Want = r.bound(w.Want)
-}
-
-// demand is what all routes together are asked for.
-func (j *judge) demand(m Metric, v Sample) float64 {
-	if v.Of == 0 && totals(m) {
-		return v.Total
-	}
-	return v.Each() * float64(j.ready)
-}
-
-// fitting is how many routes carry a demand.
-func (j *judge) fitting(demand float64, r *Rule) int {
-	n := math.Ceil(demand/r.Target - 1e-9)
-	if !(n < most) {
-		n = most
-	}
-	least := 0
-	if j.in.Replicas > 0 {
-		least = 1
-	}
-	return max(int(n), least)
-}
-
-// panicWish looks at the short window.
-func (j *judge) panicWish(r *Rule, w *Wish, demand float64, stable time.Duration, at float64) {
-	p, on := j.memory.Panics[w.Rule]
-	if on && j.now.After(p.Until) {
-		j.memory.Panics = without(j.memory.Panics, w.Rule)
-		p, on = Panic{}, false
-	}
-	if j.ready > 0 && demand >= at*float64(j.ready)*r.Target {
-		if !on {
-			p, on = Panic{Since: j.now}, true
-		}
-		p.Until = j.now.Add(stable)
-		wish := j.fitting(demand, r)
-		w.Why = number(demand) + " " + phrase(r.Metric) + ", target " + number(r.Target) + " per route"
-		if r.Metric == routerMetric("concurrency") {
-			if f, ok := j.flow(min(j.now.Sub(p.Since)+DefaultPanicWindow, stable), r.Target); ok {
-				wish = ceil(f.demand()/r.Target + f.drain(j))
-				w.Why += f.say(j)
-			}
-		}
-		p.Most = max(p.Most, wish)
-		j.memory.Panics = with(j.memory.Panics, w.Rule, p)
-	}
-	if on {
-		j.panics = true
-		w.Want = max(w.Want, p.Most)
-		w.Why += ", panic since " + p.Since.Format(time.TimeOnly)
-	}
 }
