@@ -1,15 +1,13 @@
 package autoscaler
 
-import (
-	"time"
-)
+import "time"
 
 const (
-	// spareDown is how full, of their target, the routes that stay may be at most after one goes. Without a margin chance
-	// alone would let a route go that has to be loaded again a minute later.
-	spareDown = 0.9
+	// spareDown is how much of a route's target must be to spare after a route goes. Without a margin chance alone would
+	// let a route go that has to be loaded again a minute later.
+	spareDown = 0.4
 	// leastGrowth is by what part demand must have grown in each of two windows to be expected to go on growing.
-	leastGrowth = 0.05
+	leastGrowth = 0.1
 )
 
 // aim is a rule of KindTarget with what was not said filled in, while it wishes.
@@ -62,7 +60,7 @@ func (j *judge) targetWish(r *Rule, w *Wish) {
 	w.Value = &each
 	more, says := j.growth(a, demand)
 	w.Want, w.Why = j.fitting(demand+more, r), a.sentence(demand, says)
-	spare := j.fitting((demand+more)/spareDown, r)
+	spare := j.fitting(demand+more+spareDown*r.Target, r)
 	f, waits := j.flow(a, a.stable)
 	if waits {
 		w.Want, w.Why = f.wish(j, a), a.sentence(f.demand(), f.sentence())
@@ -79,7 +77,7 @@ func (j *judge) targetWish(r *Rule, w *Wish) {
 			w.Why += ", but known for " + span(covered) + " only"
 		} else if spare > w.Want {
 			w.Want = min(spare, n)
-			w.Why += ", with a tenth to spare"
+			w.Why += ", " + number(spareDown) + " of a route to spare"
 		}
 	}
 	w.Want = r.bound(w.Want)
