@@ -15,11 +15,11 @@ type Config struct {
 	Interval time.Duration // of looks at a route: 2 s
 	Timeout  time.Duration // of one look: 1 s
 	Window   time.Duration // of quantiles and means: 60 s
-	AtOnce   int           // looks at one time: 64
+	AtOnce   int           // looks at one time: 128
 
 	Prometheus Prometheus
 
-	// Dial connects to engines; nil: as net.Dialer does.
+	// Dial connects to engines and to the Prometheus server; nil: as net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -80,13 +80,13 @@ func New(config Config, log *slog.Logger) *Collector {
 	config.Interval = orElse(config.Interval, 2*time.Second)
 	config.Timeout = orElse(config.Timeout, time.Second)
 	config.Window = orElse(config.Window, time.Minute)
-	config.AtOnce = orElse(config.AtOnce, 64)
+	config.AtOnce = orElse(config.AtOnce, 128)
 	if config.Dial == nil {
 		config.Dial = (&net.Dialer{}).DialContext
 	}
 	c := &Collector{config: config, log: log, services: map[string]*service{}, plans: map[string]*plan{}}
 	c.rooms.New = func() any { return newRoom() }
-	c.asker = newAsker(config.Prometheus)
+	c.asker = newAsker(config.Prometheus, config.Dial)
 	return c
 }
 

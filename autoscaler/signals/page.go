@@ -29,6 +29,7 @@ type page struct {
 	plan  *plan
 	tally []tally // of the plan's slots
 	s     sample
+	room  [longestName]byte
 
 	last       []byte // the name of the line before
 	slots      []int  // and what its series belong to
@@ -102,14 +103,17 @@ func (p *page) line(b []byte) error {
 		p.closed = p.closed || string(b) == "# EOF"
 		return nil
 	}
-	name, rest := cutName(b)
-	if name == nil {
-		p.wrong(b)
-		return nil
-	}
-	if !bytes.Equal(name, p.last) {
+	// Most lines have the name of the line before.
+	n := len(p.last)
+	if same := n > 0 && len(b) > n && (b[n] == '{' || b[n] == ' ') && string(b[:n]) == string(p.last); !same {
+		name, _ := cutName(b)
+		if name == nil {
+			p.wrong(b)
+			return nil
+		}
+		n = len(name)
 		p.last = append(p.last[:0], name...)
-		p.slots = p.plan.of(name)
+		p.slots = p.plan.of(name, p.room[:0])
 		if p.namesAfter && len(p.names) < mostNames && len(name) <= longestName {
 			p.names = append(p.names, string(name))
 		}
@@ -118,7 +122,7 @@ func (p *page) line(b []byte) error {
 		p.good++
 		return nil
 	}
-	if !p.s.rest(rest) {
+	if !p.s.rest(b[n:]) {
 		p.wrong(b)
 		return nil
 	}

@@ -289,7 +289,7 @@ func FuzzPage(f *testing.F) {
 					n++
 				}
 			}
-			slots := p.of([]byte(name))
+			slots := p.of([]byte(name), nil)
 			// Names that are the same with "_" for ":" are one to us.
 			if odd || len(slots) == 0 || strings.Contains(name, ":") || bytes.Contains(text, []byte(":")) {
 				continue

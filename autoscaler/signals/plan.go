@@ -2,6 +2,7 @@ package signals
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -226,41 +227,53 @@ func (p *plan) slot(s slot) int {
 	return i
 }
 
-// of gives the slots of a line's name; nil where there are none.
-func (p *plan) of(name []byte) []int {
+// of gives the slots of a line's name; nil where there are none. room is a place for longestName bytes.
+func (p *plan) of(name, room []byte) []int {
 	if len(name) > longestName {
 		return nil
 	}
-	var room [longestName]byte
-	plain := room[:copy(room[:], name)]
-	for i, b := range plain {
-		if b == ':' {
-			plain[i] = '_'
+	plain := append(room[:0], name...)
+	for from := 0; ; {
+		i := bytes.IndexByte(plain[from:], ':')
+		if i < 0 {
+			return p.index[string(plain)]
 		}
+		from += i
+		plain[from] = '_'
 	}
-	return p.index[string(plain)]
 }
 
 // marks reads off labels what they mean to every slot.
 func (p *plan) marks(labels []label) marks {
-	m := marks{rankGroup: 14695981039346656037}
+	var m marks
 	for _, l := range labels {
-		switch {
-		case string(l.name) == "le":
+		switch name := string(l.name); {
+		case name == "le":
 			le, ok := number(l.value)
-			m.le, m.hasLe = le, ok && le == le
-			continue
-		case string(l.name) == "quantile":
+			m.le, m.hasLe = le, ok && !math.IsNaN(le)
+		case name == "quantile":
 			m.summary = true
-		case slices.Contains(p.ranks, string(l.name)):
+		case slices.Contains(p.ranks, name):
 			m.ranked = true
-			continue
-		case len(l.value) > 0 && slices.Contains(p.wholes, string(l.name)):
+		case len(l.value) > 0 && slices.Contains(p.wholes, name):
 			m.part = true
 		}
-		m.rankGroup = hash(hash(m.rankGroup, l.name), l.value)
+	}
+	if m.ranked {
+		m.rankGroup = p.group(labels)
 	}
 	return m
+}
+
+// group is one number for all labels but the ranks.
+func (p *plan) group(labels []label) uint64 {
+	h := uint64(14695981039346656037)
+	for _, l := range labels {
+		if !slices.Contains(p.ranks, string(l.name)) {
+			h = hash(hash(h, l.name), l.value)
+		}
+	}
+	return h
 }
 
 // hash is FNV-1a.

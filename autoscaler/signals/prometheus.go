@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -47,7 +48,7 @@ type asker struct {
 	places chan struct{}
 }
 
-func newAsker(config Prometheus) *asker {
+func newAsker(config Prometheus, dial func(context.Context, string, string) (net.Conn, error)) *asker {
 	if config.URL == "" {
 		return nil
 	}
@@ -57,7 +58,10 @@ func newAsker(config Prometheus) *asker {
 		config: config,
 		client: &http.Client{
 			// Not by a proxy that the environment names: what is asked is what the settings say.
-			Transport:     &http.Transport{MaxIdleConnsPerHost: queriesAtOnce, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10},
+			Transport: &http.Transport{
+				DialContext: dial, MaxIdleConnsPerHost: queriesAtOnce, IdleConnTimeout: time.Minute,
+				MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		places: make(chan struct{}, queriesAtOnce),
