@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -27,7 +26,7 @@ type Autoscaling interface {
 	// Resume ends a pause; where there is none it does nothing.
 	Resume(ctx context.Context, serviceID, by string) error
 	// Standing is false where nothing is known of the service.
-	Standing(serviceID string, now time.Time) (autoscaler.Standing, bool)
+	Standing(serviceID string) (autoscaler.Standing, bool)
 	// Decisions, newest first.
 	Decisions(ctx context.Context, serviceID string, limit int) ([]autoscaler.Decision, error)
 }
@@ -161,16 +160,22 @@ func (s *server) editPolicy(c *gin.Context, v sessions.ServiceView, change func(
 	}
 }
 
-// autoscalingOf is what a service's own answer says of its scaling; nil where it was never edited.
-func (s *server) autoscalingOf(serviceID string) *api.Autoscaling {
+// scalingOf is what a service's own answer says of its scaling, and whether that is paused; nil where it was never edited.
+func (s *server) scalingOf(v sessions.ServiceView) (policy *api.Autoscaling, paused bool) {
 	if s.Autoscaling == nil {
-		return nil
+		return nil, false
 	}
-	k, ok := s.Autoscaling.Policy(serviceID)
+	k, ok := s.Autoscaling.Policy(v.ID)
 	if !ok {
-		return nil
+		return nil, false
 	}
-	return new(autoscalingOut(&k))
+	return new(autoscalingOut(&k)), isPaused(v, &k)
+}
+
+// isPaused reports whether a person's number of routes stands: it was set after the last edit. It is asked of what is kept
+// and not of the last decision, so that who has just set a number sees at once what came of it.
+func isPaused(v sessions.ServiceView, k *autoscaler.Kept) bool {
+	return k.Policy.On() && v.ScaledBy != "" && v.ScaledAt.After(k.EditedAt)
 }
 
 // checkAutoscaling reads the autoscaling of a request that creates or updates a service, before anything is done for it.

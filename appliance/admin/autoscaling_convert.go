@@ -270,11 +270,15 @@ func (s *server) standing(v sessions.ServiceView) api.AutoscalingStanding {
 		Version: k.Version, Policy: autoscalingOut(&k), EditedBy: k.EditedBy, EditedAt: timePtr(k.EditedAt), Replicas: v.Replicas,
 		Signals: []api.Signal{}, LastScaleOut: timePtr(k.Memory.Out), LastScaleIn: timePtr(k.Memory.In), ExcessSince: timePtr(k.Memory.Excess),
 	}
-	st, ok := s.Autoscaling.Standing(v.ID, s.Now())
+	out.On = k.Version != 0 && k.Policy.On()
+	if isPaused(v, &k) {
+		out.PausedBy, out.PausedAt = v.ScaledBy, timePtr(v.ScaledAt)
+	}
+	st, ok := s.Autoscaling.Standing(v.ID)
 	if !ok {
 		return out
 	}
-	out.On, out.PausedBy, out.PausedAt, out.LoadTime, out.ETA = st.On, st.PausedBy, timePtr(st.PausedAt), st.LoadTime.Seconds(), timePtr(st.ETA)
+	out.LoadTime, out.ETA = st.LoadTime.Seconds(), timePtr(st.ETA)
 	if !st.Last.At.IsZero() {
 		out.Last = new(decisionOut(&st.Last))
 	}

@@ -112,12 +112,30 @@ func (s *server) updateRule(c *gin.Context) error {
 			e.failed = badField("id", "", "%q: a rule keeps its own, %s", *in.ID, before.ID)
 			return
 		}
-		e.policy.Rules[at] = e.rule("", &in, without(before, gone))
+		before = without(before, gone)
+		if in.Kind != nil || slices.Contains(gone, "kind") {
+			before = ofKind(before, newRule(&in).Kind, in.Kind)
+		}
+		e.policy.Rules[at] = e.rule("", &in, before)
 	})
 	if err != nil {
 		return err
 	}
 	return respondRule(c, http.StatusOK, &k, at)
+}
+
+// ofKind is a rule that becomes one of another kind: it keeps what rules of both have. said is the kind in the request's
+// words; where it has none, its other fields mean one.
+func ofKind(r autoscaler.Rule, meant autoscaler.Kind, said *string) autoscaler.Rule {
+	layWord(&meant, said)
+	if meant == r.Kind {
+		return r
+	}
+	out := autoscaler.Rule{ID: r.ID, Name: r.Name, Kind: meant, MinReplicas: r.MinReplicas, MaxReplicas: r.MaxReplicas}
+	if meant != autoscaler.KindSchedule {
+		out.Metric = r.Metric
+	}
+	return out
 }
 
 func (s *server) deleteRule(c *gin.Context) error {

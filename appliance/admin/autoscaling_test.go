@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // scaledBox is a box with a service named demo.
@@ -135,7 +136,20 @@ func TestRulesOfAService(t *testing.T) {
 		t.Errorf("%+v", rule)
 	}
 
+	// A rule of another kind keeps what both have; here its name, id and metric.
+	other := rule
+	b.do("PATCH", "/services/demo/rules/busy", `{"kind":"target","target":50}`, 200, &rule)
+	if *rule.Kind != "target" || *rule.MetricName != "cpu_util" || rule.MaxThreshold != nil || *rule.ID != *other.ID || *rule.MinReplicas != 0 {
+		t.Errorf("%+v", rule)
+	}
+	b.do("PATCH", "/services/demo/rules/busy", `{"kind":null,"min_threshold":20,"max_threshold":90}`, 200, &rule)
+	if *rule.Kind != "step" || rule.Target != nil || *rule.MaxThreshold != 90 {
+		t.Errorf("%+v", rule)
+	}
+
 	for _, c := range []struct{ method, path, body, kind, word string }{
+		{"PATCH", "/rules/busy", `{"kind":"oracle"}`, api.KindInvalid, "oracle"},
+		{"PATCH", "/rules/busy", `{"target":8}`, api.KindInvalid, "target"},
 		{"GET", "/rules/buzy", "", api.KindNotFound, `did you mean "busy"?`},
 		{"DELETE", "/rules/nothing-like-it", "", api.KindNotFound, "palisade service rule list demo"},
 		{"PATCH", "/rules/busy", `{"id":"rul-other"}`, api.KindInvalid, "keeps its own"},
@@ -155,7 +169,7 @@ func TestRulesOfAService(t *testing.T) {
 	}
 	var after api.AutoscalingStanding
 	b.do("GET", "/services/demo/autoscaling", "", 200, &after)
-	if after.Version != 4 {
+	if after.Version != 6 {
 		t.Errorf("what was refused was kept: version %d", after.Version)
 	}
 
@@ -239,6 +253,11 @@ func TestPauseAndDecisions(t *testing.T) {
 	if r := (*st.Policy.Rules)[0]; r.LastTriggeredAt == nil || *r.ID != st.Last.Rule {
 		t.Errorf("%+v", r)
 	}
+	// The manager tells of the change too; with its decision it is told once.
+	if _, err := b.Manager.ScaleService(t.Context(), s.Project, s.ID, sessions.Scale{To: 4, Auto: true, Reason: st.Last.Reason}); err != nil {
+		t.Fatal(err)
+	}
+	b.Scaling.Decide(s.ID, time.Now())
 	var decisions api.Page[api.Decision]
 	b.do("GET", "/services/demo/decisions?limit=2", "", 200, &decisions)
 	if len(decisions.Items) != 2 || !decisions.Items[0].At.After(decisions.Items[1].At) || !decisions.Items[1].Wishes[1].Silent {
@@ -247,11 +266,11 @@ func TestPauseAndDecisions(t *testing.T) {
 
 	// Decisions are among the events, in the order of time.
 	for path, want := range map[string]string{
-		"/services/demo/events":                         "scaled scaled created autoscaled autoscaled autoscaled",
+		"/services/demo/events":                         "autoscaled scaled scaled created autoscaled autoscaled autoscaled",
 		"/services/demo/events?kind=autoscaled&limit=2": "autoscaled autoscaled",
 		"/services/demo/events?kind=scaled&limit=1":     "scaled",
 		"/services/demo/events?kind=scaled":             "scaled scaled",
-		"/services/demo/events?limit=4":                 "scaled scaled created autoscaled",
+		"/services/demo/events?limit=4":                 "autoscaled scaled scaled created",
 		"/services/demo/events?kind=none":               "",
 	} {
 		var events api.Page[api.Event]

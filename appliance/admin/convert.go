@@ -30,9 +30,9 @@ func (s *server) service(v sessions.ServiceView, folders map[string]string) api.
 		ScaledBy: v.ScaledBy, ScaledAt: timePtr(v.ScaledAt), ReadyAt: timePtr(v.ReadyAt),
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
 		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
-		Autoscaling: s.autoscalingOf(v.ID),
-		Failures:    v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
+		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
 	}
+	out.Autoscaling, out.AutoscalingPaused = s.scalingOf(v)
 	return out
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,22 +24,40 @@ func (s *server) listEvents(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	var events, decisions []api.Event
-	if kind != kindAutoscaled {
-		events, err = s.eventsOf(ctx, v, kind, limit)
-	}
+	var decisions []api.Event
+	events, err := s.eventsOf(ctx, v, kind, limit)
 	if err == nil && s.Autoscaling != nil && (kind == "" || kind == kindAutoscaled) {
 		decisions, err = s.decisionsOf(ctx, v, limit)
 	}
 	if err != nil {
 		return err
 	}
-	page := api.Page[api.Event]{Items: append(append([]api.Event{}, events...), decisions...)}
+	page := api.Page[api.Event]{Items: append(withoutDecided(events, decisions), decisions...)}
 	// Each of the two is in its order already, and stays so where times are equal.
 	slices.SortStableFunc(page.Items, func(a, b api.Event) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
 	page.Items = page.Items[:min(limit, len(page.Items))]
 	return respond(c, http.StatusOK, page)
 }
+
+// withoutDecided leaves out what a decision tells too: that the number of routes was changed by it. An event whose decision
+// was not kept stays.
+func withoutDecided(events, decisions []api.Event) []api.Event {
+	at := map[string][]time.Time{}
+	for _, d := range decisions {
+		at[d.Message] = append(at[d.Message], d.At)
+	}
+	out := []api.Event{}
+	for _, e := range events {
+		same := func(t time.Time) bool { return e.At.Sub(t).Abs() < sameMoment }
+		if e.Kind != kindAutoscaled || !slices.ContainsFunc(at[e.Message], same) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// sameMoment is how far apart a decision and its effect are at most: the number is written in between.
+const sameMoment = 10 * time.Second
 
 // eventsOf are the newest of a kind; "" is any. Those of one kind are looked for in all that are kept.
 func (s *server) eventsOf(ctx context.Context, v sessions.ServiceView, kind string, limit int) ([]api.Event, error) {

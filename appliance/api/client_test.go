@@ -192,7 +192,10 @@ func TestClientOfScaling(t *testing.T) {
 	for _, ask := range []func() error{
 		func() error { _, err := c.Autoscaling(ctx, "a"); return err },
 		func() error { _, err := c.SetAutoscaling(ctx, "a", policy, ETag(3)); return err },
-		func() error { _, err := c.UpdateAutoscaling(ctx, "a", Autoscaling{MinReplicas: new(0)}, ""); return err },
+		func() error {
+			_, err := c.UpdateAutoscaling(ctx, "a", Autoscaling{MinReplicas: new(0)}, "")
+			return err
+		},
 		func() error { _, err := c.ClearAutoscaling(ctx, "a", "*"); return err },
 		func() error { _, err := c.ResumeAutoscaling(ctx, "a"); return err },
 		func() error { _, err := c.Rules(ctx, "a"); return err },

@@ -37,6 +37,8 @@ type Service struct {
 
 	// Autoscaling is the policy of scaling; left out where there never was one. How it stands: /services/{id}/autoscaling.
 	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
+	// AutoscalingPaused: the number that scaled_by set stands until the policy is edited, or resumed.
+	AutoscalingPaused bool `json:"autoscaling_paused,omitempty"`
 
 	// Warnings are what is doubtful in the recipe. Only the answer to creating and updating has them.
 	Warnings []FieldError `json:"warnings,omitempty"`

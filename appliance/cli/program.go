@@ -113,7 +113,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
-		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(),
+		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)

@@ -209,6 +209,7 @@ func (a *app) serviceScale() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.notePause(s)
 			if w.wait {
 				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
 					return err

@@ -183,6 +183,13 @@ func signOf(word string) string {
 	return word
 }
 
+// notePause tells who has just set a number of routes what that means for the service's autoscaling.
+func (a *app) notePause(s api.Service) {
+	if s.AutoscalingPaused {
+		a.notef("its autoscaling is paused: it has %s until the policy is edited, or: palisade service autoscale %s --resume", plural(s.Replicas, "route"), s.Name)
+	}
+}
+
 // scalingLine is a service's scaling in one line; "" where it never had any.
 func (a *app) scalingLine(s api.Service) string {
 	p := s.Autoscaling
@@ -193,7 +200,7 @@ func (a *app) scalingLine(s api.Service) string {
 	if len(rules) == 0 && value(p.IdleAfter) == 0 {
 		return "off"
 	}
-	if s.ScaledBy != "" {
+	if s.AutoscalingPaused {
 		return fmt.Sprintf("paused by %s %s; to go on: palisade service autoscale %s --resume", s.ScaledBy, a.agoPtr(s.ScaledAt), s.Name)
 	}
 	var words []string

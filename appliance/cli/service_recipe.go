@@ -219,6 +219,9 @@ func (a *app) serviceUpdate() *cobra.Command {
 				return inFlags(err, flagsOfRouting())
 			}
 			a.warn(s.Warnings)
+			if in.Replicas != nil {
+				a.notePause(s)
+			}
 			if w.wait {
 				if s, err = a.waitForService(cmd.Context(), c, s, w.timeout); err != nil {
 					return err

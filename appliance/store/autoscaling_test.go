@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -181,6 +182,15 @@ func TestPolicyOfAnotherVersion(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who decides tries again later where the database is away, and only then.
+func TestAutoscalingKnowsThatTheStoreIsAway(t *testing.T) {
+	for err, want := range map[error]bool{store.ErrUnavailable: true, store.ErrFull: false, store.ErrClosed: false} {
+		if got := errors.Is(&store.Error{Kind: err}, autoscaler.ErrUnavailable); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
 }
 
 // A moment of a decision may be one of any zone: it is the same moment when it comes back.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -29,12 +30,21 @@ var (
 	// ErrDenied: wrong password, unknown user, missing rights.
 	ErrDenied = errors.New("database refuses access")
 	// ErrUnavailable: it cannot be reached, or does not answer, now.
-	ErrUnavailable = fmt.Errorf("database is %w", sessions.ErrUnavailable)
+	ErrUnavailable error = unavailable{}
 	// ErrExists: another row has that id or hash.
 	ErrExists = errors.New("exists already")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
+
+// unavailable is the kind of each room that asks whether it is to try again later.
+type unavailable struct{}
+
+func (unavailable) Error() string { return "database is not available" }
+
+func (unavailable) Unwrap() []error {
+	return []error{sessions.ErrUnavailable, autoscaler.ErrUnavailable}
+}
 
 // Error is an error of the database, with its kind and with what a person can do about it.
 type Error struct {

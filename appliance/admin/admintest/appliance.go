@@ -60,7 +60,6 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
-	a.Manager.scaled = a.Scaling.Pause
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
 		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,

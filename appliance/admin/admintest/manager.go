@@ -28,7 +28,6 @@ import (
 // A session that asks for more than 4 cuda.device waits, for two reasons, and goes on waiting.
 type Manager struct {
 	folders *catalog.Folders
-	scaled  func(serviceID, by string) // told of a person's number of routes
 
 	mu       sync.Mutex
 	serial   int
@@ -288,7 +287,7 @@ func (m *Manager) UpdateService(_ context.Context, project, ref string, up sessi
 			s.Priority = *up.Priority
 		}
 		if up.Replicas != nil {
-			s.Replicas = *up.Replicas
+			s.Replicas, s.ScaledBy, s.ScaledAt = *up.Replicas, up.By, time.Now().UTC()
 		}
 		if up.Policy != nil {
 			s.Policy = *up.Policy
@@ -324,10 +323,13 @@ func (m *Manager) ScaleService(_ context.Context, project, ref string, wish sess
 		return sessions.ServiceView{}, fmt.Errorf("%w: replicas %d: a number from 0 to 1000", sessions.ErrInvalid, to)
 	}
 	return m.edit(project, ref, func(s *service) error {
-		m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, wish.By, wish.Reason))
-		s.Replicas = to
+		if wish.Auto {
+			m.event(s, "autoscaled", wish.Reason)
+		} else {
+			m.event(s, "scaled", fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, to, wish.By, wish.Reason))
+		}
+		s.Replicas, s.ScaledBy, s.ScaledAt = to, wish.By, time.Now().UTC()
 		m.retire(s, to)
-		m.scaled(s.ID, wish.By)
 		return nil
 	})
 }

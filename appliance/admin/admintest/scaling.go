@@ -11,13 +11,11 @@ import (
 )
 
 // Scaling keeps policies as the real thing does, and decides nothing: Decide puts a decision down as if it had been made.
-// A person's scale of a service pauses it.
 type Scaling struct {
 	has func(serviceID string) bool
 
 	mu        sync.Mutex
 	kept      map[string]autoscaler.Kept
-	pauses    map[string]pause
 	decisions map[string][]autoscaler.Decision // newest first
 	signals   map[string][]autoscaler.SignalStatus
 	// Conflicts is how many edits more are told that another came first.
@@ -26,14 +24,9 @@ type Scaling struct {
 	Broken error
 }
 
-type pause struct {
-	by string
-	at time.Time
-}
-
 func newScaling(has func(serviceID string) bool) *Scaling {
 	return &Scaling{
-		has: has, kept: map[string]autoscaler.Kept{}, pauses: map[string]pause{},
+		has: has, kept: map[string]autoscaler.Kept{},
 		decisions: map[string][]autoscaler.Decision{}, signals: map[string][]autoscaler.SignalStatus{},
 	}
 }
@@ -68,27 +61,24 @@ func (s *Scaling) SetPolicy(_ context.Context, id string, p autoscaler.Policy, b
 	p.Rules = slices.Clone(p.Rules)
 	k = autoscaler.Kept{ServiceID: id, Policy: p, Version: version + 1, EditedBy: by, EditedAt: time.Now().UTC(), Memory: k.Memory}
 	s.kept[id] = k
-	delete(s.pauses, id)
 	return k, nil
 }
 
-// Pause is what a person's scale does.
-func (s *Scaling) Pause(id, by string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pauses[id] = pause{by, time.Now().UTC()}
-}
-
 // Resume implements admin.Autoscaling.
-func (s *Scaling) Resume(_ context.Context, id, _ string) error {
+func (s *Scaling) Resume(_ context.Context, id, by string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.pauses, id)
+	k, ok := s.kept[id]
+	if !ok {
+		return fmt.Errorf("a policy of this service: %w", autoscaler.ErrNotFound)
+	}
+	k.Version, k.EditedBy, k.EditedAt = k.Version+1, by, time.Now().UTC()
+	s.kept[id] = k
 	return nil
 }
 
 // Standing implements admin.Autoscaling.
-func (s *Scaling) Standing(id string, _ time.Time) (autoscaler.Standing, bool) {
+func (s *Scaling) Standing(id string) (autoscaler.Standing, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.kept[id]
@@ -96,9 +86,6 @@ func (s *Scaling) Standing(id string, _ time.Time) (autoscaler.Standing, bool) {
 		return autoscaler.Standing{}, false
 	}
 	st := autoscaler.Standing{On: k.Policy.On(), Signals: s.signals[id], LoadTime: 90 * time.Second}
-	if p, paused := s.pauses[id]; paused && st.On {
-		st.PausedBy, st.PausedAt = p.by, p.at
-	}
 	if len(s.decisions[id]) > 0 {
 		st.Last = s.decisions[id][0]
 	}
