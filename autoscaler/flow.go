@@ -111,9 +111,9 @@ func (f flow) wish(j *judge, a aim) int {
 	return max(ceil(f.demand()/a.Target+heap*f.service/(f.each*within.Seconds())), 1)
 }
 
-// sentence is " (6.7 a second, 8.1s each) and 162 waiting".
+// sentence is " if none waited (6.7 a second, 8.1s each), 162 waiting".
 func (f flow) sentence() string {
-	return " (" + number(f.rate) + " a second, " + number(f.service) + "s each) and " + number(f.waiting) + " waiting"
+	return " if none waited (" + number(f.rate) + " a second, " + number(f.service) + "s each), " + number(f.waiting) + " waiting"
 }
 
 func (j *judge) series(m Metric) *Series {
