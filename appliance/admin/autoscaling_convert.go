@@ -208,10 +208,15 @@ func (e *policyEdit) problemOf(err error, prefix string) error {
 
 // fieldName is what a request calls a field of the policy.
 func (e *policyEdit) fieldName(field string) string {
-	for ours, theirs := range map[string]string{".metric.source": ".metric_source", ".metric.name": ".metric_name", ".metric": ".metric_name", ".cooldown": ".cooldown_seconds"} {
-		if before, ok := strings.CutSuffix(field, ours); ok {
-			field = before + theirs
-			break
+	at := 0
+	if before, ok := strings.CutSuffix(field, ".cooldown"); ok {
+		field = before + ".cooldown_seconds"
+	} else if n, _ := fmt.Sscanf(field, "rules[%d].metric", &at); n == 1 && strings.HasSuffix(field, ".metric") {
+		switch e.policy.Rules[at].Metric.Source {
+		case autoscaler.SourceRouter, autoscaler.SourceEngine, autoscaler.SourceKernel, autoscaler.SourcePrometheus:
+			field += "_name"
+		default:
+			field += "_source"
 		}
 	}
 	if own, ok := strings.CutPrefix(field, fmt.Sprintf("rules[%d].", e.only)); ok {

@@ -149,6 +149,9 @@ func TestRulesOfAService(t *testing.T) {
 
 	for _, c := range []struct{ method, path, body, kind, word string }{
 		{"PATCH", "/rules/busy", `{"kind":"oracle"}`, api.KindInvalid, "oracle"},
+		{"PATCH", "/rules/busy", `{"metric_source":"routr"}`, api.KindInvalid, "metric_source: "},
+		{"PATCH", "/rules/busy", `{"metric_source":"router"}`, api.KindInvalid, "metric_name: "},
+		{"PUT", "/autoscaling", `{"rules":[{"metric_source":"routr","metric_name":"queued","target":1},{"metric_source":"router","target":1}]}`, api.KindInvalid, "rules[0].metric_source"},
 		{"PATCH", "/rules/busy", `{"target":8}`, api.KindInvalid, "target"},
 		{"GET", "/rules/buzy", "", api.KindNotFound, `did you mean "busy"?`},
 		{"DELETE", "/rules/nothing-like-it", "", api.KindNotFound, "palisade service rule list demo"},
