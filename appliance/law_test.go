@@ -105,6 +105,7 @@ var rooms = []room{
 var testsAlso = map[string][]string{
 	"catalog/fit":         list("model-definitions/hello/gguf"),           // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "catalog"), // a containerd of the tests' own, and actions
+	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),       // a real engine's page is read as the daemon reads it
 	"appliance/cli":       list("appliance/admin"),                        // scripts run against the real API, with fakes behind it
 }
 
