@@ -176,14 +176,11 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 		s.Address = routeAddress(s, *sig.Instance)
 	}
 	r.session = s
-	switch {
-	case s.Status == StatusCreating:
+	if s.Status == StatusCreating {
 		r.starting = now
-	case s.Status == StatusPending:
-		r.starting = time.Time{}
 	}
 	if s.Status == StatusPending {
-		r.health, r.yields = Health{}, false
+		r.health, r.yields, r.starting = Health{}, false, time.Time{}
 		select {
 		case <-r.yield: // it has given way otherwise
 		default:

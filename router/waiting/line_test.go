@@ -407,3 +407,32 @@ func BenchmarkWaitAndGo(b *testing.B) {
 		s.free++
 	}
 }
+
+// Who has to wait says so once it is in the line, and can be counted; who has not, does not.
+func TestWhoWaitsSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s, said := line(1, time.Minute), &seats{free: 1}, 0
+		ask := func() error {
+			return l.Wait(t.Context(), &Ask{Now: time.Now(), Try: s.try("x"), Waits: func() {
+				said++
+				if l.Depth() != 1 {
+					t.Errorf("%d wait when it says so", l.Depth())
+				}
+			}})
+		}
+		if err := ask(); err != nil || said != 0 {
+			t.Errorf("one that has not to wait: said %d times, %v", said, err)
+		}
+		waits := make(chan error, 1)
+		go func() { waits <- ask() }()
+		synctest.Wait()
+		if err := ask(); !errors.Is(err, ErrFull) || said != 1 {
+			t.Errorf("one that may not: said %d times, %v", said, err)
+		}
+		s.give(1)
+		l.Changed(time.Now(), 1)
+		if err := <-waits; err != nil || said != 1 {
+			t.Errorf("said %d times, %v", said, err)
+		}
+	})
+}

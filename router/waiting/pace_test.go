@@ -39,6 +39,7 @@ func TestPace(t *testing.T) {
 		{"one goes", func() { p.routes(now, 3, 2) }, 11*time.Second + 2*time.Millisecond, 0},
 		{"and comes again", func() { p.routes(now, 2, 3) }, 11*time.Second + 3*time.Millisecond, 4},
 		{"all went and one came", func() { p.routes(now, 0, 1) }, 11*time.Second + 4*time.Millisecond, 4},
+		{"it went, too: what waits is held by nothing but that", func() { p.routes(now, 1, 0) }, 11*time.Second + 5*time.Millisecond, 1000},
 	} {
 		step.do()
 		if n := let(now.Add(step.at)); n != step.want {
