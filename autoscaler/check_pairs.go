@@ -157,12 +157,17 @@ func overlap(a, b *schedule) (time.Time, bool) {
 	begin := reference()
 	end := begin.AddDate(yearsTried, 0, 0)
 	for _, pair := range [2][2]*schedule{{a, b}, {b, a}} {
-		t := begin
+		t, other := begin, Window{Until: begin}
 		for range startsTried {
 			if t = pair[0].start.next(t); t.IsZero() || t.After(end) {
 				break
 			}
-			if pair[0].at(t, "").Open && pair[1].at(t, "").Open {
+			if !t.Before(other.Until) { // a rare window is far to look for: once is enough
+				if other = pair[1].at(t, ""); other.Until.IsZero() {
+					other.Until = end.AddDate(1, 0, 0)
+				}
+			}
+			if other.Open && pair[0].at(t, "").Open {
 				return t, true
 			}
 		}
