@@ -185,7 +185,7 @@ const saveTimeout = 5 * time.Second
 // input gathers what Decide looks at. The caller holds mu.
 func (k *Keeper) input(s *watched, o *Observed, yield *Yield) Input {
 	s.paused, s.since = "", time.Time{}
-	if s.Policy.On() && o.ScaledBy != "" && o.ScaledAt.After(s.EditedAt) {
+	if s.pausedBy(o.ScaledBy, o.ScaledAt) {
 		s.paused, s.since = o.ScaledBy, o.ScaledAt
 	}
 	s.loaded, s.eta = o.LoadTime, o.ReadyAt
@@ -208,13 +208,9 @@ func (k *Keeper) keep(ctx context.Context, s *watched, in *Input, o *Observed, d
 	if d.Replicas != d.Was || n != s.note {
 		s.unsaved = append(s.unsaved, d)
 	}
-	waked := s.note.paused != n.paused
 	s.Memory, s.last, s.note = d.Memory, d, n
 	unsaved := slices.Clone(s.unsaved)
 	k.mu.Unlock()
-	if waked {
-		k.world.Changed()
-	}
 	for _, d := range unsaved {
 		writing, cancel := context.WithTimeout(ctx, saveTimeout)
 		err := k.store.AddDecision(writing, o.ID, d)

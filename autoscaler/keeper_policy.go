@@ -109,16 +109,21 @@ func (k *Keeper) edit(ctx context.Context, id, by string, change func(*Kept) err
 	return out, nil
 }
 
-// Wakes reports whether a request that finds the service at zero starts a route.
-func (k *Keeper) Wakes(id string) bool {
+// Wakes reports whether a request that finds the service at zero starts a route. scaledBy and scaledAt are as in Observed.
+func (k *Keeper) Wakes(id, scaledBy string, scaledAt time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.kept[id]
-	return s != nil && s.Policy.On() && s.Policy.Max > 0 && s.paused == ""
+	return s != nil && s.Policy.On() && s.Policy.Max > 0 && !s.pausedBy(scaledBy, scaledAt)
+}
+
+// pausedBy reports whether a person's number stands: it was set after the policy was edited last. The caller holds mu.
+func (s *watched) pausedBy(scaledBy string, scaledAt time.Time) bool {
+	return s.Policy.On() && scaledBy != "" && scaledAt.After(s.EditedAt)
 }
 
 // Standing says how a service's scaling stands; false where it has no policy.
-func (k *Keeper) Standing(id string, _ time.Time) (Standing, bool) {
+func (k *Keeper) Standing(id string) (Standing, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.kept[id]

@@ -235,7 +235,7 @@ func TestKeeperScalesAndWritesDownWhy(t *testing.T) {
 		if len(made) > 3 {
 			t.Errorf("%d decisions are kept of one that changed something", len(made))
 		}
-		if s, on := k.Standing("svc-1", time.Now()); !on || !s.On || s.Last.Replicas != 3 || len(s.Last.Wishes) != 1 {
+		if s, on := k.Standing("svc-1"); !on || !s.On || s.Last.Replicas != 3 || len(s.Last.Wishes) != 1 {
 			t.Errorf("standing: %+v", s)
 		}
 		// Another life goes on with what was remembered.
@@ -257,7 +257,7 @@ func TestKeeperStartsOneRouteForAllThatWait(t *testing.T) {
 		if _, err := k.SetPolicy(ctx, "svc-1", p, "ann", 0); err != nil {
 			t.Fatal(err)
 		}
-		if !k.Wakes("svc-1") || k.Wakes("svc-2") {
+		if !k.Wakes("svc-1", "", time.Time{}) || k.Wakes("svc-2", "", time.Time{}) {
 			t.Error("who wakes?")
 		}
 		go k.Run(ctx)
@@ -298,9 +298,9 @@ func TestKeeperLeavesToAPersonWhatThatOneSet(t *testing.T) {
 		if got := h.did(); got != "" {
 			t.Errorf("done while paused: %s", got)
 		}
-		s, _ := k.Standing("svc-1", time.Now())
-		if s.PausedBy != "bob" || k.Wakes("svc-1") || h.changed < 2 {
-			t.Errorf("%+v; wakes %t; told %d times", s, k.Wakes("svc-1"), h.changed)
+		s, _ := k.Standing("svc-1")
+		if s.PausedBy != "bob" || k.Wakes("svc-1", "bob", s.PausedAt) {
+			t.Errorf("%+v, and it wakes", s)
 		}
 		if _, err := k.SetPolicy(ctx, "svc-1", target(1, 4, 8), "ann", 0); !errors.Is(err, autoscaler.ErrConflict) {
 			t.Errorf("an edit of what was changed meanwhile: %v", err)
@@ -313,8 +313,8 @@ func TestKeeperLeavesToAPersonWhatThatOneSet(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if got := h.did(); got != "chat 1 -> 4" {
-			t.Errorf("after it was resumed: %s", got)
+		if got := h.did(); got != "chat 1 -> 4" || h.changed != 2 {
+			t.Errorf("after it was resumed: %s; told %d times", got, h.changed)
 		}
 		if err := k.Resume(ctx, "svc-9", "ann"); !errors.Is(err, autoscaler.ErrNotFound) {
 			t.Errorf("of none: %v", err)

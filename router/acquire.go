@@ -41,7 +41,7 @@ func (x *exchange) find() *Refusal {
 			return nil
 		}
 		if o, now := s.outlook.Load(), time.Now(); o.hopeless(now) {
-			return o.startFailed(now)
+			return o.sorry(now)
 		}
 		if s.Traffic.Hold.Most <= 0 {
 			x.needed()
@@ -106,7 +106,7 @@ func (x *exchange) wait() *Refusal {
 	err := s.line.Wait(x.client.context(), ask)
 	switch {
 	case err == nil && hopeless != nil:
-		return hopeless.startFailed(time.Now())
+		return hopeless.sorry(time.Now())
 	case err == nil:
 		x.took(taken)
 		return nil

@@ -23,9 +23,23 @@ func (o *outlook) eta(now time.Time) time.Duration {
 	return time.Duration(seconds(max(o.ReadyAt.Sub(now), time.Second))) * time.Second
 }
 
-// hopeless tells that starts fail, and that the next one is not due yet: nobody need wait.
+// hopeless tells that nobody need wait: no route is wanted, or starts fail and the next one is not due yet.
 func (o *outlook) hopeless(now time.Time) bool {
-	return o.ready == 0 && o.Broken != "" && (o.Wakes || !o.Zero) && (o.RetryAt.IsZero() || now.Before(o.RetryAt))
+	switch {
+	case o.ready > 0:
+		return false
+	case o.Zero && !o.Wakes:
+		return true
+	}
+	return o.Broken != "" && (o.RetryAt.IsZero() || now.Before(o.RetryAt))
+}
+
+// sorry says why it is hopeless.
+func (o *outlook) sorry(now time.Time) *Refusal {
+	if o.Zero && !o.Wakes {
+		return o.noRoute(now, 0)
+	}
+	return o.startFailed(now)
 }
 
 const (

@@ -36,7 +36,7 @@ func (m *Manager) publish() {
 
 // routesOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
-	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing}
+	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing, ScaledBy: s.ScaledBy, ScaledAt: s.ScaledAt}
 	now := time.Now()
 	state := m.stateOf(s)
 	out.Status, _ = serviceStatus(state, now)

@@ -31,6 +31,9 @@ type ServiceRoutes struct {
 	Routing   Routing
 	Routes    []RouteTarget // healthy and draining ones
 
+	ScaledBy string // as in Service
+	ScaledAt time.Time
+
 	ReadyAt time.Time // when the first of its starting routes is expected to be healthy; zero: none starts, or it is not known
 	Broken  string    // starts fail, none is healthy or under way: the engine's last words; "" otherwise
 	RetryAt time.Time // of the next start, where Broken says something

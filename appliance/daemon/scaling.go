@@ -57,7 +57,7 @@ func (s *scaling) run(ctx context.Context) {
 type demand struct {
 	total uint64
 	at    time.Time
-	busy  time.Time // when a request was last there; zero: none since the daemon started
+	busy  time.Time // when a request was last there, or it was looked at first
 	rate  float64   // requests a second, the last minute counting most
 }
 
@@ -100,7 +100,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		o.InFlight += o.Held
 		d := s.seen[v.ID]
 		if d == nil {
-			d = &demand{}
+			d = &demand{busy: now} // nobody has asked since
 		}
 		rate, known := d.look(load, o.InFlight, now)
 		o.Busy, o.Rate = d.busy, d.rate

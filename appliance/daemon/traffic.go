@@ -18,7 +18,7 @@ type traffic struct {
 	elders *elders
 
 	// wakes tells whether a request that waits for a service at zero has a route of it started; nil: for none.
-	wakes func(serviceID string) bool
+	wakes func(serviceID, scaledBy string, scaledAt time.Time) bool
 	// told is handed what sessions say; nil: nobody else wants to know.
 	told func([]sessions.ServiceRoutes)
 
@@ -63,7 +63,7 @@ func (t *traffic) apply() {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
 		table[i].ReadyAt, table[i].Broken, table[i].RetryAt = s.ReadyAt, s.Broken, s.RetryAt
 		table[i].Zero = s.Status == sessions.ServiceIdle
-		table[i].Wakes = t.wakes != nil && t.wakes(s.ID)
+		table[i].Wakes = t.wakes != nil && t.wakes(s.ID, s.ScaledBy, s.ScaledAt)
 		table[i].Traffic = trafficOf(s, table[i].Zero && !table[i].Wakes)
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})

@@ -75,7 +75,7 @@ func TestHeldOverARestart(t *testing.T) {
 	}{"a route comes": {up, "200 OK warm"}, "it does not start": {failing, "no such file: model.gguf"}} {
 		t.Run(name, func(t *testing.T) {
 			before := newLife(t, &elders{})
-			before.wakes = func(string) bool { return true }
+			before.wakes = func(string, string, time.Time) bool { return true }
 			before.Apply([]sessions.ServiceRoutes{row})
 			answer := before.ask(t)
 			within(t, func() bool { return before.held()["svc"] == 1 })

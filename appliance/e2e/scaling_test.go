@@ -129,7 +129,7 @@ func TestScaleToZeroAndBack(t *testing.T) {
 		t.Errorf("woken after a crash of the daemon: %d %v %s", status, err, answer)
 	}
 	b.asleep("steady")
-	b.run("restart")
+	b.restart()
 	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
 		t.Errorf("woken after a restart of the daemon: %d %v %s", status, err, answer)
 	}
@@ -191,7 +191,7 @@ func TestAPersonsNumberStands(t *testing.T) {
 	if status, _, answer, err := b.complete(t.Context(), token, "/v1/chat/completions", question); err != nil || status != http.StatusOK {
 		t.Errorf("after it was resumed: %d %v %s", status, err, answer)
 	}
-	b.fails(2, []string{"min"}, "service", "autoscale", "steady", "--min", "5", "--max", "2")
+	b.fails(1, []string{"min"}, "service", "autoscale", "steady", "--min", "5", "--max", "2")
 	b.fails(2, []string{"concurrency"}, "service", "autoscale", "steady", "--target", "concurency=3")
 }
 
