@@ -105,7 +105,7 @@ func TestWakes(t *testing.T) {
 	if got := <-l.ask(t); !strings.Contains(got, "scaled_to_zero") {
 		t.Errorf("nobody wakes it: %s", got)
 	}
-	l.wakes = func(string) bool { return true }
+	l.wakes = func(string, string, time.Time) bool { return true }
 	l.again()
 	answer := l.ask(t)
 	within(t, func() bool { return l.held()["svc"] == 1 })
