@@ -188,14 +188,12 @@ func (c *Collector) arm(s *service) {
 	}
 	for _, t := range s.targets {
 		if t.timer == nil {
-			t.ctx, t.cancel = context.WithCancel(c.ctx)
-			t.timer = time.AfterFunc(0, func() { c.due(t) })
+			t.arm(c)
 		}
 	}
 	for _, q := range s.queries {
 		if q.timer == nil {
-			q.ctx, q.cancel = context.WithCancel(c.ctx)
-			q.timer = time.AfterFunc(0, func() { c.ask(q) })
+			q.arm(c)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package signals
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,11 +16,11 @@ import (
 )
 
 // lookAt looks once, over a real connection, at what a handler serves. It gives what it took of memory.
-func lookAt(t *testing.T, h http.HandlerFunc) (err error, bytes uint64) {
+func lookAt(t *testing.T, h http.HandlerFunc) (bytes uint64, err error) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	c := New(Config{}, slog.New(slog.DiscardHandler))
+	c := New(Config{Timeout: 20 * time.Second}, slog.New(slog.DiscardHandler)) // machines that run tests are busy
 	tg := newTarget(&service{}, Route{URL: server.URL + "/metrics"}, c.config)
 	tg.paths = tg.paths[:1]
 	ctx, cancel := context.WithCancel(t.Context())
@@ -30,12 +31,12 @@ func lookAt(t *testing.T, h http.HandlerFunc) (err error, bytes uint64) {
 	err = tg.look(compile(nil, nil), true, c)
 	runtime.ReadMemStats(&after)
 	_ = tg.getter.close()
-	return err, after.TotalAlloc - before.TotalAlloc
+	return after.TotalAlloc - before.TotalAlloc, err
 }
 
 func TestAPageWithoutEnd(t *testing.T) {
 	began := time.Now()
-	err, _ := lookAt(t, func(w http.ResponseWriter, _ *http.Request) {
+	_, err := lookAt(t, func(w http.ResponseWriter, _ *http.Request) {
 		line := strings.Repeat("vllm:num_requests_waiting{user=\"u-0123456789\"} 1\n", 1000)
 		for {
 			if _, err := fmt.Fprint(w, line); err != nil {
@@ -43,28 +44,25 @@ func TestAPageWithoutEnd(t *testing.T) {
 			}
 		}
 	})
-	if err == nil || err.Error() != "its page is larger than 8 MiB" && err.Error() != "no answer within 1 s" {
-		t.Errorf("%v", err)
-	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("it took %s", took)
+	if !errors.Is(err, errTooLarge) {
+		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }
 
 func TestAMillionSeriesTakeNoRoom(t *testing.T) {
-	if _, bytes := lookAt(t, func(w http.ResponseWriter, _ *http.Request) {
+	if bytes, err := lookAt(t, func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 1_000_000 {
 			if _, err := fmt.Fprintf(w, "vllm:request_of_%d{n=\"%d\"} 1\n", i, i); err != nil {
 				return
 			}
 		}
-	}); bytes > 64<<20 { // the server's part is among it
-		t.Errorf("%d bytes", bytes)
+	}); bytes > 64<<20 || err == nil { // the server's part is among it
+		t.Errorf("%d bytes, %v", bytes, err)
 	}
 }
 
 func TestWhatIsPackedIsNotUnpacked(t *testing.T) {
-	err, _ := lookAt(t, func(w http.ResponseWriter, r *http.Request) {
+	_, err := lookAt(t, func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
 			t.Errorf("it asks for %q", got)
 		}

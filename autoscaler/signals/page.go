@@ -113,7 +113,7 @@ func (p *page) line(b []byte) error {
 		}
 		n = len(name)
 		p.last = append(p.last[:0], name...)
-		p.slots = p.plan.of(name, p.room[:0])
+		p.slots = p.plan.of(name, p.room[:])
 		if p.namesAfter && len(p.names) < mostNames && len(name) <= longestName {
 			p.names = append(p.names, string(name))
 		}

@@ -2,10 +2,12 @@ package signals
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -233,7 +235,7 @@ func TestTooManySeriesOfRanks(t *testing.T) {
 		text.WriteString("sglang:num_running_reqs{tp_rank=\"0\",x=\"" + strconv.Itoa(i) + "\"} 1\n")
 	}
 	page := newPage(compile(nil, nil))
-	if err := page.read(strings.NewReader(text.String()), make([]byte, 4096)); err != errTooMany {
+	if err := page.read(strings.NewReader(text.String()), make([]byte, 4096)); !errors.Is(err, errTooMany) {
 		t.Errorf("%v", err)
 	}
 }
@@ -282,14 +284,14 @@ func FuzzPage(f *testing.F) {
 			for _, m := range family.GetMetric() {
 				v := m.GetUntyped().GetValue() + m.GetGauge().GetValue() + m.GetCounter().GetValue()
 				for _, l := range m.GetLabel() {
-					odd = odd || strings.Contains("le quantile tp_rank pp_rank moe_ep_rank priority", l.GetName())
+					odd = odd || slices.Contains([]string{"le", "quantile", "tp_rank", "pp_rank", "moe_ep_rank", "priority"}, l.GetName())
 				}
 				if !math.IsNaN(v) && !math.IsInf(v, 0) {
 					total += v
 					n++
 				}
 			}
-			slots := p.of([]byte(name), nil)
+			slots := p.of([]byte(name), make([]byte, longestName))
 			// Names that are the same with "_" for ":" are one to us.
 			if odd || len(slots) == 0 || strings.Contains(name, ":") || bytes.Contains(text, []byte(":")) {
 				continue

@@ -227,12 +227,12 @@ func (p *plan) slot(s slot) int {
 	return i
 }
 
-// of gives the slots of a line's name; nil where there are none. room is a place for longestName bytes.
+// of gives the slots of a line's name; nil where there are none. room is a place of longestName bytes.
 func (p *plan) of(name, room []byte) []int {
 	if len(name) > longestName {
 		return nil
 	}
-	plain := append(room[:0], name...)
+	plain := room[:copy(room, name)]
 	for from := 0; ; {
 		i := bytes.IndexByte(plain[from:], ':')
 		if i < 0 {

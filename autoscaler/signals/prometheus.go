@@ -80,6 +80,11 @@ type query struct {
 	err    error // nil: the last answer was one, or there was none yet
 }
 
+func (q *query) arm(c *Collector) {
+	q.ctx, q.cancel = context.WithCancel(c.ctx)
+	q.timer = time.AfterFunc(0, func() { c.ask(q) })
+}
+
 func (q *query) disarm() {
 	if q.timer != nil {
 		q.timer.Stop()

@@ -22,11 +22,11 @@ func (c *Collector) Status(serviceID string) []autoscaler.SignalStatus {
 	out := make([]autoscaler.SignalStatus, 0, len(s.spec.Wanted))
 	for _, m := range s.spec.Wanted {
 		st := autoscaler.SignalStatus{Metric: m}
-		last, any := s.series[m].live.Last()
-		if any {
+		last, ok := s.series[m].live.Last()
+		if ok {
 			st.At = last.At
 		}
-		if any && now.Sub(last.At) < c.freshOf(m.Source) {
+		if ok && now.Sub(last.At) < c.freshOf(m.Source) {
 			st.Value, st.Of = new(last.Each()), last.Of
 			// That one of several routes is missing is not nothing: it is told beside the value.
 			if m.Source == autoscaler.SourceEngine && last.Of < len(s.spec.Routes) {

@@ -110,6 +110,11 @@ func newTarget(s *service, r Route, config Config) *target {
 	return t
 }
 
+func (t *target) arm(c *Collector) {
+	t.ctx, t.cancel = context.WithCancel(c.ctx)
+	t.timer = time.AfterFunc(0, func() { c.due(t) })
+}
+
 func (t *target) disarm() {
 	if t.timer != nil {
 		t.timer.Stop()
