@@ -47,23 +47,37 @@ func loadOf(r Recipe, l variants.LaunchSpec) LoadTime {
 	return LoadTime{Key: hex.EncodeToString(sum[:16]), Image: r.Image, Folder: r.Folder, Variant: r.Variant}
 }
 
+// model is what a load is of, however it is run.
+func (t *LoadTime) model() [3]string { return [3]string{t.Image, t.Folder, t.Variant} }
+
 // loadTimes are all that are kept, oldest first. The zero value is ready.
-type loadTimes struct{ all []LoadTime }
+type loadTimes struct {
+	byKey   map[string][]LoadTime
+	byModel map[[3]string][]LoadTime
+}
 
 // add keeps some, and the newest of each key and device.
 func (l *loadTimes) add(some ...LoadTime) {
-	l.all = append(l.all, some...)
-	slices.SortStableFunc(l.all, func(a, b LoadTime) int { return a.At.Compare(b.At) })
-	count := map[[2]string]int{}
-	kept := make([]LoadTime, 0, len(l.all))
-	for _, t := range slices.Backward(l.all) {
-		of := [2]string{t.Key, t.Device}
-		if count[of]++; count[of] <= LoadTimesKept {
-			kept = append(kept, t)
-		}
+	if l.byKey == nil {
+		l.byKey, l.byModel = map[string][]LoadTime{}, map[[3]string][]LoadTime{}
 	}
-	slices.Reverse(kept)
-	l.all = kept
+	for _, t := range some {
+		l.byKey[t.Key] = newest(append(l.byKey[t.Key], t))
+		l.byModel[t.model()] = newest(append(l.byModel[t.model()], t))
+	}
+}
+
+// newest sorts by time, and leaves out the old ones of each key and device.
+func newest(all []LoadTime) []LoadTime {
+	slices.SortStableFunc(all, func(a, b LoadTime) int { return b.At.Compare(a.At) })
+	count := map[[2]string]int{}
+	all = slices.DeleteFunc(all, func(t LoadTime) bool {
+		of := [2]string{t.Key, t.Device}
+		count[of]++
+		return count[of] > LoadTimesKept
+	})
+	slices.Reverse(all)
+	return all
 }
 
 // estimate is how long a load like this one will take, as those of before did. In order:
@@ -72,28 +86,19 @@ func (l *loadTimes) add(some ...LoadTime) {
 //  3. of the same on another device;
 //  4. of the same model in the same image on another device, run in another way.
 func (l *loadTimes) estimate(like LoadTime, device *string) (time.Duration, bool) {
-	if device == nil {
-		for _, t := range slices.Backward(l.all) { // where it ran last
-			if t.Key == like.Key {
-				device = &t.Device
-				break
-			}
-		}
+	same, alike := l.byKey[like.Key], l.byModel[like.model()]
+	if device == nil && len(same) > 0 {
+		device = &same[len(same)-1].Device // where it ran last
 	}
-	here := func(t *LoadTime) bool { return device != nil && t.Device == *device }
-	same := func(t *LoadTime) bool { return t.Key == like.Key }
-	model := func(t *LoadTime) bool {
-		return t.Image == like.Image && t.Folder == like.Folder && t.Variant == like.Variant
-	}
-	for _, alike := range []func(*LoadTime) bool{
-		func(t *LoadTime) bool { return here(t) && same(t) },
-		func(t *LoadTime) bool { return here(t) && model(t) },
-		same, model,
-	} {
+	here := func(t LoadTime) bool { return device != nil && t.Device == *device }
+	for _, of := range []struct {
+		all  []LoadTime
+		here bool
+	}{{same, true}, {alike, true}, {same, false}, {alike, false}} {
 		var took []time.Duration
-		for i := range l.all {
-			if alike(&l.all[i]) {
-				took = append(took, l.all[i].Took)
+		for _, t := range of.all {
+			if !of.here || here(t) {
+				took = append(took, t.Took)
 			}
 		}
 		if len(took) > 0 {
@@ -139,8 +144,7 @@ func (m *Manager) loaded(s Session, took time.Duration) {
 		m.mu.Unlock()
 		return
 	}
-	rev := sv.revision(s.Revision)
-	t := loadOf(rev.Recipe, rev.Launch)
+	t := sv.loadOf(s.Revision)
 	t.Device, t.At, t.Took = deviceOf(pool, s.Claim), s.HealthyAt, took
 	m.loads.add(t)
 	closing := m.closing
@@ -174,9 +178,23 @@ func (m *Manager) LoadTime(serviceID string) (time.Duration, bool) {
 
 // loadTime is that of a revision, on a device where that is known. The caller holds mu.
 func (m *Manager) loadTime(s *service, revision int, device *string) (time.Duration, bool) {
-	rev := s.revision(revision)
-	if rev == nil || len(m.loads.all) == 0 {
+	if s.revision(revision) == nil || len(m.loads.byKey) == 0 {
 		return 0, false
 	}
-	return m.loads.estimate(loadOf(rev.Recipe, rev.Launch), device)
+	return m.loads.estimate(s.loadOf(revision), device)
+}
+
+// loadOf is what is the same of all loads of a revision that there is. It is asked for often, and a revision never
+// changes. The caller holds the manager's mu.
+func (s *service) loadOf(revision int) LoadTime {
+	t, known := s.loads[revision]
+	if !known {
+		rev := s.revision(revision)
+		t = loadOf(rev.Recipe, rev.Launch)
+		if s.loads == nil {
+			s.loads = map[int]LoadTime{}
+		}
+		s.loads[revision] = t
+	}
+	return t
 }

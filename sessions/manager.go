@@ -114,6 +114,7 @@ type service struct {
 	// broken: the start that failed last never came up. One that came up and crashed is another matter: who waits for
 	// its successor has some hope.
 	broken bool
+	loads  map[int]LoadTime // by revision, as they were asked for; guarded by the manager's mu
 }
 
 func (s *service) revision(number int) *Revision {
