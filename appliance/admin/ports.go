@@ -29,6 +29,8 @@ type Deps struct {
 	// Live and Captures are nil where requests are not watched.
 	Live     Live
 	Captures Captures
+	// Traces is nil where what comes to services is not recorded.
+	Traces Traces
 	// Autoscaling is nil where nothing is scaled by itself.
 	Autoscaling Autoscaling
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.

@@ -50,6 +50,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/services/:id/captures", s.listCaptures)
 	on("DELETE", "/services/:id/captures", s.clearCaptures)
 	on("GET", "/services/:id/captures/:cid", s.getCapture)
+	on("GET", "/services/:id/trace", s.serviceTrace)
 	on("GET", "/live", s.listLive)
 	on("POST", "/services/:id/token", s.issueServiceToken)
 	on("GET", "/services/:id/tokens", s.listServiceTokens)

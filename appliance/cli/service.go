@@ -19,7 +19,7 @@ func (a *app) serviceCommand() *cobra.Command {
 		a.serviceCreate(), a.serviceList(), a.serviceInfo(), a.serviceScale(), a.serviceEndpoint(),
 		a.serviceGenerateToken(), a.serviceTokens(), a.serviceRevokeToken(),
 		a.serviceUpdate(), a.serviceRemove(), a.serviceLogs(), a.serviceEvents(), a.serviceClearErrors(),
-		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(), a.serviceAutoscale(), a.serviceRule(), a.serviceTop(), a.serviceCaptures(),
+		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(), a.serviceAutoscale(), a.serviceRule(), a.serviceTop(), a.serviceCaptures(), a.serviceRecord(),
 	)
 	return cmd
 }

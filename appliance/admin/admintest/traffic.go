@@ -30,6 +30,7 @@ func (a *Appliance) Traffic(now time.Time) {
 	a.Live.Set(now, rows)
 	a.Capture.Set(keep)
 	for _, row := range rows {
+		a.Traces.came(row.ID, now)
 		service := a.Live.Of(row.ID)
 		for i := range 10 {
 			a.request(service, row, i, now)
