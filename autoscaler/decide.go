@@ -35,6 +35,7 @@ func Decide(in *Input, now time.Time) Decision {
 	j := judge{in: in, p: in.Policy, now: now, memory: in.Memory}
 	j.d = Decision{At: now, Was: in.Replicas, Replicas: in.Replicas}
 	j.decide()
+	j.forget()
 	j.d.Memory = j.memory
 	return j.d
 }
@@ -128,23 +129,6 @@ func (j *judge) move(to int, rule, why string) {
 	}
 }
 
-// rewind makes the memory one of a clock that shows now.
-func (j *judge) rewind() {
-	m := &j.memory
-	m.Last, m.Excess = j.now, time.Time{}
-	m.Out, m.In = earlier(m.Out, j.now), earlier(m.In, j.now)
-	for rule, at := range j.in.Memory.Fired {
-		if at.After(j.now) {
-			m.Fired = with(m.Fired, rule, j.now)
-		}
-	}
-	for rule, p := range j.in.Memory.Panics {
-		if p.Since.After(j.now) {
-			m.Panics = without(m.Panics, rule)
-		}
-	}
-}
-
 // count sorts the routes by state.
 func (j *judge) count() {
 	patience := max(longStart, 3*j.in.LoadTime)
@@ -227,84 +211,6 @@ func (j *judge) yields() bool {
 	return true
 }
 
-// wakes starts the first route for those that wait. reports whether that settles it.
-func (j *judge) wakes() bool {
-	r := j.in.Replicas
-	if r > 0 || j.in.Held <= 0 {
-		return false
-	}
-	why := requests(j.in.Held) + " held"
-	if j.high == 0 {
-		j.wish(Wish{Rule: RuleHeld, Name: RuleHeld, Want: 0, Why: why + ", but there are to be at most 0 routes" + j.windowName()})
-		j.stay("%s, but there are to be at most 0 routes%s", why, j.windowName())
-		return true
-	}
-	j.wish(Wish{Rule: RuleHeld, Name: RuleHeld, Want: 1, Why: why})
-	j.move(1, "", why)
-	j.d.Rule = RuleHeld
-	return true
-}
-
-// idles sends all routes away where nobody has asked for long enough. reports whether that settles it.
-func (j *judge) idles() bool {
-	r, after := j.in.Replicas, j.p.IdleAfter
-	if after <= 0 || r == 0 {
-		return false
-	}
-	if j.low > 0 {
-		j.wish(Wish{Rule: RuleIdle, Name: RuleIdle, Want: j.low, Silent: true, Why: fmt.Sprintf("there are to be at least %d", j.low)})
-		return false
-	}
-	left, why := j.quiet(after)
-	if left > 0 {
-		j.wish(Wish{Rule: RuleIdle, Name: RuleIdle, Want: r, Silent: true, Why: why})
-		j.next(left)
-		return false
-	}
-	for i := range j.d.Wishes {
-		if w := &j.d.Wishes[i]; !w.Silent && w.Want > r {
-			j.wish(Wish{Rule: RuleIdle, Name: RuleIdle, Want: r, Silent: true, Why: "another rule wishes more routes"})
-			return false
-		}
-	}
-	j.wish(Wish{Rule: RuleIdle, Name: RuleIdle, Want: 0, Why: why})
-	j.memory.Excess = time.Time{}
-	j.move(0, "", why)
-	j.d.Rule = RuleIdle
-	return true
-}
-
-// quiet tells for how long it must still be quiet until it has been for a time, and why.
-func (j *judge) quiet(after time.Duration) (left time.Duration, why string) {
-	switch busy := j.in.Busy; {
-	case busy.IsZero():
-		return after, "it is not known when the last request was there"
-	case j.in.Held > 0:
-		return after, requests(j.in.Held) + " held"
-	case j.starting > 0 && !j.startedLong:
-		return after, "a route starts"
-	case j.leaving > 0:
-		return after, "a route leaves"
-	case j.in.Known.IsZero() || j.now.Sub(j.in.Known) < after:
-		return after - max(j.now.Sub(j.in.Known), 0), "requests are counted for less than " + span(after)
-	case j.now.Sub(busy) < after:
-		return after - max(j.now.Sub(busy), 0), fmt.Sprintf("a request was there %s ago, idle after %s", span(max(j.now.Sub(busy), 0)), span(after))
-	}
-	for i := range j.in.Routes {
-		r := &j.in.Routes[i]
-		if r.State != RouteReady && r.State != RouteUnhealthy {
-			continue
-		}
-		if r.InFlight > 0 {
-			return after, requests(r.InFlight) + " in flight"
-		}
-		if age := j.now.Sub(r.ReadyAt); age < after {
-			return after - max(age, 0), fmt.Sprintf("a route has been ready for %s only", span(max(age, 0)))
-		}
-	}
-	return 0, "no request for " + span(j.now.Sub(j.in.Busy))
-}
-
 // best is the highest wish; nil with what they said where nobody wishes.
 func (j *judge) best() (best *Wish, others string) {
 	for i := range j.d.Wishes {
@@ -327,73 +233,6 @@ func (j *judge) best() (best *Wish, others string) {
 		others = "nothing wishes another number"
 	}
 	return nil, others
-}
-
-// up grants a wish for more.
-func (j *judge) up(best *Wish, want int) {
-	j.memory.Excess = time.Time{}
-	why := best.Why + j.clamped(best.Want)
-	switch {
-	case j.in.Full != "":
-		j.stay("wishes %d (%s), but the pool is full: %s", want, why, j.in.Full)
-	case j.in.Replicas > 0 && j.ready == 0:
-		j.stay("wishes %d (%s), but none of its %s is ready", want, why, routes(j.in.Replicas))
-	case j.starting > 0 && !j.panics:
-		j.stay("wishes %d (%s), but %s already", want, why, starts(j.starting))
-	default:
-		j.move(want, best.Rule, why)
-		j.d.Panic = j.panics
-	}
-}
-
-// down grants a wish for fewer, slowly.
-func (j *judge) down(best *Wish, want int) {
-	r, delay := j.in.Replicas, j.p.ScaleDownDelay
-	if delay <= 0 {
-		delay = DefaultScaleDownDelay
-	}
-	why := best.Why + j.clamped(best.Want)
-	if j.starting > 0 && !j.startedLong && j.in.Full == "" {
-		j.memory.Excess = time.Time{}
-		j.stay("wishes %d (%s), but %s", want, why, starts(j.starting))
-		return
-	}
-	if j.memory.Excess.IsZero() {
-		j.memory.Excess = j.now
-	}
-	if j.panics {
-		j.stay("wishes %d (%s), but nothing goes in a panic", want, why)
-		return
-	}
-	since := later(j.memory.Excess, j.memory.In)
-	if left := delay - j.now.Sub(since); left > 0 {
-		j.next(left)
-		j.stay("wishes %d (%s), in %s if it stays so", want, why, span(left))
-		return
-	}
-	if j.leaving > 0 {
-		j.stay("wishes %d (%s), but a route still leaves", want, why)
-		return
-	}
-	to := max(want, r-j.stepDown(best, r-want), j.low)
-	if to == 0 {
-		if left, busy := j.quiet(delay); left > 0 {
-			j.stay("the last route stays: %s", busy)
-			return
-		}
-	}
-	j.move(to, best.Rule, why)
-}
-
-// stepDown is how many routes go in one step: as many as a step rule says; else half of what is too many, so that what a
-// spike called is gone in a few steps and not in as many as there are routes.
-func (j *judge) stepDown(best *Wish, excess int) int {
-	for i := range j.p.Rules {
-		if r := &j.p.Rules[i]; r.Kind == KindStep && r.key(i) == best.Rule {
-			return max(r.StepSize, -r.StepSize, 1)
-		}
-	}
-	return max(excess/2, 1)
 }
 
 func (j *judge) wish(w Wish) { j.d.Wishes = append(j.d.Wishes, w) }

@@ -276,6 +276,18 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestForgets: what is remembered of a rule that is no more goes, and the map that was given stays.
+func TestForgets(t *testing.T) {
+	t.Parallel()
+	s := stage(2, target8())
+	s.Memory.Fired = map[string]time.Time{"rul-gone": noon, "rul-t": noon.Add(-time.Hour)}
+	s.Memory.Panics = map[string]Panic{"rul-gone": {Until: noon.Add(time.Hour)}}
+	d := Decide(&s.Input, noon)
+	if len(d.Memory.Fired) != 1 || d.Memory.Panics != nil || len(s.Memory.Fired) != 2 || len(s.Memory.Panics) != 1 {
+		t.Errorf("%+v of %+v", d.Memory, s.Memory)
+	}
+}
+
 // TestGrowth: what grows is looked at as far ahead as a start takes.
 func TestGrowth(t *testing.T) {
 	t.Parallel()

@@ -149,7 +149,7 @@ func chancePolicy(t *testing.T, seed uint64) *Policy {
 	}
 }
 
-const worlds, ticks = 150, 600
+const worlds, ticks = 60, 600
 
 // TestLaws plays services of all sorts for half an hour each, and holds every decision against what must always hold.
 func TestLaws(t *testing.T) {

@@ -31,3 +31,41 @@ type Window struct {
 	From  time.Time `json:"from"`
 	Until time.Time `json:"until,omitzero"` // zero: for ever
 }
+
+// rewind makes the memory one of a clock that shows now.
+func (j *judge) rewind() {
+	m := &j.memory
+	m.Last, m.Excess = j.now, time.Time{}
+	m.Out, m.In = earlier(m.Out, j.now), earlier(m.In, j.now)
+	for rule, at := range j.in.Memory.Fired {
+		if at.After(j.now) {
+			m.Fired = with(m.Fired, rule, j.now)
+		}
+	}
+	for rule, p := range j.in.Memory.Panics {
+		if p.Since.After(j.now) {
+			m.Panics = without(m.Panics, rule)
+		}
+	}
+}
+
+// forget drops what is remembered of rules that are no more: a policy may be edited for years.
+func (j *judge) forget() {
+	j.memory.Fired = only(j.memory.Fired, j.p)
+	j.memory.Panics = only(j.memory.Panics, j.p)
+	j.memory.Windows = only(j.memory.Windows, j.p)
+}
+
+// only is what a map has of a policy's rules. The map that is given stays as it is.
+func only[V any](m map[string]V, p *Policy) map[string]V {
+	for key := range m {
+		known := false
+		for i := range p.Rules {
+			known = known || p.Rules[i].key(i) == key
+		}
+		if !known {
+			m = without(m, key)
+		}
+	}
+	return m
+}
