@@ -289,7 +289,10 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	observers := d.seeing.observers(d.usage)
-	observers.Held = func(string) { d.keeper.Kick() } // there is one before the first request
+	observers.Held = func(id string) { // there are both before the first request
+		d.scaling.need(id)
+		d.keeper.Kick()
+	}
 	d.router.Observe(observers)
 	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err

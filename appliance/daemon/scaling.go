@@ -27,6 +27,9 @@ type scaling struct {
 	stats   func(ctx context.Context, session string) (sessions.Stats, error)
 	seen    map[string]*demand // by service; of the keeper's loop alone
 
+	needing sync.Mutex
+	needed  map[string]bool // services that a request found without a route since the last look; it may not wait for one
+
 	mu       sync.Mutex // guards what follows, and calls of Collector.Set
 	services []sessions.ServiceRoutes
 	wanted   map[string][]autoscaler.Metric
@@ -40,7 +43,7 @@ var (
 func newScaling(c signals.Config, d *daemon) *scaling {
 	return &scaling{
 		Collector: signals.New(c, d.Log.With("room", "signals")), manager: d.manager, traffic: d.traffic, ledger: d.pool.ledger,
-		live: d.seeing.live, stats: d.runtime.Stats, seen: map[string]*demand{},
+		live: d.seeing.live, stats: d.runtime.Stats, seen: map[string]*demand{}, needed: map[string]bool{},
 	}
 }
 
@@ -76,6 +79,22 @@ func (d *demand) look(load router.ServiceLoad, inFlight int, now time.Time) (rat
 	return rate, known
 }
 
+// need notes that a request wants a route of a service that has none. It is called by requests.
+func (s *scaling) need(id string) {
+	s.needing.Lock()
+	defer s.needing.Unlock()
+	s.needed[id] = true
+}
+
+// needs gives what was noted, and forgets it.
+func (s *scaling) needs() map[string]bool {
+	s.needing.Lock()
+	defer s.needing.Unlock()
+	ids := s.needed
+	s.needed = map[string]bool{}
+	return ids
+}
+
 // Observe implements autoscaler.World. What the router counts is told on the way: it is as exact as the looks are often.
 func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 	views := s.manager.Services("")
@@ -83,7 +102,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 	for _, l := range s.traffic.Snapshot() {
 		loads[l.ID] = l
 	}
-	memory, waiting := s.memory(), s.traffic.elders.waiting()
+	memory, waiting, needed := s.memory(), s.traffic.elders.waiting(), s.needs()
 	out := make([]autoscaler.Observed, 0, len(views))
 	seen := make(map[string]*demand, len(views))
 	for i := range views {
@@ -94,6 +113,9 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		o := s.observe(v, memory)
 		load := loads[v.ID]
 		o.Held = load.Waiting + waiting[v.ID]
+		if needed[v.ID] {
+			o.Held = max(o.Held, 1)
+		}
 		for _, r := range v.Routes {
 			o.InFlight += r.InFlight // those of elders too
 		}
