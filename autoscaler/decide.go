@@ -205,7 +205,7 @@ func (j *judge) yields() bool {
 		j.stay("%s asks for a place: a route leaves already", y.For)
 	default:
 		j.memory.Excess = time.Time{}
-		j.move(r-1, "", fmt.Sprintf("yields to %s: %s", y.For, y.Reason))
+		j.move(max(r-max(y.Routes, 1), j.low), "", fmt.Sprintf("yields to %s: %s", y.For, y.Reason))
 		j.d.Rule = RuleYield
 	}
 	return true

@@ -29,6 +29,7 @@ type Input struct {
 // Yield is a wish of another service for this one's place.
 type Yield struct {
 	For    string // the other one's name
+	Routes int    // how many have to go; 0 is one
 	Reason string // one sentence
 }
 
@@ -66,8 +67,10 @@ type Decision struct {
 	Reason   string    `json:"reason"`         // one sentence: "2 -> 4: 37 in flight, target 8 per route, panic since 12:03:05"
 	Panic    bool      `json:"panic,omitempty"`
 	Wishes   []Wish    `json:"wishes,omitempty"` // of every rule
-	Memory   Memory    `json:"memory,omitzero"`  // for the next Input
-	Next     time.Time `json:"next,omitzero"`    // look again at the latest; zero: with the next tick
+	// Standoff is the choice of who gives way, for the one that gives and the one that gets; nil: there was none.
+	Standoff *Standoff `json:"standoff,omitempty"`
+	Memory   Memory    `json:"memory,omitzero"` // for the next Input
+	Next     time.Time `json:"next,omitzero"`   // look again at the latest; zero: with the next tick
 }
 
 // Wish is what one rule wants, and why.

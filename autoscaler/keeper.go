@@ -36,7 +36,7 @@ type Observed struct {
 	Full              string  // why a route of it waits for a place
 	Held              int     // requests that wait
 	InFlight          int     // those too
-	Rate              float64 // requests a second, over the last minute
+	Rate              float64 // requests a second, over some minutes
 	Busy              time.Time
 	LoadTime          time.Duration // of one route, as was measured; 0: not known
 	ReadyAt           time.Time     // when the first of its starting routes is expected; zero: not known
@@ -66,6 +66,9 @@ type Keeper struct {
 
 	editing sync.Mutex // one edit of a policy at a time
 
+	asked  map[string]time.Time // when it was asked who gives way to a service; of the loop alone, as
+	givers map[string]string    // who does, by who gets it
+
 	mu    sync.Mutex
 	kept  map[string]*watched
 	begun time.Time // since when signals are seen
@@ -85,7 +88,7 @@ type watched struct {
 
 // NewKeeper reads the policies. Run it.
 func NewKeeper(ctx context.Context, store Store, world World, signals Signalling, log *slog.Logger) (*Keeper, error) {
-	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}}
+	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}, asked: map[string]time.Time{}, givers: map[string]string{}}
 	all, err := store.Policies(ctx)
 	if err != nil {
 		return nil, err
@@ -137,11 +140,11 @@ func (k *Keeper) Kick() {
 func (k *Keeper) tick(ctx context.Context, now time.Time) {
 	before := k.ids() // a service that is new, and its policy, may come while others are looked at
 	services := k.world.Observe(now)
-	yields := k.yields(services, now)
+	yields, chosen := k.yields(services, now)
 	for i := range services {
 		o := &services[i]
 		delete(before, o.ID)
-		if err := k.decide(ctx, o, yields[o.ID], now); err != nil && ctx.Err() == nil {
+		if err := k.decide(ctx, o, yields[o.ID], chosen[o.ID], now); err != nil && ctx.Err() == nil {
 			if errors.Is(err, ErrConflict) { // a person was quicker: what is so now is looked at with the next tick
 				continue
 			}
@@ -156,7 +159,7 @@ func (k *Keeper) tick(ctx context.Context, now time.Time) {
 
 // decide decides one service, has it done, and writes it down. The number is changed first: what is lost by a crash
 // before the decision is kept is its explanation and its cool-downs, and after a start everything holds for a while anyway.
-func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, now time.Time) error {
+func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *Standoff, now time.Time) error {
 	k.mu.Lock()
 	s := k.kept[o.ID]
 	if s == nil {
@@ -167,6 +170,7 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, now time
 	k.mu.Unlock()
 	in.Signals = k.signals.Of(o.ID)
 	d := Decide(&in, now)
+	d.Standoff = chosen
 	if d.Replicas != o.Replicas {
 		writing, cancel := context.WithTimeout(ctx, saveTimeout)
 		err := k.world.Scale(writing, o, d.Replicas, d.Reason)
@@ -205,6 +209,9 @@ func (k *Keeper) input(s *watched, o *Observed, yield *Yield) Input {
 func (k *Keeper) keep(ctx context.Context, s *watched, in *Input, o *Observed, d Decision) error {
 	k.mu.Lock()
 	n := noteOf(in, &d)
+	if n.full && d.Standoff == nil { // it is not asked at every look
+		n.giver = s.note.giver
+	}
 	if d.Replicas != d.Was || n != s.note {
 		s.unsaved = append(s.unsaved, d)
 	}
@@ -234,12 +241,16 @@ const unsavedMost = 100
 // note is what makes a decision worth writing down though it changes no number.
 type note struct {
 	paused  string
-	full    bool // it would go up, had the pool a place
-	missing bool // no rule had data
+	full    bool   // a route waits for a place
+	giver   string // who gives it one
+	missing bool   // no rule had data
 }
 
 func noteOf(in *Input, d *Decision) note {
 	n := note{paused: in.PausedBy, full: in.Full != ""}
+	if n.full && d.Standoff != nil {
+		n.giver = d.Standoff.Service
+	}
 	rules := 0
 	for _, w := range d.Wishes {
 		if slices.ContainsFunc(in.Policy.Rules, func(r Rule) bool { return r.ID == w.Rule && r.Kind != KindSchedule }) {

@@ -16,10 +16,8 @@ func (k *Keeper) want() {
 	k.mu.Lock()
 	wanted := map[string][]Metric{}
 	for id, s := range k.kept {
-		for _, r := range s.Policy.Rules {
-			if r.Kind != KindSchedule && !slices.Contains(wanted[id], r.Metric) {
-				wanted[id] = append(wanted[id], r.Metric)
-			}
+		if metrics := s.Policy.Metrics(); len(metrics) > 0 {
+			wanted[id] = metrics
 		}
 	}
 	k.mu.Unlock()

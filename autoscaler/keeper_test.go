@@ -218,7 +218,7 @@ func TestKeeperScalesAndWritesDownWhy(t *testing.T) {
 		if _, err := k.SetPolicy(ctx, "svc-1", target(1, 4, 8), "ann", 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(h.wanted); got != "map[svc-1:[router:concurrency]]" {
+		if got := fmt.Sprint(h.wanted); got != "map[svc-1:[router:concurrency router:queued router:requests_per_second]]" {
 			t.Errorf("%s is wanted", got)
 		}
 		h.load(ctx, 20)

@@ -66,6 +66,7 @@ type Claimant struct {
 
 // Candidate is a service that may give up routes for it.
 type Candidate struct {
+	ID        string
 	Service   string
 	Priority  int
 	Worth     Worth  // Replicas: those it has
@@ -82,21 +83,22 @@ type Candidate struct {
 
 // Standoff is who gives way to a claimant, and how each candidate was judged.
 type Standoff struct {
-	Claimant string
-	Value    float64   // of the claimant
-	Service  string    // who gives way; "" nobody
-	Routes   int       // how many routes it gives up
-	Reason   string    // one sentence
-	Losers   []Verdict // every candidate, in the order of the names
+	Claimant  string    `json:"claimant"`
+	Value     float64   `json:"value"`                // of the claimant
+	ServiceID string    `json:"service_id,omitempty"` // who gives way; "" nobody
+	Service   string    `json:"service,omitempty"`    // its name
+	Routes    int       `json:"routes,omitempty"`     // how many routes it gives up
+	Reason    string    `json:"reason"`               // one sentence
+	Losers    []Verdict `json:"losers"`               // every candidate, in the order of the names
 }
 
 // Verdict is how a candidate was judged.
 type Verdict struct {
-	Service string
-	Value   float64
-	Yields  bool   // it would give way; of those that would, Standoff.Service does
-	Idle    bool   // without a request for its residency
-	Why     string // one sentence
+	Service string  `json:"service"`
+	Value   float64 `json:"value"`
+	Yields  bool    `json:"yields,omitempty"` // it would give way; of those that would, Standoff.Service does
+	Idle    bool    `json:"idle,omitempty"`   // without a request for its residency
+	Why     string  `json:"why"`              // one sentence
 }
 
 // Choose says who of the candidates gives way to a claimant, if any. In order:
@@ -130,7 +132,7 @@ func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
 		out.Reason = fmt.Sprintf("%s waits (%s), worth %s: nobody gives way", c.Service, c.Why, c.Worth)
 		return out
 	}
-	out.Service, out.Routes = best.Service, best.Frees
+	out.ServiceID, out.Service, out.Routes = best.ID, best.Service, best.Frees
 	i, _ := slices.BinarySearchFunc(out.Losers, best.Service, func(v Verdict, name string) int { return cmp.Compare(v.Service, name) })
 	out.Reason = fmt.Sprintf("%s gives up %s for %s (%s), worth %s: %s",
 		best.Service, routes(best.Frees), c.Service, c.Why, c.Worth, out.Losers[i].Why)

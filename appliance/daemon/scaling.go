@@ -61,7 +61,7 @@ type demand struct {
 	total uint64
 	at    time.Time
 	busy  time.Time // when a request was last there, or it was looked at first
-	rate  float64   // requests a second, the last minute counting most
+	rate  float64   // requests a second, the last five minutes counting most
 }
 
 // look takes a look at what the router says. It returns what came a second since the last one.
@@ -72,7 +72,7 @@ func (d *demand) look(load router.ServiceLoad, inFlight int, now time.Time) (rat
 	if known = !d.at.IsZero() && now.After(d.at); known {
 		elapsed := now.Sub(d.at).Seconds()
 		rate = float64(load.Total-d.total) / elapsed
-		part := min(1, elapsed/time.Minute.Seconds())
+		part := min(1, elapsed/(5*time.Minute).Seconds())
 		d.rate += (rate - d.rate) * part
 	}
 	d.total, d.at = load.Total, now
@@ -148,6 +148,9 @@ func (s *scaling) observe(v *sessions.ServiceView, memory map[string]float64) au
 		})
 		o.Memory = max(o.Memory, memory[r.ID])
 	}
+	if o.Memory == 0 {
+		o.Memory = s.wouldHold(v.Recipe.Resources)
+	}
 	return o
 }
 
@@ -180,6 +183,24 @@ func (s *scaling) memory() map[string]float64 {
 		out[e.Session] = float64(sum) / 1e9
 	}
 	return out
+}
+
+// wouldHold is how many GB a route holds, once it has a place, of a box like the first one.
+func (s *scaling) wouldHold(resources map[string]string) float64 {
+	slots, err := accel.ParseSlots(resources)
+	if err != nil {
+		return 0 // it was checked when it was asked for
+	}
+	devices := accel.Amount(0)
+	for slot, amount := range slots {
+		if slot != accel.SlotCPU && slot != accel.SlotMem {
+			devices += amount
+		}
+	}
+	if nodes := s.ledger.Status(); devices > 0 && len(nodes) > 0 && len(nodes[0].State.Node().Devices) > 0 {
+		return float64(devices) / 100 * float64(nodes[0].State.Node().Devices[0].Memory) / 1e9
+	}
+	return float64(slots[accel.SlotMem]) / 1e9
 }
 
 // tell hands over what the router counts of a service.
