@@ -51,7 +51,7 @@ func (a *app) showRehearsal(cmd *cobra.Command, t *rehearse.Trace, p *autoscaler
 		a.notef("%s", note)
 	}
 	if o.output == "svg" {
-		return rehearse.WriteSVG(a.out, fmt.Sprintf("%s: %s requests in %s", t.Name, grouped(int64(len(t.Requests))), short(t.Length())), results)
+		return rehearse.WriteSVG(a.out, fmt.Sprintf("%s: %s requests in %s", t.Name, grouped(int64(len(t.Requests))), span(t.Length().Round(time.Minute))), results)
 	}
 	answer := newRehearsal(t, o.setup)
 	answer.Results = results

@@ -86,9 +86,13 @@ func (c Curve) WaitAt(hours float64) Seconds {
 	if len(c.Dots) == 0 || hours < c.Dots[0].GPUHours {
 		return Never
 	}
-	for i := range c.Dots[1:] {
-		a, b := c.Dots[i], c.Dots[i+1]
-		if hours <= b.GPUHours && a.Wait != Never {
+	for i := 1; i < len(c.Dots); i++ {
+		a, b := c.Dots[i-1], c.Dots[i]
+		switch {
+		case hours >= b.GPUHours:
+		case a.Wait == Never:
+			return Never
+		default:
 			return a.Wait + (b.Wait-a.Wait)*Seconds((hours-a.GPUHours)/(b.GPUHours-a.GPUHours))
 		}
 	}

@@ -3,59 +3,85 @@ package rehearse
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"text/tabwriter"
-
-	"github.com/palisade-run/palisade/autoscaler"
 )
 
-// targets are what the curves are drawn from: from more than twice the routes that are needed to fewer than are.
-var targets = []float64{0.7, 0.85, 1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.25, 7.5, 7.75, 8, 8.5, 9, 9.5, 10, 11, 12, 14}
+// theirTargets are those of the references: from three routes where one would do to none to spare (what a route takes is 8).
+// ourTargets are as many as it takes to know our own curve over the same hours.
+var (
+	theirTargets = []float64{3, 4, 5, 6, 7, 7.5, 8, 8.5, 9, 9.5, 10}
+	ourTargets   = []float64{2.5, 2.75, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.25, 7.5, 7.75, 8, 8.5, 9, 10, 11}
+)
 
 // draw plays one of the shipped traces by each formula with each target.
-func draw(ctx context.Context, kind Kind) (ours Curve, references []Curve, err error) {
+func draw(ctx context.Context, kind Kind) (mine Curve, references []Curve, err error) {
 	tr, err := Shipped(kind)
 	if err != nil {
 		return Curve{}, nil, err
 	}
 	s := DefaultSetup()
-	policy := func(each float64) *autoscaler.Policy { p := target(each); return p }
-	if ours, err = Draw(ctx, targets, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, policy(each), s) }); err != nil {
+	mine, err = Draw(ctx, ourTargets, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, target(each), s) })
+	if err != nil {
 		return Curve{}, nil, err
 	}
 	for _, ref := range References() {
-		c, err := Draw(ctx, targets, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, policy(each), s, ref) })
+		c, err := Draw(ctx, theirTargets, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, target(each), s, ref) })
 		if err != nil {
 			return Curve{}, nil, err
 		}
 		references = append(references, c)
 	}
-	return ours, references, nil
+	return mine, references, nil
 }
 
-// TestComparison prints every dot of the references' curves beside ours: go test -run Comparison -v.
+// TestComparison: on each of the three traces, of what the references do at any of their targets, ours has a shorter p95
+// wait in the same GPU-hours, and takes fewer GPU-hours for the same p95 wait. It prints the table of docs/autoscaling.md:
+// go test -run Comparison -v.
 func TestComparison(t *testing.T) {
-	w := tabwriter.NewWriter(t.Output(), 0, 0, 2, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(t.Output(), 0, 0, 1, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintln(w, "trace\tformula\ttarget\tGPU-hours\tp95 wait\tours, same hours\tours, same wait\t")
+	fmt.Fprintln(w, "| trace\t| formula\t| target\t| GPU-hours\t| p95 wait\t| ours in the same GPU-hours\t| GPU-hours of ours for the same wait\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, kind := range []Kind{Steady, Spiky, Diurnal} {
-		ours, references, err := draw(t.Context(), kind)
+		mine, references, err := draw(t.Context(), kind)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range ours.Dots {
-			fmt.Fprintf(w, "%s\t%s\t%.2f\t%.1f\t%s\t\t\t\n", kind, ours.Formula, d.Target, d.GPUHours, d.Wait)
-		}
 		for _, c := range references {
 			for _, d := range c.Dots {
-				hours, _ := ours.HoursAt(d.Wait)
-				wait := ours.WaitAt(d.GPUHours)
-				mark := ""
-				if wait > d.Wait || hours == 0 || hours > d.GPUHours {
-					mark = "loses"
+				wait := mine.WaitAt(d.GPUHours)
+				hours, ok := mine.HoursAt(d.Wait)
+				fmt.Fprintf(w, "| %s\t| %s\t| %s\t| %.1f\t| %s\t| %s\t| %.1f (%+.0f %%)\t|\n",
+					kind, c.Formula, strconv.FormatFloat(d.Target, 'f', -1, 64), d.GPUHours, d.Wait, wait, hours, 100*(hours/d.GPUHours-1))
+				if wait > d.Wait || wait == d.Wait && d.Wait > 0 {
+					t.Errorf("%s: in the %.1f GPU-hours of %s with target %v, ours waits %s, not less than %s", kind, d.GPUHours, c.Formula, d.Target, wait, d.Wait)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%.2f\t%.1f\t%s\t%s\t%.1f\t%s\n", kind, c.Formula, d.Target, d.GPUHours, d.Wait, wait, hours, mark)
+				if !ok || hours >= d.GPUHours {
+					t.Errorf("%s: for the wait of %s with target %v, %s, ours takes %.1f GPU-hours, not fewer than %.1f", kind, c.Formula, d.Target, d.Wait, hours, d.GPUHours)
+				}
 			}
 		}
+	}
+}
+
+func TestCurves(t *testing.T) {
+	c := Curve{Dots: []Dot{{GPUHours: 10, Wait: Never}, {GPUHours: 20, Wait: 8}, {GPUHours: 30, Wait: 4}, {GPUHours: 40, Wait: 0}}}
+	for hours, want := range map[float64]Seconds{5: Never, 10: Never, 15: Never, 20: 8, 25: 6, 35: 2, 40: 0, 50: 0} {
+		if got := c.WaitAt(hours); got != want {
+			t.Errorf("wait at %v GPU-hours: %s, want %s", hours, got, want)
+		}
+	}
+	for wait, want := range map[Seconds]float64{9: 20, 8: 20, 6: 25, 0: 40} {
+		if got, ok := c.HoursAt(wait); !ok || got != want {
+			t.Errorf("GPU-hours for %s: %v, want %v", wait, got, want)
+		}
+	}
+	if _, ok := (Curve{Dots: c.Dots[:3]}).HoursAt(1); ok {
+		t.Error("a curve that does not come so low says that it does")
+	}
+	if (Curve{}).WaitAt(1) != Never {
+		t.Error("a curve without dots says something")
 	}
 }

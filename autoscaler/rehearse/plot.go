@@ -13,7 +13,7 @@ type Point struct {
 }
 
 // mostPoints is how finely a rehearsal is drawn.
-const mostPoints = 1440
+const mostPoints = 960
 
 // plot gathers seconds to points.
 type plot struct {

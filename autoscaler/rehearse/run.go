@@ -23,6 +23,7 @@ type player struct {
 	policy  *autoscaler.Policy
 	formula formula
 	chance  *rand.Rand
+	usual   [2]float64 // what work is of a request whose tokens nobody knows
 
 	now      time.Duration
 	next     int // the request that comes next
@@ -79,6 +80,7 @@ func newPlayer(t *Trace, p *autoscaler.Policy, s Setup, f formula) (*player, err
 		waits:  make([]float32, 0, len(t.Requests)), firsts: make([]float32, 0, len(t.Requests)),
 		plot: newPlot(t.Length()),
 	}
+	x.usual = x.mean()
 	x.result.Notes = f.notes()
 	if f.wantsTimes() {
 		x.latency, x.ttft = &recent{}, &recent{}
@@ -193,12 +195,35 @@ func (x *player) free() *route {
 func (x *player) take(r *route, request int32) {
 	q := x.trace.Requests[request]
 	x.advance(r)
-	first, all := x.setup.work(q)
+	first, all := x.work(q)
 	r.firsts.push(mark{r.clock + first, request})
 	r.ends.push(mark{r.clock + all, request})
 	x.flying++
 	x.waits = append(x.waits, float32((x.now - q.At).Seconds()))
 	x.reschedule(r)
+}
+
+// work is how long a request takes at full speed, in seconds: to the first token of its answer, and in all. One without any
+// tokens is one of which nobody knows what it would have taken, such as a recorded one that found no route: it takes what
+// the others take on average.
+func (x *player) work(q Request) (first, all float64) {
+	if q.Prompt == 0 && q.Output == 0 {
+		return x.usual[0], x.usual[1]
+	}
+	first = float64(q.Prompt) / x.setup.PromptPerSecond
+	return first, first + float64(q.Output)/x.setup.TokensPerSecond
+}
+
+// mean is the work of those whose tokens are known, on average.
+func (x *player) mean() (usual [2]float64) {
+	n := 0.0
+	for _, q := range x.trace.Requests {
+		if q.Prompt+q.Output > 0 {
+			first, all := x.work(q)
+			usual[0], usual[1], n = usual[0]+first, usual[1]+all, n+1
+		}
+	}
+	return [2]float64{usual[0] / max(n, 1), usual[1] / max(n, 1)}
 }
 
 // progress does what has come for a route.

@@ -59,6 +59,7 @@ func TestTheModelOfARoute(t *testing.T) {
 		{"who comes later is slower from then on", shared, []Request{at(0, 100, 100), at(1, 100, 10)}, []float64{0, 0}, []float64{1, 2}, 2, 0, 0},
 		{"in order, no more than max_held, no longer than hold_timeout", one(1),
 			[]Request{at(0, 0, 59), at(1, 0, 10), at(1.5, 0, 10), at(1.6, 0, 1)}, []float64{0, 4.9}, []float64{0, 4.9}, 2, 1, 1},
+		{"of whom nothing is known takes what the others do", one(1), []Request{at(0, 100, 10), at(0, 0, 0), at(0.5, 200, 20)}, []float64{0, 2, 4.5}, []float64{1, 3.5, 6.5}, 3, 0, 0},
 		{"nothing is nothing", one(1), []Request{at(0, 0, 0), at(0, 0, 0)}, []float64{0, 0}, []float64{0, 0}, 2, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -67,9 +67,3 @@ func (s *Setup) knee() int {
 	}
 	return s.Capacity
 }
-
-// work is how long a request takes at full speed, in seconds: to the first token of its answer, and in all.
-func (s *Setup) work(r Request) (first, all float64) {
-	first = float64(r.Prompt) / s.PromptPerSecond
-	return first, first + float64(r.Output)/s.TokensPerSecond
-}

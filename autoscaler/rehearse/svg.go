@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const (
 	panelGap    = 46
 	marginLeft  = 64
 	marginRight = 16
-	marginTop   = 66
+	marginTop   = 84
 )
 
 // style is readable on light and on dark; hues that are told apart also by those who see few.
@@ -88,11 +89,11 @@ func (w *picture) panel(row int, name string, results []*Result, of, also func(*
 	for at := 0.0; at <= w.end; at += every {
 		fmt.Fprintf(w, `<text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`+"\n", w.x(Seconds(at)), bottom+17, clock(at))
 	}
-	for i, r := range results {
-		w.line(fmt.Sprintf("p s%d", i%4), r.Points, of, bottom, top)
+	for i, r := range slices.Backward(results) { // the first is on top
 		if also != nil {
 			w.line(fmt.Sprintf("p load s%d", i%4), r.Points, also, bottom, top)
 		}
+		w.line(fmt.Sprintf("p s%d", i%4), r.Points, of, bottom, top)
 	}
 }
 
