@@ -251,18 +251,25 @@ func noteOf(in *Input, d *Decision) note {
 	if n.full && d.Standoff != nil {
 		n.giver = d.Standoff.Service
 	}
-	rules := 0
-	for _, w := range d.Wishes {
-		if slices.ContainsFunc(in.Policy.Rules, func(r Rule) bool { return r.ID == w.Rule && r.Kind != KindSchedule }) {
-			rules++
-			n.missing = n.missing || w.Value == nil
-			if w.Value != nil {
-				rules = -len(d.Wishes) - 1 // one that has data is enough
-			}
+	n.missing = in.Replicas > 0 && blind(in.Policy, d.Wishes)
+	return n
+}
+
+// blind reports whether there are rules that look at metrics, and none of them sees anything.
+func blind(p *Policy, wishes []Wish) bool {
+	asked := false
+	for i := range p.Rules {
+		key := p.Rules[i].key(i)
+		at := slices.IndexFunc(wishes, func(w Wish) bool { return w.Rule == key })
+		switch {
+		case p.Rules[i].Kind == KindSchedule || at < 0:
+		case wishes[at].Value != nil:
+			return false
+		default:
+			asked = true
 		}
 	}
-	n.missing = n.missing && rules > 0
-	return n
+	return asked
 }
 
 // ids of the services that have a policy.
