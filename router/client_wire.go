@@ -157,12 +157,26 @@ func (c *wire) flush() error {
 	if c.out == nil {
 		return c.failed
 	}
-	if c.failed == nil {
+	if c.failed == nil && c.carried && c.offer() {
+		return nil
+	}
+	if c.failed == nil && !c.carried {
 		c.failed = c.send(c.pending)
 	}
 	c.gate.buffers.put(c.out)
 	c.out, c.pending = nil, nil
 	return c.failed
+}
+
+// offer writes what the kernel takes now; true: something is left to be written.
+func (c *wire) offer() bool {
+	n, err := writeNow(c.descriptor, c.pending)
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
+		c.failed = err
+		return false
+	}
+	c.pending = c.pending[n:]
+	return len(c.pending) > 0
 }
 
 // send writes to the client, and waits where it must. It bounds how long it may wait for a client that reads

@@ -166,8 +166,17 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 // depth as may be, for each goroutine that waits keeps its stack.
 func (x *exchange) resume() {
 	defer x.done()
-	c := x.answer.conn
-	fault, err := x.conclude(c, c.converse(nil, x))
+	x.over(x.answer.conn.converse(nil, x))
+}
+
+// carriedOut is resume for a stream that was carried; err is why nothing more of it came, if it is not whole.
+func (x *exchange) carriedOut(err error) {
+	defer x.done()
+	x.over(err)
+}
+
+func (x *exchange) over(err error) {
+	fault, err := x.conclude(x.answer.conn, err)
 	x.ended(x.route, fault, err)
 }
 

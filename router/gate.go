@@ -28,6 +28,7 @@ type Gate struct {
 	opened   chan struct{}
 	buffers  buffers
 	gone     *departures
+	carriers carriers
 	rest     *http.Server
 	passed   *passing
 	draining atomic.Bool
@@ -51,6 +52,7 @@ func NewGate(c Config, rest *http.Server, log *slog.Logger) *Gate {
 		config: c.withDefaults(), log: log, opened: make(chan struct{}), gone: newDepartures(), rest: rest, passed: newPassing(),
 		wires: map[*wire]struct{}{}, listeners: map[net.Listener]struct{}{}, empty: make(chan struct{}),
 	}
+	g.carriers.log, g.carriers.silence = log, g.config.Silence
 	rest.ConnState = g.count
 	context1, handler := rest.ConnContext, rest.Handler
 	rest.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -191,10 +193,11 @@ func (g *Gate) accept(conn net.Conn) {
 		return
 	}
 	go func() {
-		defer g.forget(c)
 		if g.greet(c) {
 			c.serve()
+			return
 		}
+		g.forget(c)
 	}()
 }
 
@@ -380,5 +383,6 @@ func (g *Gate) Close() error {
 		_ = c.conn.SetDeadline(past) // its own goroutine closes it
 	}
 	g.mu.Unlock()
+	g.carriers.close()
 	return errors.Join(g.passed.Close(), g.rest.Close())
 }

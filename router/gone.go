@@ -52,6 +52,14 @@ func (d *departures) watch(raw syscall.RawConn, left func()) (id int64, err erro
 
 func (d *departures) forget(id int64) { d.gone.Delete(id) }
 
+// release is forget for a connection that lives on: the kernel forgets it too.
+func (d *departures) release(id int64, raw syscall.RawConn) {
+	d.forget(id)
+	if epoll, err := d.begin(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.EpollCtl(epoll, unix.EPOLL_CTL_DEL, int(fd), nil) })
+	}
+}
+
 func (d *departures) run(epoll int) {
 	events := make([]unix.EpollEvent, 128)
 	for {

@@ -151,7 +151,8 @@ func (g *rig) nothingIsHeld() {
 type scripted struct {
 	addr         string
 	conns, reads atomic.Int64
-	closed       atomic.Int64 // connections that the router has ended, or the script
+	closed       atomic.Int64  // connections that the router has ended, or the script
+	heard        chan struct{} // closed when what was said has been read: for scripts that want to know
 }
 
 // turn is one connection as a script has it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -173,6 +174,7 @@ type engineConn struct {
 	until     time.Time    // of the deadline
 	borne     atomic.Int64 // until when nothing need be moved, in Unix nanoseconds: read without the lock
 	free      bool         // there is none any more
+	carried   int          // its own descriptor, where a carrier reads it: Conn is nil then; 0: none
 
 	ended       atomic.Bool // the engine has closed its side
 	interrupted atomic.Bool // by interrupt
@@ -246,14 +248,54 @@ var past = time.Unix(1, 0)
 // interrupt ends what the connection is waiting for; it may come from any goroutine.
 func (c *engineConn) interrupt() {
 	c.interrupted.Store(true)
-	_ = c.SetDeadline(past)
+	c.bearing.Lock()
+	defer c.bearing.Unlock()
+	switch {
+	case c.carried > 0:
+		_ = unix.Shutdown(c.carried, unix.SHUT_RDWR) // the engine sees it at once, and so does the carrier
+	case c.Conn != nil:
+		_ = c.SetDeadline(past)
+	}
 }
 
 func (c *engineConn) close() {
 	if c.watch != 0 {
 		c.upstream.gone.forget(c.watch)
 	}
-	_ = c.Close()
+	c.bearing.Lock()
+	defer c.bearing.Unlock()
+	if c.carried > 0 {
+		_ = unix.Close(c.carried) // with the lock: the number may be another's at once
+		c.carried = 0
+	}
+	if c.Conn != nil {
+		_ = c.Close()
+	}
+}
+
+// double gives another descriptor of the connection.
+func (c *engineConn) double() (fd int, err error) {
+	failed := c.raw.Control(func(one uintptr) { fd, err = unix.FcntlInt(one, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, failed)
+}
+
+// detach leaves the connection's life to who has fd, which is another descriptor of it: neither Go's poller nor
+// departures look at it any more, so that only one wakes for what comes. close still closes it. false: it was
+// interrupted before.
+func (c *engineConn) detach(fd int) bool {
+	c.bearing.Lock()
+	if c.interrupted.Load() {
+		c.bearing.Unlock()
+		return false
+	}
+	conn, raw := c.Conn, c.raw
+	c.Conn, c.raw, c.carried, c.free = nil, nil, fd, true
+	c.borne.Store(math.MaxInt64)
+	c.bearing.Unlock()
+	c.upstream.gone.release(c.watch, raw)
+	c.watch = 0
+	_ = conn.Close()
+	return true
 }
 
 // bear moves on how long the engine may be silent; only now and then, for that is work. It may be silent

@@ -25,6 +25,7 @@ type wire struct {
 	raw        syscall.RawConn // nil: read as any stream
 	descriptor uintptr         // of raw; nobody but this goroutine closes it
 	streaming  *exchange       // whose answer's rest is to be passed on
+	carried    bool            // by a carrier: nothing waits for the client
 	watch      int64
 	remote     string
 	secure     bool
@@ -67,47 +68,75 @@ const (
 	idleTime = 2 * time.Minute  // between two requests
 )
 
-// serve answers the connection's requests until it ends or is to be passed on.
+// serve answers the connection's requests until it ends or is to be passed on. While a stream is carried it is
+// nobody's, and has no goroutine.
 func (c *wire) serve() {
+	c.size = -1
+	c.live(c.turn)
+}
+
+// after is serve behind a stream that was carried, with the reason for which nothing more of it came.
+func (c *wire) after(err error) {
+	c.live(func() bool {
+		x := c.streaming
+		c.streaming = nil
+		x.carriedOut(err)
+		return c.behind(x)
+	})
+}
+
+// live goes on for as long as the connection stays, after what is to be done first.
+func (c *wire) live(first func() (stay bool)) {
+	carried := false // c's own word is the carrier's then
 	defer func() {
 		if p := recover(); p != nil {
 			c.gate.log.Error("a request failed the router itself; its connection is closed", "panic", p, "stack", string(debug.Stack()))
 		}
-		c.leave()
+		if !carried {
+			c.leave()
+			c.gate.forget(c)
+		}
 	}()
-	c.size = -1
-	for {
-		var err error
-		if c.raw != nil {
-			if !c.last {
-				c.expect(c.gate.patience())
-			}
-			err = c.raw.Read(c.ready)
-		} else {
-			err = c.stream()
+	for stay := first(); stay || c.streaming != nil; {
+		if c.streaming == nil {
+			stay = c.turn()
+			continue
 		}
-		if err == nil && c.streaming != nil {
-			if c.resume() {
-				continue
-			}
+		if carried = c.gate.carriers.carry(c); carried {
 			return
 		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-		if !c.gone.Load() {
-			c.timedOut()
-			return
-		}
-		if c.last || c.shut.Load() {
-			return
-		}
-		// The client's end, and maybe a request before it.
-		c.last = true
-		c.mu.Lock()
-		_ = c.conn.SetReadDeadline(time.Now().Add(time.Second)) // what came before it is there already
-		c.mu.Unlock()
+		stay = c.resume()
 	}
+}
+
+// turn answers requests until one is to be resumed, or there is something else to do; false: the connection is
+// left, if none is to be resumed.
+func (c *wire) turn() (stay bool) {
+	var err error
+	if c.raw != nil {
+		if !c.last {
+			c.expect(c.gate.patience())
+		}
+		err = c.raw.Read(c.ready)
+	} else {
+		err = c.stream()
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	if !c.gone.Load() {
+		c.timedOut()
+		return false
+	}
+	if c.last || c.shut.Load() {
+		return false
+	}
+	// The client's end, and maybe a request before it.
+	c.last = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.conn.SetReadDeadline(time.Now().Add(time.Second)) // what came before it is there already
+	return true
 }
 
 // leave ends the connection, or passes it on.
@@ -281,17 +310,19 @@ func (c *wire) next() bool {
 	return true
 }
 
-// resume passes on the rest of a stream, and answers what was sent behind its request. It is called from
-// as little depth as may be; false: the connection is left.
+// resume passes on the rest of a stream that is not carried, and answers what was sent behind its request. It is
+// called from as little depth as may be.
 func (c *wire) resume() (stay bool) {
-	for c.streaming != nil {
-		x := c.streaming
-		c.streaming = nil
-		x.resume()
-		c.finish(x)
-		stay = c.next() && c.advance()
-	}
-	return stay
+	x := c.streaming
+	c.streaming = nil
+	x.resume()
+	return c.behind(x)
+}
+
+// behind answers what was sent behind the request of a stream.
+func (c *wire) behind(x *exchange) (stay bool) {
+	c.finish(x)
+	return c.next() && c.advance()
 }
 
 // readHead looks for a whole head. stay is false where the connection is left: because of what it says, or
