@@ -275,8 +275,8 @@ func (k *carrier) turn(uintptr) bool {
 	}
 	if n == len(k.events) || len(k.more) > 0 {
 		// Go's poller tells of news only, and this is none. So some is made.
-		one := [8]byte{1}
-		_, _ = unix.Write(k.kick, one[:])
+		one := uint64(1)
+		_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(k.kick), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
 	}
 	return false
 }
