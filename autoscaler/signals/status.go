@@ -29,7 +29,7 @@ func (c *Collector) Status(serviceID string) []autoscaler.SignalStatus {
 		if ok && now.Sub(last.At) < c.freshOf(m.Source) {
 			st.Value, st.Of = new(last.Each()), last.Of
 			// That one of several routes is missing is not nothing: it is told beside the value.
-			if m.Source == autoscaler.SourceEngine && last.Of < len(s.spec.Routes) {
+			if m.Source == autoscaler.SourceEngine {
 				st.Missing = c.whyEngine(s, m.Name, now, true)
 			}
 		} else {
@@ -42,10 +42,16 @@ func (c *Collector) Status(serviceID string) []autoscaler.SignalStatus {
 
 // freshOf is for how long a sample is what is known now.
 func (c *Collector) freshOf(of autoscaler.Source) time.Duration {
-	if of == autoscaler.SourcePrometheus && c.asker != nil {
-		return 3 * c.asker.config.Interval
+	switch of {
+	case autoscaler.SourcePrometheus:
+		if c.asker != nil {
+			return 3 * c.asker.config.Interval
+		}
+	case autoscaler.SourceEngine:
+		return c.fresh()
+	case autoscaler.SourceRouter, autoscaler.SourceKernel:
 	}
-	return max(c.fresh(), 15*time.Second)
+	return 15 * time.Second // whoever tells does so every few seconds
 }
 
 // why says in a sentence why nothing is known of a metric.
