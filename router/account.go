@@ -154,6 +154,9 @@ func (x *exchange) tell(took time.Duration) {
 	if o.Log != nil {
 		o.Log.Write(r)
 	}
+	if o.Demand != nil {
+		o.Demand.Write(r)
+	}
 	if o.Spans != nil && x.trace.Sampled {
 		o.Spans.Write(r)
 	}

@@ -410,7 +410,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Captures: d.seeing.captures,
+		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

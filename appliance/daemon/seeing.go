@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/record/otlp"
+	"github.com/palisade-run/palisade/router/record/trace"
 	"github.com/palisade-run/palisade/router/usage"
 )
 
@@ -24,12 +25,16 @@ type seeing struct {
 	captures *record.Captures
 	log      *record.AccessLog // nil: none is written
 	spans    *otlp.Exporter    // nil: none are sent
+	demand   *trace.Recorder
 	tracing  record.Tracing
 }
 
 func (d *daemon) openSeeing(ctx context.Context) (*seeing, error) {
 	c := d.Config
-	s := &seeing{live: record.NewLive(time.Now()), captures: record.NewCaptures()}
+	s := &seeing{
+		live: record.NewLive(time.Now()), captures: record.NewCaptures(),
+		demand: trace.NewRecorder(filepath.Join(c.Data, "traces"), d.Log.With("room", "traces")),
+	}
 	var err error
 	if c.AccessLog.Path != "" {
 		if s.log, err = record.OpenAccessLog(c.AccessLog, d.Log.With("room", "access-log")); err != nil {
@@ -85,7 +90,7 @@ func checkAccessLog(path string) error {
 }
 
 func (s *seeing) observers(u *usage.Meter) router.Observers {
-	o := router.Observers{Live: s.live, Captures: s.captures, Usage: u, Log: s.log, Tracing: s.tracing}
+	o := router.Observers{Live: s.live, Captures: s.captures, Usage: u, Log: s.log, Tracing: s.tracing, Demand: s.demand}
 	if s.spans != nil {
 		o.Spans = s.spans
 	}
@@ -96,6 +101,7 @@ func (s *seeing) observers(u *usage.Meter) router.Observers {
 func (s *seeing) run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.live.Run(ctx) })
+	loops.Go(func() { s.demand.Run(ctx) })
 	if s.log != nil {
 		loops.Go(func() { s.log.Run(ctx) })
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,6 +118,18 @@ func TestScaleToZeroAndBack(t *testing.T) {
 	all.Wait()
 	if n := b.started("steady") - before; n != 1 || failed.Load() != 0 {
 		t.Errorf("%d sessions were started for 200 requests, and %d failed", n, failed.Load())
+	}
+	// What came is there to be rehearsed.
+	file := filepath.Join(t.TempDir(), "came.csv")
+	if err := eventually(10*time.Second, func() error {
+		b.run("service", "record", "steady", "-o", file)
+		text, err := os.ReadFile(file)
+		if lines := strings.Count(string(text), "\n"); err != nil || lines < 201 {
+			return fmt.Errorf("%d lines, %w", lines, err)
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("recorded: %v", err)
 	}
 	why := b.decisions("steady")
 	if len(why) == 0 || why[0].Was != 0 || why[0].Replicas != 1 || why[0].Rule != "held" {
