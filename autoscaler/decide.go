@@ -48,11 +48,11 @@ type judge struct {
 	memory Memory
 	d      Decision
 
-	ready, starting, leaving int
-	startedLong              bool // of the starting ones, none can be expected any more
-	low, high                int
-	panics                   bool // of any rule
-	schedules                int  // rules that are no reason but bounds
+	ready, unhealthy, starting, leaving int
+	startedLong                         bool // of the starting ones, none can be expected any more
+	low, high                           int
+	panics                              bool // of any rule
+	schedules                           int  // rules that are no reason but bounds
 }
 
 func (j *judge) decide() {
@@ -143,6 +143,7 @@ func (j *judge) count() {
 		case RouteLeaving:
 			j.leaving++
 		case RouteUnhealthy:
+			j.unhealthy++
 		}
 	}
 	j.startedLong = j.starting > 0 && j.now.Sub(newest) > patience

@@ -11,13 +11,19 @@ func (j *judge) up(best *Wish, want int) {
 		j.stay("wishes %d (%s), but the pool is full: %s", want, why, j.in.Full)
 	case j.in.Replicas > 0 && j.ready == 0:
 		j.stay("wishes %d (%s), but none of its %s is ready", want, why, routes(j.in.Replicas))
-	case j.starting > 0 && !j.panics:
+	case j.missing() > 0 && j.starting > 0 && !j.panics:
 		j.stay("wishes %d (%s), but %s already", want, why, starts(j.starting))
+	case j.missing() > 0 && !j.panics:
+		j.stay("wishes %d (%s), but %d of its %s are there", want, why, j.in.Replicas-j.missing(), routes(j.in.Replicas))
 	default:
 		j.move(want, best.Rule, why)
 		j.d.Panic = j.panics
 	}
 }
+
+// missing is how many of the routes that are wanted have not come up: they start, or are about to, or starts fail and the
+// next one is not due. A route that starts in another one's stead, as when a new revision is rolled out, is none of them.
+func (j *judge) missing() int { return max(j.in.Replicas-j.ready-j.unhealthy, 0) }
 
 // down grants a wish for fewer, slowly.
 func (j *judge) down(best *Wish, want int) {

@@ -1,0 +1,35 @@
+package autoscaler
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// One scale-out is in flight at a time: also while its route is not even asked for yet, or failed and is to be tried
+// again. A route that takes another's place is none.
+func TestOneScaleOutInFlight(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name            string
+		ready, starting int
+		wanted, want    int
+		says            string
+	}{
+		{"a route starts", 4, 1, 5, 5, "1 route starts already"},
+		{"asked for, and not begun", 4, 0, 5, 5, "4 of its 5 routes are there"},
+		{"a revision is rolled out", 4, 1, 4, 6, "4 -> 6"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := stage(c.ready, target8())
+			s.routes(c.starting, RouteStarting, noon.Add(-time.Second))
+			s.Replicas = c.wanted
+			s.tell(concurrency(), 46, 0, 2*time.Minute)
+			d := Decide(&s.Input, noon)
+			if d.Replicas != c.want || !strings.Contains(d.Reason, c.says) {
+				t.Errorf("%d, %q", d.Replicas, d.Reason)
+			}
+		})
+	}
+}
