@@ -110,6 +110,10 @@ func NewKeeper(ctx context.Context, store Store, world World, signals Signalling
 // tickEvery is how often services are decided though nothing is known to have happened.
 const tickEvery = time.Second
 
+// kickEvery is how far apart looks are that somebody asks for: of a thousand requests that come to wait at once each asks for
+// one, and each is a look at all services.
+const kickEvery = 100 * time.Millisecond
+
 // Run decides until ctx ends. It leaves the numbers as they are.
 func (k *Keeper) Run(ctx context.Context) {
 	k.mu.Lock()
@@ -117,12 +121,19 @@ func (k *Keeper) Run(ctx context.Context) {
 	k.mu.Unlock()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	var kicked time.Time
 	for {
 		k.tick(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.kicked:
+		case <-k.kicked: // the first one is seen to at once
+			select {
+			case <-time.After(kickEvery - time.Since(kicked)):
+			case <-ctx.Done():
+				return
+			}
+			kicked = time.Now()
 		case <-tick.C:
 		}
 	}

@@ -24,6 +24,7 @@ type house struct {
 	away      error    // of AddDecision
 	changed   int
 	onScale   func()
+	looks     int
 	series    map[autoscaler.Metric]*autoscaler.Series
 	wanted    map[string][]autoscaler.Metric
 	policies  map[string]autoscaler.Kept
@@ -44,6 +45,7 @@ func newHouse(services ...autoscaler.Observed) *house {
 func (h *house) Observe(time.Time) []autoscaler.Observed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.looks++
 	var all []autoscaler.Observed
 	for _, o := range h.services {
 		all = append(all, *o)
@@ -318,6 +320,27 @@ func TestKeeperLeavesToAPersonWhatThatOneSet(t *testing.T) {
 		}
 		if err := k.Resume(ctx, "svc-9", "ann"); !errors.Is(err, autoscaler.ErrNotFound) {
 			t.Errorf("of none: %v", err)
+		}
+	})
+}
+
+// Requests that come to wait by the thousand ask for a look each: they do not get as many.
+func TestKeeperIsNotKickedOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		h := newHouse(chat(1))
+		k := h.keeper(t)
+		go k.Run(ctx)
+		for range 5000 {
+			k.Kick()
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.looks < 40 || h.looks > 60 {
+			t.Errorf("%d looks in 5 s", h.looks)
 		}
 	})
 }

@@ -64,19 +64,28 @@ type demand struct {
 	rate  float64   // requests a second, the last five minutes counting most
 }
 
-// look takes a look at what the router says. It returns what came a second since the last one.
-func (d *demand) look(load router.ServiceLoad, inFlight int, now time.Time) (rate float64, known bool) {
+// leastLook is over how much time it is counted what comes. Services are looked at more often where requests ask for it,
+// which would be a look just behind each of them: as if as many came all the time.
+const leastLook = 500 * time.Millisecond
+
+// look takes a look at what the router says. due: it is time for a sample; rate is what came a second since the last one,
+// where that is known.
+func (d *demand) look(load router.ServiceLoad, inFlight int, now time.Time) (rate float64, known, due bool) {
 	if inFlight > 0 || load.Total != d.total {
 		d.busy = now
 	}
-	if known = !d.at.IsZero() && now.After(d.at); known {
-		elapsed := now.Sub(d.at).Seconds()
-		rate = float64(load.Total-d.total) / elapsed
-		part := min(1, elapsed/(5*time.Minute).Seconds())
+	elapsed := now.Sub(d.at)
+	if !d.at.IsZero() && elapsed >= 0 && elapsed < leastLook {
+		return 0, false, false
+	}
+	// The router counts anew where it has not had the service for a while, as when another one's address hid it.
+	if known = !d.at.IsZero() && elapsed > 0 && load.Total >= d.total; known {
+		rate = float64(load.Total-d.total) / elapsed.Seconds()
+		part := min(1, elapsed.Seconds()/(5*time.Minute).Seconds())
 		d.rate += (rate - d.rate) * part
 	}
 	d.total, d.at = load.Total, now
-	return rate, known
+	return rate, known, true
 }
 
 // need notes that a request wants a route of a service that has none. It is called by requests.
@@ -124,10 +133,12 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		if d == nil {
 			d = &demand{busy: now} // nobody has asked since
 		}
-		rate, known := d.look(load, o.InFlight, now)
+		rate, known, due := d.look(load, o.InFlight, now)
 		o.Busy, o.Rate = d.busy, d.rate
 		seen[v.ID] = d
-		s.tell(&o, rate, known, now)
+		if due {
+			s.tell(&o, rate, known, now)
+		}
 		out = append(out, o)
 	}
 	s.seen = seen
