@@ -67,7 +67,8 @@ type Keeper struct {
 	editing sync.Mutex // one edit of a policy at a time
 
 	asked  map[string]time.Time // when it was asked who gives way to a service; of the loop alone, as
-	givers map[string]string    // who does, by who gets it
+	givers map[string]string    // who does, by who gets it, and
+	turned bool                 // a window has opened or closed: another question is who wakes
 
 	mu    sync.Mutex
 	kept  map[string]*watched
@@ -84,6 +85,7 @@ type watched struct {
 	loaded  time.Duration
 	eta     time.Time
 	unsaved []Decision // the store was away
+	shut    *bool      // whether who asked last heard that there is to be no route at this time; nil: nobody asked
 }
 
 // NewKeeper reads the policies. Run it.
@@ -149,6 +151,7 @@ func (k *Keeper) Kick() {
 
 // tick decides every service once. A store that is away ends the round: each further write would wait for it as long.
 func (k *Keeper) tick(ctx context.Context, now time.Time) {
+	defer k.tellTurned()
 	before := k.ids() // a service that is new, and its policy, may come while others are looked at
 	services := k.world.Observe(now)
 	yields, chosen := k.yields(services, now)
@@ -166,6 +169,14 @@ func (k *Keeper) tick(ctx context.Context, now time.Time) {
 		}
 	}
 	k.forget(ctx, before)
+}
+
+// tellTurned tells once of all windows that have opened or closed.
+func (k *Keeper) tellTurned() {
+	if k.turned {
+		k.turned = false
+		k.world.Changed()
+	}
 }
 
 // decide decides one service, has it done, and writes it down. The number is changed first: what is lost by a crash
@@ -227,6 +238,9 @@ func (k *Keeper) keep(ctx context.Context, s *watched, in *Input, o *Observed, d
 		s.unsaved = append(s.unsaved, d)
 	}
 	s.Memory, s.last, s.note = d.Memory, d, n
+	if _, most := s.bounds(d.At); s.shut != nil && *s.shut != (most == 0) {
+		s.shut, k.turned = new(most == 0), true
+	}
 	unsaved := slices.Clone(s.unsaved)
 	k.mu.Unlock()
 	for _, d := range unsaved {

@@ -112,7 +112,19 @@ func (k *Keeper) Wakes(id, scaledBy string, scaledAt time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.kept[id]
-	return s != nil && s.Policy.On() && s.Policy.Max > 0 && !s.pausedBy(scaledBy, scaledAt)
+	if s == nil || !s.Policy.On() || s.pausedBy(scaledBy, scaledAt) {
+		return false
+	}
+	_, most := s.bounds(time.Now())
+	s.shut = new(most == 0)
+	return most > 0
+}
+
+// bounds are the least and the most routes now. The caller holds mu.
+func (s *watched) bounds(now time.Time) (least, most int) {
+	j := judge{p: &s.Policy, now: now, memory: s.Memory}
+	j.bounds()
+	return j.low, j.high
 }
 
 // pausedBy reports whether a person's number stands: it was set after the policy was edited last. The caller holds mu.

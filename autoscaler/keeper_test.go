@@ -25,6 +25,7 @@ type house struct {
 	changed   int
 	onScale   func()
 	looks     int
+	frees     int // so often it was asked
 	series    map[autoscaler.Metric]*autoscaler.Series
 	wanted    map[string][]autoscaler.Metric
 	policies  map[string]autoscaler.Kept
@@ -77,7 +78,12 @@ func (h *house) Scale(_ context.Context, o *autoscaler.Observed, to int, _ strin
 	return nil
 }
 
-func (h *house) Frees(string, string, int) bool { return true }
+func (h *house) Frees(string, string, int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.frees++
+	return true
+}
 
 func (h *house) Changed() {
 	h.mu.Lock()

@@ -1,6 +1,7 @@
 package autoscaler
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,6 +12,9 @@ const (
 	yieldAfter = 2 * time.Minute
 	// yieldEvery is how often it is asked whether somebody gives way to a service. Each time the pool is looked at anew.
 	yieldEvery = 5 * time.Second
+	// yieldTime bounds how long one round asks: while it does, nothing else is decided. Who is not asked about is the first
+	// of the next round.
+	yieldTime = 50 * time.Millisecond
 	// yieldMost is how many routes one service gives up for one of another at most.
 	yieldMost = 8
 )
@@ -21,18 +25,14 @@ func (k *Keeper) yields(services []Observed, now time.Time) (wishes map[string]*
 	if now.Sub(k.begun) < yieldAfter {
 		return nil, nil
 	}
-	for i := range services {
-		c := &services[i]
-		if c.Full == "" {
-			delete(k.asked, c.ID)
-			delete(k.givers, c.ID)
-			continue
-		}
-		if now.Sub(k.asked[c.ID]) < yieldEvery || leaves(services, k.givers[c.ID]) {
-			continue
+	began := time.Now()
+	for _, c := range k.claimants(services, now) {
+		if time.Since(began) > yieldTime {
+			break
 		}
 		k.asked[c.ID] = now
-		s := Choose(Claimant{Service: c.Name, Priority: c.Priority, Why: c.Full, Worth: worthOf(c)}, k.candidates(c, services), now)
+		claim := Claimant{Service: c.Name, Priority: c.Priority, Why: c.Full, Worth: worthOf(c)}
+		s := Choose(claim, k.candidates(c, &claim, services, now), now)
 		if chosen == nil {
 			chosen = map[string]*Standoff{}
 		}
@@ -47,8 +47,29 @@ func (k *Keeper) yields(services []Observed, now time.Time) (wishes map[string]*
 	return nil, chosen
 }
 
-// candidates are all other services, as far as they may give way.
-func (k *Keeper) candidates(c *Observed, services []Observed) []Candidate {
+// claimants are the services that it is time to ask for, those first that have not been asked for the longest.
+func (k *Keeper) claimants(services []Observed, now time.Time) []*Observed {
+	var out []*Observed
+	waits := map[string]bool{}
+	for i := range services {
+		c := &services[i]
+		if c.Full == "" {
+			continue
+		}
+		waits[c.ID] = true
+		if now.Sub(k.asked[c.ID]) >= yieldEvery && !leaves(services, k.givers[c.ID]) {
+			out = append(out, c)
+		}
+	}
+	maps.DeleteFunc(k.asked, func(id string, _ time.Time) bool { return !waits[id] })
+	maps.DeleteFunc(k.givers, func(id, _ string) bool { return !waits[id] })
+	slices.SortStableFunc(out, func(a, b *Observed) int { return k.asked[a.ID].Compare(k.asked[b.ID]) })
+	return out
+}
+
+// candidates are all other services. Whether the routes of one would make place is a look at the whole pool, and is asked
+// only of those that would give them.
+func (k *Keeper) candidates(c *Observed, claim *Claimant, services []Observed, now time.Time) []Candidate {
 	var all []Candidate
 	for i := range services {
 		o := &services[i]
@@ -71,8 +92,10 @@ func (k *Keeper) candidates(c *Observed, services []Observed) []Candidate {
 				}
 			}
 		}
-		one.Min, one.Fixed = k.fixed(o)
-		if one.Fixed == "" && one.Starting == 0 && one.Leaving == 0 && o.Priority <= c.Priority {
+		one.Min, one.Fixed = k.fixed(o, now)
+		one.Frees = 1
+		if judgeCandidate(claim, &one, now).Yields {
+			one.Frees = 0
 			for n := 1; n <= min(o.Replicas-one.Min, yieldMost) && one.Frees == 0; n++ {
 				if k.world.Frees(c.ID, o.ID, n) {
 					one.Frees = n
@@ -85,7 +108,7 @@ func (k *Keeper) candidates(c *Observed, services []Observed) []Candidate {
 }
 
 // fixed says why a service's number of routes is not to be changed for another's sake; else how many it is to have.
-func (k *Keeper) fixed(o *Observed) (least int, why string) {
+func (k *Keeper) fixed(o *Observed, now time.Time) (least int, why string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.kept[o.ID]
@@ -95,7 +118,8 @@ func (k *Keeper) fixed(o *Observed) (least int, why string) {
 	case s.pausedBy(o.ScaledBy, o.ScaledAt):
 		return 0, "paused by " + o.ScaledBy
 	}
-	return s.Policy.Min, ""
+	least, _ = s.bounds(now)
+	return least, ""
 }
 
 func worthOf(o *Observed) Worth {

@@ -2,6 +2,7 @@ package autoscaler_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,100 @@ func TestKeeperLetsTheIdleGiveWay(t *testing.T) {
 		got, _ := k.Decisions(ctx, "svc-2", 10)
 		if len(got) == 0 || len(got) > 4 || got[0].Standoff == nil || got[0].Standoff.Service != "idle" || len(got[0].Standoff.Losers) != 2 {
 			t.Errorf("of the one that got (%d): %+v", len(got), got)
+		}
+	})
+}
+
+// Many that wait ask whose place would do only of those that would give it.
+func TestKeeperAsksFewForTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all []autoscaler.Observed
+		for i := range 25 {
+			waits, busy := chat(1), chat(1)
+			waits.ID, waits.Name, waits.Full = fmt.Sprint("svc-w", i), fmt.Sprint("waits-", i), "no box has a device left"
+			waits.Routes = []autoscaler.Route{{ID: "x", State: autoscaler.RouteStarting, Since: time.Now()}}
+			busy.ID, busy.Name, busy.Rate, busy.InFlight = fmt.Sprint("svc-b", i), fmt.Sprint("busy-", i), 10, 5
+			all = append(all, waits, busy)
+		}
+		h := newHouse(all...)
+		k := h.keeper(t)
+		for _, o := range all {
+			p := autoscaler.DefaultPolicy()
+			p.Min, p.Max, p.IdleAfter = 0, 1, time.Hour
+			if _, err := k.SetPolicy(ctx, o.ID, p, "ann", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go k.Run(ctx)
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.frees != 0 {
+			t.Errorf("asked %d times of services that would not give way", h.frees)
+		}
+	})
+}
+
+// What a window has as the least is not given away, and who waits is not told that it would be.
+func TestKeeperYieldsByTheWindowThatIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		kept, other, busy := chat(1), chat(1), chat(1)
+		kept.ID, kept.Name = "svc-0", "kept"
+		other.Name = "other"
+		busy.ID, busy.Name, busy.Full, busy.Rate = "svc-2", "busy", "no box has a device left", 1
+		busy.Routes = []autoscaler.Route{{ID: "x", State: autoscaler.RouteStarting, Since: time.Now()}}
+		h := newHouse(kept, other, busy)
+		k := h.keeper(t)
+		for _, id := range []string{"svc-0", "svc-1", "svc-2"} {
+			p := autoscaler.DefaultPolicy()
+			p.Min, p.Max, p.IdleAfter = 0, 1, time.Hour
+			if id == "svc-0" {
+				p.Rules = []autoscaler.Rule{{ID: "rul-d", Kind: autoscaler.KindSchedule, Start: "0 0 * * *", End: "0 23 * * *", MinReplicas: new(1)}}
+			}
+			if _, err := k.SetPolicy(ctx, id, p, "ann", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go k.Run(ctx)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if got := h.did(); got != "other 1 -> 0" {
+			t.Errorf("done: %s", got)
+		}
+	})
+}
+
+// While a window lets no route be, nobody waits for one; who waits hears of it when it begins, and of its end.
+func TestKeeperWakesNobodyInAWindowWithoutRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it begins at midnight
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		h := newHouse(chat(0))
+		k := h.keeper(t)
+		p := target(0, 4, 8)
+		p.IdleAfter = time.Minute
+		p.Rules = append(p.Rules, autoscaler.Rule{
+			ID: "rul-n", Kind: autoscaler.KindSchedule, Start: "10 0 * * *", End: "20 0 * * *", MinReplicas: new(0), MaxReplicas: new(0),
+		})
+		if _, err := k.SetPolicy(ctx, "svc-1", p, "ann", 0); err != nil {
+			t.Fatal(err)
+		}
+		go k.Run(ctx)
+		for _, want := range []struct {
+			wakes   bool
+			changed int
+		}{{true, 1}, {false, 2}, {true, 3}} {
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			if got := k.Wakes("svc-1", "", time.Time{}); got != want.wakes || h.changed != want.changed {
+				t.Errorf("at %s: it wakes: %v; told %d times", time.Now().UTC().Format(time.TimeOnly), got, h.changed)
+			}
+			time.Sleep(10 * time.Minute)
 		}
 	})
 }
