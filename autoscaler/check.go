@@ -52,7 +52,7 @@ func (p *Problems) add(field, hint, format string, args ...any) {
 
 // Limits of a policy.
 const (
-	mostReplicas  = 4096
+	mostReplicas  = 1000 // as many as a service may have: a wish for more could not be granted
 	mostRules     = 64
 	mostSchedules = 16
 	longest       = 30 * 24 * time.Hour

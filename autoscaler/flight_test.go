@@ -1,6 +1,8 @@
 package autoscaler
 
 import (
+	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -31,5 +33,19 @@ func TestOneScaleOutInFlight(t *testing.T) {
 				t.Errorf("%d, %q", d.Replicas, d.Reason)
 			}
 		})
+	}
+}
+
+// An engine that says what no metric comes to leaves a decision that can be written down.
+func TestBeyondAllMeasure(t *testing.T) {
+	t.Parallel()
+	waiting := Metric{SourceEngine, "waiting"}
+	r := step(waiting, GreaterThan, 4, 1)
+	r.ID = "rul-s"
+	s := stage(2, Policy{Min: 1, Max: 3, Rules: []Rule{r}})
+	s.tell(waiting, math.MaxFloat64, 2, time.Minute)
+	d := Decide(&s.Input, noon)
+	if _, err := json.Marshal(d); err != nil || d.Replicas != 2 {
+		t.Errorf("%d: %s, %v", d.Replicas, d.Reason, err)
 	}
 }

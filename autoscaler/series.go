@@ -28,6 +28,8 @@ const (
 	// setBack is from where on a sample older than the last one means that the clock was set back, and not that two came out
 	// of order.
 	setBack = time.Minute
+	// beyond is what no metric comes to. Sums of more could leave the numbers that there are, and then be no longer written.
+	beyond = 1e100
 	// speaks is for how long back a sample may speak for the time since the one before it. A longer gap stays a gap.
 	speaks = 15 * time.Second
 	// stale is how old the newest sample may be before nothing is known.
@@ -49,10 +51,10 @@ type Series struct {
 	n     int
 }
 
-// Add appends a sample. One that is not later than the last, or is no number, is dropped; one that is more than a minute
+// Add appends a sample. One that is not later than the last, or is no number that could be meant, is dropped; one that is more than a minute
 // before the last comes from a clock that was set back, and starts the series anew.
 func (s *Series) Add(v Sample) {
-	if math.IsNaN(v.Total) || math.IsInf(v.Total, 0) || v.Of < 0 || v.Of > math.MaxInt32 {
+	if !(math.Abs(v.Total) <= beyond) || v.Of < 0 || v.Of > math.MaxInt32 {
 		return
 	}
 	p := point{v.At.UnixNano(), v.Total, int32(v.Of)}

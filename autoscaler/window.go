@@ -54,6 +54,7 @@ func (s *schedule) at(now time.Time, of string) Window {
 // A schedule that cannot be read is closed for ever: Check let none through.
 func window(r *Rule, known Window, now time.Time) (w Window, fresh bool) {
 	of := r.Start + "|" + r.End + "|" + r.Zone
+	now = now.Round(0) // windows go by what clocks show, also when they are set back while the daemon runs
 	if known.Of == of && !now.Before(known.From) && (known.Until.IsZero() || now.Before(known.Until)) {
 		return known, false
 	}
