@@ -302,5 +302,11 @@ func decisionOut(d *autoscaler.Decision) api.Decision {
 	for _, w := range d.Wishes {
 		out.Wishes = append(out.Wishes, api.Wish{Rule: w.Rule, Name: w.Name, Want: w.Want, Value: w.Value, Why: w.Why, Silent: w.Silent})
 	}
+	if s := d.Standoff; s != nil {
+		out.Standoff = &api.Standoff{Claimant: s.Claimant, Value: s.Value, Service: s.Service, Routes: s.Routes, Reason: s.Reason, Losers: []api.Verdict{}}
+		for _, v := range s.Losers {
+			out.Standoff.Losers = append(out.Standoff.Losers, api.Verdict{Service: v.Service, Value: v.Value, Yields: v.Yields, Idle: v.Idle, Why: v.Why})
+		}
+	}
 	return out
 }

@@ -266,6 +266,9 @@ func TestPauseAndDecisions(t *testing.T) {
 	if len(decisions.Items) != 2 || !decisions.Items[0].At.After(decisions.Items[1].At) || !decisions.Items[1].Wishes[1].Silent {
 		t.Errorf("%+v", decisions)
 	}
+	if s := decisions.Items[0].Standoff; s == nil || s.Service != "seldom" || len(s.Losers) != 2 || s.Losers[0].Value != 80 || !s.Losers[1].Idle {
+		t.Errorf("%+v", s)
+	}
 
 	// Decisions are among the events, in the order of time.
 	for path, want := range map[string]string{

@@ -77,8 +77,28 @@ type Decision struct {
 	Rule     string     `json:"rule,omitempty"` // id of the rule that won, or "idle", "held", "bounds"
 	Reason   string     `json:"reason"`         // one sentence
 	Panic    bool       `json:"panic,omitempty"`
-	Wishes   []Wish     `json:"wishes"`         // of every rule
-	Next     *time.Time `json:"next,omitempty"` // it is looked at again by then
+	Wishes   []Wish     `json:"wishes"`             // of every rule
+	Next     *time.Time `json:"next,omitempty"`     // it is looked at again by then
+	Standoff *Standoff  `json:"standoff,omitempty"` // of the one that asked for another's place, and of the one that gave it
+}
+
+// Standoff is who gave way to a service one of whose routes found no place, and how all others were judged.
+type Standoff struct {
+	Claimant string    `json:"claimant"`          // who asked
+	Value    float64   `json:"value"`             // what a place is worth to it: requests a minute on each route x seconds to load / GB
+	Service  string    `json:"service,omitempty"` // who gave way; left out: nobody
+	Routes   int       `json:"routes,omitempty"`  // how many routes it gave up
+	Reason   string    `json:"reason"`            // one sentence
+	Losers   []Verdict `json:"losers"`            // every other service, by name
+}
+
+// Verdict is how a service was judged whose place another one asked for.
+type Verdict struct {
+	Service string  `json:"service"`
+	Value   float64 `json:"value"`
+	Yields  bool    `json:"yields,omitempty"` // it would give way; of those that would, one does
+	Idle    bool    `json:"idle,omitempty"`   // nobody had asked it for long enough
+	Why     string  `json:"why"`              // one sentence
 }
 
 // Wish is what one rule wants, and why.

@@ -54,7 +54,11 @@ func (a *app) serviceEvents() *cobra.Command {
 func (a *app) explainEvents(events []api.Event) {
 	for _, e := range slices.Backward(events) {
 		fmt.Fprintf(a.out, "%s  %s  %s\n", a.ago(e.At), e.Kind, oneLine(briefly(e.Message)))
-		if e.Decision == nil || len(e.Decision.Wishes) == 0 {
+		if e.Decision == nil {
+			continue
+		}
+		a.explainStandoff(e.Decision.Standoff)
+		if len(e.Decision.Wishes) == 0 {
 			continue
 		}
 		t := newTable("", "RULE", "VALUE", "WISH", "WHY")
@@ -65,6 +69,25 @@ func (a *app) explainEvents(events []api.Event) {
 			}
 			t.add("   "+won, wishName(w), figure(w.Value), wishWant(w), w.Why)
 		}
+		t.write(a.out)
+	}
+}
+
+// explainStandoff prints who was asked for a place, and what came of it.
+func (a *app) explainStandoff(s *api.Standoff) {
+	if s == nil {
+		return
+	}
+	fmt.Fprintf(a.out, "    %s\n", oneLine(s.Reason))
+	t := newTable("", "SERVICE", "WORTH", "WHY")
+	for _, v := range s.Losers {
+		gave := ""
+		if v.Service == s.Service {
+			gave = "*"
+		}
+		t.add("   "+gave, v.Service, figure(&v.Value), v.Why)
+	}
+	if len(s.Losers) > 0 {
 		t.write(a.out)
 	}
 }

@@ -101,7 +101,7 @@ func (s *Scaling) Decisions(_ context.Context, id string, limit int) ([]autoscal
 }
 
 // Decide puts down a scale-out of a service by the first of its rules, at now: that rule's metric says 37, those of the
-// others nothing.
+// others nothing. It has the place of another service.
 func (s *Scaling) Decide(id string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,6 +124,11 @@ func (s *Scaling) Decide(id string, now time.Time) {
 		if r.Metric.Name != "" {
 			signals = append(signals, status)
 		}
+	}
+	d.Standoff = &autoscaler.Standoff{
+		Claimant: "demo", Value: 90, Service: "seldom", Routes: 1, Reason: "seldom gives up 1 route for demo", Losers: []autoscaler.Verdict{
+			{Service: "often", Value: 80, Why: "in use, and worth 80, half of the claimant's or more"}, {Service: "seldom", Yields: true, Idle: true, Why: "idle for 1h"},
+		},
 	}
 	k.Memory.Out = now
 	d.Memory = k.Memory
