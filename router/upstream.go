@@ -208,9 +208,10 @@ func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 func (c *engineConn) over() bool { return c.ended.Load() || c.interrupted.Load() }
 
 // quiet tells whether the engine has said nothing since its answer, which the next request would take for
-// its own. To look is a system call: it is made where there was time for the engine to say something.
+// its own. To look is a system call, a fiftieth of a request: it is made where there was time for the engine to say
+// something. Others that look by events alone see no more of a shorter time.
 func (c *engineConn) quiet(now time.Time) bool {
-	if c.raw == nil || now.Sub(c.idleSince) < 100*time.Microsecond {
+	if c.raw == nil || now.Sub(c.idleSince) < time.Millisecond {
 		return true
 	}
 	return c.raw.Control(c.look) == nil && !c.noise
