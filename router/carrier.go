@@ -267,13 +267,20 @@ func (k *carrier) turn(uintptr) bool {
 		r.again = false
 		k.serve(r, 0)
 	}
-	n := k.look()
-	for i, r := range k.found[:n] {
-		if k.found[i] = nil; r != nil {
-			k.serve(r, k.events[i].Events)
+	served := 0
+	for served < carriedBatch { // what came meanwhile is had for less here than through Go's poller
+		n := k.look()
+		if n == 0 {
+			break
+		}
+		served += n
+		for i, r := range k.found[:n] {
+			if k.found[i] = nil; r != nil {
+				k.serve(r, k.events[i].Events)
+			}
 		}
 	}
-	if n == len(k.events) || len(k.more) > 0 {
+	if served >= carriedBatch || len(k.more) > 0 {
 		// Go's poller tells of news only, and this is none. So some is made.
 		one := uint64(1)
 		_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(k.kick), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
