@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init run test race vet lint bench bench-go fuzz e2e engine test-tools clean
+.PHONY: help build session-init run test race vet lint bench rehearse bench-go fuzz e2e engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,6 +67,10 @@ bench: build ## the data plane beside nginx, haproxy, Caddy and ReverseProxy; AR
 	@.ci/caddy/build >/dev/null
 	CGO_ENABLED=0 go build -ldflags '-s -w' -o bin/bench/ ./router/bench ./router/bench/gate ./router/bench/plain
 	@bin/bench/bench $(ARGS)
+	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory rehearse
+
+rehearse: ## autoscaling rehearsed beside Kubernetes' and Knative's formulas: the table of docs/autoscaling.md
+	@go test -count=1 -timeout 10m -run TestComparison -v ./autoscaler/rehearse | sed -n 's/^ *|/|/p; /FAIL/p'
 
 bench-go: test-tools ## all benchmarks of the packages, and the appliance's own figures
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

@@ -110,8 +110,8 @@ func decodePolicy(text []byte) (*api.Autoscaling, error) {
 // tidy refuses fields that a form does not have, and makes seconds of times that are written with units.
 func tidy(path string, fields map[string]any, form reflect.Type) error {
 	var known []string
-	for i := range form.NumField() {
-		name, _, _ := strings.Cut(form.Field(i).Tag.Get("json"), ",")
+	for field := range form.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		known = append(known, name)
 	}
 	if v, ok := fields["cooldown"]; ok && slices.Contains(known, "cooldown_seconds") {

@@ -122,16 +122,16 @@ func (r *reader) read(line []byte) error {
 		}
 		*to = int32(n)
 	}
-	all := r.trace.Requests
+	n := len(r.trace.Requests)
 	switch {
-	case len(all) > 0 && at < all[len(all)-1].At:
+	case n > 0 && at < r.trace.Requests[n-1].At:
 		return r.bad(1, "%s comes before the request in front of it", quoted(cells[0]))
 	case at > MaxLength:
 		return r.bad(1, "%s is more than %d days after the start", quoted(cells[0]), int(MaxLength.Hours()/24))
-	case len(all) == MaxRequests:
+	case n == MaxRequests:
 		return r.bad(0, "is request %d; there can be %d", MaxRequests+1, MaxRequests)
 	}
-	r.trace.Requests = append(all, q)
+	r.trace.Requests = append(r.trace.Requests, q)
 	return nil
 }
 

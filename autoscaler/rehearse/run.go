@@ -154,7 +154,7 @@ func (x *player) play(ctx context.Context) error {
 
 // arrive lets a request in.
 func (x *player) arrive() {
-	request := int32(x.next) //nolint:gosec // a trace has no more than MaxRequests
+	request := int32(x.next)
 	x.next++
 	x.count()
 	x.second.arrivals++

@@ -104,9 +104,9 @@ func near(t *testing.T, what string, got []float32, want []float64) {
 // TestLaws plays traces, setups and policies that chance makes.
 func TestLaws(t *testing.T) {
 	chance := rand.New(rand.NewPCG(7, 7))
-	for i := range 150 {
+	for i := range 60 {
 		kind := Kinds()[chance.IntN(4)]
-		tr, err := Generate(Recipe{Kind: kind, Requests: 1 + chance.IntN(3000), Length: time.Duration(1+chance.IntN(40)) * time.Minute, Seed: uint64(i)})
+		tr, err := Generate(Recipe{Kind: kind, Requests: 1 + chance.IntN(1500), Length: time.Duration(1+chance.IntN(15)) * time.Minute, Seed: uint64(i)})
 		if err != nil {
 			t.Fatal(err)
 		}

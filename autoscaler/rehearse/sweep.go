@@ -48,8 +48,8 @@ func RunSweeps(ctx context.Context, t *Trace, p *autoscaler.Policy, s Setup, swe
 	for i := range n { // all are looked at before the first is played
 		policies[i], setups[i] = copyOf(p), s
 		rows[i].Values = combination(sweeps, i)
-		for j, word := range rows[i].Values {
-			if err := set(&policies[i], &setups[i], sweeps[j].Key, word); err != nil {
+		for j, sweep := range sweeps {
+			if err := set(&policies[i], &setups[i], sweep.Key, rows[i].Values[j]); err != nil {
 				return nil, err
 			}
 		}
