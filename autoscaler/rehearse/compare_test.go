@@ -13,12 +13,18 @@ import (
 	"text/tabwriter"
 )
 
-// theirTargets are those of the references: from three routes where one would do to none to spare (what a route takes is 8).
-// ourTargets are as many as it takes to know our own curve over the same hours.
-var (
-	theirTargets = []float64{3, 4, 5, 6, 7, 7.5, 8, 8.5, 9, 9.5, 10}
-	ourTargets   = []float64{2.5, 2.75, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.25, 7.5, 7.75, 8, 8.5, 9, 10, 11}
-)
+// targetsOf are those of the references, from three routes where one would do to none to spare (what a route takes is 8), and
+// as many of ours as it takes to know our own curve over the same hours. Where nothing comes in spikes, nobody waits from a
+// target of 7 down: what is below costs more, and is on no curve.
+func targetsOf(kind Kind) (theirs, ours []float64) {
+	theirs = []float64{7, 7.5, 8, 8.5, 9, 9.5, 10}
+	ours = []float64{6, 6.5, 7, 7.25, 7.5, 7.75, 8, 8.5, 9, 10, 11}
+	if kind == Spiky {
+		theirs = append([]float64{3, 4, 5, 6}, theirs...)
+		ours = append([]float64{2.5, 2.75, 3, 3.5, 4, 4.5, 5, 5.5}, ours...)
+	}
+	return theirs, ours
+}
 
 // draw plays one of the shipped traces by each formula with each target.
 func draw(ctx context.Context, kind Kind) (mine Curve, references []Curve, err error) {
@@ -27,12 +33,13 @@ func draw(ctx context.Context, kind Kind) (mine Curve, references []Curve, err e
 		return Curve{}, nil, err
 	}
 	s := DefaultSetup()
-	mine, err = Draw(ctx, ourTargets, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, target(each), s) })
+	theirs, ours := targetsOf(kind)
+	mine, err = Draw(ctx, ours, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, target(each), s) })
 	if err != nil {
 		return Curve{}, nil, err
 	}
 	for _, ref := range References() {
-		c, err := Draw(ctx, theirTargets, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, target(each), s, ref) })
+		c, err := Draw(ctx, theirs, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, target(each), s, ref) })
 		if err != nil {
 			return Curve{}, nil, err
 		}
