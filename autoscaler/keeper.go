@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // World is what the keeper must know of services, and how it has their number of routes changed.
@@ -19,6 +21,9 @@ type World interface {
 	Scale(ctx context.Context, o *Observed, to int, reason string) error
 	// Frees reports whether n routes less of one service would let a waiting route of another one be placed.
 	Frees(claimant, giver string, n int) bool
+	// Note tells those who look at a service what was done for it, or could not be: one that has no policy gets no
+	// decisions. ErrConflict where it is gone, ErrUnavailable as Scale.
+	Note(ctx context.Context, serviceID, kind, message string) error
 	// Changed is told when it is another question whether a service wakes from zero by itself.
 	Changed()
 }
@@ -62,12 +67,14 @@ type Keeper struct {
 	world   World
 	signals Signalling
 	log     *slog.Logger
+	metrics *metrics
 	kicked  chan struct{} // of size 1: look now
 
 	editing sync.Mutex // one edit of a policy at a time
 
 	asked  map[string]time.Time // when it was asked who gives way to a service; of the loop alone, as
-	givers map[string]string    // who does, by who gets it, and
+	givers map[string]string    // who does, by who gets it,
+	told   map[string]string    // what was noted last, by who gets it, and
 	turned bool                 // a window has opened or closed: another question is who wakes
 
 	mu    sync.Mutex
@@ -88,17 +95,29 @@ type watched struct {
 	shut    *bool      // whether who asked last heard that there is to be no route at this time; nil: nobody asked
 }
 
+// Around is what a Keeper has to do with.
+type Around struct {
+	Store    Store
+	World    World
+	Signals  Signalling
+	Registry prometheus.Registerer // may be nil
+	Log      *slog.Logger
+}
+
 // NewKeeper reads the policies. Run it.
-func NewKeeper(ctx context.Context, store Store, world World, signals Signalling, log *slog.Logger) (*Keeper, error) {
-	k := &Keeper{store: store, world: world, signals: signals, log: log, kicked: make(chan struct{}, 1), kept: map[string]*watched{}, asked: map[string]time.Time{}, givers: map[string]string{}}
-	all, err := store.Policies(ctx)
+func NewKeeper(ctx context.Context, a Around) (*Keeper, error) {
+	k := &Keeper{
+		store: a.Store, world: a.World, signals: a.Signals, log: a.Log, kicked: make(chan struct{}, 1), kept: map[string]*watched{},
+		asked: map[string]time.Time{}, givers: map[string]string{}, told: map[string]string{},
+	}
+	all, err := k.store.Policies(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, row := range all {
 		row.Policy.Fill()
 		one := &watched{Kept: row}
-		if last, err := store.Decisions(ctx, row.ServiceID, 1); err != nil {
+		if last, err := k.store.Decisions(ctx, row.ServiceID, 1); err != nil {
 			return nil, err
 		} else if len(last) > 0 {
 			one.last = last[0]
@@ -106,6 +125,12 @@ func NewKeeper(ctx context.Context, store Store, world World, signals Signalling
 		k.kept[row.ServiceID] = one
 	}
 	k.want()
+	k.metrics = newMetrics(k)
+	if a.Registry != nil {
+		if err := a.Registry.Register(k.metrics); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
 	return k, nil
 }
 
@@ -151,9 +176,11 @@ func (k *Keeper) Kick() {
 
 // tick decides every service once. A store that is away ends the round: each further write would wait for it as long.
 func (k *Keeper) tick(ctx context.Context, now time.Time) {
+	defer k.metrics.ticked(time.Now())
 	defer k.tellTurned()
 	before := k.ids() // a service that is new, and its policy, may come while others are looked at
 	services := k.world.Observe(now)
+	k.metrics.saw(services)
 	yields, chosen := k.yields(services, now)
 	for i := range services {
 		o := &services[i]
@@ -186,7 +213,7 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 	s := k.kept[o.ID]
 	if s == nil {
 		k.mu.Unlock()
-		return nil
+		return k.tell(ctx, o, chosen)
 	}
 	in := k.input(s, o, yield)
 	k.mu.Unlock()
@@ -200,6 +227,7 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 		if err != nil {
 			return err
 		}
+		k.metrics.moved(o, d.Replicas)
 		k.log.Info("scaled", "service", o.Name, "from", o.Replicas, "to", d.Replicas, "reason", d.Reason)
 	}
 	return k.keep(ctx, s, &in, o, d)
@@ -232,7 +260,7 @@ func (k *Keeper) keep(ctx context.Context, s *watched, in *Input, o *Observed, d
 	k.mu.Lock()
 	n := noteOf(in, &d)
 	if n.full && d.Standoff == nil { // it is not asked at every look
-		n.giver = s.note.giver
+		n.giver, n.judged = s.note.giver, s.note.judged
 	}
 	if d.Replicas != d.Was || n != s.note {
 		s.unsaved = append(s.unsaved, d)
@@ -267,14 +295,15 @@ const unsavedMost = 100
 type note struct {
 	paused  string
 	full    bool   // a route waits for a place
-	giver   string // who gives it one
+	judged  bool   // it was asked who would give it one
+	giver   string // who does
 	missing bool   // no rule had data
 }
 
 func noteOf(in *Input, d *Decision) note {
 	n := note{paused: in.PausedBy, full: in.Full != ""}
 	if n.full && d.Standoff != nil {
-		n.giver = d.Standoff.Service
+		n.judged, n.giver = true, d.Standoff.Service
 	}
 	n.missing = in.Replicas > 0 && blind(in.Policy, d.Wishes)
 	return n

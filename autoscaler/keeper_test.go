@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/palisade-run/palisade/autoscaler"
 )
 
@@ -30,12 +32,17 @@ type house struct {
 	wanted    map[string][]autoscaler.Metric
 	policies  map[string]autoscaler.Kept
 	decisions map[string][]autoscaler.Decision
+	notes     []string // "svc-2 yielded: ..."
+	noting    error    // of Note
+	missing   map[string]int
+	registry  *prometheus.Registry
 }
 
 func newHouse(services ...autoscaler.Observed) *house {
 	h := &house{
 		services: map[string]*autoscaler.Observed{}, series: map[autoscaler.Metric]*autoscaler.Series{},
 		policies: map[string]autoscaler.Kept{}, decisions: map[string][]autoscaler.Decision{},
+		missing: map[string]int{},
 	}
 	for _, o := range services {
 		h.services[o.ID] = &o
@@ -85,6 +92,22 @@ func (h *house) Frees(string, string, int) bool {
 	return true
 }
 
+func (h *house) Note(_ context.Context, id, kind, message string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.noting != nil {
+		return h.noting
+	}
+	h.notes = append(h.notes, id+" "+kind+": "+message)
+	return nil
+}
+
+func (h *house) noted() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.notes)
+}
+
 func (h *house) Changed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,8 +128,16 @@ func (h *house) did() string {
 	return strings.Join(h.scaled, "; ")
 }
 
-func (h *house) Of(string) autoscaler.Signals            { return h }
-func (h *house) Status(string) []autoscaler.SignalStatus { return nil }
+func (h *house) Of(string) autoscaler.Signals { return h }
+func (h *house) Status(id string) []autoscaler.SignalStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := []autoscaler.SignalStatus{{Value: new(1.0)}}
+	for range h.missing[id] {
+		all = append(all, autoscaler.SignalStatus{Missing: "no answer"})
+	}
+	return all
+}
 func (h *house) Want(m map[string][]autoscaler.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,9 +197,11 @@ func (h *house) Decisions(_ context.Context, id string, limit int) ([]autoscaler
 	return slices.Clone(all[:min(limit, len(all))]), nil
 }
 
+// keeper is one whose metrics are in registry, those of no other.
 func (h *house) keeper(t *testing.T) *autoscaler.Keeper {
 	t.Helper()
-	k, err := autoscaler.NewKeeper(t.Context(), h, h, h, slog.New(slog.DiscardHandler))
+	h.registry = prometheus.NewPedanticRegistry()
+	k, err := autoscaler.NewKeeper(t.Context(), autoscaler.Around{Store: h, World: h, Signals: h, Registry: h.registry, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package autoscaler
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -63,8 +65,53 @@ func (k *Keeper) claimants(services []Observed, now time.Time) []*Observed {
 	}
 	maps.DeleteFunc(k.asked, func(id string, _ time.Time) bool { return !waits[id] })
 	maps.DeleteFunc(k.givers, func(id, _ string) bool { return !waits[id] })
+	maps.DeleteFunc(k.told, func(id, _ string) bool { return !waits[id] })
 	slices.SortStableFunc(out, func(a, b *Observed) int { return k.asked[a.ID].Compare(k.asked[b.ID]) })
 	return out
+}
+
+// Kinds of what is noted of a service that has no policy, and so no decisions.
+const (
+	noteYielded = "yielded" // another one gives way to it
+	noteWaits   = "waits"   // nobody does
+)
+
+// noAutoscaling is why the number of routes of most services is not the keeper's to change.
+const noAutoscaling = "it has no autoscaling"
+
+// verdictsTold is how many verdicts a note has room for.
+const verdictsTold = 4
+
+// tell notes for a service without a policy who gives way to it; once for each answer. Where no other service is scaled
+// by itself, nobody was asked, and its sessions say why they wait.
+func (k *Keeper) tell(ctx context.Context, o *Observed, chosen *Standoff) error {
+	if chosen == nil || chosen.Claimant != o.Name {
+		return nil
+	}
+	kind, message := noteYielded, chosen.Reason
+	if chosen.ServiceID == "" {
+		kind = noteWaits
+		asked := slices.DeleteFunc(slices.Clone(chosen.Losers), func(v Verdict) bool { return v.Why == noAutoscaling })
+		if len(asked) == 0 {
+			return nil
+		}
+		for _, v := range asked[:min(len(asked), verdictsTold)] {
+			message += "; " + v.Service + ": " + v.Why
+		}
+		if more := len(asked) - verdictsTold; more > 0 {
+			message += fmt.Sprintf("; %d more", more)
+		}
+	}
+	if k.told[o.ID] == kind+chosen.ServiceID {
+		return nil
+	}
+	writing, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if err := k.world.Note(writing, o.ID, kind, message); err != nil {
+		return fmt.Errorf("noting who gives way: %w", err)
+	}
+	k.told[o.ID] = kind + chosen.ServiceID
+	return nil
 }
 
 // candidates are all other services. Whether the routes of one would make place is a look at the whole pool, and is asked
@@ -114,7 +161,7 @@ func (k *Keeper) fixed(o *Observed, now time.Time) (least int, why string) {
 	s := k.kept[o.ID]
 	switch {
 	case s == nil || !s.Policy.On():
-		return 0, "it has no autoscaling"
+		return 0, noAutoscaling
 	case s.pausedBy(o.ScaledBy, o.ScaledAt):
 		return 0, "paused by " + o.ScaledBy
 	}

@@ -150,3 +150,54 @@ func TestKeeperWakesNobodyInAWindowWithoutRoutes(t *testing.T) {
 		}
 	})
 }
+
+// A service without a policy gets no decisions: what comes of its wait is noted, once for each answer.
+func TestKeeperTellsTheOneWithoutAPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		idle, fixed, plain := chat(1), chat(1), chat(1)
+		fixed.ID, fixed.Name = "svc-0", "fixed"
+		idle.Name, idle.Busy = "idle", time.Now()
+		plain.ID, plain.Name = "svc-2", "plain"
+		h := newHouse(fixed, idle, plain)
+		k := h.keeper(t)
+		go k.Run(ctx)
+		time.Sleep(3 * time.Minute)
+		h.change("svc-2", func(o *autoscaler.Observed) { o.Full = "no box has a device left" })
+		time.Sleep(time.Minute)
+		if got := h.noted(); len(got) != 0 {
+			t.Errorf("where nothing is scaled by itself: %q", got)
+		}
+		p := autoscaler.DefaultPolicy()
+		p.Min, p.Max, p.IdleAfter = 0, 1, time.Hour
+		if _, err := k.SetPolicy(ctx, "svc-1", p, "ann", 0); err != nil {
+			t.Fatal(err)
+		}
+		h.change("svc-1", func(o *autoscaler.Observed) { o.Busy, o.Routes[0].ReadyAt = time.Now(), time.Now() })
+		h.mu.Lock()
+		h.noting = autoscaler.ErrUnavailable
+		h.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		h.mu.Lock()
+		h.noting = nil
+		h.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		got := h.noted()
+		if len(got) != 1 || !strings.HasPrefix(got[0], "svc-2 waits: plain waits (no box has a device left)") || !strings.Contains(got[0], "; idle: its newest route was ready") || strings.Contains(got[0], "fixed") {
+			t.Fatalf("while nobody gives way: %q", got)
+		}
+		time.Sleep(time.Minute) // nobody has asked the idle one
+		synctest.Wait()
+		if got = h.noted(); len(got) != 2 || !strings.HasPrefix(got[1], "svc-2 yielded: idle gives up 1 route for plain") || h.did() != "idle 1 -> 0" {
+			t.Errorf("once one gave way: %q, %s", got, h.did())
+		}
+		h.change("svc-2", func(o *autoscaler.Observed) { o.Full = "" })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got = h.noted(); len(got) != 2 {
+			t.Errorf("after it has its place: %q", got)
+		}
+	})
+}

@@ -117,6 +117,19 @@ func (m *Manager) event(ctx context.Context, e Event) {
 	}
 }
 
+// Note keeps what somebody else did for a service, or could not, among its events. ErrNotFound where it is gone.
+func (m *Manager) Note(ctx context.Context, serviceID, kind, message string) error {
+	m.mu.Lock()
+	_, there := m.services[serviceID]
+	m.mu.Unlock()
+	if !there {
+		return fmt.Errorf("service %s %w", serviceID, ErrNotFound)
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.Timeouts.Save)
+	defer cancel()
+	return m.Store.AddEvent(ctx, Event{ServiceID: serviceID, At: time.Now().UTC(), Kind: kind, Message: message})
+}
+
 // startSession records one more session of the action's revision and hands it to a runner. The caller
 // holds writing.
 func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) error {

@@ -142,3 +142,21 @@ func TestBroken(t *testing.T) {
 		}
 	})
 }
+
+// What another room did for a service is among its events.
+func TestNotes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.seed("chat", 1)
+		w.boot()
+		v := w.service("chat")
+		if err := w.m.Note(t.Context(), v.ID, "yielded", "idle gives way"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.told("yielded"); len(got) != 1 || got[0] != "idle gives way" {
+			t.Errorf("events %q", got)
+		}
+		if err := w.m.Note(t.Context(), "svc-none", "yielded", "nobody"); !errors.Is(err, sessions.ErrNotFound) {
+			t.Errorf("of none: %v", err)
+		}
+	})
+}

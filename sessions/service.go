@@ -108,6 +108,6 @@ type Event struct {
 	ServiceID string
 	SessionID string // "" where it is about the whole service
 	At        time.Time
-	Kind      string // created, updated, scaled, autoscaled, started, failed, healthy, unhealthy, replaced, drained, rolled-back, ...
+	Kind      string // created, updated, scaled, autoscaled, started, failed, healthy, unhealthy, replaced, drained, rolled-back, yielded, waits, ...
 	Message   string // one sentence
 }

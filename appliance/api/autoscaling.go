@@ -74,7 +74,7 @@ type Decision struct {
 	At       time.Time  `json:"at"`
 	Was      int        `json:"was"`
 	Replicas int        `json:"replicas"`
-	Rule     string     `json:"rule,omitempty"` // id of the rule that won, or "idle", "held", "bounds"
+	Rule     string     `json:"rule,omitempty"` // id of the rule that won, or "idle", "held", "bounds", "yield"
 	Reason   string     `json:"reason"`         // one sentence
 	Panic    bool       `json:"panic,omitempty"`
 	Wishes   []Wish     `json:"wishes"`             // of every rule

@@ -121,15 +121,19 @@ func traffic(ts *testscript.TestScript, _ bool, _ []string) {
 	a.Traffic(time.Now())
 }
 
-// decide is "decide SERVICE": its autoscaling has decided.
+// decide is "decide SERVICE [CLAIMANT]": its autoscaling has decided; for another one that wants its place.
 func decide(ts *testscript.TestScript, neg bool, args []string) {
 	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
-	if !ok || neg || len(args) != 1 {
-		ts.Fatalf("usage: decide SERVICE")
+	if !ok || neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: decide SERVICE [CLAIMANT]")
 	}
 	v, err := a.Manager.Service(admin.DefaultProject, args[0])
 	if err != nil {
 		ts.Fatalf("%v", err)
+	}
+	if len(args) > 1 {
+		a.Scaling.Yield(v.ID, args[1], time.Now())
+		return
 	}
 	a.Scaling.Decide(v.ID, time.Now())
 }

@@ -16,7 +16,8 @@ func (a *app) serviceEvents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "events SERVICE", Short: "List what happened to a service and why, oldest first",
 		Long: "List what happened to a service and why, oldest first. Among it are the decisions of its autoscaling\n" +
-			"(autoscaled): with --explain each comes with what every rule saw and wished, and which one won (*).",
+			"(autoscaled): with --explain each comes with what every rule saw and wished, and which one won (*). Where\n" +
+			"services wait for a place, it also says what it is worth to each of them, and who gives way (*) or why not.",
 		Example: "  palisade service events my-model --kind autoscaled --explain",
 		Args:    words("SERVICE", 1, 1), ValidArgsFunction: a.completeAt(0, a.serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +47,7 @@ func (a *app) serviceEvents() *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 50, "the newest so many")
 	cmd.Flags().StringVar(&kind, "kind", "", "only those of this kind: autoscaled, scaled, healthy, ...")
 	cmd.Flags().BoolVar(&explain, "explain", false, "with all that led to each decision of the autoscaling")
-	_ = cmd.RegisterFlagCompletionFunc("kind", fixedWords("autoscaled", "created", "updated", "scaled"))
+	_ = cmd.RegisterFlagCompletionFunc("kind", fixedWords("autoscaled", "created", "updated", "scaled", "waits", "yielded"))
 	return cmd
 }
 
@@ -54,42 +55,43 @@ func (a *app) serviceEvents() *cobra.Command {
 func (a *app) explainEvents(events []api.Event) {
 	for _, e := range slices.Backward(events) {
 		fmt.Fprintf(a.out, "%s  %s  %s\n", a.ago(e.At), e.Kind, oneLine(briefly(e.Message)))
-		if e.Decision == nil {
-			continue
-		}
-		a.explainStandoff(e.Decision.Standoff)
-		if len(e.Decision.Wishes) == 0 {
-			continue
-		}
-		t := newTable("", "RULE", "VALUE", "WISH", "WHY")
-		for _, w := range e.Decision.Wishes {
-			won := ""
-			if w.Rule == e.Decision.Rule {
-				won = "*"
+		if e.Decision != nil && len(e.Decision.Wishes) > 0 {
+			t := newTable("", "RULE", "VALUE", "WISH", "WHY")
+			for _, w := range e.Decision.Wishes {
+				t.add(marked(w.Rule == e.Decision.Rule), wishName(w), figure(w.Value), wishWant(w), w.Why)
 			}
-			t.add("   "+won, wishName(w), figure(w.Value), wishWant(w), w.Why)
+			t.write(a.out)
 		}
-		t.write(a.out)
+		if e.Decision != nil && e.Decision.Standoff != nil {
+			a.explainStandoff(e.Decision.Standoff)
+		}
 	}
 }
 
-// explainStandoff prints who was asked for a place, and what came of it.
+// marked begins a row that belongs to the line above it; the one that won has a star.
+func marked(won bool) string {
+	if won {
+		return "   *"
+	}
+	return "   "
+}
+
+// explainStandoff prints who was asked to give way, and why it does or does not.
 func (a *app) explainStandoff(s *api.Standoff) {
-	if s == nil {
-		return
-	}
-	fmt.Fprintf(a.out, "    %s\n", oneLine(s.Reason))
-	t := newTable("", "SERVICE", "WORTH", "WHY")
+	fmt.Fprintf(a.out, "   %s\n", oneLine(s.Reason))
+	t := newTable("", "SERVICE", "WORTH", "GIVES WAY", "WHY")
+	t.add(marked(false), s.Claimant, figure(&s.Value), "-", "wants a place")
 	for _, v := range s.Losers {
-		gave := ""
-		if v.Service == s.Service {
-			gave = "*"
+		gives := "no"
+		switch {
+		case v.Service == s.Service:
+			gives = plural(s.Routes, "route")
+		case v.Yields:
+			gives = "would" // another does
 		}
-		t.add("   "+gave, v.Service, figure(&v.Value), v.Why)
+		t.add(marked(v.Service == s.Service), v.Service, figure(&v.Value), gives, v.Why)
 	}
-	if len(s.Losers) > 0 {
-		t.write(a.out)
-	}
+	t.write(a.out)
 }
 
 // wishName is what a person calls whoever wishes.

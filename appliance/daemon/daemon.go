@@ -337,7 +337,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		},
 	})
 	d.scaling = newScaling(c.Autoscaler.Signals(), d)
-	if d.keeper, err = autoscaler.NewKeeper(ctx, d.store, d.scaling, d.scaling, d.Log.With("room", "autoscaler")); err != nil {
+	if d.keeper, err = autoscaler.NewKeeper(ctx, autoscaler.Around{
+		Store: d.store, World: d.scaling, Signals: d.scaling, Registry: d.registry, Log: d.Log.With("room", "autoscaler"),
+	}); err != nil {
 		return err
 	}
 	d.traffic.wakes, d.traffic.told = d.keeper.Wakes, d.scaling.follow

@@ -246,6 +246,21 @@ func (s *scaling) tell(o *autoscaler.Observed, rate float64, known bool, now tim
 // Scale implements autoscaler.World.
 func (s *scaling) Scale(ctx context.Context, o *autoscaler.Observed, to int, reason string) error {
 	_, err := s.manager.ScaleService(ctx, o.Project, o.ID, sessions.Scale{To: to, Reason: reason, Auto: true, Version: o.Version})
+	return inItsWords(err)
+}
+
+// Frees implements autoscaler.World.
+func (s *scaling) Frees(claimant, giver string, n int) bool {
+	return s.manager.Frees(claimant, giver, n)
+}
+
+// Note implements autoscaler.World.
+func (s *scaling) Note(ctx context.Context, id, kind, message string) error {
+	return inItsWords(s.manager.Note(ctx, id, kind, message))
+}
+
+// inItsWords says an error of the manager as the autoscaler knows it.
+func inItsWords(err error) error {
 	switch {
 	case errors.Is(err, sessions.ErrConflict), errors.Is(err, sessions.ErrNotFound):
 		return fmt.Errorf("%w: %w", autoscaler.ErrConflict, err)
@@ -253,11 +268,6 @@ func (s *scaling) Scale(ctx context.Context, o *autoscaler.Observed, to int, rea
 		return fmt.Errorf("%w: %w", autoscaler.ErrUnavailable, err)
 	}
 	return err
-}
-
-// Frees implements autoscaler.World.
-func (s *scaling) Frees(claimant, giver string, n int) bool {
-	return s.manager.Frees(claimant, giver, n)
 }
 
 // Changed implements autoscaler.World: requests that find a service at zero wait, or are told that nobody comes.

@@ -135,3 +135,20 @@ func (s *Scaling) Decide(id string, now time.Time) {
 	s.kept[id], s.signals[id] = k, signals
 	s.decisions[id] = slices.Insert(s.decisions[id], 0, d)
 }
+
+// Yield puts down that a service gives a route up for claimant, which is another's name, and that a third would have.
+func (s *Scaling) Yield(id, claimant string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const why = "idle for 5m"
+	d := autoscaler.Decision{At: now, Was: 1, Rule: autoscaler.RuleYield, Reason: "1 -> 0: yields to " + claimant + ": " + why, Memory: s.kept[id].Memory}
+	d.Wishes = []autoscaler.Wish{{Rule: autoscaler.RuleYield, Name: "yield", Why: why}}
+	d.Standoff = &autoscaler.Standoff{
+		Claimant: claimant, Value: 12.5, ServiceID: id, Service: "giver", Routes: 1, Reason: "giver gives up 1 route for " + claimant + ": " + why,
+		Losers: []autoscaler.Verdict{
+			{Service: "fixed", Value: 0.25, Why: "it has no autoscaling"}, {Service: "giver", Yields: true, Idle: true, Why: why},
+			{Service: "lower", Value: 3, Yields: true, Why: "its priority is lower: 1 under 10"},
+		},
+	}
+	s.decisions[id] = slices.Insert(s.decisions[id], 0, d)
+}
