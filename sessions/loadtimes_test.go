@@ -38,6 +38,9 @@ func TestLoadTimes(t *testing.T) {
 		if at := w.balance.row("chat").ReadyAt; !at.Equal(woken.Add(time.Second)) { // the first took no time
 			t.Errorf("expected in %v", at.Sub(woken))
 		}
+		if routes := w.service("chat").Routes; len(routes) == 0 || !routes[len(routes)-1].ReadyAt.After(woken.Add(-time.Second)) {
+			t.Errorf("of its route: %+v", routes)
+		}
 		w.after(5 * time.Second)
 		if at := w.service("chat").ReadyAt; !at.Equal(time.Now().Add(time.Second)) {
 			t.Errorf("overdue, and expected in %v", time.Until(at))
@@ -46,6 +49,9 @@ func TestLoadTimes(t *testing.T) {
 		w.wantUp("chat", 1)
 		if at := w.balance.row("chat").ReadyAt; !at.IsZero() {
 			t.Errorf("one is there, and expected in %v", time.Until(at))
+		}
+		if routes := w.service("chat").Routes; !routes[len(routes)-1].ReadyAt.IsZero() {
+			t.Errorf("it is there, and expected at %v", routes[len(routes)-1].ReadyAt)
 		}
 		for range 2 {
 			w.wake(7 * time.Second)

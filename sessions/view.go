@@ -37,6 +37,7 @@ type RouteView struct {
 	CreatedAt time.Time
 	StartedAt time.Time
 	HealthyAt time.Time
+	ReadyAt   time.Time // of one that starts: when it is expected to be healthy, as others like it were; zero: not known
 	EndedAt   time.Time
 	PID       int
 	Exit      *Exit
@@ -80,8 +81,11 @@ func (m *Manager) view(s *service, now time.Time) ServiceView {
 	for _, r := range s.routes {
 		ses, health := r.snapshot()
 		rv := m.routeView(ses, health)
-		if rv.Status == RouteHealthy {
+		switch rv.Status {
+		case RouteHealthy:
 			v.HealthyRoutes++
+		case RouteProvisioning:
+			rv.ReadyAt = m.expected(s, r, ses, now)
 		}
 		v.Routes = append(v.Routes, rv)
 	}

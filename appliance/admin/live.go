@@ -41,10 +41,13 @@ func (s *server) listLive(c *gin.Context) error {
 	if s.Live == nil {
 		return noLive()
 	}
-	now, items := s.Now(), []api.ServiceLive{}
+	now, items, views := s.Now(), []api.ServiceLive{}, map[string]sessions.ServiceView{}
+	for _, v := range s.Services.Services("") {
+		views[v.ID] = v
+	}
 	for _, f := range s.Live.Snapshot(now) {
 		if all || f.Project == p.project() {
-			items = append(items, serviceLive(now, f))
+			items = append(items, s.liveWith(serviceLive(now, f), views[f.ID])) // a view of nothing where it is gone
 		}
 	}
 	return respondPage(c, p, items, func(v api.ServiceLive) string { return v.Name + "\x00" + v.ID })
@@ -77,7 +80,16 @@ func (s *server) liveOf(v sessions.ServiceView) api.ServiceLive {
 	if !ok {
 		f = record.ServiceFigures{ID: v.ID, Name: v.Name, Project: v.Project}
 	}
-	return serviceLive(now, f)
+	return s.liveWith(serviceLive(now, f), v)
+}
+
+// liveWith adds how many routes there are and may be to what they do.
+func (s *server) liveWith(out api.ServiceLive, v sessions.ServiceView) api.ServiceLive {
+	out.HealthyRoutes, out.Replicas = v.HealthyRoutes, v.Replicas
+	if policy, paused := s.scalingOf(v); policy != nil && (len(*policy.Rules) > 0 || *policy.IdleAfter > 0) {
+		out.MinReplicas, out.MaxReplicas, out.AutoscalingPaused = policy.MinReplicas, policy.MaxReplicas, paused
+	}
+	return out
 }
 
 // watchLive sends what a service does every second as server-sent events: "live" with a ServiceLive, and at the end "gone"

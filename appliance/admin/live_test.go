@@ -46,6 +46,17 @@ func TestLive(t *testing.T) {
 	if len(page.Items) != 1 {
 		t.Errorf("of all: %+v", page)
 	}
+	b.do("PATCH", "/services/demo/autoscaling", `{"min_replicas":0,"max_replicas":4,"idle_after":60}`, 200, nil)
+	b.do("GET", "/live", "", 200, &page)
+	if s := page.Items[0]; s.Replicas != 1 || s.MinReplicas == nil || *s.MinReplicas != 0 || *s.MaxReplicas != 4 || s.AutoscalingPaused {
+		t.Errorf("with autoscaling: %+v", s)
+	}
+	b.do("POST", "/services/demo/scale", `{"to":2}`, 200, nil)
+	s = api.ServiceLive{}
+	b.do("GET", "/services/demo/live", "", 200, &s)
+	if s.Replicas != 2 || !s.AutoscalingPaused {
+		t.Errorf("paused: %+v", s)
+	}
 	if p := problem(t, b.serve(b.request("GET", "/services/dem/live", ""))); p.Status != 404 || !strings.Contains(p.Hint, "demo") {
 		t.Errorf("%+v", p)
 	}

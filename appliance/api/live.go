@@ -13,6 +13,12 @@ type ServiceLive struct {
 	Last10s  LiveFigures `json:"last_10s"`
 	Last60s  LiveFigures `json:"last_60s"`
 	Routes   []RouteLive `json:"routes"` // by id
+
+	HealthyRoutes     int  `json:"healthy_routes"`
+	Replicas          int  `json:"replicas"`               // wanted
+	MinReplicas       *int `json:"min_replicas,omitempty"` // with MaxReplicas: between these its rules decide; left out where it has none
+	MaxReplicas       *int `json:"max_replicas,omitempty"`
+	AutoscalingPaused bool `json:"autoscaling_paused,omitempty"`
 }
 
 // RouteLive is what a route does now.

@@ -51,6 +51,25 @@ func routeWords(r api.Route) string {
 	return strings.TrimPrefix(r.Reason, "starting "+r.ID+": ")
 }
 
+// routeState is routeWords; of a route that starts, with since when it does and when it is expected to answer.
+func (a *app) routeState(r api.Route) string {
+	words := routeWords(r)
+	if r.Status != "PROVISIONING" {
+		return words
+	}
+	state := "asked for " + a.ago(r.CreatedAt)
+	if r.StartedAt != nil {
+		state = "starting for " + strings.TrimSuffix(a.ago(*r.StartedAt), " ago")
+	}
+	if r.ReadyAt != nil {
+		state += ", expected " + a.ago(*r.ReadyAt)
+	}
+	if words = strings.TrimPrefix(words, "starting: "); words == "" {
+		return state
+	}
+	return state + ": " + words
+}
+
 // warn tells what is doubtful in what was just recorded.
 func (a *app) warn(warnings []api.FieldError) {
 	for _, w := range warnings {

@@ -85,3 +85,22 @@ func TestLongWaitsAreNotSilent(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// A route that starts says since when, and when it is expected.
+func TestRouteThatStarts(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	a := &app{now: func() time.Time { return now }}
+	asked, began, soon := now.Add(-20*time.Second), now.Add(-12*time.Second), now.Add(40*time.Second)
+	for want, r := range map[string]api.Route{
+		"asked for 20s ago: waits for 1 cuda.device: 0 of 4 free":        {Status: "PROVISIONING", SessionStatus: "PENDING", Reason: "waits for 1 cuda.device: 0 of 4 free", CreatedAt: asked},
+		"starting for 12s, expected in 40s: connection refused":          {Status: "PROVISIONING", SessionStatus: "RUNNING", Health: "starting: connection refused", CreatedAt: asked, StartedAt: &began, ReadyAt: &soon},
+		"starting for 12s, expected 20s ago: not probed yet":             {Status: "PROVISIONING", SessionStatus: "RUNNING", Health: "not probed yet", CreatedAt: asked, StartedAt: &began, ReadyAt: &asked},
+		"asked for 20s ago, expected in 40s":                             {Status: "PROVISIONING", SessionStatus: "CREATING", CreatedAt: asked, ReadyAt: &soon},
+		"passing: 200 OK":                                                {Status: "HEALTHY", SessionStatus: "RUNNING", Health: "passing: 200 OK", CreatedAt: asked, StartedAt: &began},
+		"starting for 12s: 3 probes in a row failed: connection refused": {Status: "PROVISIONING", SessionStatus: "RUNNING", Health: "3 probes in a row failed: connection refused", CreatedAt: asked, StartedAt: &began},
+	} {
+		if got := a.routeState(r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

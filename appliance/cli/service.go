@@ -101,11 +101,11 @@ func (a *app) serviceList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := newTable("NAME", "STATUS", "ROUTES", "FOLDER", "VARIANT", "CREATED", "REASON")
+			t := newTable("NAME", "STATUS", "ROUTES", "AUTO", "FOLDER", "VARIANT", "CREATED", "REASON")
 			r := result{json: notNull(services), table: t}
 			for _, s := range services {
 				r.quiet = append(r.quiet, s.Name)
-				t.add(s.Name, s.Status, fmt.Sprintf("%d/%d", s.HealthyRoutes, s.Replicas), orDash(s.Recipe.FolderName),
+				t.add(s.Name, s.Status, fmt.Sprintf("%d/%d", s.HealthyRoutes, s.Replicas), autoWord(s), orDash(s.Recipe.FolderName),
 					s.Recipe.RuntimeVariant, a.ago(s.CreatedAt), briefly(s.Reason))
 			}
 			if len(services) == 0 && a.output != "json" {

@@ -190,6 +190,26 @@ func (a *app) notePause(s api.Service) {
 	}
 }
 
+// autoWord is a service's scaling in a column: 0..4, paused, or - where a person sets the number of routes.
+func autoWord(s api.Service) string {
+	p := s.Autoscaling
+	if p == nil || len(value(p.Rules)) == 0 && value(p.IdleAfter) == 0 {
+		return "-"
+	}
+	return boundsWord(p.MinReplicas, p.MaxReplicas, s.AutoscalingPaused)
+}
+
+// boundsWord is autoWord of bounds; nil where nothing is scaled by itself.
+func boundsWord(low, high *int, paused bool) string {
+	switch {
+	case low == nil || high == nil:
+		return "-"
+	case paused:
+		return "paused"
+	}
+	return fmt.Sprintf("%d..%d", *low, *high)
+}
+
 // scalingLine is a service's scaling in one line; "" where it never had any.
 func (a *app) scalingLine(s api.Service) string {
 	p := s.Autoscaling

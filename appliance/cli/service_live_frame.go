@@ -23,7 +23,8 @@ type liveView struct {
 // liveRow is a line of figures.
 type liveRow struct {
 	name              string
-	inFlight, waiting int // waiting is -1 of a route: only services have a line
+	routes, auto      string // of a service: 1/2, 0..4
+	inFlight, waiting int    // waiting is -1 of a route: only services have a line
 	short, long       api.LiveFigures
 }
 
@@ -37,6 +38,8 @@ type liveColumn struct {
 
 func liveColumns() []liveColumn {
 	return []liveColumn{
+		{"ROUTES", 8, 3, func(r liveRow) string { return r.routes }},
+		{"AUTO", 8, 6, func(r liveRow) string { return r.auto }},
 		{"REQ/S", 8, 0, func(r liveRow) string { return rate(r.short.RequestsPerSecond) }},
 		{"ERR/S", 8, 2, func(r liveRow) string { return rate(r.short.ErrorsPerSecond) }},
 		{"FLIGHT", 8, 0, func(r liveRow) string { return fmt.Sprint(r.inFlight) }},
@@ -154,7 +157,10 @@ func (v liveView) sections(width int) []section {
 	}
 	var services, routes []liveRow
 	for _, s := range v.services {
-		services = append(services, liveRow{s.Name, s.InFlight, s.Waiting, s.Last10s, s.Last60s})
+		services = append(services, liveRow{
+			s.Name, fmt.Sprintf("%d/%d", s.HealthyRoutes, s.Replicas), boundsWord(s.MinReplicas, s.MaxReplicas, s.AutoscalingPaused),
+			s.InFlight, s.Waiting, s.Last10s, s.Last60s,
+		})
 		if !v.one {
 			continue
 		}
@@ -163,7 +169,7 @@ func (v liveView) sections(width int) []section {
 			if r.Leaving {
 				name += " (leaving)"
 			}
-			routes = append(routes, liveRow{name, r.InFlight, -1, r.Last10s, r.Last60s})
+			routes = append(routes, liveRow{name, "", "", r.InFlight, -1, r.Last10s, r.Last60s})
 		}
 	}
 	out := []section{liveTable("SERVICE", services, width)}

@@ -36,7 +36,7 @@ func (a *app) routeTable(routes []api.Route) *table {
 	t := newTable("ROUTE", "STATUS", "SESSION", "REVISION", "RATIO", "IN FLIGHT", "ADDRESS", "STARTED", "HEALTH")
 	for _, r := range routes {
 		t.add(r.ID, r.Status, r.SessionStatus, strconv.Itoa(r.Revision), strconv.FormatFloat(r.TrafficRatio, 'g', -1, 64),
-			strconv.Itoa(r.InFlight), orDash(r.Address), a.agoPtr(r.StartedAt), briefly(routeWords(r)))
+			strconv.Itoa(r.InFlight), orDash(r.Address), a.agoPtr(r.StartedAt), briefly(a.routeState(r)))
 	}
 	return t
 }

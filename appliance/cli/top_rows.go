@@ -135,7 +135,13 @@ func (v topView) serviceSection(int) section {
 		name = max(name, cellsUpTo(40, s.Name))
 		status = max(status, cellsUpTo(16, s.Status))
 	}
-	head := fit("SERVICE", name+1) + fit("STATUS", status) + fitRight("ROUTES", 9) + fitRight("IN FLIGHT", 11) + "  REASON"
+	auto := 0 // no column where nothing is scaled by itself
+	for _, s := range v.services {
+		if word := autoWord(s); word != "-" {
+			auto = max(auto, len("AUTO")+2, len(word)+2)
+		}
+	}
+	head := fit("SERVICE", name+1) + fit("STATUS", status) + fitRight("ROUTES", 9) + fitRight("AUTO", auto) + fitRight("IN FLIGHT", 11) + "  REASON"
 	s := section{head: line{{head, heading}}, noun: "service"}
 	for _, svc := range v.services {
 		t := good
@@ -151,7 +157,7 @@ func (v topView) serviceSection(int) section {
 			inFlight += r.InFlight
 		}
 		s.rows = append(s.rows, line{{fit(oneLine(svc.Name), name) + " ", plain}, {fit(oneLine(svc.Status), status), t},
-			{fitRight(fmt.Sprintf("%d/%d", svc.HealthyRoutes, svc.Replicas), 9) + fitRight(fmt.Sprint(inFlight), 11) + "  ", plain},
+			{fitRight(fmt.Sprintf("%d/%d", svc.HealthyRoutes, svc.Replicas), 9) + fitRight(autoWord(svc), auto) + fitRight(fmt.Sprint(inFlight), 11) + "  ", plain},
 			{oneLine(briefly(svc.Reason)), plain}})
 	}
 	return s

@@ -49,6 +49,7 @@ func aBox() topView {
 		{Name: "chat", Status: "HEALTHY", HealthyRoutes: 1, Replicas: 1, Reason: "1 of 1 routes healthy", Routes: []api.Route{{InFlight: 3}}},
 		{Name: "模型サーバー", Status: "DEGRADED", HealthyRoutes: 1, Replicas: 2, Reason: "1 of 2 routes healthy", Routes: []api.Route{{InFlight: 2}, {InFlight: 1}}},
 	}
+	v.services[0].Autoscaling = &api.Autoscaling{MinReplicas: new(0), MaxReplicas: new(4), IdleAfter: new(600.0)}
 	return v
 }
 
