@@ -143,8 +143,12 @@ func TestKeeperWakesNobodyInAWindowWithoutRoutes(t *testing.T) {
 		}{{true, 1}, {false, 2}, {true, 3}} {
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
-			if got := k.Wakes("svc-1", "", time.Time{}); got != want.wakes || h.changed != want.changed {
-				t.Errorf("at %s: it wakes: %v; told %d times", time.Now().UTC().Format(time.TimeOnly), got, h.changed)
+			wakes := k.Wakes("svc-1", "", time.Time{})
+			h.mu.Lock()
+			changed := h.changed
+			h.mu.Unlock()
+			if wakes != want.wakes || changed != want.changed {
+				t.Errorf("at %s: it wakes: %v; told %d times", time.Now().UTC().Format(time.TimeOnly), wakes, changed)
 			}
 			time.Sleep(10 * time.Minute)
 		}
