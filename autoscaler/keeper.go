@@ -50,7 +50,8 @@ type Observed struct {
 
 // Signalling has the signals of all services.
 type Signalling interface {
-	// Of gives those of one service as they are now; what comes later does not change them.
+	// Of gives those of one service as they are now; what comes later does not change them, until it is called for the
+	// service again. The keeper's loop alone calls it.
 	Of(serviceID string) Signals
 	Status(serviceID string) []SignalStatus
 	// Want says which metrics of which services are needed.
@@ -215,7 +216,7 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 		k.mu.Unlock()
 		return k.tell(ctx, o, chosen)
 	}
-	in := k.input(s, o, yield)
+	in := k.input(s, o, yield, now)
 	k.mu.Unlock()
 	in.Signals = k.signals.Of(o.ID)
 	d := Decide(&in, now)
@@ -237,7 +238,7 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 const saveTimeout = 5 * time.Second
 
 // input gathers what Decide looks at. The caller holds mu.
-func (k *Keeper) input(s *watched, o *Observed, yield *Yield) Input {
+func (k *Keeper) input(s *watched, o *Observed, yield *Yield, now time.Time) Input {
 	s.paused, s.since = "", time.Time{}
 	if s.pausedBy(o.ScaledBy, o.ScaledAt) {
 		s.paused, s.since = o.ScaledBy, o.ScaledAt
@@ -248,7 +249,7 @@ func (k *Keeper) input(s *watched, o *Observed, yield *Yield) Input {
 		Policy: &policy, Replicas: o.Replicas, Routes: o.Routes, PausedBy: s.paused, Held: o.Held, Busy: o.Busy,
 		Known: k.begun, Full: o.Full, Yields: yield, Memory: s.Memory, LoadTime: o.LoadTime,
 	}
-	if o.CreatedAt.After(in.Known) {
+	if o.CreatedAt.After(in.Known) && !o.CreatedAt.After(now) { // a clock may have been set back since
 		in.Known = o.CreatedAt
 	}
 	return in

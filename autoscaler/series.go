@@ -129,8 +129,12 @@ func (s *Series) Mean(now time.Time, window time.Duration) (mean Sample, covered
 	var sum float64
 	var count, told, of int
 	var newest, spoken int64
-	for i := s.n - 1; i >= 0; i-- {
-		p := s.at(i)
+	var before *point // each is looked at once: there are ten thousand services
+	for i, p := s.n-1, s.at(s.n-1); i >= 0; i, p = i-1, before {
+		before = nil
+		if i > 0 {
+			before = s.at(i - 1)
+		}
 		if p.at > until {
 			continue
 		}
@@ -147,8 +151,8 @@ func (s *Series) Mean(now time.Time, window time.Duration) (mean Sample, covered
 		} else {
 			sum += p.total
 		}
-		if i > 0 {
-			spoken += min(p.at-max(s.at(i-1).at, from), int64(speaks))
+		if before != nil {
+			spoken += min(p.at-max(before.at, from), int64(speaks))
 		}
 	}
 	if count == 0 {

@@ -262,7 +262,7 @@ func (s *scaling) Note(ctx context.Context, id, kind, message string) error {
 // inItsWords says an error of the manager as the autoscaler knows it.
 func inItsWords(err error) error {
 	switch {
-	case errors.Is(err, sessions.ErrConflict), errors.Is(err, sessions.ErrNotFound):
+	case errors.Is(err, sessions.ErrConflict), errors.Is(err, sessions.ErrNotFound), errors.Is(err, sessions.ErrForbidden): // it is being removed
 		return fmt.Errorf("%w: %w", autoscaler.ErrConflict, err)
 	case errors.Is(err, sessions.ErrUnavailable):
 		return fmt.Errorf("%w: %w", autoscaler.ErrUnavailable, err)

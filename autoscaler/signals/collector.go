@@ -69,10 +69,36 @@ type service struct {
 	sampled time.Time
 }
 
-// series is one metric's, with the copy that was given away last.
+// series is one metric's, with the copy that is given away. It is brought up to date and not made anew: of ten thousand
+// services it is asked for every second.
 type series struct {
 	live  autoscaler.Series
-	shown *autoscaler.Series // nil: something was added since
+	shown *autoscaler.Series  // nil: nobody asked
+	fresh []autoscaler.Sample // what shown lacks
+}
+
+// freshMost is how many samples are kept for a copy that nobody asks for.
+const freshMost = 64
+
+func (s *series) add(v autoscaler.Sample) {
+	s.live.Add(v)
+	if s.shown == nil {
+		return
+	}
+	if s.fresh = append(s.fresh, v); len(s.fresh) > freshMost {
+		s.shown, s.fresh = nil, nil
+	}
+}
+
+// show brings the copy up to date.
+func (s *series) show() {
+	if s.shown == nil {
+		s.shown = s.live.Clone()
+	}
+	for _, v := range s.fresh {
+		s.shown.Add(v)
+	}
+	s.fresh = s.fresh[:0]
 }
 
 // New makes a collector without services. Run it.
@@ -227,13 +253,22 @@ func (c *Collector) Wants(serviceID string, of autoscaler.Source) []autoscaler.M
 
 func (s *service) add(m autoscaler.Metric, v autoscaler.Sample) {
 	if of := s.series[m]; of != nil {
-		of.live.Add(v)
-		of.shown = nil
+		of.add(v)
 	}
 }
 
-// Of gives what is known of a service's metrics, for one decision: a series does not change after it was given away.
-func (c *Collector) Of(serviceID string) autoscaler.Signals { return snapshot{c, serviceID} }
+// Of gives what is known of a service's metrics, for one decision: its series do not change until it is called for that
+// service again, and only one at a time may use them.
+func (c *Collector) Of(serviceID string) autoscaler.Signals {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.services[serviceID]; s != nil {
+		for _, one := range s.series {
+			one.show()
+		}
+	}
+	return snapshot{c, serviceID}
+}
 
 type snapshot struct {
 	of      *Collector
@@ -249,8 +284,8 @@ func (s snapshot) Series(m autoscaler.Metric) *autoscaler.Series {
 		return nil
 	}
 	one := svc.series[m]
-	if one.shown == nil {
-		one.shown = one.live.Clone()
+	if one.shown == nil { // it is wanted only since
+		one.show()
 	}
 	return one.shown
 }
