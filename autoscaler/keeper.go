@@ -140,7 +140,7 @@ const tickEvery = time.Second
 
 // kickEvery is how far apart looks are that somebody asks for: of a thousand requests that come to wait at once each asks for
 // one, and each is a look at all services.
-const kickEvery = 100 * time.Millisecond
+const kickEvery = 50 * time.Millisecond
 
 // Run decides until ctx ends. It leaves the numbers as they are.
 func (k *Keeper) Run(ctx context.Context) {

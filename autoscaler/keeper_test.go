@@ -378,7 +378,7 @@ func TestKeeperIsNotKickedOften(t *testing.T) {
 		synctest.Wait()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.looks < 40 || h.looks > 60 {
+		if h.looks < 80 || h.looks > 120 {
 			t.Errorf("%d looks in 5 s", h.looks)
 		}
 	})
