@@ -156,10 +156,12 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-k.kicked: // the first one is seen to at once
-			select {
-			case <-time.After(kickEvery - time.Since(kicked)):
-			case <-ctx.Done():
-				return
+			if rest := kickEvery - time.Since(kicked); rest > 0 {
+				select {
+				case <-time.After(rest):
+				case <-ctx.Done():
+					return
+				}
 			}
 			kicked = time.Now()
 		case <-tick.C:
@@ -187,7 +189,8 @@ func (k *Keeper) tick(ctx context.Context, now time.Time) {
 		o := &services[i]
 		delete(before, o.ID)
 		if err := k.decide(ctx, o, yields[o.ID], chosen[o.ID], now); err != nil && ctx.Err() == nil {
-			if errors.Is(err, ErrConflict) { // a person was quicker: what is so now is looked at with the next tick
+			if errors.Is(err, ErrConflict) { // somebody was quicker, and requests may wait: what is so now is looked at soon
+				k.Kick()
 				continue
 			}
 			k.log.Error("the number of routes could not be changed; it will be tried again", "service", o.Name, "error", err)
