@@ -352,7 +352,9 @@ func (k *Keeper) forget(ctx context.Context, gone map[string]bool) {
 }
 
 func (k *Keeper) delete(ctx context.Context, id string) error {
-	k.editing.Lock()
+	if !k.editing.TryLock() { // an edit may wait for the store for long; the next round does as well
+		return nil
+	}
 	defer k.editing.Unlock()
 	writing, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()

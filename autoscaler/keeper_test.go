@@ -26,6 +26,7 @@ type house struct {
 	away      error    // of AddDecision
 	changed   int
 	onScale   func()
+	hangs     bool // SavePolicy, until its context ends
 	looks     int
 	frees     int // so often it was asked
 	series    map[autoscaler.Metric]*autoscaler.Series
@@ -158,7 +159,14 @@ func (h *house) Policies(context.Context) ([]autoscaler.Kept, error) {
 	return all, nil
 }
 
-func (h *house) SavePolicy(_ context.Context, k autoscaler.Kept) (int64, error) {
+func (h *house) SavePolicy(ctx context.Context, k autoscaler.Kept) (int64, error) {
+	h.mu.Lock()
+	hangs := h.hangs
+	h.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return 0, autoscaler.ErrUnavailable
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.policies[k.ServiceID].Version != k.Version {
@@ -362,6 +370,43 @@ func TestKeeperLeavesToAPersonWhatThatOneSet(t *testing.T) {
 		}
 		if err := k.Resume(ctx, "svc-9", "ann"); !errors.Is(err, autoscaler.ErrNotFound) {
 			t.Errorf("of none: %v", err)
+		}
+	})
+}
+
+// An edit that waits for a store that does not answer keeps nothing else waiting.
+func TestKeeperGoesOnWhileAnEditHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		gone := chat(1)
+		gone.ID, gone.Name = "svc-2", "gone"
+		h := newHouse(chat(1), gone)
+		k := h.keeper(t)
+		for _, id := range []string{"svc-1", "svc-2"} {
+			if _, err := k.SetPolicy(ctx, id, target(1, 4, 8), "ann", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go k.Run(ctx)
+		time.Sleep(time.Millisecond)
+		h.mu.Lock()
+		h.hangs = true
+		delete(h.services, "svc-2")
+		h.mu.Unlock()
+		editing, stop := context.WithTimeout(ctx, 5*time.Minute)
+		defer stop()
+		go func() { _ = k.Resume(editing, "svc-1", "ann") }()
+		h.load(ctx, 20)
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if got := h.did(); got != "chat 1 -> 3" {
+			t.Errorf("done: %s", got)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if _, there := k.Policy("svc-2"); there {
+			t.Error("the policy of a service that is gone stays")
 		}
 	})
 }
