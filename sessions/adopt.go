@@ -125,7 +125,11 @@ func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
 	}
 	for i := range sessions {
 		s := &sessions[i]
-		if s.Claim == nil || s.Status == StatusPending || s.Status.Terminal() || instances[s.ID] != nil {
+		if s.Claim == nil || s.Status == StatusPending || s.Status.Terminal() {
+			continue
+		}
+		// One that is being started again keeps its place though its last run has ended.
+		if in := instances[s.ID]; in != nil && (in.Running || s.Status != StatusRestarting) {
 			continue
 		}
 		if err := m.Ledger.Take(*s.Claim); err != nil {
@@ -138,7 +142,7 @@ func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
 // requeue puts a session that has not been started back into the queue; its place is gone.
 func requeue(s *Session, why error) {
 	switch s.Status {
-	case StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating:
+	case StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating, StatusRestarting:
 		s.Status, s.Reason, s.Claim, s.PlacedAt = StatusPending, "back to the queue: "+why.Error(), nil, time.Time{}
 	}
 }

@@ -44,6 +44,9 @@ func environment(s Session) map[string]string {
 		"BACKENDAI_CLUSTER_LOCAL_RANK": "0",
 		"BACKENDAI_PREOPEN_PORTS":      "",
 	}
+	if s.Personal() {
+		maps.Copy(env, s.personalEnv())
+	}
 	if s.Type == TypeInference {
 		env["BACKENDAI_SERVICE_PORTS"] = fmt.Sprintf("inference:http:%d", s.Launch.Port)
 	}
@@ -54,6 +57,9 @@ func environment(s Session) map[string]string {
 func runtimeSpec(s Session) Spec {
 	env := environment(s)
 	maps.Copy(env, s.Launch.Env)
+	if s.Personal() {
+		env["PALISADE_RESTART_COUNT"] = strconv.Itoa(s.Task.Restarts)
+	}
 	return Spec{
 		ID: s.ID, Name: s.Name, Labels: labels(s), Image: s.Image,
 		Processes: append([]variants.Process(nil), s.Launch.Processes...),
@@ -61,7 +67,10 @@ func runtimeSpec(s Session) Spec {
 	}
 }
 
-// routeAddress is where an instance answers for the service.
+// routeAddress is where an instance answers for the service; of a session that is no route, its host.
 func routeAddress(s Session, in Instance) string {
+	if s.Launch.Port == 0 {
+		return in.Address
+	}
 	return net.JoinHostPort(in.Address, strconv.Itoa(s.Launch.Port))
 }

@@ -9,6 +9,9 @@ import (
 const (
 	keepEndedPerService = 10             // ended sessions of a service whose logs stay readable
 	keepEndedFor        = 24 * time.Hour // of services that are gone
+	// Of people: their results are asked for days later, by other sessions and by themselves.
+	keepPersonal    = 1000
+	keepPersonalFor = 7 * 24 * time.Hour
 )
 
 // forgetOld removes the ended sessions that nobody needs any more, beside the loop that decides: taking a
@@ -35,7 +38,7 @@ func (m *Manager) forgetOld(now time.Time) {
 }
 
 // expired returns the ended sessions that nobody needs any more: beyond the newest few of each
-// service, and those that ended long ago of services that are gone, or of none. The caller holds mu.
+// service, and those that ended long ago of services that are gone, or of people. The caller holds mu.
 func (m *Manager) expired(now time.Time) []*runner {
 	type old struct {
 		*runner
@@ -62,8 +65,11 @@ func (m *Manager) expired(now time.Time) []*runner {
 	for id, rs := range ended {
 		slices.SortFunc(rs, func(a, b old) int { return b.at.Compare(a.at) })
 		for i, r := range rs {
-			gone := m.services[id] == nil && now.Sub(r.at) > keepEndedFor
-			if id != "" && i >= keepEndedPerService || gone && !needed[r.id] {
+			most, long := keepEndedPerService, m.services[id] == nil && now.Sub(r.at) > keepEndedFor
+			if id == "" {
+				most, long = keepPersonal, now.Sub(r.at) > keepPersonalFor
+			}
+			if (i >= most || long) && !needed[r.id] {
 				out = append(out, r.runner)
 			}
 		}

@@ -48,18 +48,23 @@ type pass struct {
 	tried    []*want
 	heads    map[string]bool // kinds of accelerators whose head has been found
 	holds    map[int][]*want // by node: for whom room is kept there
+	arrays   map[string]int  // by array: how many of it have a place
 	preempts int             // sessions that victims were chosen for
 	decision Decision
 }
 
 func newPass(q *Queue, now time.Time) *pass {
 	p := &pass{
-		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{},
+		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{}, arrays: map[string]int{},
 		decision: Decision{Waits: map[string][]Wait{}, LastNode: q.LastNode},
 	}
 	p.shapes = shapes{options: q.Options, strategy: q.Strategy, nodes: p.nodes, known: map[shapeKey]*shape{}, chosen: map[string][]bool{}}
 	for i := range q.Running {
-		if h := &q.Running[i]; h.Leaving {
+		h := &q.Running[i]
+		if h.Array != "" {
+			p.arrays[h.Array]++
+		}
+		if h.Leaving {
 			if node, known := p.nodes.byName[h.Claim.Node]; known {
 				p.nodes.leave(node, h.ID)
 			}
@@ -107,6 +112,7 @@ func (p *pass) check(w *want) []Wait {
 		p.lookAgain(w.StartsAt)
 	}
 	waits = append(waits, checkDependencies(w.Waiting)...)
+	waits = append(waits, p.checkArray(w.Waiting)...)
 	waits = append(waits, p.usage.check(w.Waiting)...)
 	if none := p.nodes.checkSelector(w.shape); none != nil {
 		return append(waits, none...)
@@ -130,6 +136,9 @@ func (p *pass) place(w *want) bool {
 	}
 	p.nodes.place(node, claim)
 	p.usage.add(w.Owner, w.Project, w.Slots)
+	if w.Array != "" {
+		p.arrays[w.Array]++
+	}
 	if w.shape.strategy == StrategyRoundRobin {
 		p.decision.LastNode = p.nodes.now[node].Name()
 	}

@@ -108,6 +108,7 @@ func (m *Manager) heldOf(s Session, c accel.Entry, leaving bool) Held {
 		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
 		Type: s.Type, Priority: s.Demand.Priority, Preemptible: s.Demand.Preemptible, MinRuntime: s.Demand.MinRuntime,
 		StartedAt: s.StartedAt, Claim: c.Claim, Leaving: c.State == accel.ClaimLeaving || leaving,
+		Array: s.Task.array().ID,
 	}
 }
 
@@ -116,7 +117,7 @@ func (m *Manager) waitingOf(s Session) Waiting {
 	w := Waiting{
 		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
 		Type: s.Type, Priority: s.Demand.Priority, Since: s.CreatedAt, StartsAt: s.Demand.StartsAt, Slots: s.Demand.Slots,
-		Selector: s.Demand.Selector, Preempts: s.Type == TypeInference,
+		Selector: s.Demand.Selector, Preempts: s.Type == TypeInference, Array: s.Task.array().ID, ArrayLimit: s.Task.array().Limit,
 	}
 	if sv := m.services[s.ServiceID]; sv != nil {
 		w.Priority = sv.Priority // as it is now, not as it was when the route was asked for

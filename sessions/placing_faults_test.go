@@ -360,7 +360,7 @@ func TestEndedJobsAreKept(t *testing.T) {
 		if n := len(w.m.Sessions("", sessions.SessionFilter{})); n != 15 {
 			t.Errorf("%d of 15 are there", n)
 		}
-		w.after(25 * time.Hour)
+		w.after(8 * 24 * time.Hour)
 		if n := len(w.m.Sessions("", sessions.SessionFilter{})); n != 0 {
 			t.Errorf("%d are kept for ever", n)
 		}

@@ -23,6 +23,11 @@ func (m *Manager) publish() {
 			table = append(table, m.routesOf(s, live))
 		}
 	}
+	for _, r := range m.sessions {
+		if ses, _ := r.snapshot(); ses.Personal() && ses.Alive() {
+			live[ses.Status]++
+		}
+	}
 	waiters := m.change
 	m.change = make(chan struct{})
 	m.mu.Unlock()

@@ -42,6 +42,8 @@ type Waiting struct {
 	Slots       accel.Slots
 	Selector    map[string]string // labels that its node must have
 	Strategy    Strategy          // "": the queue's
+	Array       string            // the array that it is one of; "": none
+	ArrayLimit  int               // how many of those may have a place at once; 0: all
 	Preempts    bool              // may take the place of preemptible sessions of lower priority, as routes of services may
 }
 
@@ -70,7 +72,8 @@ type Held struct {
 	MinRuntime  time.Duration // not preempted before it has run for so long
 	StartedAt   time.Time     // zero: it does not run yet
 	Claim       accel.Claim
-	Leaving     bool // it is being ended: its claim will come free by itself
+	Array       string // the array that it is one of; "": none
+	Leaving     bool   // it is being ended: its claim will come free by itself
 }
 
 // Order says who comes first among waiting sessions of one priority.
@@ -163,6 +166,7 @@ type Predicate string
 const (
 	PredicateStartsAt     Predicate = "starts-at"
 	PredicateDependencies Predicate = "dependencies"
+	PredicateArrayLimit   Predicate = "array-limit"
 	PredicateUserLimit    Predicate = "user-limit"
 	PredicateProjectLimit Predicate = "project-limit"
 	PredicateSelector     Predicate = "selector"

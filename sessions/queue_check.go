@@ -67,6 +67,16 @@ func checkDependencies(w *Waiting) []Wait {
 	return waits
 }
 
+// checkArray asks whether as many of an array have a place as may at once.
+func (p *pass) checkArray(w *Waiting) []Wait {
+	if w.Array == "" || w.ArrayLimit == 0 || p.arrays[w.Array] < w.ArrayLimit {
+		return nil
+	}
+	return []Wait{{
+		Predicate: PredicateArrayLimit, Sentence: fmt.Sprintf("waits for others of its array: %d of at most %d run", p.arrays[w.Array], w.ArrayLimit),
+	}}
+}
+
 // checkSelector asks whether any node has the labels, and tells which nodes have what of them.
 func (n *nodes) checkSelector(s *shape) []Wait {
 	if s.anywhere() {

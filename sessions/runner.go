@@ -27,6 +27,7 @@ type runner struct {
 	offered chan accel.Claim // of size 1: a place that is taken for it
 	yield   chan string      // of size 1: it is to give way, and why
 	yields  bool             // it was asked to give way, and has not yet
+	restart chan string      // of size 1: it is to end and to be started again, and why
 	// Why it waits is not written as often as it changes.
 	waitsDirty bool
 	waitsAt    time.Time // of the last write
@@ -71,7 +72,7 @@ type stopRequest struct {
 
 func newRunner(deps runnerDeps, s Session) *runner {
 	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
-	r.offered, r.yield = make(chan accel.Claim, 1), make(chan string, 1)
+	r.offered, r.yield, r.restart = make(chan accel.Claim, 1), make(chan string, 1), make(chan string, 1)
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
 	r.stopping, r.askStop = context.WithCancel(context.Background())
 	r.forced, r.force = context.WithCancel(context.Background())
@@ -131,6 +132,8 @@ func (r *runner) perform(ctx context.Context, action Action, s Session) (sig Sig
 		return r.watch(ctx, s)
 	case ActionStop:
 		return r.halt(ctx, s)
+	case ActionAgain:
+		return r.again(ctx, s)
 	case ActionClean:
 		return r.clean(ctx, s)
 	}
@@ -181,10 +184,8 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	}
 	if s.Status == StatusPending {
 		r.health, r.yields, r.starting = Health{}, false, time.Time{}
-		select {
-		case <-r.yield: // it has given way otherwise
-		default:
-		}
+		drop(r.yield)   // it has given way otherwise
+		drop(r.restart) // it will be started anyway
 	}
 	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
 	r.mu.Unlock()
@@ -195,6 +196,14 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 		r.log.Error("session's row was not written; it will be", "error", err)
 	}
 	r.tell(s)
+}
+
+// drop takes out of a channel what may be in it.
+func drop(c chan string) {
+	select {
+	case <-c:
+	default:
+	}
 }
 
 // tell accounts for the end of a session, once: as soon as it is known that it cannot go on, which may

@@ -19,14 +19,22 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 	if s.Launch.Port == 0 {
 		probe.Stop() // there is nobody to ask
 	}
+	timeout := s.untilTimeout(time.Now())
 	for {
 		select {
 		case exit := <-ended:
+			if sig, again := retry(s, exit, time.Now()); again && r.stopping.Err() == nil {
+				return sig, true
+			}
 			return Signal{Kind: SignalEnded, Reason: exitSentence(exit), Exit: &exit}, true
 		case <-r.stopping.Done():
 			return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
 		case reason := <-r.yield:
 			return Signal{Kind: SignalPreempt, Reason: reason}, true
+		case reason := <-r.restart:
+			return Signal{Kind: SignalRestart, Reason: reason}, true
+		case <-timeout:
+			return Signal{Kind: SignalTimeout, Reason: "it ran for longer than its timeout of " + s.Task.Timeout.String()}, true
 		case <-ctx.Done():
 			return Signal{}, false
 		case <-probe.C:
@@ -166,6 +174,9 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	err := r.runtime.Stop(graceful, s.ID, grace)
 	switch {
 	case s.Status == StatusPreempted && r.stopping.Err() == nil:
+		if exit := r.exitOf(stopping, s.ID); err == nil && s.Type == TypeBatch && byItself(exit) {
+			return Signal{Kind: SignalEnded, Reason: exitSentence(*exit), Exit: exit}, true // it was done before it was asked
+		}
 		if err == nil || errors.Is(err, ErrNoInstance) {
 			// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
 			err = r.runtime.Remove(stopping, s.ID)
@@ -187,7 +198,7 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 // not put it back into the queue. Whoever wants it to end for good does not wait for that.
 func (r *runner) keep(ctx context.Context) {
 	for try := 1; !r.saved(); try++ {
-		if _, over, _ := r.bide(ctx, Backoff(try, 0)); over {
+		if !r.rest(ctx, Backoff(try, 0)) {
 			return
 		}
 		if err := r.save(ctx); err != nil {

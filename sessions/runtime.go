@@ -162,12 +162,13 @@ const (
 	ExitOutOfMemory ExitReason = "out-of-memory"
 	ExitStartFailed ExitReason = "start-failed" // pre-start action, command not found, mount missing
 	ExitUnknown     ExitReason = "unknown"      // ended while nobody watched, or the box restarted
+	ExitTimedOut    ExitReason = "timed-out"    // it had run for as long as its owner lets it; no runtime says so
 )
 
 // Exit is how an instance ended.
 type Exit struct {
 	Reason     ExitReason `json:"reason"`
-	Code       int        `json:"code"`             // 128+n for signal n; -1 unknown
+	Code       int        `json:"code"`             // 128+n for signal n; -1 unknown; -2 timed out
 	Signal     string     `json:"signal,omitempty"` // SIGKILL, ...
 	Message    string     `json:"message"`          // one sentence for people, with the last words of the log where they help
 	FinishedAt time.Time  `json:"finished_at"`

@@ -69,6 +69,7 @@ type Session struct {
 	Mounts []Mount
 	Limits Limits
 	Demand Demand
+	Task   Task // of a session that belongs to a person; zero: of no other
 
 	// Claim is what it holds of the pool, or held when it ended; nil while it waits.
 	Claim    *accel.Claim
@@ -79,7 +80,7 @@ type Session struct {
 	Reason    string // one sentence: why it is in Status
 	Result    Result
 	Exit      *Exit  // once ended
-	Address   string // host:port of the route, once running
+	Address   string // host:port of the route, once running; the host alone where nothing is routed to
 	PID       int
 	StartedAt time.Time // zero until RUNNING
 	HealthyAt time.Time // of the first probe that passed; zero: none has

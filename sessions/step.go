@@ -15,7 +15,9 @@ type Signal struct {
 	Reason   string       // one sentence for people
 	Claim    *accel.Claim // SignalPlaced
 	Instance *Instance    // SignalStarted
-	Exit     *Exit        // SignalEnded and SignalStopped, where there was an instance
+	Exit     *Exit        // SignalEnded and SignalStopped, where there was an instance; SignalRestart after a run that failed
+	// NotBefore is when the next run may begin, of a SignalRestart after a run that failed.
+	NotBefore time.Time
 }
 
 // SignalKind names what happened.
@@ -36,6 +38,7 @@ const (
 	SignalGiveUp   SignalKind = "give-up"  // not now: back to the queue
 	SignalRestart  SignalKind = "restart"  // end it and start it again under the same id
 	SignalPreempt  SignalKind = "preempt"  // it gave way to one of higher priority
+	SignalTimeout  SignalKind = "timeout"  // it has run for as long as it may
 )
 
 // Action is what a session's runner must do next; it ends in the next signal.
@@ -50,6 +53,7 @@ const (
 	ActionStart   Action = "start"   // start the instance
 	ActionWatch   Action = "watch"   // probe it and wait for its end
 	ActionStop    Action = "stop"    // drain, then stop the instance
+	ActionAgain   Action = "again"   // stop what is left of it, then start it under the same id
 	ActionClean   Action = "clean"   // make sure that nothing of it is left
 	ActionNone    Action = ""        // terminal
 )
@@ -64,7 +68,7 @@ var actions = map[Status]Action{
 	StatusPrepared:    ActionCreate,
 	StatusCreating:    ActionStart,
 	StatusRunning:     ActionWatch,
-	StatusRestarting:  ActionStop,
+	StatusRestarting:  ActionAgain,
 	StatusPreempted:   ActionStop,
 	StatusTerminating: ActionStop,
 	StatusError:       ActionClean,
@@ -93,7 +97,7 @@ var next = map[Status]map[SignalKind]Status{
 	},
 	StatusRunning: {
 		SignalEnded: StatusTerminated, SignalStop: StatusTerminating, SignalFail: StatusError,
-		SignalRestart: StatusRestarting, SignalPreempt: StatusPreempted,
+		SignalRestart: StatusRestarting, SignalPreempt: StatusPreempted, SignalTimeout: StatusTerminating,
 	},
 	StatusRestarting: {
 		SignalStarted: StatusRunning, SignalStop: StatusTerminating, SignalEnded: StatusTerminated,
@@ -118,6 +122,7 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 	if !ok {
 		return s, fmt.Errorf("session %s is %s: %q does not fit", s.ID, s.Status, sig.Kind)
 	}
+	from := s.Status
 	s.Status, s.Reason = to, sig.Reason
 	if sig.Exit != nil {
 		s.Exit = sig.Exit
@@ -130,12 +135,21 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 	case StatusScheduled:
 		s.Claim, s.PlacedAt, s.Waits = sig.Claim, now.UTC(), nil
 	case StatusRunning:
-		s.StartedAt, s.PID = sig.Instance.StartedAt, sig.Instance.PID
+		s.StartedAt, s.PID, s.Exit = sig.Instance.StartedAt, sig.Instance.PID, nil
+	case StatusRestarting, StatusPreempted:
+		s.Task = s.Task.again(sig)
+	case StatusTerminating:
+		if sig.Kind == SignalTimeout {
+			s.Task.Outcome = OutcomeTimeout
+		}
 	case StatusError:
 		s.Result = ResultFailure
 	case StatusTerminated, StatusCancelled:
 		s.EndedAt, s.PID, s.Address, s.Waits = now, 0, "", nil
 		s.Result = resultOf(s)
+		if s.Personal() {
+			s = settle(s, from, now)
+		}
 	}
 	return s, nil
 }

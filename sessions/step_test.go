@@ -28,7 +28,7 @@ var lawful = map[sessions.Status][]sessions.Status{
 var signals = []sessions.SignalKind{
 	sessions.SignalPlaced, sessions.SignalPrepare, sessions.SignalPull, sessions.SignalPrepared, sessions.SignalCreate,
 	sessions.SignalStarted, sessions.SignalEnded, sessions.SignalStop, sessions.SignalStopped, sessions.SignalFail,
-	sessions.SignalGiveUp, sessions.SignalRestart, sessions.SignalPreempt,
+	sessions.SignalGiveUp, sessions.SignalRestart, sessions.SignalPreempt, sessions.SignalTimeout,
 }
 
 func TestStepFollowsTheTable(t *testing.T) {

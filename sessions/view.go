@@ -124,7 +124,7 @@ func (m *Manager) Events(ctx context.Context, project, ref string, limit int) ([
 	return m.Store.Events(ctx, v.ID, limit)
 }
 
-// FolderUsedBy says which service runs from a folder, or would after a roll-back.
+// FolderUsedBy says which service runs from a folder, or would after a roll-back, or which session of a person has it.
 func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,6 +138,11 @@ func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 			if rev := s.revision(number); rev != nil && rev.Recipe.mounts(folderID) {
 				return "service " + s.Name, true
 			}
+		}
+	}
+	for _, r := range m.sessions {
+		if ses, _ := r.snapshot(); ses.Alive() && slices.Contains(ses.Task.Folders, folderID) {
+			return "session " + ses.Name, true
 		}
 	}
 	return "", false

@@ -1,3 +1,4 @@
-// Package training owns interactive and batch sessions for people: their apps, idle checks and
-// pipelines. It runs them through sessions' queue and runners and never talks to a runtime itself.
+// Package training owns what people run for themselves: interactive and batch sessions. It turns a person's wish into
+// requests to the queue, checked as a whole and at once. It runs nothing itself: the queue and the runners of sessions
+// do, and it never talks to a runtime.
 package training

@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training"
 )
 
 // Deps are what the API shows, and who may see it.
@@ -20,6 +21,7 @@ type Deps struct {
 	Services  Services
 	Revisions Revisions
 	Sessions  Sessions
+	People    People
 	Folders   Folders
 	Files     Files
 	Tokens    Tokens
@@ -81,6 +83,13 @@ type Sessions interface {
 	Logs(ctx context.Context, project, ref string, opts sessions.LogOptions) (io.ReadCloser, error)
 	Stats(ctx context.Context, project, ref string) (sessions.Stats, error)
 	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
+	UpdateSession(ctx context.Context, project, ref string, up sessions.SessionUpdate) (sessions.Session, error)
+	RestartSession(ctx context.Context, project, ref, by string) error
+}
+
+// People take sessions of their own. *training.Desk is where they ask.
+type People interface {
+	Create(ctx context.Context, w training.Wish) ([]sessions.Session, error)
 }
 
 // Tokens let clients use services. *router.Tokens is one.

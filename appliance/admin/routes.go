@@ -63,8 +63,11 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/usage", s.getUsage)
 
 	on("GET", "/sessions", s.listSessions)
+	on("POST", "/sessions", s.createSession)
 	on("GET", "/sessions/:id", s.getSession)
+	on("PATCH", "/sessions/:id", s.updateSession)
 	on("DELETE", "/sessions/:id", s.terminateSession)
+	on("POST", "/sessions/:id/restart", s.restartSession)
 	on("GET", "/sessions/:id/logs", s.sessionLogs)
 	on("GET", "/sessions/:id/status-history", s.statusHistory)
 	on("GET", "/sessions/:id/stats", s.sessionStats)

@@ -41,15 +41,9 @@ func (s *server) createService(c *gin.Context) error {
 	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	project := p.project()
-	if in.Project != "" {
-		if p.text("project") != "" && p.text("project") != in.Project {
-			return badField("project", "", "%q in the body, %q in the query", in.Project, p.text("project"))
-		}
-		if !projectName.MatchString(in.Project) {
-			return badField("project", "", "%q is no name of a project", in.Project)
-		}
-		project = in.Project
+	project, err := projectOf(p, in.Project)
+	if err != nil {
+		return err
 	}
 	if in.Image == "" {
 		return badField("image", "an image reference, or \"host\" for plain processes of this box", "is needed")
@@ -76,7 +70,6 @@ func (s *server) createService(c *gin.Context) error {
 		}
 		req.Policy = &policy
 	}
-	var err error
 	if req.Routing, err = routingIn(in.Routing, sessions.DefaultRouting()); err != nil {
 		return err
 	}

@@ -45,14 +45,19 @@ func (s *server) serviceNames(project string) map[string]string {
 	return names
 }
 
+// session says one to a client.
 func session(v sessions.Session, services map[string]string, held map[string]*api.Claim) api.Session {
-	return api.Session{
+	out := api.Session{
 		ID: v.ID, Name: v.Name, Project: v.Project, Type: string(v.Type), CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(),
 		ServiceID: v.ServiceID, ServiceName: services[v.ServiceID], Revision: v.Revision, Image: v.Image, Variant: v.Launch.Variant,
 		Status: string(v.Status), Reason: v.Reason, Result: string(v.Result), Exit: exitOut(v.Exit), Address: v.Address, PID: v.PID,
 		StartedAt: timePtr(v.StartedAt), EndedAt: timePtr(v.EndedAt), TrafficRatio: v.TrafficRatio,
 		Priority: v.Demand.Priority, Resources: asked(v.Demand.Slots), Claim: holdings(v, held), Waits: waits(v.Waits),
 	}
+	if v.Personal() {
+		personal(&out, v)
+	}
+	return out
 }
 
 // findSession returns the session that the path names.

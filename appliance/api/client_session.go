@@ -54,3 +54,21 @@ func (c *Client) TerminateSession(ctx context.Context, ref string, forced bool) 
 	}
 	return c.unary(ctx, call{method: http.MethodDelete, path: "/sessions/" + seg(ref), query: q}, nil)
 }
+
+// CreateSession asks for sessions of one's own; it does not wait for them to run.
+func (c *Client) CreateSession(ctx context.Context, in SessionCreate) ([]Session, error) {
+	var out SessionsCreated
+	err := c.unary(ctx, call{method: http.MethodPost, path: "/sessions", in: in}, &out)
+	return out.Items, err
+}
+
+// UpdateSession changes a live session of a person.
+func (c *Client) UpdateSession(ctx context.Context, ref string, in SessionUpdate) (Session, error) {
+	var out Session
+	return out, c.unary(ctx, call{method: http.MethodPatch, path: "/sessions/" + seg(ref), in: in}, &out)
+}
+
+// RestartSession ends what runs of a person's session and starts it again.
+func (c *Client) RestartSession(ctx context.Context, ref string) error {
+	return c.unary(ctx, call{method: http.MethodPost, path: "/sessions/" + seg(ref) + "/restart"}, nil)
+}

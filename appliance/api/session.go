@@ -29,12 +29,68 @@ type Session struct {
 	Resources map[string]string `json:"resources,omitempty"` // what it asks for, as people write it
 	Claim     *Claim            `json:"claim,omitempty"`     // what it holds of a node; nil while it holds nothing
 	Waits     []Wait            `json:"waits,omitempty"`     // what keeps it from starting; the first is the one to look at
+
+	// Of sessions of people.
+	StartupCommand string         `json:"startup_command,omitempty"` // left out: a shell that is kept
+	Mounts         []SessionMount `json:"mounts,omitempty"`
+	PreopenPorts   []int          `json:"preopen_ports,omitempty"`
+	DependsOn      []string       `json:"depends_on,omitempty"` // ids of sessions that must have ended with success
+	StartsAt       *time.Time     `json:"starts_at,omitempty"`  // not before
+	Timeout        float64        `json:"timeout,omitempty"`    // seconds of one run
+	Retries        int            `json:"retries,omitempty"`    // runs more, after one that failed
+	Preemptible    bool           `json:"preemptible,omitempty"`
+	MinRuntime     float64        `json:"min_runtime,omitempty"` // seconds that it runs before it may be preempted
+	ArrayID        string         `json:"array_id,omitempty"`
+	ArrayIndex     *int           `json:"array_index,omitempty"`
+	Restarts       int            `json:"restarts,omitempty"` // how often it was started again: preempted, failed, or as its owner wished
+	Outcome        string         `json:"outcome,omitempty"`  // of a batch session: task-finished, task-failed, task-timeout
+}
+
+// SessionMount is a directory that a session sees.
+type SessionMount struct {
+	Folder   string `json:"folder,omitempty"` // id
+	Target   string `json:"target"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// SessionCreate asks for a session of one's own.
+type SessionCreate struct {
+	Name           string            `json:"name,omitempty"` // default: the beginning of its id
+	Project        string            `json:"project,omitempty"`
+	Type           string            `json:"type,omitempty"` // interactive, batch; default: batch where there is a startup_command
+	Image          string            `json:"image"`
+	StartupCommand string            `json:"startup_command,omitempty"` // a line for a shell
+	Environ        map[string]string `json:"environ,omitempty"`
+	Resources      map[string]string `json:"resources,omitempty"`
+	ResourceOpts   map[string]string `json:"resource_opts,omitempty"`
+	Selector       map[string]string `json:"selector,omitempty"` // labels that its node must have
+	Mounts         []Mount           `json:"mounts,omitempty"`   // a target that is left out is /home/work/NAME
+	PreopenPorts   []int             `json:"preopen_ports,omitempty"`
+	Priority       *int              `json:"priority,omitempty"` // higher first; default 10
+	Preemptible    bool              `json:"preemptible,omitempty"`
+	MinRuntime     float64           `json:"min_runtime,omitempty"` // seconds
+	StartsAt       *time.Time        `json:"starts_at,omitempty"`
+	DependsOn      []string          `json:"depends_on,omitempty"` // ids or names
+	Timeout        float64           `json:"timeout,omitempty"`    // seconds
+	Retries        int               `json:"retries,omitempty"`
+	Array          string            `json:"array,omitempty"` // 1-100, 0-9%3, 1,5,9: one session for each index
+}
+
+// SessionsCreated are the sessions that were asked for: one, or one for each index of an array.
+type SessionsCreated struct {
+	Items []Session `json:"items"`
+}
+
+// SessionUpdate changes a session of a person: what is left out stays.
+type SessionUpdate struct {
+	Name     *string `json:"name,omitempty"`
+	Priority *int    `json:"priority,omitempty"` // counts at once
 }
 
 // Exit is how a session ended.
 type Exit struct {
-	Reason     string     `json:"reason"` // completed, failed, stopped, killed, crashed, out-of-memory, start-failed, unknown
-	Code       int        `json:"code"`   // 128+n for signal n; -1 unknown
+	Reason     string     `json:"reason"` // completed, failed, stopped, killed, crashed, out-of-memory, start-failed, timed-out, unknown
+	Code       int        `json:"code"`   // 128+n for signal n; -1 unknown; -2 timed out
 	Signal     string     `json:"signal,omitempty"`
 	Message    string     `json:"message"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`

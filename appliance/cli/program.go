@@ -112,7 +112,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", fixedWords(outputs()...))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.modelCommand(),
+		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.batchCommand(), a.modelCommand(),
 		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
 	)
@@ -201,6 +201,9 @@ func (a *app) report(err error) int {
 		if usage.line != "" {
 			message += "\n  usage: " + usage.line
 		}
+	}
+	if batch, ok := errors.AsType[*batchEnded](err); ok {
+		code = batch.code()
 	}
 	fmt.Fprintf(a.Stderr, "palisade: %s\n", message)
 	if hint != "" {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,7 +13,8 @@ import (
 )
 
 func (a *app) sessionCommand() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "session", Aliases: []string{"sessions"}, Short: "Look at what runs: sessions, their logs and history"})
+	cmd := asGroup(&cobra.Command{Use: "session", Aliases: []string{"sessions"}, Short: "Take sessions of your own, and look at all that runs: logs, history, results"})
+	cmd.AddCommand(a.sessionCreate(), a.sessionRename(), a.sessionPriority(), a.sessionRestart())
 	cmd.AddCommand(a.sessionList(), a.sessionInfo(), a.sessionLogs(), a.sessionHistory(), a.sessionRemove())
 	return cmd
 }
@@ -91,7 +93,11 @@ func (a *app) sessionInfo() *cobra.Command {
 					stats = &got
 				}
 			}
-			return a.show(result{quiet: []string{s.Status}, json: s, text: func() error { a.printSession(s, stats); return nil }})
+			return a.show(result{quiet: []string{s.Status}, json: s, text: func() error {
+				a.printSession(s, stats)
+				a.printLastWords(cmd.Context(), c, s)
+				return nil
+			}})
 		},
 	}
 }
@@ -119,15 +125,26 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 		}
 		more = append(more, waitWords(w))
 	}
-	a.fields(
-		[2]string{"id", s.ID}, [2]string{"name", s.Name}, [2]string{"project", s.Project}, [2]string{"type", s.Type},
-		[2]string{"status", s.Status}, [2]string{"reason", reason}, [2]string{"waits", waits}, [2]string{"waits too", strings.Join(more, ". ")},
-		[2]string{"exit", exit}, [2]string{"priority", strconv.Itoa(s.Priority)}, [2]string{"asks for", mapWords(s.Resources)}, [2]string{"holds", claimWords(s.Claim)},
-		[2]string{"service", s.ServiceName}, [2]string{"image", s.Image}, [2]string{"variant", s.Variant},
-		[2]string{"address", s.Address}, [2]string{"process", pidOf(s)}, [2]string{"uses", uses},
-		[2]string{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
-		[2]string{"started", a.agoPtr(s.StartedAt)}, [2]string{"ended", a.agoPtr(s.EndedAt)},
-	)
+	lines := [][2]string{
+		{"id", s.ID}, {"name", s.Name}, {"project", s.Project}, {"type", s.Type},
+		{"status", s.Status}, {"reason", reason}, {"waits", waits}, {"waits too", strings.Join(more, ". ")},
+		{"result", resultWords(s)}, {"exit", exit}, {"priority", strconv.Itoa(s.Priority)}, {"asks for", mapWords(s.Resources)}, {"holds", claimWords(s.Claim)},
+		{"service", s.ServiceName}, {"image", s.Image}, {"variant", s.Variant},
+		{"address", s.Address}, {"process", pidOf(s)}, {"uses", uses},
+		{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
+		{"started", a.agoPtr(s.StartedAt)}, {"ended", a.agoPtr(s.EndedAt)},
+	}
+	a.fields(append(lines, a.wishWords(s)...)...)
+}
+
+// printLastWords shows what a person's session wrote last.
+func (a *app) printLastWords(ctx context.Context, c *api.Client, s api.Session) {
+	if !personal(s) {
+		return
+	}
+	if words := a.lastWords(ctx, c, s); words != "" {
+		fmt.Fprintf(a.out, "last of its log:\n    %s\n", indented(printable(words)))
+	}
 }
 
 func (a *app) sessionLogs() *cobra.Command {

@@ -28,6 +28,7 @@ import (
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/process"
+	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -410,7 +411,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version := d.Version
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
-		Services: d.manager, Revisions: d.manager, Sessions: d.manager, Folders: d.folders, Files: d.folders,
+		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,

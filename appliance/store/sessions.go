@@ -10,7 +10,7 @@ import (
 
 const sessionColumns = `id, name, project, type, created_by, created_at, service_id, revision, image, launch,
 	mounts, limits, status, reason, result, exit, address, pid, started_at, healthy_at, unhealthy_since, ended_at, traffic_ratio,
-	demand, claim, placed_at, waits`
+	demand, claim, placed_at, waits, task`
 
 // Sessions implements sessions.SessionStore. Sessions that run the same thing share its LaunchSpec, which
 // is never changed once made: ten thousand rows would else take seconds and 100 MB to read.
@@ -24,7 +24,7 @@ func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
 				&v.Revision, &v.Image, intoShared[variants.LaunchSpec]{&v.Launch, launches}, intoJSON{&v.Mounts}, intoJSON{&v.Limits},
 				&v.Status, &v.Reason, &v.Result, intoJSON{&v.Exit}, &v.Address, &v.PID, intoTime{&v.StartedAt},
 				intoTime{&v.HealthyAt}, intoTime{&v.UnhealthySince}, intoTime{&v.EndedAt}, &v.TrafficRatio,
-				intoJSON{&v.Demand}, intoJSON{&v.Claim}, intoTime{&v.PlacedAt}, intoJSON{&v.Waits})
+				intoJSON{&v.Demand}, intoJSON{&v.Claim}, intoTime{&v.PlacedAt}, intoJSON{&v.Waits}, intoJSON{&v.Task})
 			return v, err
 		})
 }
@@ -33,18 +33,18 @@ func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
 func (s *Store) SaveSession(ctx context.Context, v sessions.Session, change *sessions.Transition) error {
 	return s.write(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `INSERT INTO sessions (`+sessionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, project = excluded.project, type = excluded.type,
 			created_by = excluded.created_by, created_at = excluded.created_at, service_id = excluded.service_id,
 			revision = excluded.revision, image = excluded.image, launch = excluded.launch, mounts = excluded.mounts,
 			limits = excluded.limits, status = excluded.status, reason = excluded.reason, result = excluded.result,
 			exit = excluded.exit, address = excluded.address, pid = excluded.pid, started_at = excluded.started_at,
 			healthy_at = excluded.healthy_at, unhealthy_since = excluded.unhealthy_since, ended_at = excluded.ended_at, traffic_ratio = excluded.traffic_ratio,
-			demand = excluded.demand, claim = excluded.claim, placed_at = excluded.placed_at, waits = excluded.waits`,
+			demand = excluded.demand, claim = excluded.claim, placed_at = excluded.placed_at, waits = excluded.waits, task = excluded.task`,
 			v.ID, v.Name, v.Project, string(v.Type), v.CreatedBy, v.CreatedAt, v.ServiceID, v.Revision, v.Image, asJSON{v.Launch},
 			asJSON{v.Mounts}, asJSON{v.Limits}, string(v.Status), v.Reason, string(v.Result), asJSON{exitKept(v.Exit)},
 			v.Address, v.PID, v.StartedAt, v.HealthyAt, v.UnhealthySince, v.EndedAt, v.TrafficRatio,
-			asJSON{v.Demand}, asJSON{v.Claim}, v.PlacedAt, asJSON{v.Waits})
+			asJSON{v.Demand}, asJSON{v.Claim}, v.PlacedAt, asJSON{v.Waits}, asJSON{v.Task})
 		if err != nil || change == nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/usage"
+	"github.com/palisade-run/palisade/training"
 )
 
 // Appliance is one that tests speak to.
@@ -62,7 +63,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
 	a.Handler = admin.New(admin.Deps{
-		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, Folders: a.Folders, Files: a.Folders,
+		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Folders: a.Folders, Files: a.Folders,
 		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},

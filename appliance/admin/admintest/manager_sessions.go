@@ -87,6 +87,9 @@ func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, _
 			if s.Status.Terminal() {
 				return fmt.Errorf("session %s has ended: %w", s.Name, sessions.ErrForbidden)
 			}
+			if s.Personal() {
+				s.Result = sessions.ResultUndefined
+			}
 			s.Status, s.Reason, s.EndedAt = sessions.StatusTerminated, "ended by "+by, time.Now().UTC()
 			s.Exit = &sessions.Exit{Reason: sessions.ExitStopped, Code: 143, Signal: "SIGTERM", Message: "stopped", FinishedAt: s.EndedAt}
 			m.poke()

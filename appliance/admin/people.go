@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training"
+)
+
+// personal adds what only a session of a person has.
+func personal(out *api.Session, v sessions.Session) {
+	out.StartupCommand, out.PreopenPorts, out.DependsOn = v.Task.Command, v.Task.Ports, v.Demand.DependsOn
+	out.StartsAt, out.Timeout, out.Retries = timePtr(v.Demand.StartsAt), v.Task.Timeout.Seconds(), v.Task.Retries
+	out.Preemptible, out.MinRuntime = v.Demand.Preemptible, v.Demand.MinRuntime.Seconds()
+	out.Restarts, out.Outcome = v.Task.Restarts, string(v.Task.Outcome)
+	if a := v.Task.Array; a != nil {
+		out.ArrayID, out.ArrayIndex = a.ID, &a.Index
+	}
+	for i, m := range v.Mounts {
+		mount := api.SessionMount{Target: m.Target, ReadOnly: m.ReadOnly}
+		if i < len(v.Task.Folders) {
+			mount.Folder = v.Task.Folders[i]
+		}
+		out.Mounts = append(out.Mounts, mount)
+	}
+}
+
+func (s *server) createSession(c *gin.Context) error {
+	p := query(c)
+	var in api.SessionCreate
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+		return err
+	}
+	project, err := projectOf(p, in.Project)
+	if err != nil {
+		return err
+	}
+	w := training.Wish{
+		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Type: sessions.Type(in.Type), Image: in.Image,
+		Command: in.StartupCommand, Env: in.Environ, Ports: in.PreopenPorts, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
+		Selector: in.Selector, Priority: in.Priority, Preemptible: in.Preemptible, DependsOn: in.DependsOn, Retries: in.Retries, Array: in.Array,
+	}
+	for _, m := range in.Mounts {
+		w.Mounts = append(w.Mounts, training.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	if in.StartsAt != nil {
+		w.StartsAt = *in.StartsAt
+	}
+	if err := readSeconds(duration{"timeout", &in.Timeout, &w.Timeout}, duration{"min_runtime", &in.MinRuntime, &w.MinRuntime}); err != nil {
+		return err
+	}
+	if in.Timeout > 0 && w.Timeout < time.Millisecond {
+		return badField("timeout", "", "%v: less than a thousandth of a second", in.Timeout)
+	}
+	made, err := s.People.Create(c.Request.Context(), w)
+	if err != nil {
+		return err
+	}
+	out := api.SessionsCreated{Items: []api.Session{}}
+	held := claims(s.boxes())
+	for _, v := range made {
+		out.Items = append(out.Items, session(v, nil, held))
+	}
+	c.Header("Location", api.Prefix+"/sessions/"+made[0].ID)
+	return respond(c, http.StatusCreated, out)
+}
+
+// projectOf is the project that the query and the body name; they may not differ.
+func projectOf(p *params, inBody string) (string, error) {
+	switch {
+	case inBody == "":
+		return p.project(), nil
+	case p.text("project") != "" && p.text("project") != inBody:
+		return "", badField("project", "", "%q in the body, %q in the query", inBody, p.text("project"))
+	case !projectName.MatchString(inBody):
+		return "", badField("project", "", "%q is no name of a project", inBody)
+	}
+	return inBody, nil
+}
+
+func (s *server) updateSession(c *gin.Context) error {
+	p := query(c)
+	v, err := s.findSession(c, p)
+	if err != nil {
+		return err
+	}
+	var in api.SessionUpdate
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	v, err = s.Sessions.UpdateSession(c.Request.Context(), v.Project, v.ID, sessions.SessionUpdate{Name: in.Name, Priority: in.Priority})
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project()), claims(s.boxes())))
+}
+
+func (s *server) restartSession(c *gin.Context) error {
+	v, err := s.findSession(c, query(c))
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	if err := s.Sessions.RestartSession(ctx, v.Project, v.ID, actorOf(ctx).Name); err != nil {
+		return err
+	}
+	return noContent(c)
+}

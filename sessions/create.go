@@ -1,0 +1,293 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/variants"
+)
+
+// SessionRequest asks for a session that belongs to a person.
+type SessionRequest struct {
+	Name      string // "" for one that is made up
+	Project   string
+	CreatedBy string
+	Type      Type // TypeInteractive or TypeBatch
+	Image     string
+	Launch    variants.LaunchSpec // what it runs
+	Mounts    []FolderMount       // folders by id or name, with their targets
+
+	Resources    map[string]string // slot to amount as written
+	ResourceOpts map[string]string // shmem
+	Selector     map[string]string // labels of the nodes that may run it
+	Priority     *int              // nil: DefaultPriority
+	Preemptible  bool
+	MinRuntime   time.Duration // not preempted before it has run so long
+	StartsAt     time.Time     // zero: at once
+	DependsOn    []string      // ids or names of sessions that must have ended with success
+	Task         Task
+}
+
+// personalName is what a person may call a session.
+var personalName = regexp.MustCompile(`^\w[\w-]{0,62}\w$`)
+
+// CheckSessionName says what is wrong with a name for a session.
+func CheckSessionName(name string) error {
+	if !personalName.MatchString(name) {
+		return fmt.Errorf("%w: name %q: 2 to 64 letters, digits, '_' and '-', beginning and ending with a letter, digit or '_'", ErrInvalid, name)
+	}
+	return nil
+}
+
+// CheckSession reports all that is wrong with a request and can be known now; Field is as the API calls it.
+func (m *Manager) CheckSession(ctx context.Context, req SessionRequest) catalog.Problems {
+	_, problems := m.draft(ctx, req)
+	return problems
+}
+
+// draft is the session that a request asks for, with all that is wrong with it.
+func (m *Manager) draft(ctx context.Context, req SessionRequest) (Session, catalog.Problems) {
+	var ps catalog.Problems
+	wrong := func(field string, err error) {
+		if err != nil {
+			message := strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": ")
+			ps = append(ps, catalog.Problem{Severity: catalog.SeverityError, Field: field, Message: message})
+		}
+	}
+	now := time.Now().UTC()
+	s := Session{
+		ID: newID("ses"), Name: req.Name, Project: req.Project, Type: req.Type, CreatedBy: req.CreatedBy, CreatedAt: now, Image: req.Image,
+		Launch: req.Launch, Task: req.Task, Status: StatusPending, Reason: "wanted by " + req.CreatedBy, Result: ResultUndefined,
+		Demand: Demand{
+			Priority: DefaultPriority, Selector: maps.Clone(req.Selector), Preemptible: req.Preemptible, MinRuntime: req.MinRuntime,
+			StartsAt: req.StartsAt.UTC(),
+		},
+	}
+	if s.Name == "" {
+		s.Name = s.ID[:10]
+	}
+	set(&s.Demand.Priority, req.Priority)
+	wrong("name", CheckSessionName(s.Name))
+	wrong("image", m.checkImage(req.Image))
+	wrong("priority", checkPriority(s.Demand.Priority))
+	recipe := Recipe{Resources: req.Resources, ResourceOpts: req.ResourceOpts}
+	limits, err := limitsOf(recipe)
+	s.Limits = limits
+	if err == nil {
+		var asked Demand
+		if asked, err = demandOf(Service{}, recipe); err == nil {
+			s.Demand.Slots = asked.Slots
+			err = everFits(m.Ledger.Pool(), s.Demand, m.Queueing.Options)
+		}
+	}
+	wrong("resources", err)
+	for i, mount := range req.Mounts {
+		field := fmt.Sprintf("mounts[%d]", i)
+		wrong(field+".target", checkTarget(mount.Target))
+		wrong(field+".target", targetTwice(req.Mounts[:i], mount.Target))
+		found, err := m.mountsOf(ctx, req.Project, Recipe{Mounts: []FolderMount{mount}}, "")
+		wrong(field+".folder", err)
+		if err == nil {
+			found[0].ReadOnly = mount.ReadOnly
+			s.Mounts = append(s.Mounts, found...)
+		}
+	}
+	s.Demand.DependsOn, err = m.dependencies(req.Project, req.DependsOn)
+	wrong("depends_on", err)
+	return s, ps
+}
+
+func (m *Manager) checkImage(image string) error {
+	if strings.TrimSpace(image) == "" {
+		return fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host")
+	}
+	if c, ok := m.Runtime.(ImageChecker); ok {
+		return c.CheckImage(image)
+	}
+	return nil
+}
+
+func targetTwice(before []FolderMount, target string) error {
+	if slices.ContainsFunc(before, func(m FolderMount) bool { return m.Target == target }) {
+		return fmt.Errorf("%w: two folders at %s", ErrInvalid, target)
+	}
+	return nil
+}
+
+// dependencies finds the ids of sessions that another waits for. They are there already, so there are no circles.
+func (m *Manager) dependencies(project string, refs []string) ([]string, error) {
+	var ids []string
+	var wrong []error
+	for _, ref := range refs {
+		s, err := m.Session(project, ref)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = fmt.Errorf("there is no session %q; name one by its id, or by its name", ref)
+		case err == nil && s.Type == TypeInference:
+			err = fmt.Errorf("session %s is a route of a service: it never ends with success", s.Name)
+		case err == nil && !slices.Contains(ids, s.ID):
+			ids = append(ids, s.ID)
+		}
+		wrong = append(wrong, err)
+	}
+	return ids, errors.Join(wrong...)
+}
+
+// CreateSessions records sessions of people, all of them or none; they go into the queue. All that can be known to be
+// wrong is told now: ErrInvalid with catalog.Problems, or ErrExists where a live session of the project has the name.
+func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest) ([]Session, error) {
+	drafts := make([]Session, len(requests))
+	for i, req := range requests {
+		var problems catalog.Problems
+		if drafts[i], problems = m.draft(ctx, req); problems.Err() != nil {
+			return nil, fmt.Errorf("%w: this session cannot be created: %w", ErrInvalid, problems)
+		}
+	}
+	if err := m.take(ctx); err != nil {
+		return nil, err
+	}
+	defer m.give()
+	for i := range drafts {
+		if err := m.nameIsFree(drafts[i].Project, drafts[i].Name, drafts[:i]); err != nil {
+			return nil, err
+		}
+	}
+	begun := make([]*runner, 0, len(drafts))
+	for _, s := range drafts {
+		r := newRunner(m.runnerDeps(), s)
+		r.unsaved = []Transition{{SessionID: s.ID, To: StatusPending, Reason: s.Reason, At: s.CreatedAt}}
+		if err := r.save(ctx); err != nil {
+			return nil, errors.Join(err, m.unmake(ctx, append(begun, r)))
+		}
+		begun = append(begun, r)
+	}
+	m.mu.Lock()
+	for _, r := range begun {
+		m.sessions[r.id] = r
+		m.launch(r)
+	}
+	m.mu.Unlock()
+	m.changed()
+	return drafts, nil
+}
+
+// unmake takes rows away that were written before one could not be. What cannot be taken away either is there at the
+// next start: whoever was told that it failed finds it waiting.
+func (m *Manager) unmake(ctx context.Context, begun []*runner) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
+	defer cancel()
+	var failed error
+	for _, r := range begun {
+		if err := m.Store.DeleteSession(ctx, r.id); err != nil && failed == nil {
+			failed = fmt.Errorf("taking back what was recorded before: %w", err)
+		}
+	}
+	return failed
+}
+
+// nameIsFree says whether a live session of the project, or one of the others, has a name. The caller holds writing.
+func (m *Manager) nameIsFree(project, name string, others []Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := slices.ContainsFunc(others, func(s Session) bool { return s.Project == project && s.Name == name })
+	for _, r := range m.sessions {
+		s, _ := r.snapshot()
+		taken = taken || s.Alive() && s.Project == project && s.Name == name
+	}
+	if taken {
+		return fmt.Errorf("session %q %w", name, ErrExists)
+	}
+	return nil
+}
+
+// SessionUpdate changes a session of a person; nil leaves as it is.
+type SessionUpdate struct {
+	Name     *string
+	Priority *int // counts at once, in the queue and against preemption
+}
+
+// UpdateSession changes a live session of a person.
+func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up SessionUpdate) (Session, error) {
+	if err := m.take(ctx); err != nil {
+		return Session{}, err
+	}
+	defer m.give()
+	r, err := m.personal(project, ref)
+	if err != nil {
+		return Session{}, err
+	}
+	was, _ := r.snapshot()
+	if up.Name != nil && *up.Name != was.Name {
+		if err := errors.Join(CheckSessionName(*up.Name), m.nameIsFree(was.Project, *up.Name, nil)); err != nil {
+			return Session{}, err
+		}
+	}
+	if up.Priority != nil {
+		if err := checkPriority(*up.Priority); err != nil {
+			return Session{}, err
+		}
+	}
+	if err := r.edit(ctx, up); err != nil {
+		return Session{}, err
+	}
+	m.changed()
+	s, _ := r.snapshot()
+	return s, nil
+}
+
+// personal finds a live session of a person.
+func (m *Manager) personal(project, ref string) (*runner, error) {
+	r, err := m.runnerOf(project, ref)
+	if err != nil {
+		return nil, err
+	}
+	s, _ := r.snapshot()
+	switch {
+	case !s.Personal():
+		return nil, fmt.Errorf("session %s is a route of a service, which is changed by its service: %w", s.Name, ErrForbidden)
+	case !s.Alive():
+		return nil, fmt.Errorf("session %s has ended: %w", s.Name, ErrForbidden)
+	}
+	return r, nil
+}
+
+// edit changes what its owner may change; it stays as it was where that cannot be written down. One at a time: the caller
+// holds the manager's writing.
+func (r *runner) edit(ctx context.Context, up SessionUpdate) error {
+	r.mu.Lock()
+	name, priority := r.session.Name, r.session.Demand.Priority
+	set(&r.session.Name, up.Name)
+	set(&r.session.Demand.Priority, up.Priority)
+	r.mu.Unlock()
+	err := r.save(ctx)
+	if err != nil {
+		r.mu.Lock()
+		r.session.Name, r.session.Demand.Priority = name, priority
+		r.mu.Unlock()
+	}
+	return err
+}
+
+// RestartSession ends what runs of a person's session and starts it again under the same id, at the same place.
+func (m *Manager) RestartSession(_ context.Context, project, ref, by string) error {
+	r, err := m.personal(project, ref)
+	if err != nil {
+		return err
+	}
+	s, _ := r.snapshot()
+	if s.Status != StatusRunning {
+		return fmt.Errorf("session %s is %s, and only one that is RUNNING is started again: %w", s.Name, s.Status, ErrForbidden)
+	}
+	select {
+	case r.restart <- "started again, as " + by + " wants it":
+	default: // it was asked for before
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package training
+
+import (
+	"time"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Wish is a session as a person asks for it.
+type Wish struct {
+	Name      string // "" for one that is made up; of an array, the names begin with it
+	Project   string
+	CreatedBy string
+	Type      sessions.Type // "": interactive, or batch where there is a command to run
+	Image     string        // reference, or "host" on the process runtime
+	// Command is what it runs, a line for a shell. "" is a shell that is kept, of an interactive session alone.
+	Command string
+	Env     map[string]string
+	Mounts  []Mount
+	Ports   []int // on which it will answer
+
+	Resources    map[string]string // slot to amount as written
+	ResourceOpts map[string]string // shmem
+	Selector     map[string]string
+	Priority     *int // nil: the default
+	Preemptible  bool
+	MinRuntime   time.Duration
+	StartsAt     time.Time
+	DependsOn    []string // ids or names
+	Timeout      time.Duration
+	Retries      int
+	Array        string // "1-100", "0-9%3", "1,5,9"; "": one session
+}
+
+// Mount is a folder in a session.
+type Mount struct {
+	Folder   string // id or name
+	Target   string // absolute; "": in the home, by the folder's name
+	ReadOnly bool
+}
