@@ -37,6 +37,10 @@ func Decide(in *Input, now time.Time) Decision {
 	j.decide()
 	j.forget()
 	j.d.Memory = j.memory
+	j.d.Seen = Seen{
+		Ready: j.ready, Starting: j.starting, Unhealthy: j.unhealthy, Leaving: j.leaving, Held: in.Held,
+		Low: j.low, High: j.high, LoadTime: in.LoadTime, Full: in.Full, Excess: j.memory.Excess,
+	}
 	return j.d
 }
 
@@ -56,6 +60,8 @@ type judge struct {
 }
 
 func (j *judge) decide() {
+	j.count()
+	j.low, j.high = j.p.Min, j.p.Max
 	// 1. The clock.
 	if now := j.now; now.Before(j.memory.Last) {
 		j.stay("the clock went back %s: nothing changes", span(j.memory.Last.Sub(now)))
@@ -74,7 +80,6 @@ func (j *judge) decide() {
 		j.memory.Excess = time.Time{}
 		return
 	}
-	j.count()
 	// 3. Bounds.
 	j.bounds()
 	if r := j.in.Replicas; r < j.low || r > j.high {

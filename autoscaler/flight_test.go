@@ -49,3 +49,24 @@ func TestBeyondAllMeasure(t *testing.T) {
 		t.Errorf("%d: %s, %v", d.Replicas, d.Reason, err)
 	}
 }
+
+// What waited at zero is a heap: the first route is not followed by as many as would hold all of it, before it is known
+// how fast it goes away.
+func TestAHeapAtZeroStartsNoHerd(t *testing.T) {
+	t.Parallel()
+	p := target8()
+	p.Min, p.Max = 0, 50
+	s := stage(1, p)
+	s.Known = noon.Add(-time.Hour)
+	s.tell(concurrency(), 200, 0, 3*time.Second)
+	s.tell(queued(), 192, 0, 3*time.Second)
+	s.tell(arrivals(), 60, 0, 3*time.Second)
+	s.Held = 192
+	d := Decide(&s.Input, noon)
+	if d.Replicas > 2 || !strings.Contains(d.Reason, "until it is known how long requests take") {
+		t.Errorf("%d: %s", d.Replicas, d.Reason)
+	}
+	if d.Seen.Ready != 1 || d.Seen.Held != 192 || d.Seen.Low != 0 || d.Seen.High != 50 {
+		t.Errorf("seen: %+v", d.Seen)
+	}
+}

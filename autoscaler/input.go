@@ -67,10 +67,25 @@ type Decision struct {
 	Reason   string    `json:"reason"`         // one sentence: "2 -> 4: 37 in flight, target 8 per route, panic since 12:03:05"
 	Panic    bool      `json:"panic,omitempty"`
 	Wishes   []Wish    `json:"wishes,omitempty"` // of every rule
+	Seen     Seen      `json:"seen,omitzero"`
 	// Standoff is the choice of who gives way, for the one that gives and the one that gets; nil: there was none.
 	Standoff *Standoff `json:"standoff,omitempty"`
 	Memory   Memory    `json:"memory,omitzero"` // for the next Input
 	Next     time.Time `json:"next,omitzero"`   // look again at the latest; zero: with the next tick
+}
+
+// Seen is what else was seen when it was decided.
+type Seen struct {
+	Ready     int           `json:"ready"`
+	Starting  int           `json:"starting,omitempty"`
+	Unhealthy int           `json:"unhealthy,omitempty"`
+	Leaving   int           `json:"leaving,omitempty"`
+	Held      int           `json:"held,omitempty"` // requests that waited
+	Low       int           `json:"low"`            // the bounds in force
+	High      int           `json:"high"`
+	LoadTime  time.Duration `json:"load_time,omitempty"` // of a route, as was measured
+	Full      string        `json:"full,omitempty"`      // why a route waited for a place
+	Excess    time.Time     `json:"excess,omitzero"`     // since when there had been too many routes
 }
 
 // Wish is what one rule wants, and why.

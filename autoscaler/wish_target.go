@@ -65,6 +65,8 @@ func (j *judge) targetWish(r *Rule, w *Wish) {
 	if waits {
 		w.Want, w.Why = f.wish(j, a), a.sentence(f.demand(), f.sentence())
 		spare = w.Want
+	} else {
+		w.Want, w.Why = j.careful(a, w.Want, w.Why)
 	}
 	// 2. Panic.
 	if now, _, seen := j.mean(r.Metric, a.short, &Wish{}); seen {
@@ -138,6 +140,8 @@ func (j *judge) panicWish(a aim, w *Wish, demand float64) {
 		wish, why := j.fitting(demand, a.Rule), a.sentence(demand, "")
 		if f, ok := j.flow(a, min(j.now.Sub(p.Since)+a.short, a.stable)); ok {
 			wish, why = f.wish(j, a), a.sentence(f.demand(), f.sentence())
+		} else {
+			wish, why = j.careful(a, wish, why)
 		}
 		if wish >= w.Want {
 			w.Want, w.Why = wish, why
@@ -149,4 +153,14 @@ func (j *judge) panicWish(a aim, w *Wish, demand float64) {
 		j.panics = true
 		w.Why += ", panic since " + p.Since.Format(time.TimeOnly)
 	}
+}
+
+// careful bounds a wish where requests wait and too few have ended to tell how long one takes, as just after a start from
+// zero: a heap that one route may take away in seconds is no reason to start twenty.
+func (j *judge) careful(a aim, wish int, why string) (int, string) {
+	most := max(2*j.ready, j.in.Replicas)
+	if waits, had := j.series(queued()).Last(); a.Metric != concurrency() || !had || waits.Total < 1 || wish <= most {
+		return wish, why
+	}
+	return most, why + ", no more than twice the ready ones until it is known how long requests take"
 }

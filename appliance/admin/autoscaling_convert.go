@@ -299,6 +299,10 @@ func decisionOut(d *autoscaler.Decision) api.Decision {
 	out := api.Decision{
 		At: d.At.UTC(), Was: d.Was, Replicas: d.Replicas, Rule: d.Rule, Reason: d.Reason, Panic: d.Panic, Wishes: []api.Wish{}, Next: timePtr(d.Next),
 	}
+	out.Seen = api.Seen{
+		Ready: d.Seen.Ready, Starting: d.Seen.Starting, Unhealthy: d.Seen.Unhealthy, Leaving: d.Seen.Leaving, Held: d.Seen.Held,
+		MinReplicas: d.Seen.Low, MaxReplicas: d.Seen.High, LoadTime: d.Seen.LoadTime.Seconds(), PoolFull: d.Seen.Full, ExcessSince: timePtr(d.Seen.Excess),
+	}
 	for _, w := range d.Wishes {
 		out.Wishes = append(out.Wishes, api.Wish{Rule: w.Rule, Name: w.Name, Want: w.Want, Value: w.Value, Why: w.Why, Silent: w.Silent})
 	}

@@ -144,8 +144,8 @@ func (s *server) deleteRule(c *gin.Context) error {
 		return err
 	}
 	if _, err := s.editPolicy(c, v, func(e *policyEdit) {
-		at := 0
-		if at, e.failed = findRule(c, v, e.policy.Rules); e.failed == nil {
+		at, err := findRule(c, v, e.policy.Rules)
+		if e.failed = err; err == nil {
 			e.policy.Rules = slices.Delete(e.policy.Rules, at, at+1)
 		}
 	}); err != nil {

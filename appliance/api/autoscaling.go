@@ -78,8 +78,23 @@ type Decision struct {
 	Reason   string     `json:"reason"`         // one sentence
 	Panic    bool       `json:"panic,omitempty"`
 	Wishes   []Wish     `json:"wishes"`             // of every rule
+	Seen     Seen       `json:"seen"`               // what else it was decided by
 	Next     *time.Time `json:"next,omitempty"`     // it is looked at again by then
 	Standoff *Standoff  `json:"standoff,omitempty"` // of the one that asked for another's place, and of the one that gave it
+}
+
+// Seen is what a decision went by, beside its rules' metrics.
+type Seen struct {
+	Ready       int        `json:"ready"` // routes that could answer
+	Starting    int        `json:"starting,omitempty"`
+	Unhealthy   int        `json:"unhealthy,omitempty"`
+	Leaving     int        `json:"leaving,omitempty"`
+	Held        int        `json:"held,omitempty"` // requests that waited for a route
+	MinReplicas int        `json:"min_replicas"`   // the bounds in force, those of windows too
+	MaxReplicas int        `json:"max_replicas"`
+	LoadTime    float64    `json:"load_time,omitempty"`    // seconds that a route takes to be ready, as was measured
+	PoolFull    string     `json:"pool_full,omitempty"`    // why a route waited for a place
+	ExcessSince *time.Time `json:"excess_since,omitempty"` // since when there had been too many routes
 }
 
 // Standoff is who gave way to a service one of whose routes found no place, and how all others were judged.

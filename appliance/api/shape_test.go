@@ -51,7 +51,7 @@ func shapes() map[string]reflect.Type {
 		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Key{}, KeyCreate{}, KeyIssued{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
-		Usage{}, UsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Verdict{}, Wish{}, Signal{}, Metric{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
+		Usage{}, UsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
 	} {
 		t := reflect.TypeOf(v)
 		out[t.Name()] = t

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +57,9 @@ func (a *app) serviceEvents() *cobra.Command {
 func (a *app) explainEvents(events []api.Event) {
 	for _, e := range slices.Backward(events) {
 		fmt.Fprintf(a.out, "%s  %s  %s\n", a.ago(e.At), e.Kind, oneLine(briefly(e.Message)))
+		if e.Decision != nil {
+			fmt.Fprintf(a.out, "   seen: %s\n", seenText(&e.Decision.Seen))
+		}
 		if e.Decision != nil && len(e.Decision.Wishes) > 0 {
 			t := newTable("", "RULE", "VALUE", "WISH", "WHY")
 			for _, w := range e.Decision.Wishes {
@@ -66,6 +71,30 @@ func (a *app) explainEvents(events []api.Event) {
 			a.explainStandoff(e.Decision.Standoff)
 		}
 	}
+}
+
+// seenText is "1 ready, 2 starting, 3 requests held, 0 to 4 routes allowed".
+func seenText(s *api.Seen) string {
+	out := []string{strconv.Itoa(s.Ready) + " ready"}
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{s.Starting, "starting"}, {s.Unhealthy, "unhealthy"}, {s.Leaving, "leaving"}} {
+		if part.n > 0 {
+			out = append(out, strconv.Itoa(part.n)+" "+part.word)
+		}
+	}
+	if s.Held > 0 {
+		out = append(out, plural(s.Held, "request")+" held")
+	}
+	out = append(out, fmt.Sprintf("%d to %d routes allowed", s.MinReplicas, s.MaxReplicas))
+	if s.LoadTime > 0 {
+		out = append(out, secondsText(s.LoadTime)+" to load one")
+	}
+	if s.PoolFull != "" {
+		out = append(out, "no place: "+oneLine(s.PoolFull))
+	}
+	return strings.Join(out, ", ")
 }
 
 // marked begins a row that belongs to the line above it; the one that won has a star.

@@ -152,6 +152,9 @@ func (s *scaling) observe(v *sessions.ServiceView, memory map[string]float64) au
 		ScaledBy: v.ScaledBy, ScaledAt: v.ScaledAt, CreatedAt: v.CreatedAt,
 		Full: s.manager.PoolWait(v.ID), ReadyAt: v.ReadyAt,
 	}
+	if v.HealthyRoutes >= v.Replicas {
+		o.Full = "" // what waits comes in another one's stead
+	}
 	o.LoadTime, _ = s.manager.LoadTime(v.ID)
 	for _, r := range v.Routes {
 		o.Routes = append(o.Routes, autoscaler.Route{
