@@ -58,9 +58,14 @@ func TestAHeapAtZeroStartsNoHerd(t *testing.T) {
 	p.Min, p.Max = 0, 50
 	s := stage(1, p)
 	s.Known = noon.Add(-time.Hour)
-	s.tell(concurrency(), 200, 0, 3*time.Second)
-	s.tell(queued(), 192, 0, 3*time.Second)
-	s.tell(arrivals(), 60, 0, 3*time.Second)
+	for second, told := range [][3]float64{{0, 0, 0}, {200, 200, 200}, {200, 200, 0}, {200, 192, 0}} {
+		for i, m := range []Metric{concurrency(), queued(), arrivals()} {
+			if s.series[m] == nil {
+				s.series[m] = &Series{}
+			}
+			s.series[m].Add(Sample{At: noon.Add(time.Duration(second-3) * time.Second), Total: told[i]})
+		}
+	}
 	s.Held = 192
 	d := Decide(&s.Input, noon)
 	if d.Replicas > 2 || !strings.Contains(d.Reason, "until it is known how long requests take") {
