@@ -66,6 +66,7 @@ var rooms = []room{
 	{"sessions/network", nil},
 	{"sessions/network/cni", list("sessions/network")},
 	{"sessions/logs", nil},
+	{"sessions/terminal", list("sessions")},
 	{"sessions/pid1", list("variants", "sessions/logs")},
 	{"sessions/pid1/palisade-init", list("sessions/pid1")},
 	{"sessions/outcome", list("sessions", "sessions/pid1")},
@@ -87,12 +88,12 @@ var rooms = []room{
 	{"appliance/store/pgtest", nil},
 	{"appliance/store", append(list("appliance/admin/keys", "appliance/vault"), domain...)},
 	{"appliance/cluster", domain},
-	{"appliance/admin", append(list("appliance/api", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
+	{"appliance/admin", append(list("sessions/terminal", "appliance/api", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
-	{"appliance/admin/admintest", append(list("appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
+	{"appliance/admin/admintest", append(list("sessions/terminal", "appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
-		"sessions/containerd", "sessions/containerd/private", "sessions/process", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
+		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/terminal", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/fit", "variants", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
@@ -106,7 +107,7 @@ var testsAlso = map[string][]string{
 	"catalog/fit":         list("model-definitions/hello/gguf"),           // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "catalog"), // a containerd of the tests' own, and actions
 	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),       // a real engine's page is read as the daemon reads it
-	"appliance/cli":       list("appliance/admin"),                        // scripts run against the real API, with fakes behind it
+	"appliance/cli":       list("appliance/admin", "sessions"),            // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

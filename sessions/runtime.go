@@ -97,7 +97,8 @@ type Observer interface {
 	Logs(ctx context.Context, id string, opts LogOptions) (io.ReadCloser, error)
 	// Stats samples what a running instance uses now.
 	Stats(ctx context.Context, id string) (Stats, error)
-	// Exec runs a command inside a running instance and returns how it ended.
+	// Exec runs a command inside a running instance and returns how it ended. When ctx ends it is killed; on a
+	// terminal it gets SIGHUP first, and a moment.
 	Exec(ctx context.Context, id string, cmd ExecSpec) (Exit, error)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 )
 
@@ -22,6 +23,8 @@ type Deps struct {
 	Revisions Revisions
 	Sessions  Sessions
 	People    People
+	Lines     *Lines
+	Terminals Terminals
 	Folders   Folders
 	Files     Files
 	Tokens    Tokens
@@ -82,6 +85,7 @@ type Sessions interface {
 	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
 	Logs(ctx context.Context, project, ref string, opts sessions.LogOptions) (io.ReadCloser, error)
 	Stats(ctx context.Context, project, ref string) (sessions.Stats, error)
+	Exec(ctx context.Context, project, ref string, cmd sessions.ExecSpec) (sessions.Exit, error)
 	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
 	UpdateSession(ctx context.Context, project, ref string, up sessions.SessionUpdate) (sessions.Session, error)
 	RestartSession(ctx context.Context, project, ref, by string) error
@@ -90,6 +94,11 @@ type Sessions interface {
 // People take sessions of their own. *training.Desk is where they ask.
 type People interface {
 	Create(ctx context.Context, w training.Wish) ([]sessions.Session, error)
+}
+
+// Terminals are the shells that people have open in sessions. *terminal.Keeper is one.
+type Terminals interface {
+	Attach(r terminal.Request) (*terminal.View, error)
 }
 
 // Tokens let clients use services. *router.Tokens is one.

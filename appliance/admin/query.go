@@ -22,7 +22,7 @@ type params struct {
 var projectName = regexp.MustCompile(`^\w[\w.-]{0,62}\w$`)
 
 // query reads the parameters that a handler knows; project is known to all. Any other is refused: a misspelt
-// follow=true must not look like a short log.
+// follow=true must not look like a short log. One that is known as NAME... may be given several times.
 func query(c *gin.Context, known ...string) *params {
 	p := &params{}
 	values, err := url.ParseQuery(c.Request.URL.RawQuery)
@@ -32,6 +32,12 @@ func query(c *gin.Context, known ...string) *params {
 	}
 	p.values = values
 	known = append(known, "project")
+	var several []string
+	for i, name := range known {
+		if plain, ok := strings.CutSuffix(name, "..."); ok {
+			known[i], several = plain, append(several, plain)
+		}
+	}
 	for name, v := range values {
 		switch {
 		case !slices.Contains(known, name):
@@ -40,7 +46,7 @@ func query(c *gin.Context, known ...string) *params {
 				hint = "did you mean \"" + near + "\"?"
 			}
 			p.err = badField("?"+name, hint, "there is no such parameter")
-		case len(v) > 1:
+		case len(v) > 1 && !slices.Contains(several, name):
 			p.err = badField("?"+name, "", "given %d times", len(v))
 		}
 	}

@@ -69,6 +69,8 @@ func (s *server) routes(e *gin.Engine) {
 	on("DELETE", "/sessions/:id", s.terminateSession)
 	on("POST", "/sessions/:id/restart", s.restartSession)
 	on("GET", "/sessions/:id/logs", s.sessionLogs)
+	on("GET", "/sessions/:id/exec", s.execSession)
+	on("GET", "/sessions/:id/terminal", s.sessionTerminal)
 	on("GET", "/sessions/:id/status-history", s.statusHistory)
 	on("GET", "/sessions/:id/stats", s.sessionStats)
 

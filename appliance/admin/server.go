@@ -96,10 +96,14 @@ type recorder struct {
 	http.ResponseWriter
 	status  int
 	aborted bool
+	taken   bool // the connection is somebody else's
 	actor   Actor
 }
 
 func (r *recorder) WriteHeader(status int) {
+	if r.taken {
+		return // gin answers what nobody has
+	}
 	if r.status == 0 {
 		r.status = status
 	}

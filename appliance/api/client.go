@@ -114,6 +114,7 @@ type call struct {
 	body         io.Reader // or a body as it is
 	size         int64     // of body; -1 unknown
 	header       http.Header
+	keepEmpty    string // the parameter of which a value may be ""
 }
 
 // unary sends a call and decodes its answer into out, which may be nil.
@@ -172,7 +173,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	query := url.Values{}
 	for name, values := range k.query {
 		for _, v := range values {
-			if v != "" {
+			if v != "" || name == k.keepEmpty {
 				query.Add(name, v)
 			}
 		}

@@ -192,6 +192,12 @@ func (a *app) report(err error) int {
 	if errors.Is(err, errQuietFailure) {
 		return exitFailed
 	}
+	if end, ok := errors.AsType[*commandEnd](err); ok {
+		if !end.silent() {
+			fmt.Fprintf(a.Stderr, "palisade: %s\n", withoutSentence(end.Error()))
+		}
+		return end.code()
+	}
 	if why := a.ended(); why != nil && (errors.Is(err, why) || errors.Is(err, context.Canceled)) {
 		err = &interrupted{err}
 	}

@@ -25,15 +25,18 @@ import (
 
 // terminal is a person's: a program runs on it, and what it shows is kept.
 type terminal struct {
-	t       *testing.T
-	master  *os.File
-	slave   *os.File
-	cmd     *exec.Cmd
-	server  *http.Server
-	before  unix.Termios // as it was when the program was started
-	mu      sync.Mutex
-	shown   bytes.Buffer
-	changed chan struct{} // closed and made anew when more is shown
+	t      *testing.T
+	master *os.File
+	slave  *os.File
+	cmd    *exec.Cmd
+	server *http.Server
+	before unix.Termios // as it was when the program was started
+	plain  bool         // it does not draw on the whole screen
+
+	appliance *admintest.Appliance
+	mu        sync.Mutex
+	shown     bytes.Buffer
+	changed   chan struct{} // closed and made anew when more is shown
 }
 
 // topOnTerminal runs "palisade top" on a terminal of 100 columns and 30 lines, against an appliance with a simulated box.
@@ -63,7 +66,7 @@ func programOnTerminal(t *testing.T, ready func(*admintest.Appliance), args ...s
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 
-	term := &terminal{t: t, changed: make(chan struct{}), server: srv}
+	term := &terminal{t: t, changed: make(chan struct{}), server: srv, appliance: a}
 	if term.master, term.slave, err = pty.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +177,9 @@ func (r *terminal) ended(code int) {
 	if after := r.state(); after != r.before {
 		r.t.Errorf("the terminal was %+v and is %+v", r.before, after)
 	}
-	r.see("\x1b[?25h", "\x1b[?1049l")
+	if !r.plain {
+		r.see("\x1b[?25h", "\x1b[?1049l")
+	}
 }
 
 // TestTopGivesTheTerminalBack: however it ends, the terminal is as it was.

@@ -28,6 +28,7 @@ import (
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/process"
+	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -120,7 +121,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	h := &house{restarts: make(chan restart), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
+	h := &house{restarts: make(chan restart), lines: admin.NewLines(), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
 	defer func() { h.confess(err) }()
 	defer func() { err = errors.Join(err, h.close()) }()
 	d := newDaemon(o, h)
@@ -246,6 +247,7 @@ func (d *daemon) receive(watching context.Context) {
 // end stops, in order. Decisions go on while requests are finished: a drain under way needs them.
 func (d *daemon) end(ctx context.Context, err error) error {
 	d.unit.tell("STOPPING=1")
+	d.hangUp(errStopped)
 	err = errors.Join(err, d.stop())
 	d.deciding.end()
 	d.remaining.Wait()
@@ -411,7 +413,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version := d.Version
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
-		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Folders: d.folders, Files: d.folders,
+		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,

@@ -1,12 +1,16 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
+
+// errNobodyWatches ends a terminal that nobody has looked at since another process took over.
+var errNobodyWatches = errors.New("nobody watched it")
 
 // keptIdle is how long a client may keep a connection here on which it asks nothing.
 const keptIdle = 5 * time.Second
@@ -22,6 +26,7 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	late := time.AfterFunc(grace, func() { cut(fmt.Errorf("%s are over (restart.grace)", grace)) })
 	defer late.Stop()
 	hurry := sync.OnceFunc(func() {
+		go d.hangUp(errStopped)
 		time.AfterFunc(stopGrace, func() { cut(errors.New("the appliance stops")) })
 		if d.before != nil {
 			_ = d.before.line.say(message{Say: sayStop}) // one that has ended needs not to be told
@@ -34,9 +39,14 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	if err == nil {
 		err = waitFor(bounded, d.traffic.settled) // upgraded connections are no longer the gate's
 	}
-	if err != nil {
-		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()))
+	if err == nil {
+		err = d.lines.Wait(bounded) // nor the router's
 	}
+	if err != nil {
+		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
+	}
+	d.hangUp(fmt.Errorf("the appliance was restarted, and the command was ended: %w; the session goes on", cmp.Or(err, errNobodyWatches)))
+	err = errors.Join(err, d.runtime.release())
 	err = d.close()
 	d.remaining.Wait()
 	counted, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

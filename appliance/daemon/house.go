@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions/terminal"
 )
 
 // house is what of the appliance stays in this process when a successor could not take over and it begins again: the
@@ -35,7 +37,9 @@ type house struct {
 	crossed   bool        // requests have been let in once
 	restarts  chan restart
 	unit      serviceManager
-	busy      atomic.Bool    // a restart is under way
+	busy      atomic.Bool // a restart is under way
+	lines     *admin.Lines
+	terminals *terminal.Keeper
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 
 	accepting sync.WaitGroup
@@ -230,6 +234,20 @@ func (h *house) stop() error {
 		before.Wait()
 	})
 	return errors.Join(h.stopErr, h.close())
+}
+
+// errStopped ends commands that people run.
+var errStopped = errors.New("the appliance was stopped, and the command was ended with it; the session goes on")
+
+// hangUpPatience is how long clients of commands in sessions may take to be told that they end.
+const hangUpPatience = 2 * time.Second
+
+// hangUp ends the commands that people run in sessions, and the terminals that are held for them, with a sentence.
+func (h *house) hangUp(why error) {
+	ctx, cancel := context.WithTimeout(context.Background(), hangUpPatience)
+	defer cancel()
+	h.lines.End(ctx, why)
+	h.terminals.End(ctx, why)
 }
 
 // close ends what is open at once: requests are over, or were never let in.

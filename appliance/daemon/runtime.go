@@ -240,7 +240,11 @@ func (r *runtimeChoice) close(toAnother bool) error {
 	if r.containerd != nil {
 		instances, listErr := r.containerd.List(ctx)
 		idle = listErr == nil && !slices.ContainsFunc(instances, func(in sessions.Instance) bool { return in.Running })
-		err = r.containerd.Close()
+		if toAnother { // commands that people run go on here, over the same connection
+			r.containerd.Retire()
+		} else {
+			err = r.containerd.Close()
+		}
 	}
 	switch {
 	case r.private == nil:
@@ -250,6 +254,14 @@ func (r *runtimeChoice) close(toAnother bool) error {
 		r.private.Close()
 	}
 	return err
+}
+
+// release lets go of what close has left open for the commands that went on.
+func (r *runtimeChoice) release() error {
+	if r.containerd == nil {
+		return nil
+	}
+	return r.containerd.Close()
 }
 
 // images is the runtime's part that keeps images; nil where there is none.

@@ -25,7 +25,8 @@ import (
 )
 
 // Exec implements sessions.Observer. A command that cannot be started has ended with ExitStartFailed.
-// When ctx ends, the command is killed, with all of its process group.
+// When ctx ends, the command is killed, with all of its process group; one on a terminal is hung up first, and may take
+// a moment.
 func (r *Runtime) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	if len(cmd.Argv) == 0 {
 		return sessions.Exit{}, errors.New("running a command: no command given")
@@ -110,6 +111,9 @@ type command struct {
 	ended   chan struct{}
 }
 
+// afterHangUp is how long a command may take to end once its terminal is gone: editors save what was written.
+const afterHangUp = 2 * time.Second
+
 // run starts p and waits for its end.
 func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	bound := context.WithoutCancel(ctx)
@@ -143,6 +147,14 @@ func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSp
 		c.takeIn(p)
 		return outcome.OfCommand(waitStatus(st.ExitCode()), time.Now()), nil
 	case <-ctx.Done():
+		if cmd.Terminal != nil {
+			_ = unix.Kill(-int(p.Pid()), unix.SIGHUP)
+			select {
+			case <-exited:
+				return sessions.Exit{}, ctx.Err()
+			case <-time.After(afterHangUp):
+			}
+		}
 		_ = unix.Kill(-int(p.Pid()), unix.SIGKILL)
 		select {
 		case <-exited:

@@ -136,10 +136,15 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 	return r, nil
 }
 
-// Close lets go of the connection. Sessions go on running.
-func (r *Runtime) Close() error {
+// Retire ends all that this Runtime does by itself: another one does it from now on. Commands under way go on.
+func (r *Runtime) Retire() {
 	r.end()
 	r.background.Wait()
+}
+
+// Close lets go of the connection. Sessions go on running.
+func (r *Runtime) Close() error {
+	r.Retire()
 	return r.client.Close()
 }
 

@@ -219,7 +219,7 @@ func gone(err error) error {
 }
 
 // Exec implements sessions.Observer. A command that cannot be started has ended with ExitStartFailed.
-// When ctx ends, the command is killed.
+// When ctx ends, the command is killed; one on a terminal is hung up first, and may take a moment.
 func (r *Runtime) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	if len(cmd.Argv) == 0 {
 		return sessions.Exit{}, errors.New("running a command: no command given")

@@ -116,6 +116,9 @@ func (s *supervisor) follow(ctx context.Context, c net.Conn) {
 	}
 }
 
+// afterHangUp is how long a command may take to end once its terminal is gone: editors save what was written.
+const afterHangUp = 2 * time.Second
+
 func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, files []*os.File) reply {
 	if len(req.Argv) == 0 || req.Terminal == nil && len(files) != 3 {
 		return reply{Error: "a command and three descriptors are wanted"}
@@ -153,6 +156,14 @@ func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, fil
 	select {
 	case <-ch.Done:
 	case <-ctx.Done():
+		if ours != nil { // the client's end of it is closed by now, or soon
+			ours.Close()
+			_ = unix.Kill(-ch.PID, unix.SIGHUP)
+			select {
+			case <-ch.Done:
+			case <-time.After(afterHangUp):
+			}
+		}
 		_ = unix.Kill(-ch.PID, unix.SIGKILL)
 		<-ch.Done
 	}

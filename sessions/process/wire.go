@@ -12,7 +12,7 @@ const (
 	opStop   = "stop"   // the same
 	opStats  = "stats"
 	// opExec comes with three descriptors: stdin, stdout, stderr. Closing the connection kills. With Terminal it
-	// comes with none, and a reply with the terminal's other end precedes the exit.
+	// comes with none, closing hangs up before it kills, and a reply with the terminal's other end precedes the exit.
 	opExec   = "exec"
 	opFollow = "follow" // answered with a byte now and after each growth of the log
 )

@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/usage"
+	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 )
 
@@ -39,6 +40,9 @@ type Appliance struct {
 	Scaling *Scaling
 	Traces  *Traces
 	Handler http.Handler
+
+	Lines     *admin.Lines
+	Terminals *terminal.Keeper
 }
 
 // New makes an appliance that keeps its folders below dir.
@@ -62,8 +66,9 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
+	a.Lines, a.Terminals = admin.NewLines(), terminal.NewKeeper()
 	a.Handler = admin.New(admin.Deps{
-		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Folders: a.Folders, Files: a.Folders,
+		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Folders: a.Folders, Files: a.Folders,
 		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},

@@ -31,6 +31,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	serial   int
+	running  int // commands of Exec
 	services []*service
 	sessions []*sessions.Session
 	changed  chan struct{}

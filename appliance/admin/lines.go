@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Lines are the connections that were taken over for the streams of commands. No http.Server knows of them any more, and
+// they do not end with what else is watched: whoever stops the API waits for them, or ends them.
+type Lines struct {
+	mu    sync.Mutex
+	open  map[*openLine]struct{}
+	quiet chan struct{} // closed while none is open
+	ended error
+}
+
+type openLine struct{ end context.CancelCauseFunc }
+
+// NewLines returns none.
+func NewLines() *Lines {
+	l := &Lines{open: map[*openLine]struct{}{}, quiet: make(chan struct{})}
+	close(l.quiet)
+	return l
+}
+
+// begin counts one more until done is called. Its context ends with End alone.
+func (l *Lines) begin(ctx context.Context) (own context.Context, done func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return nil, nil, fmt.Errorf("%w: %w", sessions.ErrUnavailable, l.ended)
+	}
+	own, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	line := &openLine{end}
+	if len(l.open) == 0 {
+		l.quiet = make(chan struct{})
+	}
+	l.open[line] = struct{}{}
+	return own, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		end(nil)
+		delete(l.open, line)
+		if len(l.open) == 0 {
+			close(l.quiet)
+		}
+	}, nil
+}
+
+// Count is how many there are.
+func (l *Lines) Count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// Wait returns when there is none, or with ctx's cause.
+func (l *Lines) Wait(ctx context.Context) error {
+	l.mu.Lock()
+	quiet := l.quiet
+	l.mu.Unlock()
+	select {
+	case <-quiet:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// End tells those at the other ends why, and returns when they know or ctx ends. No more are begun.
+func (l *Lines) End(ctx context.Context, why error) {
+	l.mu.Lock()
+	l.ended = why
+	for line := range l.open {
+		line.end(why)
+	}
+	l.mu.Unlock()
+	_ = l.Wait(ctx)
+}
