@@ -96,7 +96,7 @@ func (b *box) decisions(name string) []decisionView {
 func TestScaleToZeroAndBack(t *testing.T) {
 	b := newBox(t)
 	b.start()
-	token := b.sleeper("steady", "--autoscale", "0..1", "--idle-after", "2s")
+	token := b.sleeper("steady", "--autoscale", "0..4", "--idle-after", "2s")
 	b.asleep("steady")
 	var models struct{ Data []struct{ ID string } }
 	b.list(token, &models)
