@@ -93,7 +93,7 @@ var rooms = []room{
 	{"appliance/admin/admintest", append(list("sessions/terminal", "appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
-		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/terminal", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
+		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/logs", "sessions/terminal", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/fit", "variants", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.

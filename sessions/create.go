@@ -31,7 +31,7 @@ type SessionRequest struct {
 	Preemptible  bool
 	MinRuntime   time.Duration // not preempted before it has run so long
 	StartsAt     time.Time     // zero: at once
-	DependsOn    []string      // ids or names of sessions that must have ended with success
+	DependsOn    []string      // ids or names of sessions, or ids of arrays, that must have ended with success
 	Task         Task
 }
 
@@ -126,6 +126,10 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 	var ids []string
 	var wrong []error
 	for _, ref := range refs {
+		if of := m.arrayMembers(project, ref); of != nil {
+			ids = append(ids, of...)
+			continue
+		}
 		s, err := m.Session(project, ref)
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -138,6 +142,20 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 		wrong = append(wrong, err)
 	}
 	return ids, errors.Join(wrong...)
+}
+
+// arrayMembers are the ids of the sessions of an array; nil where there is none of that id.
+func (m *Manager) arrayMembers(project, id string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for _, r := range m.sessions {
+		if s, _ := r.snapshot(); s.Project == project && s.Task.Array != nil && s.Task.Array.ID == id {
+			ids = append(ids, s.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // CreateSessions records sessions of people, all of them or none; they go into the queue. All that can be known to be
@@ -159,37 +177,20 @@ func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest)
 			return nil, err
 		}
 	}
-	begun := make([]*runner, 0, len(drafts))
-	for _, s := range drafts {
-		r := newRunner(m.runnerDeps(), s)
-		r.unsaved = []Transition{{SessionID: s.ID, To: StatusPending, Reason: s.Reason, At: s.CreatedAt}}
-		if err := r.save(ctx); err != nil {
-			return nil, errors.Join(err, m.unmake(ctx, append(begun, r)))
-		}
-		begun = append(begun, r)
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
+	defer cancel()
+	if err := m.Store.AddSessions(saving, drafts); err != nil {
+		return nil, err
 	}
 	m.mu.Lock()
-	for _, r := range begun {
-		m.sessions[r.id] = r
+	for _, s := range drafts {
+		r := newRunner(m.runnerDeps(), s)
+		m.sessions[s.ID] = r
 		m.launch(r)
 	}
 	m.mu.Unlock()
 	m.changed()
 	return drafts, nil
-}
-
-// unmake takes rows away that were written before one could not be. What cannot be taken away either is there at the
-// next start: whoever was told that it failed finds it waiting.
-func (m *Manager) unmake(ctx context.Context, begun []*runner) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
-	defer cancel()
-	var failed error
-	for _, r := range begun {
-		if err := m.Store.DeleteSession(ctx, r.id); err != nil && failed == nil {
-			failed = fmt.Errorf("taking back what was recorded before: %w", err)
-		}
-	}
-	return failed
 }
 
 // nameIsFree says whether a live session of the project, or one of the others, has a name. The caller holds writing.

@@ -362,3 +362,188 @@ func TestArray(t *testing.T) {
 		}
 	})
 }
+
+// TestEndedBetweenRuns: who waits for the next run of a job can end it, and its device goes to others.
+func TestEndedBetweenRuns(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.node = eight()
+		w.boot()
+		s := w.create(job("fit", func(r *sessions.SessionRequest) {
+			r.Task.Retries, r.Resources = 5, map[string]string{"cuda.device": "8"}
+		}))
+		w.exit(s.ID, sessions.ExitFailed, 1)
+		w.person(s.ID, sessions.StatusRestarting)
+		w.wantLedger()
+		w.halt()
+		w.boot() // it keeps its place
+		w.person(s.ID, sessions.StatusRestarting)
+		w.wantLedger()
+		if err := w.m.TerminateSession(t.Context(), "default", "fit", "ada", false); err != nil {
+			t.Fatal(err)
+		}
+		w.after(100 * time.Millisecond)
+		w.person(s.ID, sessions.StatusTerminated)
+		if n := w.free("cuda.device"); n != 800 {
+			t.Errorf("%d of 800 free", n)
+		}
+	})
+}
+
+// TestGivesWayBetweenRuns: a job that waits for its next run does not keep a service waiting.
+func TestGivesWayBetweenRuns(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.node = eight()
+		w.serve("chat", map[string]string{"cuda.device": "1"})
+		w.boot()
+		w.wantUp("chat", 1)
+		if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 0, By: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		s := w.create(job("fit", func(r *sessions.SessionRequest) {
+			r.Task.Retries, r.Task.Failures, r.Preemptible, r.Resources = 20, 10, true, map[string]string{"cuda.device": "8"}
+		}))
+		w.person(s.ID, sessions.StatusRunning)
+		w.exit(s.ID, sessions.ExitFailed, 1)
+		w.person(s.ID, sessions.StatusRestarting)
+		if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 1, By: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(5 * time.Second) // the next run would be in a minute
+		w.wantUp("chat", 1)
+		w.person(s.ID, sessions.StatusPending)
+		w.wantLedger()
+	})
+}
+
+// TestDoneBeforeItWasAsked: a job that had ended when it was to give way is not run again.
+func TestDoneBeforeItWasAsked(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.node = eight()
+		// Its end is not seen by Wait before Stop is called: the runtime tells both at once.
+		w.runtime.Behave(func(s sessions.Spec) runtimetest.Behaviour {
+			if s.Labels[sessions.LabelService] != "" {
+				return runtimetest.Behaviour{}
+			}
+			return runtimetest.Behaviour{TermExit: &sessions.Exit{Reason: sessions.ExitCompleted, Message: "It has ended by itself."}}
+		})
+		w.boot()
+		s := w.create(job("fit", func(r *sessions.SessionRequest) {
+			r.Preemptible, r.Resources = true, map[string]string{"cuda.device": "8"}
+		}))
+		w.halt()
+		w.serve("chat", map[string]string{"cuda.device": "1"})
+		w.boot()
+		w.after(time.Minute)
+		if got := w.person(s.ID, sessions.StatusTerminated); got.Result != sessions.ResultSuccess || got.Task.Outcome != sessions.OutcomeFinished {
+			t.Errorf("%+v", got)
+		}
+		w.wantUp("chat", 1)
+	})
+}
+
+// TestArrayIsRecordedAsAWhole: where it cannot be written, nothing of it is there, now or after a restart.
+func TestArrayIsRecordedAsAWhole(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.boot()
+		w.store.failFrom(1)
+		if _, err := w.m.CreateSessions(t.Context(), []sessions.SessionRequest{job("fit-1"), job("fit-2")}); err == nil {
+			t.Error("it was recorded on a full disk")
+		}
+		w.store.failFrom(0)
+		w.halt()
+		w.boot()
+		if n := len(w.m.Sessions("", sessions.SessionFilter{})); n != 0 {
+			t.Errorf("%d sessions are there", n)
+		}
+		w.create(job("fit-1"), job("fit-2"))
+		history, err := w.m.Transitions(t.Context(), "default", "fit-2")
+		if err != nil || len(history) < 2 || history[0].To != sessions.StatusPending || history[0].From != "" {
+			t.Errorf("%+v %v", history, err)
+		}
+	})
+}
+
+// TestDependsOnAnArray: all of it must have ended well.
+func TestDependsOnAnArray(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.boot()
+		of := func(i int) sessions.SessionRequest {
+			return job(fmt.Sprintf("fit-%d", i), func(r *sessions.SessionRequest) { r.Task.Array = &sessions.Array{ID: "arr-1", Index: i} })
+		}
+		w.create(of(1), of(2))
+		last := w.create(job("report", func(r *sessions.SessionRequest) { r.DependsOn = []string{"arr-1"} }))
+		for _, id := range w.runtime.Running() {
+			w.person(last.ID, sessions.StatusPending)
+			w.exit(id, sessions.ExitCompleted, 0)
+		}
+		w.person(last.ID, sessions.StatusRunning)
+	})
+}
+
+// TestCrashWhileItGivesWay ends a daemon's writes after every one of a preemption. The next daemon comes to the same: the
+// service has the device, the job waits, goes on afterwards, and is done once.
+func TestCrashWhileItGivesWay(t *testing.T) {
+	for n := 1; n <= 12; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.node = eight()
+				w.boot()
+				s := w.create(job("fit", func(r *sessions.SessionRequest) {
+					r.Preemptible, r.Resources = true, map[string]string{"cuda.device": "8"}
+				}))
+				w.person(s.ID, sessions.StatusRunning)
+				w.halt()
+				w.serve("chat", map[string]string{"cuda.device": "1"})
+				w.store.failFrom(n)
+				w.boot()
+				w.after(time.Minute)
+				w.halt()
+				w.store.failFrom(0)
+				w.boot()
+				w.after(time.Minute)
+				w.wantUp("chat", 1)
+				w.person(s.ID, sessions.StatusPending)
+				w.wantLedger()
+				if _, err := w.m.ScaleService(t.Context(), "default", "chat", sessions.Scale{To: 0, By: "ada"}); err != nil {
+					t.Fatal(err)
+				}
+				w.after(time.Minute)
+				w.person(s.ID, sessions.StatusRunning)
+				w.wantLedger()
+				if got := w.runtime.Running(); !slices.Equal(got, []string{s.ID}) {
+					t.Errorf("running: %v", got)
+				}
+				w.exit(s.ID, sessions.ExitCompleted, 0)
+				if got := w.person(s.ID, sessions.StatusTerminated); got.Task.Outcome != sessions.OutcomeFinished {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
+}
+
+// TestCrashWhileItIsMade ends a daemon's writes after every one of a job's way to its start: whatever was recorded runs
+// after the restart, once.
+func TestCrashWhileItIsMade(t *testing.T) {
+	for n := 2; n <= 8; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.node = eight()
+				w.boot()
+				w.store.failFrom(n)
+				s := w.create(job("fit", func(r *sessions.SessionRequest) { r.Resources = map[string]string{"cuda.device": "8"} }))
+				w.after(time.Second)
+				w.halt()
+				w.store.failFrom(0)
+				w.boot()
+				w.after(time.Second)
+				w.person(s.ID, sessions.StatusRunning)
+				w.wantLedger()
+				if got := w.runtime.Running(); !slices.Equal(got, []string{s.ID}) {
+					t.Errorf("running: %v", got)
+				}
+			})
+		})
+	}
+}

@@ -85,6 +85,12 @@ func (m *Manager) forget(ctx context.Context, r *runner) {
 		m.Log.Error("old session was not removed; it will be", "session", r.id, "error", err)
 		return
 	}
+	if m.Earlier != nil {
+		if err := m.Earlier.Forget(r.id); err != nil {
+			m.Log.Error("old session's earlier logs were not removed; they will be", "session", r.id, "error", err)
+			return
+		}
+	}
 	if err := m.Store.DeleteSession(ctx, r.id); err != nil {
 		m.Log.Error("old session's row was not removed; it will be", "session", r.id, "error", err)
 		return

@@ -33,6 +33,8 @@ type Deps struct {
 	// Destroyed takes with a service what else belongs to it. It is called before the service's row goes, and
 	// again if it fails. May be nil.
 	Destroyed func(ctx context.Context, serviceID string) error
+	// Earlier keeps what sessions wrote in earlier runs; nil: only the last run's log is there.
+	Earlier EarlierLogs
 	// Ledger knows what the boxes have and who holds it; nil: one box of boundless cores and memory, without devices.
 	Ledger *accel.Ledger
 	// Grant says how a session is given the devices that it holds; nil: there are none.
@@ -296,7 +298,7 @@ func (m *Manager) launch(r *runner) {
 
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
-		store: m.Store, runtime: m.Runtime, observe: m.Observer, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
+		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
 		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }

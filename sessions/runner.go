@@ -49,6 +49,7 @@ type runnerDeps struct {
 	store    SessionStore
 	runtime  Runtime
 	observe  Observer
+	earlier  EarlierLogs // may be nil
 	traffic  Traffic
 	probe    Prober
 	metrics  *metrics

@@ -68,6 +68,7 @@ func (r *runner) away(ctx context.Context, s Session) error {
 	if err := r.runtime.Stop(graceful, s.ID, r.limits.StopGrace); err != nil && !errors.Is(err, ErrNoInstance) {
 		return fmt.Errorf("stopping it: %w", err)
 	}
+	r.keepLog(stopping, s)
 	if err := r.runtime.Remove(stopping, s.ID); err != nil {
 		return fmt.Errorf("removing its last run: %w", err)
 	}
@@ -76,7 +77,7 @@ func (r *runner) away(ctx context.Context, s Session) error {
 
 // awaitRetry waits until the next run may begin. One that is to give way does not wait: it can only do so when it runs.
 func (r *runner) awaitRetry(ctx context.Context, at time.Time) {
-	timer := time.NewTimer(time.Until(at))
+	timer := time.NewTimer(min(time.Until(at), longestRetry)) // the box's clock may have been set back
 	defer timer.Stop()
 	select {
 	case <-timer.C:

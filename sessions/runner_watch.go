@@ -179,6 +179,7 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 		}
 		if err == nil || errors.Is(err, ErrNoInstance) {
 			// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
+			r.keepLog(stopping, s)
 			err = r.runtime.Remove(stopping, s.ID)
 		}
 		if err != nil {
@@ -221,6 +222,7 @@ func (r *runner) giveWayLater(ctx context.Context, s Session, err error) (Signal
 		}
 		trying, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Stop)
 		if err = r.runtime.Stop(trying, s.ID, 0); err == nil || errors.Is(err, ErrNoInstance) {
+			r.keepLog(trying, s)
 			err = r.runtime.Remove(trying, s.ID)
 		}
 		cancel()

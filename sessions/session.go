@@ -91,6 +91,11 @@ type Session struct {
 	TrafficRatio float64 // weight in the balance; 1 unless the owner set it. Written by the manager alone
 }
 
+// Recorded is the first entry of the session's history: that it was asked for.
+func (s Session) Recorded() Transition {
+	return Transition{SessionID: s.ID, To: s.Status, Reason: s.Reason, At: s.CreatedAt}
+}
+
 // Transition is one change of a session's status.
 type Transition struct {
 	SessionID string

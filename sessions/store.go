@@ -36,6 +36,8 @@ type SessionStore interface {
 	// SaveSession inserts or updates the row; t, if not nil, is added to its history in the same
 	// transaction.
 	SaveSession(ctx context.Context, s Session, t *Transition) error
+	// AddSessions inserts new sessions, with the first entry of each one's history: all of them or none.
+	AddSessions(ctx context.Context, all []Session) error
 	// DeleteSession removes the row and its history.
 	DeleteSession(ctx context.Context, id string) error
 	// Transitions of a session, oldest first.

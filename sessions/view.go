@@ -140,12 +140,17 @@ func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 			}
 		}
 	}
+	first := ""
 	for _, r := range m.sessions {
-		if ses, _ := r.snapshot(); ses.Alive() && slices.Contains(ses.Task.Folders, folderID) {
-			return "session " + ses.Name, true
+		ses, _ := r.snapshot()
+		if ses.Alive() && slices.Contains(ses.Task.Folders, folderID) && (first == "" || ses.Name < first) {
+			first = ses.Name
 		}
 	}
-	return "", false
+	if first == "" {
+		return "", false
+	}
+	return "session " + first, true
 }
 
 // mounts reports whether the recipe's sessions see the folder.

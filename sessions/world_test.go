@@ -132,6 +132,15 @@ func (m *memory) SaveSession(ctx context.Context, s sessions.Session, t *session
 	})
 }
 
+func (m *memory) AddSessions(ctx context.Context, all []sessions.Session) error {
+	return m.write(ctx, func() {
+		for _, s := range all {
+			m.sessions[s.ID] = s
+			m.transitions[s.ID] = append(m.transitions[s.ID], s.Recorded())
+		}
+	})
+}
+
 func (m *memory) DeleteSession(ctx context.Context, id string) error {
 	return m.write(ctx, func() { delete(m.sessions, id); delete(m.transitions, id) })
 }

@@ -84,6 +84,7 @@ type Sessions interface {
 	Session(project, ref string) (sessions.Session, error)
 	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
 	Logs(ctx context.Context, project, ref string, opts sessions.LogOptions) (io.ReadCloser, error)
+	EarlierLogs(ctx context.Context, project, ref string) (io.ReadCloser, error)
 	Stats(ctx context.Context, project, ref string) (sessions.Stats, error)
 	Exec(ctx context.Context, project, ref string, cmd sessions.ExecSpec) (sessions.Exit, error)
 	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -140,12 +141,22 @@ func (s *server) sessionStats(c *gin.Context) error {
 }
 
 func (s *server) sessionLogs(c *gin.Context) error {
-	p := query(c, "follow", "tail", "route")
-	o := logOptions(p)
+	p := query(c, "follow", "tail", "route", "earlier")
+	o, earlier := logOptions(p), p.flag("earlier")
 	v, err := s.findSession(c, p)
 	if err != nil {
 		return err
 	}
 	out := newLogStream(c)
+	if earlier {
+		body, err := s.Sessions.EarlierLogs(c.Request.Context(), v.Project, v.ID)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		out.begin()
+		_, err = io.Copy(out, body)
+		return err
+	}
 	return s.copyLog(c.Request.Context(), out, v.Project, v.ID, o)
 }

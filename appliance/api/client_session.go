@@ -35,6 +35,11 @@ func (c *Client) SessionLogs(ctx context.Context, ref string, o LogOptions) (io.
 	return c.stream(ctx, "/sessions/"+seg(ref)+"/logs", o.query())
 }
 
+// EarlierLogs streams what a session's earlier runs have written.
+func (c *Client) EarlierLogs(ctx context.Context, ref string) (io.ReadCloser, error) {
+	return c.stream(ctx, "/sessions/"+seg(ref)+"/logs", url.Values{"earlier": {"true"}})
+}
+
 // StatusHistory of a session, oldest first.
 func (c *Client) StatusHistory(ctx context.Context, ref string) ([]Transition, error) {
 	return list[Transition](ctx, c, "/sessions/"+seg(ref)+"/status-history", nil)

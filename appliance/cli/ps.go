@@ -85,7 +85,7 @@ func (a *app) wishWords(s api.Session) [][2]string {
 	}
 	pairs := [][2]string{
 		{"command", s.StartupCommand}, {"folders", strings.Join(mounts, ", ")}, {"depends on", strings.Join(s.DependsOn, ", ")},
-		{"starts at", startsAt}, {"preemptible", preemptible},
+		{"starts at", startsAt}, {"preemptible", preemptible}, {"array", s.ArrayID},
 	}
 	if s.Timeout > 0 {
 		pairs = append(pairs, [2]string{"timeout", secondsText(s.Timeout)})

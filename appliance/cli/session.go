@@ -149,6 +149,7 @@ func (a *app) printLastWords(ctx context.Context, c *api.Client, s api.Session) 
 
 func (a *app) sessionLogs() *cobra.Command {
 	var o api.LogOptions
+	var earlier bool
 	cmd := &cobra.Command{
 		Use: "logs SESSION", Short: "Print what a session writes", Args: words("SESSION", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.sessionNames),
@@ -157,11 +158,17 @@ func (a *app) sessionLogs() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if earlier {
+				body, err := c.EarlierLogs(cmd.Context(), args[0])
+				return a.copyLog(cmd.Context(), body, err)
+			}
 			body, err := c.SessionLogs(cmd.Context(), args[0], o)
 			return a.copyLog(cmd.Context(), body, err)
 		},
 	}
 	addLogFlags(cmd, &o)
+	cmd.Flags().BoolVar(&earlier, "earlier", false, "what it wrote in earlier runs: before it gave way, failed, or was started again")
+	cmd.MarkFlagsMutuallyExclusive("earlier", "follow")
 	return cmd
 }
 

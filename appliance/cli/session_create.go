@@ -76,7 +76,7 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.Var(newDuration(&p.minRuntime, 0), "min-runtime", "it is not asked to give way before it has run for so long")
 	f.Var(newDuration(&p.timeout, 0), "timeout", "a batch job that runs for longer is ended, and has failed: 90s, 8h")
 	f.IntVar(&p.retries, "retries", 0, "how often a batch job is run again after it failed")
-	f.StringArrayVar(&p.depends, "depends", nil, "session that must have ended with success before, by id or name (repeatable)")
+	f.StringArrayVar(&p.depends, "depends", nil, "session that must have ended with success before, by id or name, or all of an array by its id (repeatable)")
 	f.StringVar(&p.startsAt, "starts-at", "", "not before: 2026-03-01T22:00:00Z, '2026-03-01 22:00', 22:00, or 90m from now")
 	f.StringVar(&p.array, "array", "", "one session for each index: 1-100, 1-100%10 (ten at a time), 1,5,9; it is in $PALISADE_ARRAY_INDEX")
 	f.BoolVar(&p.wait, "wait", false, "wait until it runs; of a batch job, until it has ended, with its exit code")

@@ -105,6 +105,11 @@ func TestBatch(t *testing.T) {
 		if text, err := os.ReadFile(filepath.Join(dir, "runs")); err != nil || string(text) != "run 0\nrun 1\n" {
 			t.Errorf("%q %v", text, err)
 		}
+		b.run("session", "create", "host", "--name", "wordy", "--retries", "1", "-c",
+			`echo this is run $PALISADE_RESTART_COUNT; test $PALISADE_RESTART_COUNT = 1`, "--wait")
+		if earlier := b.run("session", "logs", "wordy", "--earlier"); earlier != "[palisade: run 1]\nthis is run 0" {
+			t.Errorf("%q", earlier)
+		}
 	})
 	t.Run("an array", func(t *testing.T) {
 		out := b.run("session", "create", "host", "--name", "sweep", "-v", "results", "--array", "1-4%2",
@@ -234,4 +239,32 @@ func TestGivesWay(t *testing.T) {
 			t.Errorf("its history does not say %s:\n%s", word, history)
 		}
 	}
+}
+
+// TestPeopleInContainers: the same in containers, of an image that has no bash.
+func TestPeopleInContainers(t *testing.T) {
+	b := containerBox(t)
+	dir := b.data("results")
+	b.run("session", "create", "engine:1", "--name", "train", "-v", "results", "-r", "mem=128m", "-c", `echo "$HOME $PWD" > results/model`, "--wait")
+	b.contains(filepath.Join(dir, "model"), "/home/work /home/work\n")
+	b.fails(7, []string{"no data"}, "session", "create", "engine:1", "-c", "echo no data; exit 7", "--wait")
+	b.fails(124, []string{"timeout of 1s"}, "session", "create", "engine:1", "-c", "sleep 1000", "--timeout", "1s", "--wait")
+	b.run("session", "create", "engine:1", "--name", "desk", "--wait")
+	before := b.person("desk")
+	b.kill()
+	b.start()
+	if after := b.becomes("desk", "RUNNING"); after.PID != before.PID {
+		t.Errorf("it was %+v and is %+v", before, after)
+	}
+	b.run("session", "restart", "desk")
+	if err := eventually(30*time.Second, func() error {
+		if v := b.person("desk"); v.Status != "RUNNING" || v.PID == before.PID || v.Restarts != 1 {
+			return fmt.Errorf("%+v", v)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	b.run("session", "rm", "desk")
+	b.becomes(before.ID, "TERMINATED")
 }

@@ -225,6 +225,31 @@ func TestSessionRoundTrip(t *testing.T) {
 	})
 }
 
+// Sessions that are added together are there together, each with the first entry of its history, and adding them again
+// after an answer was lost changes nothing.
+func TestSessionsAddedTogether(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store.Store) {
+		all := make([]sessions.Session, 60)
+		for i := range all {
+			all[i] = filled[sessions.Session]()
+			all[i].ID = fmt.Sprintf("ses-%03d", i)
+		}
+		for range 2 {
+			must(t, s.AddSessions(t.Context(), all))
+		}
+		got, err := s.Sessions(t.Context())
+		must(t, err)
+		if d := cmp.Diff(all, got); d != "" {
+			t.Errorf("(-added +read):\n%s", d)
+		}
+		history, err := s.Transitions(t.Context(), "ses-059")
+		must(t, err)
+		if d := cmp.Diff([]sessions.Transition{all[59].Recorded()}, history); d != "" {
+			t.Errorf("history (-added +read):\n%s", d)
+		}
+	})
+}
+
 func TestTransitions(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store.Store) {
 		life := []sessions.Status{sessions.StatusPending, sessions.StatusScheduled, sessions.StatusPreparing, sessions.StatusPrepared,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -32,24 +33,43 @@ func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
 // SaveSession implements sessions.SessionStore.
 func (s *Store) SaveSession(ctx context.Context, v sessions.Session, change *sessions.Transition) error {
 	return s.write(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO sessions (`+sessionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, project = excluded.project, type = excluded.type,
-			created_by = excluded.created_by, created_at = excluded.created_at, service_id = excluded.service_id,
-			revision = excluded.revision, image = excluded.image, launch = excluded.launch, mounts = excluded.mounts,
-			limits = excluded.limits, status = excluded.status, reason = excluded.reason, result = excluded.result,
-			exit = excluded.exit, address = excluded.address, pid = excluded.pid, started_at = excluded.started_at,
-			healthy_at = excluded.healthy_at, unhealthy_since = excluded.unhealthy_since, ended_at = excluded.ended_at, traffic_ratio = excluded.traffic_ratio,
-			demand = excluded.demand, claim = excluded.claim, placed_at = excluded.placed_at, waits = excluded.waits, task = excluded.task`,
-			v.ID, v.Name, v.Project, string(v.Type), v.CreatedBy, v.CreatedAt, v.ServiceID, v.Revision, v.Image, asJSON{v.Launch},
-			asJSON{v.Mounts}, asJSON{v.Limits}, string(v.Status), v.Reason, string(v.Result), asJSON{exitKept(v.Exit)},
-			v.Address, v.PID, v.StartedAt, v.HealthyAt, v.UnhealthySince, v.EndedAt, v.TrafficRatio,
-			asJSON{v.Demand}, asJSON{v.Claim}, v.PlacedAt, asJSON{v.Waits}, asJSON{v.Task})
-		if err != nil || change == nil {
+		if err := saveSession(ctx, t, v); err != nil || change == nil {
 			return err
 		}
 		return addTransition(ctx, t, *change)
 	})
+}
+
+// AddSessions implements sessions.SessionStore. Where the answer to a commit was lost, it is repeated with the same rows.
+func (s *Store) AddSessions(ctx context.Context, all []sessions.Session) error {
+	return s.write(ctx, "adding "+strconv.Itoa(len(all))+" sessions", func(ctx context.Context, t *tx) error {
+		for _, v := range all {
+			if err := saveSession(ctx, t, v); err != nil {
+				return err
+			}
+			if err := addTransition(ctx, t, v.Recorded()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func saveSession(ctx context.Context, t *tx, v sessions.Session) error {
+	_, err := t.exec(ctx, `INSERT INTO sessions (`+sessionColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, project = excluded.project, type = excluded.type,
+		created_by = excluded.created_by, created_at = excluded.created_at, service_id = excluded.service_id,
+		revision = excluded.revision, image = excluded.image, launch = excluded.launch, mounts = excluded.mounts,
+		limits = excluded.limits, status = excluded.status, reason = excluded.reason, result = excluded.result,
+		exit = excluded.exit, address = excluded.address, pid = excluded.pid, started_at = excluded.started_at,
+		healthy_at = excluded.healthy_at, unhealthy_since = excluded.unhealthy_since, ended_at = excluded.ended_at, traffic_ratio = excluded.traffic_ratio,
+		demand = excluded.demand, claim = excluded.claim, placed_at = excluded.placed_at, waits = excluded.waits, task = excluded.task`,
+		v.ID, v.Name, v.Project, string(v.Type), v.CreatedBy, v.CreatedAt, v.ServiceID, v.Revision, v.Image, asJSON{v.Launch},
+		asJSON{v.Mounts}, asJSON{v.Limits}, string(v.Status), v.Reason, string(v.Result), asJSON{exitKept(v.Exit)},
+		v.Address, v.PID, v.StartedAt, v.HealthyAt, v.UnhealthySince, v.EndedAt, v.TrafficRatio,
+		asJSON{v.Demand}, asJSON{v.Claim}, v.PlacedAt, asJSON{v.Waits}, asJSON{v.Task})
+	return err
 }
 
 // exitKept is e with its time as all others are kept.
