@@ -547,3 +547,24 @@ func TestCrashWhileItIsMade(t *testing.T) {
 		})
 	}
 }
+
+// TestNamesAreUsedAgain: a name means the session that lives, else the newest that had it.
+func TestNamesAreUsedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.boot()
+		var last sessions.Session
+		for range 5 {
+			last = w.create(job("fit"))
+			if got := w.person("fit", sessions.StatusRunning); got.ID != last.ID {
+				t.Errorf("%s is another than the live one, %s", got.ID, last.ID)
+			}
+			w.exit(last.ID, sessions.ExitCompleted, 0)
+			w.after(time.Second)
+		}
+		for range 10 {
+			if got := w.person("fit", sessions.StatusTerminated); got.ID != last.ID {
+				t.Fatalf("%s is not the newest, %s", got.ID, last.ID)
+			}
+		}
+	})
+}

@@ -42,7 +42,7 @@ func (m *Manager) Sessions(project string, f SessionFilter) []Session {
 	return out
 }
 
-// Session finds one by id, or by name: a live one first.
+// Session finds one by id, or by name: the live one, else the newest, for people run what they call the same again and again.
 func (m *Manager) Session(project, ref string) (Session, error) {
 	r, err := m.runnerOf(project, ref)
 	if err != nil {
@@ -56,6 +56,7 @@ func (m *Manager) runnerOf(project, ref string) (*runner, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var found *runner
+	var best Session
 	for _, r := range m.sessions {
 		s, _ := r.snapshot()
 		if project != "" && s.Project != project {
@@ -64,8 +65,8 @@ func (m *Manager) runnerOf(project, ref string) (*runner, error) {
 		if s.ID == ref {
 			return r, nil
 		}
-		if s.Name == ref && (found == nil || s.Alive()) {
-			found = r
+		if s.Name == ref && (found == nil || s.Alive() || !best.Alive() && s.CreatedAt.After(best.CreatedAt)) {
+			found, best = r, s
 		}
 	}
 	if found == nil {

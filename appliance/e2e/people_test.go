@@ -183,6 +183,10 @@ func TestShell(t *testing.T) {
 	if after.ID != before.ID || after.PID != before.PID || after.PID == 0 {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
+	b.restart() // the next daemon takes over while this one lives
+	if v := b.becomes("desk", "RUNNING"); v.PID != before.PID {
+		t.Errorf("it was %+v and is %+v", before, v)
+	}
 	b.fails(1, []string{"exists already"}, "session", "create", "host", "--name", "desk")
 	b.run("session", "rename", "desk", "workbench")
 	b.run("session", "set-priority", "workbench", "70")

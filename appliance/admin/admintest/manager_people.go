@@ -105,11 +105,11 @@ func (m *Manager) EarlierLogs(_ context.Context, project, ref string) (io.ReadCl
 	if s.Task.Restarts == 0 {
 		return nil, fmt.Errorf("session %s has no log of an earlier run: %w", s.Name, sessions.ErrNotFound)
 	}
-	text := ""
+	var text strings.Builder
 	for run := range s.Task.Restarts {
-		text += fmt.Sprintf("[palisade: run %d]\nworked\n", run+1)
+		fmt.Fprintf(&text, "[palisade: run %d]\nworked\n", run+1)
 	}
-	return io.NopCloser(strings.NewReader(text)), nil
+	return io.NopCloser(strings.NewReader(text.String())), nil
 }
 
 // UpdateSession implements admin.Sessions.
