@@ -128,8 +128,8 @@ func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
 		if s.Claim == nil || s.Status == StatusPending || s.Status.Terminal() {
 			continue
 		}
-		// One that is being started again keeps its place though its last run has ended.
-		if in := instances[s.ID]; in != nil && (in.Running || s.Status != StatusRestarting) {
+		// One that is being started again, or will be, keeps its place though its last run has ended.
+		if in := instances[s.ID]; in != nil && (in.Running || s.Status != StatusRestarting && !s.mayRetry()) {
 			continue
 		}
 		if err := m.Ledger.Take(*s.Claim); err != nil {
@@ -163,6 +163,10 @@ func (m *Manager) adopt(s Session, in *Instance) {
 		if in != nil && in.Running {
 			r.session.PID, r.session.Address = in.PID, routeAddress(s, *in)
 			r.health = remembered(s, time.Now())
+		}
+	case StatusRestarting:
+		if in != nil && in.Labels[LabelRun] == runOf(s) {
+			r.adopted = in // the next run: that it began was not written any more
 		}
 	case StatusTerminating:
 		r.stop = &stopRequest{reason: s.Reason}

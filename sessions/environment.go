@@ -17,15 +17,23 @@ const (
 	LabelProject  = "run.palisade.project"
 	LabelType     = "run.palisade.type"
 	LabelClaim    = "run.palisade.claim" // what it holds of the pool: accel.Claim, encoded
+	LabelRun      = "run.palisade.run"   // which run of a person's session it is, from 0
 )
 
 // labels of a session's instance.
 func labels(s Session) map[string]string {
-	return map[string]string{
+	l := map[string]string{
 		LabelSession: s.ID, LabelService: s.ServiceID, LabelRevision: strconv.Itoa(s.Revision),
 		LabelProject: s.Project, LabelType: string(s.Type),
 	}
+	if s.Personal() {
+		l[LabelRun] = runOf(s)
+	}
+	return l
 }
+
+// runOf is which run of a person's session is under way, or is to begin.
+func runOf(s Session) string { return strconv.Itoa(s.Task.Restarts) }
 
 // environment is what every process of a session finds set, below what the owner and the variant set.
 func environment(s Session) map[string]string {

@@ -8,9 +8,13 @@ import (
 )
 
 // again ends what is left of a session's last run and starts the next one, under the same id and at the same place. What
-// was written to folders stays; all else of the last run goes. A daemon that finds a session in the middle of this
-// begins it anew: at worst a run that has just begun is begun once more.
+// was written to folders stays; all else of the last run goes. A daemon that finds a session in the middle of this goes
+// on with the next run where it has begun, and else begins it.
 func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
+	if in := r.adopted; in != nil {
+		r.adopted = nil
+		return Signal{Kind: SignalStarted, Reason: "started again: found running", Instance: in}, true
+	}
 	r.keep(ctx) // or a daemon that found it ended would not know that it goes on
 	for try := 1; ; try++ {
 		if sig, over, ok := r.asked(ctx); over {
@@ -31,7 +35,7 @@ func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
 		if sig, over, ok := r.asked(ctx); over {
 			return sig, ok
 		}
-		in, err := r.startOnce(ctx, s)
+		in, err := r.startInPlace(ctx, s)
 		wait := Backoff(try, 0)
 		switch {
 		case err == nil:
@@ -45,6 +49,17 @@ func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
 		r.note("tried again in " + wait.String() + ": " + err.Error())
 		r.rest(ctx, wait)
 	}
+}
+
+// startInPlace is one try to start a session at the place that it has kept. A daemon may have found it ended, and its place
+// given to what runs there by now.
+func (r *runner) startInPlace(ctx context.Context, s Session) (Instance, error) {
+	if _, holds := r.ledger.Claim(r.id); !holds && s.Claim != nil {
+		if err := r.ledger.Take(*s.Claim); err != nil {
+			return Instance{}, fmt.Errorf("%w: its place is another's by now: %w", errNotHanded, err)
+		}
+	}
+	return r.startOnce(ctx, s)
 }
 
 // asked reports whether the session is to end, or, without ok, the daemon stops.

@@ -34,6 +34,10 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 		case reason := <-r.restart:
 			return Signal{Kind: SignalRestart, Reason: reason}, true
 		case <-timeout:
+			if r.endedAlready(ctx) {
+				timeout = nil // no daemon was there to see it: how it ended counts, and is about to come
+				continue
+			}
 			return Signal{Kind: SignalTimeout, Reason: "it ran for longer than its timeout of " + s.Task.Timeout.String()}, true
 		case <-ctx.Done():
 			return Signal{}, false
@@ -130,6 +134,14 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	return after.NextProbe(check, started, now)
 }
 
+// endedAlready reports whether nothing of the session runs any more.
+func (r *runner) endedAlready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.Save)
+	defer cancel()
+	in, err := r.observe.Inspect(ctx, r.id)
+	return err == nil && !in.Running || errors.Is(err, ErrNoInstance)
+}
+
 // learnPID asks for the process that answers: at the start it may have been one that prepares.
 func (r *runner) learnPID(ctx context.Context, started time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.Save)
@@ -174,7 +186,8 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	err := r.runtime.Stop(graceful, s.ID, grace)
 	switch {
 	case s.Status == StatusPreempted && r.stopping.Err() == nil:
-		if exit := r.exitOf(stopping, s.ID); err == nil && s.Type == TypeBatch && byItself(exit) {
+		// One that failed by itself as well, and may be tried again, goes back to the queue like any other.
+		if exit := r.exitOf(stopping, s.ID); err == nil && s.Type == TypeBatch && byItself(exit) && (exit.Reason == ExitCompleted || !s.mayRetry()) {
 			return Signal{Kind: SignalEnded, Reason: exitSentence(*exit), Exit: exit}, true // it was done before it was asked
 		}
 		if err == nil || errors.Is(err, ErrNoInstance) {

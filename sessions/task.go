@@ -98,11 +98,14 @@ func byItself(e *Exit) bool {
 // longestRetry bounds how long a session waits before it is run again: it keeps its place meanwhile.
 const longestRetry = time.Minute
 
+// mayRetry reports whether a run that fails may be followed by another.
+func (s Session) mayRetry() bool { return s.Type == TypeBatch && s.Task.Failures < s.Task.Retries }
+
 // retry says whether a run that has ended is followed by another, and when. What could not be started will not start
 // the next time either.
 func retry(s Session, e Exit, now time.Time) (Signal, bool) {
 	failed := e.Reason != ExitCompleted && e.Reason != ExitStopped && e.Reason != ExitStartFailed
-	if s.Type != TypeBatch || !failed || s.Task.Failures >= s.Task.Retries {
+	if !s.mayRetry() || !failed {
 		return Signal{}, false
 	}
 	wait := min(Backoff(s.Task.Failures+1, 0), longestRetry)
