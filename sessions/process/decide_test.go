@@ -115,7 +115,7 @@ func TestCgroupVersion2(t *testing.T) {
 	if n := g.oomKills(); n != 2 {
 		t.Errorf("%d killed for memory", n)
 	}
-	want := sessions.Stats{CPUTime: 2500 * time.Microsecond, Memory: 3500, Pids: 7, RxBytes: -1, TxBytes: -1}
+	want := sessions.Stats{CPUTime: 2500 * time.Microsecond, Memory: 3500, Pids: 7, RxBytes: -1, TxBytes: -1, ReadBytes: -1, WriteBytes: -1}
 	if got := g.usage(); got != want {
 		t.Errorf("%+v", got)
 	}
