@@ -61,25 +61,30 @@ func (s *server) nameARoute(v sessions.ServiceView) error {
 	return &hinted{err, "name one of its routes: " + strings.Join(running, ", ")}
 }
 
-// takeOver makes a line of the request. Where it fails it says why, or the request has been answered.
-func takeOver(c *gin.Context) (*api.ServerLine, error) {
-	r := c.Request
+// mayTakeOver says why no line can be made of the request. It is asked before anything is begun in the session: any page may
+// send a GET from anywhere.
+func mayTakeOver(c *gin.Context) error {
 	if !strings.EqualFold(c.GetHeader("Upgrade"), "websocket") {
 		p := api.NewProblem(api.KindInvalid, http.StatusUpgradeRequired, "this is a websocket: %s", api.ExecProtocol)
 		p.Hint = "on the command line: palisade session exec, palisade session attach"
 		c.Header("Upgrade", "websocket")
-		return nil, p
+		return p
 	}
 	if origin := c.GetHeader("Origin"); origin != "" {
-		if from, err := url.Parse(origin); err != nil || !strings.EqualFold(from.Host, r.Host) {
-			return nil, api.NewProblem(api.KindForbidden, http.StatusForbidden, "a page of another origin may not open a line here")
+		if from, err := url.Parse(origin); err != nil || !strings.EqualFold(from.Host, c.Request.Host) {
+			return api.NewProblem(api.KindForbidden, http.StatusForbidden, "a page of another origin may not open a line here")
 		}
 	}
+	return nil
+}
+
+// takeOver makes a line of the request, which may be one. Where it fails it says why, or the request has been answered.
+func takeOver(c *gin.Context) (*api.ServerLine, error) {
 	rec, ok := findRecorder(c.Writer)
 	if !ok {
 		return nil, errors.New("the connection cannot be taken over")
 	}
-	line, err := api.AcceptLine(rec, r)
+	line, err := api.AcceptLine(rec, c.Request)
 	rec.taken = rec.status != 0
 	if err != nil && !rec.taken {
 		return nil, err
@@ -98,6 +103,9 @@ func (s *server) execSession(c *gin.Context) error {
 	}
 	v, err := s.findRunning(c, p)
 	if err != nil {
+		return err
+	}
+	if err := mayTakeOver(c); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context())
@@ -215,6 +223,9 @@ func (s *server) sessionTerminal(c *gin.Context) error {
 	size := window(p)
 	v, err := s.findRunning(c, p)
 	if err != nil {
+		return err
+	}
+	if err := mayTakeOver(c); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context())

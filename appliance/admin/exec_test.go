@@ -212,6 +212,8 @@ func TestExecRefusals(t *testing.T) {
 	}{
 		"another origin":     {path: "/exec?command=ls", origin: "https://evil.example", status: 403, words: "another origin"},
 		"no websocket":       {path: "/exec?command=ls", plain: true, status: 426, words: "palisade.exec.v1"},
+		"a page's terminal":  {path: "/terminal?name=x", origin: "https://evil.example", status: 403, words: "another origin"},
+		"a plain terminal":   {path: "/terminal?name=y", plain: true, status: 426, words: "palisade.exec.v1"},
 		"no command":         {path: "/exec", status: 400, words: "?command"},
 		"a bad variable":     {path: "/exec?command=ls&env=x", status: 400, words: "?env"},
 		"a bad size":         {path: "/exec?command=ls&rows=-1", status: 400, words: "?rows"},
@@ -241,6 +243,7 @@ func TestExecRefusals(t *testing.T) {
 			if resp.StatusCode != tt.status || !strings.Contains(string(body), tt.words) {
 				t.Errorf("%d %s", resp.StatusCode, body)
 			}
+			o.running(0) // nothing was begun for it
 		})
 	}
 }
