@@ -180,14 +180,21 @@ func (k *carrier) take(c *wire) bool {
 		return false
 	}
 	r.fd, c.carried = fd, true
-	k.mu.Lock()
-	k.places[r.place] = r
-	k.mu.Unlock()
-	// From here on it may be served, and be over.
-	if err := k.control(unix.EPOLL_CTL_MOD, fd, r, unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+	if err := k.publish(r); err != nil {
 		k.log.Error("a stream is not watched", "error", err) // the sweep ends it
 	}
 	return true
+}
+
+// publish lets a stream be served. Nobody finds it before its events are asked for: an end is told whether asked
+// for or not, and the descriptor of a stream that is over is another's.
+func (k *carrier) publish(r *carried) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.places[r.place] = r
+	return unix.EpollCtl(k.epoll, unix.EPOLL_CTL_MOD, r.fd, &unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: r.place, Pad: k.rounds[r.place],
+	})
 }
 
 // reserve finds a place; false: the carrier is about to end.
