@@ -318,7 +318,7 @@ func (x *exchange) settle() {
 	method := len(x.call.method)
 	x.call = call{method: text(x.kept[:method]), path: text(x.kept[method:]), remote: x.call.remote}
 	x.address.Path, x.address.Prefix, x.address.Name = x.call.path, "", ""
-	x.whole.prefix, x.answer.res.Fields, x.answer.head = nil, nil, nil
+	x.whole.prefix, x.asked, x.answer.res.Fields, x.answer.head = nil, nil, nil, nil
 	x.client.settle()
 }
 
