@@ -180,7 +180,7 @@ func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest)
 	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
 	defer cancel()
 	if err := m.Store.AddSessions(saving, drafts); err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.unmake(ctx, drafts))
 	}
 	m.mu.Lock()
 	for _, s := range drafts {
@@ -191,6 +191,20 @@ func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest)
 	m.mu.Unlock()
 	m.changed()
 	return drafts, nil
+}
+
+// unmake takes rows away that may have been written though an error was told: the next daemon would run what its owner was
+// told is not there, and has asked for again.
+func (m *Manager) unmake(ctx context.Context, drafts []Session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
+	defer cancel()
+	var failed error
+	for _, s := range drafts {
+		if err := m.Store.DeleteSession(ctx, s.ID); err != nil {
+			failed = fmt.Errorf("taking back what may be recorded all the same: %w", err)
+		}
+	}
+	return failed
 }
 
 // nameIsFree says whether a live session of the project, or one of the others, has a name. The caller holds writing.

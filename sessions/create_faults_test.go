@@ -108,3 +108,22 @@ func TestFailsAsItGivesWay(t *testing.T) {
 		w.person(s.ID, sessions.StatusPending)
 	})
 }
+
+// TestNotCreatedIsNotRunLater: what its owner was told could not be recorded is not run by the next daemon.
+func TestNotCreatedIsNotRunLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.boot()
+		defer func() { w.halt() }()
+		w.store.set(false, true) // written, but an error is told
+		if _, err := w.m.CreateSessions(t.Context(), []sessions.SessionRequest{job("one"), job("two")}); err == nil {
+			t.Fatal("no error")
+		}
+		w.store.set(false, false)
+		w.halt()
+		w.boot()
+		if all := w.m.Sessions("default", sessions.SessionFilter{}); len(all) > 0 {
+			t.Errorf("%d sessions are there", len(all))
+		}
+	})
+}

@@ -121,7 +121,7 @@ func (s Session) untilTimeout(now time.Time) <-chan time.Time {
 	if s.Task.Timeout <= 0 {
 		return nil
 	}
-	return time.After(s.StartedAt.Add(s.Task.Timeout).Sub(now))
+	return time.After(min(s.StartedAt.Add(s.Task.Timeout).Sub(now), s.Task.Timeout)) // the box's clock may have been set back
 }
 
 // personalEnv is what a person's session finds set beyond any other's.
