@@ -31,12 +31,7 @@ func (k *Kept) Keep(ctx context.Context, session string, run int, log io.Reader)
 	}
 	defer root.Close()
 	const half = "new"
-	f, err := root.Create(half)
-	if err != nil {
-		return fmt.Errorf("keeping the log of %s: %w", session, err)
-	}
-	_, err = io.Copy(f, io.LimitReader(readerOf(ctx, log), keptBytes))
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = write(root, half, readerOf(ctx, log)); err == nil {
 		err = root.Rename(half, fileName(run+1))
 	}
 	if err != nil {
@@ -46,6 +41,28 @@ func (k *Kept) Keep(ctx context.Context, session string, run int, log io.Reader)
 		_ = root.Remove(fileName(old))
 	}
 	return nil
+}
+
+// write writes the last keptBytes of a log, for they say why a run ended. No more than a part of it is in memory, however
+// many runs end at once.
+func write(root *os.Root, name string, log io.Reader) (err error) {
+	const all = "all"
+	whole, err := root.Create(all)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, whole.Close(), root.Remove(all)) }()
+	size, err := io.Copy(whole, io.LimitReader(log, maxTail))
+	if err != nil {
+		return err
+	}
+	f, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	from := max(0, size-keptBytes)
+	_, err = io.Copy(f, io.NewSectionReader(whole, from, size-from))
+	return errors.Join(err, f.Close())
 }
 
 // readerOf is a reader that ends with ctx.

@@ -52,3 +52,22 @@ func TestKept(t *testing.T) {
 		t.Errorf("%v %v", runs, err)
 	}
 }
+
+// TestKeptIsTheEnd: of a long log its end is kept.
+func TestKeptIsTheEnd(t *testing.T) {
+	k := NewKept(t.TempDir())
+	if err := k.Keep(t.Context(), "ses-1", 0, io.MultiReader(strings.NewReader(strings.Repeat("x", keptBytes)), strings.NewReader("why it failed"))); err != nil {
+		t.Fatal(err)
+	}
+	r, err := k.Open("ses-1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if text, err := io.ReadAll(r); err != nil || len(text) != keptBytes || !strings.HasSuffix(string(text), "why it failed") {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	if runs, err := k.Runs("ses-1"); err != nil || !slices.Equal(runs, []int{0}) {
+		t.Errorf("%v %v", runs, err)
+	}
+}
