@@ -127,3 +127,26 @@ func TestNotCreatedIsNotRunLater(t *testing.T) {
 		}
 	})
 }
+
+// TestResultsOfAnArrayAreThere: whoever waits for each of a large array finds how it ended.
+func TestResultsOfAnArrayAreThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{ExitAfter: time.Second} })
+		w.boot()
+		defer func() { w.halt() }()
+		before := w.create(job("before"))
+		w.after(time.Minute)
+		var all []sessions.SessionRequest
+		for i := range 1000 {
+			all = append(all, job(fmt.Sprintf("fit-%d", i)))
+		}
+		w.create(all...)
+		w.after(2 * time.Minute)
+		w.person(before.ID, sessions.StatusTerminated)
+		w.after(2 * time.Hour)
+		if n := len(w.m.Sessions("default", sessions.SessionFilter{})); n != 1000 {
+			t.Errorf("%d are kept", n)
+		}
+	})
+}

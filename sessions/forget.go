@@ -10,8 +10,9 @@ const (
 	keepEndedPerService = 10             // ended sessions of a service whose logs stay readable
 	keepEndedFor        = 24 * time.Hour // of services that are gone
 	// Of people: their results are asked for days later, by other sessions and by themselves.
-	keepPersonal    = 1000
-	keepPersonalFor = 7 * 24 * time.Hour
+	keepPersonal      = 1000
+	keepPersonalLeast = time.Hour // however many there are: an array alone may be 1000, and somebody waits for each
+	keepPersonalFor   = 7 * 24 * time.Hour
 )
 
 // forgetOld removes the ended sessions that nobody needs any more, beside the loop that decides: taking a
@@ -65,11 +66,11 @@ func (m *Manager) expired(now time.Time) []*runner {
 	for id, rs := range ended {
 		slices.SortFunc(rs, func(a, b old) int { return b.at.Compare(a.at) })
 		for i, r := range rs {
-			most, long := keepEndedPerService, m.services[id] == nil && now.Sub(r.at) > keepEndedFor
+			beyond, long := i >= keepEndedPerService, m.services[id] == nil && now.Sub(r.at) > keepEndedFor
 			if id == "" {
-				most, long = keepPersonal, now.Sub(r.at) > keepPersonalFor
+				beyond, long = i >= keepPersonal && now.Sub(r.at) > keepPersonalLeast, now.Sub(r.at) > keepPersonalFor
 			}
-			if (i >= most || long) && !needed[r.id] {
+			if (beyond || long) && !needed[r.id] {
 				out = append(out, r.runner)
 			}
 		}
