@@ -83,7 +83,8 @@ func (x *exchange) take(b []byte) bool {
 	if opens && a.stream && !done && x.first == 0 && !x.pinged && !x.pass(nil) { // who waits for a first event sees that there is an answer
 		return true
 	}
-	if !done && a.stream && !x.parted && !x.sending && x.body.rest == nil && x.client.parts() {
+	if !done && a.stream && !x.parted && x.body.rest == nil && x.client.parts() && !x.stillSends() {
+		x.settle() // its request may have been on its way until now
 		x.parted = true
 		return true
 	}
@@ -308,7 +309,7 @@ func (x *exchange) takeBody(b []byte, now time.Time) bool {
 
 // settle lets go of what a stream, which may last for hours, needs no more: the request.
 func (x *exchange) settle() {
-	if x.sending || len(x.answer.conn.request) > 0 || x.body.rest != nil {
+	if x.stillSends() || len(x.answer.conn.request) > 0 || x.body.rest != nil {
 		return // some of it is still to be sent
 	}
 	x.forgetScan()

@@ -60,9 +60,10 @@ type exchange struct {
 	told        time.Time     // when the client was last told that it waits
 	repeated    bool          // answered from another's answer
 	pinged      bool          // the client was told that it waits: a head went out
-	sending     bool          // a goroutine of stream writes the request's body
-	conversing  *engineConn   // to be closed, whatever happens; nil: it was, or is kept
-	parted      bool          // a stream: resume passes on what is left of it
+	sending     bool          // a goroutine of stream writes the request's body, or has said in sent how that ended
+	sent        chan error
+	conversing  *engineConn // to be closed, whatever happens; nil: it was, or is kept
+	parted      bool        // a stream: resume passes on what is left of it
 	retries     int
 	out64, in64 int64 // bytes of the bodies
 

@@ -238,16 +238,13 @@ func (x *exchange) converse(c *engineConn) error {
 
 var errHeadTooLarge = errors.New("the head of the request is too large to be passed on")
 
-// sending is how the sending of a body has ended.
-type sending struct{ err error }
-
 // stream sends a large body, or one that still comes, while the answer may come already.
 func (x *exchange) stream(c *engineConn, head []byte) error {
 	if _, err := c.Write(head); err != nil {
 		return fmt.Errorf("writing to the engine: %w", err)
 	}
-	sent := make(chan sending, 1)
-	x.sending = true // the request's bytes are not to be given back
+	sent := make(chan error, 1)
+	x.sending, x.sent = true, sent // the request's bytes are not to be given back
 	if x.body.rest != nil {
 		x.body.touched.Store(true) // what is read of it from now on is not kept
 	}
@@ -256,14 +253,11 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 		if err != nil && x.body.clientError() != nil {
 			c.interrupt() // what came of the body is no request
 		}
-		sent <- sending{err}
+		sent <- err
 	}()
 	err := c.converse(nil, x)
 	c.wrote = true
-	select {
-	case s := <-sent:
-		x.answer.early = s.err != nil // half a request is on the connection
-	default: // the answer came first, or there is none: nobody wants the rest
+	if x.stillSends() { // the answer came first, or there is none: nobody wants the rest
 		x.answer.early = true
 		if x.body.rest != nil {
 			x.body.close()
@@ -274,6 +268,19 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 	}
 	x.sending = false
 	return err
+}
+
+// stillSends tells whether some of the request's body is still to be sent.
+func (x *exchange) stillSends() bool {
+	if !x.sending {
+		return false
+	}
+	select {
+	case err := <-x.sent:
+		x.sending, x.answer.early = false, err != nil // then half a request is on the connection
+	default:
+	}
+	return x.sending
 }
 
 // sendBody writes a body after its head: of a known length as it is, otherwise in chunks.
