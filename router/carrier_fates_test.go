@@ -139,7 +139,7 @@ func (f *fate) watch(g *rig) string {
 	if err != nil {
 		return "head: " + err.Error()
 	}
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(res.Body)
 		return fmt.Sprint(res.StatusCode, string(b))
 	}
@@ -175,7 +175,7 @@ func (f *fate) watch(g *rig) string {
 		}
 		// The connection lives on.
 		_, _ = io.WriteString(conn, "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+g.secret+"\r\n\r\n")
-		if res, err := http.ReadResponse(from, nil); err != nil || res.StatusCode != 200 {
+		if res, err := http.ReadResponse(from, nil); err != nil || res.StatusCode != http.StatusOK {
 			return fmt.Sprint("asked behind it: ", err)
 		}
 		return ""

@@ -86,13 +86,10 @@ func takeOver(c *gin.Context) (*api.ServerLine, error) {
 	}
 	line, err := api.AcceptLine(rec, c.Request)
 	rec.taken = rec.status != 0
-	if err != nil && !rec.taken {
-		return nil, err
+	if rec.taken { // without a line it has been answered
+		return line, nil
 	}
-	if err != nil {
-		return nil, nil //nolint:nilnil // it has been answered
-	}
-	return line, nil
+	return nil, err
 }
 
 func (s *server) execSession(c *gin.Context) error {

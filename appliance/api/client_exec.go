@@ -118,7 +118,7 @@ func (c *Client) line(ctx context.Context, path string, query url.Values) (*Clie
 		return nil, &ConnectError{Host: c.host, Err: err}
 	}
 	out := &ClientLine{l: newLine(ws, []Channel{ChannelStdout, ChannelStderr}, []Channel{ChannelStdin}), done: done}
-	go out.l.live(out.heard)
+	go out.l.live(out.heard) //nolint:gosec // it lives as long as the line, which outlives the dialing
 	return out, nil
 }
 

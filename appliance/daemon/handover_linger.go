@@ -46,7 +46,7 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
 	}
 	d.hangUp(fmt.Errorf("the appliance was restarted, and the command was ended: %w; the session goes on", cmp.Or(err, errNobodyWatches)))
-	err = errors.Join(d.runtime.release(), d.close())
+	ended := errors.Join(d.runtime.release(), d.close())
 	d.remaining.Wait()
 	counted, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -54,7 +54,7 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	d.finishCounting(context.WithoutCancel(ctx))
 	d.Log.Info("all requests of before the restart are answered")
 	s.line.close()
-	return err
+	return ended
 }
 
 // obey does what the successor says, until it ends.

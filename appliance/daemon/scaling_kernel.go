@@ -103,10 +103,10 @@ func usesOf(nodes []accel.Status, id string) uses {
 			u.slots = accel.Slots{}
 		}
 		if u.slots[accel.SlotCPU] == 0 { // it has no bound but the box's
-			u.slots[accel.SlotCPU] = accel.Amount(n.State.Node().CPU)
+			u.slots[accel.SlotCPU] = n.State.Node().CPU
 		}
 		if u.slots[accel.SlotMem] == 0 {
-			u.slots[accel.SlotMem] = accel.Amount(n.State.Node().Memory)
+			u.slots[accel.SlotMem] = n.State.Node().Memory
 		}
 		u.devices(n, &n.Claims[at])
 	}
