@@ -264,7 +264,7 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 			x.client.drop()
 		}
 		c.interrupt()
-		<-sent
+		_ = <-sent
 	}
 	x.sending = false
 	return err
