@@ -161,7 +161,8 @@ func TestRouteKilledUnderLoad(t *testing.T) {
 				default:
 				}
 				tokens := 0
-				_, err := say(ctx, client, "voices", 200, func() {
+				// So long that each route has some under way at any moment.
+				_, err := say(ctx, client, "voices", 400, func() {
 					if tokens++; tokens == 1 {
 						began.Add(1)
 						select {
