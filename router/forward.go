@@ -264,7 +264,7 @@ func (x *exchange) stream(c *engineConn, head []byte) error {
 			x.client.drop()
 		}
 		c.interrupt()
-		_ = <-sent
+		<-sent //nolint:errcheck // it was ended here
 	}
 	x.sending = false
 	return err
