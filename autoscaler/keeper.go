@@ -73,10 +73,11 @@ type Keeper struct {
 
 	editing sync.Mutex // one edit of a policy at a time
 
-	asked  map[string]time.Time // when it was asked who gives way to a service; of the loop alone, as
-	givers map[string]string    // who does, by who gets it,
-	told   map[string]string    // what was noted last, by who gets it, and
-	turned bool                 // a window has opened or closed: another question is who wakes
+	failing map[string]string    // by service: what was said last of a number that could not be changed; of the loop alone
+	asked   map[string]time.Time // when it was asked who gives way to a service; of the loop alone, as
+	givers  map[string]string    // who does, by who gets it,
+	told    map[string]string    // what was noted last, by who gets it, and
+	turned  bool                 // a window has opened or closed: another question is who wakes
 
 	mu    sync.Mutex
 	kept  map[string]*watched
@@ -109,7 +110,7 @@ type Around struct {
 func NewKeeper(ctx context.Context, a Around) (*Keeper, error) {
 	k := &Keeper{
 		store: a.Store, world: a.World, signals: a.Signals, log: a.Log, kicked: make(chan struct{}, 1), kept: map[string]*watched{},
-		asked: map[string]time.Time{}, givers: map[string]string{}, told: map[string]string{},
+		failing: map[string]string{}, asked: map[string]time.Time{}, givers: map[string]string{}, told: map[string]string{},
 	}
 	all, err := k.store.Policies(ctx)
 	if err != nil {
@@ -188,12 +189,18 @@ func (k *Keeper) tick(ctx context.Context, now time.Time) {
 	for i := range services {
 		o := &services[i]
 		delete(before, o.ID)
-		if err := k.decide(ctx, o, yields[o.ID], chosen[o.ID], now); err != nil && ctx.Err() == nil {
+		err := k.decide(ctx, o, yields[o.ID], chosen[o.ID], now)
+		if err == nil {
+			delete(k.failing, o.ID)
+		} else if ctx.Err() == nil {
 			if errors.Is(err, ErrConflict) { // somebody was quicker, and requests may wait: what is so now is looked at soon
 				k.Kick()
 				continue
 			}
-			k.log.Error("the number of routes could not be changed; it will be tried again", "service", o.Name, "error", err)
+			if k.failing[o.ID] != err.Error() { // it is tried again each second, and said once
+				k.failing[o.ID] = err.Error()
+				k.log.Error("the number of routes could not be changed; it will be tried again", "service", o.Name, "error", err)
+			}
 			if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 				return
 			}
@@ -229,12 +236,24 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 		err := k.world.Scale(writing, o, d.Replicas, d.Reason)
 		cancel()
 		if err != nil {
+			if !errors.Is(err, ErrConflict) {
+				k.couldNot(s, d, err)
+			}
 			return err
 		}
 		k.metrics.moved(o, d.Replicas)
 		k.log.Info("scaled", "service", o.Name, "from", o.Replicas, "to", d.Replicas, "reason", d.Reason)
 	}
 	return k.keep(ctx, s, &in, o, d)
+}
+
+// couldNot lets who asks how the service stands see what was decided, and why it is not so.
+func (k *Keeper) couldNot(s *watched, d Decision, err error) {
+	d.Reason = fmt.Sprintf("%s; but it could not be written, and is tried again: %v", d.Reason, err)
+	d.Replicas = d.Was
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.last = d
 }
 
 // saveTimeout bounds one write.
@@ -344,6 +363,7 @@ func (k *Keeper) ids() map[string]bool {
 // forget lets go of policies whose services are gone.
 func (k *Keeper) forget(ctx context.Context, gone map[string]bool) {
 	for id := range gone {
+		delete(k.failing, id)
 		if err := k.delete(ctx, id); err != nil {
 			k.log.Error("the policy of a service that is gone stays for now", "service", id, "error", err)
 			return

@@ -471,6 +471,10 @@ func TestKeeperGoesOnWhenTheStoreIsBack(t *testing.T) {
 		h.load(ctx, 20)
 		go k.Run(ctx)
 		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if s, _ := k.Standing("svc-1"); s.Last.Replicas != 1 || !strings.Contains(s.Last.Reason, "1 -> 3") || !strings.Contains(s.Last.Reason, "could not be written") {
+			t.Errorf("while the store is away it says: %+v", s.Last)
+		}
 		h.mu.Lock()
 		h.refuse = nil
 		h.mu.Unlock()
