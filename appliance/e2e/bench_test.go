@@ -92,18 +92,7 @@ func rss(tb testing.TB, status string) float64 {
 func BenchmarkCreate(b *testing.B) {
 	box := newBox(b)
 	box.start()
-	dir := box.folder("hello", `
-models:
-  - name: hello
-    service:
-      start_command: [llama-server, --model, /models/hello.gguf, --host, 0.0.0.0, --port, "{ports[0]}", --ctx-size, "8192", --parallel, "4",
-        --threads, "1", --threads-batch, "1", --metrics]
-      port: 8000
-      health_check: {path: /health, interval: 1, initial_delay: 30}
-`, nil)
-	if _, err := output(dir, have.mkhello, "-o", filepath.Join(dir, "hello.gguf")); err != nil {
-		b.Fatal(err)
-	}
+	dir := box.helloFolder()
 	var own, created time.Duration
 	for i := range b.N {
 		own += bareEngine(b, filepath.Join(dir, "hello.gguf"))
@@ -117,6 +106,24 @@ models:
 	milliseconds(b, created, "ms-create-wait")
 	milliseconds(b, created-own, "ms-added")
 	b.ReportMetric(0, "ns/op")
+}
+
+// helloFolder makes a model folder whose engine is started as bareEngine starts it.
+func (b *box) helloFolder() (dir string) {
+	b.t.Helper()
+	dir = b.folder("hello", `
+models:
+  - name: hello
+    service:
+      start_command: [llama-server, --model, /models/hello.gguf, --host, 0.0.0.0, --port, "{ports[0]}", --ctx-size, "8192", --parallel, "4",
+        --threads, "1", --threads-batch, "1", --metrics]
+      port: 8000
+      health_check: {path: /health, interval: 1, initial_delay: 30}
+`, nil)
+	if _, err := output(dir, have.mkhello, "-o", filepath.Join(dir, "hello.gguf")); err != nil {
+		b.t.Fatal(err)
+	}
+	return dir
 }
 
 // bareEngine is how long the engine takes to answer its health check, with nobody between.

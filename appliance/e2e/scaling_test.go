@@ -256,18 +256,7 @@ func TestTargetTracking(t *testing.T) {
 func BenchmarkColdStart(b *testing.B) {
 	box := newBox(b)
 	box.start()
-	dir := box.folder("hello", `
-models:
-  - name: hello
-    service:
-      start_command: [llama-server, --model, /models/hello.gguf, --host, 0.0.0.0, --port, "{ports[0]}", --ctx-size, "8192", --parallel, "4",
-        --threads, "1", --threads-batch, "1", --metrics]
-      port: 8000
-      health_check: {path: /health, interval: 1, initial_delay: 30}
-`, nil)
-	if _, err := output(dir, have.mkhello, "-o", dir+"/hello.gguf"); err != nil {
-		b.Fatal(err)
-	}
+	dir := box.helloFolder()
 	box.run("service", "create", "host", "hello", "1", "--name", "hello", "--wait", "--public", "--autoscale", "0..1", "--idle-after", "1s")
 	var own, cold time.Duration
 	for range b.N {
