@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"time"
 
@@ -16,6 +17,7 @@ type runner interface {
 	sessions.Runtime
 	sessions.Observer
 	sessions.ImageChecker
+	sessions.Dialer
 }
 
 // both runs images as containers, and the image host as processes of the box. A session's image says where it is
@@ -94,6 +96,11 @@ func (b both) Stats(ctx context.Context, id string) (sessions.Stats, error) {
 // Exec implements sessions.Observer.
 func (b both) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	return b.byID(ctx, id).Exec(ctx, id, cmd)
+}
+
+// Dial implements sessions.Dialer.
+func (b both) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
+	return b.byID(ctx, id).Dial(ctx, id, port)
 }
 
 // half is the lower or the upper half of a range.

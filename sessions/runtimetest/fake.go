@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 var (
 	_ sessions.Runtime  = (*Fake)(nil)
 	_ sessions.Observer = (*Fake)(nil)
+	_ sessions.Dialer   = (*Fake)(nil)
 )
 
 // Fake is a runtime whose instances live in memory and do what a test tells them to. It stands for the
@@ -40,6 +42,7 @@ type Fake struct {
 	images  map[string]Behaviour
 	ids     map[string]Behaviour
 	onExec  func(id string, cmd sessions.ExecSpec) (sessions.Exit, error)
+	onDial  func(id string, port int) (net.Conn, error)
 }
 
 // PullResult is how a pull goes.
@@ -116,6 +119,13 @@ func (f *Fake) OnExec(fn func(id string, cmd sessions.ExecSpec) (sessions.Exit, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.onExec = fn
+}
+
+// OnDial answers Dial. Without it nobody listens anywhere.
+func (f *Fake) OnDial(fn func(id string, port int) (net.Conn, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onDial = fn
 }
 
 // Exit ends the running instance id, as if by itself. It panics when there is none: the test is wrong.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -145,6 +147,24 @@ func (f *Fake) Exec(_ context.Context, id string, cmd sessions.ExecSpec) (sessio
 		return onExec(id, cmd)
 	}
 	return sessions.Exit{Reason: sessions.ExitCompleted, FinishedAt: time.Now()}, nil
+}
+
+// Dial implements sessions.Dialer.
+func (f *Fake) Dial(_ context.Context, id string, port int) (net.Conn, error) {
+	f.mu.Lock()
+	in, err := f.instance(id)
+	if err == nil && !in.Running {
+		err = fmt.Errorf("%s does not run: %w", id, sessions.ErrNoInstance)
+	}
+	onDial := f.onDial
+	f.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("port %d of %w", port, err)
+	case onDial != nil:
+		return onDial(id, port)
+	}
+	return nil, fmt.Errorf("port %d of %s: %w", port, id, syscall.ECONNREFUSED)
 }
 
 // fakeLog is what an instance has written. A reader waits on the channel that it saw under the same

@@ -68,6 +68,56 @@ var ownNetwork = map[string]func(*fixture){
 			}
 		}
 	},
+	"ports are reached from inside": func(f *fixture) {
+		argv, mounts := f.h.Can.Listener(f.T, 8000, "hello")
+		spec := f.spec("a", argv)
+		spec.Mounts = mounts
+		in := f.start(spec)
+		if _, err := fetch(f.ctx(), net.JoinHostPort(in.Address, "8000")); err != nil { // it listens
+			f.Fatal(err)
+		}
+		var outside net.ListenConfig
+		box, err := outside.Listen(f.ctx(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			f.Fatal(err)
+		}
+		defer box.Close()
+		f.reopen()
+		dial := func(id string, port int) (string, error) {
+			dialer, ok := f.Box.(sessions.Dialer)
+			if !ok {
+				f.Fatal("no sessions.Dialer")
+			}
+			c, err := dialer.Dial(f.ctx(), id, port)
+			if err != nil {
+				return "", err
+			}
+			defer c.Close()
+			text, err := io.ReadAll(c)
+			return string(text), err
+		}
+		if got, err := dial("a", 8000); got != "hello" || err != nil {
+			f.Errorf("%q, %v", got, err)
+		}
+		address, ok := box.Addr().(*net.TCPAddr)
+		if !ok {
+			f.Fatal(box.Addr())
+		}
+		for _, port := range []int{8001, address.Port} {
+			if _, err := dial("a", port); !errors.Is(err, syscall.ECONNREFUSED) {
+				f.Errorf("port %d: %v", port, err)
+			}
+		}
+		if _, err := dial("b", 8000); !errors.Is(err, sessions.ErrNoInstance) {
+			f.Errorf("of nobody: %v", err)
+		}
+		if err := f.Stop(f.ctx(), "a", 0); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := dial("a", 8000); !errors.Is(err, sessions.ErrNoInstance) {
+			f.Errorf("of one that has ended: %v", err)
+		}
+	},
 	"traffic is counted": func(f *fixture) {
 		argv, mounts := f.h.Can.Listener(f.T, 8000, strings.Repeat("x", 100_000))
 		spec := f.spec("a", argv)
