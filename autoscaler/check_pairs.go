@@ -159,7 +159,7 @@ func overlap(a, b *schedule) (time.Time, bool) {
 	for _, pair := range [2][2]*schedule{{a, b}, {b, a}} {
 		t, other := begin, Window{Until: begin}
 		for range startsTried {
-			if t = pair[0].start.next(t); t.IsZero() || t.After(end) {
+			if t = pair[0].start.Next(t); t.IsZero() || t.After(end) {
 				break
 			}
 			if !t.Before(other.Until) { // a rare window is far to look for: once is enough

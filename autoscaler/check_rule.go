@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/palisade-run/palisade/autoscaler/cron"
 )
 
 // check looks at one rule by itself.
@@ -194,18 +196,18 @@ func (r *Rule) checkTarget(found *Problems, at string) {
 }
 
 func (r *Rule) checkSchedule(found *Problems, at string) {
-	zone, err := readZone(r.Zone)
+	zone, err := cron.Zone(r.Zone)
 	if err != nil {
 		found.add(at+".timezone", "an IANA name such as Europe/Berlin, Asia/Seoul or UTC", "%q is no time zone", r.Zone)
 		zone = time.UTC
 	}
 	for _, c := range [...]struct{ field, text string }{{".start", r.Start}, {".end", r.End}} {
-		switch t, err := parseTimes(c.text, zone); {
+		switch t, err := cron.Parse(c.text, zone); {
 		case c.text == "":
 			found.add(at+c.field, "a cron expression: 0 8 * * 1-5 is 8:00 from Monday to Friday", "is missing")
 		case err != nil:
 			found.add(at+c.field, "a cron expression: 0 8 * * 1-5 is 8:00 from Monday to Friday; Sunday is 0", "%q %s", c.text, err)
-		case t.next(reference()).IsZero():
+		case t.Next(reference()).IsZero():
 			found.add(at+c.field, "is there such a day in that month?", "%q never comes", c.text)
 		}
 	}

@@ -3,50 +3,43 @@ package autoscaler
 import (
 	"fmt"
 	"time"
-	_ "time/tzdata" // a box, or an image of one, may have no zoneinfo of its own
+
+	"github.com/palisade-run/palisade/autoscaler/cron"
 )
 
 // schedule is a rule's window, read.
 type schedule struct {
-	start, end *times
+	start, end *cron.Times
 	zone       *time.Location
 }
 
 // readSchedule reads a window of a rule of KindSchedule.
 func readSchedule(r *Rule) (*schedule, error) {
-	zone, err := readZone(r.Zone)
+	zone, err := cron.Zone(r.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("timezone: %w", err)
 	}
-	start, err := parseTimes(r.Start, zone)
+	start, err := cron.Parse(r.Start, zone)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	end, err := parseTimes(r.End, zone)
+	end, err := cron.Parse(r.End, zone)
 	if err != nil {
 		return nil, fmt.Errorf("end: %w", err)
 	}
 	return &schedule{start, end, zone}, nil
 }
 
-// readZone finds a zone by its IANA name; "" is UTC. "Local" is none: which one it is depends on the box.
-func readZone(name string) (*time.Location, error) {
-	if name == "Local" {
-		return nil, fmt.Errorf("unknown time zone %s", name)
-	}
-	return time.LoadLocation(name)
-}
-
 // at tells how the window stands at a moment. It is open where the last start is later than the last end: so one that ends
 // on more days than it starts is not opened by an end, nor closed by a second start.
 func (s *schedule) at(now time.Time, of string) Window {
-	started, ended := s.start.last(now), s.end.last(now)
+	started, ended := s.start.Last(now), s.end.Last(now)
 	w := Window{Of: of, From: now, Open: !started.IsZero() && !started.Before(ended)}
 	edge := s.start
 	if w.Open {
 		edge = s.end
 	}
-	w.Until = edge.next(now)
+	w.Until = edge.Next(now)
 	return w
 }
 

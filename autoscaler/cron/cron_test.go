@@ -1,8 +1,10 @@
-package autoscaler
+package cron_test
 
 import (
 	"testing"
 	"time"
+
+	"github.com/palisade-run/palisade/autoscaler/cron"
 )
 
 func moment(t *testing.T, zone *time.Location, text string) time.Time {
@@ -16,7 +18,7 @@ func moment(t *testing.T, zone *time.Location, text string) time.Time {
 
 func loadZone(t *testing.T, name string) *time.Location {
 	t.Helper()
-	zone, err := readZone(name)
+	zone, err := cron.Zone(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,15 +48,15 @@ func TestTimes(t *testing.T) {
 		{"America/Sao_Paulo", "30 23 * * *", "2018-02-18 01:00:00", "2018-02-19T02:30:00Z", "2018-02-18T01:30:00Z"},
 	} {
 		zone := loadZone(t, c.zone)
-		times, err := parseTimes(c.expression, zone)
+		times, err := cron.Parse(c.expression, zone)
 		if err != nil {
 			t.Fatal(err)
 		}
 		at := moment(t, zone, c.after)
-		if got := times.next(at).UTC().Format(time.RFC3339); got != c.next {
+		if got := times.Next(at).UTC().Format(time.RFC3339); got != c.next {
 			t.Errorf("%s in %s after %s: %s, not %s", c.expression, c.zone, c.after, got, c.next)
 		}
-		if got := times.last(at).UTC().Format(time.RFC3339); got != c.last {
+		if got := times.Last(at).UTC().Format(time.RFC3339); got != c.last {
 			t.Errorf("%s in %s before %s: %s, not %s", c.expression, c.zone, c.after, got, c.last)
 		}
 	}
@@ -64,12 +66,12 @@ func TestTimes(t *testing.T) {
 func TestTimesRepeated(t *testing.T) {
 	t.Parallel()
 	zone := loadZone(t, "Europe/Berlin")
-	times, err := parseTimes("30 2 * * *", zone)
+	times, err := cron.Parse("30 2 * * *", zone)
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := time.Date(2026, 10, 25, 1, 15, 0, 0, time.UTC) // clocks show 2:15 again
-	if got := times.next(second).UTC(); got != time.Date(2026, 10, 26, 1, 30, 0, 0, time.UTC) {
+	if got := times.Next(second).UTC(); got != time.Date(2026, 10, 26, 1, 30, 0, 0, time.UTC) {
 		t.Error(got)
 	}
 }
@@ -80,78 +82,25 @@ func TestTimesAgree(t *testing.T) {
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo"} {
 		zone := loadZone(t, name)
 		for _, expression := range []string{"*/7 * * * *", "30 2 * * *", "0 0 * * 0", "15 1,2,3 25-31 3,10 *", "0 12 1 * *"} {
-			times, err := parseTimes(expression, zone)
+			times, err := cron.Parse(expression, zone)
 			if err != nil {
 				t.Fatal(err)
 			}
 			at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 			for range 500 {
-				next := times.next(at)
+				next := times.Next(at)
 				if !next.After(at) || next.After(at.AddDate(0, 2, 0)) && expression != "15 1,2,3 25-31 3,10 *" {
 					t.Fatalf("%s in %s after %s: %s", expression, name, at, next)
 				}
-				if last := times.last(next); !last.Equal(next) {
+				if last := times.Last(next); !last.Equal(next) {
 					t.Fatalf("%s in %s: %s is not last at itself: %s", expression, name, next, last)
 				}
-				if last := times.last(next.Add(-time.Nanosecond)); last.After(at) {
+				if last := times.Last(next.Add(-time.Nanosecond)); last.After(at) {
 					t.Fatalf("%s in %s: %s lies between %s and %s", expression, name, last, at, next)
 				}
 				at = next
 			}
 		}
-	}
-}
-
-// TestWindow plays two years of windows over each change of the clocks, and adds up how long they are open.
-func TestWindow(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		start, end, zone, at string
-		open                 bool
-	}{
-		{"0 9 * * 1-5", "0 18 * * *", "UTC", "2026-03-07 12:00:00", false},         // a Saturday: more ends than starts
-		{"0 9 * * *", "0 18 * * 5", "UTC", "2026-03-10 12:00:00", true},            // more starts than ends
-		{"0 22 * * *", "0 6 * * *", "UTC", "2026-03-10 02:00:00", true},            // over midnight
-		{"0 8,12 * * *", "0 12,18 * * *", "UTC", "2026-03-10 12:00:00", true},      // one after the other
-		{"30 2 * * *", "0 18 * * *", "Europe/Berlin", "2026-03-29 02:59:59", true}, // 3:59:59: opened when clocks went forward
-		{"30 2 * * *", "0 18 * * *", "Europe/Berlin", "2026-03-28 20:00:00", false},
-		{"0 22 * * *", "30 2 * * *", "Europe/Berlin", "2026-03-29 01:59:59", true},
-		{"0 22 * * *", "30 2 * * *", "Europe/Berlin", "2026-03-29 03:00:00", false},
-		{"30 2 * * *", "0 18 * * *", "Europe/Berlin", "2026-10-25 02:45:00", true},
-		{"0 22 * * *", "30 2 * * *", "Europe/Berlin", "2026-10-25 03:00:00", false},
-	} {
-		zone := loadZone(t, c.zone)
-		s, err := readSchedule(&Rule{Start: c.start, End: c.end, Zone: c.zone})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if w := s.at(moment(t, zone, c.at), ""); w.Open != c.open {
-			t.Errorf("%s to %s at %s in %s: %+v", c.start, c.end, c.at, c.zone, w)
-		}
-	}
-}
-
-// TestWindowKept: what was worked out is used until it ends, and not when the schedule or the clock is another.
-func TestWindowKept(t *testing.T) {
-	t.Parallel()
-	r := &Rule{Kind: KindSchedule, Start: "0 8 * * *", End: "0 18 * * *", Zone: "Europe/Berlin"}
-	at := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
-	w, fresh := window(r, Window{}, at)
-	if !fresh || w.Open || !w.Until.Equal(at.Add(time.Hour)) {
-		t.Fatalf("%+v", w)
-	}
-	if _, again := window(r, w, at.Add(59*time.Minute)); again {
-		t.Error("worked out again")
-	}
-	if open, again := window(r, w, at.Add(time.Hour)); !again || !open.Open {
-		t.Errorf("%+v", open)
-	}
-	if _, again := window(r, w, at.Add(-time.Second)); !again {
-		t.Error("the clock went back")
-	}
-	r.End = "0 20 * * *"
-	if _, again := window(r, w, at); !again {
-		t.Error("the schedule is another")
 	}
 }
 
@@ -161,12 +110,12 @@ func FuzzTimes(f *testing.F) {
 	}
 	zone := time.UTC
 	f.Fuzz(func(t *testing.T, expression string, at int64) {
-		times, err := parseTimes(expression, zone)
+		times, err := cron.Parse(expression, zone)
 		if err != nil {
 			return
 		}
 		now := time.Unix(at%4_000_000_000, 0)
-		if next := times.next(now); !next.IsZero() && !times.last(next).Equal(next) {
+		if next := times.Next(now); !next.IsZero() && !times.Last(next).Equal(next) {
 			t.Errorf("%q after %s: %s", expression, now, next)
 		}
 	})

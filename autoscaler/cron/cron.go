@@ -1,4 +1,6 @@
-package autoscaler
+// Package cron owns when a cron expression comes, in a zone whose clocks go forward and back. It knows nothing of what then
+// happens.
+package cron
 
 import (
 	"errors"
@@ -6,15 +8,16 @@ import (
 	"math/bits"
 	"strings"
 	"time"
+	_ "time/tzdata" // a box, or an image of one, may have no zoneinfo of its own
 
 	"github.com/robfig/cron/v3"
 )
 
-// times are the moments of a cron expression of five fields in a zone.
+// Times are the moments of a cron expression of five fields in a zone.
 //
 // Where clocks go forward, a moment in the hour that is left out comes when clocks go forward; where they go back, one in
 // the hour that comes twice comes the first time only. So a window opens and closes on every day that it names.
-type times struct {
+type Times struct {
 	minute, hour, dom, month, dow uint64
 	zone                          *time.Location
 }
@@ -25,8 +28,16 @@ const anyBit = 1 << 63
 // farthest is how many days are looked at for a moment: eight years, so that the 29th of February is found around 2100.
 const farthest = 366 * 8
 
-// parseTimes reads an expression.
-func parseTimes(expression string, zone *time.Location) (*times, error) {
+// Zone finds a zone by its IANA name; "" is UTC. "Local" is none: which one it is depends on the box.
+func Zone(name string) (*time.Location, error) {
+	if name == "Local" {
+		return nil, fmt.Errorf("unknown time zone %s", name)
+	}
+	return time.LoadLocation(name)
+}
+
+// Parse reads an expression.
+func Parse(expression string, zone *time.Location) (*Times, error) {
 	switch fields := strings.Fields(expression); {
 	case strings.ContainsAny(expression, "=@"):
 		return nil, errors.New("only the five fields count: minute, hour, day of month, month, day of week")
@@ -43,11 +54,11 @@ func parseTimes(expression string, zone *time.Location) (*times, error) {
 	if !ok {
 		return nil, errors.New("is no cron expression")
 	}
-	return &times{s.Minute, s.Hour, s.Dom, s.Month, s.Dow, zone}, nil
+	return &Times{s.Minute, s.Hour, s.Dom, s.Month, s.Dow, zone}, nil
 }
 
-// next is the first moment after t; zero: it never comes.
-func (c *times) next(t time.Time) time.Time {
+// Next is the first moment after t; zero: it never comes.
+func (c *Times) Next(t time.Time) time.Time {
 	day := newDay(t.In(c.zone))
 	for range farthest {
 		if c.on(day) {
@@ -60,8 +71,8 @@ func (c *times) next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// last is the last moment not after t; zero: there was none.
-func (c *times) last(t time.Time) time.Time {
+// Last is the last moment not after t; zero: there was none.
+func (c *Times) Last(t time.Time) time.Time {
 	day := newDay(t.In(c.zone))
 	for range farthest {
 		if c.on(day) {
@@ -76,7 +87,7 @@ func (c *times) last(t time.Time) time.Time {
 
 // on reports whether there are moments on a day. As cron has it: of day of month and day of week, one is enough where both
 // are set.
-func (c *times) on(d day) bool {
+func (c *Times) on(d day) bool {
 	if c.month&(1<<uint(d.month)) == 0 {
 		return false
 	}
@@ -87,7 +98,7 @@ func (c *times) on(d day) bool {
 	return dom || dow
 }
 
-func (c *times) firstAfter(d day, t time.Time) time.Time {
+func (c *Times) firstAfter(d day, t time.Time) time.Time {
 	for hours := c.hour &^ anyBit; hours != 0; hours &= hours - 1 {
 		hour := bits.TrailingZeros64(hours)
 		if !d.instant(hour, 59, c.zone).After(t) && !d.instant(hour, 0, c.zone).After(t) {
@@ -102,7 +113,7 @@ func (c *times) firstAfter(d day, t time.Time) time.Time {
 	return time.Time{}
 }
 
-func (c *times) lastUntil(d day, t time.Time) time.Time {
+func (c *Times) lastUntil(d day, t time.Time) time.Time {
 	for hours := c.hour &^ anyBit; hours != 0; {
 		hour := 63 - bits.LeadingZeros64(hours)
 		hours &^= 1 << uint(hour)
