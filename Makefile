@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init run test race vet lint bench rehearse bench-go fuzz e2e engine test-tools clean
+.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,10 @@ session-init: ## what runs beside sessions, for bin/palisade to carry
 
 run: ## first light: an appliance with a model that answers, until Ctrl-C
 	@examples/first-light/run.sh $(ARGS)
+
+images: ## the images of sessions in the cache, as OCI archives for `palisade image import`; ARGS="base", "-list", "-force"
+	@.ci/deps images
+	@go run ./firmware-images/sessions/build $(ARGS)
 
 engine: ## llama-server in the cache, built once
 	@.ci/deps engine

@@ -84,6 +84,8 @@ var rooms = []room{
 	{"model-definitions/hello/mkhello", list("model-definitions/hello/gguf")},
 	{"firmware-images", nil},
 	{"firmware-images/session-init", nil},
+	{"firmware-images/sessions", nil},
+	{"firmware-images/sessions/build", list("firmware-images/sessions")},
 	{"appliance/api", nil},
 	{"appliance/admin/keys", nil},
 	{"appliance/vault", nil},
