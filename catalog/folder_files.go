@@ -166,6 +166,21 @@ func writeFile(root *os.Root, name string, mode fs.FileMode, r io.Reader) (size 
 	return size, errors.Join(err, file.Close())
 }
 
+// MakeDirectory makes a directory of a folder, and those above it. One that is there already is left as it is.
+func (fo *Folders) MakeDirectory(f Folder, path string) error {
+	root, name, err := enter(f, path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.MkdirAll(name, 0o755); errors.Is(err, fs.ErrExist) {
+		return &fault{kind: ErrExists, message: name + " is there already, and is no directory", hint: "choose another name, or remove it first"}
+	} else if err != nil {
+		return writeFault(name, err)
+	}
+	return nil
+}
+
 // RemoveEntry deletes a file, or a directory with all that is in it. ErrNotFound when there is none.
 func (fo *Folders) RemoveEntry(f Folder, path string) error {
 	root, name, err := enter(f, path)

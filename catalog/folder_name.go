@@ -42,7 +42,7 @@ func CheckFolderName(name string) error {
 		return invalid(fmt.Sprintf("a folder's name has at most 64 characters, this one %d", utf8.RuneCountInString(name)), "")
 	case slices.Contains(systemNames, top):
 		return invalid(fmt.Sprintf("%q is the name of a system directory", name), "choose another, for example my-"+top)
-	case slices.Contains(dotFiles, lower), strings.HasPrefix(name, ".") && strings.HasSuffix(lower, "rc"):
+	case startsPrograms(name):
 		return invalid(fmt.Sprintf("%q is a file that programs read when they start", name), "choose another name")
 	case name == "." || name == ".." || !folderName.MatchString(name):
 		return invalid(fmt.Sprintf("%q cannot be the name of a folder", shorten(name)), "letters, digits, _, - and ., not beginning with -")

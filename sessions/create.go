@@ -22,7 +22,7 @@ type SessionRequest struct {
 	Type      Type // TypeInteractive or TypeBatch
 	Image     string
 	Launch    variants.LaunchSpec // what it runs
-	Mounts    []FolderMount       // folders by id or name, with their targets
+	Mounts    []FolderMount       // folders by id or name, or a directory in one (ID/SUB), with their targets
 
 	Resources    map[string]string // slot to amount as written
 	ResourceOpts map[string]string // shmem

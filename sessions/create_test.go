@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -305,6 +307,16 @@ func TestCreateRefuses(t *testing.T) {
 		want := []string{"depends_on", "image", "mounts[0].folder", "mounts[0].target", "name", "priority", "resources"}
 		if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
 			t.Errorf("%v, want %v", got, want)
+		}
+		if err := os.MkdirAll(filepath.Join(w.dir, "runs/7"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		part := w.create(job("part", func(r *sessions.SessionRequest) {
+			r.Mounts = []sessions.FolderMount{{Folder: "model/runs/7", Target: "/out", ReadOnly: true}}
+		}))
+		mount := sessions.Mount{Source: w.dir + "/runs/7", Target: "/out", ReadOnly: true, Within: w.dir}
+		if len(part.Mounts) != 1 || part.Mounts[0] != mount {
+			t.Errorf("%+v", part.Mounts)
 		}
 		// A name is free again when its session has ended.
 		if err := w.m.TerminateSession(t.Context(), "default", "taken", "ada", true); err != nil {

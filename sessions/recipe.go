@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -41,24 +40,29 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	}
 	r.Mounts = slices.Clone(r.Mounts)
 	for i, mount := range r.Mounts {
-		folder, err := m.Folders.Find(ctx, project, mount.Folder)
+		named, sub := catalog.SplitRef(mount.Folder)
+		folder, err := m.Folders.Find(ctx, project, named)
+		if err == nil {
+			_, err = folder.Directory(sub)
+		}
 		if err != nil {
 			return fail(folderError(mount.Folder, err))
 		}
 		if err := checkTarget(mount.Target); err != nil {
 			return fail(err)
 		}
-		r.Mounts[i].Folder = folder.ID
+		r.Mounts[i].Folder = catalog.JoinRef(folder.ID, sub)
 	}
 	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination}
 	var problems catalog.Problems
 	if r.Folder != "" {
-		folder, err := m.Folders.Find(ctx, project, r.Folder)
+		named, sub := catalog.SplitRef(r.Folder)
+		folder, err := m.Folders.Find(ctx, project, named)
 		if err != nil {
 			return fail(folderError(r.Folder, err))
 		}
-		r.Folder = folder.ID
-		root, err := folder.OpenRoot()
+		r.Folder = catalog.JoinRef(folder.ID, sub)
+		root, err := folder.OpenDirectory(sub)
 		if err != nil {
 			return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
 		}
@@ -114,18 +118,9 @@ func folderError(ref string, err error) error {
 	return fmt.Errorf("folder %q: %w", ref, err)
 }
 
-// systemTargets are directories of a session that a mount must not cover.
-var systemTargets = []string{"/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var"}
-
 func checkTarget(target string) error {
-	clean := path.Clean(target)
-	if !path.IsAbs(target) || clean != target {
-		return fmt.Errorf("%w: mount target %q is not a plain absolute path", ErrInvalid, target)
-	}
-	for _, sys := range systemTargets {
-		if clean == sys || (sys == "/proc" || sys == "/sys" || sys == "/dev") && strings.HasPrefix(clean, sys+"/") {
-			return fmt.Errorf("%w: mount target %q would cover a system directory; use one such as /models or /home/work/data", ErrInvalid, target)
-		}
+	if err := catalog.CheckTarget(target); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
 }
@@ -163,14 +158,22 @@ func limitsOf(r Recipe) (Limits, error) {
 func (m *Manager) mountsOf(ctx context.Context, project string, r Recipe, modelMount string) ([]Mount, error) {
 	var mounts []Mount
 	add := func(ref, target string, readOnly bool) error {
-		folder, err := m.Folders.Find(ctx, project, ref)
+		named, sub := catalog.SplitRef(ref)
+		folder, err := m.Folders.Find(ctx, project, named)
 		if err != nil {
-			return folderError(ref, err)
+			return folderError(named, err)
 		}
 		if info, err := os.Stat(folder.Path); err != nil || !info.IsDir() {
 			return fmt.Errorf("folder %s: its directory %s is not there any more; put it back, or update the service with another folder", folder.Name, folder.Path)
 		}
-		mounts = append(mounts, Mount{Source: folder.Path, Target: target, ReadOnly: readOnly})
+		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly}
+		if sub != "" {
+			mount.Within = folder.Path
+			if mount.Source, err = folder.Directory(sub); err != nil {
+				return fmt.Errorf("%w: %w", ErrInvalid, err)
+			}
+		}
+		mounts = append(mounts, mount)
 		return nil
 	}
 	if r.Folder != "" {

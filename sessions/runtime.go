@@ -127,6 +127,9 @@ type Mount struct {
 	Source   string `json:"source"` // absolute, on the box; must exist
 	Target   string `json:"target"` // absolute, in the session
 	ReadOnly bool   `json:"read_only"`
+	// Within is the directory in which Source lies where people may write between the two. A runtime follows no link on the
+	// way from there to Source: it could have been put there since somebody looked. "": Source is as it is.
+	Within string `json:"within,omitempty"`
 }
 
 // Limits of one instance; 0 means none.

@@ -85,7 +85,7 @@ type Revision struct {
 // Recipe is what the owner asked to run: an edit of any of it makes a new revision.
 type Recipe struct {
 	Image            string            `json:"image"`  // reference, or "host" on the process runtime
-	Folder           string            `json:"folder"` // folder id; "" for a variant that needs none
+	Folder           string            `json:"folder"` // folder id, or ID/SUB for a directory in it; "" for a variant that needs none
 	Variant          string            `json:"variant"`
 	DefinitionPath   string            `json:"definition_path,omitempty"`
 	MountDestination string            `json:"mount_destination,omitempty"` // default /models
@@ -98,7 +98,7 @@ type Recipe struct {
 
 // FolderMount is an extra folder in a session.
 type FolderMount struct {
-	Folder   string `json:"folder"` // folder id
+	Folder   string `json:"folder"` // folder id, or ID/SUB for a directory in it
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"read_only"`
 }

@@ -87,6 +87,8 @@ func TestCreateServiceRefusals(t *testing.T) {
 		{"too many replicas", func(r *sessions.ServiceRequest) { r.Replicas = 1e9 }, sessions.ErrInvalid, "0 to 1000"},
 		{"image", func(r *sessions.ServiceRequest) { r.Recipe.Image = " " }, sessions.ErrInvalid, "no image"},
 		{"folder", func(r *sessions.ServiceRequest) { r.Recipe.Folder = "nowhere" }, sessions.ErrNotFound, `folder "nowhere"`},
+		{"a directory of a folder", func(r *sessions.ServiceRequest) { r.Recipe.Folder = "model/../.." }, sessions.ErrInvalid, "leaves the folder"},
+		{"a directory that is not there", func(r *sessions.ServiceRequest) { r.Recipe.Folder = "model/v2" }, sessions.ErrInvalid, "no directory v2"},
 		{"variant", func(r *sessions.ServiceRequest) { r.Recipe.Variant = "vlm" }, sessions.ErrInvalid, "vllm"},
 		{"definition path", func(r *sessions.ServiceRequest) { r.Recipe.DefinitionPath = "../secret.yaml" }, sessions.ErrInvalid, "secret.yaml"},
 		{"resources", func(r *sessions.ServiceRequest) { r.Recipe.Resources["gpu"] = "1" }, sessions.ErrInvalid, "no such resource"},

@@ -155,5 +155,9 @@ func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 
 // mounts reports whether the recipe's sessions see the folder.
 func (r Recipe) mounts(folderID string) bool {
-	return r.Folder == folderID || slices.ContainsFunc(r.Mounts, func(f FolderMount) bool { return f.Folder == folderID })
+	is := func(ref string) bool {
+		id, _ := catalog.SplitRef(ref)
+		return id == folderID
+	}
+	return is(r.Folder) || slices.ContainsFunc(r.Mounts, func(f FolderMount) bool { return is(f.Folder) })
 }

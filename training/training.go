@@ -163,16 +163,17 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		Task: sessions.Task{Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports},
 	}
 	for i, m := range w.Mounts {
-		folder, err := d.folders.Find(ctx, w.Project, m.Folder)
+		named, sub := catalog.SplitRef(catalog.JoinRef(m.Folder, m.Sub))
+		folder, err := d.folders.Find(ctx, w.Project, named)
 		if err != nil {
-			ps = append(ps, folderProblem(fmt.Sprintf("mounts[%d].folder", i), m.Folder, err))
+			ps = append(ps, folderProblem(fmt.Sprintf("mounts[%d].folder", i), named, err))
 			continue
 		}
 		target := m.Target
 		if target == "" {
-			target = path.Join(sessions.HomeDir, folder.Name)
+			target = path.Join(sessions.HomeDir, path.Base(catalog.JoinRef(folder.Name, sub)))
 		}
-		req.Mounts = append(req.Mounts, sessions.FolderMount{Folder: folder.ID, Target: target, ReadOnly: m.ReadOnly})
+		req.Mounts = append(req.Mounts, sessions.FolderMount{Folder: catalog.JoinRef(folder.ID, sub), Target: target, ReadOnly: m.ReadOnly})
 		req.Task.Folders = append(req.Task.Folders, folder.ID)
 	}
 	return req, ps

@@ -44,7 +44,7 @@ func create(t *testing.T, w training.Wish) ([]sessions.SessionRequest, error) {
 func TestWishes(t *testing.T) {
 	got, err := create(t, training.Wish{
 		Name: "fit", Project: "red", CreatedBy: "ada", Image: "host", Command: "python train.py", Env: map[string]string{"LR": "0.1"},
-		Mounts: []training.Mount{{Folder: "data"}, {Folder: "data", Target: "/mnt/again", ReadOnly: true}}, Ports: []int{8000},
+		Mounts: []training.Mount{{Folder: "data"}, {Folder: "data", Target: "/mnt/again", ReadOnly: true}, {Folder: "data", Sub: "runs/7"}, {Folder: "data/in", Target: "/in"}}, Ports: []int{8000},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,8 @@ func TestWishes(t *testing.T) {
 	if one.Type != sessions.TypeBatch || one.Task.Command != "python train.py" || one.Launch.Env["LR"] != "0.1" || one.Launch.Port != 0 {
 		t.Errorf("%+v", one)
 	}
-	want := []sessions.FolderMount{{Folder: "fld-data", Target: "/home/work/data"}, {Folder: "fld-data", Target: "/mnt/again", ReadOnly: true}}
+	want := []sessions.FolderMount{{Folder: "fld-data", Target: "/home/work/data"}, {Folder: "fld-data", Target: "/mnt/again", ReadOnly: true},
+		{Folder: "fld-data/runs/7", Target: "/home/work/7"}, {Folder: "fld-data/in", Target: "/in"}}
 	if d := cmp.Diff(want, one.Mounts); d != "" {
 		t.Error(d)
 	}

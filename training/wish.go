@@ -34,7 +34,8 @@ type Wish struct {
 
 // Mount is a folder in a session.
 type Mount struct {
-	Folder   string // id or name
-	Target   string // absolute; "": in the home, by the folder's name
+	Folder   string // id or name; NAME/SUB is the same as Sub
+	Sub      string // a directory in the folder, which alone is mounted; "": all of it
+	Target   string // absolute; "": in the home, by the name of the folder, or of the directory
 	ReadOnly bool
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -61,7 +62,7 @@ func exitOut(e *sessions.Exit) *api.Exit {
 
 func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
 	out := api.Recipe{
-		Image: r.Image, Folder: r.Folder, FolderName: folders[r.Folder], RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
+		Image: r.Image, Folder: r.Folder, FolderName: folderName(r.Folder, folders), RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
 		ModelMount: r.MountDestination, Environ: r.Env, Resources: r.Resources, ResourceOpts: r.ResourceOpts,
 		Selector: r.Selector,
 	}
@@ -69,6 +70,15 @@ func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
 		out.Mounts = append(out.Mounts, api.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
 	return out
+}
+
+// folderName is the name of a folder, or of a directory in one; "" where it is gone.
+func folderName(ref string, folders map[string]string) string {
+	id, sub := catalog.SplitRef(ref)
+	if folders[id] == "" {
+		return ""
+	}
+	return catalog.JoinRef(folders[id], sub)
 }
 
 func mountsIn(mounts []api.Mount) []sessions.FolderMount {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -24,6 +25,9 @@ func personal(out *api.Session, v sessions.Session) {
 		mount := api.SessionMount{Target: m.Target, ReadOnly: m.ReadOnly}
 		if i < len(v.Task.Folders) {
 			mount.Folder = v.Task.Folders[i]
+			if m.Within != "" {
+				mount.Sub = strings.TrimPrefix(m.Source, m.Within+"/")
+			}
 		}
 		out.Mounts = append(out.Mounts, mount)
 	}

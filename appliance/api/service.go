@@ -63,8 +63,8 @@ type Recipe struct {
 
 // Mount is an extra folder in a session.
 type Mount struct {
-	Folder   string `json:"folder"`           // id or name
-	Target   string `json:"target,omitempty"` // default /home/work/NAME
+	Folder   string `json:"folder"`           // id or name; NAME/SUB for a directory in it
+	Target   string `json:"target,omitempty"` // default /home/work/NAME, or the last word of SUB
 	ReadOnly bool   `json:"read_only,omitempty"`
 }
 

@@ -49,6 +49,7 @@ type Session struct {
 // SessionMount is a directory that a session sees.
 type SessionMount struct {
 	Folder   string `json:"folder,omitempty"` // id
+	Sub      string `json:"sub,omitempty"`    // the directory in it that alone is mounted
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"read_only,omitempty"`
 }

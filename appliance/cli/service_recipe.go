@@ -39,7 +39,7 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	f.StringArrayVar(&r.selector, "selector", nil, "labels that its node must have, NAME=VALUE (repeatable)")
 	f.IntVar(&r.priority, "priority", 10, "place of its routes in the queue: 0 to 100, higher first")
 	f.StringArrayVarP(&r.mounts, "mount", "v", nil,
-		"extra folder: NAME, NAME:PATH, NAME:PATH:ro, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
+		"extra folder: NAME, NAME:PATH, NAME:PATH:ro, NAME/SUB:PATH for a directory in it, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
 	f.StringVar(&r.definition, "model-definition-path", "", "definition file, from the folder's root")
 	f.StringVar(&r.destination, "model-mount-destination", "", "where the model folder is seen (default /models)")
 	f.BoolVar(&r.public, "public", false, "anyone may use it, without a token")

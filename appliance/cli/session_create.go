@@ -69,7 +69,7 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&p.options, "resource-opts", nil, "resource options NAME=VALUE: shmem=2g (repeatable)")
 	f.StringArrayVar(&p.selector, "selector", nil, "labels that its node must have, NAME=VALUE (repeatable)")
 	f.StringArrayVarP(&p.mounts, "mount", "v", nil,
-		"folder: NAME (at /home/work/NAME), NAME:PATH, NAME:PATH:ro, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
+		"folder: NAME (at /home/work/NAME), NAME:PATH, NAME:PATH:ro, NAME/SUB:PATH for a directory in it, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
 	f.IntSliceVar(&p.ports, "preopen", nil, "ports on which it will answer: 8000,9000")
 	f.IntVar(&p.priority, "priority", 10, "place in the queue: 0 to 100, higher first")
 	f.BoolVar(&p.preemptible, "preemptible", false, "it may be asked to give way to services of higher priority; it goes on afterwards")

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/network"
@@ -102,11 +103,13 @@ func check(spec sessions.Spec) error {
 		if err := free(m.Target); err != nil {
 			return fmt.Errorf("mount of %s at %s: %w", m.Source, m.Target, err)
 		}
-		if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
+		source, err := m.Open()
+		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("mount of %s at %s: it does not exist on this box", m.Source, m.Target)
 		} else if err != nil {
 			return fmt.Errorf("mount of %s at %s: %w", m.Source, m.Target, err)
 		}
+		_ = source.Close()
 	}
 	for _, s := range spec.Scratch {
 		if !filepath.IsAbs(s) {
@@ -161,6 +164,7 @@ func (m *making) steps() []step {
 		{"snapshot", m.makeSnapshot},
 		{"container", m.makeContainer},
 		{"create", m.create},
+		{"mounts", m.checkMounts},
 		{"run", m.run},
 		{"keep", m.keep},
 		{"ready", m.awaitReady},
@@ -297,6 +301,51 @@ func (m *making) create(ctx context.Context) error {
 	// From here on it is the same process, which may have ended before anybody can look again.
 	m.first, err = taskOf(int(t.Pid()))
 	return err
+}
+
+// checkMounts looks, before anything of the session runs, whether it is shown what was meant: its folders are mounted by
+// their paths, and somebody who may write in one of them could have put a link there.
+func (m *making) checkMounts(context.Context) error {
+	for _, w := range m.spec.Mounts {
+		if w.Within == "" {
+			continue
+		}
+		meant, err := w.Open()
+		if err != nil {
+			return fmt.Errorf("mount of %s at %s: %w", w.Source, w.Target, err)
+		}
+		same, err := m.shows(w.Target, meant)
+		if err = errors.Join(err, meant.Close()); err != nil {
+			return fmt.Errorf("mount of %s at %s: looking what it shows: %w", w.Source, w.Target, err)
+		}
+		if !same {
+			return fmt.Errorf("mount of %s at %s: it was exchanged while the session started", w.Source, w.Target)
+		}
+	}
+	return nil
+}
+
+// shows reports whether a directory of the box is what the session has at a path.
+func (m *making) shows(target string, meant *os.File) (bool, error) {
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", m.task.Pid()), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(root)
+	at, err := unix.Openat2(root, strings.TrimPrefix(filepath.Clean(target), "/"), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return false, err
+	}
+	shown := os.NewFile(uintptr(at), target)
+	defer shown.Close()
+	is, err := shown.Stat()
+	if err != nil {
+		return false, err
+	}
+	want, err := meant.Stat()
+	return err == nil && os.SameFile(is, want), err
 }
 
 func (m *making) run(ctx context.Context) error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // mounts shows the session's own directories: Spec.Mounts from the box, Spec.Scratch from the session's
@@ -17,8 +19,8 @@ import (
 // session's root is entered.
 func (b *rootBuilder) mounts() error {
 	type mount struct {
-		source, target string
-		flags          uint64
+		sessions.Mount
+		flags uint64
 	}
 	var all []mount
 	for _, m := range b.rec.Spec.Mounts {
@@ -26,37 +28,42 @@ func (b *rootBuilder) mounts() error {
 		if m.ReadOnly {
 			flags = roFlags
 		}
-		all = append(all, mount{m.Source, m.Target, flags})
+		all = append(all, mount{m, flags})
 	}
 	for i, target := range b.rec.Spec.Scratch {
-		all = append(all, mount{filepath.Join(b.dir, dirScratch, fmt.Sprint(i)), target, rwFlags})
+		all = append(all, mount{sessions.Mount{Source: filepath.Join(b.dir, dirScratch, fmt.Sprint(i)), Target: target}, rwFlags})
 	}
 	// A mount inside another comes after it.
 	slices.SortStableFunc(all, func(x, y mount) int {
-		return cmp.Compare(strings.Count(filepath.Clean(x.target), "/"), strings.Count(filepath.Clean(y.target), "/"))
+		return cmp.Compare(strings.Count(filepath.Clean(x.Target), "/"), strings.Count(filepath.Clean(y.Target), "/"))
 	})
 	for _, m := range all {
-		if err := b.mount(m.source, m.target, m.flags); err != nil {
-			return fmt.Errorf("mounting %s at %s: %w", m.source, m.target, err)
+		if err := b.mount(m.Mount, m.flags); err != nil {
+			return fmt.Errorf("mounting %s at %s: %w", m.Source, m.Target, err)
 		}
 	}
 	return nil
 }
 
-func (b *rootBuilder) mount(source, target string, flags uint64) error {
-	st, err := os.Stat(source)
+func (b *rootBuilder) mount(m sessions.Mount, flags uint64) error {
+	source, err := m.Open()
 	if err != nil {
 		return err
 	}
-	tree, err := clone(unix.AT_FDCWD, source, flags)
+	defer source.Close()
+	st, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	tree, err := clone(int(source.Fd()), "", flags)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(tree)
-	if filepath.Clean("/"+target) == "/" {
+	if filepath.Clean("/"+m.Target) == "/" {
 		return errors.New("the root itself is no place for a mount")
 	}
-	at, err := b.mountPoint(target, st.IsDir())
+	at, err := b.mountPoint(m.Target, st.IsDir())
 	if err != nil {
 		return fmt.Errorf("making a place for it: %w", err)
 	}

@@ -93,9 +93,11 @@ func (r *Runtime) check(ctx context.Context, spec sessions.Spec) error {
 		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) {
 			return fmt.Errorf("mount of %s at %s: both must be absolute", m.Source, m.Target)
 		}
-		if _, err := os.Stat(m.Source); err != nil {
+		source, err := m.Open()
+		if err != nil {
 			return fmt.Errorf("mount of %s at %s: %w", m.Source, m.Target, plainMissing(err))
 		}
+		_ = source.Close()
 	}
 	for _, s := range spec.Scratch {
 		if !filepath.IsAbs(s) {

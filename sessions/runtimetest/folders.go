@@ -47,6 +47,37 @@ var files = map[string]func(*fixture){
 		f.ends("a", sessions.ExitCompleted, 0)
 		f.logIs("a", "inner", "outer", "/usr/bin", "refused")
 	},
+	"a directory in a folder": func(f *fixture) {
+		dir := f.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "runs/7"), 0o755); err != nil {
+			f.Fatal(err)
+		}
+		f.write(dir, "secret", "s", 0o644)
+		spec := f.script("a", "ls -A /out; test ! -e /out/../secret && echo x >/out/file && echo done")
+		spec.Mounts = []sessions.Mount{{Source: dir + "/runs/7", Target: "/out", Within: dir}}
+		f.start(spec)
+		f.wait("a")
+		f.logIs("a", "done")
+		if b, err := os.ReadFile(filepath.Join(dir, "runs/7/file")); string(b) != "x\n" {
+			f.Errorf("%q, %v", b, err)
+		}
+	},
+	"a directory in a folder that somebody has exchanged for a link": func(f *fixture) {
+		dir, elsewhere := f.TempDir(), f.TempDir()
+		if err := os.MkdirAll(filepath.Join(elsewhere, "deep"), 0o755); err != nil {
+			f.Fatal(err)
+		}
+		for name, to := range map[string]string{"out": elsewhere, "in": "real"} {
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				f.Fatal(err)
+			}
+		}
+		for _, sub := range []string{"/out", "/out/deep", "/in", "/.."} {
+			spec := f.script("a", "true")
+			spec.Mounts = []sessions.Mount{{Source: dir + sub, Target: "/out", Within: dir}}
+			f.doesNotStart(spec, "mount of "+dir)
+		}
+	},
 	"a source that is missing": func(f *fixture) {
 		spec := f.script("a", "true")
 		spec.Mounts = []sessions.Mount{{Source: "/no/such/folder", Target: "/models", ReadOnly: true}}
