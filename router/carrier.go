@@ -122,7 +122,7 @@ type carried struct {
 }
 
 const (
-	carriedBatch = 64       // events of a turn, and then others have theirs
+	carriedBatch = 16       // events of a turn, and then others have theirs
 	carriedShare = 8        // reads of one stream in a turn
 	carriedRead  = 16 << 10 // bytes of one
 	sweeps       = 16       // looks for silent ones, in the time that they may be silent

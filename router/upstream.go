@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -21,6 +22,8 @@ import (
 // next place with this address.
 type upstream struct {
 	addr    string
+	at      netip.AddrPort // addr, where that is no name
+	wait    time.Duration  // for a connection
 	dial    func(ctx context.Context) (net.Conn, error)
 	buffers *buffers
 	gone    *departures
@@ -42,27 +45,24 @@ const (
 
 func newUpstream(addr string, c Config, b *buffers, gone *departures) *upstream {
 	dialer := &net.Dialer{
-		Timeout: c.ConnectTimeout,
-		// A box that is gone without a word is noticed in a minute; silence of one that lives is another matter.
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
-		Control:         forgetful,
+		Timeout:   c.ConnectTimeout,
+		KeepAlive: -1, // forgetful does it
+		Control:   forgetful,
 	}
 	table, leave := context.WithCancel(context.Background())
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || at.Addr().Zone() != "" {
+		at = netip.AddrPort{}
+	}
 	return &upstream{
 		table: table, leave: leave,
-		addr: addr, buffers: b, gone: gone, silence: c.Silence,
+		addr: addr, at: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), wait: c.ConnectTimeout, buffers: b, gone: gone, silence: c.Silence,
 		dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
 	}
 }
 
-// unacknowledged is for how long an engine's kernel may leave unacknowledged what was written; the kernel here
-// tries for a quarter of an hour otherwise, and sends no keep-alives meanwhile.
-const unacknowledged = time.Minute
-
 func forgetful(_, _ string, raw syscall.RawConn) (err error) {
-	failed := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledged/time.Millisecond))
-	})
+	failed := raw.Control(func(fd uintptr) { err = prepare(int(fd)) })
 	return errors.Join(err, failed)
 }
 
@@ -86,7 +86,7 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 		}
 		c.close()
 	}
-	conn, err := e.connect(ctx())
+	conn, err := e.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -96,13 +96,31 @@ func (e *upstream) take(ctx func() context.Context, now time.Time, fresh bool) (
 // leftDial bounds a dial to a route that has left the table.
 const leftDial = 100 * time.Millisecond
 
-// connect dials. It does not wait long for a route that leaves the table meanwhile: its address may be nobody's
-// already, and nobody says so.
-func (e *upstream) connect(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
+// connect makes a connection. It does not wait long for a route that leaves the table meanwhile: its address may be
+// nobody's already, and nobody says so.
+func (e *upstream) connect(asked func() context.Context) (net.Conn, error) {
+	var s *socket
+	if e.at.IsValid() {
+		var made bool
+		var err error
+		if s, made, err = connect(e.at); err != nil {
+			return nil, err
+		}
+		if made {
+			return s, nil
+		}
+	}
+	ctx, cancel := context.WithCancel(asked())
 	defer cancel()
 	defer context.AfterFunc(e.table, func() { time.AfterFunc(leftDial, cancel) })()
-	return e.dial(ctx)
+	if s == nil {
+		return e.dial(ctx)
+	}
+	if err := s.await(ctx, e.wait); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // keep takes a connection back for the next request.
