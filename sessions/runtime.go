@@ -205,6 +205,8 @@ type ExecSpec struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Terminal       *Terminal // nil: no terminal. With one Stderr is not used
+	// Signals are numbers of signals, each sent to the command's process group when it comes; may be nil.
+	Signals <-chan int
 }
 
 // Terminal is what a command on a terminal sees of it.

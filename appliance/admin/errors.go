@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog"
@@ -41,9 +42,11 @@ func translations() []translation {
 		{autoscaler.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{authorized.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{sessions.ErrExists, api.KindExists, http.StatusConflict},
 		{catalog.ErrExists, api.KindExists, http.StatusConflict},
 		{keys.ErrExists, api.KindExists, http.StatusConflict},
+		{authorized.ErrExists, api.KindExists, http.StatusConflict},
 		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
@@ -55,6 +58,7 @@ func translations() []translation {
 		{autoscaler.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{keys.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{authorized.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrNoInstance, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrNoImage, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrImageDenied, api.KindForbidden, http.StatusForbidden},

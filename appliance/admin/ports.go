@@ -29,6 +29,9 @@ type Deps struct {
 	Files     Files
 	Tokens    Tokens
 	Keys      Keys
+	SSHKeys   SSHKeys
+	// SSH says where people come into their sessions by SSH.
+	SSH func() api.SSH
 	// Usage is nil where nothing is counted.
 	Usage Usage
 	// Live and Captures are nil where requests are not watched.

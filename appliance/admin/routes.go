@@ -106,4 +106,9 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/keys", s.listKeys)
 	on("POST", "/keys", s.createKey)
 	on("DELETE", "/keys/:id", s.revokeKey)
+
+	on("GET", "/ssh", s.getSSH)
+	on("GET", "/ssh-keys", s.listSSHKeys)
+	on("POST", "/ssh-keys", s.addSSHKey)
+	on("DELETE", "/ssh-keys/:id", s.removeSSHKey)
 }

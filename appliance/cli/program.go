@@ -114,7 +114,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.batchCommand(), a.modelCommand(),
 		a.imageCommand(), a.registryCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
-		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.versionCommand(), a.completionCommand(),
+		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {

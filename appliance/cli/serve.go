@@ -58,6 +58,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&file, "config", "", "settings file")
 	f.BoolVar(&check, "check", false, "look at the settings, say what is wrong with them, and start nothing")
 	f.StringVar(&o.Listen, "listen", "", "address to serve on (default 127.0.0.1:8080)")
+	f.StringVar(&o.SSHListen, "ssh-listen", "", "address at which sessions are reached by SSH, or off (default port 2222 of the same host)")
 	f.StringVar(&o.Advertise, "advertise", "", "URL at which clients reach this appliance, where it is not that of --listen")
 	f.StringVar(&o.Runtime, "runtime", "", "what runs sessions: auto, containerd or process (default auto: processes, and images where containerd answers)")
 	f.StringVar(&o.Containerd, "containerd", "", "its socket, or private for one that the appliance starts itself (default /run/containerd/containerd.sock)")

@@ -23,6 +23,8 @@ type Config struct {
 	// Advertise is the address by which clients reach Listen, where that differs (a proxy, a NAT): a URL.
 	Advertise string `yaml:"advertise"`
 	TLS       TLS    `yaml:"tls"`
+	// SSH is the port for people and their sessions.
+	SSH SSH `yaml:"ssh"`
 	// Database is sqlite:PATH or postgres://...; "" is a SQLite file in Data: see DSN.
 	Database string `yaml:"database"`
 	// Runtime runs sessions: auto, process or containerd.

@@ -22,6 +22,7 @@ const maxFile = 1 << 20
 type Overrides struct {
 	Data       string // --data
 	Listen     string // --listen
+	SSHListen  string // --ssh-listen
 	Advertise  string // --advertise
 	Database   string // --database
 	Runtime    string // --runtime
@@ -39,7 +40,7 @@ type Overrides struct {
 // flags leads from the field that an override sets to the flag, and its value.
 func (o Overrides) flags() []struct{ field, flag, value string } {
 	return []struct{ field, flag, value string }{
-		{"data", "--data", o.Data}, {"listen", "--listen", o.Listen}, {"advertise", "--advertise", o.Advertise},
+		{"data", "--data", o.Data}, {"listen", "--listen", o.Listen}, {"ssh.listen", "--ssh-listen", o.SSHListen}, {"advertise", "--advertise", o.Advertise},
 		{"database", "--database", o.Database}, {"runtime", "--runtime", o.Runtime},
 		{"containerd.address", "--containerd", o.Containerd}, {"accel.simulate", "--simulate", o.Simulate},
 		{"variants", "--variants", o.Variants},

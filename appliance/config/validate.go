@@ -30,6 +30,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.checkPlaces()...)
 	ps = append(ps, c.checkAddresses()...)
 	ps = append(ps, c.checkTLS()...)
+	ps = append(ps, c.checkSSH()...)
 	ps = append(ps, checkDatabase(c.Database)...)
 	ps = append(ps, oneOf("runtime", c.Runtime, RuntimeAuto, RuntimeProcess, RuntimeContainerd)...)
 	ps = append(ps, oneOf("log.format", c.Log.Format, FormatText, FormatJSON)...)

@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
@@ -55,6 +56,7 @@ type daemon struct {
 	variants *variants.Table
 	tokens   *router.Tokens
 	keys     *keys.Keyring
+	sshKeys  *authorized.Book
 	router   *router.Router
 	traffic  *traffic
 	seeing   *seeing
@@ -237,6 +239,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 func (d *daemon) receive(watching context.Context) {
 	d.front.rooms.Store(d.rooms(watching))
 	d.gate.Open(d.router)
+	d.letIn()
 	d.accept()
 	d.opened()
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
@@ -283,6 +286,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.spilled.added = func(row usage.Row) { d.tokens.Charge(row.Token, row.Project, row.Prompt+row.Completion) }
 	if d.keys, err = keys.Open(ctx, d.store, time.Now); err != nil {
+		return err
+	}
+	if err = d.openShells(ctx); err != nil {
 		return err
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
@@ -415,7 +421,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, Pool: d.pool, Queue: d.manager,
+		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,

@@ -25,7 +25,7 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 	checks := []api.Check{
 		{Name: "appliance", Status: api.CheckOK, Detail: fmt.Sprintf("%s answers at %s", d.Version.Version, d.gateway)},
 		d.checkStore(ctx), checkDisk(d.Config.Data),
-		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why},
+		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why}, d.checkShells(),
 	}
 	checks = append(checks, d.pool.checks...)
 	checks = append(checks, d.checkDevices()...)

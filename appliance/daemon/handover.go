@@ -121,7 +121,7 @@ func (d *daemon) startSuccessor(ctx context.Context) (*successor, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, Activated: d.activated}) // one that has ended says so below
+	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, SSH: d.shellListen, Activated: d.activated}) // one that has ended says so below
 	ctx, cancel := d.patience(ctx)
 	defer cancel()
 	m, err := s.await(ctx, sayPrepared)
@@ -176,6 +176,9 @@ func (d *daemon) freeze(ctx context.Context) *pause {
 	now := *d.front.rooms.Load()
 	p := &pause{admin: now.admin, front: d.front, over: make(chan struct{}), moved: make(chan struct{})}
 	d.front.rooms.Store(&rooms{gateway: now.gateway, admin: p, home: p, metrics: p, check: func(context.Context) error { return nil }})
+	if d.shells != nil {
+		d.shells.Leave()
+	}
 	if err := d.lean(); err != nil {
 		d.Log.Warn("the local socket cannot be kept for the successor", "error", err)
 	}

@@ -38,6 +38,7 @@ type message struct {
 
 	Data      string `json:"data,omitempty"`      // hello
 	Listen    string `json:"listen,omitempty"`    // hello: as it was set, not as it is
+	SSH       string `json:"ssh,omitempty"`       // hello: where SSH is served
 	Activated bool   `json:"activated,omitempty"` // hello: the listeners are systemd's, whatever is set
 
 	Version string `json:"version,omitempty"` // prepared

@@ -42,6 +42,9 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	if err == nil {
 		err = d.lines.Wait(bounded) // nor the router's
 	}
+	if err == nil && d.shells != nil {
+		err = d.shells.Drain(bounded)
+	}
 	if err != nil {
 		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/appliance/ssh"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions/terminal"
 )
@@ -42,6 +43,10 @@ type house struct {
 	terminals *terminal.Keeper
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 
+	shells      *ssh.Server // nil: there is no SSH port
+	shellListen string      // where it was to be
+	shellFault  error       // why it is not there, where nobody asked for one
+
 	accepting sync.WaitGroup
 	failed    chan error
 	once      sync.Once
@@ -52,10 +57,19 @@ type house struct {
 type door struct {
 	net.Listener             // TCP or unix
 	secure       *tls.Config // nil: plain
+	shell        bool        // people come in by SSH
 	open         bool        // connections are accepted
 }
 
 func (d *door) local() bool { _, is := d.Listener.(*net.UnixListener); return is }
+
+// name is what the socket is called on its way to a successor.
+func (d *door) name() string {
+	if d.shell {
+		return shellDoor
+	}
+	return d.Addr().Network()
+}
 
 // file is the same socket once more, for another process or for later. It is not the listener's own File, which makes the
 // socket one that blocks as soon as anybody looks at its descriptor: for this process too, which could not close it then.
@@ -71,7 +85,7 @@ func (d *door) file() (file *os.File, err error) {
 	failed := raw.Control(func(fd uintptr) {
 		var again int
 		if again, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			file = os.NewFile(uintptr(again), d.Addr().Network())
+			file = os.NewFile(uintptr(again), d.name())
 		}
 	})
 	if err = errors.Join(failed, err); err != nil {
@@ -84,6 +98,10 @@ func (d *door) file() (file *os.File, err error) {
 func (d *daemon) enter(ctx context.Context, left *inheritance) error {
 	h := d.house
 	h.listen = d.Config.Listen
+	shell, err := left.take(shellDoor)
+	if err != nil {
+		return err
+	}
 	ports, sockets, err := left.open()
 	if err != nil {
 		return err
@@ -130,6 +148,10 @@ func (d *daemon) enter(ctx context.Context, left *inheritance) error {
 	if h.gateway = d.Config.Advertise; h.gateway == "" {
 		h.gateway = scheme + "://" + reachable(ports[0].Addr())
 	}
+	if err := d.enterShells(ctx, shell); err != nil {
+		h.shut()
+		return err
+	}
 	h.front = &front{}
 	h.gate = router.NewGate(d.Config.Router, newServer(h.front, d.Log), d.Log.With("room", "router"))
 	h.failed = make(chan error, len(h.doors)+1)
@@ -162,7 +184,11 @@ func (h *house) accept() {
 			l = tls.NewListener(l, d.secure)
 		}
 		h.accepting.Go(func() {
-			err := h.gate.Serve(l)
+			serve := h.gate.Serve
+			if d.shell {
+				serve = h.shells.Serve
+			}
+			err := serve(l)
 			if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // the latter: lean
 				h.failed <- fmt.Errorf("serving on %s: %w", l.Addr(), err)
 			}
@@ -170,10 +196,10 @@ func (h *house) accept() {
 	}
 }
 
-// lean shuts the local doors and keeps them: who comes waits in the kernel, for this process or for the next.
+// lean shuts the doors of the admin API and of SSH and keeps them: who comes waits in the kernel, for this process or for the next.
 func (h *house) lean() error {
 	for _, d := range h.doors {
-		if !d.local() || !d.open {
+		if !d.local() && !d.shell || !d.open {
 			continue
 		}
 		file, err := d.file()
@@ -248,6 +274,9 @@ func (h *house) hangUp(why error) {
 	defer cancel()
 	h.lines.End(ctx, why)
 	h.terminals.End(ctx, why)
+	if h.shells != nil {
+		h.shells.End(ctx, why)
+	}
 }
 
 // close ends what is open at once: requests are over, or were never let in.

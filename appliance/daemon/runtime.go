@@ -161,13 +161,19 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 const containerdPatience = 30 * time.Second
 
 func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err error) {
+	programs, within := filepath.Join(c.Data, "programs"), ""
 	if program := sessioninit.Supervisor(); program != nil {
-		if o.executable, err = unpackSupervisor(program, filepath.Join(c.Data, "programs")); err != nil {
+		if o.executable, err = unpack(program, programs, supervisorName); err != nil {
+			return err
+		}
+	}
+	if program := sessioninit.Program(); program != nil {
+		if within, err = unpack(program, programs, initName); err != nil {
 			return err
 		}
 	}
 	r.process, err = process.New(process.Config{
-		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Network: openNetwork(c, "netns", "", o.log),
+		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Init: within, Network: openNetwork(c, "netns", "", o.log),
 		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: o.log,
 	})
 	if err != nil {

@@ -6,24 +6,31 @@ import (
 	"testing"
 )
 
-func TestUnpackSupervisor(t *testing.T) {
+func TestUnpack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
-	first, err := unpackSupervisor([]byte("#!/bin/sh\necho one\n"), dir)
+	first, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := unpackSupervisor([]byte("#!/bin/sh\necho one\n"), dir); err != nil || again != first {
+	if again, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
 		t.Errorf("the second time it is %s, %v", again, err)
 	}
 	if err := os.WriteFile(first, []byte("half"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := unpackSupervisor([]byte("#!/bin/sh\necho one\n"), dir); err != nil || again != first {
+	if again, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
 		t.Errorf("a damaged one stays: %s, %v", again, err)
 	}
-	second, err := unpackSupervisor([]byte("#!/bin/sh\necho two\n"), dir)
+	second, err := unpack([]byte("#!/bin/sh\necho two\n"), dir, supervisorName)
 	if err != nil || second == first {
 		t.Fatalf("%s, %v", second, err)
+	}
+	other, err := unpack([]byte("#!/bin/sh\necho other\n"), dir, initName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Error(err)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 || filepath.Join(dir, left[0].Name()) != second {

@@ -139,6 +139,7 @@ func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSp
 	if cmd.Terminal != nil {
 		go c.follow(ctx, p, *cmd.Terminal)
 	}
+	go c.signal(p, cmd.Signals)
 	select {
 	case st := <-exited:
 		if err := st.Error(); err != nil {
@@ -222,6 +223,21 @@ func (i *input) Read(b []byte) (int, error) {
 		_ = i.c.process.CloseIO(context.Background(), client.WithStdinCloser)
 	}
 	return 0, err
+}
+
+// signal passes signals on until the command has ended.
+func (c *command) signal(p client.Process, signals <-chan int) {
+	for {
+		select {
+		case n, open := <-signals:
+			if !open {
+				return
+			}
+			_ = unix.Kill(-int(p.Pid()), unix.Signal(n)) // one that has ended needs none
+		case <-c.ended:
+			return
+		}
+	}
 }
 
 // follow keeps the terminal as large as the caller's.

@@ -247,7 +247,33 @@ func onPipes(ctx context.Context, dir string, cmd sessions.ExecSpec) (reply, err
 		return reply{}, err
 	}
 	defer st.close()
-	rep, err := ask(ctx, dir, request{Op: opExec, Argv: cmd.Argv, Env: cmd.Env, WorkDir: cmd.WorkDir}, st.theirs[:]...)
+	c, err := send(ctx, dir, request{Op: opExec, Argv: cmd.Argv, Env: cmd.Env, WorkDir: cmd.WorkDir, Signals: cmd.Signals != nil}, st.theirs[:]...)
+	if err != nil {
+		return reply{}, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	done := make(chan struct{})
+	defer close(done)
+	go tell(c, cmd.Signals, done)
+	rep, err := hear(ctx, bufio.NewReader(c))
 	st.finish()
 	return rep, err
+}
+
+// tell passes signals on to the supervisor.
+func tell(c *net.UnixConn, signals <-chan int, done <-chan struct{}) {
+	for {
+		select {
+		case n, open := <-signals:
+			if !open {
+				return
+			}
+			if n > 0 && n <= 64 {
+				_, _ = c.Write([]byte{byte(n)}) // a command that has ended needs none
+			}
+		case <-done:
+			return
+		}
+	}
 }

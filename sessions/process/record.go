@@ -41,6 +41,7 @@ type record struct {
 	BootID    string            `json:"boot_id"`
 	BaseEnv   map[string]string `json:"base_env"`
 	Hide      []string          `json:"hide"`
+	Init      string            `json:"init,omitempty"` // what is shown at pid1.PathInit
 	LogFiles  int               `json:"log_files"`
 	LogSize   int64             `json:"log_size"`
 

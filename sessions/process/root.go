@@ -59,7 +59,7 @@ func enterRoot(dir string, rec record) error {
 		}
 	}()
 	b.frozen = []string{b.at}
-	for _, step := range []func() error{b.system, b.own, b.proc, b.devices, b.hide, b.identity, b.mounts, b.freeze} {
+	for _, step := range []func() error{b.system, b.own, b.program, b.proc, b.devices, b.hide, b.identity, b.mounts, b.freeze} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -141,6 +141,24 @@ func (b *rootBuilder) own() error {
 		if err := bind("/run/"+name, target, roFlags); err != nil {
 			return fmt.Errorf("showing /run/%s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// program shows what sessions need whatever the box has.
+func (b *rootBuilder) program() error {
+	if b.rec.Init == "" {
+		return nil
+	}
+	target := filepath.Join(b.at, pid1.PathInit)
+	if err := os.Mkdir(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(target, nil, 0o755); err != nil {
+		return err
+	}
+	if err := bind(b.rec.Init, target, roFlags); err != nil {
+		return fmt.Errorf("showing %s: %w", pid1.PathInit, err)
 	}
 	return nil
 }

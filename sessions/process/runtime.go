@@ -29,6 +29,7 @@ const HostImage = "host"
 type Config struct {
 	Root       string           // where sessions are kept; sessions do not see it
 	Executable string           // this program: `Executable supervise DIR` must reach SuperviseMain
+	Init       string           // path of sessions/pid1/palisade-init, which sessions see at pid1.PathInit; "" they have none
 	Network    *network.Network // nil: sessions share the box's network, at 127.0.0.1
 	Hide       []string         // directories that sessions do not see, the data directory among them
 	LogFiles   int              // of one session; default 4

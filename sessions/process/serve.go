@@ -48,15 +48,21 @@ func (s *supervisor) client(c *net.UnixConn) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	signals := make(chan unix.Signal)
 	go func() {
 		defer cancel()
-		_, _ = c.Read(make([]byte, 1)) // a client says nothing more
+		heed(c, req.Signals, func(n unix.Signal) {
+			select {
+			case signals <- n:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	switch req.Op {
 	case opFollow:
 		s.follow(ctx, c)
 	case opExec:
-		answer(c, s.exec(ctx, c, req, files))
+		answer(c, s.exec(ctx, c, execution{req, files, signals}))
 	case opStats:
 		st := s.stats()
 		answer(c, reply{Stats: &st})
@@ -119,7 +125,26 @@ func (s *supervisor) follow(ctx context.Context, c net.Conn) {
 // afterHangUp is how long a command may take to end once its terminal is gone: editors save what was written.
 const afterHangUp = 2 * time.Second
 
-func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, files []*os.File) reply {
+// execution is a command that is asked for.
+type execution struct {
+	request
+	files   []*os.File
+	signals <-chan unix.Signal
+}
+
+// heed returns when the client goes. It says nothing more, but for signals where it said so.
+func heed(c *net.UnixConn, signals bool, send func(unix.Signal)) {
+	var b [1]byte
+	for {
+		if n, err := c.Read(b[:]); n == 0 || err != nil || !signals {
+			return
+		}
+		send(unix.Signal(b[0]))
+	}
+}
+
+func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req execution) reply {
+	files := req.files
 	if len(req.Argv) == 0 || req.Terminal == nil && len(files) != 3 {
 		return reply{Error: "a command and three descriptors are wanted"}
 	}
@@ -153,6 +178,7 @@ func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, fil
 	if ours != nil {
 		handOver(c, ours)
 	}
+	s.obey(ctx, ch, req.signals)
 	select {
 	case <-ch.Done:
 	case <-ctx.Done():
@@ -170,6 +196,20 @@ func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req request, fil
 	s.crew.Forget(ch)
 	x := outcome.OfCommand(ch.Status, time.Now())
 	return reply{Exit: &x}
+}
+
+// obey passes signals on until the command ends or its client goes.
+func (s *supervisor) obey(ctx context.Context, ch *pid1.Child, signals <-chan unix.Signal) {
+	for {
+		select {
+		case n := <-signals:
+			_ = unix.Kill(-ch.PID, n)
+		case <-ch.Done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stats is what the cgroups tell; for what they do not, what the session's own /proc does.

@@ -166,7 +166,7 @@ func (r *Runtime) record(spec sessions.Spec) record {
 	spec.Mounts = append(searched(r.baseEnv["PATH"], r.cfg.Hide), spec.Mounts...)
 	rec := record{
 		Spec: spec, Address: "127.0.0.1", Shared: r.cfg.Network == nil, CreatedAt: time.Now(), BootID: bootID(),
-		BaseEnv: r.baseEnv, Hide: r.cfg.Hide, LogFiles: r.cfg.LogFiles, LogSize: r.cfg.LogSize,
+		BaseEnv: r.baseEnv, Hide: r.cfg.Hide, Init: r.cfg.Init, LogFiles: r.cfg.LogFiles, LogSize: r.cfg.LogSize,
 		Keepers: r.groups.dirs(keepers),
 	}
 	if !r.groups.has("memory") {

@@ -60,7 +60,7 @@ func handOver(c *net.UnixConn, ours *os.File) {
 func onTerminal(ctx context.Context, dir string, cmd sessions.ExecSpec) (reply, error) {
 	env := map[string]string{"TERM": cmp.Or(cmd.Terminal.Type, "xterm-256color")}
 	maps.Copy(env, cmd.Env)
-	c, err := send(ctx, dir, request{Op: opExec, Argv: cmd.Argv, Env: env, WorkDir: cmd.WorkDir, Terminal: &cmd.Terminal.Size})
+	c, err := send(ctx, dir, request{Op: opExec, Argv: cmd.Argv, Env: env, WorkDir: cmd.WorkDir, Terminal: &cmd.Terminal.Size, Signals: cmd.Signals != nil})
 	if err != nil {
 		return reply{}, err
 	}
@@ -80,6 +80,7 @@ func onTerminal(ctx context.Context, dir string, cmd sessions.ExecSpec) (reply, 
 	done := make(chan struct{})
 	defer close(done)
 	go follow(first.file, *cmd.Terminal, done)
+	go tell(c, cmd.Signals, done)
 	rep, err = hear(ctx, from)
 	// What the command left running in the background may hold on to the terminal: that is waited for no longer
 	// than a moment.

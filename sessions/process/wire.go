@@ -25,6 +25,7 @@ type request struct {
 	WorkDir string            `json:"work_dir,omitempty"`
 
 	Terminal *sessions.Window `json:"terminal,omitempty"` // exec: on one of that size, instead of three descriptors
+	Signals  bool             `json:"signals,omitempty"`  // exec: each byte that follows is the number of a signal for the command
 }
 
 type reply struct {

@@ -1,10 +1,20 @@
-// Command palisade-init is the first process of a session's container.
+// Command palisade-init is the first process of a session's container, and what Palisade brings into it beside that.
 package main
 
 import (
 	"os"
 
+	"github.com/palisade-run/palisade/sessions/inside"
 	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
-func main() { os.Exit(pid1.Run()) }
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if code, known := inside.Main(args); known {
+		return code
+	}
+	return pid1.Run()
+}
