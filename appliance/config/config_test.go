@@ -115,7 +115,7 @@ func TestDefaultsAreGood(t *testing.T) {
 }
 
 func TestFlagsWin(t *testing.T) {
-	flags := Overrides{Data: "d", Listen: ":1", Advertise: "http://a:2", Database: "sqlite:x.db", Runtime: "process",
+	flags := Overrides{Data: "d", Listen: ":1", SSHListen: ":3", Advertise: "http://a:2", Database: "sqlite:x.db", Runtime: "process",
 		Variants: "testdata/mine.yaml", Domain: "a.example", TLSMode: "files", TLSCert: "testdata/box.crt", TLSKey: "testdata/box.key",
 		LogLevel: "error", LogFormat: "text", Containerd: "private", Simulate: "dgxh100"}
 	cfg, _, err := Load("testdata/full.good.yaml", flags)
@@ -127,7 +127,7 @@ func TestFlagsWin(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := dump(cfg) + "\n"
-	for _, want := range []string{"data=" + here + "/d", "listen=:1", "advertise=http://a:2", "database=sqlite:" + here + "/x.db", "runtime=process",
+	for _, want := range []string{"data=" + here + "/d", "listen=:1", "ssh.listen=:3", "advertise=http://a:2", "database=sqlite:" + here + "/x.db", "runtime=process",
 		"variants=" + here + "/testdata/mine.yaml", "router.domain=a.example", "tls.mode=files", "tls.cert=" + here + "/testdata/box.crt",
 		"tls.key=" + here + "/testdata/box.key", "log.level=ERROR", "log.format=text", "containerd.address=private", "accel.simulate=dgxh100", "service.max_surge=2"} {
 		if !strings.Contains(got, want+"\n") {

@@ -1,6 +1,6 @@
 // Package inside is what Palisade's own program does inside a session beside being its first process: the things that
-// must work whatever the session's image brings. It runs as the session's user like
-// any other command, and knows nothing of the appliance.
+// must work whatever the session's image brings. It runs as the session's user
+// like any other command, and knows nothing of the appliance.
 package inside
 
 import (

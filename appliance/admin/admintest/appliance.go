@@ -17,6 +17,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
@@ -56,6 +57,10 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening keys: %w", err)
 	}
+	people, err := authorized.Open(ctx, &sshRows{}, time.Now, nil)
+	if err != nil {
+		return nil, err
+	}
 	secrets, err := vault.Open(ctx, store, filepath.Join(dir, "vault.key"), time.Now)
 	if err != nil {
 		return nil, err
@@ -69,7 +74,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Lines, a.Terminals = admin.NewLines(), terminal.NewKeeper()
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
+		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
