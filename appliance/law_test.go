@@ -67,12 +67,13 @@ var rooms = []room{
 	{"sessions/network", nil},
 	{"sessions/network/cni", list("sessions/network")},
 	{"sessions/logs", nil},
-	{"sessions/terminal", list("sessions")},
+	{"sessions/terminal/holder", nil},
 	{"sessions/pid1", list("variants", "sessions/logs")},
 	{"sessions/sftp", nil},
 	{"sessions/inside", list("sessions/sftp")},
-	{"sessions/pid1/palisade-init", list("sessions/pid1", "sessions/inside")},
+	{"sessions/pid1/palisade-init", list("sessions/pid1", "sessions/inside", "sessions/terminal/holder")},
 	{"sessions/outcome", list("sessions", "sessions/pid1")},
+	{"sessions/terminal", list("sessions", "sessions/pid1", "sessions/outcome", "sessions/terminal/holder")},
 	{"sessions/runtimetest", list("catalog", "variants", "sessions")},
 	{"sessions/containerd/private", nil},
 	{"sessions/containerd/containerdtest", list("sessions/containerd/private")},
@@ -98,7 +99,7 @@ var rooms = []room{
 	{"appliance/cluster", domain},
 	{"appliance/admin", append(list("sessions/terminal", "appliance/api", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
-	{"appliance/admin/admintest", append(list("sessions/terminal", "appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/admin/admintest", append(list("sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/logs", "sessions/terminal", "model-definitions", "firmware-images", "firmware-images/session-init"), domain...),
@@ -112,10 +113,10 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
-	"catalog/fit":         list("model-definitions/hello/gguf"),           // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd": list("sessions/containerd/private", "catalog"), // a containerd of the tests' own, and actions
-	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),       // a real engine's page is read as the daemon reads it
-	"appliance/cli":       list("appliance/admin", "sessions"),            // scripts run against the real API, with fakes behind it
+	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
+	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                            // a real engine's page is read as the daemon reads it
+	"appliance/cli":       list("appliance/admin", "sessions"),                                 // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

@@ -24,6 +24,9 @@ const goneGrace = 10 * time.Second
 // errGone says that nobody is at the other end any more.
 var errGone = errors.New("the client has gone")
 
+// errGoesOn says that a terminal has not ended with its line.
+var errGoesOn = errors.New("the terminal goes on in its session, and is shown no more")
+
 // The bounds of a command that comes with a request.
 const (
 	maxArguments = 4096
@@ -272,10 +275,13 @@ func (s *server) watch(ctx context.Context, line *api.ServerLine, view *terminal
 	}()
 	_, _ = io.Copy(line.Stdout(watching), struct{ io.Reader }{view})
 	exit, over, err := view.End()
-	if !over { // the client has gone, or the appliance does
+	switch cause := context.Cause(ctx); {
+	case cause != nil:
+		err = fmt.Errorf("%w: %w: %w", sessions.ErrUnavailable, errGoesOn, cause)
+	case !over: // the client has gone
 		err = errGone
 	}
-	s.endLine(ctx, line, exit, err)
+	s.endLine(context.WithoutCancel(ctx), line, exit, err)
 }
 
 // until yields what comes until ctx ends.

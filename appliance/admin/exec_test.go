@@ -194,10 +194,9 @@ func TestExecApplianceStops(t *testing.T) {
 	o.running(2)
 	o.Lines.End(o.bounded(), errors.New("the appliance was stopped"))
 	o.fails(line, "the appliance was stopped")
-	o.fails(term, "the appliance was stopped")
-	o.running(1)
-	o.Terminals.End(o.bounded(), errors.New("the appliance was stopped"))
+	o.fails(term, "the terminal goes on in its session")
 	o.running(0)
+	o.Terminals.End(o.bounded(), errors.New("the appliance was stopped"))
 	if _, err := o.client.Exec(t.Context(), o.session, api.ExecOptions{Command: []string{"echo"}}); !errors.Is(err, api.KindError(api.KindUnavailable)) {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -310,10 +309,9 @@ func TestTerminalComesBack(t *testing.T) {
 	o.shows(third.Stdout(), "hello")
 	typed(third, " you\r")
 	o.shows(second.Stdout(), " you\r\n$ ")
-	o.running(1)
 	other := attach("other")
 	o.shows(other.Stdout(), "$ ")
-	o.running(2)
+	o.running(3) // they show it; what is held needs nobody
 	typed(second, "exit 5\r")
 	o.shows(third.Stdout(), "exit 5")
 	o.ends(second, 5)

@@ -92,8 +92,8 @@ func (a *app) sessionAttach() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "attach SESSION", Short: "Open a shell in a session that is still there when you come back", Args: words("SESSION", 1, 1),
 		Long: "Open a shell in a session, or come back to it: what it has shown last (256 KiB) is shown again. It goes on when this\n" +
-			"program ends, whatever ends it; Ctrl-P Ctrl-Q leaves it, `exit` ends it. Several may watch one. It does not\n" +
-			"outlive the appliance's own process: use tmux or screen in the session for what must.",
+			"program ends, or the appliance does, whatever ends it; Ctrl-P Ctrl-Q leaves it, `exit` ends it. Several may watch\n" +
+			"one. It is over when its session ends.",
 		ValidArgsFunction: a.completeAt(0, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !isTerminal(a.Stdin) {
@@ -116,8 +116,8 @@ func (a *app) sessionAttach() *cobra.Command {
 			case errors.Is(err, errDetached):
 				a.notef("palisade: left; to come back: %s", again)
 				return nil
-			case errors.Is(err, api.ErrLineLost):
-				return &hinted{err: err, hint: "the shell goes on unless the appliance has ended; to come back: " + again}
+			case errors.Is(err, api.ErrLineLost), errors.Is(err, api.KindError(api.KindUnavailable)):
+				return &hinted{err: err, hint: "the shell goes on in the session; to come back: " + again}
 			}
 			return err
 		},

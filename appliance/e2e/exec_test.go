@@ -180,6 +180,7 @@ func TestExec(t *testing.T) {
 		}
 	})
 	t.Run("a terminal to come back to", func(t *testing.T) { b.comesBack(t, id) })
+	t.Run("a terminal outlives the appliance", func(t *testing.T) { b.outlives(t, id) })
 	t.Run("the appliance stops", func(t *testing.T) {
 		p := b.sit("session", "exec", "-it", id, "--", "sh", "-c", "echo up; sleep 1000")
 		p.sees("up\r\n")
@@ -215,6 +216,36 @@ func (b *box) comesBack(t *testing.T, id string) {
 	again.sees("100000\r\n")
 	again.types("exit 6\r")
 	again.leaves(6)
+}
+
+// outlives looks at a terminal through appliances that are killed, stopped and restarted: it is the same shell all along, and
+// what it had shown is shown again.
+func (b *box) outlives(t *testing.T, id string) {
+	t.Helper()
+	p := b.sit("session", "attach", id, "--name", "long")
+	p.sees("Ctrl-P Ctrl-Q")
+	p.types("PS1='> '; kept=$$; echo mar''ked\r")
+	p.sees("marked\r\n")
+	p.types("(sleep 1; echo la''ter) & echo be''gun\r")
+	p.sees("begun\r\n")
+	b.kill()
+	p.leaves(1)
+	b.start()
+	for _, end := range []func(){func() { b.stop(); b.start() }, func() { b.restart() }, nil} {
+		again := b.sit("session", "attach", id, "--name", "long")
+		again.sees("marked\r\n")
+		again.sees("later\r\n")
+		again.types("[ $kept = $$ ] && echo sa''me\r")
+		again.sees("same\r\n")
+		if end == nil {
+			again.types("exit 6\r")
+			again.leaves(6)
+			break
+		}
+		again.types("\x10\x11")
+		again.leaves(0)
+		end()
+	}
 }
 
 // TestExecGoesOnOverARestart: commands of before are finished by the process that began them.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -52,16 +51,33 @@ func (r *Runtime) exec(ctx context.Context, id string, cmd sessions.ExecSpec) (s
 	}
 	c := &command{ended: make(chan struct{})}
 	stdout, stderr := outputs(cmd)
-	streams := []cio.Opt{cio.WithFIFODir(filepath.Join(r.cfg.Root, "exec")), cio.WithStreams(c.input(cmd.Stdin), stdout, stderr)}
+	streams := []cio.Opt{cio.WithFIFODir(r.fifos()), cio.WithStreams(c.input(cmd.Stdin), stdout, stderr)}
 	if cmd.Terminal != nil {
 		streams = append(streams, cio.WithTerminal)
 	}
 	name := "exec-" + rand.Text()
-	p, err := t.Exec(ctx, name, process, cio.NewCreator(streams...))
+	if err := r.noteCommand(id, name, cmd.Terminal != nil); err != nil {
+		return sessions.Exit{}, err
+	}
+	begin, cancel := starting(ctx)
+	defer cancel()
+	p, err := t.Exec(begin, name, process, cio.NewCreator(streams...))
 	if err != nil {
+		r.forgetCommand(id, name)
 		return sessions.Exit{}, gone(err)
 	}
+	defer func() {
+		if c.forget(context.WithoutCancel(ctx), p) {
+			r.forgetCommand(id, name)
+		}
+	}()
 	return c.run(ctx, p, cmd)
+}
+
+// starting is for what must not be given up half way: a start that is no longer waited for goes on, and the command that
+// comes of it would be nobody's.
+func starting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 }
 
 // processOf says what the command is: of the session's user, with what its first process sees.
@@ -116,13 +132,13 @@ const afterHangUp = 2 * time.Second
 
 // run starts p and waits for its end.
 func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSpec) (sessions.Exit, error) {
-	bound := context.WithoutCancel(ctx)
-	defer c.forget(bound, p)
-	exited, err := p.Wait(bound) // before the start, or its end could be missed
+	exited, err := p.Wait(context.WithoutCancel(ctx)) // before the start, or its end could be missed
 	if err != nil {
 		return sessions.Exit{}, gone(err)
 	}
-	if err := p.Start(ctx); err != nil {
+	begin, cancel := starting(ctx)
+	defer cancel()
+	if err := p.Start(begin); err != nil {
 		if failed, why := startFailure(err, cmd); failed {
 			return outcome.Of(pid1.Ending{Failed: why}, time.Now()), nil
 		}
@@ -148,20 +164,25 @@ func (c *command) run(ctx context.Context, p client.Process, cmd sessions.ExecSp
 		c.takeIn(p)
 		return outcome.OfCommand(waitStatus(st.ExitCode()), time.Now()), nil
 	case <-ctx.Done():
-		if cmd.Terminal != nil {
-			_ = unix.Kill(-int(p.Pid()), unix.SIGHUP)
-			select {
-			case <-exited:
-				return sessions.Exit{}, ctx.Err()
-			case <-time.After(afterHangUp):
-			}
-		}
-		_ = unix.Kill(-int(p.Pid()), unix.SIGKILL)
-		select {
-		case <-exited:
-		case <-time.After(afterKill):
-		}
+		end(int(p.Pid()), cmd.Terminal != nil, exited)
 		return sessions.Exit{}, ctx.Err()
+	}
+}
+
+// end ends a command: one on a terminal is hung up first.
+func end(pid int, terminal bool, exited <-chan client.ExitStatus) {
+	gone := make(chan struct{})
+	go func() {
+		<-exited
+		close(gone)
+	}()
+	if pid <= 1 || terminal && pid1.HangUp("/proc", pid, gone, afterHangUp) {
+		return
+	}
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	select {
+	case <-gone:
+	case <-time.After(afterKill):
 	}
 }
 
@@ -179,12 +200,14 @@ func (c *command) takeIn(p client.Process) {
 	}
 }
 
-func (c *command) forget(ctx context.Context, p client.Process) {
+// forget has containerd forget a command that has ended; false where it was not there to do so.
+func (c *command) forget(ctx context.Context, p client.Process) bool {
 	ctx, cancel := context.WithTimeout(ctx, afterKill)
 	defer cancel()
 	p.IO().Cancel()
-	_, _ = p.Delete(ctx)
-	p.IO().Close() // also where containerd was not there to delete it
+	_, err := p.Delete(ctx)
+	p.IO().Close() // whether it was deleted or not
+	return absent(err) == nil
 }
 
 // started lets the input be closed, which containerd must be told once it has come to its end.

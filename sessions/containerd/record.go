@@ -29,6 +29,7 @@ const (
 	fileTask     = "task.json" // task; there as soon as it runs, gone once containerd has let go of it
 	fileStopping = "stopping"  // Stop was asked for
 	fileExit     = "exit.json" // sessions.Exit; there once it is known
+	dirCommands  = "commands"  // underWay, of each command that somebody runs in the session
 )
 
 // record is all that must be known of a session beside what containerd knows.

@@ -66,6 +66,8 @@ type Runtime struct {
 	uses      uses
 	unpacking chan struct{} // room for one: see makeSnapshot
 
+	self task // this program
+
 	silentUntil atomic.Int64 // unix nanoseconds; containerd did not answer: see killed
 
 	mu         sync.Mutex
@@ -91,6 +93,7 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 			return nil, errors.Join(fmt.Errorf("opening the containerd runtime: %w", down(err)), r.Close())
 		}
 	}
+	r.sweepCommands()
 	return r, nil
 }
 
@@ -106,6 +109,9 @@ func connect(ctx context.Context, cfg Config) (*Runtime, error) {
 	r := &Runtime{
 		cfg: cfg, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), owner: hex.EncodeToString(sum[:6]),
 		unpacking: make(chan struct{}, 1), starting: map[string]bool{}, pending: map[string]bool{}, images: map[string]imageFacts{},
+	}
+	if r.self, err = taskOf(os.Getpid()); err != nil {
+		return nil, err
 	}
 	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, dir := range []string{r.instances(), r.removing()} {

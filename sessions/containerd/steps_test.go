@@ -2,8 +2,10 @@ package containerd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -45,6 +48,36 @@ func (r *Runtime) CrashAfter(ctx context.Context, what, id, image string, n int)
 		}
 	}
 	return names, nil
+}
+
+// Leave starts a command and then does nothing more for it, as a daemon does that is killed. It returns its name.
+func (r *Runtime) Leave(ctx context.Context, id string, terminal bool, argv []string) (string, error) {
+	ctx = r.in(ctx)
+	cmd := sessions.ExecSpec{Argv: argv}
+	opts := []cio.Opt{cio.WithFIFODir(r.fifos()), cio.WithStreams(nil, io.Discard, io.Discard)}
+	if terminal {
+		cmd.Terminal = &sessions.Terminal{}
+		opts = append(opts, cio.WithTerminal)
+	}
+	process, err := r.processOf(id, cmd)
+	if err != nil {
+		return "", err
+	}
+	t, err := r.load(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	name := "exec-" + rand.Text()
+	nobody := r.self
+	nobody.Started++
+	if err := errors.Join(r.noteCommand(id, name, terminal), writeJSON(filepath.Join(r.dir(id), dirCommands), name, underWay{nobody, terminal})); err != nil {
+		return "", err
+	}
+	p, err := t.Exec(ctx, name, process, cio.NewCreator(opts...))
+	if err != nil {
+		return "", err
+	}
+	return name, p.Start(ctx)
 }
 
 func TestStepsAreNamedOnce(t *testing.T) {

@@ -184,11 +184,7 @@ func (s *supervisor) exec(ctx context.Context, c *net.UnixConn, req execution) r
 	case <-ctx.Done():
 		if ours != nil { // the client's end of it is closed by now, or soon
 			ours.Close()
-			_ = unix.Kill(-ch.PID, unix.SIGHUP)
-			select {
-			case <-ch.Done:
-			case <-time.After(afterHangUp):
-			}
+			pid1.HangUp("/proc", ch.PID, ch.Done, afterHangUp)
 		}
 		_ = unix.Kill(-ch.PID, unix.SIGKILL)
 		<-ch.Done

@@ -1,3 +1,4 @@
-// Package terminal owns the shells that people have open in sessions: what each has shown last, who watches it, and who
-// types. It knows nothing of connections, nor of how a command gets into a session.
+// Package terminal shows people the shells that are open in sessions: who watches which, what is under way to them and
+// what they type. The shells themselves are held inside their sessions (sessions/terminal/holder), and outlive this
+// program. It knows nothing of connections, nor of how a command gets into a session.
 package terminal

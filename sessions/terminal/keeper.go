@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,23 @@ import (
 	"sync"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/pid1"
+	"github.com/palisade-run/palisade/sessions/terminal/holder"
 )
 
-// Most is how many terminals a session may have at a time.
-const Most = 16
-
-// Keeper holds the terminals of all sessions.
+// Keeper knows who watches the terminals of all sessions.
 type Keeper struct {
 	mu    sync.Mutex
-	held  map[key]*held
+	views map[*View]struct{}
 	ended error // why there are no more
 	all   sync.WaitGroup
 }
 
-type key struct{ session, name string }
+// NewKeeper returns one whom nobody has asked for a terminal.
+func NewKeeper() *Keeper { return &Keeper{views: map[*View]struct{}{}} }
 
-// NewKeeper returns one without terminals.
-func NewKeeper() *Keeper { return &Keeper{held: map[key]*held{}} }
+// Exec runs a command in a session.
+type Exec func(context.Context, sessions.ExecSpec) (sessions.Exit, error)
 
 // Request is who wants to see a terminal.
 type Request struct {
@@ -32,8 +33,7 @@ type Request struct {
 	Name    string // of the terminal
 	Size    sessions.Window
 	Type    string // of the viewer's terminal, for a shell that is started for it
-	// Exec runs a command in the session.
-	Exec func(context.Context, sessions.ExecSpec) (sessions.Exit, error)
+	Exec    Exec
 }
 
 var goodName = regexp.MustCompile(`^\w[\w.-]{0,62}$`)
@@ -49,50 +49,23 @@ func (k *Keeper) Attach(r Request) (*View, error) {
 	if k.ended != nil {
 		return nil, fmt.Errorf("%w: %w", sessions.ErrUnavailable, k.ended)
 	}
-	at, open := key{r.Session, r.Name}, 0
-	h := k.held[at]
-	for other := range k.held {
-		if other.session == r.Session {
-			open++
-		}
-	}
-	switch {
-	case h != nil:
-	case open >= Most:
-		return nil, fmt.Errorf("%w: the session has %d terminals, and may not have more: leave one of them with exit", sessions.ErrForbidden, open)
-	default:
-		h = newHeld(r)
-		k.held[at] = h
-		k.all.Go(func() {
-			exit, err := h.run(r)
-			k.mu.Lock()
-			delete(k.held, at) // before anybody knows: who comes then gets a new one
-			k.mu.Unlock()
-			h.finish(exit, err)
-		})
-	}
-	return h.attach(r.Size), nil
+	v := newView(r.Size)
+	k.views[v] = struct{}{}
+	k.all.Go(func() {
+		v.run(r)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.views, v)
+	})
+	return v, nil
 }
 
-// Names lists the terminals of a session.
-func (k *Keeper) Names(session string) []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var names []string
-	for at := range k.held {
-		if at.session == session {
-			names = append(names, at.name)
-		}
-	}
-	return names
-}
-
-// End hangs all terminals up, and returns when their shells are gone or ctx ends. There are no more then.
+// End shows nobody any terminal any more, and returns when that is so or ctx ends. The terminals go on.
 func (k *Keeper) End(ctx context.Context, why error) {
 	k.mu.Lock()
 	k.ended = why
-	for _, h := range k.held {
-		h.hangUp(why)
+	for v := range k.views {
+		v.cut(why)
 	}
 	k.mu.Unlock()
 	gone := make(chan struct{})
@@ -101,6 +74,21 @@ func (k *Keeper) End(ctx context.Context, why error) {
 	case <-gone:
 	case <-ctx.Done():
 	}
+}
+
+// Tell shows words, at most 4 KiB of them, on all terminals that are open in a session: as its programs would, so the
+// caller gives ends of lines as "\r\n". Where none is open nothing happens.
+func Tell(ctx context.Context, exec Exec, words string) error {
+	exit, err := exec(ctx, sessions.ExecSpec{
+		Argv: []string{pid1.PathInit, holder.ModeTell}, WorkDir: "/", Stdin: bytes.NewReader([]byte(words)[:min(len(words), holder.MostSaid)]),
+	})
+	if err == nil && exit.Code != 0 {
+		err = errors.New(exit.Message)
+	}
+	if err != nil {
+		return fmt.Errorf("writing to the session's terminals: %w", err)
+	}
+	return nil
 }
 
 // ErrNoShell says that there is nothing in a session that a person could type to.

@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/pid1"
+	"github.com/palisade-run/palisade/sessions/terminal/holder"
 )
 
 // Exec implements admin.Sessions. The commands there are: echo WORDS, cat, err WORDS (to stderr), exit CODE, env, pwd, size
 // (of the terminal, at first and when it changes), flood (lines of "y", until Ctrl-C), wait (until the input ends), stay
-// (until it is killed), and sh: what is typed is echoed; "exit CODE" leaves. An image "shell-less" has none of them.
+// (until it is killed), and sh: what is typed is echoed; "exit CODE" leaves. An image "shell-less" has none of them. What
+// holds terminals is in every session: their shell is that sh.
 func (m *Manager) Exec(ctx context.Context, project, ref string, cmd sessions.ExecSpec) (sessions.Exit, error) {
 	s, err := m.Session(project, ref)
 	if err != nil {
@@ -34,7 +39,9 @@ func (m *Manager) Exec(ctx context.Context, project, ref string, cmd sessions.Ex
 	code := -1
 	go func() {
 		defer close(ended)
-		if s.Image != "shell-less" {
+		if cmd.Argv[0] == pid1.PathInit {
+			code = c.terminal(m.held(s, cmd.Argv[2]))
+		} else if s.Image != "shell-less" {
 			code = c.run()
 		}
 	}()
@@ -115,6 +122,50 @@ func (c *command) run() int {
 	default:
 		return -1
 	}
+	return 0
+}
+
+// held is the terminal of that name in a session, which is made where there is none.
+func (m *Manager) held(s sessions.Session, name string) *holder.Held {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := s.ID + " " + name
+	if h := m.terminals[at]; h != nil {
+		return h
+	}
+	h := holder.New(holder.Window{})
+	if m.terminals == nil {
+		m.terminals = map[string]*holder.Held{}
+	}
+	m.terminals[at] = h
+	go func() {
+		code := -1
+		if s.Image != "shell-less" {
+			code = (&command{ExecSpec: sessions.ExecSpec{Stdin: h, Stdout: h}}).shell()
+		}
+		m.mu.Lock()
+		delete(m.terminals, at)
+		m.mu.Unlock()
+		if code < 0 {
+			h.Fail(holder.FailedNoShell, "sh: not found")
+			return
+		}
+		h.Exit(syscall.WaitStatus(code << 8))
+	}()
+	return h
+}
+
+// terminal shows a terminal that is held.
+func (c *command) terminal(h *holder.Held) int {
+	near, far := net.Pipe()
+	go h.Serve(far)
+	go func() {
+		_, _ = near.Write(holder.AppendFrame(nil, holder.KindHello, holder.Window{}.Body()))
+		_, _ = io.Copy(near, c.Stdin)
+		near.Close()
+	}()
+	_, _ = io.Copy(c.Stdout, near)
+	near.Close()
 	return 0
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/terminal/holder"
 )
 
 // Manager is a manager of services without engines. A service stays PROVISIONING until somebody watches it: each look
@@ -29,12 +30,14 @@ import (
 type Manager struct {
 	folders *catalog.Folders
 
-	mu       sync.Mutex
-	serial   int
-	running  int // commands of Exec
-	services []*service
-	sessions []*sessions.Session
-	changed  chan struct{}
+	mu      sync.Mutex
+	serial  int
+	running int // commands of Exec
+
+	terminals map[string]*holder.Held // by session and name
+	services  []*service
+	sessions  []*sessions.Session
+	changed   chan struct{}
 }
 
 type service struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/palisade-run/palisade/sessions/inside"
 	"github.com/palisade-run/palisade/sessions/pid1"
+	"github.com/palisade-run/palisade/sessions/terminal/holder"
 )
 
 func main() {
@@ -13,8 +14,10 @@ func main() {
 }
 
 func run(args []string) int {
-	if code, known := inside.Main(args); known {
-		return code
+	for _, main := range []func([]string) (int, bool){inside.Main, holder.Main} {
+		if code, known := main(args); known {
+			return code
+		}
 	}
 	return pid1.Run()
 }
