@@ -51,7 +51,8 @@ func (m *Manager) Dial(ctx context.Context, project, ref string, port int) (net.
 	ctx, cancel := context.WithTimeoutCause(ctx, dialPatience, fmt.Errorf("%w: no answer within %s", ErrRefused, dialPatience))
 	defer cancel()
 	conn, err := dialer.Dial(ctx, s.ID, port)
-	if errors.Is(err, ErrSharedNetwork) {
+	shared := errors.Is(err, ErrSharedNetwork)
+	if shared {
 		if !slices.Contains(s.declaredPorts(), port) {
 			return nil, &undeclaredError{session: s.Name, port: port}
 		}
@@ -63,6 +64,8 @@ func (m *Manager) Dial(ctx context.Context, project, ref string, port int) (net.
 			s = now
 		}
 		return nil, NotRunning(s)
+	case errors.Is(err, syscall.ECONNREFUSED) && shared:
+		return nil, fmt.Errorf("port %d of session %s, which %w: %w", port, s.Name, ErrSharedNetwork, ErrRefused)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("port %d of session %s: %w", port, s.Name, ErrRefused)
 	case err != nil:

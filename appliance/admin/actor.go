@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os/user"
@@ -11,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
@@ -21,6 +24,7 @@ const DefaultProject = "default"
 type Actor struct {
 	Name string // a user of the box, or an API key's name
 	Via  string // "socket" or "key"
+	Key  string // id of the API key; "" over the socket
 }
 
 type contextKey int
@@ -68,29 +72,43 @@ func actorOf(ctx context.Context) Actor {
 	return a
 }
 
+// Identify tells who makes a request: a user of this box over the unix socket, or whoever shows a valid API key.
+// keys.ErrRefused where it is nobody. A key is good even when its use could not be kept: then it comes with that error.
+func Identify(r *http.Request, k Keys) (Actor, error) {
+	ctx := r.Context()
+	if a := actorOf(ctx); a.Via == "socket" {
+		return a, nil
+	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return Actor{}, errNoKey
+	}
+	key, err := k.Authenticate(ctx, secret)
+	if key.ID == "" {
+		return Actor{}, err
+	}
+	return Actor{Name: key.Name, Via: "key", Key: key.ID}, err
+}
+
+// errNoKey says that a request shows no API key at all.
+var errNoKey = fmt.Errorf("%w: an API key is needed", keys.ErrRefused)
+
 // authenticate lets through who came over the unix socket, or shows a valid API key.
 func (s *server) authenticate(c *gin.Context) error {
 	ctx := c.Request.Context()
-	if actorOf(ctx).Via == "socket" {
-		return nil
-	}
-	header := c.GetHeader("Authorization")
-	scheme, secret, _ := strings.Cut(header, " ")
-	secret = strings.TrimSpace(secret)
-	if header == "" || !strings.EqualFold(scheme, "Bearer") || secret == "" {
+	actor, err := Identify(c.Request, s.Keys)
+	switch {
+	case errors.Is(err, errNoKey):
 		return unauthorized(c, "an API key is needed: Authorization: Bearer KEY")
-	}
-	key, err := s.Keys.Authenticate(ctx, secret)
-	if key.ID == "" {
-		if err != nil && !isRefusal(err) {
-			return err
-		}
+	case actor.Via == "" && err != nil && !isRefusal(err):
+		return err
+	case actor.Via == "":
 		return unauthorized(c, "the API key is unknown, or was revoked")
+	case err != nil:
+		s.Log.WarnContext(ctx, "API key's use was not kept", "key", actor.Key, "error", err)
 	}
-	if err != nil {
-		s.Log.WarnContext(ctx, "API key's use was not kept", "key", key.ID, "error", err)
-	}
-	c.Request = c.Request.WithContext(context.WithValue(ctx, actorKey, Actor{Name: key.Name, Via: "key"}))
+	c.Request = c.Request.WithContext(context.WithValue(ctx, actorKey, actor))
 	return nil
 }
 

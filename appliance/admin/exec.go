@@ -66,10 +66,10 @@ func (s *server) nameARoute(v sessions.ServiceView) error {
 
 // mayTakeOver says why no line can be made of the request. It is asked before anything is begun in the session: any page may
 // send a GET from anywhere.
-func mayTakeOver(c *gin.Context) error {
+func mayTakeOver(c *gin.Context, protocol string) error {
 	if !strings.EqualFold(c.GetHeader("Upgrade"), "websocket") {
-		p := api.NewProblem(api.KindInvalid, http.StatusUpgradeRequired, "this is a websocket: %s", api.ExecProtocol)
-		p.Hint = "on the command line: palisade session exec, palisade session attach"
+		p := api.NewProblem(api.KindInvalid, http.StatusUpgradeRequired, "this is a websocket: %s", protocol)
+		p.Hint = "on the command line: palisade session exec, palisade session attach, palisade app"
 		c.Header("Upgrade", "websocket")
 		return p
 	}
@@ -105,7 +105,7 @@ func (s *server) execSession(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mayTakeOver(c); err != nil {
+	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context())
@@ -225,7 +225,7 @@ func (s *server) sessionTerminal(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mayTakeOver(c); err != nil {
+	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
+	"github.com/palisade-run/palisade/training/apps"
 )
 
 // Deps are what the API shows, and who may see it.
@@ -25,6 +27,7 @@ type Deps struct {
 	People    People
 	Lines     *Lines
 	Terminals Terminals
+	Apps      Apps
 	Folders   Folders
 	Files     Files
 	Tokens    Tokens
@@ -103,6 +106,19 @@ type People interface {
 // Terminals are the shells that people have open in sessions. *terminal.Keeper is one.
 type Terminals interface {
 	Attach(r terminal.Request) (*terminal.View, error)
+}
+
+// Apps are the programs of sessions that people use with a browser. *apps.Apps is one.
+type Apps interface {
+	List(ctx context.Context, project, ref string) ([]apps.View, error)
+	Link(ctx context.Context, project, ref, name string, by apps.Actor) (apps.Link, error)
+	// Open and Port connect to an app, which is started where it does not run, and to a port.
+	Open(ctx context.Context, project, ref, name string) (net.Conn, apps.App, error)
+	Port(ctx context.Context, project, ref string, port int) (net.Conn, error)
+	// Address is where a browser finds the door that calls this box host; "": it runs on this box.
+	Address(host string) string
+	// Used tells that somebody uses a session until the answer is called.
+	Used(session string) (left func())
 }
 
 // Tokens let clients use services. *router.Tokens is one.

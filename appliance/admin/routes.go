@@ -71,6 +71,9 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/sessions/:id/logs", s.sessionLogs)
 	on("GET", "/sessions/:id/exec", s.execSession)
 	on("GET", "/sessions/:id/terminal", s.sessionTerminal)
+	on("GET", "/sessions/:id/apps", s.listApps)
+	on("POST", "/sessions/:id/apps/:name", s.linkApp)
+	on("GET", "/sessions/:id/tunnel", s.tunnelSession)
 	on("GET", "/sessions/:id/status-history", s.statusHistory)
 	on("GET", "/sessions/:id/stats", s.sessionStats)
 

@@ -90,9 +90,21 @@ func (r *refusals) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (c *Client) line(ctx context.Context, path string, query url.Values) (*ClientLine, error) {
-	req, err := c.request(ctx, call{method: http.MethodGet, path: path, query: query, keepEmpty: "command"})
+	ws, done, err := c.upgrade(ctx, ExecProtocol, call{path: path, query: query, keepEmpty: "command"})
 	if err != nil {
 		return nil, err
+	}
+	out := &ClientLine{l: newLine(ws, []Channel{ChannelStdout, ChannelStderr}, []Channel{ChannelStdin}), done: done}
+	go out.l.live(out.heard) //nolint:gosec // it lives as long as the line, which outlives the dialing
+	return out, nil
+}
+
+// upgrade opens a websocket. Whoever gets it calls done when it is over.
+func (c *Client) upgrade(ctx context.Context, protocol string, k call) (*websocket.Conn, context.CancelCauseFunc, error) {
+	k.method = http.MethodGet
+	req, err := c.request(ctx, k)
+	if err != nil {
+		return nil, nil, err
 	}
 	// The connection must not end with the bound of its beginning.
 	dialing, done := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -101,7 +113,7 @@ func (c *Client) line(ctx context.Context, path string, query url.Values) (*Clie
 	defer context.AfterFunc(ctx, func() { done(context.Cause(ctx)) })()
 	transport := &refusals{RoundTripper: c.http.Transport}
 	ws, _, err := websocket.Dial(dialing, req.URL.String(), &websocket.DialOptions{ //nolint:bodyclose // it has none
-		HTTPClient: &http.Client{Transport: transport}, HTTPHeader: req.Header, Subprotocols: []string{ExecProtocol},
+		HTTPClient: &http.Client{Transport: transport}, HTTPHeader: req.Header, Subprotocols: []string{protocol},
 	})
 	if err != nil {
 		cause := context.Cause(dialing)
@@ -111,15 +123,13 @@ func (c *Client) line(ctx context.Context, path string, query url.Values) (*Clie
 		}
 		switch {
 		case transport.said != nil:
-			return nil, transport.said
+			return nil, nil, transport.said
 		case cause != nil:
-			return nil, cause
+			return nil, nil, cause
 		}
-		return nil, &ConnectError{Host: c.host, Err: err}
+		return nil, nil, &ConnectError{Host: c.host, Err: err}
 	}
-	out := &ClientLine{l: newLine(ws, []Channel{ChannelStdout, ChannelStderr}, []Channel{ChannelStdin}), done: done}
-	go out.l.live(out.heard) //nolint:gosec // it lives as long as the line, which outlives the dialing
-	return out, nil
+	return ws, done, nil
 }
 
 func (c *ClientLine) heard(channel Channel, body []byte) error {

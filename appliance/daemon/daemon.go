@@ -32,6 +32,7 @@ import (
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
+	"github.com/palisade-run/palisade/training/apps"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -67,6 +68,7 @@ type daemon struct {
 	pool     *pool
 	vault    *vault.Vault
 	manager  *sessions.Manager
+	apps     *apps.Apps
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
 	registry *prometheus.Registry
@@ -252,6 +254,7 @@ func (d *daemon) receive(watching context.Context) {
 func (d *daemon) end(ctx context.Context, err error) error {
 	d.unit.tell("STOPPING=1")
 	d.hangUp(errStopped)
+	d.apps.Close()
 	err = errors.Join(err, d.stop())
 	d.deciding.end()
 	d.remaining.Wait()
@@ -346,6 +349,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
 	})
+	if err = d.openApps(); err != nil {
+		return err
+	}
 	d.scaling = newScaling(c.Autoscaler.Signals(), d)
 	if d.keeper, err = autoscaler.NewKeeper(ctx, autoscaler.Around{
 		Store: d.store, World: d.scaling, Signals: d.scaling, Registry: d.registry, Log: d.Log.With("room", "autoscaler"),
@@ -420,14 +426,15 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	version := d.Version
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
-		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Folders: d.folders, Files: d.folders,
+		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
+	d.apps.Terminal = terminalLine(handler)
 	return &rooms{
-		gateway: d.router, admin: until(ctx, handler), home: home(version.Version, version.Gateway),
+		gateway: d.router, admin: until(ctx, handler), apps: doorUntil(ctx, d.apps), home: home(version.Version, version.Gateway),
 		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
 	}
 }

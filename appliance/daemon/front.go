@@ -12,6 +12,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/training/apps"
 )
 
 // front is the first handler of every request: it sends each to the room whose it is. Until the daemon
@@ -28,6 +29,7 @@ type rooms struct {
 		Handles(host, path string) bool
 	}
 	admin   http.Handler
+	apps    http.Handler // of sessions
 	metrics http.Handler
 	home    http.Handler
 	check   func(context.Context) error // whether rows can be kept
@@ -54,6 +56,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		starting(w)
 	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
 		rs.admin.ServeHTTP(w, r)
+	case apps.Handles(r.URL.Path):
+		rs.apps.ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":
 		rs.metrics.ServeHTTP(w, r)
 	default:

@@ -175,7 +175,7 @@ func (d *daemon) handOver(ctx context.Context, s *successor, r restart) (*daemon
 func (d *daemon) freeze(ctx context.Context) *pause {
 	now := *d.front.rooms.Load()
 	p := &pause{admin: now.admin, front: d.front, over: make(chan struct{}), moved: make(chan struct{})}
-	d.front.rooms.Store(&rooms{gateway: now.gateway, admin: p, home: p, metrics: p, check: func(context.Context) error { return nil }})
+	d.front.rooms.Store(&rooms{gateway: now.gateway, admin: p, apps: p, home: p, metrics: p, check: func(context.Context) error { return nil }})
 	if d.shells != nil {
 		d.shells.Leave()
 	}

@@ -23,6 +23,7 @@ type imageFacts struct {
 	env     map[string]string
 	user    string
 	workDir string
+	labels  map[string]string
 }
 
 // factsOf reads them, once for each image.
@@ -39,7 +40,7 @@ func (r *Runtime) factsOf(ctx context.Context, img client.Image) (imageFacts, er
 		return imageFacts{}, fmt.Errorf("reading how image %s is run: %w", img.Name(), err)
 	}
 	c := said.Config
-	facts = imageFacts{command: slices.Concat(c.Entrypoint, c.Cmd), env: map[string]string{}, user: c.User, workDir: c.WorkingDir}
+	facts = imageFacts{command: slices.Concat(c.Entrypoint, c.Cmd), env: map[string]string{}, user: c.User, workDir: c.WorkingDir, labels: c.Labels}
 	for _, kv := range c.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		facts.env[k] = v
@@ -57,6 +58,7 @@ func (m *making) plan() (pid1.Plan, error) {
 	maps.Copy(p.Env, m.facts.env)
 	maps.Copy(p.Env, m.deviceEnv)
 	maps.Copy(p.Env, m.spec.Env)
+	m.rec.ImageLabels = m.facts.labels
 	m.rec.Env, m.rec.WorkDir = p.Env, filepath.Join("/", m.facts.workDir)
 	for _, proc := range m.spec.Processes {
 		if len(proc.Argv) == 0 {

@@ -39,6 +39,8 @@ type record struct {
 	WorkDir   string            `json:"work_dir"`
 	Address   string            `json:"address"`
 	CreatedAt time.Time         `json:"created_at"`
+	// ImageLabels are those of the image that it was made of, whatever becomes of the image's name.
+	ImageLabels map[string]string `json:"image_labels,omitempty"`
 }
 
 // task is the container's first process, as the box sees it. A process id alone says nothing once the

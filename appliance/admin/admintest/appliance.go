@@ -25,6 +25,7 @@ import (
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
+	"github.com/palisade-run/palisade/training/apps"
 )
 
 // Appliance is one that tests speak to.
@@ -44,6 +45,7 @@ type Appliance struct {
 
 	Lines     *admin.Lines
 	Terminals *terminal.Keeper
+	Apps      *apps.Apps
 }
 
 // New makes an appliance that keeps its folders below dir.
@@ -72,8 +74,11 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
 	a.Lines, a.Terminals = admin.NewLines(), terminal.NewKeeper()
+	if a.Apps, err = newApps(a, log); err != nil {
+		return nil, err
+	}
 	a.Handler = admin.New(admin.Deps{
-		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Folders: a.Folders, Files: a.Folders,
+		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
 		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},

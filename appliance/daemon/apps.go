@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training/apps"
+)
+
+// openApps makes the door to sessions' apps.
+func (d *daemon) openApps() error {
+	key, err := apps.OpenKey(filepath.Join(d.Config.Data, "apps.key"))
+	if err != nil {
+		return err
+	}
+	d.apps, err = apps.New(apps.Deps{
+		Sessions: d.manager, Labels: d.imageLabels, Key: key, URL: d.gateway, Fixed: d.Config.Advertise != "",
+		Who: func(r *http.Request) (apps.Actor, bool) {
+			actor, _ := admin.Identify(r, d.keys) // where its use was not kept, the API tells the log of it
+			return apps.Actor{Name: actor.Name, Key: actor.Key}, actor.Via != ""
+		},
+		Good: func(id string) bool {
+			return slices.ContainsFunc(d.keys.List(), func(k keys.Key) bool { return k.ID == id })
+		},
+		Log: d.Log.With("room", "apps"), Now: time.Now,
+	})
+	return err
+}
+
+// imageLabels are those of the image that a session was made of.
+func (d *daemon) imageLabels(ctx context.Context, s sessions.Session) map[string]string {
+	if d.runtime.containerd == nil {
+		return nil
+	}
+	labels, err := d.runtime.containerd.ImageLabels(ctx, s.ID)
+	if err != nil { // of a process, or one that goes just now
+		return nil
+	}
+	return labels
+}
+
+// terminalLine opens the line to a session's terminal for who came by the door: the API's own, on behalf of who is in.
+func terminalLine(handler http.Handler) func(http.ResponseWriter, *http.Request, sessions.Session, apps.Actor) {
+	return func(w http.ResponseWriter, r *http.Request, s sessions.Session, by apps.Actor) {
+		r = r.Clone(admin.LocalPeer(r.Context(), by.Name))
+		query := r.URL.Query()
+		query.Set("project", s.Project)
+		r.URL = &url.URL{Path: api.Prefix + "/sessions/" + s.ID + "/terminal", RawQuery: query.Encode()}
+		handler.ServeHTTP(w, r)
+	}
+}
+
+// doorUntil lets lines of the door go when ctx ends: browsers come back, and find the next process. Answers go on.
+func doorUntil(ctx context.Context, door http.Handler) http.Handler {
+	lines := until(ctx, door)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			lines.ServeHTTP(w, r)
+			return
+		}
+		door.ServeHTTP(w, r)
+	})
+}
