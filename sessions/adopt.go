@@ -51,6 +51,17 @@ func (m *Manager) Adopt(ctx context.Context) error {
 		}
 	}
 	m.restore(sessions, running)
+	if m.Clusters != nil {
+		var live []string
+		for i := range sessions {
+			if id := sessions[i].clusterID(); id != "" && sessions[i].Alive() {
+				live = append(live, id)
+			}
+		}
+		if err := m.Clusters.Keep(live); err != nil {
+			m.Log.Error("what containers of ended sessions shared was not removed; it will be", "error", err)
+		}
+	}
 	if m.Loads != nil {
 		past, err := m.Loads.LoadTimes(ctx)
 		if err != nil {

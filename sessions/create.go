@@ -33,6 +33,7 @@ type SessionRequest struct {
 	StartsAt     time.Time     // zero: at once
 	DependsOn    []string      // ids or names of sessions, or ids of arrays, that must have ended with success
 	Task         Task
+	Cluster      *ClusterRequest // nil: one container
 }
 
 // personalName is what a person may call a session.
@@ -88,6 +89,9 @@ func (m *Manager) draft(ctx context.Context, req SessionRequest) (Session, catal
 		}
 	}
 	wrong("resources", err)
+	if err == nil {
+		wrong("cluster_size", m.checkCluster(req, s.Demand.Slots))
+	}
 	for i, mount := range req.Mounts {
 		field := fmt.Sprintf("mounts[%d]", i)
 		wrong(field+".target", checkTarget(mount.Target))
@@ -136,6 +140,8 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 			err = fmt.Errorf("there is no session %q; name one by its id, or by its name", ref)
 		case err == nil && s.Type == TypeInference:
 			err = fmt.Errorf("session %s is a route of a service: it never ends with success", s.Name)
+		case err == nil && s.IsSub():
+			err = fmt.Errorf("session %s is one container of session %s: name that", s.Name, s.wholeName())
 		case err == nil && !slices.Contains(ids, s.ID):
 			ids = append(ids, s.ID)
 		}
@@ -150,7 +156,7 @@ func (m *Manager) arrayMembers(project, id string) []string {
 	defer m.mu.Unlock()
 	var ids []string
 	for _, r := range m.sessions {
-		if s, _ := r.snapshot(); s.Project == project && s.Task.Array != nil && s.Task.Array.ID == id {
+		if s, _ := r.snapshot(); s.Project == project && s.Task.Array != nil && s.Task.Array.ID == id && s.main() {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -158,15 +164,18 @@ func (m *Manager) arrayMembers(project, id string) []string {
 	return ids
 }
 
-// CreateSessions records sessions of people, all of them or none; they go into the queue. All that can be known to be
-// wrong is told now: ErrInvalid with catalog.Problems, or ErrExists where a live session of the project has the name.
+// CreateSessions records sessions of people, all of them with all their containers or none; they go into the queue. All
+// that can be known to be wrong is told now: ErrInvalid with catalog.Problems, or ErrExists where a live session of the
+// project has the name. Of a session of several containers the main one is returned.
 func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest) ([]Session, error) {
-	drafts := make([]Session, len(requests))
-	for i, req := range requests {
-		var problems catalog.Problems
-		if drafts[i], problems = m.draft(ctx, req); problems.Err() != nil {
+	var drafts, made []Session
+	for _, req := range requests {
+		one, problems := m.draft(ctx, req)
+		if problems.Err() != nil {
 			return nil, fmt.Errorf("%w: this session cannot be created: %w", ErrInvalid, problems)
 		}
+		of := one.members(req.Cluster)
+		made, drafts = append(made, of[0]), append(drafts, of...)
 	}
 	if err := m.take(ctx); err != nil {
 		return nil, err
@@ -190,7 +199,7 @@ func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest)
 	}
 	m.mu.Unlock()
 	m.changed()
-	return drafts, nil
+	return made, nil
 }
 
 // unmake takes rows away that may have been written though an error was told: the next daemon would run what its owner was
@@ -243,6 +252,9 @@ func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up Ses
 		if err := errors.Join(CheckSessionName(*up.Name), m.nameIsFree(was.Project, *up.Name, nil)); err != nil {
 			return Session{}, err
 		}
+		if err := m.renameOthers(ctx, r, *up.Name); err != nil {
+			return Session{}, err
+		}
 	}
 	if up.Priority != nil {
 		if err := checkPriority(*up.Priority); err != nil {
@@ -257,12 +269,13 @@ func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up Ses
 	return s, nil
 }
 
-// personal finds a live session of a person.
+// personal finds a live session of a person; of one that has several containers the main one.
 func (m *Manager) personal(project, ref string) (*runner, error) {
 	r, err := m.runnerOf(project, ref)
 	if err != nil {
 		return nil, err
 	}
+	r = m.containersOf(r)[0]
 	s, _ := r.snapshot()
 	switch {
 	case !s.Personal():
@@ -301,7 +314,7 @@ func (m *Manager) RestartSession(_ context.Context, project, ref, by string) err
 		return fmt.Errorf("session %s is %s, and only one that is RUNNING is started again: %w", s.Name, s.Status, ErrForbidden)
 	}
 	select {
-	case r.restart <- "started again, as " + by + " wants it":
+	case r.restart <- again{reason: "started again, as " + by + " wants it"}:
 	default: // it was asked for before
 	}
 	return nil

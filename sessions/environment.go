@@ -16,8 +16,9 @@ const (
 	LabelRevision = "run.palisade.revision"
 	LabelProject  = "run.palisade.project"
 	LabelType     = "run.palisade.type"
-	LabelClaim    = "run.palisade.claim" // what it holds of the pool: accel.Claim, encoded
-	LabelRun      = "run.palisade.run"   // which run of a person's session it is, from 0
+	LabelClaim    = "run.palisade.claim"   // what it holds of the pool: accel.Claim, encoded
+	LabelRun      = "run.palisade.run"     // which run of a person's session it is, from 0
+	LabelCluster  = "run.palisade.cluster" // the session that it is a container of, with others
 )
 
 // labels of a session's instance.
@@ -28,6 +29,9 @@ func labels(s Session) map[string]string {
 	}
 	if s.Personal() {
 		l[LabelRun] = runOf(s)
+		if id := s.clusterID(); id != "" {
+			l[LabelCluster] = id
+		}
 	}
 	return l
 }
@@ -68,11 +72,13 @@ func runtimeSpec(s Session) Spec {
 	if s.Personal() {
 		env["PALISADE_RESTART_COUNT"] = strconv.Itoa(s.Task.Restarts)
 	}
-	return Spec{
+	spec := Spec{
 		ID: s.ID, Name: s.Name, Labels: labels(s), Image: s.Image,
 		Processes: append([]variants.Process(nil), s.Launch.Processes...),
 		Env:       env, Mounts: s.Mounts, Scratch: s.Launch.Scratch, Limits: s.Limits,
 	}
+	s.inCluster(&spec)
+	return spec
 }
 
 // routeAddress is where an instance answers for the service; of a session that is no route, its host.

@@ -35,6 +35,8 @@ type Deps struct {
 	Destroyed func(ctx context.Context, serviceID string) error
 	// Earlier keeps what sessions wrote in earlier runs; nil: only the last run's log is there.
 	Earlier EarlierLogs
+	// Clusters keep what the containers of one session share; nil: sessions have one container each.
+	Clusters ClusterFiles
 	// Ledger knows what the boxes have and who holds it; nil: one box of boundless cores and memory, without devices.
 	Ledger *accel.Ledger
 	// Grant says how a session is given the devices that it holds; nil: there are none.
@@ -101,6 +103,7 @@ type Manager struct {
 	kept     []Reservation
 	order    []string          // of those that wait, as they were tried last; guarded by mu
 	overuse  map[string]string // who is to be ended for it, and why; guarded by mu
+	clusters map[string]int    // those that live, or lived in this daemon's time: the run that was let go on, -1 for none. Of the loop alone
 
 	loads loadTimes // guarded by mu
 
@@ -147,7 +150,7 @@ func NewManager(d Deps) *Manager {
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
-		writing: make(chan struct{}, 1), overuse: map[string]string{},
+		writing: make(chan struct{}, 1), overuse: map[string]string{}, clusters: map[string]int{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -214,6 +217,7 @@ func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 		m.give()
 	}
 	m.moveAway()
+	wait = min(wait, m.tend(now))
 	wait = min(wait, m.place(ctx, now))
 	m.forgetOld(now)
 	m.publish()
@@ -298,7 +302,7 @@ func (m *Manager) launch(r *runner) {
 
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
-		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
+		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, clusters: m.Clusters, whole: m.whole, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
 		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }

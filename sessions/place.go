@@ -25,6 +25,9 @@ const (
 //  5. The first one that is left over here, of each kind of accelerator, is the head of the queue: the
 //     room where it will fit soonest is kept for it, of what is free and of what comes free.
 //
+// A session of several containers is one: all of them get their places on one node, or none does, and where it gives
+// way they all do.
+//
 // What is kept is not given to any session that comes later, so no stream of small ones starves a large one; all
 // the rest is, so a large one holds up nobody that does not compete with it.
 func Place(q Queue, now time.Time) Decision {
@@ -66,7 +69,7 @@ func newPass(q *Queue, now time.Time) *pass {
 		}
 		if h.Leaving {
 			if node, known := p.nodes.byName[h.Claim.Node]; known {
-				p.nodes.leave(node, h.ID)
+				p.nodes.leave(node, h)
 			}
 		}
 	}
@@ -113,7 +116,7 @@ func (p *pass) check(w *want) []Wait {
 	}
 	waits = append(waits, checkDependencies(w.Waiting)...)
 	waits = append(waits, p.checkArray(w.Waiting)...)
-	waits = append(waits, p.usage.check(w.Waiting)...)
+	waits = append(waits, p.usage.check(w)...)
 	if none := p.nodes.checkSelector(w.shape); none != nil {
 		return append(waits, none...)
 	}
@@ -130,18 +133,20 @@ func (p *pass) place(w *want) bool {
 		w.shape.noRoom = true
 		return false
 	}
-	claim, err := p.nodes.now[node].Allocate(w.ID, &w.shape.need)
+	claims, err := w.allocate(p.nodes.now[node])
 	if err != nil {
 		return false // never: a state that the need fits allocates it
 	}
-	p.nodes.place(node, claim)
-	p.usage.add(w.Owner, w.Project, w.Slots)
+	for _, claim := range claims {
+		p.nodes.place(node, claim)
+	}
+	p.usage.add(w.Owner, w.Project, w.shape.slots)
 	if w.Array != "" {
 		p.arrays[w.Array]++
 	}
 	if w.shape.strategy == StrategyRoundRobin {
 		p.decision.LastNode = p.nodes.now[node].Name()
 	}
-	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claim})
+	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claims[0], Others: claims[1:]})
 	return true
 }

@@ -111,7 +111,7 @@ func (p *pass) sentence(w *want, node int) string {
 	if asked == nil { // never: it would have been placed
 		return "waits for its turn"
 	}
-	text := "waits for " + enumerate(asked) + ": " + enumerate(free) + " free"
+	text := "waits for " + enumerate(asked) + w.shape.together() + ": " + enumerate(free) + " free"
 	if len(p.nodes.now) > 1 {
 		text += " on " + state.Name()
 		if w.kept == nil {
@@ -190,7 +190,7 @@ func (p *pass) leavingSentence(w *want) string {
 		return "fits when what is being ended has gone"
 	case w.kept.victims:
 		return fmt.Sprintf("takes the place of %s, which %s asked to end", who, is)
-	case slices.ContainsFunc(w.kept.waits, func(h *holder) bool { return len(h.Claim.Shares) > 0 }):
+	case slices.ContainsFunc(w.kept.waits, func(h *holder) bool { return h.onDevices() }):
 		return fmt.Sprintf("fits when %s, which %s ending, %s given %s devices back", who, is, has, theirs)
 	default:
 		return fmt.Sprintf("fits when %s, which %s ending, %s gone", who, is, has)
@@ -254,7 +254,7 @@ func (p *pass) smaller(w *want) string {
 			}
 		}
 		if most = roundDown(short.slot, most, p.queue.Options.Quantum); most > 0 && most < short.amount {
-			return "would fit with " + amountOf(short.slot, most)
+			return "would fit with " + amountOf(short.slot, most) + w.shape.together()
 		}
 	}
 	return ""

@@ -159,14 +159,21 @@ func compareStart(a, b *holder) int {
 // gain counts what the end of a session could free at most. A part of a device counts as the whole
 // one where whole ones are asked for: it may be the last part that is taken.
 func (n *nodes) gain(h *holder) {
+	n.gainOf(h, &h.Claim)
+	for i := range h.Others {
+		n.gainOf(h, &h.Others[i])
+	}
+}
+
+func (n *nodes) gainOf(h *holder, claim *accel.Claim) {
 	for c, slot := range n.slots {
 		if !accelerator(slot) {
-			h.gains[c] = h.Claim.Slots[slot]
+			h.gains[c] += claim.Slots[slot]
 			continue
 		}
 		device := deviceSlot(slot)
-		for i := range h.Claim.Shares {
-			switch share := &h.Claim.Shares[i]; {
+		for i := range claim.Shares {
+			switch share := &claim.Shares[i]; {
 			case deviceSlot(share.Slot) != device:
 			case slot == device:
 				h.gains[c] += wholeDevice

@@ -36,11 +36,11 @@ func (p *pass) needed(w *want, node int) []*holder {
 		if !h.leaves {
 			continue
 		}
-		claim, holds := p.nodes.now[node].Claim(h.ID)
+		beside, holds := h.backInto(state, p.nodes.now[node])
 		if !holds {
 			continue
 		}
-		if beside := state.With(claim); beside.Fits(&w.shape.need) {
+		if beside.Fits(&w.shape.need) {
 			state = beside
 		} else {
 			needed = append(needed, h)

@@ -43,7 +43,7 @@ func (p *pass) oneLess(w *want) string {
 			if !l.sensible(w) || best.holder != nil && !l.before(best) {
 				continue
 			}
-			if state.Without(h.ID).Fits(&w.shape.need) {
+			if h.outOf(state).Fits(&w.shape.need) {
 				best = l
 			}
 		}

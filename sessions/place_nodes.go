@@ -60,15 +60,15 @@ func (n *nodes) column(slot accel.Slot) int {
 }
 
 // leave tells that a session is being ended: what it holds is not free now, but soon.
-func (n *nodes) leave(node int, session string) {
+func (n *nodes) leave(node int, h *Held) {
 	now, soon, later := n.now[node], n.soon[node], n.later[node]
 	if soon == now {
 		n.leaving = append(n.leaving, node)
 	}
-	n.soon[node] = soon.Without(session)
+	n.soon[node] = h.outOf(soon)
 	n.later[node] = n.soon[node]
 	if later != soon {
-		n.later[node] = later.Without(session)
+		n.later[node] = h.outOf(later)
 	}
 }
 

@@ -110,7 +110,7 @@ func (p *pass) exactly(w *want, g plan) (plan, bool) {
 			break
 		}
 		if !h.gone {
-			state, gone = state.Without(h.ID), append(gone, h)
+			state, gone = h.outOf(state), append(gone, h)
 		}
 	}
 	if !state.Fits(&w.shape.need) {
@@ -128,8 +128,8 @@ func (p *pass) exactly(w *want, g plan) (plan, bool) {
 func spare(need *accel.Need, state accel.State, gone []*holder, before accel.State) ([]*holder, accel.State) {
 	var rest []*holder
 	for _, h := range slices.Backward(gone) {
-		claim, had := before.Claim(h.ID)
-		if beside := state.With(claim); had && !beside.Fits(need) {
+		beside, had := h.backInto(state, before)
+		if had && !beside.Fits(need) {
 			rest = append(rest, h)
 		} else if had {
 			state = beside

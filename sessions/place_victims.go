@@ -28,7 +28,7 @@ func (p *pass) preempt(w *want) bool {
 	p.preempts++
 	for _, v := range best.victims {
 		p.decision.Preempt = append(p.decision.Preempt, Preemption{Victim: v.ID, For: w.ID, Reason: givesWay(w)})
-		p.nodes.leave(best.node, v.ID)
+		p.nodes.leave(best.node, v.Held)
 		v.leaves, v.gone = true, true
 	}
 	slices.Sort(p.nodes.leaving)
@@ -48,7 +48,7 @@ func givesWay(w *want) string {
 	if w.ServiceName != "" {
 		who += " of service " + w.ServiceName
 	}
-	return fmt.Sprintf("gives way to %s, which has priority %d and asks for %s", who, w.Priority, w.Slots)
+	return fmt.Sprintf("gives way to %s, which has priority %d and asks for %s", who, w.Priority, w.shape.slots)
 }
 
 // victims is a set of sessions of one node that together make room.
@@ -123,7 +123,7 @@ func (p *pass) victimsOn(w *want, node int) (best victims, found bool) {
 			if state.Fits(&w.shape.need) {
 				break
 			}
-			state, gone = state.Without(h.ID), append(gone, h)
+			state, gone = h.outOf(state), append(gone, h)
 		}
 		if !state.Fits(&w.shape.need) {
 			return best, false

@@ -21,9 +21,12 @@ type want struct {
 // shape is what sessions that ask for the same have in common. What was found out for one of them need not
 // be looked for again: while a pass lasts, what is free only gets less.
 type shape struct {
-	need     accel.Need
-	invalid  error // the ask is one that no box could grant as it is written
-	asks     []ask // memory, cores, accelerators by name
+	need     accel.Need  // of all containers of the session together
+	each     accel.Need  // of one of them
+	count    int         // of containers
+	slots    accel.Slots // of all of them
+	invalid  error       // the ask is one that no box could grant as it is written
+	asks     []ask       // memory, cores, accelerators by name
 	selector map[string]string
 	strategy Strategy
 	chosen   []bool // by node: it has the labels; nil: all have
@@ -63,6 +66,7 @@ type shapeKey struct {
 	cpu, mem               accel.Amount
 	accelerators, selector string
 	strategy               Strategy
+	count                  int // of containers that ask for it
 }
 
 // acceleratorKey writes the devices that are asked for so that equal ones are written alike.
@@ -86,15 +90,21 @@ func (s *shapes) of(w *Waiting) *shape {
 	}
 	key := shapeKey{
 		cpu: w.Slots[accel.SlotCPU], mem: w.Slots[accel.SlotMem], selector: selectorKey(w.Selector), strategy: strategy,
-		accelerators: acceleratorKey(w.Slots),
+		accelerators: acceleratorKey(w.Slots), count: 1 + len(w.Others),
 	}
 	if known := s.known[key]; known != nil {
 		return known
 	}
-	sh := &shape{selector: w.Selector, strategy: strategy, noVictims: map[int]bool{}}
+	sh := &shape{selector: w.Selector, strategy: strategy, count: key.count, noVictims: map[int]bool{}}
 	s.known[key] = sh
-	sh.need, sh.invalid = accel.NewNeed(w.Slots, s.options)
-	s.take(sh, w.Slots)
+	slots := w.Slots
+	sh.each, sh.invalid = accel.NewNeed(slots, s.options)
+	if sh.need = sh.each; sh.count > 1 && sh.invalid == nil {
+		slots = times(slots, sh.count, s.options)
+		sh.need, sh.invalid = accel.NewNeed(slots, s.options)
+	}
+	sh.slots = slots
+	s.take(sh, slots)
 	sh.chosen = s.choose(key.selector, w.Selector)
 	return sh
 }

@@ -37,19 +37,24 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	m.order = d.Order
 	m.mu.Unlock()
 	for _, p := range d.Placed {
-		m.commit(waiting[p.Session], p.Claim)
+		m.commit(p, waiting[p.Session])
 	}
 	for _, p := range d.Preempt {
 		m.mu.Lock()
 		victim := m.sessions[p.Victim]
 		m.mu.Unlock()
-		if victim != nil {
-			m.Log.Info("preempted", "session", p.Victim, "for", p.For, "reason", p.Reason)
-			victim.giveWay(p.Reason)
+		if victim == nil {
+			continue
+		}
+		m.Log.Info("preempted", "session", p.Victim, "for", p.For, "reason", p.Reason)
+		for _, r := range m.containersOf(victim) {
+			r.giveWay(p.Reason)
 		}
 	}
 	for id, why := range d.Waits {
-		waiting[id].waits(ctx, why, now)
+		for _, r := range waiting[id] {
+			r.waits(ctx, why, now)
+		}
 	}
 	m.metrics.waiting.Set(float64(len(d.Waits)))
 	if d.Next.IsZero() {
@@ -58,20 +63,33 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	return min(passEvery, max(d.Next.Sub(now), time.Millisecond))
 }
 
-// commit takes a claim for a session that waits and hands it over. Where the pool or the session has changed meanwhile
-// that change asks for the next pass: asking for it here as well could go on for ever.
-func (m *Manager) commit(r *runner, claim accel.Claim) {
-	if err := m.Ledger.Take(claim); err != nil {
-		m.Log.Info("a place was gone before it was taken", "session", r.id, "error", err)
-		return
+// commit takes claims for all containers of a session that waits, or none, and hands them over. Where the pool or the
+// session has changed meanwhile that change asks for the next pass: asking for it here as well could go on for ever.
+func (m *Manager) commit(p Placement, containers []*runner) {
+	claims := append([]accel.Claim{p.Claim}, p.Others...)
+	at := make([]place, len(claims))
+	for i, claim := range claims {
+		if err := m.Ledger.Take(claim); err != nil {
+			m.Log.Info("a place was gone before it was taken", "session", claim.Session, "error", err)
+			for _, taken := range claims[:i] {
+				m.Ledger.Drop(taken.Session)
+			}
+			return
+		}
+		at[i].claim = claim
 	}
-	if !r.offer(claim) {
-		m.Ledger.Drop(r.id)
+	run, failures := inStep(containers)
+	for i, r := range containers {
+		at[i].run, at[i].failures = run, failures
+		if !r.offer(at[i]) {
+			m.Ledger.Drop(r.id) // it is being ended, and so are the others
+		}
 	}
 }
 
-// queue is the snapshot that Place works on, and the runners of those that wait in it.
-func (m *Manager) queue() (Queue, map[string]*runner) {
+// queue is the snapshot that Place works on, and the runners of those that wait in it: of each all containers, the main
+// one first.
+func (m *Manager) queue() (Queue, map[string][]*runner) {
 	claims := m.Ledger.Claims()
 	held := make(map[string]accel.Entry, len(claims))
 	for _, c := range claims {
@@ -81,19 +99,30 @@ func (m *Manager) queue() (Queue, map[string]*runner) {
 		Pool: m.Ledger.Pool(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
 		Quotas: m.Queueing.Quotas,
 	}
-	waiting := map[string]*runner{}
+	waiting := map[string][]*runner{}
+	clusters := map[string][]container{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, r := range m.sessions {
 		s, _ := r.snapshot()
 		claim, holds := held[id]
+		if of := s.clusterID(); of != "" && (s.Alive() || !holds) {
+			clusters[of] = append(clusters[of], container{r, s, claim, holds})
+			delete(held, id)
+			continue
+		}
 		switch {
 		case holds:
 			q.Running = append(q.Running, m.heldOf(s, claim, r.leaving()))
 			delete(held, id)
 		case s.Status == StatusPending && r.stopping.Err() == nil:
 			q.Waiting = append(q.Waiting, m.waitingOf(s))
-			waiting[id] = r
+			waiting[id] = []*runner{r}
+		}
+	}
+	for id, containers := range clusters {
+		if runners := m.queueCluster(&q, containers); runners != nil {
+			waiting[id] = runners
 		}
 	}
 	for id, claim := range held { // of instances that nobody knows, until they are gone

@@ -39,7 +39,8 @@ type Waiting struct {
 	Since       time.Time // since when it waits
 	StartsAt    time.Time // not before; zero: now
 	DependsOn   []Dependency
-	Slots       accel.Slots
+	Slots       accel.Slots       // of each of its containers
+	Others      []string          // ids of its other containers, which get their places together with it, on the same node, or none does
 	Selector    map[string]string // labels that its node must have
 	Strategy    Strategy          // "": the queue's
 	Array       string            // the array that it is one of; "": none
@@ -72,8 +73,9 @@ type Held struct {
 	MinRuntime  time.Duration // not preempted before it has run for so long
 	StartedAt   time.Time     // zero: it does not run yet
 	Claim       accel.Claim
-	Array       string // the array that it is one of; "": none
-	Leaving     bool   // it is being ended: its claim will come free by itself
+	Others      []accel.Claim // of its other containers, on the same node: they give way, and end, as one
+	Array       string        // the array that it is one of; "": none
+	Leaving     bool          // it is being ended: its claim will come free by itself
 }
 
 // Order says who comes first among waiting sessions of one priority.
@@ -142,6 +144,7 @@ type Decision struct {
 type Placement struct {
 	Session string
 	Claim   accel.Claim
+	Others  []accel.Claim // of its other containers: all of it is to be taken, or nothing
 }
 
 // Preemption asks a session to give way to another. Place then waits for its claim.

@@ -187,12 +187,12 @@ func (n *nodes) tooLarge(s *shape, most []int) Wait {
 		for _, a := range s.asks {
 			asked = append(asked, amountOf(a.slot, a.amount))
 		}
-		w.Sentence = "no node that it may use has " + enumerate(asked) + " together"
+		w.Sentence = "no node that it may use has " + enumerate(asked) + " together" + s.together()
 		return w
 	}
-	w.Sentence = "asks for " + enumerate(asked) + ": " + enumerate(has)
+	w.Sentence = "asks for " + enumerate(asked) + s.together() + ": " + enumerate(has)
 	if len(would) == len(asked) {
-		w.Would = "would fit an empty node with " + enumerate(would)
+		w.Would = "would fit an empty node with " + enumerate(would) + s.together()
 	}
 	return w
 }

@@ -40,10 +40,11 @@ func newUsage(q *Queue) *usage {
 	}
 	for i := range q.Running {
 		h := &q.Running[i]
-		u.add(h.Owner, h.Project, h.Claim.Slots)
+		held := h.slots()
+		u.add(h.Owner, h.Project, held)
 		if h.Leaving {
-			u.users[h.Owner].leave(h.Claim.Slots)
-			u.projects[h.Project].leave(h.Claim.Slots)
+			u.users[h.Owner].leave(held)
+			u.projects[h.Project].leave(held)
 		}
 	}
 	return u
@@ -115,16 +116,16 @@ func (u *usage) share(user string) float64 {
 }
 
 // check returns why the quotas of a session's user and project keep it from starting.
-func (u *usage) check(w *Waiting) []Wait {
+func (u *usage) check(w *want) []Wait {
 	if u == nil {
 		return nil
 	}
 	var waits []Wait
 	if q := u.quotas.ofUser(w.Owner); !q.none() {
-		waits = append(waits, overQuota(PredicateUserLimit, "user "+w.Owner, q, tallyOf(u.users, w.Owner), w.Slots)...)
+		waits = append(waits, overQuota(PredicateUserLimit, "user "+w.Owner, q, tallyOf(u.users, w.Owner), w.shape.slots)...)
 	}
 	if q := u.quotas.ofProject(w.Project); !q.none() {
-		waits = append(waits, overQuota(PredicateProjectLimit, "project "+w.Project, q, tallyOf(u.projects, w.Project), w.Slots)...)
+		waits = append(waits, overQuota(PredicateProjectLimit, "project "+w.Project, q, tallyOf(u.projects, w.Project), w.shape.slots)...)
 	}
 	return waits
 }

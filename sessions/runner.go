@@ -22,12 +22,12 @@ type runner struct {
 	health  Health
 	unsaved []Transition // not written yet; the session's row neither
 	stop    *stopRequest
-	told    bool             // its end has been accounted for
-	saving  chan struct{}    // of size 1: full while the row is written
-	offered chan accel.Claim // of size 1: a place that is taken for it
-	yield   chan string      // of size 1: it is to give way, and why
-	yields  bool             // it was asked to give way, and has not yet
-	restart chan string      // of size 1: it is to end and to be started again, and why
+	told    bool          // its end has been accounted for
+	saving  chan struct{} // of size 1: full while the row is written
+	offered chan place    // of size 1: a place that is taken for it
+	yield   chan string   // of size 1: it is to give way, and why
+	yields  bool          // it was asked to give way, and has not yet
+	restart chan again    // of size 1: it is to end and to be started again, and why
 	// Why it waits is not written as often as it changes.
 	waitsDirty bool
 	waitsAt    time.Time // of the last write
@@ -50,6 +50,8 @@ type runnerDeps struct {
 	runtime  Runtime
 	observe  Observer
 	earlier  EarlierLogs // may be nil
+	clusters ClusterFiles
+	whole    func(Session) bool // all other containers of its session are there
 	traffic  Traffic
 	probe    Prober
 	metrics  *metrics
@@ -69,11 +71,25 @@ type runnerDeps struct {
 // stopRequest says why a session is to end.
 type stopRequest struct {
 	reason string
+	cause  *Exit // how another container of its session ended, where it has failed for that; else nil
+}
+
+// place is one that is taken for a session, with what the session is to have counted, to be in step with its other
+// containers.
+type place struct {
+	claim         accel.Claim
+	run, failures int
+}
+
+// again asks for another run.
+type again struct {
+	reason        string
+	run, failures int // what it is to have counted by then at least
 }
 
 func newRunner(deps runnerDeps, s Session) *runner {
 	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
-	r.offered, r.yield, r.restart = make(chan accel.Claim, 1), make(chan string, 1), make(chan string, 1)
+	r.offered, r.yield, r.restart = make(chan place, 1), make(chan string, 1), make(chan again, 1)
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
 	r.stopping, r.askStop = context.WithCancel(context.Background())
 	r.forced, r.force = context.WithCancel(context.Background())
@@ -171,6 +187,9 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	now := time.Now()
 	r.mu.Lock()
 	from := r.session.Status
+	if sig.Kind == SignalStop && r.stop != nil {
+		sig.Cause = r.stop.cause
+	}
 	s, err := Step(r.session, sig, now)
 	if err != nil {
 		r.log.Error("signal does not fit", "error", err)
@@ -200,7 +219,7 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 }
 
 // drop takes out of a channel what may be in it.
-func drop(c chan string) {
+func drop[T any](c chan T) {
 	select {
 	case <-c:
 	default:

@@ -18,8 +18,8 @@ func (r *runner) place(ctx context.Context) (Signal, bool) {
 		return Signal{Kind: SignalPlaced, Reason: "found running", Claim: s.Claim}, true
 	}
 	select {
-	case claim := <-r.offered:
-		return Signal{Kind: SignalPlaced, Reason: placedReason(claim), Claim: &claim}, true
+	case at := <-r.offered:
+		return Signal{Kind: SignalPlaced, Reason: placedReason(at.claim), Claim: &at.claim, Run: at.run, Failures: at.failures}, true
 	case <-r.stopping.Done():
 		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
 	case <-ctx.Done():
@@ -35,16 +35,16 @@ func placedReason(c accel.Claim) string {
 	return fmt.Sprintf("placed on %s, with %s", c.Node, plural(len(c.Shares), "device"))
 }
 
-// offer hands the session a claim that the ledger has taken for it; false where it does not wait any more. The
+// offer hands the session a place that the ledger has taken for it; false where it does not wait any more. The
 // claim is then for the caller to drop. One that is offered while the session is just asked to end is let go with it.
-func (r *runner) offer(claim accel.Claim) bool {
+func (r *runner) offer(at place) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.session.Status != StatusPending || r.stop != nil {
 		return false
 	}
 	select {
-	case r.offered <- claim:
+	case r.offered <- at:
 		return true
 	default:
 		return false
@@ -131,8 +131,8 @@ func waitReason(why []Wait) string {
 // spec is what the runtime is told to run, with the devices that the session holds.
 func (r *runner) spec(s Session) (Spec, error) {
 	spec := runtimeSpec(s)
-	if s.Claim == nil {
-		return spec, nil
+	if err := r.joinCluster(s, &spec); err != nil || s.Claim == nil {
+		return spec, err
 	}
 	label, err := json.Marshal(s.Claim)
 	if err != nil {

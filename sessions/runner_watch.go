@@ -23,7 +23,7 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 	for {
 		select {
 		case exit := <-ended:
-			if sig, again := retry(s, exit, time.Now()); again && r.stopping.Err() == nil {
+			if sig, again := retry(s, exit, time.Now()); again && r.stopping.Err() == nil && r.whole(s) {
 				return sig, true
 			}
 			return Signal{Kind: SignalEnded, Reason: exitSentence(exit), Exit: &exit}, true
@@ -31,8 +31,11 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 			return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
 		case reason := <-r.yield:
 			return Signal{Kind: SignalPreempt, Reason: reason}, true
-		case reason := <-r.restart:
-			return Signal{Kind: SignalRestart, Reason: reason}, true
+		case a := <-r.restart:
+			if a.run > 0 && a.run <= s.Task.Restarts {
+				continue // asked for before this run began, which is the one
+			}
+			return Signal{Kind: SignalRestart, Reason: a.reason, Run: a.run, Failures: a.failures}, true
 		case <-timeout:
 			if r.endedAlready(ctx) {
 				timeout = nil // no daemon was there to see it: how it ended counts, and is about to come

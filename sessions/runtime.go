@@ -120,6 +120,7 @@ type Spec struct {
 	Scratch   []string           `json:"scratch"` // directories inside the session: empty, writable, gone with Remove
 	Limits    Limits             `json:"limits"`
 	Devices   []string           `json:"devices,omitempty"` // CDI names, or device files by path
+	Cluster   *SpecCluster       `json:"cluster,omitempty"` // nil: it is the only container of its session
 }
 
 // Mount makes a directory of the box visible in the session.

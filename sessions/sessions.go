@@ -116,6 +116,8 @@ func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, f
 	if s, _ := r.snapshot(); !s.Alive() {
 		return fmt.Errorf("session %s has ended: %w", s.Name, ErrForbidden)
 	}
-	r.end(stopRequest{reason: "ended by " + by}, forced)
+	for _, r := range m.containersOf(r) {
+		r.end(stopRequest{reason: "ended by " + by}, forced)
+	}
 	return nil
 }

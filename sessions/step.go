@@ -18,6 +18,9 @@ type Signal struct {
 	Exit     *Exit        // SignalEnded and SignalStopped, where there was an instance; SignalRestart after a run that failed
 	// NotBefore is when the next run may begin, of a SignalRestart after a run that failed.
 	NotBefore time.Time
+	// Run and Failures are what the session is to have counted at least, to be in step with its other containers.
+	Run, Failures int
+	Cause         *Exit // SignalStop of one that has failed as another of its containers has
 }
 
 // SignalKind names what happened.
@@ -127,6 +130,9 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 	if sig.Exit != nil {
 		s.Exit = sig.Exit
 	}
+	if sig.Cause != nil {
+		s.Task.Blame = sig.Cause
+	}
 	switch to {
 	case StatusPending: // again: whatever it had is gone
 		s.Address, s.PID, s.StartedAt, s.Exit = "", 0, time.Time{}, nil
@@ -134,6 +140,7 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 		s.Claim, s.PlacedAt = nil, time.Time{}
 	case StatusScheduled:
 		s.Claim, s.PlacedAt, s.Waits = sig.Claim, now.UTC(), nil
+		s.Task.Restarts, s.Task.Failures = max(s.Task.Restarts, sig.Run), max(s.Task.Failures, sig.Failures)
 	case StatusRunning:
 		s.StartedAt, s.PID, s.Exit = sig.Instance.StartedAt, sig.Instance.PID, nil
 	case StatusRestarting, StatusPreempted:

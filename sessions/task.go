@@ -17,12 +17,14 @@ type Task struct {
 	Folders []string      `json:"folders,omitempty"` // ids of those that it mounts, one for each of Session.Mounts
 	Ports   []int         `json:"ports,omitempty"`   // on which it will answer, beside those that its image names
 	Array   *Array        `json:"array,omitempty"`   // nil: it stands for itself
+	Cluster *Cluster      `json:"cluster,omitempty"` // nil: it has but one container
 
 	// What has come of it so far, written by its runner.
 	Restarts int       `json:"restarts,omitempty"` // how often it was started again, for whatever reason
 	Failures int       `json:"failures,omitempty"` // runs that failed and were tried again
 	RetryAt  time.Time `json:"retry_at,omitzero"`  // RESTARTING: not before
 	Outcome  Outcome   `json:"outcome,omitempty"`
+	Blame    *Exit     `json:"blame,omitempty"` // how another container of it ended, for which it is ended and has failed
 }
 
 // Array says which of several like sessions one is.
@@ -58,17 +60,20 @@ func (s Session) Personal() bool { return s.Type == TypeInteractive || s.Type ==
 
 // again is the task as it is when its session is to be started once more.
 func (t Task) again(sig Signal) Task {
-	t.Restarts++
+	t.Restarts = max(t.Restarts+1, sig.Run)
 	t.RetryAt = sig.NotBefore.UTC()
 	if sig.Kind == SignalRestart && sig.Exit != nil {
 		t.Failures++
 	}
+	t.Failures = max(t.Failures, sig.Failures)
 	return t
 }
 
 // settle says what became of a person's session that has ended, coming from a status.
 func settle(s Session, from Status, now time.Time) Session {
 	switch {
+	case s.Task.Blame != nil:
+		s.Result, s.Exit = ResultFailure, s.Task.Blame
 	case s.Task.Outcome == OutcomeTimeout:
 		s.Result = ResultFailure
 		s.Exit = &Exit{

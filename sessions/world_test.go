@@ -287,6 +287,7 @@ type world struct {
 	ledger    *accel.Ledger // of the daemon of the moment
 	queue     sessions.QueueConfig
 	grant     func(accel.Claim) (accel.Grant, error)
+	shared    *shared                                 // what containers of one session see; nil: sessions have one each
 	wrap      func(sessions.Runtime) sessions.Runtime // nil: the runtime as it is
 
 	mu     sync.Mutex
@@ -340,8 +341,13 @@ func (w *world) boot() {
 	if w.wrap != nil {
 		runtime = w.wrap(runtime)
 	}
+	var clusters sessions.ClusterFiles
+	if w.shared != nil {
+		clusters = w.shared
+	}
 	w.m = sessions.NewManager(sessions.Deps{
-		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
+		Clusters: clusters,
+		Ledger:   w.ledger, Queueing: w.queue, Grant: w.grant,
 		Store: w.store, Loads: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})

@@ -124,7 +124,7 @@ func check(w Wish, now time.Time) (ps catalog.Problems) {
 	if w.StartsAt.After(now.Add(maxTimeout)) {
 		wrong("starts_at", "", "%s is more than ten years away", w.StartsAt.Format(time.RFC3339))
 	}
-	return append(ps, checkEnv(w)...)
+	return slices.Concat(ps, checkCluster(w), checkEnv(w))
 }
 
 func checkEnv(w Wish) (ps catalog.Problems) {
@@ -162,6 +162,9 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		Preemptible: w.Preemptible, MinRuntime: w.MinRuntime, StartsAt: w.StartsAt, DependsOn: w.DependsOn,
 		Task: sessions.Task{Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports},
 	}
+	if w.ClusterSize > 1 {
+		req.Launch, req.Cluster = clusterOf(w)
+	}
 	for i, m := range w.Mounts {
 		named, sub := catalog.SplitRef(catalog.JoinRef(m.Folder, m.Sub))
 		folder, err := d.folders.Find(ctx, w.Project, named)
@@ -191,8 +194,10 @@ const stay = `trap 'exit 0' TERM INT HUP; while :; do sleep 86400 & wait $!; don
 
 // launch is how the first process of a wish is started: its command by a shell, in the home. bash where the image has
 // it, for that is what people write for.
-func launch(w Wish) variants.LaunchSpec {
-	line := w.Command
+func launch(w Wish) variants.LaunchSpec { return launchLine(w, w.Command) }
+
+// launchLine is how a line is started; "": a shell that is kept.
+func launchLine(w Wish, line string) variants.LaunchSpec {
 	if strings.TrimSpace(line) == "" {
 		line = stay
 	}

@@ -29,7 +29,12 @@ type Wish struct {
 	DependsOn    []string // ids or names
 	Timeout      time.Duration
 	Retries      int
-	Array        string // "1-100", "0-9%3", "1,5,9"; "": one session
+	// ClusterSize is how many containers the session has; 0 is 1. ClusterMode is single-node, or "": all on one box. ClusterRun
+	// says which of them run the command: "" the main one, else sessions.ClusterRunMain or ClusterRunAll.
+	ClusterSize int
+	ClusterMode string
+	ClusterRun  sessions.ClusterRun
+	Array       string // "1-100", "0-9%3", "1,5,9"; "": one session
 }
 
 // Mount is a folder in a session.

@@ -21,6 +21,7 @@ func personal(out *api.Session, v sessions.Session) {
 	if a := v.Task.Array; a != nil {
 		out.ArrayID, out.ArrayIndex = a.ID, &a.Index
 	}
+	out.Cluster = clusterOut(v)
 	for i, m := range v.Mounts {
 		mount := api.SessionMount{Target: m.Target, ReadOnly: m.ReadOnly}
 		if i < len(v.Task.Folders) {
@@ -47,6 +48,7 @@ func (s *server) createSession(c *gin.Context) error {
 		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Type: sessions.Type(in.Type), Image: in.Image,
 		Command: in.StartupCommand, Env: in.Environ, Ports: in.PreopenPorts, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
 		Selector: in.Selector, Priority: in.Priority, Preemptible: in.Preemptible, DependsOn: in.DependsOn, Retries: in.Retries, Array: in.Array,
+		ClusterSize: in.ClusterSize, ClusterMode: in.ClusterMode, ClusterRun: sessions.ClusterRun(in.ClusterRun),
 	}
 	for _, m := range in.Mounts {
 		w.Mounts = append(w.Mounts, training.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})

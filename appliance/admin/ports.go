@@ -88,6 +88,7 @@ type Revisions interface {
 type Sessions interface {
 	Sessions(project string, f sessions.SessionFilter) []sessions.Session
 	Session(project, ref string) (sessions.Session, error)
+	Containers(project, ref string) ([]sessions.Session, error)
 	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
 	Logs(ctx context.Context, project, ref string, opts sessions.LogOptions) (io.ReadCloser, error)
 	EarlierLogs(ctx context.Context, project, ref string) (io.ReadCloser, error)

@@ -31,6 +31,9 @@ func (s *server) listSessions(c *gin.Context) error {
 	names, held := s.serviceNames(p.project()), claims(s.boxes())
 	items := []api.Session{}
 	for _, v := range s.Sessions.Sessions(p.project(), f) {
+		if v.IsSub() && !p.flag("all") {
+			continue // it is shown with its main container
+		}
 		if kind := p.text("type"); kind == "" || kind == string(v.Type) {
 			items = append(items, session(v, names, held))
 		}
@@ -83,7 +86,12 @@ func (s *server) getSession(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project()), claims(s.boxes())))
+	held := claims(s.boxes())
+	out := session(v, s.serviceNames(p.project()), held)
+	if err := s.addContainers(&out, v, held); err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, out)
 }
 
 func (s *server) terminateSession(c *gin.Context) error {

@@ -42,8 +42,33 @@ type Session struct {
 	MinRuntime     float64        `json:"min_runtime,omitempty"` // seconds that it runs before it may be preempted
 	ArrayID        string         `json:"array_id,omitempty"`
 	ArrayIndex     *int           `json:"array_index,omitempty"`
+	Cluster        *Cluster       `json:"cluster,omitempty"`  // left out: it has one container
 	Restarts       int            `json:"restarts,omitempty"` // how often it was started again: preempted, failed, or as its owner wished
 	Outcome        string         `json:"outcome,omitempty"`  // of a batch session: task-finished, task-failed, task-timeout
+}
+
+// Cluster says which container of a session of several one is.
+type Cluster struct {
+	ID         string      `json:"id"`   // of the session: its main container's
+	Role       string      `json:"role"` // main, sub
+	Host       string      `json:"host"` // main1, sub1, sub2, ...
+	Rank       int         `json:"rank"` // from 0, the main one's
+	Size       int         `json:"size"`
+	Run        string      `json:"run"`                  // who runs the command: main, all
+	Containers []Container `json:"containers,omitempty"` // all of them by rank; only where one session is asked for, by its main one
+}
+
+// Container is one of several of a session. Its log, its processes and its history are those of a session of its id.
+type Container struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Host    string `json:"host"`
+	Rank    int    `json:"rank"`
+	Status  string `json:"status"`
+	Reason  string `json:"reason"`
+	Address string `json:"address,omitempty"`
+	Exit    *Exit  `json:"exit,omitempty"`
+	Claim   *Claim `json:"claim,omitempty"`
 }
 
 // SessionMount is a directory that a session sees.
@@ -74,7 +99,10 @@ type SessionCreate struct {
 	DependsOn      []string          `json:"depends_on,omitempty"` // ids or names
 	Timeout        float64           `json:"timeout,omitempty"`    // seconds
 	Retries        int               `json:"retries,omitempty"`
-	Array          string            `json:"array,omitempty"` // 1-100, 0-9%3, 1,5,9: one session for each index
+	Array          string            `json:"array,omitempty"`        // 1-100, 0-9%3, 1,5,9: one session for each index
+	ClusterSize    int               `json:"cluster_size,omitempty"` // how many containers it has; default 1
+	ClusterMode    string            `json:"cluster_mode,omitempty"` // single-node, the default: all on one box
+	ClusterRun     string            `json:"cluster_run,omitempty"`  // who runs the command: main, the default, or all
 }
 
 // SessionsCreated are the sessions that were asked for: one, or one for each index of an array.

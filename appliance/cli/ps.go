@@ -47,7 +47,7 @@ func (a *app) psCommand() *cobra.Command {
 			return a.show(r)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "ended ones too")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "ended ones too, and each container of sessions that have several")
 	return cmd
 }
 
@@ -86,6 +86,7 @@ func (a *app) wishWords(s api.Session) [][2]string {
 	pairs := [][2]string{
 		{"command", s.StartupCommand}, {"folders", strings.Join(mounts, ", ")}, {"depends on", strings.Join(s.DependsOn, ", ")},
 		{"starts at", startsAt}, {"preemptible", preemptible}, {"array", s.ArrayID},
+		{"containers", clusterWords(s)},
 	}
 	if s.Timeout > 0 {
 		pairs = append(pairs, [2]string{"timeout", secondsText(s.Timeout)})

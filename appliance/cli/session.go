@@ -135,6 +135,7 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 		{"started", a.agoPtr(s.StartedAt)}, {"ended", a.agoPtr(s.EndedAt)},
 	}
 	a.fields(append(lines, a.wishWords(s)...)...)
+	a.printContainers(s)
 }
 
 // printLastWords shows what a person's session wrote last.

@@ -13,6 +13,8 @@ import (
 // personalFlags are the flags of session create.
 type personalFlags struct {
 	kind, command, name, array, startsAt      string
+	clusterMode, clusterRun                   string
+	clusterSize                               int
 	env, resources, options, selector, mounts []string
 	depends                                   []string
 	ports                                     []int
@@ -31,7 +33,8 @@ func (a *app) sessionCreate() *cobra.Command {
 		Example: "  palisade session create host --name desk -r cpu=4 -r mem=16g -r cuda.shares=0.5 -v data\n" +
 			"  palisade session create host -c 'python train.py' -v data -r cuda.device=2 --timeout 8h --wait\n" +
 			"  palisade session create host -c 'python sweep.py $PALISADE_ARRAY_INDEX' --array 1-100%10 --preemptible\n" +
-			"  palisade session create host -c 'python report.py' --depends train --starts-at 22:00",
+			"  palisade session create host -c 'python report.py' --depends train --starts-at 22:00\n" +
+			"  palisade session create host -c 'python ddp.py' --cluster-size 4 --cluster-run all -r cuda.device=1",
 		Args: words("IMAGE", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := p.create(a, cmd, args[0])
@@ -54,6 +57,8 @@ func (a *app) sessionCreate() *cobra.Command {
 	}
 	p.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("type", fixedWords("interactive", "batch"))
+	_ = cmd.RegisterFlagCompletionFunc("cluster-mode", fixedWords("single-node"))
+	_ = cmd.RegisterFlagCompletionFunc("cluster-run", fixedWords("main", "all"))
 	_ = cmd.RegisterFlagCompletionFunc("depends", a.completeAt(-1, a.sessionNames))
 	_ = cmd.RegisterFlagCompletionFunc("mount", a.completeAt(-1, a.folderNames))
 	return cmd
@@ -79,6 +84,9 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&p.depends, "depends", nil, "session that must have ended with success before, by id or name, or all of an array by its id (repeatable)")
 	f.StringVar(&p.startsAt, "starts-at", "", "not before: 2026-03-01T22:00:00Z, '2026-03-01 22:00', 22:00, or 90m from now")
 	f.StringVar(&p.array, "array", "", "one session for each index: 1-100, 1-100%10 (ten at a time), 1,5,9; it is in $PALISADE_ARRAY_INDEX")
+	f.IntVar(&p.clusterSize, "cluster-size", 1, "how many containers it has; each gets the resources that are asked for, and all get their places or none")
+	f.StringVar(&p.clusterMode, "cluster-mode", "", "single-node: all containers on one box (the default)")
+	f.StringVar(&p.clusterRun, "cluster-run", "", "who runs the command: main (the default; the others answer ssh), or all, each with its $RANK")
 	f.BoolVar(&p.wait, "wait", false, "wait until it runs; of a batch job, until it has ended, with its exit code")
 }
 
@@ -86,7 +94,12 @@ func (p *personalFlags) create(a *app, cmd *cobra.Command, image string) (in api
 	in = api.SessionCreate{
 		Name: p.name, Type: p.kind, Image: image, StartupCommand: p.command, PreopenPorts: p.ports, Preemptible: p.preemptible,
 		Priority: ifGiven(cmd.Flags().Changed("priority"), p.priority), MinRuntime: p.minRuntime.Seconds(), Timeout: p.timeout.Seconds(),
-		Retries: p.retries, DependsOn: p.depends, Array: p.array,
+		Retries: p.retries, DependsOn: p.depends, Array: p.array, ClusterMode: p.clusterMode, ClusterRun: p.clusterRun,
+	}
+	if cmd.Flags().Changed("cluster-size") {
+		if in.ClusterSize = p.clusterSize; in.ClusterSize < 1 {
+			return in, &usageError{message: fmt.Sprintf("--cluster-size %d: a number from 1", p.clusterSize)}
+		}
 	}
 	for _, m := range []struct {
 		flag   string
@@ -123,7 +136,7 @@ func flagsOfSessions() map[string]string {
 	return map[string]string{
 		"type": "--type", "startup_command": "--startup-command", "name": "--name", "resources": "-r", "priority": "--priority",
 		"timeout": "--timeout", "min_runtime": "--min-runtime", "retries": "--retries", "depends_on": "--depends", "starts_at": "--starts-at",
-		"array": "--array", "image": "IMAGE",
+		"array": "--array", "image": "IMAGE", "cluster_size": "--cluster-size", "cluster_mode": "--cluster-mode", "cluster_run": "--cluster-run",
 	}
 }
 

@@ -18,6 +18,7 @@ type runner interface {
 	sessions.Observer
 	sessions.ImageChecker
 	sessions.Dialer
+	sessions.ClusterChecker
 }
 
 // both runs images as containers, and the image host as processes of the box. A session's image says where it is
@@ -44,6 +45,9 @@ func (b both) byID(ctx context.Context, id string) runner {
 
 // CheckImage implements sessions.ImageChecker.
 func (b both) CheckImage(image string) error { return b.byImage(image).CheckImage(image) }
+
+// CheckCluster implements sessions.ClusterChecker.
+func (b both) CheckCluster(image string) error { return b.byImage(image).CheckCluster(image) }
 
 // Pull implements sessions.Runtime.
 func (b both) Pull(ctx context.Context, image string, progress func(sessions.Progress)) error {

@@ -28,6 +28,7 @@ import (
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/clusterdir"
 	"github.com/palisade-run/palisade/sessions/logs"
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/sessions/terminal"
@@ -343,7 +344,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}, c.Data)
 	d.manager = sessions.NewManager(sessions.Deps{
 		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
-		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
+		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
 		Queueing: sessions.QueueConfig{
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,

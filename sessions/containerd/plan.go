@@ -83,7 +83,11 @@ var names = [...]string{"hosts", "hostname", "resolv.conf"}
 
 func (m *making) writeNames(root *os.Root) error {
 	host := pid1.HostName(m.spec.Name, m.spec.ID)
-	texts := [...]string{pid1.Hosts(host, m.rec.Address), host + "\n", nameServers(m.at.Path != "")}
+	hosts := pid1.Hosts(host, m.rec.Address)
+	if c := m.spec.Cluster; c != nil {
+		hosts = pid1.ClusterHosts(c.Names, m.at.Peers(len(c.Names)))
+	}
+	texts := [...]string{hosts, host + "\n", nameServers(m.at.Path != "")}
 	var errs []error
 	for i, name := range names {
 		errs = append(errs, root.WriteFile(name, []byte(texts[i]), 0o644))

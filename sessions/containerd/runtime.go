@@ -27,6 +27,8 @@ import (
 var (
 	_ sessions.Runtime  = (*Runtime)(nil)
 	_ sessions.Observer = (*Runtime)(nil)
+
+	_ sessions.ClusterChecker = (*Runtime)(nil)
 )
 
 // Config of a Runtime.
@@ -50,6 +52,11 @@ type Config struct {
 type Network interface {
 	Create(id string) (network.Attachment, error)
 	Remove(id string) error
+}
+
+// GroupNetwork is a Network that can join several containers of one session.
+type GroupNetwork interface {
+	CreateIn(id string, g network.Group) (network.Attachment, error)
 }
 
 // Runtime runs sessions as containers. All that it knows is in its root and in containerd: it keeps

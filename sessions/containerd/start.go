@@ -188,13 +188,40 @@ func (m *making) makeDirectory(context.Context) error {
 
 func (m *making) makeNetwork(context.Context) (err error) {
 	m.rec.Address = "127.0.0.1"
+	if m.r.cfg.Network == nil && m.spec.Cluster != nil {
+		return m.r.CheckCluster(m.spec.Image)
+	}
 	if m.r.cfg.Network == nil {
 		return nil
 	}
-	if m.at, err = m.r.cfg.Network.Create(m.spec.ID); err == nil {
+	if m.at, err = m.attach(); err == nil {
 		m.rec.Address = m.at.Addr.String()
 	}
 	return err
+}
+
+// attach makes a network of the session's own, or one with the other containers of its session.
+func (m *making) attach() (network.Attachment, error) {
+	c := m.spec.Cluster
+	if c == nil {
+		return m.r.cfg.Network.Create(m.spec.ID)
+	}
+	groups, ok := m.r.cfg.Network.(GroupNetwork)
+	if !ok {
+		return network.Attachment{}, m.r.CheckCluster(m.spec.Image)
+	}
+	return groups.CreateIn(m.spec.ID, network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank})
+}
+
+// CheckCluster implements sessions.ClusterChecker.
+func (r *Runtime) CheckCluster(string) error {
+	if _, ok := r.cfg.Network.(GroupNetwork); ok {
+		return nil
+	}
+	return &Error{
+		Err:  fmt.Errorf("the containers of one session would not reach each other here: %w", sessions.ErrNotSupported),
+		What: "Sessions' networks must be the appliance's own: run it as root, and without containerd.cni in the settings.",
+	}
 }
 
 // makeFiles writes what the session will see of the box, and what the daemon will want to know again.

@@ -34,49 +34,23 @@ func Whole[T any](list func() ([]T, error)) (all []T, err error) {
 // ensureBridge finds or makes the bridge and its address, and sets n.cidr and n.bridge. Each step may
 // have been done by a daemon that then died.
 func (n *Network) ensureBridge() error {
-	name := n.cfg.Bridge
-	link, err := n.host.LinkByName(name)
-	if missing(err) {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = name
-		attrs.HardwareAddr = net.HardwareAddr{0x02, 0x51, 0, 0, 0, 0}
-		s := seed(name)
-		for i := range 4 { // its own, so that it does not change with its ports
-			attrs.HardwareAddr[2+i] = byte(s >> (8 * i))
-		}
-		if err := n.host.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("making bridge %s: %w", name, err)
-		}
-		link, err = n.host.LinkByName(name)
-	}
+	link, err := n.ensureLink(n.cfg.Bridge)
 	if err != nil {
-		return fmt.Errorf("bridge %s: %w", name, err)
-	}
-	if link.Type() != "bridge" {
-		return fmt.Errorf("%s is a link of type %s: give the bridge another name", name, link.Type())
+		return err
 	}
 	n.bridge = link
 	if err := n.ensureRange(link); err != nil {
 		return err
 	}
-	// Sessions speak IPv4. Without this a link-local address would be a second way to the box.
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0)
-	if err := n.host.LinkSetUp(link); err != nil {
-		return fmt.Errorf("bridge %s: %w", name, err)
-	}
-	return nil
+	return n.raise(link)
 }
 
 // ensureRange keeps the range of a bridge that has one: sessions may be attached to it.
-func (n *Network) ensureRange(link netlink.Link) error {
-	addrs, err := Whole(func() ([]netlink.Addr, error) { return n.host.AddrList(link, netlink.FAMILY_V4) })
-	if err != nil {
-		return fmt.Errorf("addresses of %s: %w", n.cfg.Bridge, err)
+func (n *Network) ensureRange(link netlink.Link) (err error) {
+	if n.cidr, err = n.rangeOf(link); err != nil {
+		return err
 	}
-	if len(addrs) > 0 {
-		ones, _ := addrs[0].Mask.Size()
-		ip, _ := netip.AddrFromSlice(addrs[0].IP.To4())
-		n.cidr = netip.PrefixFrom(ip, ones).Masked()
+	if n.cidr.IsValid() {
 		if n.cfg.CIDR.IsValid() && n.cfg.CIDR.Masked() != n.cidr {
 			return fmt.Errorf("bridge %s has the range %s, the settings say %s: remove the sessions and the bridge first",
 				n.cfg.Bridge, n.cidr, n.cfg.CIDR)
@@ -96,11 +70,7 @@ func (n *Network) ensureRange(link netlink.Link) error {
 		return fmt.Errorf("the range %s overlaps %s, to which this box has a route: choose another", n.cidr, t)
 	}
 	n.cidr = n.cidr.Masked()
-	ip := &net.IPNet{IP: addr4(gateway(n.cidr)), Mask: net.CIDRMask(n.cidr.Bits(), 32)}
-	if err := n.host.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("giving %s the address %s: %w", n.cfg.Bridge, ip, err)
-	}
-	return nil
+	return n.giveRange(link, n.cidr)
 }
 
 // taken returns every range that the box has a route to.
@@ -126,7 +96,7 @@ func (n *Network) taken() ([]netip.Prefix, error) {
 
 // build makes everything of one attachment. The alias comes last on the host's side: it says that the
 // rest is there.
-func (n *Network) build(a Attachment) error {
+func (n *Network) build(a Attachment, s segment) error {
 	return onThread(func() error {
 		if err := newNamespace(a.Path); err != nil {
 			return err
@@ -141,19 +111,19 @@ func (n *Network) build(a Attachment) error {
 			return err
 		}
 		defer ns.Close()
-		host, err := n.addPair(a, int(ns.Fd()))
+		host, err := n.addPair(a, s, int(ns.Fd()))
 		if err != nil {
 			return err
 		}
 		// The session's side comes up first: a bridge takes a port whose other end comes up later into
 		// use when the kernel next looks, which may be a second on.
-		if err := n.configure(in, a.Addr); err != nil {
+		if err := n.configure(in, a.Addr, s.cidr); err != nil {
 			return err
 		}
 		if err := n.host.LinkSetUp(host); err != nil {
 			return fmt.Errorf("link %s: %w", host.Attrs().Name, err)
 		}
-		if err := errors.Join(awaitUp(in, inside), awaitUp(n.host, host.Attrs().Name), awaitUp(n.host, n.cfg.Bridge)); err != nil {
+		if err := errors.Join(awaitUp(in, inside), awaitUp(n.host, host.Attrs().Name), awaitUp(n.host, s.bridge.Attrs().Name)); err != nil {
 			return err
 		}
 		if err := n.host.LinkSetAlias(host, aliasPrefix+a.ID+" "+a.Addr.String()); err != nil {
@@ -164,11 +134,11 @@ func (n *Network) build(a Attachment) error {
 }
 
 // addPair makes the veth pair, its one end in the bridge, its other in the namespace ns.
-func (n *Network) addPair(a Attachment, ns int) (netlink.Link, error) {
+func (n *Network) addPair(a Attachment, s segment, ns int) (netlink.Link, error) {
 	name := n.veth(a.ID)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	attrs.MasterIndex = n.bridge.Attrs().Index
+	attrs.MasterIndex = s.bridge.Attrs().Index
 	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: inside, PeerHardwareAddr: mac(a.Addr), PeerNamespace: netlink.NsFd(ns)}
 	if err := n.host.LinkAdd(pair); err != nil {
 		return nil, fmt.Errorf("making link %s: %w", name, err)
@@ -177,6 +147,9 @@ func (n *Network) addPair(a Attachment, ns int) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link %s: %w", name, err)
 	}
+	if !s.isolated {
+		return host, nil
+	}
 	if err := n.host.LinkSetIsolated(host, true); err != nil {
 		return nil, fmt.Errorf("isolating %s from other sessions: %w", name, err)
 	}
@@ -184,7 +157,7 @@ func (n *Network) addPair(a Attachment, ns int) (netlink.Link, error) {
 }
 
 // configure sets up the session's side; the thread is in its namespace.
-func (n *Network) configure(in *netlink.Handle, addr netip.Addr) error {
+func (n *Network) configure(in *netlink.Handle, addr netip.Addr, cidr netip.Prefix) error {
 	// Not an error where the kernel has no IPv6.
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+inside+"/disable_ipv6", []byte("1"), 0)
 	for _, name := range []string{"lo", inside} {
@@ -193,7 +166,7 @@ func (n *Network) configure(in *netlink.Handle, addr netip.Addr) error {
 			return fmt.Errorf("%s in the session: %w", name, err)
 		}
 		if name == inside {
-			ip := &net.IPNet{IP: addr4(addr), Mask: net.CIDRMask(n.cidr.Bits(), 32)}
+			ip := &net.IPNet{IP: addr4(addr), Mask: net.CIDRMask(cidr.Bits(), 32)}
 			if err := in.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
 				return fmt.Errorf("giving the session the address %s: %w", ip, err)
 			}
@@ -205,7 +178,7 @@ func (n *Network) configure(in *netlink.Handle, addr netip.Addr) error {
 	if !n.cfg.DefaultRoute {
 		return nil
 	}
-	if err := in.RouteAdd(&netlink.Route{Gw: addr4(gateway(n.cidr))}); err != nil {
+	if err := in.RouteAdd(&netlink.Route{Gw: addr4(gateway(cidr))}); err != nil {
 		return fmt.Errorf("giving the session a default route: %w", err)
 	}
 	return nil
@@ -229,11 +202,16 @@ func awaitUp(h *netlink.Handle, name string) error {
 
 func (n *Network) remove(id string) error {
 	link, err := n.host.LinkByName(n.veth(id))
+	group := ""
 	if err == nil {
+		group = n.groupOf(link)
 		err = n.host.LinkDel(link)
 	}
 	if err != nil && !missing(err) {
 		return fmt.Errorf("removing link %s: %w", n.veth(id), err)
 	}
-	return removeNamespace(n.path(id))
+	if err := removeNamespace(n.path(id)); err != nil || group == "" {
+		return err
+	}
+	return n.sweepGroup(group)
 }

@@ -24,7 +24,16 @@ func guardTable(bridge string) *nftables.Table {
 //
 // It keeps no state. Asking for the connection's state instead would have the kernel track every
 // connection of the box, the router's too. A fragment without its TCP header falls to rule 2.
-func Guard(bridge string) error {
+func Guard(bridge string) error { return guard(bridge, guarding{}) }
+
+// guarding is what rules of a bridge there are beyond those for the box itself.
+type guarding struct {
+	peers  bool     // those on the bridge reach each other
+	closed bool     // they reach nobody else: nothing is forwarded
+	others []string // beginnings of the names of bridges where other sessions are: what the box would forward to them is dropped
+}
+
+func guard(bridge string, g guarding) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
@@ -60,15 +69,30 @@ func Guard(bridge string) error {
 		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(-10), Policy: new(nftables.ChainPolicyAccept),
 	})
-	c.AddRule(&nftables.Rule{Table: table, Chain: forward, Exprs: slices.Concat(fromBridge, []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
-		&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop},
-	})})
+	drop := []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}}
+	within := drop
+	if g.peers { // not forwarded by the box, but shown to these rules where it has bridged packets pass them
+		within = []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+	}
+	c.AddRule(&nftables.Rule{Table: table, Chain: forward, Exprs: slices.Concat(fromBridge, goingOut(name), within)})
+	for _, other := range g.others {
+		c.AddRule(&nftables.Rule{Table: table, Chain: forward, Exprs: slices.Concat(fromBridge, goingOut([]byte(other)), drop)})
+	}
+	if g.closed {
+		c.AddRule(&nftables.Rule{Table: table, Chain: forward, Exprs: slices.Concat(fromBridge, drop)})
+	}
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
 	}
 	return nil
+}
+
+// goingOut is of packets that leave by a link whose name, with the zeros behind it, begins so.
+func goingOut(name []byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+	}
 }
 
 // Unguard takes the rules away; that there are none is no error.

@@ -37,6 +37,8 @@ type Attachment struct {
 	ID   string
 	Path string // of its network namespace; may be gone while the session lives on, see List
 	Addr netip.Addr
+	// Group is the range of the group that it is one of; zero for one that is in none. List leaves it out.
+	Group netip.Prefix
 }
 
 // Network makes and removes sessions' networks. Its methods are safe for concurrent use.
@@ -69,7 +71,7 @@ func Open(cfg Config) (*Network, error) {
 		return nil, fmt.Errorf("opening the sessions' network: %w", err)
 	}
 	cfg.Dir = dir
-	cfg.Bridge = cmp.Or(cfg.Bridge, "pl-"+hash(dir, 10))
+	cfg.Bridge = cmp.Or(cfg.Bridge, bridgePrefix+hash(dir, 10))
 	if !cfg.Pool.IsValid() {
 		cfg.Pool = netip.MustParsePrefix("10.200.0.0/13")
 	}
@@ -95,18 +97,21 @@ func (n *Network) open() error {
 	if err := n.ensureBridge(); err != nil {
 		return err
 	}
-	if n.guarded = Guard(n.cfg.Bridge); n.guarded != nil {
+	if n.guarded = guard(n.cfg.Bridge, guarding{others: []string{groupsPrefix}}); n.guarded != nil {
 		n.log.Warn("sessions can reach what listens on this box", "bridge", n.cfg.Bridge, "err", n.guarded)
 	}
 	list, err := n.attachments(true)
 	if err != nil {
 		return err
 	}
+	if err := n.openGroups(); err != nil {
+		return err
+	}
 	known := map[string]bool{}
 	for _, a := range list {
 		n.used[a.Addr] = a.ID
 		known[a.ID] = true
-		if n.last.Compare(a.Addr) < 0 {
+		if n.cidr.Contains(a.Addr) && n.last.Compare(a.Addr) < 0 {
 			n.last = a.Addr
 		}
 	}
@@ -164,17 +169,15 @@ func (n *Network) Create(id string) (Attachment, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for addr, owner := range n.used {
-		if owner == id {
-			return Attachment{}, fmt.Errorf("making a network for session %s: it has one, %s", id, addr)
-		}
+	if addr, has := n.addrOf(id); has {
+		return Attachment{}, fmt.Errorf("making a network for session %s: it has one, %s", id, addr)
 	}
 	addr, err := nextAddr(n.cidr, n.last, n.used)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("making a network for session %s: %w", id, err)
 	}
 	a := Attachment{ID: id, Path: n.path(id), Addr: addr}
-	if err := n.build(a); err != nil {
+	if err := n.build(a, segment{bridge: n.bridge, cidr: n.cidr, isolated: true}); err != nil {
 		if rmErr := n.remove(id); rmErr != nil {
 			n.log.Warn("a network that was half made is left", "id", id, "err", rmErr)
 		}
@@ -213,6 +216,7 @@ func (n *Network) attachments(sweep bool) ([]Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
+	groups := n.groups(links)
 	var list []Attachment
 	for _, l := range links {
 		at := l.Attrs()
@@ -221,7 +225,7 @@ func (n *Network) attachments(sweep bool) ([]Attachment, error) {
 		}
 		id, text, _ := strings.Cut(strings.TrimPrefix(at.Alias, aliasPrefix), " ")
 		addr, err := netip.ParseAddr(text)
-		finished := err == nil && at.MasterIndex == n.bridge.Attrs().Index
+		finished := err == nil && (at.MasterIndex == n.bridge.Attrs().Index || groups[at.MasterIndex] != "")
 		switch {
 		case finished:
 			list = append(list, Attachment{ID: id, Path: n.path(id), Addr: addr})

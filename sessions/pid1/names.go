@@ -2,6 +2,8 @@ package pid1
 
 import (
 	"cmp"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -19,4 +21,21 @@ func HostName(name, id string) string {
 // Hosts is the /etc/hosts of a session: its name resolves to its address.
 func Hosts(host, address string) string {
 	return "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" + address + " " + host + "\n"
+}
+
+// ClusterHosts is the /etc/hosts of one of several containers of a session: the names of each resolve to its address. Both
+// are listed by rank.
+func ClusterHosts(names [][]string, addresses []netip.Addr) string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
+	for rank, addr := range addresses[:min(len(addresses), len(names))] {
+		b.WriteString(addr.String())
+		for i, name := range names[rank] {
+			if name = HostName(name, name); !slices.Contains(names[rank][:i], name) {
+				b.WriteString(" " + name)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

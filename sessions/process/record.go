@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,8 @@ const (
 type record struct {
 	Spec      sessions.Spec     `json:"spec"`
 	Address   string            `json:"address"`
-	Shared    bool              `json:"shared"` // the box's network, not one of its own
+	Peers     []netip.Addr      `json:"peers,omitempty"` // of all containers of its session, where it has several
+	Shared    bool              `json:"shared"`          // the box's network, not one of its own
 	CreatedAt time.Time         `json:"created_at"`
 	BootID    string            `json:"boot_id"`
 	BaseEnv   map[string]string `json:"base_env"`

@@ -286,7 +286,11 @@ func (b *rootBuilder) identity() error {
 	if err := unix.Sethostname([]byte(name)); err != nil {
 		return fmt.Errorf("naming the session %s: %w", name, err)
 	}
-	for file, text := range map[string]string{"hosts": pid1.Hosts(name, b.rec.Address), "hostname": name + "\n"} {
+	hosts := pid1.Hosts(name, b.rec.Address)
+	if c := b.rec.Spec.Cluster; c != nil {
+		hosts = pid1.ClusterHosts(c.Names, b.rec.Peers)
+	}
+	for file, text := range map[string]string{"hosts": hosts, "hostname": name + "\n"} {
 		target := filepath.Join(b.at, "etc", file)
 		if st, err := os.Lstat(target); err != nil || !st.Mode().IsRegular() {
 			continue

@@ -20,6 +20,8 @@ import (
 var (
 	_ sessions.Runtime  = (*Runtime)(nil)
 	_ sessions.Observer = (*Runtime)(nil)
+
+	_ sessions.ClusterChecker = (*Runtime)(nil)
 )
 
 // HostImage is the only image of this runtime: the box's own files.
@@ -142,6 +144,17 @@ func (r *Runtime) CheckImage(image string) error {
 		}
 	}
 	return nil
+}
+
+// CheckCluster implements sessions.ClusterChecker.
+func (r *Runtime) CheckCluster(string) error {
+	if r.cfg.Network != nil {
+		return nil
+	}
+	return &Error{
+		Err:  errors.New("a session of several containers needs a network of its own, and sessions share the box's here"),
+		What: "Run the appliance as root, with the capability NET_ADMIN: palisade doctor says what is missing.",
+	}
 }
 
 // List implements sessions.Runtime; sorted by id. What another call is starting is not in it yet.

@@ -104,10 +104,22 @@ func (r *Runtime) check(ctx context.Context, spec sessions.Spec) error {
 			return fmt.Errorf("scratch directory %s: it must be absolute", s)
 		}
 	}
+	if r.cfg.Network == nil && spec.Cluster != nil {
+		return r.CheckCluster(spec.Image)
+	}
 	if r.cfg.Network == nil {
 		return r.checkPorts(ctx, spec)
 	}
 	return nil
+}
+
+// attach makes the session's network: of its own, or one with the other containers of its session.
+func (r *Runtime) attach(spec sessions.Spec) (network.Attachment, error) {
+	c := spec.Cluster
+	if c == nil {
+		return r.cfg.Network.Create(spec.ID)
+	}
+	return r.cfg.Network.CreateIn(spec.ID, network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank})
 }
 
 func plainMissing(err error) error {
@@ -142,10 +154,12 @@ func (r *Runtime) make(ctx context.Context, dir string, spec sessions.Spec) (ses
 	}
 	var at network.Attachment
 	if r.cfg.Network != nil {
-		if at, err = r.cfg.Network.Create(spec.ID); err != nil {
+		if at, err = r.attach(spec); err != nil {
 			return sessions.Instance{}, err
 		}
-		rec.Address = at.Addr.String()
+		if rec.Address = at.Addr.String(); spec.Cluster != nil {
+			rec.Peers = at.Peers(len(spec.Cluster.Names))
+		}
 	}
 	if rec.Groups, err = r.groups.make(spec.ID, spec.Limits); err != nil {
 		return sessions.Instance{}, err

@@ -43,6 +43,7 @@ type Fake struct {
 	ids     map[string]Behaviour
 	onExec  func(id string, cmd sessions.ExecSpec) (sessions.Exit, error)
 	onDial  func(id string, port int) (net.Conn, error)
+	alone   error
 }
 
 // PullResult is how a pull goes.
@@ -126,6 +127,20 @@ func (f *Fake) OnDial(fn func(id string, port int) (net.Conn, error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.onDial = fn
+}
+
+// NoClusters says why sessions cannot have several containers; nil: they can.
+func (f *Fake) NoClusters(why error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alone = why
+}
+
+// CheckCluster implements sessions.ClusterChecker.
+func (f *Fake) CheckCluster(string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.alone
 }
 
 // Exit ends the running instance id, as if by itself. It panics when there is none: the test is wrong.

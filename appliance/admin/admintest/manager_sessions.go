@@ -109,3 +109,9 @@ func (m *Manager) uses(folderID string) (string, bool) {
 	}
 	return "", false
 }
+
+// Containers implements admin.Sessions: none has several.
+func (m *Manager) Containers(project, ref string) ([]sessions.Session, error) {
+	s, err := m.Session(project, ref)
+	return []sessions.Session{s}, err
+}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// clusterWords say of which session a container is, or how many a session has.
+func clusterWords(s api.Session) string {
+	switch c := s.Cluster; {
+	case c == nil:
+		return ""
+	case c.Role == "main" && c.Run == "all":
+		return fmt.Sprintf("%d, each of which runs the command", c.Size)
+	case c.Role == "main":
+		return fmt.Sprintf("%d, of which the main one runs the command", c.Size)
+	default:
+		return fmt.Sprintf("%s, one of %d of session %s", c.Host, c.Size, c.ID)
+	}
+}
+
+// printContainers lists the containers of a session that has several.
+func (a *app) printContainers(s api.Session) {
+	if s.Cluster == nil || len(s.Cluster.Containers) == 0 {
+		return
+	}
+	t := newTable("HOST", "ID", "NAME", "STATUS", "ADDRESS", "HOLDS", "REASON")
+	for _, c := range s.Cluster.Containers {
+		reason := c.Reason
+		if c.Exit != nil && c.Exit.Message != "" {
+			reason = c.Exit.Message
+		}
+		t.add(c.Host, c.ID, c.Name, c.Status, orDash(c.Address), orDash(claimWords(c.Claim)), briefly(reason))
+	}
+	fmt.Fprintln(a.out)
+	t.write(a.out)
+}

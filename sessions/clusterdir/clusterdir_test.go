@@ -1,0 +1,85 @@
+package clusterdir_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/palisade-run/palisade/sessions/clusterdir"
+)
+
+func TestDirectories(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "clusters")
+	d := clusterdir.New(root)
+	if err := d.Keep(nil); err != nil {
+		t.Error("before there is any:", err)
+	}
+	dir, err := d.Make("ses-a", []string{"main1", "sub1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if got := read("hostfile"); got != "main1 slots=1\nsub1 slots=1\n" {
+		t.Errorf("hostfile %q", got)
+	}
+	key, err := ssh.ParsePrivateKey([]byte(read("key")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := string(ssh.MarshalAuthorizedKey(key.PublicKey())); want != read("authorized_keys") {
+		t.Errorf("%q lets in another key than %q", read("authorized_keys"), want)
+	}
+	if st, err := os.Stat(root); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("others may look into it: %v %v", st.Mode(), err)
+	}
+
+	before := read("key")
+	if again, err := d.Make("ses-a", []string{"main1", "sub1"}); err != nil || again != dir || read("key") != before {
+		t.Errorf("made again, it is another: %s %v", again, err)
+	}
+	for range 2 {
+		if err := d.Open("ses-a", 3); err != nil {
+			t.Error(err)
+		}
+	}
+	read("go.3")
+	if other, err := d.Make("ses-b", []string{"main1"}); err != nil {
+		t.Error(err)
+	} else if b, _ := os.ReadFile(filepath.Join(other, "key")); string(b) == before {
+		t.Error("two sessions have one key")
+	}
+	// What a daemon left that was killed while it made one.
+	if err := os.Mkdir(filepath.Join(root, "ses-c.new"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Keep([]string{"ses-a"}); err != nil {
+		t.Error(err)
+	}
+	entries, _ := os.ReadDir(root)
+	if len(entries) != 1 || entries[0].Name() != "ses-a" {
+		t.Errorf("kept: %v", entries)
+	}
+	for range 2 {
+		if err := d.Forget("ses-a"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := d.Open("ses-a", 1); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("opened what is not there: %v", err)
+	}
+	for _, id := range []string{"", ".", "..", "../x", "a/b", "x.new"} {
+		if _, err := d.Make(id, nil); err == nil {
+			t.Errorf("%q is an id", id)
+		}
+	}
+}
