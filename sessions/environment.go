@@ -75,7 +75,7 @@ func runtimeSpec(s Session) Spec {
 	spec := Spec{
 		ID: s.ID, Name: s.Name, Labels: labels(s), Image: s.Image,
 		Processes: append([]variants.Process(nil), s.Launch.Processes...),
-		Env:       env, Mounts: s.Mounts, Scratch: s.Launch.Scratch, Limits: s.Limits,
+		Env:       env, Mounts: s.Mounts, Scratch: scratch(s), Limits: s.Limits,
 	}
 	s.inCluster(&spec)
 	return spec

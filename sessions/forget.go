@@ -92,6 +92,12 @@ func (m *Manager) forget(ctx context.Context, r *runner) {
 			return
 		}
 	}
+	if m.Checkpoints != nil {
+		if err := m.Checkpoints.Forget(r.id); err != nil {
+			m.Log.Error("old session's checkpoints were not removed; they will be", "session", r.id, "error", err)
+			return
+		}
+	}
 	if err := m.Store.DeleteSession(ctx, r.id); err != nil {
 		m.Log.Error("old session's row was not removed; it will be", "session", r.id, "error", err)
 		return

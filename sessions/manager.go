@@ -37,6 +37,8 @@ type Deps struct {
 	Earlier EarlierLogs
 	// Clusters keep what the containers of one session share; nil: sessions have one container each.
 	Clusters ClusterFiles
+	// Checkpoints are there in all runs of a session; nil: there are none.
+	Checkpoints Checkpoints
 	// Ledger knows what the boxes have and who holds it; nil: one box of boundless cores and memory, without devices.
 	Ledger *accel.Ledger
 	// Grant says how a session is given the devices that it holds; nil: there are none.
@@ -302,7 +304,7 @@ func (m *Manager) launch(r *runner) {
 
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
-		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, clusters: m.Clusters, whole: m.whole, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
+		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, points: m.Checkpoints, clusters: m.Clusters, whole: m.whole, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
 		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }

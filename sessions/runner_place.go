@@ -131,6 +131,9 @@ func waitReason(why []Wait) string {
 // spec is what the runtime is told to run, with the devices that the session holds.
 func (r *runner) spec(s Session) (Spec, error) {
 	spec := runtimeSpec(s)
+	if err := r.withCheckpoints(&spec, s); err != nil {
+		return spec, err
+	}
 	if err := r.joinCluster(s, &spec); err != nil || s.Claim == nil {
 		return spec, err
 	}

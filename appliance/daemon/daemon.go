@@ -34,6 +34,7 @@ import (
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/apps"
+	"github.com/palisade-run/palisade/training/checkpoints"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -70,6 +71,7 @@ type daemon struct {
 	vault    *vault.Vault
 	manager  *sessions.Manager
 	apps     *apps.Apps
+	points   *checkpoints.Keep
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
 	registry *prometheus.Registry
@@ -338,13 +340,15 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if c.Accel.Allocation == "fill" {
 		allocation.Policy = accel.Fill
 	}
+	d.points = checkpoints.New(filepath.Join(c.Data, "checkpoints"))
 	// The manager and the folders ask each other: who uses a folder, and where a folder is.
 	d.folders = catalog.NewFolders(d.store, filepath.Join(c.Data, "folders"), func(id string) (string, bool) {
 		return d.manager.FolderUsedBy(id)
 	}, c.Data)
 	d.manager = sessions.NewManager(sessions.Deps{
 		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
-		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
+		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Checkpoints: d.points,
+		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
 		Queueing: sessions.QueueConfig{
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
