@@ -28,6 +28,7 @@ type Definition struct {
 	From     string            `yaml:"from"`     // name of the definition that this one adds to; "": none
 	Release  string            `yaml:"release"`  // Debian's, such as bookworm, and one of the image's tags; that of From where it has one
 	Packages []string          `yaml:"packages"` // Debian's
+	Without  []string          `yaml:"without"`  // of these packages, shell patterns of paths; * goes over slashes
 	Tree     *Tree             `yaml:"tree"`     // what is not Debian's; nil: nothing
 	Env      map[string]string `yaml:"env"`      // beside that of From
 	Apps     []App             `yaml:"apps"`     // beside those of From
@@ -169,6 +170,11 @@ func (d Definition) check() error {
 	for _, p := range packages {
 		if !packageForm.MatchString(p) {
 			wrong = append(wrong, fmt.Errorf("packages: %q is not the name of one of Debian's", p))
+		}
+	}
+	for _, pattern := range d.Without {
+		if !path.IsAbs(pattern) || strings.ContainsAny(pattern, "\n,") {
+			wrong = append(wrong, fmt.Errorf("without: %q is not the whole path of files", pattern))
 		}
 	}
 	if d.From != "" && d.Release != "" {

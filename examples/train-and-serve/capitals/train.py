@@ -65,7 +65,7 @@ def restore(directory: str, model, optimizer) -> int:
     """How many epochs are finished."""
     for path in checkpoints(directory):
         try:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
+            kept = torch.load(path, map_location="cpu")  # a file of this job's own
             model.load_state_dict(kept["weights"])
             optimizer.load_state_dict(kept["optimizer"])
         except Exception as e:  # of another model, or damaged: the one before it may do
@@ -131,7 +131,7 @@ def train(options) -> None:
 def main() -> int:
     home = os.path.expanduser("~")
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--epochs", type=int, default=60)
+    p.add_argument("--epochs", type=int, default=30)
     p.add_argument("--hidden", type=int, default=192)
     p.add_argument("--batch", type=int, default=24)
     p.add_argument("--lr", type=float, default=0.01)

@@ -179,6 +179,14 @@ func (r *rooter) mmdebstrap(ctx context.Context, packages, hooks []string, take 
 	for _, option := range leftOut {
 		args = append(args, "--dpkgopt="+option)
 	}
+	for _, d := range r.chain {
+		if take == nil {
+			break // what is left out of an image may be what something is built with
+		}
+		for _, pattern := range d.Without {
+			args = append(args, "--dpkgopt=path-exclude="+pattern)
+		}
+	}
 	for _, hook := range hooks {
 		args = append(args, "--customize-hook="+hook)
 	}

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Run in the root of the image when all packages and code-server are there.
+set -eu
+ln -s ../../../opt/code-server/bin/code-server /usr/local/bin/code-server
