@@ -12,6 +12,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	sessionimages "github.com/palisade-run/palisade/firmware-images/sessions"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/apps"
 )
@@ -22,8 +23,15 @@ func (d *daemon) openApps() error {
 	if err != nil {
 		return err
 	}
+	known, err := sessionimages.References()
+	if err != nil {
+		return err
+	}
+	labels := func(ctx context.Context, s sessions.Session) map[string]string {
+		return sessionimages.Labels(known, s.Image, d.imageLabels(ctx, s))
+	}
 	d.apps, err = apps.New(apps.Deps{
-		Sessions: d.manager, Labels: d.imageLabels, Key: key, URL: d.gateway, Fixed: d.Config.Advertise != "",
+		Sessions: d.manager, Labels: labels, Key: key, URL: d.gateway, Fixed: d.Config.Advertise != "",
 		Who: func(r *http.Request) (apps.Actor, bool) {
 			actor, _ := admin.Identify(r, d.keys) // where its use was not kept, the API tells the log of it
 			return apps.Actor{Name: actor.Name, Key: actor.Key}, actor.Via != ""
