@@ -27,7 +27,7 @@ func (s *server) listApps(c *gin.Context) error {
 	for _, a := range all {
 		path := apps.Path(v.ID, a.Name)
 		item := api.App{
-			Name: a.Name, Title: a.Title, Protocol: string(a.Protocol), Port: a.Port, Source: string(a.Source),
+			Name: a.Name, Aliases: apps.Aliases(a.Name), Title: a.Title, Protocol: string(a.Protocol), Port: a.Port, Source: string(a.Source),
 			Status: string(a.Status), Path: path, Strip: a.Strip,
 		}
 		if a.Protocol == apps.HTTP {

@@ -70,7 +70,7 @@ func translations() []translation {
 		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
 		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
 		{fs.ErrExist, api.KindExists, http.StatusConflict},
-		{sessions.ErrRefused, api.KindUnavailable, http.StatusServiceUnavailable},
+		{sessions.ErrRefused, api.KindState, http.StatusConflict},
 		{sessions.ErrUnavailable, api.KindUnavailable, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, api.KindUnavailable, http.StatusServiceUnavailable},
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -176,8 +177,12 @@ func (a *Apps) failure(ctx context.Context, s sessions.Session, app App, why str
 	return e
 }
 
+// escapes are what colours a terminal, and the like.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[@-~]`)
+
 // plain is a line that may be shown anywhere: what an app writes may hold anything.
 func plain(line string) string {
+	line = escapes.ReplaceAllString(line, "")
 	return strings.TrimSpace(strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\t' || c == 0x7f || c >= 0x80 && c < 0xa0 {
 			return -1

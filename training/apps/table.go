@@ -234,6 +234,18 @@ func resolve(name string) string {
 	return name
 }
 
+// Aliases are the other names by which an app is found.
+func Aliases(name string) []string {
+	var list []string
+	for other, is := range aliases() {
+		if is == resolve(name) && other != name {
+			list = append(list, other)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // Find returns the app of that name, or of one that means the same.
 func Find(table []App, name string) (App, bool) {
 	for _, same := range []func(string) bool{
