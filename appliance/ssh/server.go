@@ -26,8 +26,6 @@ type Server struct {
 	log  *slog.Logger
 	door *guard
 
-	all sync.WaitGroup
-
 	mu      sync.Mutex
 	world   *World
 	opened  chan struct{} // closed while there is a world
@@ -78,7 +76,7 @@ func (s *Server) Serve(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		s.all.Go(func() { s.answer(conn) })
+		go s.answer(conn)
 	}
 }
 

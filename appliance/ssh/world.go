@@ -100,8 +100,10 @@ func missing(w Sessions, key authorized.Key, name string) error {
 	}
 	slices.Sort(live)
 	var routes []string
-	for _, s := range w.Sessions(key.Project, sessions.SessionFilter{Live: true, Service: name}) {
-		routes = append(routes, s.ID)
+	if name != "" {
+		for _, s := range w.Sessions(key.Project, sessions.SessionFilter{Live: true, Service: name}) {
+			routes = append(routes, s.ID)
+		}
 	}
 	switch {
 	case len(routes) > 0:

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
@@ -71,9 +72,10 @@ func TestEveryFieldIsKept(t *testing.T) {
 		revision.ServiceID = service.ID
 		step, event := filled[sessions.Transition](), filled[sessions.Event]()
 		folder, token, key := filled[catalog.Folder](), filled[router.Token](), filled[keys.Key]()
+		sshKey := filled[authorized.Key]()
 		for _, err := range []error{
 			s.SaveRevision(t.Context(), revision), s.SaveSession(t.Context(), session, &step), s.AddEvent(t.Context(), event),
-			s.SaveFolder(t.Context(), folder), s.SaveToken(t.Context(), token), s.SaveKey(t.Context(), key),
+			s.SaveFolder(t.Context(), folder), s.SaveToken(t.Context(), token), s.SaveKey(t.Context(), key), s.SaveSSHKey(t.Context(), sshKey),
 		} {
 			must(t, err)
 		}
@@ -83,6 +85,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		same(t, s.Folders, folder)
 		same(t, s.Tokens, token)
 		same(t, s.Keys, key)
+		same(t, s.SSHKeys, sshKey)
 		revisions, err := s.Revisions(t.Context(), service.ID)
 		must(t, err)
 		steps, err := s.Transitions(t.Context(), step.SessionID)
@@ -108,6 +111,8 @@ func TestEveryFieldIsKept(t *testing.T) {
 		same(t, s.Tokens, router.Token{ID: token.ID, LastUsed: token.LastUsed, RevokedAt: token.RevokedAt})
 		must(t, s.SaveKey(t.Context(), keys.Key{ID: key.ID}))
 		same(t, s.Keys, keys.Key{ID: key.ID, LastUsed: key.LastUsed, RevokedAt: key.RevokedAt})
+		must(t, s.SaveSSHKey(t.Context(), authorized.Key{ID: sshKey.ID}))
+		same(t, s.SSHKeys, authorized.Key{ID: sshKey.ID, LastUsed: sshKey.LastUsed})
 	})
 }
 

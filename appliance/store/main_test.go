@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 	"github.com/palisade-run/palisade/catalog"
@@ -22,6 +23,7 @@ var (
 	_ catalog.FolderStore = (*store.Store)(nil)
 	_ router.TokenStore   = (*store.Store)(nil)
 	_ keys.Store          = (*store.Store)(nil)
+	_ authorized.Store    = (*store.Store)(nil)
 )
 
 // server is the PostgreSQL of this test binary. It starts with the first test that needs it.

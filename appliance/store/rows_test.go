@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
+	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
@@ -376,6 +377,26 @@ func TestKeys(t *testing.T) {
 		must(t, err)
 		if d := cmp.Diff([]keys.Key{k}, got); d != "" {
 			t.Errorf("keys (-want +got):\n%s", d)
+		}
+	})
+}
+
+func TestSSHKeys(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store.Store) {
+		k := authorized.Key{ID: "sshkey-1", Name: awkward, Owner: "ada", Fingerprint: "SHA256:a", Line: "ssh-ed25519 AAAA", CreatedAt: at}
+		must(t, s.SaveSSHKey(t.Context(), k))
+		wantError(t, s.SaveSSHKey(t.Context(), authorized.Key{ID: "sshkey-2", Fingerprint: "SHA256:a"}), store.ErrExists)
+		wantError(t, s.SaveSSHKey(t.Context(), authorized.Key{ID: "sshkey-2", Name: awkward, Owner: "ada", Fingerprint: "SHA256:b"}), store.ErrExists)
+		used := k
+		used.LastUsed = at.Add(time.Hour)
+		must(t, s.SaveSSHKey(t.Context(), used))
+		must(t, s.SaveSSHKey(t.Context(), k)) // an old copy takes nothing back
+		same(t, s.SSHKeys, used)
+		for range 2 {
+			must(t, s.DeleteSSHKey(t.Context(), k.ID))
+		}
+		if left, err := s.SSHKeys(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("%v %v", left, err)
 		}
 	})
 }
