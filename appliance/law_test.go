@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/checkpoints"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/checkpoints", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -85,6 +85,7 @@ var rooms = []room{
 	{"training/apps", list("sessions")},
 	{"training/checkpoints", nil},
 	{"training/pipeline", list("catalog", "autoscaler/cron")},
+	{"training/pipeline/keeper", list("catalog", "sessions", "training", "training/pipeline")},
 	{"model-definitions", nil},
 	{"model-definitions/hello/gguf", nil},
 	{"model-definitions/hello/mkhello", list("model-definitions/hello/gguf")},
@@ -107,7 +108,7 @@ var rooms = []room{
 	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog", "catalog/fit", "variants", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog", "catalog/fit", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e", list("appliance/store/pgtest")},

@@ -18,6 +18,9 @@ type Task struct {
 	Ports   []int         `json:"ports,omitempty"`   // on which it will answer, beside those that its image names
 	Array   *Array        `json:"array,omitempty"`   // nil: it stands for itself
 	Cluster *Cluster      `json:"cluster,omitempty"` // nil: it has but one container
+	// Origin is what it was made for, in the words of whoever made it, who finds it again by them: pipeline/JOB/TASK/1. "": a
+	// person's own wish.
+	Origin string `json:"origin,omitempty"`
 
 	// What has come of it so far, written by its runner.
 	Restarts int       `json:"restarts,omitempty"` // how often it was started again, for whatever reason

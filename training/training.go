@@ -48,6 +48,21 @@ const (
 // told at once: sessions.ErrInvalid with catalog.Problems, whose fields are those of the API; or sessions.ErrExists where
 // a name is taken.
 func (d *Desk) Create(ctx context.Context, w Wish) ([]sessions.Session, error) {
+	requests, problems := d.prepare(ctx, w)
+	if problems.Err() != nil {
+		return nil, fmt.Errorf("%w: this session cannot be created: %w", sessions.ErrInvalid, problems)
+	}
+	return d.sessions.CreateSessions(ctx, requests)
+}
+
+// Check is all that would be wrong with a wish if it were made now; nothing is recorded.
+func (d *Desk) Check(ctx context.Context, w Wish) catalog.Problems {
+	_, problems := d.prepare(ctx, w)
+	return problems
+}
+
+// prepare is what the queue is asked for, with all that is wrong with it.
+func (d *Desk) prepare(ctx context.Context, w Wish) ([]sessions.SessionRequest, catalog.Problems) {
 	problems := check(w, time.Now())
 	req, more := d.request(ctx, w)
 	problems = append(problems, more...)
@@ -59,10 +74,7 @@ func (d *Desk) Create(ctx context.Context, w Wish) ([]sessions.Session, error) {
 	}
 	// The last name of an array is the longest.
 	problems = append(problems, d.sessions.CheckSession(ctx, requests[len(requests)-1])...)
-	if problems.Err() != nil {
-		return nil, fmt.Errorf("%w: this session cannot be created: %w", sessions.ErrInvalid, once(problems))
-	}
-	return d.sessions.CreateSessions(ctx, requests)
+	return requests, once(problems)
 }
 
 // once leaves out what has been said before.
@@ -160,7 +172,7 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		Name: w.Name, Project: w.Project, CreatedBy: w.CreatedBy, Type: typeOf(w), Image: w.Image, Launch: launch(w),
 		Resources: w.Resources, ResourceOpts: w.ResourceOpts, Selector: w.Selector, Priority: w.Priority,
 		Preemptible: w.Preemptible, MinRuntime: w.MinRuntime, StartsAt: w.StartsAt, DependsOn: w.DependsOn,
-		Task: sessions.Task{Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports},
+		Task: sessions.Task{Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports, Origin: w.Origin},
 	}
 	if w.ClusterSize > 1 {
 		req.Launch, req.Cluster = clusterOf(w)

@@ -35,6 +35,7 @@ type Wish struct {
 	ClusterMode string
 	ClusterRun  sessions.ClusterRun
 	Array       string // "1-100", "0-9%3", "1,5,9"; "": one session
+	Origin      string // what it is for, where no person asks: see sessions.Task
 }
 
 // Mount is a folder in a session.

@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training/pipeline"
 )
 
 // translation is the only place where a room's kind of error becomes a status.
@@ -40,6 +41,7 @@ func translations() []translation {
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{autoscaler.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{pipeline.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{authorized.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -50,12 +52,14 @@ func translations() []translation {
 		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
+		{pipeline.ErrState, api.KindState, http.StatusConflict},
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
 		{autoscaler.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{pipeline.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{keys.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{authorized.ErrNotFound, api.KindNotFound, http.StatusNotFound},
@@ -176,7 +180,7 @@ func definitionProblem(err error, problems catalog.Problems) *api.Problem {
 		detail = "this cannot be started"
 	}
 	p := api.NewProblem(api.KindInvalid, http.StatusBadRequest, "%s", detail)
-	if inFile {
+	if inFile && !errors.Is(err, pipeline.ErrInvalid) {
 		p.Hint = "try it before it is served: palisade model check FOLDER"
 	}
 	p.Errors = fieldErrors(problems)

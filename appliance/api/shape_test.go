@@ -50,6 +50,7 @@ func shapes() map[string]reflect.Type {
 		Session{}, Cluster{}, Container{}, SessionMount{}, App{}, AppLink{}, SessionCreate{}, SessionsCreated{}, SessionUpdate{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, Entry{}, Version{}, Restarted{}, Runtime{}, Doctor{}, Check{},
 		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Key{}, KeyCreate{}, KeyIssued{}, SSH{}, SSHKey{}, SSHKeyCreate{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
+		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
 		Usage{}, UsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
 	} {

@@ -35,6 +35,7 @@ import (
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/apps"
 	"github.com/palisade-run/palisade/training/checkpoints"
+	"github.com/palisade-run/palisade/training/pipeline/keeper"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -74,6 +75,7 @@ type daemon struct {
 	points   *checkpoints.Keep
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
+	jobs     *keeper.Keeper
 	registry *prometheus.Registry
 
 	deciding *loops             // of those who decide; they end before the store is closed
@@ -214,6 +216,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	})
 	d.deciding.run(d.keeper.Run)
 	d.deciding.run(d.scaling.run)
+	d.deciding.run(d.jobs.Run)
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.pool.run)
 	d.deciding.run(d.usage.Run)
@@ -364,7 +367,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.traffic.wakes, d.traffic.told = d.keeper.Wakes, d.scaling.follow
-	return nil
+	return d.openJobs(ctx)
 }
 
 // adopt takes over what runs. A containerd that is just being restarted is waited for: whoever takes its sessions for
@@ -433,7 +436,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Autoscaling: d.keeper, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Usage: d.usage, Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

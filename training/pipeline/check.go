@@ -13,7 +13,7 @@ func (r *reader) check(d *Definition) {
 	at := map[string]int{}
 	steps := 0
 	for i, t := range d.Tasks {
-		steps += t.count()
+		steps += t.Count()
 		if first, taken := at[t.Name]; taken {
 			r.at(i, "name").Error("", "%q is tasks[%d] already", t.Name, first)
 			continue
@@ -44,8 +44,8 @@ func (r *reader) check(d *Definition) {
 	r.checkTexts(d)
 }
 
-// count is how many instances a task has, without making them.
-func (t Task) count() int {
+// Count is how many instances a task has, without making them.
+func (t Task) Count() int {
 	n := 1
 	for _, axis := range t.Matrix {
 		n = min(n*len(axis.Values), MaxSteps+1)
@@ -115,7 +115,7 @@ func (r *reader) checkServe(i int, t Task, tasks []Task, at map[string]int) {
 	case source.Serve != nil:
 		r.at(i, "serve.from").Error("name a task that runs a command", "%s leaves no outputs: it serves", from)
 	case len(source.Matrix) > 0:
-		r.at(i, "serve.from").Error("have a task between them choose one", "%s has %d instances: which one is to be served?", from, source.count())
+		r.at(i, "serve.from").Error("have a task between them choose one", "%s has %d instances: which one is to be served?", from, source.Count())
 	}
 	if clean := path.Clean("/" + t.Serve.Path); t.Serve.Path != "" && clean != "/"+strings.TrimSuffix(t.Serve.Path, "/") {
 		r.at(i, "serve.path").Error("a directory of the outputs, such as model", "%q leaves the outputs of %s, or goes round about", t.Serve.Path, from)

@@ -93,7 +93,7 @@ func TestFailingBranch(t *testing.T) {
 	if got := statuses(j); got != "FAILED top=SUCCEEDED left=FAILED right=SUCCEEDED bottom=SKIPPED beside=SUCCEEDED" {
 		t.Error(got)
 	}
-	if j.Reason != "left failed: exit code 3; 1 of 5 tasks skipped" {
+	if j.Reason != "left failed: exit code 3; 1 of 5 skipped" {
 		t.Error(j.Reason)
 	}
 	state, err := pipeline.Resume(*j, "ada", now)

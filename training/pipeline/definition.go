@@ -3,6 +3,8 @@ package pipeline
 import (
 	"regexp"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog"
 )
 
 // Bounds of a pipeline.
@@ -35,6 +37,16 @@ type Definition struct {
 	KeepJobs    int // ended jobs that are kept
 	Schedule    *Schedule
 	Notify      []Notification
+
+	doc *catalog.Document // where things are in the file
+}
+
+// Problems places what was found wrong later than the file was read. fields begin with tasks[i].
+func (d *Definition) Problems(found catalog.Problems) catalog.Problems {
+	for _, p := range found {
+		d.doc.At(p.Field).Error(p.Hint, "%s", p.Message)
+	}
+	return d.doc.Problems().Strict()
 }
 
 // Parameter is what a run may be given.
@@ -120,7 +132,8 @@ type Smoke struct {
 	Path    string            `json:"path"`
 	Method  string            `json:"method"`
 	Headers map[string]string `json:"headers,omitempty"`
-	Body    any               `json:"body,omitempty"` // a text; or what is sent as JSON
+	Body    string            `json:"body,omitempty"`
+	JSON    bool              `json:"json,omitempty"` // the body is JSON: expressions stand in its strings
 	Expect  Expect            `json:"expect"`
 	Timeout time.Duration     `json:"timeout"` // of one request
 	Tries   int               `json:"tries"`

@@ -256,13 +256,11 @@ func (f filler) serve(s Serve) *Serve {
 	const at = "serve.smoke_test."
 	smoke := *s.Smoke
 	smoke.Path, smoke.Headers = f.text(at+"path", smoke.Path), f.texts(at+"headers", smoke.Headers)
-	smoke.Body = f.body(smoke.Body)
+	smoke.Body = f.body(smoke.Body, smoke.JSON)
 	e := &smoke.Expect
 	e.Contains, e.Excludes = f.list(at+"expect.contains", e.Contains), f.list(at+"expect.excludes", e.Excludes)
 	e.Matches, e.JSON = f.text(at+"expect.matches", e.Matches), f.texts(at+"expect.json", e.JSON)
-	for field, text := range map[string]string{"matches": e.Matches} {
-		f.expression(at+"expect."+field, text)
-	}
+	f.expression(at+"expect.matches", e.Matches)
 	for _, path := range slices.Sorted(maps.Keys(e.JSON)) {
 		f.expression(at+"expect.json."+path, e.JSON[path])
 	}
@@ -276,20 +274,24 @@ func (f filler) expression(field, text string) {
 	}
 }
 
-// body is what a smoke test sends, as one text.
-func (f filler) body(v any) any {
-	if v == nil {
-		return nil
+// body is what a smoke test sends.
+func (f filler) body(text string, isJSON bool) string {
+	const field = "serve.smoke_test.body"
+	if !isJSON {
+		return f.text(field, text)
 	}
-	filled := f.deep(v)
-	if text, is := filled.(string); is {
-		return text
+	var v any
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber() // as it was written
+	err := decoder.Decode(&v)
+	if err == nil {
+		var raw []byte
+		if raw, err = json.Marshal(f.deep(v)); err == nil {
+			return string(raw)
+		}
 	}
-	raw, err := json.Marshal(filled)
-	if err != nil {
-		f.wrong("serve.smoke_test.body", err)
-	}
-	return string(raw)
+	f.wrong(field, err)
+	return ""
 }
 
 func (f filler) deep(v any) any {

@@ -58,7 +58,7 @@ func (d *Definition) Nodes() []Node {
 	out := make([]Node, len(d.Tasks))
 	for i, t := range d.Tasks {
 		out[i] = Node{Name: t.Name, After: t.DependsOn}
-		switch n := t.count(); {
+		switch n := t.Count(); {
 		case t.Serve != nil:
 			out[i].Note = "service " + t.Serve.Service
 		case n > 1:

@@ -204,19 +204,19 @@ func (s *State) summary() string {
 		}
 	}
 	words := []string{}
-	if why != "" {
+	switch {
+	case why != "":
 		words = append(words, why)
+	case count[StepSucceeded]+count[StepCached] == len(s.Steps):
+		words = append(words, fmt.Sprintf("all %d tasks ended well", len(s.Steps)))
 	}
 	for _, one := range []struct {
 		status StepStatus
 		word   string
-	}{{StepFailed, "failed"}, {StepSkipped, "skipped"}, {StepCancelled, "cancelled"}, {StepCached, "not run again, for nothing of them had changed"}} {
+	}{{StepFailed, "failed"}, {StepSkipped, "skipped"}, {StepCancelled, "cancelled"}, {StepCached, "did not run, for nothing of them had changed"}} {
 		if n := count[one.status]; n > 0 && (one.status != StepFailed || n > 1) {
-			words = append(words, fmt.Sprintf("%d of %d tasks %s", n, len(s.Steps), one.word))
+			words = append(words, fmt.Sprintf("%d of %d %s", n, len(s.Steps), one.word))
 		}
-	}
-	if len(words) == 0 {
-		return fmt.Sprintf("all %d tasks ended well", len(s.Steps))
 	}
 	return strings.Join(words, "; ")
 }

@@ -42,7 +42,7 @@ func (r *reader) definition() *Definition {
 		return nil
 	}
 	top.WarnUnknown("version", "name", "description", "parameters", "defaults", "tasks", "max_parallel", "keep_jobs", "schedule", "notifications")
-	d := &Definition{KeepJobs: DefaultKeep}
+	d := &Definition{KeepJobs: DefaultKeep, doc: r.doc}
 	if version := top.Get("version"); !version.Given() {
 		version.Error("version: 1", "is required")
 	} else {

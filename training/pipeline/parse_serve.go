@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -70,8 +71,16 @@ func (r *reader) smoke(f catalog.Field) *Smoke {
 	if !strings.HasPrefix(s.Path, "/") {
 		m.Get("path").Error("for example /v1/chat/completions", "%q does not begin with /", s.Path)
 	}
-	if s.Body = m.Get("body").Value(); s.Body != nil {
-		s.Method = http.MethodPost
+	switch body := m.Get("body").Value().(type) {
+	case nil:
+	case string:
+		s.Body, s.Method = body, http.MethodPost
+	default:
+		raw, err := json.Marshal(body)
+		if err != nil {
+			m.Get("body").Error("", "cannot be sent as JSON: %v", err)
+		}
+		s.Body, s.JSON, s.Method = string(raw), true, http.MethodPost
 	}
 	over(&s.Method)(m.Get("method").Text())
 	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"}, s.Method) {
