@@ -75,7 +75,7 @@ func (s *server) tunnelSession(c *gin.Context) error {
 	if err := mayTakeOver(c, api.TunnelProtocol); err != nil {
 		return err
 	}
-	ctx, done, err := s.Lines.begin(c.Request.Context())
+	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (s *server) execSession(c *gin.Context) error {
 	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
 		return err
 	}
-	ctx, done, err := s.Lines.begin(c.Request.Context())
+	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (s *server) sessionTerminal(c *gin.Context) error {
 	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
 		return err
 	}
-	ctx, done, err := s.Lines.begin(c.Request.Context())
+	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (s *server) listImages(c *gin.Context) error {
 	return respondPage(c, p, images(all, users), func(i api.Image) string { return i.Name })
 }
 
-// pullImage sends a PullProgress a line, at least one in pingEvery, so that no one in between takes it for dead.
+// pullImage sends a PullProgress a line, so that no one in between takes it for dead.
 func (s *server) pullImage(c *gin.Context) error {
 	var in api.ImagePull
 	if err := firstError(query(c).err, func() error { return firstError(s.wantImages(), func() error { return decode(c, &in) }) }); err != nil {
@@ -130,6 +130,13 @@ func (s *server) pullImage(c *gin.Context) error {
 	if in.Image == "" {
 		return badField("image", "as in docker.io/vllm/vllm-openai:latest", "is needed")
 	}
+	return s.tellImage(c, func(ctx context.Context, tell func(sessions.Progress)) (sessions.Image, error) {
+		return s.Images.Refresh(ctx, in.Image, tell)
+	})
+}
+
+// tellImage answers with a PullProgress a line while come brings an image, at least one in pingEvery.
+func (s *server) tellImage(c *gin.Context, come func(context.Context, func(sessions.Progress)) (sessions.Image, error)) error {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	news, done := make(chan sessions.Progress), make(chan struct{})
@@ -137,7 +144,7 @@ func (s *server) pullImage(c *gin.Context) error {
 	var failed error
 	go func() {
 		defer close(done)
-		got, failed = s.Images.Refresh(ctx, in.Image, func(p sessions.Progress) {
+		got, failed = come(ctx, func(p sessions.Progress) {
 			select {
 			case news <- p:
 			case <-ctx.Done():
@@ -173,7 +180,7 @@ func (s *server) pullEnd(ctx context.Context, last api.PullProgress, got session
 		last.Problem = problemOf(ctx, oneMistake{failed})
 		last.Problem.RequestID = requestIDOf(ctx)
 		if last.Problem.Status >= 500 {
-			s.Log.ErrorContext(ctx, "pulling an image failed", "request_id", requestIDOf(ctx), "error", failed)
+			s.Log.ErrorContext(ctx, "an image did not come to be", "request_id", requestIDOf(ctx), "error", failed)
 		}
 		return last
 	}

@@ -17,7 +17,16 @@ type Lines struct {
 	ended error
 }
 
-type openLine struct{ end context.CancelCauseFunc }
+type openLine struct {
+	end     context.CancelCauseFunc
+	session string
+}
+
+// How many there may be at a time: each is a connection, a few goroutines, and up to half a MiB that is under way.
+const (
+	mostLines        = 1024
+	mostSessionLines = 256
+)
 
 // NewLines returns none.
 func NewLines() *Lines {
@@ -26,15 +35,18 @@ func NewLines() *Lines {
 	return l
 }
 
-// begin counts one more until done is called. Its context ends with End alone.
-func (l *Lines) begin(ctx context.Context) (own context.Context, done func(), err error) {
+// begin counts one more of a session, "" of none, until done is called. Its context ends with End alone.
+func (l *Lines) begin(ctx context.Context, session string) (own context.Context, done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return nil, nil, fmt.Errorf("%w: %w", sessions.ErrUnavailable, l.ended)
 	}
+	if err := l.room(session); err != nil {
+		return nil, nil, err
+	}
 	own, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	line := &openLine{end}
+	line := &openLine{end, session}
 	if len(l.open) == 0 {
 		l.quiet = make(chan struct{})
 	}
@@ -48,6 +60,23 @@ func (l *Lines) begin(ctx context.Context) (own context.Context, done func(), er
 			close(l.quiet)
 		}
 	}, nil
+}
+
+// room refuses one line too many. The caller holds mu.
+func (l *Lines) room(session string) error {
+	if len(l.open) >= mostLines {
+		return &hinted{fmt.Errorf("%w: %d commands, terminals and tunnels are open on this box, and no more may be", sessions.ErrUnavailable, len(l.open)), "end some of them, and try again"}
+	}
+	own := 0
+	for line := range l.open {
+		if line.session == session && session != "" {
+			own++
+		}
+	}
+	if own >= mostSessionLines {
+		return &hinted{fmt.Errorf("%w: %d commands, terminals and tunnels are open in the session, and no more may be", sessions.ErrForbidden, own), "end some of them, and try again"}
+	}
+	return nil
 }
 
 // Count is how many there are.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -115,4 +116,22 @@ func (s *server) restartSession(c *gin.Context) error {
 		return err
 	}
 	return noContent(c)
+}
+
+func (s *server) commitSession(c *gin.Context) error {
+	var in api.SessionCommit
+	p := query(c)
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+		return err
+	}
+	if in.Image == "" {
+		return badField("image", "as in mine:1", "is needed")
+	}
+	v, err := s.findRunning(c, p)
+	if err != nil {
+		return err
+	}
+	return s.tellImage(c, func(ctx context.Context, tell func(sessions.Progress)) (sessions.Image, error) {
+		return s.Sessions.Commit(ctx, v.Project, v.ID, sessions.Commit{Image: in.Image, Replace: in.Replace, Running: in.Running, By: actorOf(ctx).Name}, tell)
+	})
 }

@@ -99,6 +99,7 @@ type Sessions interface {
 	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
 	UpdateSession(ctx context.Context, project, ref string, up sessions.SessionUpdate) (sessions.Session, error)
 	RestartSession(ctx context.Context, project, ref, by string) error
+	Commit(ctx context.Context, project, ref string, c sessions.Commit, progress func(sessions.Progress)) (sessions.Image, error)
 }
 
 // People take sessions of their own. *training.Desk is where they ask.

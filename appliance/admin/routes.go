@@ -68,6 +68,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("PATCH", "/sessions/:id", s.updateSession)
 	on("DELETE", "/sessions/:id", s.terminateSession)
 	on("POST", "/sessions/:id/restart", s.restartSession)
+	on("POST", "/sessions/:id/commit", s.commitSession)
 	on("GET", "/sessions/:id/logs", s.sessionLogs)
 	on("GET", "/sessions/:id/exec", s.execSession)
 	on("GET", "/sessions/:id/terminal", s.sessionTerminal)

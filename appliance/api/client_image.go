@@ -22,6 +22,11 @@ func (c *Client) PullImage(ctx context.Context, ref string, each func(PullProgre
 	if err != nil {
 		return Image{}, err
 	}
+	return pulled(ctx, resp, "pulling "+ref, each)
+}
+
+// pulled reads the lines that tell how an image comes to be.
+func pulled(ctx context.Context, resp *http.Response, doing string, each func(PullProgress)) (Image, error) {
 	defer resp.Body.Close()
 	for lines := json.NewDecoder(resp.Body); ; {
 		var p PullProgress
@@ -29,9 +34,9 @@ func (c *Client) PullImage(ctx context.Context, ref string, each func(PullProgre
 		case ctx.Err() != nil:
 			return Image{}, context.Cause(ctx)
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return Image{}, fmt.Errorf("pulling %s: the daemon broke off before the end", ref)
+			return Image{}, fmt.Errorf("%s: the daemon broke off before the end", doing)
 		case err != nil:
-			return Image{}, fmt.Errorf("pulling %s: %w", ref, err)
+			return Image{}, fmt.Errorf("%s: %w", doing, err)
 		case p.Problem != nil:
 			return Image{}, p.Problem
 		case p.Image != nil:

@@ -77,3 +77,13 @@ func (c *Client) UpdateSession(ctx context.Context, ref string, in SessionUpdate
 func (c *Client) RestartSession(ctx context.Context, ref string) error {
 	return c.unary(ctx, call{method: http.MethodPost, path: "/sessions/" + seg(ref) + "/restart"}, nil)
 }
+
+// CommitSession makes an image of what a session has changed. each, which may be nil, is told how far it is. Ending ctx
+// ends it, and nothing is left.
+func (c *Client) CommitSession(ctx context.Context, ref string, in SessionCommit, each func(PullProgress)) (Image, error) {
+	resp, err := c.send(ctx, call{method: http.MethodPost, path: "/sessions/" + seg(ref) + "/commit", in: in})
+	if err != nil {
+		return Image{}, err
+	}
+	return pulled(ctx, resp, "making "+in.Image, each)
+}

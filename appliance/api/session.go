@@ -147,3 +147,10 @@ type Stats struct {
 	// DeviceMemory is what its processes hold of accelerators' memory, bytes; -1 unknown, or it holds no accelerator.
 	DeviceMemory int64 `json:"device_memory"`
 }
+
+// SessionCommit asks for an image of what a session has changed.
+type SessionCommit struct {
+	Image   string `json:"image"`             // mine:1
+	Replace bool   `json:"replace,omitempty"` // takes the name from the image that has it
+	Running bool   `json:"running,omitempty"` // the session goes on meanwhile: what it writes then may be in it or not
+}

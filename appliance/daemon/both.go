@@ -107,6 +107,15 @@ func (b both) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
 	return b.byID(ctx, id).Dial(ctx, id, port)
 }
 
+// Commit implements sessions.Committer.
+func (b both) Commit(ctx context.Context, id string, c sessions.Commit, progress func(sessions.Progress)) (sessions.Image, error) {
+	committer, ok := b.byID(ctx, id).(sessions.Committer)
+	if !ok {
+		return sessions.Image{}, sessions.ErrNotSupported
+	}
+	return committer.Commit(ctx, id, c, progress)
+}
+
 // half is the lower or the upper half of a range.
 func half(p netip.Prefix, upper bool) netip.Prefix {
 	if p.Bits() >= 30 {

@@ -237,7 +237,12 @@ func (r *Runtime) stopping(id string, grace time.Duration) []step {
 		}
 	}
 	return []step{
-		{"note", func(context.Context) (err error) { t, err = r.noteStop(id); return err }},
+		{"note", func(ctx context.Context) (err error) {
+			if t, err = r.noteStop(id); err == nil {
+				_ = r.thaw(r.in(ctx), id) // what stands still does not end; where containerd is away it is killed all the same
+			}
+			return err
+		}},
 		{"ask", signal(unix.SIGTERM, grace, true)},
 		{"kill", signal(unix.SIGUSR1, afterKill, false)},
 		{"force", signal(unix.SIGKILL, afterKill, false)},

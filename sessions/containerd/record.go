@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
@@ -41,6 +42,8 @@ type record struct {
 	CreatedAt time.Time         `json:"created_at"`
 	// ImageLabels are those of the image that it was made of, whatever becomes of the image's name.
 	ImageLabels map[string]string `json:"image_labels,omitempty"`
+	// Image is what the session was made of: its name may be another's later.
+	Image ocispec.Descriptor `json:"image"`
 }
 
 // task is the container's first process, as the box sees it. A process id alone says nothing once the

@@ -233,7 +233,7 @@ func (m *making) makeFiles(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m.rec.Spec, m.rec.CreatedAt = m.spec, time.Now()
+	m.rec.Spec, m.rec.CreatedAt, m.rec.Image = m.spec, time.Now(), m.image.Target()
 	root, err := os.OpenRoot(m.dir)
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package containerd
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -78,6 +80,42 @@ func (r *Runtime) Leave(ctx context.Context, id string, terminal bool, argv []st
 		return "", err
 	}
 	return name, p.Start(ctx)
+}
+
+// StandStill makes a session stand still and then does nothing more, as a daemon does that is killed.
+func (r *Runtime) StandStill(ctx context.Context, id string) error {
+	_, err := r.freeze(r.in(ctx), id)
+	return err
+}
+
+func TestPacking(t *testing.T) {
+	var raw, packed bytes.Buffer
+	w := tar.NewWriter(&raw)
+	for _, h := range []tar.Header{
+		{Name: ".palisade/", Typeflag: tar.TypeDir}, {Name: ".palisade/init", Typeflag: tar.TypeReg}, {Name: "etc/hosts", Typeflag: tar.TypeReg},
+		{Name: "etc/hostname", Typeflag: tar.TypeReg, Size: 1}, {Name: "place", Typeflag: tar.TypeReg}, {Name: ".wh.gone", Typeflag: tar.TypeReg},
+		{Name: "owned", Typeflag: tar.TypeReg, Uid: firstUser + 7, Gid: firstUser, PAXRecords: map[string]string{"SCHILY.xattr.user.x": "y"}},
+		{Name: "other", Typeflag: tar.TypeReg, Uid: 5},
+	} {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write(make([]byte, h.Size))
+	}
+	if err := errors.Join(w.Close(), packer{skip: map[string]bool{"place": true}, shift: firstUser}.copy(&packed, &raw)); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for r := tar.NewReader(&packed); ; {
+		h, err := r.Next()
+		if err != nil {
+			break
+		}
+		got = append(got, fmt.Sprint(h.Name, " ", h.Uid, " ", h.Gid, " ", h.PAXRecords["SCHILY.xattr.user.x"]))
+	}
+	if want := []string{"etc/hostname 0 0 ", ".wh.gone 0 0 ", "owned 7 0 y", "other 5 0 "}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestStepsAreNamedOnce(t *testing.T) {

@@ -42,6 +42,10 @@ func (r *Runtime) sweep(ctx context.Context) error {
 			err = r.discard(ctx, id)
 		case ended:
 			r.release(ctx, id)
+		case err == nil:
+			if err := r.thaw(ctx, id); err != nil {
+				return fmt.Errorf("session %s: it was made to stand still: %w", id, err)
+			}
 		}
 		if err != nil && !errors.Is(err, sessions.ErrNoInstance) {
 			return fmt.Errorf("session %s: %w", id, err)
