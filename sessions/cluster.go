@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,6 +79,8 @@ const (
 	ClusterDir = "/run/palisade/cluster"
 	sshPort    = 2200
 	masterPort = 29500
+	// ownProgram is in every session, and has among others an SSH server.
+	ownProgram = "/.palisade/init"
 )
 
 // GatedLine is a line for a shell that waits until all containers of the session run.
@@ -220,6 +223,8 @@ type SpecCluster struct {
 	ID    string     `json:"id"`    // of the session of all of them
 	Rank  int        `json:"rank"`  // of this one, from 0
 	Names [][]string `json:"names"` // by rank: what each is to be reached as; there are as many as containers
+	// SSHConfig is a file of the box that is to be one of those that OpenSSH reads for everybody in the session.
+	SSHConfig string `json:"ssh_config,omitempty"`
 }
 
 // inCluster adds to what a runtime is told what a container has of its cluster.
@@ -233,6 +238,9 @@ func (s Session) inCluster(spec *Spec) {
 		delete(env, name) // its owner said otherwise
 	}
 	maps.Copy(spec.Env, env)
+	spec.Processes = append(spec.Processes, variants.Process{
+		Name: "ssh", Argv: []string{ownProgram, "cluster-ssh", ClusterDir, strconv.Itoa(sshPort)}, WorkDir: "/",
+	})
 	spec.Name = c.host()
 	spec.Cluster = &SpecCluster{ID: c.ID, Rank: c.Rank, Names: c.names(s.wholeName())}
 }
@@ -247,5 +255,6 @@ func (r *runner) joinCluster(s Session, spec *Spec) error {
 		return fmt.Errorf("making what the containers of the session share: %w", err)
 	}
 	spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: dir, Target: ClusterDir, ReadOnly: true})
+	spec.Cluster.SSHConfig = filepath.Join(dir, "ssh_config")
 	return nil
 }

@@ -169,6 +169,9 @@ func (m *making) withMounts() oci.SpecOpts {
 	for _, name := range names {
 		mounts = append(mounts, bind(own(name), filepath.Join("/etc", name), "ro"))
 	}
+	if c := m.spec.Cluster; c != nil && c.SSHConfig != "" {
+		mounts = append(mounts, bind(c.SSHConfig, pid1.SSHConfig, "ro", "noexec"))
+	}
 	within := mountPoints()
 	for _, w := range m.spec.Mounts {
 		mount := bind(w.Source, filepath.Clean(w.Target))

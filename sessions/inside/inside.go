@@ -4,13 +4,18 @@
 package inside
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/signal"
+	"strconv"
 	"strings"
+	"syscall"
 
+	"github.com/palisade-run/palisade/sessions/clusterssh"
 	"github.com/palisade-run/palisade/sessions/sftp"
 )
 
@@ -20,6 +25,7 @@ import (
 //	shell LINE     the user's shell, to run a line; where there is none, the program that the line names
 //	sftp           files over stdin and stdout: the subsystem of SSH
 //	connect PATH   stdin and stdout to a unix socket of the session
+//	cluster-ssh DIR PORT   an SSH server for the other containers of the session, which share DIR, until SIGTERM
 func Main(args []string) (code int, known bool) {
 	if len(args) == 0 {
 		return 0, false
@@ -40,6 +46,14 @@ func Main(args []string) (code int, known bool) {
 		err = sftp.Serve(os.Stdin, os.Stdout)
 	case mode == "connect" && len(args) == 2:
 		err = connect(args[1], os.Stdin, os.Stdout)
+	case mode == "cluster-ssh" && len(args) == 3:
+		port, wrong := strconv.Atoi(args[2])
+		if wrong != nil {
+			return 2, true
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		clusterssh.Main(ctx, args[1], "/proc/self/exe", port)
 	default:
 		return 0, false
 	}

@@ -18,6 +18,9 @@ func HostName(name, id string) string {
 	return name[:min(len(name), 63)]
 }
 
+// SSHConfig is where OpenSSH of the usual kind looks for more of what it goes by, for everybody.
+const SSHConfig = "/etc/ssh/ssh_config.d/50-palisade.conf"
+
 // Hosts is the /etc/hosts of a session: its name resolves to its address.
 func Hosts(host, address string) string {
 	return "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" + address + " " + host + "\n"

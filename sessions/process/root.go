@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/pid1"
 )
 
@@ -59,7 +60,7 @@ func enterRoot(dir string, rec record) error {
 		}
 	}()
 	b.frozen = []string{b.at}
-	for _, step := range []func() error{b.system, b.own, b.program, b.proc, b.devices, b.hide, b.identity, b.mounts, b.freeze} {
+	for _, step := range []func() error{b.system, b.own, b.program, b.proc, b.devices, b.hide, b.identity, b.mounts, b.ssh, b.freeze} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -302,6 +303,21 @@ func (b *rootBuilder) identity() error {
 		if err := bind(source, target, roFlags); err != nil {
 			return fmt.Errorf("making /etc/%s: %w", file, err)
 		}
+	}
+	return nil
+}
+
+// ssh has everybody's OpenSSH know the other containers of the session, where the box has one that asks.
+func (b *rootBuilder) ssh() error {
+	c := b.rec.Spec.Cluster
+	if c == nil || c.SSHConfig == "" {
+		return nil
+	}
+	if st, err := os.Stat(filepath.Dir(pid1.SSHConfig)); err != nil || !st.IsDir() {
+		return nil
+	}
+	if err := b.mount(sessions.Mount{Source: c.SSHConfig, Target: pid1.SSHConfig, ReadOnly: true}, roFlags); err != nil {
+		return fmt.Errorf("making %s: %w", pid1.SSHConfig, err)
 	}
 	return nil
 }
