@@ -71,7 +71,7 @@ var rooms = []room{
 	{"sessions/terminal/holder", nil},
 	{"sessions/pid1", list("variants", "sessions/logs")},
 	{"sessions/sftp", nil},
-	{"sessions/clusterssh", nil},
+	{"sessions/clusterssh", list("sessions/clusterdir")},
 	{"sessions/inside", list("sessions/sftp", "sessions/clusterssh")},
 	{"sessions/pid1/palisade-init", list("sessions/pid1", "sessions/inside", "sessions/terminal/holder")},
 	{"sessions/outcome", list("sessions", "sessions/pid1")},

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/palisade-run/palisade/sessions/clusterdir"
 )
 
 // prepareHome has the user's own ssh know the other containers, where the user has a home to write to: OpenSSH goes by the
 // home that the image's list of users names, whatever HOME is. A file that is there stays; where none can be written,
 // ssh -F with the session's own does the same.
 func prepareHome(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, "ssh_config"))
+	text, err := os.ReadFile(filepath.Join(dir, clusterdir.FileConfig))
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-)
 
-// The files of the session's directory that the server reads.
-const (
-	fileHostKey    = "host_key"
-	fileAuthorized = "authorized_keys"
+	"github.com/palisade-run/palisade/sessions/clusterdir"
 )
 
 // Bounds of what others may ask at a time.
@@ -36,21 +32,21 @@ type Server struct {
 
 // New reads the keys of the session's directory. program does what is asked: see sessions/inside.
 func New(dir, program string) (*Server, error) {
-	key, err := os.ReadFile(filepath.Join(dir, fileHostKey))
+	key, err := os.ReadFile(filepath.Join(dir, clusterdir.FileHostKey))
 	if err != nil {
 		return nil, err
 	}
 	host, err := ssh.ParsePrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", fileHostKey, err)
+		return nil, fmt.Errorf("%s: %w", clusterdir.FileHostKey, err)
 	}
-	line, err := os.ReadFile(filepath.Join(dir, fileAuthorized))
+	line, err := os.ReadFile(filepath.Join(dir, clusterdir.FileAuthorized))
 	if err != nil {
 		return nil, err
 	}
 	known, _, _, _, err := ssh.ParseAuthorizedKey(line)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", fileAuthorized, err)
+		return nil, fmt.Errorf("%s: %w", clusterdir.FileAuthorized, err)
 	}
 	s := &Server{program: program, room: make(chan struct{}, maxConnections)}
 	s.config = &ssh.ServerConfig{
