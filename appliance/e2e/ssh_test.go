@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,18 +19,17 @@ import (
 // remote is a person with OpenSSH's programs and the lines of palisade ssh-config.
 type remote struct {
 	*box
+	t      testing.TB // of the part that runs
 	dir    string
 	config string
 }
 
-// openSSH starts the appliance with an SSH port and a session called desk.
-func (b *box) openSSH(t *testing.T, image string) *remote {
+// remote makes a session called desk, for a person who comes from elsewhere.
+func (b *box) remote(t testing.TB, image string) *remote {
 	t.Helper()
-	r := &remote{box: b, dir: t.TempDir()}
+	r := &remote{box: b, t: t, dir: t.TempDir()}
 	r.config = filepath.Join(r.dir, "config")
 	b.env = append(b.env, "XDG_CONFIG_HOME="+r.dir, "HOME="+r.dir)
-	b.settings = append(b.settings, "--ssh-listen", "127.0.0.1:0")
-	b.start()
 	b.run("session", "create", image, "--name", "desk", "--wait")
 	r.configure()
 	return r
@@ -87,6 +85,7 @@ func (r *remote) fine(program string, args ...string) string {
 // commands are what every session must do for a person, whatever its image.
 func (r *remote) commands(t *testing.T) {
 	t.Helper()
+	r.t = t
 	a := r.does(strings.NewReader("input"), "ssh", "desk@palisade", `pwd; cat; echo "$LOGNAME" >&2; exit 42`)
 	if a.out != "/home/work\ninput" || a.said != "root\n" || a.code != 42 {
 		t.Errorf("%+v", a)
@@ -110,6 +109,7 @@ func (r *remote) commands(t *testing.T) {
 // files goes there and back with each of the programs.
 func (r *remote) files(t *testing.T, programs ...string) {
 	t.Helper()
+	r.t = t
 	blob := make([]byte, 3<<20)
 	_, _ = rand.Read(blob)
 	tree := filepath.Join(r.dir, "tree")
@@ -149,8 +149,11 @@ func (r *remote) files(t *testing.T, programs ...string) {
 // ports reaches a server in the session that listens on localhost alone, as editors do: over one connection, beside others.
 func (r *remote) ports(t *testing.T) {
 	t.Helper()
+	r.t = t
 	master := filepath.Join(r.dir, "m")
 	server := r.command("ssh", "-S", master, "-M", "-tt", "desk@palisade", "echo page > index.html; busybox httpd -f -p 127.0.0.1:8888")
+	shown := &safeBuffer{}
+	server.Stdout, server.Stderr = shown, shown
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +168,7 @@ func (r *remote) ports(t *testing.T) {
 		}
 		return nil
 	}); err != nil {
-		t.Error(err)
+		t.Fatalf("%v; the server says %s", err, shown)
 	}
 	if out := r.fine("ssh", "-S", master, "desk@palisade", "cat index.html"); out != "page\n" {
 		t.Errorf("%q", out)
@@ -192,8 +195,9 @@ func (r *remote) ports(t *testing.T) {
 // TestSSH comes into a session with OpenSSH's own programs.
 func TestSSH(t *testing.T) {
 	b := newBox(t)
-	b.settings = []string{"--runtime", "process"}
-	r := b.openSSH(t, "host")
+	b.settings = []string{"--runtime", "process", "--ssh-listen", "127.0.0.1:0"}
+	b.start()
+	r := b.remote(t, "host")
 	t.Run("commands", r.commands)
 	t.Run("files", func(t *testing.T) { r.files(t, "scp", "sftp", "rsync") })
 	t.Run("ports", r.ports)
@@ -205,6 +209,7 @@ func TestSSH(t *testing.T) {
 		p.leaves(6)
 	})
 	t.Run("a wrong key", func(t *testing.T) {
+		r.t = t
 		if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(r.dir, "wrong")).CombinedOutput(); err != nil {
 			t.Fatal(string(out))
 		}
@@ -212,7 +217,7 @@ func TestSSH(t *testing.T) {
 		if err := os.WriteFile(r.config+".wrong", []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wrong := &remote{box: b, dir: r.dir, config: r.config + ".wrong"}
+		wrong := &remote{box: b, t: t, dir: r.dir, config: r.config + ".wrong"}
 		if a := wrong.does(nil, "ssh", "desk@palisade", "ls"); a.code != 255 || !strings.Contains(a.said, "Permission denied (publickey)") {
 			t.Errorf("%+v", a)
 		}
@@ -240,12 +245,14 @@ func TestSSH(t *testing.T) {
 		p.leaves(4)
 	})
 	t.Run("a session that does not run", func(t *testing.T) {
+		r.t = t
 		b.run("session", "create", "host", "--name", "done", "-c", "true", "--wait")
 		if a := r.does(nil, "ssh", "done@palisade", "ls"); a.code != 255 || !strings.Contains(a.said, "session done does not run: it is TERMINATED") {
 			t.Errorf("%+v", a)
 		}
 	})
 	t.Run("a crash of the daemon", func(t *testing.T) {
+		r.t = t
 		before := b.run("ssh-key", "host", "-q")
 		b.kill()
 		b.start()
@@ -262,6 +269,7 @@ func TestSSH(t *testing.T) {
 
 // overRestart: what runs goes on in the old process, who comes finds the new one, and the port is the same.
 func (r *remote) overRestart(t *testing.T) {
+	r.t = t
 	p := r.sit("ssh", "desk")
 	p.types("PS1='> '; echo he''re\r")
 	p.sees("here\r\n")
@@ -286,7 +294,7 @@ func (r *remote) overRestart(t *testing.T) {
 // TestSSHInContainers: the same with an image that has neither bash nor a server for files.
 func TestSSHInContainers(t *testing.T) {
 	b := containerBox(t)
-	r := b.openSSH(t, "engine:1")
+	r := b.remote(t, "engine:1")
 	t.Run("commands", r.commands)
 	t.Run("files", func(t *testing.T) { r.files(t, "scp", "sftp") })
 	t.Run("ports", r.ports)
@@ -295,6 +303,7 @@ func TestSSHInContainers(t *testing.T) {
 
 // signals are sent by clients that know how: OpenSSH's does not.
 func (r *remote) signals(t *testing.T) {
+	r.t = t
 	text, err := os.ReadFile(filepath.Join(r.dir, "palisade", "ssh", "id_ed25519"))
 	if err != nil {
 		t.Fatal(err)
@@ -344,16 +353,11 @@ func (r *remote) signals(t *testing.T) {
 func BenchmarkFilesBySSH(b *testing.B) {
 	box := newBox(b)
 	box.settings = []string{"--runtime", "process"}
-	dir := b.TempDir()
-	r := &remote{box: box, dir: dir, config: filepath.Join(dir, "config")}
-	box.env = append(slices.Clone(box.env), "XDG_CONFIG_HOME="+dir, "HOME="+dir)
-	box.settings = append(box.settings, "--ssh-listen", "127.0.0.1:0")
 	box.start()
-	box.run("session", "create", "host", "--name", "desk", "--wait")
-	r.configure()
+	r := box.remote(b, "host")
 	blob := make([]byte, 256<<20)
 	_, _ = rand.Read(blob)
-	path := filepath.Join(dir, "blob")
+	path := filepath.Join(r.dir, "blob")
 	if err := os.WriteFile(path, blob, 0o600); err != nil {
 		b.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -190,6 +191,9 @@ func (d *desk) files(r *run) { d.program(r, sessions.ExecSpec{Argv: []string{pid
 // program runs what Palisade has brought into the session, and says how it ended.
 func (d *desk) program(r *run, spec sessions.ExecSpec) {
 	spec.Env, spec.Stdin, spec.Stdout, spec.Stderr, spec.Signals = d.env, d.channel, d.channel, d.channel.Stderr(), d.signals
+	if spec.Terminal != nil {
+		spec.Stdin = &typed{r, d.channel}
+	}
 	exit, err := r.exec(spec)
 	switch {
 	case err != nil:
@@ -200,6 +204,22 @@ func (d *desk) program(r *run, spec sessions.ExecSpec) {
 	default:
 		r.finish(exit)
 	}
+}
+
+// typed is what comes for a terminal. When a client says that it has no more, as one does that reads no keyboard, nothing is
+// typed any more: the terminal is still there, and whoever works on it goes on.
+type typed struct {
+	r    *run
+	from io.Reader
+}
+
+// Read implements io.Reader.
+func (t *typed) Read(p []byte) (int, error) {
+	n, err := t.from.Read(p)
+	if n == 0 && err != nil {
+		<-t.r.ctx.Done()
+	}
+	return n, err
 }
 
 // run is something that runs in the session for a channel.
