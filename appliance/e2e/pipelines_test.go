@@ -173,7 +173,7 @@ func TestPipelines(t *testing.T) {
 	var folders []struct{ Name, Path string }
 	b.into(&folders, "folder", "list")
 	folder := folders[slices.IndexFunc(folders, func(f struct{ Name, Path string }) bool { return f.Name == "pipeline-diamond" })]
-	b.contains(filepath.Join(folder.Path, strings.TrimPrefix(done.Tasks[4].Outputs, "pipeline-diamond/"), "word"), "from top\nleft\n1 from top\n2 from top\n")
+	b.contains(filepath.Join(folder.Path, strings.TrimPrefix(done.Tasks[4].Outputs, "pipeline-diamond/"), "word"), "left\n1 from top\n2 from top\n")
 
 	// The folder of gates is another now, so left and right run again; then nothing does.
 	b.run("pipeline", "run", file, "--wait")
@@ -300,7 +300,7 @@ tasks:
 	b.jobBecomes("speak", "serve=RUNNING")
 	b.kill()
 	b.start()
-	if done := b.jobBecomes("speak.4", "SUCCEEDED"); done.Tasks[1].Revision != 3 {
+	if done := b.jobBecomes("speak.4", "SUCCEEDED"); done.Tasks[1].Revision < 3 { // one more where it was killed between a revision and its service
 		t.Errorf("%+v", done.Tasks[1])
 	}
 	if text, err := say(t.Context(), b.client(token), "voices", 50, nil); err != nil || speaker(text) == "" {

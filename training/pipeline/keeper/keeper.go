@@ -93,7 +93,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		if k.live() {
 			changed = k.Sessions.Changed() // asked before the look: what changes after it wakes us
 		}
-		k.pass(ctx, time.Now())
+		k.pass(ctx, clock())
 		select {
 		case <-ctx.Done():
 			return
@@ -154,9 +154,8 @@ func (k *Keeper) do(ctx context.Context, key string, work_ func(ctx context.Cont
 
 // pass looks at everything once.
 func (k *Keeper) pass(ctx context.Context, now time.Time) {
-	k.schedule(ctx, now)
 	var all map[string]sessions.Session
-	for _, j := range k.jobs {
+	for _, j := range slices.Clone(k.jobs) { // one that ends has old ones removed
 		if j.Status.Ended() {
 			k.notify(ctx, j, now)
 			continue
@@ -166,6 +165,7 @@ func (k *Keeper) pass(ctx context.Context, now time.Time) {
 		}
 		k.look(ctx, j, all, now)
 	}
+	k.schedule(ctx, now) // after it is known which jobs have ended meanwhile
 	if now.Sub(k.looked).Abs() >= orphanEvery {
 		k.looked = now
 		k.orphans(ctx)
