@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/checkpoints", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -84,6 +84,7 @@ var rooms = []room{
 	{"sessions/process/palisade-supervise", list("sessions/process")},
 	{"training", list("catalog", "variants", "sessions")},
 	{"training/apps", list("sessions")},
+	{"training/accounts", list("accel", "sessions")},
 	{"training/checkpoints", nil},
 	{"training/pipeline", list("catalog", "autoscaler/cron")},
 	{"training/pipeline/keeper", list("catalog", "sessions", "training", "training/pipeline")},

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"path"
 	"slices"
 )
@@ -51,7 +52,7 @@ func (r *runner) withCheckpoints(spec *Spec, s Session) error {
 	if given {
 		return nil
 	}
-	dir, err := r.points.Make(s.ID)
+	dir, err := r.points.Make(cmp.Or(s.clusterID(), s.ID)) // the containers of one session share one
 	if err != nil {
 		return err
 	}

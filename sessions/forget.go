@@ -92,7 +92,7 @@ func (m *Manager) forget(ctx context.Context, r *runner) {
 			return
 		}
 	}
-	if m.Checkpoints != nil {
+	if s, _ := r.snapshot(); m.Checkpoints != nil && s.main() {
 		if err := m.Checkpoints.Forget(r.id); err != nil {
 			m.Log.Error("old session's checkpoints were not removed; they will be", "session", r.id, "error", err)
 			return

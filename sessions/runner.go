@@ -52,7 +52,7 @@ type runnerDeps struct {
 	earlier  EarlierLogs // may be nil
 	clusters ClusterFiles
 	whole    func(Session) bool // all other containers of its session are there
-	points   Checkpoints // may be nil
+	points   Checkpoints        // may be nil
 	traffic  Traffic
 	probe    Prober
 	metrics  *metrics

@@ -37,6 +37,8 @@ type Deps struct {
 	SSH func() api.SSH
 	// Usage is nil where nothing is counted.
 	Usage Usage
+	// Accounts is nil where it is not counted what sessions hold.
+	Accounts Accounts
 	// Live and Captures are nil where requests are not watched.
 	Live     Live
 	Captures Captures

@@ -61,6 +61,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("DELETE", "/tokens/:tid", s.revokeToken)
 
 	on("GET", "/usage", s.getUsage)
+	on("GET", "/usage/sessions", s.getSessionUsage)
 
 	on("GET", "/sessions", s.listSessions)
 	on("POST", "/sessions", s.createSession)

@@ -99,51 +99,60 @@ func (s *server) knownService(q *usage.Query) error {
 
 // usage reads what the query is about, but for the project and the tokens.
 func (p *params) usage(now time.Time) usage.Query {
-	q := usage.Query{Service: p.text("service"), Model: p.text("model"), Zone: p.zone("zone")}
-	q.By = p.dimensions("by")
-	q.To = now
-	if word := p.text("to"); word != "" {
-		_, q.To = p.span("to", word, now.In(q.Zone))
-	}
-	if word := p.text("from"); word != "" {
-		q.From, _ = p.span("from", word, now.In(q.Zone))
-	} else {
-		end := q.To.In(q.Zone)
-		q.From = time.Date(end.Year(), end.Month(), end.Day()-usageDays+1, 0, 0, 0, 0, q.Zone)
-	}
-	if !q.From.Before(q.To) && p.err == nil {
-		p.err = badField("?from", "", "%s does not lie before %s", p.text("from"), cmp.Or(p.text("to"), "now"))
-	}
-	return q
-}
-
-// dimensions reads words with commas between them.
-func (p *params) dimensions(name string) []usage.Dimension {
-	var out []usage.Dimension
+	q := usage.Query{Service: p.text("service"), Model: p.text("model")}
 	var known []string
 	for _, d := range usage.Dimensions() {
 		known = append(known, string(d))
 	}
+	for _, word := range p.dimensions("by", known, func(word string) bool { return usage.Dimension(word).OfTime() }) {
+		q.By = append(q.By, usage.Dimension(word))
+	}
+	q.From, q.To, q.Zone = p.period(now)
+	return q
+}
+
+// period reads from, to and zone.
+func (p *params) period(now time.Time) (from, to time.Time, zone *time.Location) {
+	zone = p.zone("zone")
+	to = now
+	if word := p.text("to"); word != "" {
+		_, to = p.span("to", word, now.In(zone))
+	}
+	if word := p.text("from"); word != "" {
+		from, _ = p.span("from", word, now.In(zone))
+	} else {
+		end := to.In(zone)
+		from = time.Date(end.Year(), end.Month(), end.Day()-usageDays+1, 0, 0, 0, 0, zone)
+	}
+	if !from.Before(to) && p.err == nil {
+		p.err = badField("?from", "", "%s does not lie before %s", p.text("from"), cmp.Or(p.text("to"), "now"))
+	}
+	return from, to, zone
+}
+
+// dimensions reads words with commas between them, each one of those that are known; of those of time one at most.
+func (p *params) dimensions(name string, known []string, ofTime func(string) bool) []string {
+	var out []string
 	for word := range strings.SplitSeq(p.text(name), ",") {
-		d := usage.Dimension(strings.TrimSpace(word))
+		word = strings.TrimSpace(word)
 		wrong, hint := "", ""
-		switch before := (&usage.Query{By: out}).Time(); {
+		switch before := slices.IndexFunc(out, ofTime); {
 		case word == "" && p.text(name) == "":
 			continue
-		case !slices.Contains(known, string(d)):
+		case !slices.Contains(known, word):
 			wrong, hint = fmt.Sprintf("%q is nothing that usage is told apart by", word), "known: "+strings.Join(known, ", ")
 			if near := api.Nearest(word, known); near != "" {
 				hint = "did you mean \"" + near + "\"?"
 			}
-		case slices.Contains(out, d):
-			wrong = string(d) + " is given twice"
-		case d.OfTime() && before != "":
-			wrong, hint = fmt.Sprintf("both %s and %s", before, d), "one length of time is possible"
+		case slices.Contains(out, word):
+			wrong = word + " is given twice"
+		case ofTime(word) && before >= 0:
+			wrong, hint = fmt.Sprintf("both %s and %s", out[before], word), "one length of time is possible"
 		}
 		if wrong != "" && p.err == nil {
 			p.err = badField("?"+name, hint, "%s", wrong)
 		}
-		out = append(out, d)
+		out = append(out, word)
 	}
 	return out
 }

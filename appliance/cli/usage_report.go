@@ -18,13 +18,16 @@ import (
 func (a *app) usageCommand() *cobra.Command {
 	var q api.UsageQuery
 	var since string
-	var asCSV bool
+	var asCSV, ofSessions bool
+	var user, session, kind string
 	cmd := &cobra.Command{
-		Use: "usage", Short: "Show what was used: requests, tokens and times, by token, model, day, ...", Args: words("", 0, 0),
+		Use: "usage", Short: "Show what was used: requests and tokens, or with --sessions cores, memory and accelerators", Args: words("", 0, 0),
 		Long: "Show what was used. Requests are counted when they have ended, and kept by the hour: a period is widened to whole hours.\n" +
-			"Without a period it is the last 30 days. Days and months are those of this machine's time zone, or of --zone.",
+			"Without a period it is the last 30 days. Days and months are those of this machine's time zone, or of --zone.\n" +
+			"With --sessions it is what sessions held and used, to the millisecond and up to now.",
 		Example: "  palisade usage --by token,model --since 7d\n  palisade usage --by day --service chat\n" +
-			"  palisade usage --by month,token --from 2026-01 --to 2026-03 --csv > quarter.csv",
+			"  palisade usage --by month,token --from 2026-01 --to 2026-03 --csv > quarter.csv\n" +
+			"  palisade usage --sessions --by user,day --since 7d",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since != "" && q.From != "" {
 				return &usageError{message: "--since and --from both say when it began", hint: "give one of them"}
@@ -36,11 +39,19 @@ func (a *app) usageCommand() *cobra.Command {
 			if asCSV && a.output != "table" {
 				return &usageError{message: "--csv and --output " + a.output + ": one form at a time"}
 			}
-			if len(q.By) == 0 {
-				q.By = []string{"service"}
+			if err := fitting(cmd, ofSessions); err != nil {
+				return err
 			}
 			if q.Zone == "" {
 				q.Zone = localZone(a.now(), a.env("TZ"))
+			}
+			if ofSessions {
+				return a.sessionUsage(cmd.Context(), api.SessionUsageQuery{
+					By: q.By, From: q.From, To: q.To, Zone: q.Zone, All: q.All, User: user, Session: session, Type: kind,
+				}, from, asCSV && !a.quiet)
+			}
+			if len(q.By) == 0 {
+				q.By = []string{"service"}
 			}
 			c, err := a.client()
 			if err != nil {
@@ -57,17 +68,24 @@ func (a *app) usageCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&q.By, "by", nil, "what to tell apart: token, project, service, model, status; and one of hour, day, month (default service)")
+	f.BoolVar(&ofSessions, "sessions", false, "what sessions held and used: cores, memory and accelerators by time")
+	f.StringSliceVar(&q.By, "by", nil, "what to tell apart: token, project, service, model, status; and one of hour, day, month (default service);\n"+
+		"of sessions: user, project, session, type; and one of hour, day, month (default user)")
 	f.StringVar(&q.From, "from", "", "its beginning: 2026-03-01, 2026-03, 2026-03-01T08:00:00Z, or how long ago: 7d, 12h")
 	f.StringVar(&q.To, "to", "", "its end, in the same forms; a day or a month counts to its end (default now)")
 	f.StringVar(&since, "since", "", "how long ago it began: 7d, 12h; the same as --from")
 	f.StringVar(&q.Service, "service", "", "only this service's, by name or id")
 	f.StringVar(&q.Token, "token", "", "only this token's, by name or id")
 	f.StringVar(&q.Model, "model", "", "only this model's")
+	f.StringVar(&user, "user", "", "only this user's sessions")
+	f.StringVar(&session, "session", "", "only this session's, by name or id")
+	f.StringVar(&kind, "type", "", "only sessions of this type: interactive, batch, inference, system")
 	f.BoolVarP(&q.All, "all", "a", false, "usage of every project, not of this one alone")
 	f.StringVar(&q.Zone, "zone", "", "time zone of days and months: UTC, Asia/Seoul, +09:00 (default this machine's)")
 	f.BoolVar(&asCSV, "csv", false, "print comma-separated values, for a spreadsheet; without the total")
-	_ = cmd.RegisterFlagCompletionFunc("by", fixedWords("token", "project", "service", "model", "status", "hour", "day", "month"))
+	_ = cmd.RegisterFlagCompletionFunc("by", fixedWords("token", "project", "service", "model", "status", "user", "session", "type", "hour", "day", "month"))
+	_ = cmd.RegisterFlagCompletionFunc("session", a.completeAt(-1, a.sessionNames))
+	_ = cmd.RegisterFlagCompletionFunc("type", fixedWords("interactive", "batch", "inference", "system"))
 	_ = cmd.RegisterFlagCompletionFunc("service", a.completeAt(-1, a.serviceNames))
 	_ = cmd.RegisterFlagCompletionFunc("token", a.completeAt(-1, a.tokenNames))
 	return cmd

@@ -33,6 +33,7 @@ import (
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
+	"github.com/palisade-run/palisade/training/accounts"
 	"github.com/palisade-run/palisade/training/apps"
 	"github.com/palisade-run/palisade/training/checkpoints"
 	"github.com/palisade-run/palisade/training/pipeline/keeper"
@@ -73,6 +74,7 @@ type daemon struct {
 	manager  *sessions.Manager
 	apps     *apps.Apps
 	points   *checkpoints.Keep
+	accounts *accounts.Meter
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
 	jobs     *keeper.Keeper
@@ -220,6 +222,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.pool.run)
 	d.deciding.run(d.usage.Run)
+	d.deciding.run(d.accounts.Run)
 	d.deciding.run(d.spilled.run)
 	d.counting.run(d.seeing.run)
 	watching, letGo := context.WithCancel(ctx)
@@ -360,6 +363,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err = d.openApps(); err != nil {
 		return err
 	}
+	d.accounts = accounts.NewMeter(d.store, d.manager, time.Now, d.Log.With("room", "accounts"))
 	d.scaling = newScaling(c.Autoscaler.Signals(), d)
 	if d.keeper, err = autoscaler.NewKeeper(ctx, autoscaler.Around{
 		Store: d.store, World: d.scaling, Signals: d.scaling, Registry: d.registry, Log: d.Log.With("room", "autoscaler"),
@@ -436,7 +440,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Usage: d.usage, Accounts: d.accounts, Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
