@@ -66,6 +66,9 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return LocalPeer(ctx, name)
 }
 
+// IsLocal reports whether somebody came over the unix socket.
+func IsLocal(ctx context.Context) bool { return actorOf(ctx).Via == "socket" }
+
 // actorOf returns who asks; the zero Actor when nobody has said.
 func actorOf(ctx context.Context) Actor {
 	a, _ := ctx.Value(actorKey).(Actor)

@@ -25,6 +25,8 @@ type Config struct {
 	TLS       TLS    `yaml:"tls"`
 	// SSH is the port for people and their sessions.
 	SSH SSH `yaml:"ssh"`
+	// Apps are programs of sessions, behind a door with a log-in of its own.
+	Apps Apps `yaml:"apps"`
 	// Database is sqlite:PATH or postgres://...; "" is a SQLite file in Data: see DSN.
 	Database string `yaml:"database"`
 	// Runtime runs sessions: auto, process or containerd.

@@ -31,6 +31,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.checkAddresses()...)
 	ps = append(ps, c.checkTLS()...)
 	ps = append(ps, c.checkSSH()...)
+	ps = append(ps, c.checkApps()...)
 	ps = append(ps, checkDatabase(c.Database)...)
 	ps = append(ps, oneOf("runtime", c.Runtime, RuntimeAuto, RuntimeProcess, RuntimeContainerd)...)
 	ps = append(ps, oneOf("log.format", c.Log.Format, FormatText, FormatJSON)...)

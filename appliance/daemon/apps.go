@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -31,7 +34,8 @@ func (d *daemon) openApps() error {
 		return sessionimages.Labels(known, s.Image, d.imageLabels(ctx, s))
 	}
 	d.apps, err = apps.New(apps.Deps{
-		Sessions: d.manager, Labels: labels, Key: key, URL: d.gateway, Fixed: d.Config.Advertise != "",
+		Sessions: d.manager, Labels: labels, Key: key, URL: cmp.Or(d.Config.Apps.URL, d.appURL, d.gateway), Own: d.appURL != "",
+		Fixed: d.Config.Apps.URL != "" || d.appURL == "" && d.Config.Advertise != "",
 		Who: func(r *http.Request) (apps.Actor, bool) {
 			actor, _ := admin.Identify(r, d.keys) // where its use was not kept, the API tells the log of it
 			return apps.Actor{Name: actor.Name, Key: actor.Key}, actor.Via != ""
@@ -77,4 +81,56 @@ func doorUntil(ctx context.Context, door http.Handler) http.Handler {
 		}
 		door.ServeHTTP(w, r)
 	})
+}
+
+// appsDoor is the name of the socket of apps for a successor, and for systemd.
+const appsDoor = "palisade-apps"
+
+// enterApps opens a port for apps alone, or takes it over, where the settings name one.
+func (d *daemon) enterApps(ctx context.Context, l net.Listener) (err error) {
+	h, at := d.house, d.Config.Apps.Listen
+	if l != nil && (at == "" || h.before != nil && h.before.hello.Apps != at) {
+		_ = l.Close()
+		l = nil
+	}
+	if at == "" {
+		return nil
+	}
+	alike := daemon{Options: d.Options}
+	alike.Config.Listen = at
+	secure, scheme, err := alike.tls()
+	if err == nil && l == nil {
+		l, err = listenTCP(ctx, at)
+	}
+	if err != nil {
+		return hinted{fmt.Errorf("opening the port of apps (apps.listen): %w", err), "choose another one with apps.listen in the settings, or leave it out there"}
+	}
+	h.appURL = scheme + "://" + reachable(l.Addr())
+	h.front.appURL = cmp.Or(d.Config.Apps.URL, h.appURL)
+	h.appServer = newServer(h.front.appsAlone(), d.Log)
+	h.doors = append(h.doors, &door{Listener: l, secure: secure, apps: true})
+	return nil
+}
+
+// appsAlone serves apps and nothing else.
+func (f *front) appsAlone() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch rs := f.rooms.Load(); {
+		case r.URL.Path == "/healthz":
+			writeText(w, http.StatusOK, "ok\n")
+		case rs == nil:
+			starting(w)
+		case apps.Handles(r.URL.Path):
+			rs.apps.ServeHTTP(w, r)
+		default:
+			writeText(w, http.StatusNotFound, "there is nothing here but apps of sessions, at /sessions/ID/apps/NAME/\n")
+		}
+	})
+}
+
+// endApps ends what goes on at the port of apps, in time.
+func (h *house) endApps(ctx context.Context) {
+	if h.appServer.Shutdown(ctx) != nil {
+		_ = h.appServer.Close() // it was given its time
+	}
 }

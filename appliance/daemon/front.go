@@ -19,7 +19,8 @@ import (
 // is ready the port is open already, so that a client of a daemon that restarts is told to try again
 // in a second instead of being refused.
 type front struct {
-	rooms atomic.Pointer[rooms] // nil until ready
+	rooms  atomic.Pointer[rooms] // nil until ready
+	appURL string                // where apps have a port of their own, browsers are sent there; "": they have not
 }
 
 // rooms are those who answer once the daemon is ready.
@@ -56,6 +57,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		starting(w)
 	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
 		rs.admin.ServeHTTP(w, r)
+	case apps.Handles(r.URL.Path) && f.appURL != "" && !admin.IsLocal(r.Context()):
+		http.Redirect(w, r, f.appURL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 	case apps.Handles(r.URL.Path):
 		rs.apps.ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":

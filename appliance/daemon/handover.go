@@ -121,7 +121,7 @@ func (d *daemon) startSuccessor(ctx context.Context) (*successor, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, SSH: d.shellListen, Activated: d.activated}) // one that has ended says so below
+	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, SSH: d.shellListen, Apps: d.Config.Apps.Listen, Activated: d.activated}) // one that has ended says so below
 	ctx, cancel := d.patience(ctx)
 	defer cancel()
 	m, err := s.await(ctx, sayPrepared)

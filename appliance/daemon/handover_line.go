@@ -39,6 +39,7 @@ type message struct {
 	Data      string `json:"data,omitempty"`      // hello
 	Listen    string `json:"listen,omitempty"`    // hello: as it was set, not as it is
 	SSH       string `json:"ssh,omitempty"`       // hello: where SSH is served
+	Apps      string `json:"apps,omitempty"`      // hello: where apps have a port of their own
 	Activated bool   `json:"activated,omitempty"` // hello: the listeners are systemd's, whatever is set
 
 	Version string `json:"version,omitempty"` // prepared

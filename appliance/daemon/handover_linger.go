@@ -42,6 +42,9 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	if err == nil {
 		err = d.lines.Wait(bounded) // nor the router's
 	}
+	if err == nil && d.appServer != nil {
+		err = d.appServer.Shutdown(bounded)
+	}
 	if err == nil && d.shells != nil {
 		err = d.shells.Drain(bounded)
 	}

@@ -43,9 +43,11 @@ type house struct {
 	terminals *terminal.Keeper
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 
-	shells      *ssh.Server // nil: there is no SSH port
-	shellListen string      // where it was to be
-	shellFault  error       // why it is not there, where nobody asked for one
+	shells      *ssh.Server  // nil: there is no SSH port
+	appServer   *http.Server // of apps on a port of their own; nil: they are on the gateway's
+	appURL      string       // http://127.0.0.1:8081
+	shellListen string       // where it was to be
+	shellFault  error        // why it is not there, where nobody asked for one
 
 	accepting sync.WaitGroup
 	failed    chan error
@@ -58,6 +60,7 @@ type door struct {
 	net.Listener             // TCP or unix
 	secure       *tls.Config // nil: plain
 	shell        bool        // people come in by SSH
+	apps         bool        // nothing is served but apps of sessions
 	open         bool        // connections are accepted
 }
 
@@ -67,6 +70,9 @@ func (d *door) local() bool { _, is := d.Listener.(*net.UnixListener); return is
 func (d *door) name() string {
 	if d.shell {
 		return shellDoor
+	}
+	if d.apps {
+		return appsDoor
 	}
 	return d.Addr().Network()
 }
@@ -99,6 +105,10 @@ func (d *daemon) enter(ctx context.Context, left *inheritance) error {
 	h := d.house
 	h.listen = d.Config.Listen
 	shell, err := left.take(shellDoor)
+	if err != nil {
+		return err
+	}
+	apps, err := left.take(appsDoor)
 	if err != nil {
 		return err
 	}
@@ -148,11 +158,11 @@ func (d *daemon) enter(ctx context.Context, left *inheritance) error {
 	if h.gateway = d.Config.Advertise; h.gateway == "" {
 		h.gateway = scheme + "://" + reachable(ports[0].Addr())
 	}
-	if err := d.enterShells(ctx, shell); err != nil {
+	h.front = &front{}
+	if err := errors.Join(d.enterShells(ctx, shell), d.enterApps(ctx, apps)); err != nil {
 		h.shut()
 		return err
 	}
-	h.front = &front{}
 	h.gate = router.NewGate(d.Config.Router, newServer(h.front, d.Log), d.Log.With("room", "router"))
 	h.failed = make(chan error, len(h.doors)+1)
 	return nil
@@ -187,6 +197,9 @@ func (h *house) accept() {
 			serve := h.gate.Serve
 			if d.shell {
 				serve = h.shells.Serve
+			}
+			if d.apps {
+				serve = h.appServer.Serve
 			}
 			err := serve(l)
 			if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // the latter: lean
@@ -254,6 +267,9 @@ func (h *house) stop() error {
 		_ = h.lock.sign(stopping) // for who is started meanwhile; it is refused otherwise, and may try again
 		var before sync.WaitGroup
 		before.Go(func() { _ = h.before.stop(ctx) }) // one that takes longer ends by itself
+		if h.appServer != nil {
+			before.Go(func() { h.endApps(ctx) })
+		}
 		if err := h.gate.Shutdown(ctx); err != nil {
 			h.stopErr = h.gate.Close()
 		}
@@ -285,6 +301,9 @@ func (h *house) close() error {
 	h.shut()
 	if h.gate != nil {
 		h.once.Do(func() { err = h.gate.Close() })
+	}
+	if h.appServer != nil {
+		_ = h.appServer.Close() // what is open is over
 	}
 	h.accepting.Wait()
 	return err

@@ -138,10 +138,10 @@
   }
 
   // again comes back, at once and then ever more seldom; what the trouble is, is asked for where a websocket cannot say it.
-  function again() {
+  function again(why) {
     const wait = tries === 0 ? 0 : Math.min(5000, 250 * 2 ** Math.min(tries, 5));
     tries++;
-    if (notice.hidden || tries > 2) say("Connecting again…");
+    if (why || notice.hidden || tries > 2) say(why || "Connecting again…");
     clearTimeout(timer);
     timer = setTimeout(async () => {
       if (tries > 1) {
@@ -150,8 +150,7 @@
           if (answer.status === 401) return halt("You are logged out. Get a new link: palisade app " + document.body.dataset.name + " terminal --url");
           if (answer.status === 404 || answer.status === 409) {
             const problem = await answer.json().catch(() => ({}));
-            say((problem.detail || "The session does not run.") + " Waiting for it…");
-            return again();
+            return again((problem.detail || "The session does not run.") + " Waiting for it…");
           }
           if (!answer.ok) return again();
         } catch {
