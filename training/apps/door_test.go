@@ -76,14 +76,14 @@ func TestOnlyWhoIsKnownGetsIn(t *testing.T) {
 		}
 	}
 	w.later(12*time.Hour + time.Second)
-	if resp := w.request("GET", at, "Cookie", as(cookie)); resp.StatusCode != 401 {
+	if resp := w.request("GET", at, "Cookie", as(cookie)); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after 12 h: %s", resp.Status)
 	}
 	fresh := w.logIn("8000")
 	w.mu.Lock()
 	w.revoked = true
 	w.mu.Unlock()
-	if resp := w.request("GET", at, "Cookie", as(fresh)); resp.StatusCode != 401 {
+	if resp := w.request("GET", at, "Cookie", as(fresh)); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the key was revoked: %s", resp.Status)
 	}
 	if w.used != 0 {
@@ -101,34 +101,34 @@ func TestATicketIsGoodOnce(t *testing.T) {
 		return l.Path
 	}
 	first := link()
-	if resp := w.request("GET", first, "Sec-Purpose", "prefetch;prerender"); resp.StatusCode != 401 {
+	if resp := w.request("GET", first, "Sec-Purpose", "prefetch;prerender"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("looking ahead: %s", resp.Status)
 	}
-	if resp := w.request("HEAD", first); resp.StatusCode != 401 {
+	if resp := w.request("HEAD", first); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("HEAD: %s", resp.Status)
 	}
 	resp := w.request("GET", first+"&name=main")
-	if resp.StatusCode != 303 || resp.Header.Get("Location") != "/sessions/"+id+"/apps/terminal/?name=main" || len(resp.Cookies()) != 1 {
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/sessions/"+id+"/apps/terminal/?name=main" || len(resp.Cookies()) != 1 {
 		t.Fatalf("%s %v", resp.Status, resp.Header)
 	}
 	cookie := resp.Cookies()[0]
 	resp = w.request("GET", first, "Accept", "text/html")
-	if text := body(t, resp); resp.StatusCode != 401 || !strings.Contains(text, "has been used") {
+	if text := body(t, resp); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(text, "has been used") {
 		t.Errorf("a second time: %s %s", resp.Status, text)
 	}
-	if resp := w.request("GET", first, "Cookie", as(cookie)); resp.StatusCode != 303 || len(resp.Cookies()) != 0 {
+	if resp := w.request("GET", first, "Cookie", as(cookie)); resp.StatusCode != http.StatusSeeOther || len(resp.Cookies()) != 0 {
 		t.Errorf("a second time, by who is in: %s", resp.Status)
 	}
 	late := link()
 	w.later(2*time.Minute + time.Second)
-	if resp := w.request("GET", late); resp.StatusCode != 401 {
+	if resp := w.request("GET", late); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("too late: %s", resp.Status)
 	}
 	// One for another app is none, and a cookie is no ticket.
-	if resp := w.request("GET", strings.Replace(link(), "/terminal/", "/8000/", 1)); resp.StatusCode != 401 {
+	if resp := w.request("GET", strings.Replace(link(), "/terminal/", "/8000/", 1)); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("for another app: %s", resp.Status)
 	}
-	if resp := w.request("GET", "/sessions/"+id+"/apps/terminal/?palisade_ticket="+cookie.Value); resp.StatusCode != 401 {
+	if resp := w.request("GET", "/sessions/"+id+"/apps/terminal/?palisade_ticket="+cookie.Value); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a cookie as a ticket: %s", resp.Status)
 	}
 }
@@ -197,7 +197,7 @@ func TestWhatAnAppSees(t *testing.T) {
 		"/sessions/" + id + "/apps/8000?x=1":      root + "?x=1",
 		"/sessions/" + id + "/apps/notebook/tree": "/sessions/" + id + "/apps/jupyter/tree",
 	} {
-		if resp := w.request("GET", from, "Authorization", key); resp.StatusCode != 307 || resp.Header.Get("Location") != to {
+		if resp := w.request("GET", from, "Authorization", key); resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != to {
 			t.Errorf("%s: %s %s", from, resp.Status, resp.Header.Get("Location"))
 		}
 	}

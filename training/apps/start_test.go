@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,11 +49,11 @@ func TestAnAppIsStartedOnceByWhoComesFirst(t *testing.T) {
 	at := "/sessions/" + id + "/apps/board/"
 	// A browser is shown that it starts; a program is told to come again.
 	resp := w.request("GET", at, "Authorization", key, "Accept", "text/html,*/*")
-	if text := body(t, resp); resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, `http-equiv="refresh"`) || !strings.Contains(text, "Starting board") {
+	if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, `http-equiv="refresh"`) || !strings.Contains(text, "Starting board") {
 		t.Errorf("%s %s", resp.Status, text)
 	}
 	resp = w.request("POST", at, "Authorization", key)
-	if text := body(t, resp); resp.StatusCode != 503 || !strings.Contains(text, `"urn:palisade:problem:unavailable"`) {
+	if text := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"urn:palisade:problem:unavailable"`) {
 		t.Errorf("%s %s", resp.Status, text)
 	}
 	views, err := w.apps.List(t.Context(), "default", id)
@@ -78,7 +79,7 @@ func TestAnAppIsStartedOnceByWhoComesFirst(t *testing.T) {
 	if got := body(t, w.request("GET", at, "Authorization", key)); got != "the board" {
 		t.Errorf("%q", got)
 	}
-	env := w.scripts[0].Env
+	env := w.scripts[slices.IndexFunc(w.scripts, isStart)].Env
 	if env["PALISADE_APP_PORT"] != "7000" || env["PALISADE_APP_BASE"] != at || env["PALISADE_APP"] != "board" {
 		t.Errorf("it was told %v", env)
 	}
@@ -132,7 +133,7 @@ func TestAnAppThatDoesNotStart(t *testing.T) {
 				}
 				before := w.started("exec board")
 				time.Sleep(4 * time.Second) // in a synctest bubble: no time passes outside
-				if resp := w.request("GET", at, "Authorization", key); resp.StatusCode != 503 || w.started("exec board") > before+1 {
+				if resp := w.request("GET", at, "Authorization", key); resp.StatusCode != http.StatusServiceUnavailable || w.started("exec board") > before+1 {
 					t.Errorf("later: %s, started %d times", resp.Status, w.started("exec board"))
 				}
 			})
@@ -178,7 +179,7 @@ func TestWhatIsNotOpened(t *testing.T) {
 		}
 	}
 	resp := w.request("GET", "/sessions/"+id+"/apps/terminal/status", "Authorization", key)
-	if text := body(t, resp); resp.StatusCode != 409 || !strings.Contains(text, "ended by ada") {
+	if text := body(t, resp); resp.StatusCode != http.StatusConflict || !strings.Contains(text, "ended by ada") {
 		t.Errorf("%s %s", resp.Status, text)
 	}
 }
@@ -213,7 +214,7 @@ func TestTheTerminalsPage(t *testing.T) {
 	at := "/sessions/" + id + "/apps/terminal/"
 	resp := w.request("GET", at, "Cookie", cookie)
 	text, policy := body(t, resp), resp.Header.Get("Content-Security-Policy")
-	if resp.StatusCode != 200 || !strings.Contains(text, `data-session="`+id+`"`) || !strings.Contains(policy, "script-src 'self';") || !strings.Contains(policy, "default-src 'none'") {
+	if resp.StatusCode != http.StatusOK || !strings.Contains(text, `data-session="`+id+`"`) || !strings.Contains(policy, "script-src 'self';") || !strings.Contains(policy, "default-src 'none'") {
 		t.Errorf("%s %q %s", resp.Status, policy, text)
 	}
 	for name, kind := range map[string]string{"xterm.js": "text/javascript", "xterm.css": "text/css", "addon-fit.js": "text/javascript", "terminal.js": "text/javascript", "terminal.css": "text/css"} {
@@ -221,10 +222,10 @@ func TestTheTerminalsPage(t *testing.T) {
 			t.Errorf("%s is not on the page", name)
 		}
 		resp := w.request("GET", at+name, "Cookie", cookie)
-		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || !strings.HasPrefix(got, kind) || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(got, kind) || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %s %s", name, resp.Status, got)
 		}
-		if again := w.request("GET", at+name, "Cookie", cookie, "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != 304 {
+		if again := w.request("GET", at+name, "Cookie", cookie, "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 			t.Errorf("%s again: %s", name, again.Status)
 		}
 	}
@@ -233,7 +234,7 @@ func TestTheTerminalsPage(t *testing.T) {
 			t.Errorf("%s: %s", name, resp.Status)
 		}
 	}
-	if resp := w.request("POST", at, "Cookie", cookie); resp.StatusCode != 405 {
+	if resp := w.request("POST", at, "Cookie", cookie); resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %s", resp.Status)
 	}
 	if got := body(t, w.request("GET", at+"ws?name=main&rows=24", "Cookie", cookie)); got != "terminal of "+id+" for ada: name=main&rows=24" {
