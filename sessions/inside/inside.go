@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/palisade-run/palisade/sessions/clusterssh"
 	"github.com/palisade-run/palisade/sessions/sftp"
@@ -66,7 +67,7 @@ func Main(args []string) (code int, known bool) {
 
 // connect joins a unix socket with in and out, until both directions have ended.
 func connect(path string, in io.Reader, out io.Writer) error {
-	conn, err := net.Dial("unix", path)
+	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "unix", path)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok {
 			err = op.Err

@@ -72,7 +72,7 @@ func become(line string, passwd string) error {
 			argv[0] = "-" + base // what makes it one of a log-in
 		}
 		_ = os.Setenv("SHELL", path)
-		_ = syscall.Exec(path, argv, os.Environ()) //nolint:gosec // that is what it is for; where it fails the next is tried
+		_ = syscall.Exec(path, argv, os.Environ()) // where it fails the next is tried
 	}
 	if line == "" {
 		return errNoShell
@@ -85,5 +85,5 @@ func become(line string, passwd string) error {
 	if err != nil {
 		return fmt.Errorf("%w (it has no %s either)", errNoShell, cmp.Or(argv[0], "such program"))
 	}
-	return syscall.Exec(path, argv, os.Environ()) //nolint:gosec // as above
+	return syscall.Exec(path, argv, os.Environ())
 }

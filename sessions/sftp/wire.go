@@ -123,7 +123,8 @@ func (w *writer) uint32(v uint32) *writer { w.b = binary.BigEndian.AppendUint32(
 func (w *writer) uint64(v uint64) *writer { w.b = binary.BigEndian.AppendUint64(w.b, v); return w }
 
 func (w *writer) string(s string) *writer {
-	w.b = append(w.uint32(uint32(len(s))).b, s...)
+	w.uint32(uint32(len(s)))
+	w.b = append(w.b, s...)
 	return w
 }
 

@@ -34,23 +34,23 @@ func Algorithms() []string {
 // hint.
 func Parse(text string) (key ssh.PublicKey, comment string, err error) {
 	text = strings.TrimSpace(text)
-	const make = "make a pair with `ssh-keygen -t ed25519`, and give the file that ends in .pub"
+	const pair = "make a pair with `ssh-keygen -t ed25519`, and give the file that ends in .pub"
 	switch {
 	case text == "":
-		return nil, "", &mistake{"there is no key", make}
+		return nil, "", &mistake{"there is no key", pair}
 	case strings.Contains(text, "PRIVATE KEY"):
 		return nil, "", &mistake{"that is a private key: it must never leave your machine", "give the file beside it that ends in .pub; if this one was sent anywhere, make a new pair"}
 	case strings.HasPrefix(text, "---- BEGIN SSH2 PUBLIC KEY"):
 		return nil, "", &mistake{"the key is in the form of RFC 4716", "convert it: ssh-keygen -i -f FILE"}
 	case len(text) > longest:
-		return nil, "", &mistake{fmt.Sprintf("the line has %d bytes, %d are allowed", len(text), longest), make}
+		return nil, "", &mistake{fmt.Sprintf("the line has %d bytes, %d are allowed", len(text), longest), pair}
 	case strings.ContainsAny(text, "\r\n"):
 		return nil, "", &mistake{"these are several lines", "add the keys one by one"}
 	}
 	key, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(text))
 	switch {
 	case err != nil:
-		return nil, "", &mistake{"the line is no public key in the form `ssh-ed25519 AAAA... comment`", make}
+		return nil, "", &mistake{"the line is no public key in the form `ssh-ed25519 AAAA... comment`", pair}
 	case len(options) > 0:
 		return nil, "", &mistake{fmt.Sprintf("the line has options (%s), which are not kept here", strings.Join(options, ",")), "leave out what stands before ssh-... or ecdsa-..."}
 	}
@@ -59,7 +59,7 @@ func Parse(text string) (key ssh.PublicKey, comment string, err error) {
 	}
 	if crypto, ok := key.(ssh.CryptoPublicKey); ok {
 		if weak, ok := crypto.CryptoPublicKey().(*rsa.PublicKey); ok && weak.N.BitLen() < leastRSA {
-			return nil, "", &mistake{fmt.Sprintf("an RSA key of %d bits can be broken", weak.N.BitLen()), make}
+			return nil, "", &mistake{fmt.Sprintf("an RSA key of %d bits can be broken", weak.N.BitLen()), pair}
 		}
 	}
 	for _, known := range Algorithms() {
@@ -67,5 +67,5 @@ func Parse(text string) (key ssh.PublicKey, comment string, err error) {
 			return key, comment, nil
 		}
 	}
-	return nil, "", &mistake{fmt.Sprintf("keys of type %s are not taken: %s", key.Type(), strings.Join(Algorithms(), ", ")), make}
+	return nil, "", &mistake{fmt.Sprintf("keys of type %s are not taken: %s", key.Type(), strings.Join(Algorithms(), ", ")), pair}
 }
