@@ -133,3 +133,75 @@ func TestCluster(t *testing.T) {
 		b.fails(1, []string{"single-node"}, "session", "create", "host", "--cluster-size", "2", "--cluster-mode", "multi-node")
 	})
 }
+
+// TestClusterInContainers: a job of four ranks really runs, by torch.distributed and by MPI over ssh.
+func TestClusterInContainers(t *testing.T) {
+	b := newBox(t)
+	b.settings = []string{"--runtime", "containerd", "--containerd", "private"}
+	b.start()
+	b.run("image", "import", sessionImage(t, "pytorch-cpu"))
+	dir := b.data("results")
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, text := range map[string]string{
+		"reduce.py": `import torch, torch.distributed as dist
+dist.init_process_group("gloo")
+t = torch.ones(1) * (dist.get_rank() + 1)
+dist.all_reduce(t)
+open(f"/home/work/results/sum-{dist.get_rank()}", "w").write(f"{int(t.item())} of {dist.get_world_size()}")
+`,
+		"mpi.py": `from mpi4py import MPI
+import socket
+c = MPI.COMM_WORLD
+names = c.gather(socket.gethostname(), root=0)
+if c.rank == 0:
+    open("/home/work/results/mpi", "w").write(" ".join(sorted(names)))
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // the image's user is not the box's
+		t.Fatal(err)
+	}
+	create := []string{"session", "create", "palisade/pytorch-cpu", "--cluster-size", "4", "-v", "results", "--wait", "--timeout", "3m"}
+	t.Run("torch.distributed", func(t *testing.T) {
+		b.run(append(create, "--name", "torch", "--cluster-run", "all", "-e", "OMP_NUM_THREADS=1", "-c", "python3 results/reduce.py")...)
+		for rank := range 4 {
+			if got := read(fmt.Sprintf("sum-%d", rank)); got != "10 of 4" {
+				t.Errorf("rank %d has %q", rank, got)
+			}
+		}
+	})
+	t.Run("MPI", func(t *testing.T) {
+		b.run(append(create, "--name", "mpi", "-c", "mpirun -np 4 python3 results/mpi.py && scp -q results/mpi sub2:/tmp/x && ssh sub2 'whoami; echo $HOME; cat /tmp/x' > results/ssh")...)
+		if got := read("mpi"); got != "main1 sub1 sub2 sub3" {
+			t.Errorf("ranks ran on %q", got)
+		}
+		if got := read("ssh"); got != "work\n/home/work\nmain1 sub1 sub2 sub3" {
+			t.Errorf("over ssh: %q", got)
+		}
+	})
+}
+
+// sessionImage is the archive of an image that comes with Palisade, which is built where nobody has.
+func sessionImage(t *testing.T, name string) string {
+	t.Helper()
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := output(root, "sh", "-c", `at="${PALISADE_CACHE:-$HOME/.cache/palisade}/images/$0.oci.tar"
+		[ -e "$at" ] || make -s images ARGS="$0" >&2; ls "$at"`, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
