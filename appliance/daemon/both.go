@@ -19,6 +19,7 @@ type runner interface {
 	sessions.ImageChecker
 	sessions.Dialer
 	sessions.ClusterChecker
+	sessions.Committer
 }
 
 // both runs images as containers, and the image host as processes of the box. A session's image says where it is
@@ -109,11 +110,7 @@ func (b both) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
 
 // Commit implements sessions.Committer.
 func (b both) Commit(ctx context.Context, id string, c sessions.Commit, progress func(sessions.Progress)) (sessions.Image, error) {
-	committer, ok := b.byID(ctx, id).(sessions.Committer)
-	if !ok {
-		return sessions.Image{}, sessions.ErrNotSupported
-	}
-	return committer.Commit(ctx, id, c, progress)
+	return b.byID(ctx, id).Commit(ctx, id, c, progress)
 }
 
 // half is the lower or the upper half of a range.

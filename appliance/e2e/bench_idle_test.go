@@ -40,6 +40,62 @@ models:
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkIdleSessions is what the daemon, and all that holds sessions beside it, take of a core for 200 sessions of people
+// that do nothing. One run lasts half a minute.
+func BenchmarkIdleSessions(b *testing.B) {
+	box := newBox(b)
+	box.settings = []string{"--runtime", "process"}
+	box.start()
+	box.run("session", "create", "host", "--array", "1-200", "--name", "idle", "-r", "cpu=0.01", "-r", "mem=16m", "-c", "exec sleep 100000")
+	if err := eventually(2*time.Minute, func() error {
+		if n := strings.Count(box.run("session", "list", "-o", "json"), `"RUNNING"`); n < 200 {
+			return fmt.Errorf("%d run", n)
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	holders := supervisorsOf(b, box.dir)
+	const look = 30 * time.Second
+	var own, all time.Duration
+	for range b.N {
+		before, beside := cpuTime(b, box.daemon.Process.Pid), time.Duration(0)
+		for _, pid := range holders {
+			beside -= cpuTime(b, pid)
+		}
+		<-time.After(look) // the time over which is measured
+		own += cpuTime(b, box.daemon.Process.Pid) - before
+		for _, pid := range holders {
+			beside += cpuTime(b, pid)
+		}
+		all += beside
+	}
+	b.ReportMetric(float64(len(holders)), "sessions")
+	b.ReportMetric(100*own.Seconds()/(look.Seconds()*float64(b.N)), "%-of-a-core-daemon")
+	b.ReportMetric(100*all.Seconds()/(look.Seconds()*float64(b.N)), "%-of-a-core-supervisors")
+	b.ReportMetric(rss(b, fmt.Sprintf("/proc/%d/status", box.daemon.Process.Pid)), "MiB-daemon")
+	b.ReportMetric(0, "ns/op")
+}
+
+// supervisorsOf are the processes that hold the sessions of an appliance.
+func supervisorsOf(tb testing.TB, dir string) (pids []int) {
+	tb.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "\x00supervise\x00"+dir) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if err != nil {
+				tb.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // cpuTime is what a process has used of the cores so far, to a hundredth of a second.
 func cpuTime(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
