@@ -135,12 +135,12 @@ func fill(dir string, hosts []string) error {
 	if err != nil {
 		return err
 	}
-	hostfile := ""
+	var hostfile strings.Builder
 	for _, name := range hosts {
-		hostfile += name + " slots=1\n"
+		hostfile.WriteString(name + " slots=1\n")
 	}
 	for name, text := range map[string]string{
-		FileHostfile: hostfile, FileConfig: config(), FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host,
+		FileHostfile: hostfile.String(), FileConfig: config(), FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o444); err != nil {

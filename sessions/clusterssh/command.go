@@ -108,7 +108,7 @@ func (c *command) begin(args ...string) bool {
 	if c.process != nil {
 		return false
 	}
-	p := exec.Command(c.program, args...)
+	p := exec.CommandContext(context.Background(), c.program, args...) // hangUp ends it, and what it has started
 	p.Env = append(os.Environ(), c.env...)
 	p.Env = append(p.Env, "SSH_CONNECTION="+connection(c.from, c.at))
 	p.Dir = os.Getenv("HOME")
@@ -275,7 +275,7 @@ func Main(ctx context.Context, dir, program string, port int) {
 	}
 	var l net.Listener
 	if err == nil {
-		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp4", fmt.Sprintf(":%d", port))
 	}
 	if err == nil {
 		err = s.Serve(ctx, l)

@@ -25,10 +25,10 @@ func prepareHome(dir string) error {
 			continue
 		}
 		at := filepath.Join(home, ".ssh")
-		if err := os.Mkdir(at, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(at, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // in the session, as its user
 			continue // read-only, or not there
 		}
-		f, err := os.OpenFile(filepath.Join(at, "config"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := os.OpenFile(filepath.Join(at, "config"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // as above
 		if err != nil {
 			continue
 		}
