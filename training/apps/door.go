@@ -123,7 +123,7 @@ func (a *Apps) redeem(w http.ResponseWriter, r *http.Request, session, app, tick
 	}
 	until := now.Add(passLife)
 	cookie := pass{Session: session, App: p.App, Name: p.Name, Key: p.Key, Expires: until.Unix()}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS
 		Name: cookieName, Value: seal(a.Key, forCookie, cookie), Path: Path(session, p.App), MaxAge: int(passLife / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || strings.HasPrefix(a.URL, "https://"),
 	})

@@ -264,7 +264,7 @@ func TestStreams(t *testing.T) {
 		lines.Scan()
 	}
 	close(more)
-	ws, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(front.URL, "http")+at+"/ws", //nolint:bodyclose // it has none
+	ws, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(front.URL, "http")+at+"/ws",
 		&websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {key}, "Origin": {front.URL}}})
 	if err != nil {
 		t.Fatal(err)

@@ -169,7 +169,7 @@ func (w *world) request(method, target string, header ...string) *http.Response 
 	rec := httptest.NewRecorder()
 	func() {
 		defer func() {
-			if v := recover(); v != nil && !errors.Is(v.(error), http.ErrAbortHandler) { //nolint:forcetypeassert // a test
+			if v := recover(); v != nil && !errors.Is(v.(error), http.ErrAbortHandler) {
 				panic(v)
 			}
 		}()
