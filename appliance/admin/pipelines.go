@@ -17,7 +17,7 @@ import (
 
 // Pipelines are those that are kept, and their jobs. *keeper.Keeper is one.
 type Pipelines interface {
-	Validate(ctx context.Context, project, by, file, source string, given map[string]string) (*pipeline.Definition, error)
+	Validate(ctx context.Context, r keeper.RunRequest) (*pipeline.Definition, error)
 	Apply(ctx context.Context, project, by, file, source string) (keeper.Kept, error)
 	Pipelines(project string) []keeper.Kept
 	Pipeline(project, name string) (keeper.Kept, error)
@@ -129,7 +129,9 @@ func (s *server) validatePipeline(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	d, err := s.Pipelines.Validate(ctx, project, actorOf(ctx).Name, in.File, in.Definition, in.Parameters)
+	d, err := s.Pipelines.Validate(ctx, keeper.RunRequest{
+		Project: project, By: actorOf(ctx).Name, File: in.File, Source: in.Definition, Parameters: in.Parameters,
+	})
 	if err != nil {
 		return err
 	}

@@ -182,13 +182,11 @@ func wish(j *pipeline.Job, step pipeline.Step, p *pipeline.Progress, folder cata
 			}
 		}
 	}
-	for name, value := range map[string]string{
+	maps.Copy(w.Env, map[string]string{
 		"BACKENDAI_PIPELINE_JOB_ID": j.ID, "PALISADE_PIPELINE_JOB_ID": j.ID, "PALISADE_PIPELINE_JOB": j.Name(), "PALISADE_PIPELINE_NAME": j.Pipeline,
 		"PALISADE_PIPELINE_TASK": p.Key, "PALISADE_PIPELINE_ATTEMPT": strconv.Itoa(p.Attempt),
 		"PALISADE_PIPELINE_OUTPUTS": pipeline.OutputsDir, "PALISADE_PIPELINE_INPUTS": strings.Join(inputs, ":"),
-	} {
-		w.Env[name] = value
-	}
+	})
 	return w
 }
 
@@ -225,12 +223,12 @@ func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.St
 		c.Inputs = append(c.Inputs, j.Of(key).Output)
 	}
 	for _, m := range step.Run.Mounts {
-		print, err := k.fingerprint(ctx, j.Project, m)
+		state, err := k.fingerprint(ctx, j.Project, m)
 		if err != nil {
 			k.Log.DebugContext(ctx, "a task's outputs will not be used again", "job", j.Name(), "task", step.Key, "error", err)
 			return ""
 		}
-		c.Folders = append(c.Folders, print)
+		c.Folders = append(c.Folders, state)
 	}
 	return pipeline.CacheKey(step, c)
 }

@@ -246,6 +246,9 @@ func (r *rows) Folders(context.Context) ([]catalog.Folder, error) {
 func (r *rows) SaveFolder(_ context.Context, f catalog.Folder) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if slices.ContainsFunc(r.all, func(other catalog.Folder) bool { return other.Name == f.Name && other.Project == f.Project }) {
+		return catalog.ErrExists
+	}
 	r.all = append(r.all, f)
 	return nil
 }

@@ -31,10 +31,11 @@ func invalid(what string, ps catalog.Problems) error {
 	return fmt.Errorf("%w: %s: %w", pipeline.ErrInvalid, what, ps)
 }
 
-// Validate reports all that is wrong with a file, also that which only this box knows: images, folders, resources. given are the
-// parameters of a run; nil: those that have no default are left alone.
-func (k *Keeper) Validate(ctx context.Context, project, by, file, source string, given map[string]string) (*pipeline.Definition, error) {
-	d, ps := pipeline.Parse(file, []byte(source))
+// Validate reports all that is wrong with a file, also that which only this box knows: images, folders, resources. Without
+// parameters those that have no default are left alone.
+func (k *Keeper) Validate(ctx context.Context, r RunRequest) (*pipeline.Definition, error) {
+	given := r.Parameters
+	d, ps := pipeline.Parse(r.File, []byte(r.Source))
 	if err := ps.Err(); err != nil {
 		return nil, invalid("the pipeline cannot be used", ps)
 	}
@@ -52,29 +53,26 @@ func (k *Keeper) Validate(ctx context.Context, project, by, file, source string,
 	if ps.Err() != nil {
 		return nil, invalid("the parameters cannot be used", ps)
 	}
-	if ps := k.check(ctx, project, by, d, plan); ps.Err() != nil {
+	if ps := k.check(ctx, r, d, plan); ps.Err() != nil {
 		return nil, invalid("the pipeline cannot run here", ps)
 	}
 	return d, nil
 }
 
-// ofTask is what sessions call otherwise than a file does.
-var ofTask = map[string]string{"startup_command": "command"}
-
 // check asks the desk what it would say of each session.
-func (k *Keeper) check(ctx context.Context, project, by string, d *pipeline.Definition, plan pipeline.Plan) catalog.Problems {
+func (k *Keeper) check(ctx context.Context, r RunRequest, d *pipeline.Definition, plan pipeline.Plan) catalog.Problems {
 	var found catalog.Problems
 	for _, step := range plan.Steps {
 		if step.Run == nil {
 			continue
 		}
 		task := slices.IndexFunc(d.Tasks, func(t pipeline.Task) bool { return t.Name == step.Task })
-		for _, p := range k.Desk.Check(ctx, Wish(project, by, step.Run)) {
+		for _, p := range k.Desk.Check(ctx, Wish(r.Project, r.By, step.Run)) {
 			if p.Severity != catalog.SeverityError {
 				continue
 			}
-			if other, is := ofTask[p.Field]; is {
-				p.Field = other
+			if p.Field == "startup_command" { // as sessions call it
+				p.Field = "command"
 			}
 			p.Field = fmt.Sprintf("tasks[%d].%s", task, p.Field)
 			if !slices.ContainsFunc(found, func(q catalog.Problem) bool { return q.Field == p.Field && q.Message == p.Message }) {
@@ -104,7 +102,7 @@ func (k *Keeper) RunNow(ctx context.Context, r RunRequest) (pipeline.Job, error)
 	if r.Parameters == nil {
 		r.Parameters = map[string]string{}
 	}
-	d, err := k.Validate(ctx, r.Project, r.By, r.File, r.Source, r.Parameters)
+	d, err := k.Validate(ctx, r)
 	if err != nil {
 		return pipeline.Job{}, err
 	}
@@ -148,7 +146,7 @@ func (k *Keeper) add(ctx context.Context, d *pipeline.Definition, j pipeline.Job
 
 // Apply keeps a pipeline by the name that its file gives. Its schedule counts from now.
 func (k *Keeper) Apply(ctx context.Context, project, by, file, source string) (Kept, error) {
-	d, err := k.Validate(ctx, project, by, file, source, nil)
+	d, err := k.Validate(ctx, RunRequest{Project: project, By: by, File: file, Source: source})
 	if err != nil {
 		return Kept{}, err
 	}
