@@ -43,10 +43,11 @@ engine: ## llama-server in the cache, built once
 	@firmware-images/engines/llama-cpp/build.sh
 
 test-tools: session-init
-	@.ci/deps build engine test
+	@.ci/deps build engine images test
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
 	@.ci/containerd/build >/dev/null
+	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
 	go test -count=1 -timeout 10m ./...

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +87,28 @@ func (b *builder) list(out io.Writer, names []string) error {
 		}
 		d := chain[len(chain)-1]
 		fmt.Fprintf(out, "%-22s %-44s %s\n", sessionimages.Prefix+name, state, d.Summary)
+	}
+	return nil
+}
+
+// find prints the archives of what is asked for, all of names where nothing is; it fails where one is missing or old.
+func (b *builder) find(out io.Writer, names, asked []string) error {
+	for _, name := range names {
+		if len(asked) > 0 && !slices.Contains(asked, name) && !slices.Contains(asked, sessionimages.Prefix+name) {
+			continue
+		}
+		chain, err := sessionimages.Load(name)
+		if err != nil {
+			return err
+		}
+		key, err := keyOf(chain)
+		if err != nil {
+			return err
+		}
+		if _, ok := b.found(name, key); !ok {
+			return &hintError{fmt.Errorf("%s%s is not built, or by an older definition", sessionimages.Prefix, name), "make images ARGS=" + name}
+		}
+		fmt.Fprintln(out, b.archive(name))
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Command build makes the images that people's sessions start from, out of Debian's packages, as OCI archives in the cache:
 //
-//	go run ./firmware-images/sessions/build [-list] [-force] [NAME...]
+//	go run ./firmware-images/sessions/build [-list | -find | -force] [NAME...]
 //
 // It marks the archives' paths, one a line; what it does meanwhile goes to stderr. An archive whose definition has not
 // changed is found in a few milliseconds. Neither docker nor containerd is needed, and root only where the box gives
@@ -55,9 +55,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	cache := flags.String("cache", "", "directory of the archives (default $PALISADE_CACHE/images)")
 	force := flags.Bool("force", false, "build again what is there already: with the packages of today")
 	list := flags.Bool("list", false, "say what there is, and build nothing")
+	find := flags.Bool("find", false, "say where the archives are of those that are asked for, and build nothing")
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
+	asked := slices.Clone(flags.Args())
 	names, err := wanted(flags.Args())
 	if err != nil {
 		return err
@@ -70,6 +72,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	b := &builder{dir: *cache, force: *force, errs: &lines{to: errs}, started: time.Now()}
 	if *list {
 		return b.list(out, names)
+	}
+	if *find {
+		return b.find(out, names, asked)
 	}
 	return b.all(ctx, out, names)
 }

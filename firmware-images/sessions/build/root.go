@@ -79,7 +79,7 @@ func (r *rooter) hooks(ctx context.Context) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			hooks = append(hooks, `mkdir -p "$1"`+d.Tree.Path, fmt.Sprintf("tar-in %s %s", tree, d.Tree.Path))
+			hooks = append(hooks, `mkdir -p "$1"`+path.Dir(d.Tree.Path), fmt.Sprintf("tar-in %s %s", tree, path.Dir(d.Tree.Path)))
 		}
 		mine, err := r.put(d, i)
 		if err != nil {
