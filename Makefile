@@ -50,7 +50,7 @@ test-tools: session-init
 	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
-	go test -count=1 -timeout 10m ./...
+	go test -count=1 -timeout 20m ./...
 
 race: ## the rooms with goroutines under the race detector
 	@.ci/deps build engine test
@@ -61,7 +61,7 @@ vet:
 	go vet ./...
 
 e2e: test-tools ## only the tests of the whole appliance, with what they say
-	go test -count=1 -timeout 10m -v ./appliance/e2e/...
+	go test -count=1 -timeout 20m -v ./appliance/e2e/...
 
 lint: ## gofmt, go vet, golangci-lint (pinned in .ci/lint/go.mod), shellcheck
 	@.ci/deps build lint

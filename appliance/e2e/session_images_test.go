@@ -41,8 +41,9 @@ func TestShippedImages(t *testing.T) {
 	t.Run("base", func(t *testing.T) { b.in(t).worksInBase() })
 	t.Run("code", func(t *testing.T) { b.in(t).worksInTheEditor() })
 	t.Run("pytorch-cpu", func(t *testing.T) { b.in(t).worksInTheNotebook() })
-	b.example()
+	pipeline := b.example()
 	t.Run("training", func(t *testing.T) { b.in(t).losesNoEpoch("palisade/pytorch-cpu") })
+	t.Run("train and serve", func(t *testing.T) { b.in(t).trainsAndServes(pipeline) })
 }
 
 // in is the box, as seen from a part of its test.

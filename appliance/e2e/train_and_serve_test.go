@@ -35,7 +35,7 @@ func (b *box) losesNoEpoch(image string) {
 	b.run("session", "create", image, "--name", "train", "-v", "capitals:/home/work/capitals:ro", "-v", "training", "-r", "cpu=1", "-r", "mem=1g",
 		"-c", "python3 capitals/train.py --epochs 5 --metrics training/metrics.jsonl --out training")
 	figures := filepath.Join(results, "metrics.jsonl")
-	if err := eventually(2*time.Minute, func() error {
+	if err := eventually(4*time.Minute, func() error {
 		if text, err := os.ReadFile(figures); err != nil || strings.Count(string(text), "\n") < 2 {
 			return fmt.Errorf("%q %w", text, err)
 		}
@@ -44,7 +44,7 @@ func (b *box) losesNoEpoch(image string) {
 		b.t.Fatal(err)
 	}
 	b.run("session", "restart", "train")
-	if err := eventually(2*time.Minute, func() error {
+	if err := eventually(4*time.Minute, func() error {
 		if v := b.person("train"); v.Result != "success" {
 			return fmt.Errorf("%+v", v)
 		}
@@ -73,7 +73,7 @@ func (b *box) losesNoEpoch(image string) {
 func (b *box) trainsAndServes(pipeline string) {
 	b.run("pipeline", "validate", pipeline)
 	b.run("pipeline", "run", pipeline)
-	if err := eventually(4*time.Minute, func() error {
+	if err := eventually(8*time.Minute, func() error {
 		j := b.job("capitals")
 		if j.Status == "FAILED" || j.Status == "CANCELLED" {
 			return stop{fmt.Errorf("%s", j)}
