@@ -34,11 +34,24 @@ type Folder struct {
 	Imported  bool   // made by its owner: removing the folder leaves the directory alone
 	CreatedBy string
 	CreatedAt time.Time
+	Quota     int64     // bytes that it may hold; 0: no bound
+	TrashedAt time.Time // when it was put into the trash; zero: it is in use
+	TrashedBy string
 }
 
-// FolderStore keeps folders' rows. Names are unique in a project: SaveFolder fails with ErrExists.
+// FolderStore keeps folders' rows. Names are unique among a project's folders that are not in the trash: SaveFolder and
+// UpdateFolder fail with ErrExists.
 type FolderStore interface {
+	GrantStore
 	Folders(ctx context.Context) ([]Folder, error)
-	SaveFolder(ctx context.Context, f Folder) error // inserts
+	SaveFolder(ctx context.Context, f Folder) error   // inserts
+	UpdateFolder(ctx context.Context, f Folder) error // by its id; ErrNotFound
 	DeleteFolder(ctx context.Context, id string) error
+}
+
+// GrantStore keeps with whom folders are shared. Those of a folder go with it.
+type GrantStore interface {
+	Grants(ctx context.Context) ([]Grant, error)
+	SaveGrant(ctx context.Context, g Grant) error // inserts or replaces
+	DeleteGrant(ctx context.Context, folderID, person, project string) error
 }

@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +18,6 @@ import (
 
 // ErrNoSpace says that the disk, or somebody's share of it, is full.
 var ErrNoSpace = errors.New("no space left")
-
-// uploadPrefix begins the name of a file that is still being written. Entries does not show them.
-const uploadPrefix = ".palisade-upload-"
 
 // Entry is one file or directory in a folder.
 type Entry struct {
@@ -52,7 +51,7 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 	}
 	entries := make([]Entry, 0, len(found))
 	for _, e := range found {
-		if strings.HasPrefix(e.Name(), uploadPrefix) {
+		if name == "." && e.Name() == partsDir {
 			continue
 		}
 		info, err := e.Info()
@@ -90,51 +89,106 @@ func (fo *Folders) Open(f Folder, path string) (*os.File, error) {
 // Content is what is written into a file.
 type Content struct {
 	io.Reader
-	Executable *bool // whether it is a program; nil keeps what the file of that name was
+	Size       int64     // how much it is; 0 or less: nobody knows
+	SHA256     string    // hex, as its sender has it; "": nobody has said
+	Executable *bool     // whether it is a program; nil keeps what the file of that name was
+	Modified   time.Time // what the file is to have; zero: now
 }
 
-// Write puts all of a content into a file, making the directories above it, and returns the file's size.
-// Readers see the old file or the new one, never a part: after an error the old one is still there.
-// ErrNoSpace when the disk is full.
-func (fo *Folders) Write(f Folder, path string, c Content) (int64, error) {
+// Written is a file that was written.
+type Written struct {
+	Path   string // in the folder
+	Size   int64
+	SHA256 string // hex
+}
+
+// Write puts all of a content into a file, making the directories above it. Readers see the old file or the new one, never a
+// part: after an error the old one is still there. ErrNoSpace when the disk is full, ErrQuota, ErrChecksum.
+func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) (w Written, err error) {
 	root, name, err := enter(f, path)
 	if err != nil {
-		return 0, err
+		return w, err
 	}
 	defer root.Close()
-	mode, err := writable(root, name)
-	if err != nil {
-		return 0, err
+	if _, err := writable(root, name); err != nil {
+		return w, err
 	}
-	if c.Executable != nil {
-		mode = withExecutable(mode, *c.Executable)
+	rec := uploadRecord{Upload: Upload{ID: "put-" + strings.ToLower(rand.Text()), Path: name, Size: c.Size, Executable: c.Executable, Modified: c.Modified}}
+	replaced := sizeOf(root, name)
+	room := fo.charge(f, rec.ID)
+	added := int64(0)
+	defer func() { room.settle(added) }()
+	if err := room.set(ctx, max(0, c.Size-replaced)); err != nil {
+		return w, err
 	}
-	dir := filepath.Dir(name)
-	if err := root.MkdirAll(dir, 0o755); err != nil {
-		return 0, writeFault(name, err)
-	}
-	upload := filepath.Join(dir, uploadPrefix+rand.Text())
-	size, err := writeFile(root, upload, mode, c)
-	if err == nil {
-		err = root.Rename(upload, name)
-	}
-	if err != nil {
-		if e := root.Remove(upload); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
+	defer func() {
+		if err != nil {
+			fo.removePart(root, rec.ID)
+		} else {
+			_ = root.Remove(partsDir) // where it was the last
 		}
-		return 0, writeFault(name, err)
+	}()
+	file, err := openPart(root, rec.ID)
+	if err != nil {
+		return w, writeFault(name, err)
 	}
-	return size, nil
+	sum := sha256.New()
+	unforeseen := growing{room: room, replaced: replaced, asked: max(0, c.Size-replaced)}
+	rec.Size, err = fo.pour(func(p []byte) error {
+		if err := unforeseen.more(ctx, len(p)); err != nil {
+			return err
+		}
+		_, err := file.Write(p)
+		return err
+	}, c.Reader, sum)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return w, uploadFault(name, err)
+	}
+	rec.SHA256, _ = sumOf(sum)
+	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, rec.SHA256) {
+		return w, &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the SHA-256 %s, what arrived %s", shorten(c.SHA256), rec.SHA256), hint: "send it again"}
+	}
+	if err := fo.place(root, rec); err != nil {
+		return w, uploadFault(name, err)
+	}
+	added = rec.Size - replaced
+	return Written{Path: name, Size: rec.Size, SHA256: rec.SHA256}, nil
+}
+
+// growing asks for room bit by bit where nobody knows how much will come.
+type growing struct {
+	room     *charge
+	replaced int64
+	came     int64
+	asked    int64
+}
+
+func (g *growing) more(ctx context.Context, n int) error {
+	const step = 16 << 20
+	g.came += int64(n)
+	if g.came-g.replaced <= g.asked {
+		return nil
+	}
+	// To the byte where not a whole step is left.
+	whole := g.came - g.replaced + step
+	if err := g.room.set(ctx, whole); err == nil {
+		g.asked = whole
+		return nil
+	} else if !errors.Is(err, ErrQuota) {
+		return err
+	}
+	g.asked = g.came - g.replaced
+	return g.room.set(ctx, g.asked)
 }
 
 // writable returns the mode that a file of that name has, or is to have.
 func writable(root *os.Root, name string) (fs.FileMode, error) {
-	if name == "." || strings.HasPrefix(filepath.Base(name), uploadPrefix) {
+	if name == "." || name == partsDir || strings.HasPrefix(name, partsDir+"/") {
 		return 0, &fault{kind: ErrInvalid, message: fmt.Sprintf("%q cannot be the name of a file", name), hint: "give the file's path in the folder"}
 	}
 	switch info, err := root.Lstat(name); {
 	case errors.Is(err, fs.ErrNotExist):
-		return 0o644, nil
+		return openFile, nil
 	case err != nil:
 		return 0, writeFault(name, err)
 	case info.IsDir():
@@ -142,7 +196,7 @@ func writable(root *os.Root, name string) (fs.FileMode, error) {
 	case info.Mode().IsRegular():
 		return info.Mode().Perm(), nil
 	default:
-		return 0o644, nil // a link is replaced, not followed
+		return openFile, nil // a link is replaced, not followed
 	}
 }
 
@@ -154,18 +208,6 @@ func withExecutable(mode fs.FileMode, executable bool) fs.FileMode {
 	return mode &^ 0o111
 }
 
-func writeFile(root *os.Root, name string, mode fs.FileMode, r io.Reader) (size int64, err error) {
-	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return 0, err
-	}
-	size, err = io.Copy(file, r)
-	if err == nil {
-		err = file.Sync()
-	}
-	return size, errors.Join(err, file.Close())
-}
-
 // MakeDirectory makes a directory of a folder, and those above it. One that is there already is left as it is.
 func (fo *Folders) MakeDirectory(f Folder, path string) error {
 	root, name, err := enter(f, path)
@@ -173,9 +215,10 @@ func (fo *Folders) MakeDirectory(f Folder, path string) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.MkdirAll(name, 0o755); errors.Is(err, fs.ErrExist) {
+	if info, err := root.Stat(name); err == nil && !info.IsDir() {
 		return &fault{kind: ErrExists, message: name + " is there already, and is no directory", hint: "choose another name, or remove it first"}
-	} else if err != nil {
+	}
+	if err := makeAll(root, name); err != nil {
 		return writeFault(name, err)
 	}
 	return nil
@@ -194,8 +237,45 @@ func (fo *Folders) RemoveEntry(f Folder, path string) error {
 	if _, err := root.Lstat(name); err != nil {
 		return explainPath(name, err)
 	}
+	fo.changed(f.ID)
 	if err := root.RemoveAll(name); err != nil {
 		return fmt.Errorf("deleting %s: %w", name, err)
+	}
+	return nil
+}
+
+// MoveEntry gives a file or directory of a folder another path in it; directories on the way are made. What is at the new one
+// stays: ErrExists.
+func (fo *Folders) MoveEntry(f Folder, from, to string) error {
+	root, name, err := enter(f, from)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	target := filepath.Clean(strings.TrimLeft(to, "/"))
+	if err := checkInside(target); err != nil {
+		return err
+	}
+	if name == "." || target == "." {
+		return &fault{kind: ErrInvalid, message: "the folder itself is not renamed this way", hint: "palisade folder rename " + f.Name + " NAME"}
+	}
+	if target == partsDir || strings.HasPrefix(target, partsDir+"/") || name == partsDir || strings.HasPrefix(name, partsDir+"/") {
+		return &fault{kind: ErrInvalid, message: partsDir + " is where uploads are on their way", hint: "choose another name"}
+	}
+	if target == name || strings.HasPrefix(target, name+"/") {
+		return &fault{kind: ErrInvalid, message: fmt.Sprintf("%s cannot be moved to %s, which is itself or in it", name, target)}
+	}
+	if _, err := root.Lstat(name); err != nil {
+		return explainPath(name, err)
+	}
+	if _, err := root.Lstat(target); err == nil {
+		return &fault{kind: ErrExists, message: target + " is there already", hint: "remove it first, or choose another name"}
+	}
+	if err := makeAll(root, filepath.Dir(target)); err != nil {
+		return writeFault(target, err)
+	}
+	if err := root.Rename(name, target); err != nil {
+		return writeFault(target, err)
 	}
 	return nil
 }

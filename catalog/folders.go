@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// removedPrefix begins the name of a folder's directory while its contents are being deleted.
-const removedPrefix = ".removed-"
-
 // Folders makes, finds and removes folders, and reads and writes what is in them. It is safe for
 // concurrent use.
 type Folders struct {
@@ -25,7 +22,26 @@ type Folders struct {
 	inUse   func(folderID string) (by string, used bool)
 	protect []string // directories that must never be imported
 
+	// Settings are set before anything else is done.
+	Settings FolderSettings
+
 	changes sync.Mutex // one change of the list of folders at a time
+	cloning map[string]bool
+
+	counts   sync.Mutex // guards accounts, and all that is in them
+	accounts map[string]*account
+	charging sync.Mutex // one upload is let in at a time
+
+	arriving sync.Mutex // guards uploads; it may be taken while an upload's own is held, not the other way round
+	uploads  map[string]*upload
+	pieces   sync.Pool // of *piece
+}
+
+// FolderSettings bound folders. Zero values stand for defaults.
+type FolderSettings struct {
+	Quotas      map[string]int64 // bytes that all folders of a project may hold, "*" for each that has none of its own; 0: no bound
+	KeepTrash   time.Duration    // how long a removed folder can be restored; default 7 days
+	KeepUploads time.Duration    // how long an upload that stands still can be gone on with; default 1 day
 }
 
 // NewFolders keeps new folders' directories below root, an absolute path. inUse says who uses a folder,
@@ -41,6 +57,7 @@ type FolderSpec struct {
 	Project   string
 	Usage     Usage // default: model
 	CreatedBy string
+	Quota     int64 // bytes; 0: no bound
 }
 
 // Create makes an empty folder. ErrInvalid for a bad name or usage, ErrExists for one that is taken.
@@ -52,13 +69,24 @@ func (fo *Folders) Create(ctx context.Context, spec FolderSpec) (Folder, error) 
 	fo.changes.Lock()
 	defer fo.changes.Unlock()
 	f.Path = filepath.Join(fo.root, f.ID)
-	if err := os.MkdirAll(f.Path, 0o755); err != nil {
+	if err := fo.makePlace(f.Path); err != nil {
 		return Folder{}, explainFull("making folder "+f.Name, err)
 	}
 	if err := fo.save(ctx, f); err != nil {
 		return Folder{}, errors.Join(err, os.Remove(f.Path))
 	}
 	return f, nil
+}
+
+// makePlace makes the directory of a folder.
+func (fo *Folders) makePlace(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, openDirectory); err != nil {
+		return err
+	}
+	return os.Chmod(path, openDirectory) // whatever this process's mask is
 }
 
 // Import registers an existing directory in place. Symbolic links in path are followed once, now.
@@ -91,12 +119,16 @@ func newFolder(spec FolderSpec) (Folder, error) {
 	if !slices.Contains([]Usage{UsageModel, UsageGeneral, UsageData}, spec.Usage) {
 		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("unknown usage %q", spec.Usage), hint: "model, general or data"}
 	}
+	if spec.Quota < 0 {
+		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a folder cannot be bound to %d bytes", spec.Quota), hint: "0 is no bound"}
+	}
 	return Folder{
 		ID:        "fld-" + strings.ToLower(rand.Text()[:12]),
 		Name:      spec.Name,
 		Project:   spec.Project,
 		Usage:     spec.Usage,
 		CreatedBy: spec.CreatedBy,
+		Quota:     spec.Quota,
 		CreatedAt: time.Now().UTC().Truncate(time.Microsecond), // what every store can keep
 	}, nil
 }
@@ -112,7 +144,7 @@ func (fo *Folders) save(ctx context.Context, f Folder) error {
 	return nil
 }
 
-// List returns a project's folders by name, or all with project "".
+// List returns a project's folders by name, or all with project "". Those in the trash are not among them.
 func (fo *Folders) List(ctx context.Context, project string) ([]Folder, error) {
 	all, err := fo.store.Folders(ctx)
 	if err != nil {
@@ -120,7 +152,7 @@ func (fo *Folders) List(ctx context.Context, project string) ([]Folder, error) {
 	}
 	out := make([]Folder, 0, len(all))
 	for _, f := range all {
-		if project == "" || f.Project == project {
+		if f.TrashedAt.IsZero() && (project == "" || f.Project == project) {
 			out = append(out, f)
 		}
 	}
@@ -160,54 +192,6 @@ func (fo *Folders) Find(ctx context.Context, project, ref string) (Folder, error
 	default:
 		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("several projects have a folder %s", ref), hint: "name it by its id: " + found[0].ID + " is the one of " + found[0].Project}
 	}
-}
-
-// Remove forgets a folder, and deletes its contents unless it was imported. ErrInUse says who uses it.
-func (fo *Folders) Remove(ctx context.Context, project, ref string) error {
-	fo.changes.Lock()
-	defer fo.changes.Unlock()
-	f, err := fo.Find(ctx, project, ref)
-	if err != nil {
-		return err
-	}
-	if by, used := fo.inUse(f.ID); used {
-		return &fault{kind: ErrInUse, message: fmt.Sprintf("folder %s is in use by %s", f.Name, by), hint: "remove what uses it first"}
-	}
-	if f.Imported {
-		return fo.forget(ctx, f)
-	}
-	// First out of the way, in one step, then the row, then the contents: whatever interrupts this, no
-	// row is left without its directory and no half-deleted folder can be mounted.
-	aside := filepath.Join(fo.root, removedPrefix+f.ID)
-	moved := os.Rename(f.Path, aside)
-	if moved != nil && !errors.Is(moved, os.ErrNotExist) {
-		return fmt.Errorf("removing folder %s: %w", f.Name, moved)
-	}
-	if err := fo.forget(ctx, f); err != nil {
-		if moved == nil {
-			err = errors.Join(err, os.Rename(aside, f.Path))
-		}
-		return err
-	}
-	return fo.sweep()
-}
-
-func (fo *Folders) forget(ctx context.Context, f Folder) error {
-	if err := fo.store.DeleteFolder(ctx, f.ID); err != nil {
-		return fmt.Errorf("removing folder %s: %w", f.Name, err)
-	}
-	return nil
-}
-
-// sweep deletes the contents of removed folders, those of an earlier interrupted removal too.
-func (fo *Folders) sweep() error {
-	left, err := filepath.Glob(filepath.Join(fo.root, removedPrefix+"*"))
-	for _, dir := range left {
-		if e := os.RemoveAll(dir); e != nil {
-			err = errors.Join(err, fmt.Errorf("deleting the contents of a removed folder: %w", e))
-		}
-	}
-	return err
 }
 
 // OpenRoot opens the folder's directory: no path and no link leads out of what it returns, which the

@@ -18,6 +18,7 @@ import (
 type rows struct {
 	mu      sync.Mutex
 	folders []Folder
+	grants  []Grant
 	fail    error // of the next SaveFolder or DeleteFolder
 }
 
@@ -33,7 +34,9 @@ func (r *rows) SaveFolder(_ context.Context, f Folder) error {
 	if r.fail != nil {
 		return r.fail
 	}
-	if slices.ContainsFunc(r.folders, func(o Folder) bool { return o.Project == f.Project && o.Name == f.Name }) {
+	if slices.ContainsFunc(r.folders, func(o Folder) bool {
+		return o.Project == f.Project && o.Name == f.Name && o.TrashedAt.IsZero() && f.TrashedAt.IsZero()
+	}) {
 		return ErrExists
 	}
 	r.folders = append(r.folders, f)
@@ -48,6 +51,75 @@ func (r *rows) DeleteFolder(_ context.Context, id string) error {
 	}
 	r.folders = slices.DeleteFunc(r.folders, func(f Folder) bool { return f.ID == id })
 	return nil
+}
+
+func (r *rows) UpdateFolder(_ context.Context, f Folder) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	taken := func(o Folder) bool {
+		return o.ID != f.ID && o.Project == f.Project && o.Name == f.Name && o.TrashedAt.IsZero() && f.TrashedAt.IsZero()
+	}
+	i := slices.IndexFunc(r.folders, func(o Folder) bool { return o.ID == f.ID })
+	switch {
+	case i < 0:
+		return ErrNotFound
+	case slices.ContainsFunc(r.folders, taken):
+		return ErrExists
+	}
+	r.folders[i] = f
+	return nil
+}
+
+func (r *rows) Grants(context.Context) ([]Grant, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.grants), nil
+}
+
+func (r *rows) SaveGrant(_ context.Context, g Grant) error {
+	_ = r.DeleteGrant(context.Background(), g.FolderID, g.Person, g.Project)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.grants = append(r.grants, g)
+	return nil
+}
+
+func (r *rows) DeleteGrant(_ context.Context, id, person, project string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.grants)
+	r.grants = slices.DeleteFunc(r.grants, func(g Grant) bool { return g.FolderID == id && g.Person == person && g.Project == project })
+	if len(r.grants) == before {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// places are the directories below the folders' own place that hold something.
+func places(t *testing.T, fo *Folders) (names []string) {
+	t.Helper()
+	found, err := os.ReadDir(fo.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range found {
+		inside, err := os.ReadDir(filepath.Join(fo.root, d.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case d.Name() == trashDir:
+			for _, aside := range inside {
+				names = append(names, trashDir+"/"+aside.Name())
+			}
+		case d.Name() != recordsDir || len(inside) > 0:
+			names = append(names, d.Name())
+		}
+	}
+	return names
 }
 
 func newFolders(t *testing.T) (fo *Folders, store *rows, used map[string]string) {
@@ -85,7 +157,7 @@ func TestFoldersLife(t *testing.T) {
 	}
 	_, err := fo.Create(t.Context(), FolderSpec{Name: "llama", Project: "p"})
 	wantError(t, err, ErrExists, "there is a folder llama already (choose another name")
-	if dirs, _ := os.ReadDir(fo.root); len(dirs) != 1 {
+	if dirs := places(t, fo); len(dirs) != 1 {
 		t.Errorf("a refused folder left %v", dirs)
 	}
 	other, err := fo.Create(t.Context(), FolderSpec{Name: "llama", Project: "q", Usage: UsageData})
@@ -114,16 +186,23 @@ func TestFoldersLife(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 	used[f.ID] = "service chat"
-	wantError(t, fo.Remove(t.Context(), "p", "llama"), ErrInUse, "folder llama is in use by service chat")
+	wantError(t, fo.Remove(t.Context(), "p", "llama", "me"), ErrInUse, "folder llama is in use by service chat")
 	delete(used, f.ID)
-	if _, err := fo.Write(f, "x/y", Content{Reader: strings.NewReader("z")}); err != nil {
+	if _, err := fo.Write(t.Context(), f, "x/y", Content{Reader: strings.NewReader("z")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := fo.Remove(t.Context(), "p", "llama"); err != nil {
+	if err := fo.Remove(t.Context(), "p", "llama", "me"); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, fo.Remove(t.Context(), "p", "llama"), ErrNotFound, "there is no folder")
-	if dirs, _ := os.ReadDir(fo.root); len(dirs) != 2 {
+	wantError(t, fo.Remove(t.Context(), "p", "llama", "me"), ErrNotFound, "there is no folder")
+	if dirs := places(t, fo); len(dirs) != 3 || dirs[0] != trashDir+"/"+f.ID {
+		t.Errorf("left: %v", dirs)
+	}
+	wantError(t, fo.Purge(t.Context(), "q", "llama"), ErrNotFound, `there is no folder "llama" in the trash`)
+	if err := fo.Purge(t.Context(), "p", "llama"); err != nil {
+		t.Fatal(err)
+	}
+	if dirs := places(t, fo); len(dirs) != 2 {
 		t.Errorf("left: %v", dirs)
 	}
 }
@@ -132,17 +211,17 @@ func TestFoldersLife(t *testing.T) {
 func TestFoldersStoreFails(t *testing.T) {
 	fo, store, _ := newFolders(t)
 	f := create(t, fo, "kept")
-	if _, err := fo.Write(f, "x", Content{Reader: strings.NewReader("z")}); err != nil {
+	if _, err := fo.Write(t.Context(), f, "x", Content{Reader: strings.NewReader("z")}); err != nil {
 		t.Fatal(err)
 	}
 	store.fail = errors.New("disk on fire")
 	if _, err := fo.Create(t.Context(), FolderSpec{Name: "new", Project: "p"}); !errors.Is(err, store.fail) {
 		t.Errorf("%v", err)
 	}
-	if err := fo.Remove(t.Context(), "p", "kept"); !errors.Is(err, store.fail) {
+	if err := fo.Remove(t.Context(), "p", "kept", "me"); !errors.Is(err, store.fail) {
 		t.Errorf("%v", err)
 	}
-	if dirs, _ := os.ReadDir(fo.root); len(dirs) != 1 || dirs[0].Name() != f.ID {
+	if dirs := places(t, fo); len(dirs) != 1 || dirs[0] != f.ID {
 		t.Errorf("left: %v", dirs)
 	}
 	store.fail = nil
@@ -153,10 +232,10 @@ func TestFoldersStoreFails(t *testing.T) {
 	if err := os.RemoveAll(f.Path); err != nil {
 		t.Fatal(err)
 	}
-	if err := fo.Remove(t.Context(), "p", "kept"); err != nil {
+	if err := errors.Join(fo.Remove(t.Context(), "p", "kept", "me"), fo.Purge(t.Context(), "p", f.ID)); err != nil {
 		t.Errorf("a folder whose directory is gone is not removed: %v", err)
 	}
-	if dirs, _ := os.ReadDir(fo.root); len(dirs) != 0 {
+	if dirs := places(t, fo); len(dirs) != 0 {
 		t.Errorf("left: %v", dirs)
 	}
 }
@@ -172,7 +251,7 @@ func TestFolderVanished(t *testing.T) {
 	wantError(t, err, ErrNotFound, words)
 	_, err = fo.Open(f, "x")
 	wantError(t, err, ErrNotFound, words)
-	_, err = fo.Write(f, "x", Content{Reader: strings.NewReader("")})
+	_, err = fo.Write(t.Context(), f, "x", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrNotFound, words)
 	wantError(t, fo.RemoveEntry(f, "x"), ErrNotFound, words)
 }
@@ -195,7 +274,7 @@ func TestImport(t *testing.T) {
 	if entries, err := fo.Entries(f, "/"); err != nil || len(entries) != 1 || entries[0].Name != "x.gguf" {
 		t.Errorf("%v, %v", entries, err)
 	}
-	if err := fo.Remove(t.Context(), "p", "llama"); err != nil {
+	if err := fo.Remove(t.Context(), "p", "llama", "me"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir + "/models/llama/x.gguf"); err != nil {
@@ -267,14 +346,14 @@ func TestFolderFiles(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "files")
 	for path, content := range map[string]string{"a.txt": "one", "/deep/er/b": "two", "deep/c": ""} {
-		if n, err := fo.Write(f, path, Content{Reader: strings.NewReader(content)}); err != nil || n != int64(len(content)) {
-			t.Fatalf("%s: %d, %v", path, n, err)
+		if w, err := fo.Write(t.Context(), f, path, Content{Reader: strings.NewReader(content)}); err != nil || w.Size != int64(len(content)) {
+			t.Fatalf("%s: %+v, %v", path, w, err)
 		}
 	}
 	if err := os.Chmod(f.Path+"/a.txt", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fo.Write(f, "a.txt", Content{Reader: strings.NewReader("eleven")}); err != nil {
+	if _, err := fo.Write(t.Context(), f, "a.txt", Content{Reader: strings.NewReader("eleven")}); err != nil {
 		t.Fatal(err)
 	}
 	file, err := fo.Open(f, "a.txt")
@@ -292,7 +371,7 @@ func TestFolderFiles(t *testing.T) {
 		t.Errorf("mode %v, size %d", info.Mode(), info.Size())
 	}
 	for _, executable := range []bool{false, true} {
-		if _, err := fo.Write(f, "a.txt", Content{Reader: strings.NewReader("eleven"), Executable: &executable}); err != nil {
+		if _, err := fo.Write(t.Context(), f, "a.txt", Content{Reader: strings.NewReader("eleven"), Executable: &executable}); err != nil {
 			t.Fatal(err)
 		}
 		entries, err := fo.Entries(f, "")
@@ -332,11 +411,11 @@ func TestFolderFiles(t *testing.T) {
 	wantError(t, err, ErrNotFound, "none is not in the folder")
 	_, err = fo.Open(f, "deep")
 	wantError(t, err, ErrInvalid, "deep is a directory; a plain file is wanted")
-	_, err = fo.Write(f, "deep", Content{Reader: strings.NewReader("")})
+	_, err = fo.Write(t.Context(), f, "deep", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "deep is a directory (give the path with the file's name)")
-	_, err = fo.Write(f, "a.txt/b", Content{Reader: strings.NewReader("")})
+	_, err = fo.Write(t.Context(), f, "a.txt/b", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "a.txt/b cannot be written: a file is in the way")
-	_, err = fo.Write(f, "/", Content{Reader: strings.NewReader("")})
+	_, err = fo.Write(t.Context(), f, "/", Content{Reader: strings.NewReader("")})
 	wantError(t, err, ErrInvalid, "cannot be the name of a file")
 	wantError(t, fo.RemoveEntry(f, "/"), ErrInvalid, "the folder itself is not deleted this way")
 	wantError(t, fo.RemoveEntry(f, "none"), ErrNotFound, "none is not in the folder")
@@ -354,16 +433,16 @@ func TestFolderFiles(t *testing.T) {
 func TestFolderWriteFails(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "full")
-	if _, err := fo.Write(f, "model.gguf", Content{Reader: strings.NewReader("old")}); err != nil {
+	if _, err := fo.Write(t.Context(), f, "model.gguf", Content{Reader: strings.NewReader("old")}); err != nil {
 		t.Fatal(err)
 	}
 	broken := func(err error) io.Reader {
 		return io.MultiReader(strings.NewReader("half"), iotest.ErrReader(err))
 	}
-	_, err := fo.Write(f, "model.gguf", Content{Reader: broken(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})})
+	_, err := fo.Write(t.Context(), f, "model.gguf", Content{Reader: broken(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})})
 	wantError(t, err, ErrNoSpace, "the disk is full")
 	cut := errors.New("client went away")
-	_, err = fo.Write(f, "model.gguf", Content{Reader: broken(cut)})
+	_, err = fo.Write(t.Context(), f, "model.gguf", Content{Reader: broken(cut)})
 	wantError(t, err, cut, "writing model.gguf: client went away")
 	left, err := os.ReadDir(f.Path)
 	if err != nil || len(left) != 1 {
@@ -389,14 +468,14 @@ func TestFolderEscapes(t *testing.T) {
 		wantError(t, err, ErrInvalid, "leaves the folder")
 		_, err = fo.Entries(f, path)
 		wantError(t, err, ErrInvalid, "leaves the folder")
-		_, err = fo.Write(f, path, Content{Reader: strings.NewReader("pwned")})
+		_, err = fo.Write(t.Context(), f, path, Content{Reader: strings.NewReader("pwned")})
 		wantError(t, err, ErrInvalid, "leaves the folder")
 		wantError(t, fo.RemoveEntry(f, path), ErrInvalid, "leaves the folder")
 	}
 	_, err := fo.Open(f, "file")
 	wantError(t, err, ErrInvalid, "leaves the folder")
 	// Writing to a link, or removing it, is about the link itself.
-	if _, err := fo.Write(f, "file", Content{Reader: strings.NewReader("mine")}); err != nil {
+	if _, err := fo.Write(t.Context(), f, "file", Content{Reader: strings.NewReader("mine")}); err != nil {
 		t.Error(err)
 	}
 	if err := fo.RemoveEntry(f, "dir"); err != nil {
@@ -414,7 +493,7 @@ func TestFoldersConcurrently(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			content := strings.Repeat(string(rune('a'+i)), 10_000)
-			if _, err := fo.Write(f, "dir/file", Content{Reader: strings.NewReader(content)}); err != nil {
+			if _, err := fo.Write(t.Context(), f, "dir/file", Content{Reader: strings.NewReader(content)}); err != nil {
 				t.Error(err)
 			}
 			file, err := fo.Open(f, "dir/file")

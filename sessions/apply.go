@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/palisade-run/palisade/catalog"
 )
 
 // apply does one planned action. What cannot be written down is not done: the next pass tries again. The
@@ -150,7 +152,7 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
-	if ses.Mounts, err = m.mountsOf(ctx, s.Project, rev.Recipe, rev.Launch.Mount); err != nil {
+	if ses.Mounts, err = m.mountsOf(ctx, catalog.Who{Person: s.CreatedBy, Project: s.Project}, rev.Recipe, rev.Launch.Mount); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
 	r := newRunner(m.runnerDeps(), ses)

@@ -96,10 +96,9 @@ func (m *Manager) draft(ctx context.Context, req SessionRequest) (Session, catal
 		field := fmt.Sprintf("mounts[%d]", i)
 		wrong(field+".target", checkTarget(mount.Target))
 		wrong(field+".target", targetTwice(req.Mounts[:i], mount.Target))
-		found, err := m.mountsOf(ctx, req.Project, Recipe{Mounts: []FolderMount{mount}}, "")
+		found, err := m.mountsOf(ctx, catalog.Who{Person: req.CreatedBy, Project: req.Project}, Recipe{Mounts: []FolderMount{mount}}, "")
 		wrong(field+".folder", err)
 		if err == nil {
-			found[0].ReadOnly = mount.ReadOnly
 			s.Mounts = append(s.Mounts, found...)
 		}
 	}

@@ -318,6 +318,12 @@ func TestCreateRefuses(t *testing.T) {
 		if len(part.Mounts) != 1 || part.Mounts[0] != mount {
 			t.Errorf("%+v", part.Mounts)
 		}
+		shared := w.create(job("shared", func(r *sessions.SessionRequest) {
+			r.Project, r.Mounts = "guests", []sessions.FolderMount{{Folder: "model", Target: "/in"}}
+		}))
+		if len(shared.Mounts) != 1 || !shared.Mounts[0].ReadOnly {
+			t.Errorf("shared read-only, mounted %+v", shared.Mounts)
+		}
 		// A name is free again when its session has ended.
 		if err := w.m.TerminateSession(t.Context(), "default", "taken", "ada", true); err != nil {
 			t.Fatal(err)

@@ -46,9 +46,9 @@ type Deps struct {
 	Queueing QueueConfig
 }
 
-// FolderFinder finds a folder by id or name.
+// FolderFinder finds a folder that somebody has, by id or name. *catalog.Folders is one.
 type FolderFinder interface {
-	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
+	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
 }
 
 // Timeouts bound what has no other bound.

@@ -15,7 +15,7 @@ import (
 
 // resolve checks a recipe against what is on the box and works out what it runs. What is returned has
 // folders' ids where the recipe named them, and every default filled in.
-func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Recipe) (resolved, error) {
+func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName string, r Recipe) (resolved, error) {
 	fail := func(err error) (resolved, error) { return resolved{}, err }
 	if strings.TrimSpace(r.Image) == "" {
 		return fail(fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host"))
@@ -41,7 +41,7 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	r.Mounts = slices.Clone(r.Mounts)
 	for i, mount := range r.Mounts {
 		named, sub := catalog.SplitRef(mount.Folder)
-		folder, err := m.Folders.Find(ctx, project, named)
+		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
 		if err == nil {
 			_, err = folder.Directory(sub)
 		}
@@ -57,7 +57,7 @@ func (m *Manager) resolve(ctx context.Context, project, serviceName string, r Re
 	var problems catalog.Problems
 	if r.Folder != "" {
 		named, sub := catalog.SplitRef(r.Folder)
-		folder, err := m.Folders.Find(ctx, project, named)
+		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
 		if err != nil {
 			return fail(folderError(r.Folder, err))
 		}
@@ -155,18 +155,19 @@ func limitsOf(r Recipe) (Limits, error) {
 }
 
 // mountsOf finds the directories of a recipe's folders as they are now.
-func (m *Manager) mountsOf(ctx context.Context, project string, r Recipe, modelMount string) ([]Mount, error) {
+func (m *Manager) mountsOf(ctx context.Context, who catalog.Who, r Recipe, modelMount string) ([]Mount, error) {
 	var mounts []Mount
 	add := func(ref, target string, readOnly bool) error {
 		named, sub := catalog.SplitRef(ref)
-		folder, err := m.Folders.Find(ctx, project, named)
+		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
 		if err != nil {
 			return folderError(named, err)
 		}
 		if info, err := os.Stat(folder.Path); err != nil || !info.IsDir() {
 			return fmt.Errorf("folder %s: its directory %s is not there any more; put it back, or update the service with another folder", folder.Name, folder.Path)
 		}
-		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly}
+		// Never more than they were given, whatever they ask for.
+		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly || !folder.Permission.Allows(catalog.ReadWrite)}
 		if sub != "" {
 			mount.Within = folder.Path
 			if mount.Source, err = folder.Directory(sub); err != nil {

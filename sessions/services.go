@@ -71,7 +71,7 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 	if err := together(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
 		return ServiceView{}, err
 	}
-	res, err := m.resolve(ctx, sv.Project, sv.Name, req.Recipe)
+	res, err := m.resolve(ctx, catalog.Who{Person: sv.CreatedBy, Project: sv.Project}, sv.Name, req.Recipe)
 	if err != nil {
 		return ServiceView{}, err
 	}
@@ -137,7 +137,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 	var rev *Revision
 	var warnings catalog.Problems
 	if up.Recipe != nil {
-		res, err := m.resolve(ctx, wanted.Project, wanted.Name, *up.Recipe)
+		res, err := m.resolve(ctx, catalog.Who{Person: wanted.CreatedBy, Project: wanted.Project}, wanted.Name, *up.Recipe)
 		if err != nil {
 			return ServiceView{}, err
 		}

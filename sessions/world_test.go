@@ -267,11 +267,15 @@ func (b *balance) routes(name string) (up, draining []string) {
 // folders is a FolderFinder with one folder, "model", which is any directory.
 type folders struct{ dir string }
 
-func (f folders) Find(_ context.Context, _, ref string) (catalog.Folder, error) {
+func (f folders) Reach(_ context.Context, w catalog.Who, ref string, _ catalog.Permission) (catalog.Reached, error) {
 	if ref != "model" {
-		return catalog.Folder{}, catalog.ErrNotFound
+		return catalog.Reached{}, catalog.ErrNotFound
 	}
-	return catalog.Folder{ID: "model", Name: "model", Path: f.dir}, nil
+	p := catalog.Owner
+	if w.Project == "guests" {
+		p = catalog.ReadOnly
+	}
+	return catalog.Reached{Folder: catalog.Folder{ID: "model", Name: "model", Path: f.dir}, Permission: p}, nil
 }
 
 // world is a box: what survives a daemon (store, runtime) and the daemon of the moment.

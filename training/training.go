@@ -23,7 +23,9 @@ type Manager interface {
 
 // Folders are what sessions mount. *catalog.Folders is one.
 type Folders interface {
-	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
+	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
+	// OverQuota says in a sentence that a folder may take no more; "" where it may.
+	OverQuota(ctx context.Context, f catalog.Folder) (string, error)
 }
 
 // Desk takes people's wishes.
@@ -179,10 +181,17 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 	}
 	for i, m := range w.Mounts {
 		named, sub := catalog.SplitRef(catalog.JoinRef(m.Folder, m.Sub))
-		folder, err := d.folders.Find(ctx, w.Project, named)
+		folder, err := d.folders.Reach(ctx, catalog.Who{Person: w.CreatedBy, Project: w.Project}, named, catalog.ReadOnly)
 		if err != nil {
 			ps = append(ps, folderProblem(fmt.Sprintf("mounts[%d].folder", i), named, err))
 			continue
+		}
+		if !m.ReadOnly && folder.Permission.Allows(catalog.ReadWrite) {
+			if over, err := d.folders.OverQuota(ctx, folder.Folder); err != nil {
+				ps = append(ps, problem(fmt.Sprintf("mounts[%d].folder", i), "", "folder %q: %v", named, err))
+			} else if over != "" {
+				ps = append(ps, problem(fmt.Sprintf("mounts[%d].folder", i), "remove what is no longer needed, or mount it read-only: "+named+"::ro", "%s", over))
+			}
 		}
 		target := m.Target
 		if target == "" {

@@ -27,11 +27,18 @@ func (q *queue) CreateSessions(_ context.Context, requests []sessions.SessionReq
 
 type folders struct{}
 
-func (folders) Find(_ context.Context, _, ref string) (catalog.Folder, error) {
-	if ref != "data" {
-		return catalog.Folder{}, catalog.ErrNotFound
+func (folders) Reach(_ context.Context, _ catalog.Who, ref string, _ catalog.Permission) (catalog.Reached, error) {
+	if ref != "data" && ref != "full" {
+		return catalog.Reached{}, catalog.ErrNotFound
 	}
-	return catalog.Folder{ID: "fld-data", Name: "data"}, nil
+	return catalog.Reached{Folder: catalog.Folder{ID: "fld-" + ref, Name: ref}, Permission: catalog.Owner}, nil
+}
+
+func (folders) OverQuota(_ context.Context, f catalog.Folder) (string, error) {
+	if f.Name == "full" {
+		return "folder full holds 2 GiB, and may hold 1 GiB", nil
+	}
+	return "", nil
 }
 
 func create(t *testing.T, w training.Wish) ([]sessions.SessionRequest, error) {
@@ -75,6 +82,9 @@ func TestAllThatIsWrong(t *testing.T) {
 		want []string
 	}{
 		"no command":      {training.Wish{Type: "batch"}, []string{"startup_command"}},
+		"a folder that is full": {
+			training.Wish{Command: "x", Mounts: []training.Mount{{Folder: "full"}, {Folder: "full", Target: "/in", ReadOnly: true}}}, []string{"mounts[0].folder"},
+		},
 		"of another kind": {training.Wish{Type: "inference"}, []string{"type"}},
 		"a shell cannot":  {training.Wish{Timeout: time.Second, Array: "1-3"}, []string{"timeout"}},
 		"much": {

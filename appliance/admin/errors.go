@@ -36,6 +36,7 @@ func translations() []translation {
 		{syscall.ENOSPC, api.KindStorageFull, http.StatusInsufficientStorage},
 		{syscall.EDQUOT, api.KindStorageFull, http.StatusInsufficientStorage},
 		{catalog.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
+		{catalog.ErrQuota, api.KindQuota, http.StatusInsufficientStorage},
 		{io.ErrUnexpectedEOF, api.KindInvalid, http.StatusBadRequest}, // a body that was cut off
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -49,6 +50,9 @@ func translations() []translation {
 		{catalog.ErrExists, api.KindExists, http.StatusConflict},
 		{keys.ErrExists, api.KindExists, http.StatusConflict},
 		{authorized.ErrExists, api.KindExists, http.StatusConflict},
+		{catalog.ErrDenied, api.KindForbidden, http.StatusForbidden},
+		{catalog.ErrOffset, api.KindConflict, http.StatusConflict},
+		{catalog.ErrChecksum, api.KindChecksum, http.StatusUnprocessableEntity},
 		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},

@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/http"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -14,11 +16,21 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 )
 
-func folder(f catalog.Folder) api.Folder {
-	return api.Folder{
-		ID: f.ID, Name: f.Name, Project: f.Project, Usage: string(f.Usage), Path: f.Path, Imported: f.Imported,
-		CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt.UTC(),
+// folder shows one as who asks has it.
+func (s *server) folder(p *params, f catalog.Reached) api.Folder {
+	out := api.Folder{
+		ID: f.ID, Name: f.Name, Project: f.Project, Ref: f.Ref(p.project()), Permission: string(f.Permission), Usage: string(f.Usage),
+		Path: f.Path, Imported: f.Imported, Quota: f.Quota, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt.UTC(),
 	}
+	if !f.TrashedAt.IsZero() {
+		out.TrashedAt, out.TrashedBy, out.KeptUntil = timePtr(f.TrashedAt), f.TrashedBy, timePtr(s.Folders.KeptUntil(f.Folder))
+	}
+	return out
+}
+
+// who asks, as folders know them.
+func who(c *gin.Context, p *params) catalog.Who {
+	return catalog.Who{Person: actorOf(c.Request.Context()).Name, Project: p.project()}
 }
 
 func (s *server) listFolders(c *gin.Context) error {
@@ -26,15 +38,15 @@ func (s *server) listFolders(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	folders, err := s.Folders.List(c.Request.Context(), p.project())
+	folders, err := s.Folders.Reachable(c.Request.Context(), who(c, p))
 	if err != nil {
 		return err
 	}
 	items := []api.Folder{}
 	for _, f := range folders {
-		items = append(items, folder(f))
+		items = append(items, s.folder(p, f))
 	}
-	return respondPage(c, p, items, func(f api.Folder) string { return f.Name + "\x00" + f.ID })
+	return respondPage(c, p, items, func(f api.Folder) string { return f.Ref + "\x00" + f.ID })
 }
 
 func (s *server) createFolder(c *gin.Context) error {
@@ -44,7 +56,7 @@ func (s *server) createFolder(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	spec := catalog.FolderSpec{Name: in.Name, Project: p.project(), Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name}
+	spec := catalog.FolderSpec{Name: in.Name, Project: p.project(), Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name, Quota: in.Quota}
 	if in.Project != "" {
 		if !projectName.MatchString(in.Project) {
 			return badField("project", "", "%q is no name of a project", in.Project)
@@ -68,30 +80,33 @@ func (s *server) createFolder(c *gin.Context) error {
 		return err
 	}
 	c.Header("Location", api.Prefix+"/folders/"+f.ID)
-	return respond(c, http.StatusCreated, folder(f))
+	return respond(c, http.StatusCreated, s.folder(p, catalog.Reached{Folder: f, Permission: catalog.Owner}))
 }
 
-func (s *server) findFolder(c *gin.Context, p *params) (catalog.Folder, error) {
+// findFolder finds the folder that the path names, for somebody who wants to do with it what needs a permission.
+func (s *server) findFolder(c *gin.Context, p *params, want catalog.Permission) (catalog.Reached, error) {
 	if p.err != nil {
-		return catalog.Folder{}, p.err
+		return catalog.Reached{}, p.err
 	}
-	return s.Folders.Find(c.Request.Context(), p.project(), c.Param("id"))
+	return s.Folders.Reach(c.Request.Context(), who(c, p), c.Param("id"), want)
 }
 
 func (s *server) getFolder(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c))
+	p := query(c)
+	f, err := s.findFolder(c, p, catalog.ReadOnly)
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, folder(f))
+	return respond(c, http.StatusOK, s.folder(p, f))
 }
 
 func (s *server) removeFolder(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c))
+	f, err := s.findFolder(c, query(c), catalog.Owner)
 	if err != nil {
 		return err
 	}
-	if err := s.Folders.Remove(c.Request.Context(), f.Project, f.ID); err != nil {
+	ctx := c.Request.Context()
+	if err := s.Folders.Remove(ctx, f.Project, f.ID, actorOf(ctx).Name); err != nil {
 		return err
 	}
 	return noContent(c)
@@ -100,11 +115,11 @@ func (s *server) removeFolder(c *gin.Context) error {
 func (s *server) listEntries(c *gin.Context) error {
 	p := query(c, "path", "recursive", "limit", "cursor")
 	recursive := p.flag("recursive")
-	f, err := s.findFolder(c, p)
+	f, err := s.findFolder(c, p, catalog.ReadOnly)
 	if err != nil {
 		return err
 	}
-	items, err := s.walk(c.Request.Context(), f, p.text("path"), recursive)
+	items, err := s.walk(c.Request.Context(), f.Folder, p.text("path"), recursive)
 	if err != nil {
 		return err
 	}
@@ -136,7 +151,9 @@ func (s *server) walk(ctx context.Context, f catalog.Folder, dir string, recursi
 			item := api.Entry{
 				Path: path.Join(here, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link, Executable: e.Executable,
 			}
-			if e.Dir {
+			if !e.Dir {
+				item.ETag = etagOf(e.Modified, e.Size)
+			} else {
 				item.Type, item.Size = "directory", 0
 				if recursive && !e.Link {
 					left = append(left, item.Path)
@@ -168,11 +185,11 @@ func (s *server) removeEntry(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p)
+	f, err := s.findFolder(c, p, catalog.WriteDelete)
 	if err != nil {
 		return err
 	}
-	if err := s.Files.RemoveEntry(f, name); err != nil {
+	if err := s.Files.RemoveEntry(f.Folder, name); err != nil {
 		return err
 	}
 	return noContent(c)
@@ -185,11 +202,11 @@ func (s *server) download(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p)
+	f, err := s.findFolder(c, p, catalog.ReadOnly)
 	if err != nil {
 		return err
 	}
-	file, err := s.Files.Open(f, name)
+	file, err := s.Files.Open(f.Folder, name)
 	if err != nil {
 		return err
 	}
@@ -201,9 +218,21 @@ func (s *server) download(c *gin.Context) error {
 	// What a folder holds is anyone's: a browser must neither guess its type nor show it.
 	c.Header("Content-Type", "application/octet-stream")
 	c.Header("Content-Disposition", "attachment")
-	c.Header("ETag", `"`+strconv.FormatInt(info.ModTime().UnixNano(), 36)+"-"+strconv.FormatInt(info.Size(), 36)+`"`)
-	http.ServeContent(&rangeWriter{ResponseWriter: c.Writer, r: c.Request, size: info.Size()}, c.Request, "", info.ModTime(), file)
+	c.Header("ETag", etagOf(info.ModTime(), info.Size()))
+	out := &rangeWriter{ResponseWriter: c.Writer, r: c.Request, size: info.Size()}
+	if !strings.Contains(c.GetHeader("Want-Content-Digest"), "sha-256") {
+		http.ServeContent(out, c.Request, "", info.ModTime(), file)
+		return nil
+	}
+	sum := &digesting{ResponseWriter: out, sum: sha256.New()}
+	http.ServeContent(sum, c.Request, "", info.ModTime(), file)
+	sum.end()
 	return nil
+}
+
+// etagOf is another one when a file has changed.
+func etagOf(modified time.Time, size int64) string {
+	return `"` + strconv.FormatInt(modified.UnixNano(), 36) + "-" + strconv.FormatInt(size, 36) + `"`
 }
 
 // rangeWriter says in a problem what ServeContent says in plain text: that a range is not in the file.
@@ -233,9 +262,9 @@ func (w *rangeWriter) Write(b []byte) (int, error) {
 }
 
 // upload writes the body into a file, as a whole or not at all.
-func (s *server) upload(c *gin.Context) error {
-	p := query(c, "path", "executable")
-	content := catalog.Content{Reader: c.Request.Body}
+func (s *server) putFile(c *gin.Context) error {
+	p := query(c, "path", "executable", "mod_time")
+	content := catalog.Content{Reader: c.Request.Body, Size: c.Request.ContentLength}
 	if p.text("executable") != "" {
 		content.Executable = new(p.flag("executable"))
 	}
@@ -243,18 +272,24 @@ func (s *server) upload(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p)
+	if at := p.text("mod_time"); at != "" {
+		if content.Modified, err = time.Parse(time.RFC3339Nano, at); err != nil {
+			return badField("?mod_time", "as in 2026-03-01T22:00:00Z", "%q is no time", at)
+		}
+	}
+	if content.SHA256, err = digestIn(c); err != nil {
+		return err
+	}
+	f, err := s.findFolder(c, p, catalog.ReadWrite)
 	if err != nil {
 		return err
 	}
 	if c.GetHeader("Content-Range") != "" {
-		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "a file is uploaded as a whole, not in parts")
+		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "a file is written here as a whole; POST /folders/ID/uploads begins one in parts")
 	}
-	size, err := s.Files.Write(f, name, content)
+	w, err := s.Files.Write(c.Request.Context(), f.Folder, name, content)
 	if err != nil {
 		return err
 	}
-	entry := api.Entry{Path: strings.TrimLeft(path.Clean("/"+name), "/"), Type: "file", Size: size, ModTime: s.Now().UTC()}
-	entry.Executable = content.Executable != nil && *content.Executable
-	return respond(c, http.StatusOK, entry)
+	return s.respondWritten(c, f.Folder, w)
 }

@@ -149,13 +149,56 @@ type Folders interface {
 	Import(ctx context.Context, spec catalog.FolderSpec, path string) (catalog.Folder, error)
 	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
 	List(ctx context.Context, project string) ([]catalog.Folder, error)
-	Remove(ctx context.Context, project, ref string) error
+	Reachable(ctx context.Context, w catalog.Who) ([]catalog.Reached, error)
+	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
+	Update(ctx context.Context, project, ref string, change catalog.FolderChange) (catalog.Folder, error)
+	Clone(ctx context.Context, from catalog.Folder, spec catalog.FolderSpec, progress func(catalog.Cloned)) (catalog.Folder, catalog.Cloned, error)
+	Remove(ctx context.Context, project, ref, by string) error
+	FolderShares
+	FolderTrash
+	FolderBounds
+}
+
+// FolderShares are who else may use a folder.
+type FolderShares interface {
+	Share(ctx context.Context, f catalog.Folder, g catalog.Grant) (catalog.Grant, error)
+	Unshare(ctx context.Context, f catalog.Folder, person, project string) error
+	Grants(ctx context.Context, f catalog.Folder) ([]catalog.Grant, error)
+}
+
+// FolderTrash is what was removed and can be had again.
+type FolderTrash interface {
+	Trash(ctx context.Context, project string) ([]catalog.Folder, error)
+	Restore(ctx context.Context, project, ref, name string) (catalog.Folder, error)
+	Purge(ctx context.Context, project, ref string) error
+	KeptUntil(f catalog.Folder) time.Time
+}
+
+// FolderBounds are how much folders hold, and may.
+type FolderBounds interface {
+	Use(ctx context.Context, f catalog.Folder, maxAge time.Duration) (catalog.Use, error)
+	Bounds(ctx context.Context, f catalog.Folder) (folder, project catalog.Bound, err error)
+	OverQuota(ctx context.Context, f catalog.Folder) (string, error)
+	LastOver(id string) string
 }
 
 // Files are what is in folders; no path leaves its folder. *catalog.Folders is one.
 type Files interface {
 	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
 	Open(f catalog.Folder, path string) (*os.File, error)
-	Write(f catalog.Folder, path string, c catalog.Content) (int64, error)
+	Write(ctx context.Context, f catalog.Folder, path string, c catalog.Content) (catalog.Written, error)
+	MakeDirectory(f catalog.Folder, path string) error
+	MoveEntry(f catalog.Folder, from, to string) error
 	RemoveEntry(f catalog.Folder, path string) error
+	Uploads
+}
+
+// Uploads are files that come in parts.
+type Uploads interface {
+	BeginUpload(ctx context.Context, f catalog.Folder, spec catalog.UploadSpec) (catalog.Upload, error)
+	Upload(ctx context.Context, f catalog.Folder, id string) (catalog.Upload, error)
+	Uploads(ctx context.Context, f catalog.Folder) ([]catalog.Upload, error)
+	Append(ctx context.Context, f catalog.Folder, id string, c catalog.Chunk) (catalog.Upload, error)
+	FinishUpload(ctx context.Context, f catalog.Folder, id, sha256sum string) (catalog.Written, error)
+	DropUpload(ctx context.Context, f catalog.Folder, id string) error
 }

@@ -88,6 +88,11 @@ func (s *server) getSession(c *gin.Context) error {
 	}
 	held := claims(s.boxes())
 	out := session(v, s.serviceNames(p.project()), held)
+	for i, m := range out.Mounts {
+		if !m.ReadOnly {
+			out.Mounts[i].Notice = s.Folders.LastOver(m.Folder)
+		}
+	}
 	if err := s.addContainers(&out, v, held); err != nil {
 		return err
 	}

@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 )
 
 // Progress is told how many bytes have gone over; total is -1 where it is unknown.
@@ -29,7 +27,7 @@ func (c *Client) Folder(ctx context.Context, ref string) (Folder, error) {
 	return out, c.unary(ctx, call{method: http.MethodGet, path: "/folders/" + seg(ref)}, &out)
 }
 
-// RemoveFolder removes a folder: its files too, unless it was imported.
+// RemoveFolder puts a folder into the trash.
 func (c *Client) RemoveFolder(ctx context.Context, ref string) error {
 	return c.unary(ctx, call{method: http.MethodDelete, path: "/folders/" + seg(ref)}, nil)
 }
@@ -47,68 +45,6 @@ func (c *Client) Entries(ctx context.Context, ref, path string, recursive bool) 
 func (c *Client) RemoveEntry(ctx context.Context, ref, path string) error {
 	k := call{method: http.MethodDelete, path: "/folders/" + seg(ref) + "/entries", query: url.Values{"path": {path}}}
 	return c.unary(ctx, k, nil)
-}
-
-// Upload is one file that goes into a folder.
-type Upload struct {
-	Path string // in the folder; directories on the way are made
-	Body io.Reader
-	Size int64 // -1 unknown
-
-	Executable bool
-}
-
-// Upload writes one file. It is there as a whole or not at all.
-func (c *Client) Upload(ctx context.Context, ref string, u Upload, progress Progress) (Entry, error) {
-	var out Entry
-	k := call{
-		method: http.MethodPut, path: "/folders/" + seg(ref) + "/files",
-		query:  url.Values{"path": {u.Path}, "executable": {strconv.FormatBool(u.Executable)}},
-		body:   &counted{r: u.Body, total: u.Size, tell: progress},
-		size:   u.Size,
-		header: http.Header{"Content-Type": {"application/octet-stream"}},
-	}
-	if u.Size == 0 {
-		k.body = http.NoBody
-	}
-	resp, err := c.send(ctx, k)
-	if err != nil {
-		return out, err
-	}
-	defer resp.Body.Close()
-	return out, decodeAnswer(resp, &out)
-}
-
-// Download is one file that comes out of a folder.
-type Download struct {
-	Path   string
-	Offset int64 // where to begin
-	To     io.Writer
-}
-
-// Download copies a file, or the rest of it, and returns how many bytes it wrote. An answer that is cut off is an
-// error.
-func (c *Client) Download(ctx context.Context, ref string, d Download, progress Progress) (int64, error) {
-	k := call{
-		method: http.MethodGet, path: "/folders/" + seg(ref) + "/files",
-		query: url.Values{"path": {d.Path}}, header: http.Header{},
-	}
-	if d.Offset > 0 {
-		k.header.Set("Range", fmt.Sprintf("bytes=%d-", d.Offset))
-	}
-	resp, err := c.send(ctx, k)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	if d.Offset > 0 && resp.StatusCode != http.StatusPartialContent {
-		return 0, fmt.Errorf("downloading %s: asked for the part from byte %d on, got %s", d.Path, d.Offset, resp.Status)
-	}
-	n, err := io.Copy(d.To, &counted{r: resp.Body, total: resp.ContentLength, tell: progress})
-	if err != nil {
-		return n, fmt.Errorf("downloading %s: %w", d.Path, err)
-	}
-	return n, nil
 }
 
 // counted tells of every read.

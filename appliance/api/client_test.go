@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) *Client {
@@ -130,49 +128,6 @@ func TestWatchOutlivesARestart(t *testing.T) {
 	err = c.WatchService(ctx, "demo", func(Service) error { cancel(why); return nil })
 	if !errors.Is(err, why) {
 		t.Errorf("%v, want the cause", err)
-	}
-}
-
-func TestTransfersTellHowFarTheyAre(t *testing.T) {
-	content := strings.Repeat("x", 100_000)
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut {
-			body, err := io.ReadAll(r.Body)
-			if err != nil || r.ContentLength != int64(len(content)) {
-				t.Errorf("%d bytes of %d: %v", len(body), r.ContentLength, err)
-			}
-			_ = json.NewEncoder(w).Encode(Entry{Path: r.URL.Query().Get("path"), Size: int64(len(body))})
-			return
-		}
-		if r.URL.Query().Get("path") == "cut" {
-			w.Header().Set("Content-Length", "100000")
-			fmt.Fprint(w, "x") // and the connection ends
-			return
-		}
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
-	})
-	var last int64
-	progress := func(done, total int64) {
-		if total != int64(len(content)) || done < last {
-			t.Errorf("%d of %d after %d", done, total, last)
-		}
-		last = done
-	}
-	entry, err := c.Upload(t.Context(), "f", Upload{Path: "a b/ü", Body: strings.NewReader(content), Size: int64(len(content))}, progress)
-	if err != nil || entry.Path != "a b/ü" || last != int64(len(content)) {
-		t.Errorf("%+v, %v, %d", entry, err, last)
-	}
-	last = 0
-	var got bytes.Buffer
-	if n, err := c.Download(t.Context(), "f", Download{Path: "x", To: &got}, progress); err != nil || n != last || got.String() != content {
-		t.Errorf("%d, %v", n, err)
-	}
-	got.Reset()
-	if n, err := c.Download(t.Context(), "f", Download{Path: "x", Offset: 99_990, To: &got}, nil); err != nil || n != 10 {
-		t.Errorf("%d, %v", n, err)
-	}
-	if _, err := c.Download(t.Context(), "f", Download{Path: "cut", To: io.Discard}, nil); err == nil {
-		t.Error("a download that was cut off is good")
 	}
 }
 

@@ -26,10 +26,12 @@ const (
 	KindTooLarge       = "too-large"     // 413
 	KindMediaType      = "media-type"    // 415
 	KindRange          = "range"         // 416
+	KindChecksum       = "checksum"      // 422: what arrived is not what was sent
 	KindInternal       = "internal"      // 500
 	KindNotSupported   = "not-supported" // 501
 	KindUnavailable    = "unavailable"   // 503
 	KindStorageFull    = "storage-full"  // 507
+	KindQuota          = "quota"         // 507: more than a folder or a project may hold
 	problemURN         = "urn:palisade:problem:"
 	maxProblemBodySize = 1 << 20
 )

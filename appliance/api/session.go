@@ -75,6 +75,7 @@ type Container struct {
 type SessionMount struct {
 	Folder   string `json:"folder,omitempty"` // id
 	Sub      string `json:"sub,omitempty"`    // the directory in it that alone is mounted
+	Notice   string `json:"notice,omitempty"` // of one that may be written: that it holds more than it may
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"read_only,omitempty"`
 }

@@ -12,19 +12,28 @@ import (
 )
 
 func (a *app) folderCommand() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "folder", Aliases: []string{"folders"}, Short: "Model folders and data: make, import, fill, list and remove"})
-	cmd.AddCommand(a.folderCreate(), a.folderImport(), a.folderList(), a.folderEntries(), a.folderCopy(), a.folderRemove())
+	cmd := asGroup(&cobra.Command{Use: "folder", Aliases: []string{"folders"}, Short: "Model folders and data: make, import, fill, share, list and remove"})
+	cmd.AddCommand(
+		a.folderCreate(), a.folderImport(), a.folderList(), a.folderInfo(), a.folderEntries(), a.folderCat(), a.folderCopy(), a.folderMakeDirectory(),
+		a.folderMove(), a.folderRemove(), a.folderShare(), a.folderUnshare(), a.folderQuota(), a.folderRename(), a.folderClone(),
+		a.folderTrash(), a.folderRestore(), a.folderPurge(),
+	)
 	return cmd
 }
 
 func (a *app) folderCreate() *cobra.Command {
-	var usage string
+	var usage, quota string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make an empty folder", Args: words("NAME", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.makeFolder(cmd, api.FolderCreate{Name: args[0], Usage: usage})
+			bytes, err := parseQuota(quota)
+			if err != nil {
+				return err
+			}
+			return a.makeFolder(cmd, api.FolderCreate{Name: args[0], Usage: usage, Quota: bytes})
 		},
 	}
+	cmd.Flags().StringVar(&quota, "quota", "none", "what it may hold: 200g")
 	addUsageFlag(cmd, &usage)
 	return cmd
 }
@@ -86,15 +95,15 @@ func (a *app) folderList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := newTable("NAME", "ID", "USAGE", "IMPORTED", "CREATED", "PATH")
+			t := newTable("NAME", "ID", "USAGE", "YOURS", "IMPORTED", "CREATED", "PATH")
 			r := result{json: notNull(folders), table: t}
 			for _, f := range folders {
 				imported := "no"
 				if f.Imported {
 					imported = "yes"
 				}
-				t.add(f.Name, f.ID, f.Usage, imported, a.ago(f.CreatedAt), f.Path)
-				r.quiet = append(r.quiet, f.Name)
+				t.add(f.Ref, f.ID, f.Usage, f.Permission, imported, a.ago(f.CreatedAt), f.Path)
+				r.quiet = append(r.quiet, f.Ref)
 			}
 			if len(folders) == 0 && a.output != "json" {
 				a.notef("no folders; make one with: palisade folder create NAME, or: palisade folder import PATH")
@@ -123,7 +132,7 @@ func (a *app) folderEntries() *cobra.Command {
 			t := newTable("SIZE", "MODIFIED", "PATH")
 			r := result{json: notNull(entries), table: t}
 			for _, e := range entries {
-				bytes, name := size(e.Size), e.Path
+				bytes, name := size(e.Size), oneLine(e.Path)
 				if e.Type == "directory" {
 					bytes, name = "-", name+"/"
 				}
@@ -141,12 +150,13 @@ func (a *app) folderEntries() *cobra.Command {
 }
 
 func (a *app) folderRemove() *cobra.Command {
-	var yes bool
+	var yes, recursive bool
 	cmd := &cobra.Command{
-		Use: "rm FOLDER[:PATH]...", Aliases: []string{"remove"}, Short: "Remove folders with all that is in them, or single files and directories of one",
+		Use: "rm FOLDER[:PATH]...", Aliases: []string{"remove"}, Short: "Put folders into the trash, or delete files and directories of one",
 		Args: words("FOLDER[:PATH]", 1, -1), ValidArgsFunction: a.completeAt(-1, a.folderNames),
-		Long: "Remove folders with all that is in them; of an imported one, the directory stays. With :PATH, only that\n" +
-			"file or directory is removed.",
+		Long: "Put folders with all that is in them into the trash, from where palisade folder restore takes them back for a\n" +
+			"week; of an imported one, the directory stays where it is. With :PATH, only that file, or with -r that\n" +
+			"directory, is deleted, for good.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, word := range args {
 				if ref, path, inside := strings.Cut(word, ":"); inside && strings.Trim(path, "/") == "" {
@@ -162,6 +172,10 @@ func (a *app) folderRemove() *cobra.Command {
 			}
 			return a.eachOf(args, func(word string) error {
 				if ref, path, inside := strings.Cut(word, ":"); inside {
+					t := &transfer{app: a, client: c}
+					if e := t.entry(cmd.Context(), copyPlace{ref, path}); e.Type == "directory" && !e.Link && !recursive {
+						return &hintError{fmt.Errorf("%s is a directory", word), "with all that is in it: palisade folder rm -r " + word}
+					}
 					return c.RemoveEntry(cmd.Context(), ref, path)
 				}
 				return c.RemoveFolder(cmd.Context(), word)
@@ -169,6 +183,7 @@ func (a *app) folderRemove() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "directories too, with all that is in them")
 	return cmd
 }
 

@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +20,9 @@ func (a *app) folderCopy() *cobra.Command {
 		Use: "cp SOURCE TARGET", Short: "Copy files and directories into a folder, or out of one",
 		Long: "Copy a file, or a directory with all that is in it, into a folder or out of one. One of the two is\n" +
 			"FOLDER:PATH, the other a path on this machine (write ./a:b where that has a colon in it). As with cp, a\n" +
-			"target that is a directory, or ends in /, gets the source into it. What may be run stays so.",
+			"target that is a directory, or ends in /, gets the source into it. What may be run stays so, and files keep\n" +
+			"their times. A copy that is cut off goes on by itself; started again, it goes on where it was, and leaves\n" +
+			"out files that are there already with the same size and time.",
 		Example: "  palisade folder cp ./my-model/. qwen:           # what is in the directory\n" +
 			"  palisade folder cp weights.gguf qwen:weights/\n  palisade folder cp qwen:logs/run.txt .",
 		Args: words("SOURCE TARGET", 2, 2),
@@ -48,19 +49,21 @@ func (a *app) folderCopy() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := &transfer{app: a, client: c, show: a.newProgress()}
-			defer t.show.clear()
+			// An appliance that is not there is said at once; later, it is waited for.
+			if _, err := c.Folder(cmd.Context(), from.folder+to.folder); err != nil {
+				return err
+			}
+			t := &transfer{app: a, client: c, show: a.newMeter(), begin: a.now()}
 			if to.folder != "" {
 				err = t.up(cmd.Context(), from.path, to)
 			} else {
 				err = t.down(cmd.Context(), from, to.path)
 			}
+			t.show.clear()
 			if err != nil {
 				return err
 			}
-			t.show.clear()
-			a.notef("%s, %s in %s", plural(t.files, "file"), size(t.bytes), elapsed(a.now().Sub(t.show.begin)))
-			return a.show(result{quiet: []string{}, json: map[string]any{"files": t.files, "bytes": t.bytes}, text: func() error { return nil }})
+			return t.summary()
 		},
 	}
 }
@@ -80,31 +83,6 @@ func parsePlace(word string) copyPlace {
 	return copyPlace{folder: ref, path: rest}
 }
 
-// transfer is one run of cp.
-type transfer struct {
-	*app
-	client *api.Client
-	show   *progress
-	files  int
-	bytes  int64
-}
-
-// tell shows how far one file is.
-func (t *transfer) tell(name string) api.Progress {
-	before := t.bytes
-	return func(done, total int64) {
-		now := t.now()
-		text := fmt.Sprintf("%s  %s", name, size(done))
-		if total > 0 {
-			text = fmt.Sprintf("%s  %d%% of %s", name, done*100/total, size(total))
-		}
-		if took := now.Sub(t.show.begin); took > time.Second {
-			text += fmt.Sprintf("  %s/s", size(int64(float64(before+done)/took.Seconds())))
-		}
-		t.show.status(now, text)
-	}
-}
-
 // up copies a local file or directory into a folder.
 func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 	info, err := os.Stat(source)
@@ -121,24 +99,33 @@ func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 		target = path.Join(target, filepath.Base(source))
 	}
 	if !info.IsDir() {
-		file, err := os.Open(source)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		return t.upload(ctx, to.folder, target, file)
+		return t.all(ctx, []copyJob{t.upJob(to.folder, target, info, func() (*os.File, error) { return os.Open(source) })})
 	}
 	root, err := os.OpenRoot(source)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	jobs, err := t.upJobs(ctx, root, source, copyPlace{to.folder, target})
+	if err != nil {
+		return err
+	}
+	return t.all(ctx, jobs)
+}
+
+// upJobs are the files of a directory. Directories in which there is nothing are made.
+func (t *transfer) upJobs(ctx context.Context, root *os.Root, source string, to copyPlace) ([]copyJob, error) {
+	there := t.entries(ctx, to)
+	var jobs []copyJob
+	err := fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if entry.IsDir() {
-			return nil
+			if empty, err := isEmpty(root, name); err != nil || !empty || path.Join(to.path, name) == "." {
+				return err
+			}
+			return t.client.MakeDirectory(ctx, to.folder, path.Join(to.path, name))
 		}
 		// The root follows links that stay in the directory, and refuses those that lead out of it.
 		info, err := root.Stat(name)
@@ -148,16 +135,53 @@ func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 		case err != nil:
 			return err
 		case !info.Mode().IsRegular():
-			t.show.line(t.now(), "left out: "+name+" is no plain file")
+			t.say("left out: " + name + " is no plain file")
 			return nil
 		}
-		file, err := root.Open(name)
+		target := path.Join(to.path, name)
+		if e, ok := there[target]; ok && sameFile(e, info) {
+			t.skip()
+			return nil
+		}
+		jobs = append(jobs, t.upJob(to.folder, target, info, func() (*os.File, error) { return root.Open(name) }))
+		return nil
+	})
+	return jobs, err
+}
+
+func isEmpty(root *os.Root, name string) (bool, error) {
+	dir, err := root.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	found, err := dir.Readdirnames(1)
+	return len(found) == 0, ignoreEOF(err)
+}
+
+// sameFile reports whether a folder has a file already, as far as size, time and what may be run tell.
+func sameFile(e api.Entry, info fs.FileInfo) bool {
+	return e.Type == "file" && e.Size == info.Size() && e.ModTime.Equal(info.ModTime()) && e.Executable == (info.Mode()&0o100 != 0)
+}
+
+func (t *transfer) upJob(folder, target string, info fs.FileInfo, open func() (*os.File, error)) copyJob {
+	return copyJob{name: target, size: info.Size(), do: func(ctx context.Context, tell api.Progress) error {
+		file, err := open()
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		return t.upload(ctx, to.folder, path.Join(target, name), file)
-	})
+		if _, err = t.client.Upload(ctx, folder, api.Upload{
+			Path: target, Body: file, Size: info.Size(), Executable: info.Mode()&0o100 != 0, Modified: info.ModTime(),
+		}, tell); err != nil {
+			return fmt.Errorf("copying to %s:%s: %w", folder, oneLine(target), err)
+		}
+		now, err := file.Stat()
+		if err == nil && (now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime())) {
+			return &hintError{fmt.Errorf("copying to %s:%s: the file changed meanwhile", folder, oneLine(target)), "copy it again when nobody writes to it"}
+		}
+		return err
+	}}
 }
 
 // entry is what a folder has at a path; only a Path where it has nothing there, or cannot be asked: copying says why.
@@ -175,23 +199,17 @@ func (t *transfer) entry(ctx context.Context, p copyPlace) api.Entry {
 	return wanted
 }
 
-func (t *transfer) upload(ctx context.Context, folder, target string, file fs.File) error {
-	info, err := file.Stat()
+// entries are all that a folder has below a path, by their paths; none where there is no such directory.
+func (t *transfer) entries(ctx context.Context, p copyPlace) map[string]api.Entry {
+	found, err := t.client.Entries(ctx, p.folder, p.path, true)
 	if err != nil {
-		return err
+		return nil
 	}
-	entry, err := t.client.Upload(ctx, folder, api.Upload{
-		Path: target, Body: file, Size: info.Size(), Executable: info.Mode()&0o100 != 0,
-	}, t.tell(target))
-	if err != nil {
-		return fmt.Errorf("copying to %s:%s: %w", folder, target, err)
+	out := make(map[string]api.Entry, len(found))
+	for _, e := range found {
+		out[e.Path] = e
 	}
-	if entry.Size != info.Size() {
-		return fmt.Errorf("copying to %s:%s: the file changed meanwhile: %d bytes at first, %d sent", folder, target, info.Size(), entry.Size)
-	}
-	t.files++
-	t.bytes += entry.Size
-	return nil
+	return out
 }
 
 // down copies a file or directory of a folder to this machine.
@@ -206,7 +224,7 @@ func (t *transfer) down(ctx context.Context, from copyPlace, target string) erro
 		if isDir || strings.HasSuffix(target, "/") {
 			dir, name = target, path.Base(clean)
 		}
-		return t.inDir(dir, func(root *os.Root) error { return t.download(ctx, from.folder, e, root, name) })
+		return t.inDir(dir, func(root *os.Root) error { return t.all(ctx, []copyJob{t.downJob(from.folder, e, root, name)}) })
 	}
 	if into != nil && !isDir {
 		return &usageError{message: fmt.Sprintf("%s is a file; a directory cannot be copied over it", target)}
@@ -219,21 +237,25 @@ func (t *transfer) down(ctx context.Context, from copyPlace, target string) erro
 		return err
 	}
 	return t.inDir(target, func(root *os.Root) error {
+		var jobs []copyJob
 		for _, e := range entries {
 			name := strings.TrimPrefix(strings.TrimPrefix(e.Path, clean), "/")
-			if e.Type == "directory" {
-				if e.Link {
-					t.show.line(t.now(), "left out: "+e.Path+" is a link to a directory")
-				} else if err := mkdirIn(root, name); err != nil {
+			switch {
+			case e.Type == "directory" && e.Link:
+				t.say("left out: " + oneLine(e.Path) + " is a link to a directory")
+			case e.Type == "directory":
+				if err := mkdirIn(root, name); err != nil {
 					return err
 				}
-				continue
-			}
-			if err := t.download(ctx, from.folder, e, root, name); err != nil {
-				return err
+			default:
+				if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && sameFile(e, info) {
+					t.skip()
+					continue
+				}
+				jobs = append(jobs, t.downJob(from.folder, e, root, name))
 			}
 		}
-		return nil
+		return t.all(ctx, jobs)
 	})
 }
 
@@ -255,37 +277,6 @@ func mkdirIn(root *os.Root, name string) error {
 		return fmt.Errorf("the folder has an entry %q, which would lead out of the target", name)
 	}
 	return root.MkdirAll(name, 0o755)
-}
-
-// download writes one file: beside its place first, and there only when it is whole.
-func (t *transfer) download(ctx context.Context, folder string, source api.Entry, root *os.Root, name string) (err error) {
-	if err := mkdirIn(root, filepath.Dir(name)); err != nil {
-		return err
-	}
-	part := name + ".part"
-	mode := fs.FileMode(0o644)
-	if source.Executable {
-		mode = 0o755
-	}
-	file, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = root.Remove(part)
-		}
-	}()
-	n, err := t.client.Download(ctx, folder, api.Download{Path: source.Path, To: file}, t.tell(source.Path))
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := root.Rename(part, name); err != nil {
-		return err
-	}
-	t.files++
-	t.bytes += n
-	return nil
 }
 
 // hintError is an error with advice.

@@ -72,6 +72,9 @@ func (a *app) wishWords(s api.Session) [][2]string {
 		if mounts[i] = m.Target; m.ReadOnly {
 			mounts[i] += " (read-only)"
 		}
+		if m.Notice != "" {
+			mounts[i] += " (" + m.Notice + ")"
+		}
 	}
 	startsAt, preemptible := "", ""
 	if s.StartsAt != nil {

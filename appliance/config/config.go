@@ -48,6 +48,8 @@ type Config struct {
 	Traces Traces `yaml:"traces"`
 	// Autoscaler says where rules' metrics come from.
 	Autoscaler Autoscaler `yaml:"autoscaler"`
+	// Folders bound what people keep.
+	Folders Folders `yaml:"folders"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -126,7 +128,7 @@ func Default() Config {
 		Service: sessions.DefaultPolicy(),
 
 		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
-		Autoscaler: defaultAutoscaler(),
+		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(),
 	}
 }
 

@@ -223,6 +223,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.pool.run)
 	d.deciding.run(d.usage.Run)
 	d.deciding.run(d.accounts.Run)
+	d.deciding.run(d.tendFolders)
 	d.deciding.run(d.spilled.run)
 	d.counting.run(d.seeing.run)
 	watching, letGo := context.WithCancel(ctx)
@@ -347,10 +348,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		allocation.Policy = accel.Fill
 	}
 	d.points = checkpoints.New(filepath.Join(c.Data, "checkpoints"))
-	// The manager and the folders ask each other: who uses a folder, and where a folder is.
-	d.folders = catalog.NewFolders(d.store, filepath.Join(c.Data, "folders"), func(id string) (string, bool) {
-		return d.manager.FolderUsedBy(id)
-	}, c.Data)
+	if d.folders, err = d.openFolders(); err != nil {
+		return err
+	}
 	d.manager = sessions.NewManager(sessions.Deps{
 		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
 		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Checkpoints: d.points,

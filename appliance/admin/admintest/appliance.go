@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,6 +114,7 @@ func doctor(context.Context) []api.Check {
 type memory struct {
 	mu      sync.Mutex
 	folders []catalog.Folder
+	grants  []catalog.Grant
 	tokens  map[string]router.Token
 	keys    map[string]keys.Key
 	secrets map[string]vault.Row
@@ -127,12 +129,56 @@ func (m *memory) Folders(context.Context) ([]catalog.Folder, error) {
 func (m *memory) SaveFolder(_ context.Context, f catalog.Folder) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, other := range m.folders {
-		if other.Project == f.Project && other.Name == f.Name {
-			return catalog.ErrExists
-		}
+	if m.taken(f) {
+		return catalog.ErrExists
 	}
 	m.folders = append(m.folders, f)
+	return nil
+}
+
+func (m *memory) taken(f catalog.Folder) bool {
+	return slices.ContainsFunc(m.folders, func(o catalog.Folder) bool {
+		return o.ID != f.ID && o.Project == f.Project && o.Name == f.Name && o.TrashedAt.IsZero() && f.TrashedAt.IsZero()
+	})
+}
+
+func (m *memory) UpdateFolder(_ context.Context, f catalog.Folder) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.taken(f) {
+		return catalog.ErrExists
+	}
+	for i := range m.folders {
+		if m.folders[i].ID == f.ID {
+			m.folders[i] = f
+			return nil
+		}
+	}
+	return catalog.ErrNotFound
+}
+
+func (m *memory) Grants(context.Context) ([]catalog.Grant, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.grants), nil
+}
+
+func (m *memory) SaveGrant(ctx context.Context, g catalog.Grant) error {
+	_ = m.DeleteGrant(ctx, g.FolderID, g.Person, g.Project)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.grants = append(m.grants, g)
+	return nil
+}
+
+func (m *memory) DeleteGrant(_ context.Context, id, person, project string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.grants)
+	m.grants = slices.DeleteFunc(m.grants, func(g catalog.Grant) bool { return g.FolderID == id && g.Person == person && g.Project == project })
+	if len(m.grants) == before {
+		return catalog.ErrNotFound
+	}
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 		panic("wanted by the test")
 	}
 	if req.Recipe.Folder != "" {
-		f, err := m.folders.Find(ctx, req.Project, req.Recipe.Folder)
+		f, err := m.folders.Reach(ctx, catalog.Who{Person: req.CreatedBy, Project: req.Project}, req.Recipe.Folder, catalog.ReadOnly)
 		if err != nil {
 			return sessions.ServiceView{}, err
 		}

@@ -1,0 +1,236 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cloned is how far a clone is.
+type Cloned struct {
+	Files   int64
+	Bytes   int64
+	Shared  int64 // of Bytes: what takes no room, since the disk keeps it once
+	LeftOut int64 // pipes, sockets and devices
+	Of      Use   // what is to be cloned
+}
+
+// Clone makes a folder with all that is in another. It is there when it is whole, or not at all. progress, which may be nil,
+// is told now and then. Files that are written meanwhile may be of any moment of that.
+func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, progress func(Cloned)) (f Folder, c Cloned, err error) {
+	if spec.Usage == "" {
+		spec.Usage = from.Usage
+	}
+	if f, err = newFolder(spec); err != nil {
+		return Folder{}, c, err
+	}
+	if _, err := fo.Find(ctx, f.Project, f.Name); !errors.Is(err, ErrNotFound) {
+		if err == nil {
+			err = &fault{kind: ErrExists, message: fmt.Sprintf("there is a folder %s already", f.Name), hint: "choose another name"}
+		}
+		return Folder{}, c, err
+	}
+	if c.Of, err = fo.Use(ctx, from, freshInUse); err != nil {
+		return Folder{}, c, err
+	}
+	room := fo.charge(f, f.ID)
+	if err := fo.admit(ctx, room, c.Of.Bytes); err != nil {
+		return Folder{}, c, err
+	}
+	defer func() { room.settle(0) }()
+	aside := cloningPrefix + f.ID
+	fo.setCloning(aside, true)
+	defer fo.setCloning(aside, false)
+	path := filepath.Join(fo.root, aside)
+	if err := fo.makePlace(path); err != nil {
+		return Folder{}, c, explainFull("cloning folder "+from.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}()
+	job := &cloneJob{ctx: ctx, done: &c, tell: progress, chown: os.Geteuid() == 0}
+	if err := job.run(from, path); err != nil {
+		return Folder{}, c, err
+	}
+	f.Path = filepath.Join(fo.root, f.ID)
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	if err := os.Rename(path, f.Path); err != nil {
+		return Folder{}, c, fmt.Errorf("cloning folder %s: %w", from.Name, err)
+	}
+	path = f.Path
+	return f, c, fo.save(ctx, f)
+}
+
+// admit is charge.set for a folder that has no directory yet.
+func (fo *Folders) admit(ctx context.Context, room *charge, bytes int64) error {
+	a := fo.accountOf(room.folder.ID)
+	fo.counts.Lock()
+	a.use.At = time.Now() // nothing is in it
+	fo.counts.Unlock()
+	return room.set(ctx, bytes)
+}
+
+func (fo *Folders) setCloning(name string, on bool) {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	if fo.cloning == nil {
+		fo.cloning = map[string]bool{}
+	}
+	if fo.cloning[name] = on; !on {
+		delete(fo.cloning, name)
+	}
+}
+
+// cloneJob copies one tree.
+type cloneJob struct {
+	ctx   context.Context
+	done  *Cloned
+	tell  func(Cloned)
+	told  time.Time
+	chown bool
+	from  *os.Root
+	to    *os.Root
+}
+
+func (j *cloneJob) run(from Folder, path string) (err error) {
+	if j.from, err = from.OpenRoot(); err != nil {
+		return err
+	}
+	defer j.from.Close()
+	if j.to, err = os.OpenRoot(path); err != nil {
+		return err
+	}
+	defer j.to.Close()
+	if err := j.directory("."); err != nil {
+		return explainFull("cloning folder "+from.Name, err)
+	}
+	return nil
+}
+
+// directory copies what is in one, and then what the directory itself is: it may be that nobody may write there.
+func (j *cloneJob) directory(name string) error {
+	dir, err := j.from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	for {
+		entries, err := dir.ReadDir(1000) // as many as there are: a folder may have millions
+		for _, e := range entries {
+			if name == "." && e.Name() == partsDir {
+				continue
+			}
+			if err := j.entry(filepath.Join(name, e.Name()), e); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if name == "." {
+		return nil
+	}
+	return j.likeness(name, info)
+}
+
+func (j *cloneJob) entry(name string, e fs.DirEntry) error {
+	if err := j.ctx.Err(); err != nil {
+		return context.Cause(j.ctx)
+	}
+	if j.tell != nil && time.Since(j.told) > 200*time.Millisecond {
+		j.told = time.Now()
+		j.tell(*j.done)
+	}
+	var err error
+	switch {
+	case e.IsDir():
+		if err = j.to.Mkdir(name, 0o700); err == nil {
+			err = j.directory(name)
+		}
+	case e.Type()&fs.ModeSymlink != 0:
+		var target string
+		if target, err = j.from.Readlink(name); err == nil {
+			j.done.Files++
+			err = j.to.Symlink(target, name)
+		}
+	case e.Type().IsRegular():
+		err = j.file(name)
+	default:
+		j.done.LeftOut++
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // gone since
+	}
+	return err
+}
+
+// file copies one, sharing its blocks where the disk can.
+func (j *cloneJob) file(name string) (err error) {
+	source, info, err := openPlain(j.from, name)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := j.to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	n := info.Size()
+	if err = unix.IoctlFileClone(int(target.Fd()), int(source.Fd())); err == nil {
+		j.done.Shared += n
+	} else {
+		n, err = io.Copy(target, &interruptible{j.ctx, source})
+	}
+	if err = errors.Join(err, target.Close()); err != nil {
+		return err
+	}
+	j.done.Files++
+	j.done.Bytes += n
+	return j.likeness(name, info)
+}
+
+// likeness gives a copy the owner, mode and time of what it was made of.
+func (j *cloneJob) likeness(name string, info fs.FileInfo) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && j.chown {
+		if err := j.to.Lchown(name, int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	// Neither set-user-id nor the like: a copy is its maker's.
+	if err := j.to.Chmod(name, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return j.to.Chtimes(name, time.Time{}, info.ModTime())
+}
+
+// interruptible ends a copy when ctx does.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, context.Cause(i.ctx)
+	}
+	return i.r.Read(p)
+}

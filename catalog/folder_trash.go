@@ -1,0 +1,282 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// How the directories are called, below the folders' own place, of those that are no folders any more, or not yet.
+const (
+	removedPrefix = ".removed-" // the contents are being deleted
+	cloningPrefix = ".cloning-" // the contents are being copied there
+	trashDir      = ".trash"    // put aside, by id
+)
+
+func (s FolderSettings) keepTrash() time.Duration   { return cmp.Or(s.KeepTrash, 7*24*time.Hour) }
+func (s FolderSettings) keepUploads() time.Duration { return cmp.Or(s.KeepUploads, 24*time.Hour) }
+
+// KeptUntil is when a folder in the trash goes for good.
+func (fo *Folders) KeptUntil(f Folder) time.Time { return f.TrashedAt.Add(fo.Settings.keepTrash()) }
+
+// Remove puts a folder into the trash, from where it can be restored for a while. ErrInUse says who uses it.
+func (fo *Folders) Remove(ctx context.Context, project, ref, by string) error {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f, err := fo.Find(ctx, project, ref)
+	if err != nil {
+		return err
+	}
+	if err := fo.unused(f); err != nil {
+		return err
+	}
+	was := f.Path
+	f.TrashedAt, f.TrashedBy = time.Now().UTC().Truncate(time.Microsecond), by
+	if !f.Imported {
+		f.Path = filepath.Join(fo.root, trashDir, f.ID)
+	}
+	return fo.move(ctx, f, was)
+}
+
+func (fo *Folders) unused(f Folder) error {
+	if by, used := fo.inUse(f.ID); used {
+		return &fault{kind: ErrInUse, message: fmt.Sprintf("folder %s is in use by %s", f.Name, by), hint: "remove what uses it first"}
+	}
+	return nil
+}
+
+// move writes a folder down as it is to be, and brings its directory from where it was to where it is then. Whatever
+// interrupts it, the next daemon finds the directory: see settlePlaces.
+func (fo *Folders) move(ctx context.Context, f Folder, was string) error {
+	moved := false
+	if f.Path != was {
+		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+			return explainFull("moving folder "+f.Name, err)
+		}
+		err := os.Rename(was, f.Path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("moving folder %s: %w", f.Name, err)
+		}
+		moved = err == nil
+	}
+	err := fo.store.UpdateFolder(ctx, f)
+	if err != nil && moved {
+		err = errors.Join(err, os.Rename(f.Path, was))
+	}
+	if errors.Is(err, ErrExists) {
+		return &fault{kind: ErrExists, message: fmt.Sprintf("there is a folder %s already", f.Name), hint: "give it another name: --name"}
+	}
+	if err != nil {
+		return fmt.Errorf("moving folder %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// settlePlaces brings home directories that an interrupted move has left where the row does not say they are, and returns
+// all folders.
+func (fo *Folders) settlePlaces(ctx context.Context) (folders []Folder, failed error) {
+	fo.changes.Lock() // no move is under way
+	defer fo.changes.Unlock()
+	folders, err := fo.store.Folders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing folders: %w", err)
+	}
+	for _, f := range folders {
+		if f.Imported {
+			continue
+		}
+		live, aside := filepath.Join(fo.root, f.ID), filepath.Join(fo.root, trashDir, f.ID)
+		other := live
+		if f.Path == live {
+			other = aside
+		}
+		if f.Path != live && f.Path != aside {
+			continue
+		}
+		if _, err := os.Lstat(f.Path); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.Rename(other, f.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, fmt.Errorf("bringing back the directory of folder %s: %w", f.Name, err))
+		}
+	}
+	return folders, failed
+}
+
+// Trash lists a project's folders in the trash, or all with project "", the latest first.
+func (fo *Folders) Trash(ctx context.Context, project string) ([]Folder, error) {
+	all, err := fo.store.Folders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing folders: %w", err)
+	}
+	out := slices.DeleteFunc(all, func(f Folder) bool {
+		return f.TrashedAt.IsZero() || project != "" && f.Project != project
+	})
+	slices.SortFunc(out, func(a, b Folder) int { return b.TrashedAt.Compare(a.TrashedAt) })
+	return out, nil
+}
+
+// findTrashed finds a folder in the trash by its id or name; of several with one name the latest.
+func (fo *Folders) findTrashed(ctx context.Context, project, ref string) (Folder, error) {
+	all, err := fo.Trash(ctx, project)
+	if err != nil {
+		return Folder{}, err
+	}
+	names := make([]string, len(all))
+	for i, f := range all {
+		if names[i] = f.Name; f.ID == ref {
+			return f, nil
+		}
+	}
+	for _, f := range all {
+		if f.Name == ref {
+			return f, nil
+		}
+	}
+	hint := didYouMean(ref, names)
+	if hint == "" {
+		hint = "palisade folder trash shows what is in it"
+	}
+	return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q in the trash", shorten(ref)), hint: hint}
+}
+
+// Restore takes a folder out of the trash, under its name or another. ErrNotFound, ErrExists, ErrInvalid.
+func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Folder, error) {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f, err := fo.findTrashed(ctx, project, ref)
+	if err != nil {
+		return Folder{}, err
+	}
+	if name != "" {
+		if err := CheckFolderName(name); err != nil {
+			return Folder{}, err
+		}
+		f.Name = name
+	}
+	was := f.Path
+	f.TrashedAt, f.TrashedBy = time.Time{}, ""
+	if !f.Imported {
+		f.Path = filepath.Join(fo.root, f.ID)
+	}
+	return f, fo.move(ctx, f, was)
+}
+
+// Purge deletes a folder in the trash for good; of an imported one the directory stays. ErrNotFound.
+func (fo *Folders) Purge(ctx context.Context, project, ref string) error {
+	f, err := fo.findTrashed(ctx, project, ref)
+	if err == nil {
+		err = fo.purge(ctx, f)
+	}
+	if err != nil {
+		return err
+	}
+	return fo.sweepRemoved()
+}
+
+// purge makes a folder one of which only the contents are left, for sweepRemoved.
+func (fo *Folders) purge(ctx context.Context, f Folder) error {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	if f.Imported {
+		return fo.forget(ctx, f)
+	}
+	// First out of the way, in one step, then the row, then the contents: whatever interrupts this, no row is left without
+	// its directory and no half-deleted folder can be restored.
+	aside := filepath.Join(fo.root, removedPrefix+f.ID)
+	moved := os.Rename(f.Path, aside)
+	if moved != nil && !errors.Is(moved, os.ErrNotExist) {
+		return fmt.Errorf("removing folder %s: %w", f.Name, moved)
+	}
+	if err := fo.forget(ctx, f); err != nil {
+		if moved == nil {
+			err = errors.Join(err, os.Rename(aside, f.Path))
+		}
+		return err
+	}
+	return nil
+}
+
+func (fo *Folders) forget(ctx context.Context, f Folder) error {
+	if err := fo.store.DeleteFolder(ctx, f.ID); err != nil {
+		return fmt.Errorf("removing folder %s: %w", f.Name, err)
+	}
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	delete(fo.accounts, f.ID)
+	return nil
+}
+
+// sweepRemoved deletes the contents of removed folders, those of an earlier interrupted removal too, and of clones that were
+// interrupted. It may take long, and holds nobody up.
+func (fo *Folders) sweepRemoved() error {
+	fo.changes.Lock()
+	cloning := maps.Clone(fo.cloning)
+	left, err := filepath.Glob(filepath.Join(fo.root, removedPrefix+"*"))
+	clones, clonesErr := filepath.Glob(filepath.Join(fo.root, cloningPrefix+"*"))
+	fo.changes.Unlock()
+	for _, dir := range append(left, clones...) {
+		if cloning[filepath.Base(dir)] {
+			continue
+		}
+		if e := os.RemoveAll(dir); e != nil {
+			err = errors.Join(err, fmt.Errorf("deleting the contents of a removed folder: %w", e))
+		}
+	}
+	return errors.Join(err, clonesErr)
+}
+
+// Sweep removes what is past its time at now: folders that have been in the trash for long enough, uploads that stand
+// still, and what was left by interruptions.
+func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
+	all, err := fo.settlePlaces(ctx)
+	if err != nil && all == nil {
+		return err
+	}
+	failed := err
+	for _, f := range all {
+		if !f.TrashedAt.IsZero() && now.After(fo.KeptUntil(f)) {
+			failed = errors.Join(failed, fo.purge(ctx, f))
+		}
+	}
+	failed = errors.Join(failed, fo.sweepRemoved())
+	if all, err = fo.store.Folders(ctx); err != nil {
+		return errors.Join(failed, fmt.Errorf("listing folders: %w", err))
+	}
+	return errors.Join(failed, fo.sweepParts(ctx, all, fo.Settings.keepUploads(), now))
+}
+
+// FolderChange is what is to be changed of a folder; nil leaves as it is.
+type FolderChange struct {
+	Name  *string
+	Quota *int64 // bytes; 0: no bound
+}
+
+// Update changes a folder. ErrNotFound, ErrExists, ErrInvalid.
+func (fo *Folders) Update(ctx context.Context, project, ref string, change FolderChange) (Folder, error) {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f, err := fo.Find(ctx, project, ref)
+	if err != nil {
+		return Folder{}, err
+	}
+	if change.Name != nil {
+		if err := CheckFolderName(*change.Name); err != nil {
+			return Folder{}, err
+		}
+		f.Name = *change.Name
+	}
+	if change.Quota != nil {
+		if *change.Quota < 0 {
+			return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a folder cannot be bound to %d bytes", *change.Quota), hint: "0 is no bound"}
+		}
+		f.Quota = *change.Quota
+	}
+	return f, fo.move(ctx, f, f.Path)
+}

@@ -1,0 +1,458 @@
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kinds of errors of uploads.
+var (
+	// ErrOffset says that bytes begin elsewhere than where the upload goes on: ask where that is.
+	ErrOffset = errors.New("not where the upload goes on")
+	// ErrChecksum says that what arrived is not what was sent.
+	ErrChecksum = errors.New("checksum does not match")
+)
+
+// Upload is a file that comes in parts. It survives the connection, the client and the daemon.
+type Upload struct {
+	ID         string    `json:"id"` // "upl-" and 26 characters: who knows it may go on with it
+	FolderID   string    `json:"folder"`
+	Path       string    `json:"path"` // in the folder
+	Size       int64     `json:"size"`
+	Offset     int64     `json:"offset"` // bytes that are here
+	SHA256     string    `json:"sha256"` // hex, of these
+	Executable *bool     `json:"executable,omitempty"`
+	Modified   time.Time `json:"modified,omitzero"` // what the file is to have; zero: when it is finished
+	By         string    `json:"by"`
+	CreatedAt  time.Time `json:"created_at"`
+	TouchedAt  time.Time `json:"touched_at"` // when something came last
+}
+
+// UploadSpec is what an upload is to be.
+type UploadSpec struct {
+	Path       string
+	Size       int64
+	Executable *bool
+	Modified   time.Time
+	By         string
+}
+
+// Bounds of uploads.
+const (
+	maxUploads = 10_000  // under way, in all folders
+	markEvery  = 1 << 30 // bytes between two places to which an upload falls back after a power failure
+	maxSize    = 1 << 53 // bytes of one file: what every JSON reader can count
+)
+
+// partsDir is where in a folder files are that are on their way into it.
+const partsDir = ".palisade-uploads"
+
+// mark is a place in an upload with the checksum up to it.
+type mark struct {
+	Offset int64  `json:"offset"`
+	SHA256 string `json:"sha256"`
+	State  []byte `json:"state"` // of the hash, from where it can go on
+}
+
+// uploadRecord is what is kept of an upload, in a file.
+type uploadRecord struct {
+	Upload
+	State []byte `json:"state"`
+	Marks []mark `json:"marks,omitempty"`
+	Boot  string `json:"boot"` // of the box: what was written before another one may not be there
+}
+
+// upload is one under way. mu is held for each write, so that a request that has been taken over writes nothing more.
+type upload struct {
+	mu     sync.Mutex
+	rec    uploadRecord
+	turn   int  // of the request that may write: the latest
+	gone   bool // finished, dropped or taken over
+	charge *charge
+}
+
+// BeginUpload prepares an upload. One that was begun before by the same person, for the same path and size, is taken over:
+// whatever else went on with it can no more, and Offset says what is here of it. ErrInvalid, ErrQuota.
+func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (Upload, error) {
+	if spec.Size < 0 || spec.Size > maxSize {
+		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a file cannot have %d bytes", spec.Size)}
+	}
+	root, name, err := enter(f, spec.Path)
+	if err != nil {
+		return Upload{}, err
+	}
+	defer root.Close()
+	if _, err := writable(root, name); err != nil {
+		return Upload{}, err
+	}
+	if err := fo.readUploads(ctx); err != nil {
+		return Upload{}, err
+	}
+	now := time.Now().UTC()
+	rec := uploadRecord{
+		Upload: Upload{
+			FolderID: f.ID, Path: name, Size: spec.Size, Executable: spec.Executable, Modified: spec.Modified, By: spec.By, CreatedAt: now, TouchedAt: now,
+		},
+		Boot: fo.boot(),
+	}
+	rec.reset()
+	before := fo.takeOver(f, &rec)
+	rec.ID = "upl-" + strings.ToLower(rand.Text())
+	u := &upload{rec: rec, charge: fo.charge(f, rec.ID)}
+	if err := u.charge.set(ctx, max(0, rec.Size-sizeOf(root, name))); err != nil {
+		fo.removePart(root, before)
+		return Upload{}, err
+	}
+	// It is there from the beginning: whoever else ends now leaves the directory alone.
+	part, err := openPart(root, rec.ID)
+	if err == nil {
+		err = part.Close()
+	}
+	if err != nil {
+		u.charge.settle(0)
+		return Upload{}, uploadFault(name, err)
+	}
+	if before != "" {
+		if err := root.Rename(filepath.Join(partsDir, before), filepath.Join(partsDir, rec.ID)); err != nil {
+			u.rec.reset()
+		}
+	}
+	if err := fo.check(ctx, root, u); err != nil {
+		u.charge.settle(0)
+		return Upload{}, err
+	}
+	if err := fo.keep(u); err != nil {
+		u.charge.settle(0)
+		return Upload{}, err
+	}
+	return u.rec.Upload, nil
+}
+
+// reset forgets what is here.
+func (r *uploadRecord) reset() {
+	r.Offset, r.Marks = 0, nil
+	r.SHA256, r.State = sumOf(sha256.New())
+}
+
+// takeOver finds what was begun before for the same file, ends it, and lays its state over rec. It returns its id; "" where
+// there is none.
+func (fo *Folders) takeOver(f Folder, rec *uploadRecord) (before string) {
+	for id, u := range fo.underWay() {
+		u.mu.Lock()
+		same := !u.gone && u.rec.FolderID == f.ID && u.rec.Path == rec.Path && u.rec.Size == rec.Size && u.rec.By == rec.By
+		if same {
+			u.gone = true
+			rec.Offset, rec.SHA256, rec.State, rec.Marks = u.rec.Offset, u.rec.SHA256, u.rec.State, u.rec.Marks
+			rec.Boot, rec.CreatedAt = u.rec.Boot, u.rec.CreatedAt
+			u.charge.settle(0)
+			fo.unlist(id)
+		}
+		u.mu.Unlock()
+		if same {
+			return id
+		}
+	}
+	return ""
+}
+
+func sizeOf(root *os.Root, name string) int64 {
+	if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
+}
+
+func sumOf(h hash.Hash) (hexSum string, state []byte) {
+	m, _ := h.(encoding.BinaryMarshaler)
+	state, _ = m.MarshalBinary() // SHA-256 can, always
+	return hex.EncodeToString(h.Sum(nil)), state
+}
+
+// resumed is a hash that goes on from a state; nil: from the beginning.
+func resumed(state []byte) (hash.Hash, error) {
+	h := sha256.New()
+	if state == nil {
+		return h, nil
+	}
+	u, _ := h.(encoding.BinaryUnmarshaler)
+	return h, u.UnmarshalBinary(state)
+}
+
+// Upload finds one under way. ErrNotFound.
+func (fo *Folders) Upload(ctx context.Context, f Folder, id string) (Upload, error) {
+	u, err := fo.findUpload(ctx, f, id)
+	if err != nil {
+		return Upload{}, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rec.Upload, nil
+}
+
+// underWay is a copy: who locks an upload may hold it for long.
+func (fo *Folders) underWay() map[string]*upload {
+	fo.arriving.Lock()
+	defer fo.arriving.Unlock()
+	return maps.Clone(fo.uploads)
+}
+
+// unlist forgets an upload whose part is gone, or goes.
+func (fo *Folders) unlist(id string) {
+	fo.arriving.Lock()
+	delete(fo.uploads, id)
+	fo.arriving.Unlock()
+	_ = os.Remove(fo.recordPath(id)) // else it is swept
+}
+
+func (fo *Folders) findUpload(ctx context.Context, f Folder, id string) (*upload, error) {
+	if err := fo.readUploads(ctx); err != nil {
+		return nil, err
+	}
+	fo.arriving.Lock()
+	defer fo.arriving.Unlock()
+	if u := fo.uploads[id]; u != nil && u.rec.FolderID == f.ID {
+		return u, nil
+	}
+	return nil, noUpload(id)
+}
+
+func noUpload(id string) error {
+	return &fault{
+		kind: ErrNotFound, message: fmt.Sprintf("there is no upload %q", shorten(id)),
+		hint: "it is finished, was given up, or another client has taken it over: begin again, which goes on where it was",
+	}
+}
+
+// Uploads lists what is on its way into a folder, oldest first.
+func (fo *Folders) Uploads(ctx context.Context, f Folder) ([]Upload, error) {
+	if err := fo.readUploads(ctx); err != nil {
+		return nil, err
+	}
+	out := []Upload{}
+	for _, u := range fo.underWay() {
+		u.mu.Lock()
+		if u.rec.FolderID == f.ID {
+			out = append(out, u.rec.Upload)
+		}
+		u.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Upload) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return out, nil
+}
+
+// Chunk is a part of an upload.
+type Chunk struct {
+	Offset int64 // where it begins
+	Body   io.Reader
+	CRC32C *uint32 // its checksum; nil: what arrives is taken as it is
+}
+
+// Append adds a chunk and returns the upload as it is then. With a checksum it counts as a whole or not at all; without, what
+// came before an error counts. ErrOffset, ErrChecksum, ErrNotFound, ErrNoSpace.
+func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Upload, error) {
+	u, err := fo.findUpload(ctx, f, id)
+	if err != nil {
+		return Upload{}, err
+	}
+	root, err := f.OpenRoot()
+	if err != nil {
+		return Upload{}, err
+	}
+	defer root.Close()
+	u.mu.Lock()
+	if u.gone {
+		u.mu.Unlock()
+		return Upload{}, noUpload(id)
+	}
+	if c.Offset != u.rec.Offset {
+		defer u.mu.Unlock()
+		return u.rec.Upload, offsetFault(c.Offset, u.rec.Offset)
+	}
+	u.turn++
+	turn, left := u.turn, u.rec.Size-u.rec.Offset
+	sum, err := resumed(u.rec.State)
+	u.mu.Unlock()
+	if err != nil {
+		return Upload{}, fmt.Errorf("going on with upload %s: %w", id, err)
+	}
+	file, err := openPart(root, id)
+	if err != nil {
+		return Upload{}, writeFault(u.rec.Path, err)
+	}
+	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	at := c.Offset
+	n, err := fo.pour(func(p []byte) error {
+		if int64(len(p)) > left-(at-c.Offset) {
+			return &fault{kind: ErrInvalid, message: fmt.Sprintf("the file has %d bytes, and more came", u.rec.Size)}
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.turn != turn || u.gone {
+			return offsetFault(at, u.rec.Offset)
+		}
+		_, err := file.WriteAt(p, at)
+		at += int64(len(p))
+		return err
+	}, c.Body, io.MultiWriter(sum, crc))
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if c.CRC32C != nil && err == nil && crc.Sum32() != *c.CRC32C {
+		err = &fault{kind: ErrChecksum, message: fmt.Sprintf("%d bytes from %d on are not what was sent", n, c.Offset), hint: "send them again"}
+	}
+	if err != nil && c.CRC32C != nil {
+		n = 0
+	}
+	return fo.arrived(u, turn, n, sum, uploadFault(u.rec.Path, err))
+}
+
+// uploadFault keeps the errors of this room as they are.
+func uploadFault(name string, err error) error {
+	if _, own := errors.AsType[*fault](err); own || err == nil {
+		return err
+	}
+	return writeFault(name, err)
+}
+
+func offsetFault(got, want int64) error {
+	return &fault{kind: ErrOffset, message: fmt.Sprintf("bytes from %d on came, and the upload goes on at %d", got, want), hint: "ask for the upload, and go on from its offset"}
+}
+
+// arrived counts bytes that are here, and passes on why there are no more.
+func (fo *Folders) arrived(u *upload, turn int, n int64, sum hash.Hash, err error) (Upload, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone || u.turn != turn {
+		return u.rec.Upload, errors.Join(err, offsetFault(u.rec.Offset, u.rec.Offset))
+	}
+	u.rec.TouchedAt = time.Now().UTC()
+	if n > 0 {
+		u.rec.Offset += n
+		u.rec.SHA256, u.rec.State = sumOf(sum)
+		last := int64(0)
+		if k := len(u.rec.Marks); k > 0 {
+			last = u.rec.Marks[k-1].Offset
+		}
+		if u.rec.Offset-last >= markEvery {
+			u.rec.Marks = append(u.rec.Marks, mark{u.rec.Offset, u.rec.SHA256, u.rec.State})
+		}
+	}
+	return u.rec.Upload, errors.Join(err, fo.writeRecord(u.rec))
+}
+
+// FinishUpload puts an upload that is complete into its place, as a whole: what was there before is replaced at once.
+// sha256sum (hex) is what the sender has; "" takes what arrived. ErrInvalid while bytes are missing; ErrChecksum, after which
+// there is no such upload.
+func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum string) (Written, error) {
+	u, err := fo.findUpload(ctx, f, id)
+	if err != nil {
+		return Written{}, err
+	}
+	root, err := f.OpenRoot()
+	if err != nil {
+		return Written{}, err
+	}
+	defer root.Close()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	rec := u.rec
+	switch {
+	case u.gone:
+		return Written{}, noUpload(id)
+	case rec.Offset != rec.Size:
+		return Written{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%d of %d bytes are here", rec.Offset, rec.Size), hint: "send the rest first"}
+	case sha256sum != "" && !strings.EqualFold(sha256sum, rec.SHA256):
+		err := &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the SHA-256 %s, what arrived %s", shorten(sha256sum), rec.SHA256), hint: "the file changed while it was sent: send it again"}
+		return Written{}, errors.Join(err, fo.forgetUpload(root, u))
+	}
+	u.turn++ // nobody writes from here on
+	replaced := sizeOf(root, rec.Path)
+	if err := fo.place(root, rec); err != nil {
+		return Written{}, writeFault(rec.Path, err)
+	}
+	u.gone = true
+	u.charge.settle(rec.Size - replaced)
+	// The record goes last: one that is left points to a part that is not there, and is swept.
+	fo.unlist(id)
+	_ = root.Remove(partsDir) // where it was the last
+	return Written{Path: rec.Path, Size: rec.Size, SHA256: rec.SHA256}, nil
+}
+
+// place renames a complete part to where it belongs.
+func (fo *Folders) place(root *os.Root, rec uploadRecord) error {
+	mode, err := writable(root, rec.Path)
+	if err != nil {
+		return err
+	}
+	if rec.Executable != nil {
+		mode = withExecutable(mode, *rec.Executable)
+	}
+	file, err := openPart(root, rec.ID)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(file.Truncate(rec.Size), file.Chmod(mode), file.Sync(), file.Close())
+	if err != nil {
+		return err
+	}
+	part := filepath.Join(partsDir, rec.ID)
+	if !rec.Modified.IsZero() {
+		if err := root.Chtimes(part, time.Time{}, rec.Modified); err != nil {
+			return err
+		}
+	}
+	if err := makeAll(root, filepath.Dir(rec.Path)); err != nil {
+		return err
+	}
+	return root.Rename(part, rec.Path)
+}
+
+// DropUpload gives an upload up. ErrNotFound.
+func (fo *Folders) DropUpload(ctx context.Context, f Folder, id string) error {
+	u, err := fo.findUpload(ctx, f, id)
+	if err != nil {
+		return err
+	}
+	root, err := f.OpenRoot()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return fo.forgetUpload(root, u)
+}
+
+// forgetUpload removes what is here of one. The caller holds its mu.
+func (fo *Folders) forgetUpload(root *os.Root, u *upload) error {
+	if u.gone {
+		return nil
+	}
+	u.gone = true
+	u.charge.settle(0)
+	fo.unlist(u.rec.ID)
+	fo.removePart(root, u.rec.ID)
+	return nil
+}
+
+func (fo *Folders) removePart(root *os.Root, id string) {
+	if id != "" {
+		_ = root.Remove(filepath.Join(partsDir, id)) // else it is swept
+		_ = root.Remove(partsDir)
+	}
+}

@@ -1,0 +1,351 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ErrQuota says that a folder, or all of a project, would hold more than it may.
+var ErrQuota = errors.New("quota exceeded")
+
+// Use is what lies in a folder.
+type Use struct {
+	Bytes       int64 // of plain files, as long as they say they are; one with several names counts once
+	Files       int64 // all that is no directory
+	Directories int64
+	At          time.Time // when it was counted
+	Incomplete  bool      // counting was given up: there is at least so much
+}
+
+// Bounds of counting what is in one folder.
+const (
+	countMost = 5_000_000 // entries
+	countLong = 30 * time.Second
+)
+
+// count looks through a directory. It gives up when ctx ends or there is too much, and says so in Incomplete.
+func count(ctx context.Context, dir string, now time.Time) (Use, error) {
+	u := Use{At: now}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return u, err
+	}
+	defer root.Close()
+	type inode struct{ device, number uint64 }
+	seen := map[inode]bool{}
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && name != ".":
+			return nil // gone since, or somebody's own
+		case err != nil:
+			return err
+		case ctx.Err() != nil || u.Files+u.Directories > countMost:
+			u.Incomplete = true
+			return fs.SkipAll
+		case entry.IsDir() && entry.Name() == partsDir:
+			return fs.SkipDir // what is on its way is counted by who brings it
+		case entry.IsDir():
+			u.Directories++
+			return nil
+		}
+		u.Files++
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil //nolint:nilerr // gone since
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			id := inode{uint64(st.Dev), st.Ino} //nolint:unconvert // another type elsewhere
+			if seen[id] {
+				return nil
+			}
+			seen[id] = true
+		}
+		u.Bytes = addUp(u.Bytes, info.Size())
+		return nil
+	})
+	u.Directories = max(0, u.Directories-1) // the folder itself
+	return u, err
+}
+
+// addUp does not go over: a sparse file may say that it has exabytes.
+func addUp(a, b int64) int64 {
+	if b > math.MaxInt64-a {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// account is what is known of what one folder holds.
+type account struct {
+	counting sync.Mutex // one count of a folder at a time
+
+	use   Use    // with what uploads have changed since; At zero: never counted
+	stale bool   // something was done that makes a count necessary
+	over  string // what was said last of its quota
+	// coming is what uploads under way will add, by upload.
+	coming map[string]int64
+}
+
+func (a *account) total() int64 {
+	sum := a.use.Bytes
+	for _, n := range a.coming {
+		sum = max(0, addUp(sum, n))
+	}
+	return sum
+}
+
+// How old a count may be: what nobody but uploads writes changes through them alone, and they are counted as they come.
+const (
+	freshInUse = 5 * time.Second
+	freshIdle  = 10 * time.Minute
+)
+
+// accountOf returns a folder's account. Its fields are read and written under fo.counts.
+func (fo *Folders) accountOf(id string) *account {
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	if fo.accounts == nil {
+		fo.accounts = map[string]*account{}
+	}
+	a := fo.accounts[id]
+	if a == nil {
+		a = &account{coming: map[string]int64{}}
+		fo.accounts[id] = a
+	}
+	return a
+}
+
+// Use is what a folder holds, counted anew where the last count is older than maxAge.
+func (fo *Folders) Use(ctx context.Context, f Folder, maxAge time.Duration) (Use, error) {
+	a := fo.accountOf(f.ID)
+	a.counting.Lock() // whoever waits here finds a fresh count
+	defer a.counting.Unlock()
+	fo.counts.Lock()
+	use, fresh := a.use, !a.stale && !a.use.At.IsZero() && time.Since(a.use.At) <= maxAge
+	before := a.use.Bytes
+	if !fresh {
+		a.stale = false
+	}
+	fo.counts.Unlock()
+	if fresh {
+		return use, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, countLong)
+	defer cancel()
+	use, err := count(ctx, f.Path, time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = f.OpenRoot() // says what is gone
+	}
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	if err != nil {
+		a.stale = true
+		return use, fmt.Errorf("counting what folder %s holds: %w", f.Name, err)
+	}
+	// What was uploaded while this looked may have been seen, or not: at the worst it counts twice until the next count.
+	use.Bytes = max(0, addUp(use.Bytes, max(0, a.use.Bytes-before)))
+	a.use = use
+	return use, nil
+}
+
+// fresh is how old a count of a folder may be when something is decided by it.
+func (fo *Folders) fresh(f Folder) time.Duration {
+	if _, used := fo.inUse(f.ID); used || f.Imported {
+		return freshInUse
+	}
+	return freshIdle
+}
+
+// Bound is how much a folder, or a project, may hold and does.
+type Bound struct {
+	Limit int64 // bytes; 0: none
+	Held  int64 // with what is on its way
+}
+
+// Over reports whether it holds more than it may.
+func (b Bound) Over() bool { return b.Limit > 0 && b.Held > b.Limit }
+
+// Bounds are those of a folder and of its project, as they stand.
+func (fo *Folders) Bounds(ctx context.Context, f Folder) (folder, project Bound, err error) {
+	folder.Limit, project.Limit = f.Quota, fo.projectQuota(f.Project)
+	if folder.Limit > 0 {
+		if folder.Held, err = fo.held(ctx, f); err != nil {
+			return folder, project, err
+		}
+	}
+	if project.Limit > 0 {
+		project.Held, err = fo.heldBy(ctx, f.Project)
+	}
+	return folder, project, err
+}
+
+func (fo *Folders) projectQuota(project string) int64 {
+	if q, ok := fo.Settings.Quotas[project]; ok {
+		return q
+	}
+	return fo.Settings.Quotas["*"]
+}
+
+func (fo *Folders) held(ctx context.Context, f Folder) (int64, error) {
+	if _, err := fo.Use(ctx, f, fo.fresh(f)); err != nil {
+		return 0, err
+	}
+	a := fo.accountOf(f.ID)
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	return a.total(), nil
+}
+
+// heldBy is what all folders of a project hold, those in the trash too. One whose disk is away counts nothing.
+func (fo *Folders) heldBy(ctx context.Context, project string) (int64, error) {
+	all, err := fo.store.Folders(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("listing folders: %w", err)
+	}
+	var sum int64
+	for _, f := range all {
+		if f.Project != project {
+			continue
+		}
+		n, err := fo.held(ctx, f)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return 0, err
+		}
+		sum = addUp(sum, n)
+	}
+	return sum, nil
+}
+
+// OverQuota says in a sentence that a folder, or its project, holds more than it may; "" where it does not.
+func (fo *Folders) OverQuota(ctx context.Context, f Folder) (string, error) {
+	sentence, err := fo.overQuota(ctx, f)
+	if err == nil {
+		a := fo.accountOf(f.ID)
+		fo.counts.Lock()
+		defer fo.counts.Unlock()
+		a.over = sentence
+	}
+	return sentence, err
+}
+
+// LastOver is what OverQuota said last of a folder.
+func (fo *Folders) LastOver(id string) string {
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	if a := fo.accounts[id]; a != nil {
+		return a.over
+	}
+	return ""
+}
+
+func (fo *Folders) overQuota(ctx context.Context, f Folder) (string, error) {
+	folder, project, err := fo.Bounds(ctx, f)
+	switch {
+	case err != nil:
+		return "", err
+	case folder.Over():
+		return fmt.Sprintf("folder %s holds %s, and may hold %s", f.Name, bytesWords(folder.Held), bytesWords(folder.Limit)), nil
+	case project.Over():
+		return fmt.Sprintf("the folders of project %s hold %s, and may hold %s", f.Project, bytesWords(project.Held), bytesWords(project.Limit)), nil
+	}
+	return "", nil
+}
+
+// charge is what an upload under way adds to its folder.
+type charge struct {
+	fo     *Folders
+	folder Folder
+	key    string
+	off    bool // neither the folder nor its project is bounded
+}
+
+// charge makes room for an upload, in a folder where that is bounded. It must be settled or given back.
+func (fo *Folders) charge(f Folder, key string) *charge {
+	return &charge{fo: fo, folder: f, key: key, off: f.Quota <= 0 && fo.projectQuota(f.Project) <= 0}
+}
+
+// set says what the upload will add, which is refused with ErrQuota where that is more than there is room for.
+func (c *charge) set(ctx context.Context, bytes int64) error {
+	if c.off || bytes == 0 {
+		return nil
+	}
+	// One at a time: two that both fit into what is left would not fit together.
+	c.fo.charging.Lock()
+	defer c.fo.charging.Unlock()
+	folder, project, err := c.fo.Bounds(ctx, c.folder)
+	if err != nil {
+		return err
+	}
+	a := c.fo.accountOf(c.folder.ID)
+	c.fo.counts.Lock()
+	defer c.fo.counts.Unlock()
+	more := bytes - a.coming[c.key]
+	for _, b := range []struct {
+		Bound
+		whose string
+		hint  string
+	}{
+		{folder, "folder " + c.folder.Name, "remove what is no longer needed, or raise its bound: palisade folder quota " + c.folder.Name + " SIZE"},
+		{project, "project " + c.folder.Project, "remove folders that are no longer needed (palisade folder trash --purge for those in the trash), or raise folders.quotas in the settings"},
+	} {
+		if b.Limit > 0 && more > 0 && addUp(b.Held, more) > b.Limit {
+			return &fault{
+				kind: ErrQuota, hint: b.hint,
+				message: fmt.Sprintf("%s may hold %s and holds %s: %s more do not fit", b.whose, bytesWords(b.Limit), bytesWords(b.Held), bytesWords(bytes)),
+			}
+		}
+	}
+	a.coming[c.key] = bytes
+	return nil
+}
+
+// take counts what was let in before, by an earlier daemon.
+func (c *charge) take(bytes int64) {
+	a := c.fo.accountOf(c.folder.ID)
+	c.fo.counts.Lock()
+	defer c.fo.counts.Unlock()
+	a.coming[c.key] = bytes
+}
+
+// settle ends the charge: that much was really added.
+func (c *charge) settle(added int64) {
+	a := c.fo.accountOf(c.folder.ID)
+	c.fo.counts.Lock()
+	defer c.fo.counts.Unlock()
+	delete(a.coming, c.key)
+	if !a.use.At.IsZero() {
+		a.use.Bytes = max(0, addUp(a.use.Bytes, added))
+	}
+}
+
+// changed says that something was taken away or moved: the next who asks counts.
+func (fo *Folders) changed(id string) {
+	a := fo.accountOf(id)
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	a.stale = true
+}
+
+// bytesWords prints 1.5 GiB.
+func bytesWords(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n), 0
+	for value >= 1024 && unit < 6 {
+		value, unit = value/1024, unit+1
+	}
+	text := strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0")
+	return text + " " + []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}[unit]
+}
