@@ -149,6 +149,7 @@ func (r *rough) send(w http.ResponseWriter, req *http.Request) {
 	}
 	body := r.file[from:min(to+1, len(r.file))]
 	w.Header().Set("ETag", r.etag)
+	w.Header().Set("Trailer", "Content-Digest")
 	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+len(body)-1, len(r.file)))
 	w.WriteHeader(http.StatusPartialContent)
 	sum := sha256.Sum256(body)
@@ -164,7 +165,7 @@ func (r *rough) send(w http.ResponseWriter, req *http.Request) {
 		r.etag += "x"
 	}
 	_, _ = w.Write(body)
-	w.Header().Set(http.TrailerPrefix+"Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	w.Header().Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
 }
 
 func TestUploadsOverABadLine(t *testing.T) {
