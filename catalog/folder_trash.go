@@ -44,6 +44,18 @@ func (fo *Folders) Remove(ctx context.Context, project, ref, by string) error {
 	return fo.move(ctx, f, was)
 }
 
+// Discard removes a folder for good, at once. Of an imported one the directory stays.
+func (fo *Folders) Discard(ctx context.Context, project, ref string) error {
+	f, err := fo.Find(ctx, project, ref)
+	if err != nil {
+		return err
+	}
+	if err := fo.Remove(ctx, project, f.ID, ""); err != nil {
+		return err
+	}
+	return fo.Purge(ctx, project, f.ID)
+}
+
 func (fo *Folders) unused(f Folder) error {
 	if by, used := fo.inUse(f.ID); used {
 		return &fault{kind: ErrInUse, message: fmt.Sprintf("folder %s is in use by %s", f.Name, by), hint: "remove what uses it first"}

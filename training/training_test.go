@@ -81,7 +81,7 @@ func TestAllThatIsWrong(t *testing.T) {
 		wish training.Wish
 		want []string
 	}{
-		"no command":      {training.Wish{Type: "batch"}, []string{"startup_command"}},
+		"no command": {training.Wish{Type: "batch"}, []string{"startup_command"}},
 		"a folder that is full": {
 			training.Wish{Command: "x", Mounts: []training.Mount{{Folder: "full"}, {Folder: "full", Target: "/in", ReadOnly: true}}}, []string{"mounts[0].folder"},
 		},

@@ -223,7 +223,7 @@ func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.St
 		c.Inputs = append(c.Inputs, j.Of(key).Output)
 	}
 	for _, m := range step.Run.Mounts {
-		state, err := k.fingerprint(ctx, j.Project, m)
+		state, err := k.fingerprint(ctx, catalog.Who{Person: j.CreatedBy, Project: j.Project}, m)
 		if err != nil {
 			k.Log.DebugContext(ctx, "a task's outputs will not be used again", "job", j.Name(), "task", step.Key, "error", err)
 			return ""
@@ -237,8 +237,8 @@ func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.St
 const mostFiles = 100_000
 
 // fingerprint is a word for what is in a folder: names, sizes, times.
-func (k *Keeper) fingerprint(ctx context.Context, project string, m pipeline.Mount) (string, error) {
-	f, err := k.Folders.Find(ctx, project, m.Folder)
+func (k *Keeper) fingerprint(ctx context.Context, who catalog.Who, m pipeline.Mount) (string, error) {
+	f, err := k.Folders.Reach(ctx, who, m.Folder, catalog.ReadOnly)
 	if err != nil {
 		return "", err
 	}

@@ -253,6 +253,26 @@ func (r *rows) SaveFolder(_ context.Context, f catalog.Folder) error {
 	return nil
 }
 
+func (r *rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.all {
+		if r.all[i].ID == f.ID {
+			r.all[i] = f
+			return nil
+		}
+	}
+	return catalog.ErrNotFound
+}
+
+func (r *rows) Grants(context.Context) ([]catalog.Grant, error) { return nil, nil }
+
+func (r *rows) SaveGrant(context.Context, catalog.Grant) error {
+	return errors.New("nothing is shared here")
+}
+
+func (r *rows) DeleteGrant(context.Context, string, string, string) error { return catalog.ErrNotFound }
+
 func (r *rows) DeleteFolder(_ context.Context, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

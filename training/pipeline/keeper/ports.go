@@ -64,8 +64,10 @@ type Services interface {
 // Folders are where tasks write, and models lie. *catalog.Folders is one.
 type Folders interface {
 	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
+	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
 	Create(ctx context.Context, spec catalog.FolderSpec) (catalog.Folder, error)
-	Remove(ctx context.Context, project, ref string) error
+	Remove(ctx context.Context, project, ref, by string) error // it can be restored for a while
+	Discard(ctx context.Context, project, ref string) error    // it cannot
 }
 
 // Around is what a Keeper has to do with.

@@ -132,7 +132,7 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 	if err != nil {
 		return failed("its pipeline's folder: %v", err), nil
 	}
-	if err := r.Folders.Remove(ctx, r.job.Project, name); err != nil && !errors.Is(err, catalog.ErrNotFound) {
+	if err := r.Folders.Discard(ctx, r.job.Project, name); err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return failed("folder %s is in the way: %v", name, err), nil
 	}
 	made, err := r.Folders.Create(ctx, catalog.FolderSpec{Name: name, Project: r.job.Project, Usage: catalog.UsageModel, CreatedBy: r.job.CreatedBy})
@@ -163,7 +163,7 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 
 // drop removes a folder that nobody is to serve. One that is in use stays; it goes with a later roll-out.
 func (r *rollout) drop(ctx context.Context, folder string) error {
-	err := r.Folders.Remove(ctx, r.job.Project, folder)
+	err := r.Folders.Discard(ctx, r.job.Project, folder)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) && !errors.Is(err, catalog.ErrInUse) {
 		r.Log.WarnContext(ctx, "a folder that is not served stays for now", "folder", folder, "error", err)
 	}

@@ -321,7 +321,7 @@ func (k *Keeper) RemovePipeline(ctx context.Context, project, name string) error
 	if err != nil {
 		return err
 	}
-	err = k.Folders.Remove(ctx, project, FolderPrefix+name)
+	err = k.Folders.Remove(ctx, project, FolderPrefix+name, "pipeline "+name)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil
 	}
