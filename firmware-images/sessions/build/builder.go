@@ -217,7 +217,7 @@ func (b *builder) build(ctx context.Context, chain []sessionimages.Definition, k
 	}
 	// Whoever sets up packages there without being root must be let through.
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	if err := os.Chmod(work, 0o755); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(work, 0o755); err != nil {
 		return err
 	}
 	log, err := os.Create(b.log(d.Name))
@@ -262,7 +262,7 @@ func (b *builder) keep(part, name string, m made) (size int64, err error) {
 	if err := os.Rename(part, b.archive(name)); err != nil {
 		return 0, err
 	}
-	if err := os.WriteFile(note+".part", text, 0o644); err != nil { //nolint:gosec // anybody may know
+	if err := os.WriteFile(note+".part", text, 0o644); err != nil {
 		return 0, err
 	}
 	return m.Size, os.Rename(note+".part", note)
@@ -273,7 +273,7 @@ func (b *builder) wantRoom() error {
 	if err := unix.Statfs(b.dir, &s); err != nil {
 		return err
 	}
-	if free := int64(s.Bavail) * s.Bsize; free < room { //nolint:gosec // a disk has less than 2^63 blocks
+	if free := int64(s.Bavail) * s.Bsize; free < room {
 		return &hintError{
 			fmt.Errorf("%d MB are free at %s, and a build takes up to %d for a while", free>>20, b.dir, room>>20),
 			"make room there, or set PALISADE_CACHE to a directory of a larger disk",

@@ -125,7 +125,7 @@ func (r *rooter) tree(ctx context.Context, d sessionimages.Definition) (string, 
 		return "", err
 	}
 	sources := filepath.Join(r.work, "build")
-	if err := os.MkdirAll(sources, 0o755); err != nil { //nolint:gosec // read by others than root while it is built
+	if err := os.MkdirAll(sources, 0o755); err != nil {
 		return "", err
 	}
 	for _, name := range []string{sessionimages.ScriptFetch, sessionimages.ScriptBuild} {
@@ -133,7 +133,7 @@ func (r *rooter) tree(ctx context.Context, d sessionimages.Definition) (string, 
 		if err != nil {
 			return "", err
 		}
-		if err := os.WriteFile(filepath.Join(sources, name), text, 0o755); err != nil { //nolint:gosec // it is a program
+		if err := os.WriteFile(filepath.Join(sources, name), text, 0o755); err != nil {
 			return "", err
 		}
 	}
@@ -206,7 +206,7 @@ func debianArch() string {
 
 // command runs a program with few variables, its words going to the log and its output to take, or the log as well.
 func (r *rooter) command(ctx context.Context, dir, program string, take func(io.Reader) error, args ...string) error {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // our own words, of definitions that are compiled in
 	cmd.Dir = dir
 	cmd.Stderr = r.log
 	cmd.Env = environment(r.work)
@@ -280,7 +280,7 @@ func tarOf(file string, from fs.FS, dir string) error {
 	if err := errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	return os.WriteFile(file, buf.Bytes(), 0o644) //nolint:gosec // read by others than root
+	return os.WriteFile(file, buf.Bytes(), 0o644)
 }
 
 // quoted is text as one word of a shell.
