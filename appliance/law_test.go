@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/idle", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -86,6 +86,7 @@ var rooms = []room{
 	{"training/apps", list("sessions")},
 	{"training/accounts", list("accel", "sessions")},
 	{"training/checkpoints", nil},
+	{"training/idle", list("accel", "sessions")},
 	{"training/pipeline", list("catalog", "autoscaler/cron")},
 	{"training/pipeline/keeper", list("catalog", "sessions", "training", "training/pipeline")},
 	{"model-definitions", nil},

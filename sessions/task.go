@@ -22,7 +22,12 @@ type Task struct {
 	// person's own wish.
 	Origin string `json:"origin,omitempty"`
 
+	// Of an interactive session: it is ended when nobody has used it for so long, or it has run for so long; 0: as the box has it.
+	IdleTimeout time.Duration `json:"idle_timeout,omitempty"`
+	MaxLifetime time.Duration `json:"max_lifetime,omitempty"`
+
 	// What has come of it so far, written by its runner.
+	UsedAt   time.Time `json:"used_at,omitzero"`   // when somebody used it last, to some minutes
 	Restarts int       `json:"restarts,omitempty"` // how often it was started again, for whatever reason
 	Failures int       `json:"failures,omitempty"` // runs that failed and were tried again
 	RetryAt  time.Time `json:"retry_at,omitzero"`  // RESTARTING: not before

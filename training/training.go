@@ -129,6 +129,17 @@ func check(w Wish, now time.Time) (ps catalog.Problems) {
 	if w.Timeout < 0 || w.Timeout > maxTimeout {
 		wrong("timeout", "a number of seconds, or 0 for none", "%s cannot be one", w.Timeout)
 	}
+	for _, d := range []struct {
+		field string
+		d     time.Duration
+	}{{"idle_timeout", w.IdleTimeout}, {"max_lifetime", w.MaxLifetime}} {
+		switch {
+		case kind == sessions.TypeBatch && d.d != 0:
+			wrong(d.field, "a batch session has a timeout", "only interactive sessions have one")
+		case d.d != 0 && (d.d < time.Second || d.d > maxTimeout):
+			wrong(d.field, "1s at least; 0 for what the box has", "%s cannot be one", d.d)
+		}
+	}
 	if w.Retries < 0 || w.Retries > maxRetries {
 		wrong("retries", "", "%d: a number from 0 to %d", w.Retries, maxRetries)
 	}
@@ -174,7 +185,7 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		Name: w.Name, Project: w.Project, CreatedBy: w.CreatedBy, Type: typeOf(w), Image: w.Image, Launch: launch(w),
 		Resources: w.Resources, ResourceOpts: w.ResourceOpts, Selector: w.Selector, Priority: w.Priority,
 		Preemptible: w.Preemptible, MinRuntime: w.MinRuntime, StartsAt: w.StartsAt, DependsOn: w.DependsOn,
-		Task: sessions.Task{Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports, Origin: w.Origin},
+		Task: sessions.Task{IdleTimeout: w.IdleTimeout, MaxLifetime: w.MaxLifetime, Command: w.Command, Timeout: w.Timeout, Retries: w.Retries, Ports: w.Ports, Origin: w.Origin},
 	}
 	if w.ClusterSize > 1 {
 		req.Launch, req.Cluster = clusterOf(w)

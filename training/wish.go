@@ -28,6 +28,8 @@ type Wish struct {
 	StartsAt     time.Time
 	DependsOn    []string // ids or names
 	Timeout      time.Duration
+	IdleTimeout  time.Duration // of an interactive session: it is ended when nobody has used it for so long
+	MaxLifetime  time.Duration // of an interactive session
 	Retries      int
 	// ClusterSize is how many containers the session has; 0 is 1. ClusterMode is single-node, or "": all on one box. ClusterRun
 	// says which of them run the command: "" the main one, else sessions.ClusterRunMain or ClusterRunAll.

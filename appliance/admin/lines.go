@@ -11,6 +11,9 @@ import (
 // Lines are the connections that were taken over for the streams of commands. No http.Server knows of them any more, and
 // they do not end with what else is watched: whoever stops the API waits for them, or ends them.
 type Lines struct {
+	// Opened is told of each that is opened in a session, and what it returns is called at its end. May be nil; set before use.
+	Opened func(session string) (closed func())
+
 	mu    sync.Mutex
 	open  map[*openLine]struct{}
 	quiet chan struct{} // closed while none is open
@@ -51,7 +54,12 @@ func (l *Lines) begin(ctx context.Context, session string) (own context.Context,
 		l.quiet = make(chan struct{})
 	}
 	l.open[line] = struct{}{}
+	closed := func() {}
+	if l.Opened != nil && session != "" {
+		closed = l.Opened(session)
+	}
 	return own, func() {
+		closed()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		end(nil)

@@ -57,7 +57,8 @@ func (s *server) createSession(c *gin.Context) error {
 	if in.StartsAt != nil {
 		w.StartsAt = *in.StartsAt
 	}
-	if err := readSeconds(duration{"timeout", &in.Timeout, &w.Timeout}, duration{"min_runtime", &in.MinRuntime, &w.MinRuntime}); err != nil {
+	if err := readSeconds(duration{"timeout", &in.Timeout, &w.Timeout}, duration{"min_runtime", &in.MinRuntime, &w.MinRuntime},
+		duration{"idle_timeout", &in.IdleTimeout, &w.IdleTimeout}, duration{"max_lifetime", &in.MaxLifetime, &w.MaxLifetime}); err != nil {
 		return err
 	}
 	if in.Timeout > 0 && w.Timeout < time.Millisecond {

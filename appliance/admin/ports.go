@@ -39,6 +39,8 @@ type Deps struct {
 	Usage Usage
 	// Accounts is nil where it is not counted what sessions hold.
 	Accounts Accounts
+	// Idle is nil where no session is ended for want of use.
+	Idle Idle
 	// Live and Captures are nil where requests are not watched.
 	Live     Live
 	Captures Captures

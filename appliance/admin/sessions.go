@@ -96,7 +96,7 @@ func (s *server) getSession(c *gin.Context) error {
 	if err := s.addContainers(&out, v, held); err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, out)
+	return respond(c, http.StatusOK, s.withIdle(out, v))
 }
 
 func (s *server) terminateSession(c *gin.Context) error {

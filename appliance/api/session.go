@@ -44,6 +44,7 @@ type Session struct {
 	ArrayIndex     *int           `json:"array_index,omitempty"`
 	Cluster        *Cluster       `json:"cluster,omitempty"`  // left out: it has one container
 	Restarts       int            `json:"restarts,omitempty"` // how often it was started again: preempted, failed, or as its owner wished
+	Idle           *SessionIdle   `json:"idle,omitempty"`     // of an interactive one that runs
 	Outcome        string         `json:"outcome,omitempty"`  // of a batch session: task-finished, task-failed, task-timeout
 }
 
@@ -97,8 +98,10 @@ type SessionCreate struct {
 	Preemptible    bool              `json:"preemptible,omitempty"`
 	MinRuntime     float64           `json:"min_runtime,omitempty"` // seconds
 	StartsAt       *time.Time        `json:"starts_at,omitempty"`
-	DependsOn      []string          `json:"depends_on,omitempty"` // ids or names
-	Timeout        float64           `json:"timeout,omitempty"`    // seconds
+	DependsOn      []string          `json:"depends_on,omitempty"`   // ids or names
+	Timeout        float64           `json:"timeout,omitempty"`      // seconds
+	IdleTimeout    float64           `json:"idle_timeout,omitempty"` // seconds without use after which an interactive one is ended, within what the box has
+	MaxLifetime    float64           `json:"max_lifetime,omitempty"` // seconds after which an interactive one is ended, within what the box has
 	Retries        int               `json:"retries,omitempty"`
 	Array          string            `json:"array,omitempty"`        // 1-100, 0-9%3, 1,5,9: one session for each index
 	ClusterSize    int               `json:"cluster_size,omitempty"` // how many containers it has; default 1

@@ -91,6 +91,7 @@ func (a *app) wishWords(s api.Session) [][2]string {
 		{"starts at", startsAt}, {"preemptible", preemptible}, {"array", s.ArrayID},
 		{"containers", clusterWords(s)},
 	}
+	pairs = append(pairs, a.idleWords(s.Idle)...)
 	if s.Timeout > 0 {
 		pairs = append(pairs, [2]string{"timeout", secondsText(s.Timeout)})
 	}

@@ -21,6 +21,7 @@ type personalFlags struct {
 	priority, retries                         int
 	preemptible, wait                         bool
 	timeout, minRuntime                       time.Duration
+	idleTimeout, maxLifetime                  time.Duration
 }
 
 func (a *app) sessionCreate() *cobra.Command {
@@ -78,6 +79,8 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.IntSliceVar(&p.ports, "preopen", nil, "ports on which it will answer: 8000,9000")
 	f.IntVar(&p.priority, "priority", 10, "place in the queue: 0 to 100, higher first")
 	f.BoolVar(&p.preemptible, "preemptible", false, "it may be asked to give way to services of higher priority; it goes on afterwards")
+	f.Var(newDuration(&p.idleTimeout, 0), "idle-timeout", "an interactive session is ended when nobody has used it for so long, within what the box has: 2h")
+	f.Var(newDuration(&p.maxLifetime, 0), "max-lifetime", "an interactive session is ended when it has run for so long, within what the box has: 12h")
 	f.Var(newDuration(&p.minRuntime, 0), "min-runtime", "it is not asked to give way before it has run for so long")
 	f.Var(newDuration(&p.timeout, 0), "timeout", "a batch job that runs for longer is ended, and has failed: 90s, 8h")
 	f.IntVar(&p.retries, "retries", 0, "how often a batch job is run again after it failed")
@@ -93,7 +96,7 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 func (p *personalFlags) create(a *app, cmd *cobra.Command, image string) (in api.SessionCreate, err error) {
 	in = api.SessionCreate{
 		Name: p.name, Type: p.kind, Image: image, StartupCommand: p.command, PreopenPorts: p.ports, Preemptible: p.preemptible,
-		Priority: ifGiven(cmd.Flags().Changed("priority"), p.priority), MinRuntime: p.minRuntime.Seconds(), Timeout: p.timeout.Seconds(),
+		Priority: ifGiven(cmd.Flags().Changed("priority"), p.priority), MinRuntime: p.minRuntime.Seconds(), IdleTimeout: p.idleTimeout.Seconds(), MaxLifetime: p.maxLifetime.Seconds(), Timeout: p.timeout.Seconds(),
 		Retries: p.retries, DependsOn: p.depends, Array: p.array, ClusterMode: p.clusterMode, ClusterRun: p.clusterRun,
 	}
 	if cmd.Flags().Changed("cluster-size") {
@@ -135,7 +138,7 @@ func (p *personalFlags) create(a *app, cmd *cobra.Command, image string) (in api
 func flagsOfSessions() map[string]string {
 	return map[string]string{
 		"type": "--type", "startup_command": "--startup-command", "name": "--name", "resources": "-r", "priority": "--priority",
-		"timeout": "--timeout", "min_runtime": "--min-runtime", "retries": "--retries", "depends_on": "--depends", "starts_at": "--starts-at",
+		"timeout": "--timeout", "min_runtime": "--min-runtime", "idle_timeout": "--idle-timeout", "max_lifetime": "--max-lifetime", "retries": "--retries", "depends_on": "--depends", "starts_at": "--starts-at",
 		"array": "--array", "image": "IMAGE", "cluster_size": "--cluster-size", "cluster_mode": "--cluster-mode", "cluster_run": "--cluster-run",
 	}
 }

@@ -40,6 +40,8 @@ type Config struct {
 	Node       Node       `yaml:"node"`
 	Accel      Accel      `yaml:"accel"`
 	Queue      Queue      `yaml:"queue"`
+	// Sessions is how people's sessions are treated.
+	Sessions Sessions `yaml:"sessions"`
 	// Router is the endpoint's part: domain, limits of bodies, time-outs.
 	Router router.Config `yaml:"router"`
 	// AccessLog is a line for each request of the endpoint. Its path is absolute after Load.

@@ -43,7 +43,7 @@ func (d *daemon) openApps() error {
 		Good: func(id string) bool {
 			return slices.ContainsFunc(d.keys.List(), func(k keys.Key) bool { return k.ID == id })
 		},
-		Log: d.Log.With("room", "apps"), Now: time.Now,
+		Access: d.book.Opened, Log: d.Log.With("room", "apps"), Now: time.Now,
 	})
 	return err
 }

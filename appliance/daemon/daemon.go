@@ -36,6 +36,7 @@ import (
 	"github.com/palisade-run/palisade/training/accounts"
 	"github.com/palisade-run/palisade/training/apps"
 	"github.com/palisade-run/palisade/training/checkpoints"
+	"github.com/palisade-run/palisade/training/idle"
 	"github.com/palisade-run/palisade/training/pipeline/keeper"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -75,6 +76,7 @@ type daemon struct {
 	apps     *apps.Apps
 	points   *checkpoints.Keep
 	accounts *accounts.Meter
+	idle     *idle.Keeper
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
 	jobs     *keeper.Keeper
@@ -133,7 +135,8 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	h := &house{restarts: make(chan restart), lines: admin.NewLines(), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
+	h := &house{restarts: make(chan restart), lines: admin.NewLines(), book: idle.NewBook(time.Now), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
+	h.lines.Opened = h.book.Opened
 	defer func() { h.confess(err) }()
 	defer func() { err = errors.Join(err, h.close()) }()
 	d := newDaemon(o, h)
@@ -224,6 +227,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.usage.Run)
 	d.deciding.run(d.accounts.Run)
 	d.deciding.run(d.tendFolders)
+	d.deciding.run(d.idle.Run)
 	d.deciding.run(d.spilled.run)
 	d.counting.run(d.seeing.run)
 	watching, letGo := context.WithCancel(ctx)
@@ -363,7 +367,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err = d.openApps(); err != nil {
 		return err
 	}
-	d.accounts = accounts.NewMeter(d.store, d.manager, time.Now, d.Log.With("room", "accounts"))
+	d.openAccounts()
 	d.scaling = newScaling(c.Autoscaler.Signals(), d)
 	if d.keeper, err = autoscaler.NewKeeper(ctx, autoscaler.Around{
 		Store: d.store, World: d.scaling, Signals: d.scaling, Registry: d.registry, Log: d.Log.With("room", "autoscaler"),
@@ -440,7 +444,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Accounts: d.accounts, Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/ssh"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions/terminal"
+	"github.com/palisade-run/palisade/training/idle"
 )
 
 // house is what of the appliance stays in this process when a successor could not take over and it begins again: the
@@ -40,6 +41,7 @@ type house struct {
 	unit      serviceManager
 	busy      atomic.Bool // a restart is under way
 	lines     *admin.Lines
+	book      *idle.Book // who uses sessions
 	terminals *terminal.Keeper
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 

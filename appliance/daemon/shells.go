@@ -63,7 +63,7 @@ func (d *daemon) openShells(ctx context.Context) (err error) {
 // letIn lets people into their sessions by SSH.
 func (d *daemon) letIn() {
 	if d.shells != nil {
-		d.shells.Enter(ssh.World{Sessions: d.manager, Keys: d.sshKeys})
+		d.shells.Enter(ssh.World{Sessions: d.manager, Keys: d.sshKeys, Accessed: d.book.Opened})
 	}
 }
 

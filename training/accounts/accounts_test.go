@@ -156,7 +156,7 @@ func TestCrashAnywhere(t *testing.T) {
 		var held time.Duration
 		var since time.Time
 		step := func() {
-			w.after(time.Duration(random.Int64N(int64(40*time.Minute))).Truncate(time.Microsecond))
+			w.after(time.Duration(random.Int64N(int64(40 * time.Minute))).Truncate(time.Microsecond))
 			switch random.IntN(4) {
 			case 0:
 				m = w.meter() // a crash: what was in memory is gone

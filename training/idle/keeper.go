@@ -1,0 +1,234 @@
+package idle
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Config says what holds for whom.
+type Config struct {
+	Limits
+	// Projects have limits of their own, each in place of all of the box's.
+	Projects map[string]Limits
+}
+
+// DefaultWarning is how long before its end the owner of a session is told, where nothing is said.
+const DefaultWarning = 5 * time.Minute
+
+// of are the limits of a session: the box's or its project's, and what its owner asked for within them.
+func (c Config) of(s sessions.Session) Limits {
+	l := c.Limits
+	if own, ok := c.Projects[s.Project]; ok {
+		l = own
+	}
+	l = l.within(Limits{Timeout: s.Task.IdleTimeout, Lifetime: s.Task.MaxLifetime})
+	if l.Warning == 0 {
+		l.Warning = DefaultWarning
+	}
+	return l
+}
+
+// Sessions are what is looked at. *sessions.Manager is it.
+type Sessions interface {
+	Sessions(project string, f sessions.SessionFilter) []sessions.Session
+	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
+	// Used writes down when a session was used.
+	Used(ctx context.Context, project, ref string, at time.Time) error
+	Exec(ctx context.Context, project, ref string, cmd sessions.ExecSpec) (sessions.Exit, error)
+}
+
+const (
+	lookEvery  = 5 * time.Second
+	writeEvery = time.Minute // when a session was used is written no more often
+	sayBound   = 5 * time.Second
+)
+
+// Keeper ends sessions that nobody needs. Its methods may be called at once.
+type Keeper struct {
+	Config
+	sessions Sessions
+	book     *Book
+	now      func() time.Time
+	log      *slog.Logger
+	// Device is the mean utilization of the accelerators that a session holds, 0 to 1. -1: not known, or none. May be nil.
+	Device func(s sessions.Session) float64
+
+	mu      sync.Mutex
+	windows map[string]*window
+	low     map[string]time.Time // since when a session does too little
+	warned  map[string]string    // of what
+	written map[string]time.Time // which use is written down
+}
+
+// NewKeeper makes a keeper. now is the clock.
+func NewKeeper(c Config, s Sessions, book *Book, now func() time.Time, log *slog.Logger) *Keeper {
+	return &Keeper{
+		Config: c, sessions: s, book: book, now: now, log: log,
+		windows: map[string]*window{}, low: map[string]time.Time{}, warned: map[string]string{}, written: map[string]time.Time{},
+	}
+}
+
+// Run looks at sessions until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			k.Look(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Saw takes in what a session has used of what it holds.
+func (k *Keeper) Saw(s sessions.Session, from, to time.Time, cores float64, memory int64) {
+	if s.Type != sessions.TypeInteractive || s.Claim == nil || k.of(s).Utilization.Window <= 0 {
+		return
+	}
+	p := part{from: from, to: to, cpu: -1, memory: -1, device: -1}
+	if held := s.Claim.Slots[accel.SlotCPU]; held > 0 {
+		p.cpu = cores * 1000 / float64(held)
+	}
+	if held := s.Claim.Slots[accel.SlotMem]; held > 0 && memory >= 0 {
+		p.memory = float64(memory) / float64(held)
+	}
+	if k.Device != nil {
+		p.device = k.Device(s)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w := k.windows[s.ID]
+	if w == nil || len(w.parts) > 0 && w.parts[len(w.parts)-1].from.Before(s.StartedAt.Add(-time.Second)) {
+		w = &window{} // another run
+		k.windows[s.ID] = w
+	}
+	w.add(p, k.of(s).Utilization.Window)
+}
+
+// Standing is what holds for a session and what is to come of it; Used is when it was used last, as far as is known.
+type Standing struct {
+	Limits
+	Verdict
+	Used time.Time
+	Open int
+}
+
+// Standing says how a session stands; ok is false for one that is not looked at.
+func (k *Keeper) Standing(s sessions.Session) (st Standing, ok bool) {
+	if s.Type != sessions.TypeInteractive || s.Status != sessions.StatusRunning {
+		return st, false
+	}
+	st.Limits = k.of(s)
+	o := k.observe(s, st.Limits)
+	st.Used, st.Open, st.Verdict = o.Used, o.Open, Decide(st.Limits, o, k.now())
+	return st, true
+}
+
+func (k *Keeper) observe(s sessions.Session, l Limits) Observation {
+	o := Observation{Started: s.StartedAt, Used: s.Task.UsedAt}
+	last, open := k.book.Last(s.ID)
+	if last.After(o.Used) {
+		o.Used = last
+	}
+	o.Open = open
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	o.LowSince = k.low[s.ID]
+	if w := k.windows[s.ID]; w != nil && l.Utilization.Window > 0 {
+		now, length := k.now(), l.Utilization.Window
+		o.CPU = w.mean(func(p part) float64 { return p.cpu }, now, length)
+		o.Memory = w.mean(func(p part) float64 { return p.memory }, now, length)
+		o.Device = w.mean(func(p part) float64 { return p.device }, now, length)
+	}
+	return o
+}
+
+// Look looks at all sessions once: it warns, ends, and writes down when they were used.
+func (k *Keeper) Look(ctx context.Context) {
+	live := map[string]bool{}
+	for _, s := range k.sessions.Sessions("", sessions.SessionFilter{Live: true}) {
+		live[s.ID] = true
+		if s.Type == sessions.TypeInteractive && s.Status == sessions.StatusRunning {
+			k.lookAt(ctx, s)
+		}
+	}
+	k.book.keep(live)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	forget(k.windows, live)
+	forget(k.low, live)
+	forget(k.warned, live)
+	forget(k.written, live)
+}
+
+// forget leaves what is of sessions that live.
+func forget[T any](of map[string]T, live map[string]bool) {
+	maps.DeleteFunc(of, func(id string, _ T) bool { return !live[id] })
+}
+
+func (k *Keeper) lookAt(ctx context.Context, s sessions.Session) {
+	l := k.of(s)
+	o := k.observe(s, l)
+	k.write(ctx, s, o.Used)
+	now := k.now()
+	v := Decide(l, o, now)
+	what := string(v.Kind) + v.Ends.String()
+	k.mu.Lock()
+	if low, _ := l.Utilization.idle(o); !low {
+		delete(k.low, s.ID)
+	} else if o.LowSince.IsZero() {
+		k.low[s.ID] = now
+	}
+	told := k.warned[s.ID] == what
+	if v.Warn {
+		k.warned[s.ID] = what
+	}
+	k.mu.Unlock()
+	switch {
+	case v.End:
+		k.log.InfoContext(ctx, "an idle session is ended", "session", s.ID, "reason", v.Reason)
+		k.say(ctx, s, "This session is ended now: "+v.Reason+".")
+		if err := k.sessions.TerminateSession(ctx, s.Project, s.ID, "the idle check: "+v.Reason, false); err != nil {
+			k.log.WarnContext(ctx, "an idle session was not ended; it will be", "session", s.ID, "error", err)
+		}
+	case v.Warn && !told:
+		k.log.InfoContext(ctx, "a session will be ended", "session", s.ID, "at", v.Ends, "reason", v.Reason)
+		k.say(ctx, s, fmt.Sprintf("This session will be ended in %s: %s.", v.Ends.Sub(now).Round(time.Second), v.Reason))
+	}
+}
+
+// write keeps when a session was used, for the next daemon.
+func (k *Keeper) write(ctx context.Context, s sessions.Session, used time.Time) {
+	k.mu.Lock()
+	due := used.Sub(k.written[s.ID]) >= writeEvery && used.Sub(s.Task.UsedAt) >= writeEvery
+	if due {
+		k.written[s.ID] = used
+	}
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := k.sessions.Used(ctx, s.Project, s.ID, used); err != nil {
+		k.log.WarnContext(ctx, "when a session was used is not kept; it will be", "session", s.ID, "error", err)
+	}
+}
+
+// say writes a sentence on the terminals of a session. Nobody may be there, and an image may have no shell: it is no reason
+// not to go on.
+func (k *Keeper) say(ctx context.Context, s sessions.Session, sentence string) {
+	ctx, cancel := context.WithTimeout(ctx, sayBound)
+	defer cancel()
+	const script = `for t in /dev/pts/[0-9]*; do printf '\r\n\007[palisade] %s\r\n' "$1" > "$t"; done 2>/dev/null; true`
+	if _, err := k.sessions.Exec(ctx, s.Project, s.ID, sessions.ExecSpec{Argv: []string{"/bin/sh", "-c", script, "sh", sentence}}); err != nil {
+		k.log.DebugContext(ctx, "a warning was not shown on terminals", "session", s.ID, "error", err)
+	}
+}
