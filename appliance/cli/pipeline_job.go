@@ -150,7 +150,7 @@ type jobEnded struct {
 }
 
 func (e *jobEnded) Error() string {
-	return fmt.Sprintf("job %s: %s: %s%s", e.job.Name, e.job.Status, briefly(e.job.Reason), e.logs)
+	return fmt.Sprintf("job %s: %s: %s%s", e.job.Name, e.job.Status, oneLine(briefly(e.job.Reason)), e.logs)
 }
 
 func (e *jobEnded) Hint() string {
@@ -264,11 +264,11 @@ func (a *app) taskLog(ctx context.Context, c *api.Client, j api.Job, task string
 			body, err := c.SessionLogs(ctx, t.SessionID, o)
 			return a.copyLog(ctx, body, err)
 		case t.CachedFrom != "":
-			return &hintError{fmt.Errorf("task %s did not run: %s", task, t.Reason), "palisade pipeline logs " + t.CachedFrom + " " + task}
+			return &hintError{fmt.Errorf("task %s did not run: %s", task, oneLine(t.Reason)), "palisade pipeline logs " + t.CachedFrom + " " + task}
 		case t.Service != "":
-			return &hintError{fmt.Errorf("task %s runs no command, it serves: %s", task, t.Reason), "palisade service logs " + t.Service}
+			return &hintError{fmt.Errorf("task %s runs no command, it serves: %s", task, oneLine(t.Reason)), "palisade service logs " + t.Service}
 		}
-		return fmt.Errorf("task %s has not run: it is %s: %s", task, t.Status, t.Reason)
+		return fmt.Errorf("task %s has not run: it is %s: %s", task, t.Status, oneLine(t.Reason))
 	}
 	return &usageError{message: fmt.Sprintf("job %s has no task %q", j.Name, task), hint: "its tasks: " + strings.Join(names, ", ")}
 }

@@ -29,15 +29,18 @@ func CacheKey(s Step, c Circumstances) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Cached finds the newest step of earlier jobs, newest first, that left what a step with a key would leave.
+// Cached finds the newest step of earlier jobs, newest first, that left what a step with a key would leave. Where the job that
+// ran it is not kept any more, one that used its outputs again stands for it.
 func Cached(jobs []*Job, key string, there func(output string) bool) (output, job string, found bool) {
 	if key == "" {
 		return "", "", false
 	}
-	for _, j := range jobs {
-		for _, p := range j.Steps {
-			if p.Cache == key && p.Status == StepSucceeded && there(p.Output) {
-				return p.Output, j.Name(), true
+	for _, status := range []StepStatus{StepSucceeded, StepCached} {
+		for _, j := range jobs {
+			for _, p := range j.Steps {
+				if p.Cache == key && p.Status == status && there(p.Output) {
+					return p.Output, j.Name(), true
+				}
 			}
 		}
 	}

@@ -357,6 +357,9 @@ func TestCache(t *testing.T) {
 	if there = false; find() {
 		t.Error("its outputs are gone")
 	}
+	if there, j.Steps[0].Status = true, pipeline.StepCached; !find() {
+		t.Error("not found with a job that used it again, where the one that ran it is not kept any more")
+	}
 	if there, j.Steps[0].Status = true, pipeline.StepFailed; find() {
 		t.Error("it had failed")
 	}
@@ -373,6 +376,9 @@ func TestJudge(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("nothing says %q: %v", words, err)
 		}
+	}
+	if err := e.Judge(pipeline.Answer{Status: 500, Body: "\x1b]0;owned\x07\u009b31m"}); err == nil || strings.ContainsAny(err.Error(), "\x1b\x07\u009b") {
+		t.Errorf("what an engine says reaches the terminal: %q", err)
 	}
 	if err := e.Judge(pipeline.Answer{Status: 200, Body: "palisade fence"}); err == nil || !strings.Contains(err.Error(), "no JSON") {
 		t.Error(err)

@@ -13,6 +13,7 @@ const (
 	DefaultKeep   = 20  // ended jobs that are kept
 	maxParameters = 100
 	maxNotify     = 20
+	maxPlanned    = 8 << 20 // bytes of all texts of a job: a few words name a parameter that is long, in every instance of a matrix
 )
 
 // Where a task finds what it reads and leaves what it writes.

@@ -84,7 +84,7 @@ func SVG(title string, nodes []Node) []byte {
 func box(b *strings.Builder, n Node, x, y int) {
 	fill, line := colour(n.Status)
 	fmt.Fprintf(b, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="%s" stroke="%s" stroke-width="1.5"/>`,
-		html.EscapeString(strings.TrimSpace(n.Name+" "+n.Note)), x, y, boxWidth, boxHeight, fill, line)
+		html.EscapeString(shown(strings.TrimSpace(n.Name+" "+n.Note))), x, y, boxWidth, boxHeight, fill, line)
 	middle := y + boxHeight/2 + 5
 	if n.Note != "" {
 		middle = y + 19
@@ -94,8 +94,8 @@ func box(b *strings.Builder, n Node, x, y int) {
 }
 
 func clip(text string) string {
-	if r := []rune(text); len(r) > longestWord {
+	if r := []rune(shown(text)); len(r) > longestWord {
 		return string(r[:longestWord-1]) + "…"
 	}
-	return text
+	return shown(text)
 }

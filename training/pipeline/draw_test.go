@@ -24,6 +24,7 @@ func TestText(t *testing.T) {
 			"●   top\n├─● left\n● │ right\n●─┘ bottom\n",
 		},
 		"two":  {[]pipeline.Node{{Name: "a"}, {Name: "b"}}, "● a\n● b\n"},
+		"rude": {[]pipeline.Node{{Name: "a", Note: "service \x1b[31m\u009b"}}, "● a service [31m\n"},
 		"none": {nil, ""},
 	} {
 		if diff := cmp.Diff(c.want, pipeline.Text(c.nodes)); diff != "" {

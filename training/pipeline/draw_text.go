@@ -48,7 +48,7 @@ func Text(nodes []Node) string {
 			lanes = lanes[:len(lanes)-1]
 		}
 		widest = max(widest, len([]rune(lines)))
-		rows = append(rows, row{lines, strings.TrimSpace(n.Name + " " + n.Note)})
+		rows = append(rows, row{lines, shown(strings.TrimSpace(n.Name + " " + n.Note))})
 	}
 	var b strings.Builder
 	for _, r := range rows {

@@ -158,6 +158,7 @@ func (d *Definition) steps(params map[string]string, n Naming, wrong func(task i
 		matrix[t.Name] = len(t.Matrix) > 0
 	}
 	var steps []Step
+	left := maxPlanned
 	for i, t := range d.Tasks {
 		var inputs []Input
 		for _, name := range t.DependsOn {
@@ -172,7 +173,7 @@ func (d *Definition) steps(params map[string]string, n Naming, wrong func(task i
 			for at, name := range t.DependsOn {
 				s["inputs."+name] = InputDir + strconv.Itoa(at+1)
 			}
-			f := filler{scope: s, wrong: func(field string, err error) { wrong(i, field, err) }}
+			f := filler{scope: s, left: &left, wrong: func(field string, err error) { wrong(i, field, err) }}
 			step := Step{Key: in.key, Task: t.Name, Matrix: in.values, Inputs: inputs, MaxParallel: t.MaxParallel}
 			if t.Run != nil {
 				step.Run = f.run(*t.Run)
@@ -196,11 +197,18 @@ func first(of []string) string {
 // filler fills in the texts of one step.
 type filler struct {
 	scope
+	left  *int // bytes that the texts of the job may still have; less than 0: it is said that they have more
 	wrong func(field string, err error)
 }
 
 func (f filler) text(field, text string) string {
-	out, err := f.fill(text)
+	if *f.left < 0 {
+		return ""
+	}
+	out, err := f.fill(text, *f.left)
+	if *f.left -= len(out); errors.Is(err, errTooLong) {
+		*f.left = -1
+	}
 	if err != nil {
 		f.wrong(field, err)
 	}

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// jobPrefix begins the ids of jobs.
+const jobPrefix = "job-"
+
 // Status of a job.
 type Status string
 

@@ -49,6 +49,9 @@ func (r *reader) definition() *Definition {
 		version.Int(1, 1)
 	}
 	d.Name = r.name(top.Get("name"), pipelineName.MatchString, "2 to 40 small letters, digits and -")
+	if strings.HasPrefix(d.Name, jobPrefix) { // what a word names must not be a guess: rm and cancel take either
+		top.Get("name").Error("", "%q begins as the ids of jobs do", d.Name)
+	}
 	d.Description, _ = top.Get("description").Text()
 	d.Parameters = r.parameters(top.Get("parameters"))
 	if n, ok := top.Get("max_parallel").Int(1, MaxSteps); ok {
@@ -209,7 +212,7 @@ func (r *reader) matrix(f catalog.Field) (out []Axis) {
 		case !e.Value.Given() || len(values) == 0 && isList(e.Value):
 			e.Value.Error("a list of one or more", "has no values")
 		}
-		for i, v := range values {
+		for i, v := range values[:min(len(values), MaxSteps+1)] { // more are said to be too many
 			if slices.Contains(values[:i], v) {
 				e.Value.Error("remove one of them", "%q is given twice", v)
 			}

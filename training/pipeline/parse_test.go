@@ -152,6 +152,7 @@ func TestAllThatIsWrong(t *testing.T) {
 			"version: 1\nname: A_b\ntask: []\nmax_parallel: 0\nparameters: {\"1a\": 2, b: {choices: [x], default: y}}\ntasks: []\nschedule: {cron: \"61 * * * *\", zone: Mars}\nnotifications: [{on: [x]}, {url: ftp://x}, {url_env: HOME}]",
 			[]string{"2:7: name:", "3:1: task: unknown key (did you mean tasks?)", "max_parallel:", "parameters.1a:", "\"y\" is none of its choices", "tasks: is an empty list", "schedule.cron:", "\"Mars\"", "one of url and url_env", "\"x\" is no end", "no address", "\"HOME\" does not begin"},
 		},
+		"an id":             {"version: 1\nname: job-aa\ntasks: [{name: a, image: x, command: x}]", []string{"\"job-aa\" begins as the ids of jobs do"}},
 		"never":             {head + "  - {name: a, command: x}\nschedule: {cron: \"0 0 30 2 *\"}", []string{"it never comes"}},
 		"schedule's values": {head + "  - {name: a, command: x}\nparameters: {must: }\nschedule: {cron: \"0 0 * * *\", parameters: {other: 1}}", []string{"must: has no default", "other: there is no such parameter"}},
 		"task": {
@@ -210,6 +211,20 @@ func TestAllThatIsWrong(t *testing.T) {
 				t.Errorf("%d problems, %d expected:\n%s", len(ps), len(c.want), all)
 			}
 		})
+	}
+}
+
+// TestGrows: a file of a few words and a long parameter do not become a plan that fills the memory.
+func TestGrows(t *testing.T) {
+	t.Parallel()
+	d, ps := pipeline.Parse("p.yaml", []byte("version: 1\nname: aa\nparameters: {x: 1}\ntasks: [{name: a, image: host, command: \""+
+		strings.Repeat("${{ params.x }}", 20_000)+"\", matrix: {a: ["+numbers(14)+"], b: ["+numbers(14)+"]}}]"))
+	if ps.Err() != nil {
+		t.Fatal(ps)
+	}
+	_, _, ps = d.Expand(map[string]string{"x": strings.Repeat("x", 1<<20)}, pipeline.Naming{Pipeline: "aa", Number: 1})
+	if len(ps) != 1 || !strings.Contains(ps.Error(), "more than 8 MiB") {
+		t.Errorf("%v", ps)
 	}
 }
 

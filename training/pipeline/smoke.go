@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -88,10 +89,20 @@ func at(v any, path string) (string, bool) {
 	return string(raw), err == nil
 }
 
+// shown is a text without what would have a terminal do something: whoever wrote it is not trusted.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
 // excerpt is the beginning of a text, in one line.
 func excerpt(text string) string {
 	const most = 200
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	text = shown(strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " "))
 	if utf8.RuneCountInString(text) > most {
 		text = string([]rune(text)[:most]) + "..."
 	}

@@ -34,8 +34,11 @@ func pieces(text string) (plain, expressions []string, err error) {
 	}
 }
 
-// fill puts in what the expressions of a text stand for.
-func (s scope) fill(text string) (string, error) {
+// fill puts in what the expressions of a text stand for. What comes of it has at most so many bytes.
+func (s scope) fill(text string, most int) (string, error) {
+	if len(text) > most {
+		return "", errTooLong
+	}
 	if !strings.Contains(text, "${{") {
 		return text, nil
 	}
@@ -49,10 +52,15 @@ func (s scope) fill(text string) (string, error) {
 		if !known {
 			return "", unknownExpression(e)
 		}
+		if b.Len()+len(plain[i])+len(value) > most {
+			return "", errTooLong
+		}
 		b.WriteString(plain[i] + value)
 	}
 	b.WriteString(plain[len(plain)-1])
 	return b.String(), nil
 }
+
+var errTooLong = fmt.Errorf("with it, the texts of all tasks come to more than %d MiB: put what is long into a file of a folder", maxPlanned>>20)
 
 func unknownExpression(e string) error { return fmt.Errorf("${{ %s }} stands for nothing here", e) }
