@@ -281,7 +281,7 @@ func (s *server) listJobs(c *gin.Context) error {
 	}
 	// Newest first: what is later has the smaller key.
 	return respondPage(c, p, items, func(v api.Job) string {
-		return fmt.Sprintf("%020d", uint64(1<<63)-uint64(v.CreatedAt.Sub(time.Unix(0, 0)))) + v.ID //nolint:gosec // after 1970
+		return fmt.Sprintf("%020d", uint64(1<<63)-uint64(v.CreatedAt.Sub(time.Unix(0, 0)))) + v.ID // after 1970
 	})
 }
 

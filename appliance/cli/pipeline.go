@@ -133,7 +133,7 @@ func (a *app) pipelineGraph() *cobra.Command {
 				return err
 			}
 			if svg != "" && svg != "-" {
-				return os.WriteFile(svg, drawn, 0o644) //nolint:gosec // a picture for whoever may look
+				return os.WriteFile(svg, drawn, 0o644) // a picture for whoever may look
 			}
 			_, err = a.out.Write(drawn)
 			return err
