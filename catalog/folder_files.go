@@ -30,6 +30,9 @@ type Entry struct {
 	Executable bool // a file that its owner may run
 }
 
+// openListing is how a directory is opened that anybody may have made: a pipe in its place has no other end to wait for.
+const openListing = os.O_RDONLY | syscall.O_NONBLOCK
+
 // Entries lists a directory of a folder, "" for its root, by name. ErrNotFound, ErrInvalid.
 func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 	root, name, err := enter(f, dir)
@@ -37,7 +40,7 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 		return nil, err
 	}
 	defer root.Close()
-	d, err := root.Open(name)
+	d, err := root.OpenFile(name, openListing, 0)
 	if err != nil {
 		return nil, explainPath(name, err)
 	}
@@ -237,7 +240,7 @@ func (fo *Folders) RemoveEntry(f Folder, path string) error {
 	if _, err := root.Lstat(name); err != nil {
 		return explainPath(name, err)
 	}
-	fo.changed(f.ID)
+	defer fo.changed(f.ID) // not before: a count meanwhile sees what is just going
 	if err := root.RemoveAll(name); err != nil {
 		return fmt.Errorf("deleting %s: %w", name, err)
 	}

@@ -127,6 +127,23 @@ func openPart(root *os.Root, id string) (*os.File, error) {
 	return file, nil
 }
 
+// lost reports whether there is less of a part than has come: a session may have removed it. What comes next would be put
+// behind a hole, under the checksum of what was there.
+func lost(part *os.File, offset int64) (bool, error) {
+	info, err := part.Stat()
+	return err == nil && info.Size() < offset, err
+}
+
+var errPartLost = errors.New("what had come has been removed from the folder meanwhile")
+
+// errLost begins the upload anew.
+func (fo *Folders) errLost(u *upload) error {
+	u.rec.reset()
+	return errors.Join(&fault{
+		kind: ErrOffset, message: "what had come of " + u.rec.Path + " has been removed from the folder meanwhile", hint: "send it again, from the beginning",
+	}, fo.writeRecord(u.rec))
+}
+
 // check looks that what is written down of an upload is really there, and falls back to where it is. After a failure of the
 // box all of it is read: what was written last may never have come to the disk.
 func (fo *Folders) check(ctx context.Context, root *os.Root, u *upload) error {
@@ -266,12 +283,15 @@ func sweepUnknown(f Folder, known map[string]*upload, now time.Time) error {
 		return nil //nolint:nilerr // a folder whose disk is away
 	}
 	defer root.Close()
-	dir, err := root.Open(partsDir)
+	dir, err := root.OpenFile(partsDir, openListing, 0)
 	if err != nil {
 		return nil //nolint:nilerr // nothing is under way
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil // somebody has put something else there
+	}
 	for _, e := range entries {
 		info, infoErr := e.Info()
 		if known[e.Name()] != nil || infoErr != nil || now.Sub(info.ModTime()) < partPatience {

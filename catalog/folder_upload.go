@@ -294,6 +294,14 @@ func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Up
 	if err != nil {
 		return Upload{}, writeFault(u.rec.Path, err)
 	}
+	if gone, err := lost(file, c.Offset); gone || err != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if gone && u.turn == turn && !u.gone {
+			err = fo.errLost(u)
+		}
+		return u.rec.Upload, errors.Join(err, file.Close())
+	}
 	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	at := c.Offset
 	n, err := fo.pour(func(p []byte) error {
@@ -382,7 +390,10 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	}
 	u.turn++ // nobody writes from here on
 	replaced := sizeOf(root, rec.Path)
-	if err := fo.place(root, rec); err != nil {
+	switch err := fo.place(root, rec); {
+	case errors.Is(err, errPartLost):
+		return Written{}, fo.errLost(u)
+	case err != nil:
 		return Written{}, writeFault(rec.Path, err)
 	}
 	u.gone = true
@@ -405,6 +416,11 @@ func (fo *Folders) place(root *os.Root, rec uploadRecord) error {
 	file, err := openPart(root, rec.ID)
 	if err != nil {
 		return err
+	}
+	if gone, err := lost(file, rec.Size); gone {
+		return errors.Join(errPartLost, file.Close())
+	} else if err != nil {
+		return errors.Join(err, file.Close())
 	}
 	err = errors.Join(file.Truncate(rec.Size), file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {

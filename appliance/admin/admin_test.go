@@ -164,6 +164,7 @@ func TestRefusals(t *testing.T) {
 		{"import nothing", "POST", "/folders", `{"name":"xx","import_path":"/nowhere/at/all"}`, 404, api.KindNotFound, nil},
 		{"out of the folder", "GET", "/folders/demo-model/files?path=../../etc/passwd", "", 400, api.KindInvalid, nil},
 		{"list out of the folder", "GET", "/folders/demo-model/entries?path=..", "", 400, api.KindInvalid, nil},
+		{"upload at no time", "POST", "/folders/demo-model/uploads", `{"path":"x","size":9,"mod_time":"yesterday"}`, 400, api.KindInvalid, []string{"mod_time: must be a time", "2026-"}},
 		{"file that is not there", "GET", "/folders/demo-model/files?path=x.gguf", "", 404, api.KindNotFound, []string{"x.gguf"}},
 		{"no file named", "GET", "/folders/demo-model/files", "", 400, api.KindInvalid, []string{"path"}},
 		{"key name", "POST", "/keys", `{"name":"a b"}`, 400, api.KindInvalid, []string{"a b"}},

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -135,12 +136,21 @@ func (d *strictDecoder) value(field string, raw []byte, offset int, v reflect.Va
 		v = v.Elem()
 	}
 	switch {
+	case v.Type() == reflect.TypeFor[time.Time]():
+		d.moment(field, raw, offset, v)
 	case v.Kind() == reflect.Struct:
 		d.object(field, raw, offset, v)
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
 		d.list(field, raw, offset, v)
 	default:
 		d.leaf(field, raw, offset, v)
+	}
+}
+
+// moment decodes a time, which JSON has as a string.
+func (d *strictDecoder) moment(field string, raw []byte, offset int, v reflect.Value) {
+	if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil || string(raw) == "null" {
+		d.wrong(field, offset, "must be a time", "as in 2026-03-01T22:00:00Z")
 	}
 }
 
