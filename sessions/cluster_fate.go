@@ -61,7 +61,8 @@ const lastWords = time.Minute
 //     with it, they have a minute to be done, too.
 //  2. Another one has ended before it, without having done its part, or is being ended: all have failed with it.
 //  3. One goes back to the queue: all do. Where another one is done already, it cannot begin anew, and all have failed.
-//  4. One runs again: all do, until they have counted as many runs.
+//  4. One runs again: all do, until they have counted as many runs. Where another one was done in an earlier run, all have
+//     failed.
 //  5. All run: what waits in them goes on.
 func fate(ms []member, now time.Time) verdict {
 	ms = slices.Clone(ms)
@@ -93,6 +94,9 @@ func fate(ms []member, now time.Time) verdict {
 	run, failures := 0, 0 // 4
 	for _, m := range live {
 		run, failures = max(run, m.Task.Restarts), max(failures, m.Task.Failures)
+	}
+	if v.without(ms, live, run, now) {
+		return v
 	}
 	together := true // 5
 	for _, m := range live {
@@ -136,6 +140,17 @@ func (v verdict) endFailed(ms, live []member, now time.Time) verdict {
 		return v.end(live, host+" has ended: "+m.Reason, &cause)
 	}
 	return v
+}
+
+// without ends all where one was done before the run that the others are in: they would wait for it.
+func (v *verdict) without(ms, live []member, run int, now time.Time) bool {
+	at := slices.IndexFunc(ms, func(m member) bool { return m.done() && m.Task.Restarts < run })
+	if at < 0 {
+		return false
+	}
+	reason := ms[at].Task.Cluster.host() + " had done its part and does not begin anew, and the others were started again"
+	*v = v.end(live, reason, &Exit{Reason: ExitStopped, Code: -1, Message: reason, FinishedAt: now})
+	return true
 }
 
 // yield sends all back to the queue with one that goes there.

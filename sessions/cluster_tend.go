@@ -198,18 +198,29 @@ func (m *Manager) membersByCluster() (map[string][]member, map[string]*runner) {
 	return clusters, runners
 }
 
-// renameOthers names the other containers of a session after its new name. The caller holds writing.
+// renameOthers names the other containers of a session after its new name: all, or where a name cannot be, none. What an
+// earlier try has written before the store failed it need not write again. The caller holds writing.
 func (m *Manager) renameOthers(ctx context.Context, main *runner, name string) error {
-	s, _ := main.snapshot()
-	for rank, r := range m.containersOf(main) {
-		if r == main {
+	others := map[string]*runner{}
+	for _, r := range m.containersOf(main) {
+		s, _ := r.snapshot()
+		if s.main() {
 			continue
 		}
-		other := memberName(name, rank)
+		other := memberName(name, s.Task.Cluster.Rank)
+		if s.Name == other {
+			continue
+		}
+		if err := CheckSessionName(other); err != nil {
+			return err
+		}
 		if err := m.nameIsFree(s.Project, other, nil); err != nil {
 			return err
 		}
-		if err := r.edit(ctx, SessionUpdate{Name: &other}); err != nil {
+		others[other] = r
+	}
+	for _, other := range slices.Sorted(maps.Keys(others)) {
+		if err := others[other].edit(ctx, SessionUpdate{Name: &other}); err != nil {
 			return err
 		}
 	}

@@ -233,6 +233,75 @@ func TestClusterWhereAllRun(t *testing.T) {
 	})
 }
 
+// TestClusterOfWhichOneIsDone: the rest is not run again without it, for they would wait for it until their owner looks.
+func TestClusterOfWhichOneIsDone(t *testing.T) {
+	t.Run("its owner wants it", func(t *testing.T) {
+		inCluster(t, sessions.ClusterRunAll, func(t *testing.T, w *world, id string) {
+			w.exit(w.container(id, 1), sessions.ExitCompleted, 0)
+			if err := w.m.RestartSession(t.Context(), "default", "fit", "ada"); !errors.Is(err, sessions.ErrForbidden) {
+				t.Errorf("%v", err)
+			}
+			w.after(time.Minute)
+			w.wantStatuses(id, "RUNNING TERMINATED RUNNING")
+		})
+	})
+	t.Run("another one fails at the same time", func(t *testing.T) {
+		inCluster(t, sessions.ClusterRunAll, func(t *testing.T, w *world, id string) {
+			w.runtime.Exit(id, failed())
+			w.exit(w.container(id, 1), sessions.ExitCompleted, 0)
+			w.after(time.Minute)
+			w.wantStatuses(id, allOver)
+			if s := w.person(id, sessions.StatusTerminated); s.Result != sessions.ResultFailure {
+				t.Errorf("%s %+v", s.Result, s.Exit)
+			}
+		}, func(r *sessions.SessionRequest) { r.Task.Retries = 1 })
+	})
+	t.Run("long ago", func(t *testing.T) {
+		inCluster(t, sessions.ClusterRunAll, func(t *testing.T, w *world, id string) {
+			w.exit(w.container(id, 1), sessions.ExitCompleted, 0)
+			w.after(10 * 24 * time.Hour)
+			w.wantStatuses(id, "RUNNING TERMINATED RUNNING")
+		})
+	})
+}
+
+// TestClusterIsRenamedWhole: or not at all, and again where the store failed in the middle.
+func TestClusterIsRenamedWhole(t *testing.T) {
+	inCluster(t, sessions.ClusterRunMain, func(t *testing.T, w *world, id string) {
+		rename := func(name string, priority *int) error {
+			_, err := w.m.UpdateSession(t.Context(), "default", "fit", sessions.SessionUpdate{Name: &name, Priority: priority})
+			return err
+		}
+		want := func(names string) {
+			t.Helper()
+			all, _ := w.m.Containers("default", id)
+			if got := fmt.Sprintf("%s %s %s", all[0].Name, all[1].Name, all[2].Name); got != names {
+				t.Errorf("%s, want %s", got, names)
+			}
+		}
+		w.create(job("new-sub2"))
+		for name, err := range map[string]error{
+			"a priority that cannot be": rename("better", new(1000)),
+			"names too long for others": rename(strings.Repeat("x", 62), nil),
+			"another one's name":        rename("new", nil),
+		} {
+			if err == nil {
+				t.Error(name)
+			}
+			want("fit fit-sub1 fit-sub2")
+		}
+		w.store.failFrom(2)
+		if rename("better", nil) == nil {
+			t.Error("written to a store that is away")
+		}
+		w.store.failFrom(0)
+		if err := rename("better", nil); err != nil {
+			t.Error(err)
+		}
+		want("better better-sub1 better-sub2")
+	})
+}
+
 func TestClusterRunsAgainAsOne(t *testing.T) {
 	retries := func(r *sessions.SessionRequest) { r.Task.Retries = 1 }
 	for name, again := range map[string]func(w *world, id string){

@@ -247,16 +247,16 @@ func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up Ses
 		return Session{}, err
 	}
 	was, _ := r.snapshot()
+	if up.Priority != nil {
+		if err := checkPriority(*up.Priority); err != nil {
+			return Session{}, err
+		}
+	}
 	if up.Name != nil && *up.Name != was.Name {
 		if err := errors.Join(CheckSessionName(*up.Name), m.nameIsFree(was.Project, *up.Name, nil)); err != nil {
 			return Session{}, err
 		}
 		if err := m.renameOthers(ctx, r, *up.Name); err != nil {
-			return Session{}, err
-		}
-	}
-	if up.Priority != nil {
-		if err := checkPriority(*up.Priority); err != nil {
 			return Session{}, err
 		}
 	}
@@ -311,6 +311,9 @@ func (m *Manager) RestartSession(_ context.Context, project, ref, by string) err
 	s, _ := r.snapshot()
 	if s.Status != StatusRunning {
 		return fmt.Errorf("session %s is %s, and only one that is RUNNING is started again: %w", s.Name, s.Status, ErrForbidden)
+	}
+	if !m.whole(s) {
+		return fmt.Errorf("session %s is started again as a whole, and some of its containers have ended: %w", s.Name, ErrForbidden)
 	}
 	select {
 	case r.restart <- again{reason: "started again, as " + by + " wants it"}:

@@ -44,10 +44,14 @@ func (m *Manager) expired(now time.Time) []*runner {
 	type old struct {
 		*runner
 		at time.Time
+		of string // the session of several containers that it is one of; "": it has but one
 	}
-	ended, needed := map[string][]old{}, map[string]bool{}
+	ended, needed, going := map[string][]old{}, map[string]bool{}, map[string]bool{}
 	for _, r := range m.sessions {
 		s, _ := r.snapshot()
+		if of := s.clusterID(); of != "" && s.Alive() {
+			going[of] = true // what its containers may do goes by how others of it ended
+		}
 		if s.Status == StatusPending {
 			for _, id := range s.Demand.DependsOn {
 				needed[id] = true // how it ended decides whether this one starts
@@ -59,7 +63,7 @@ func (m *Manager) expired(now time.Time) []*runner {
 			continue
 		}
 		if s.Status.Terminal() {
-			ended[s.ServiceID] = append(ended[s.ServiceID], old{r, s.EndedAt})
+			ended[s.ServiceID] = append(ended[s.ServiceID], old{r, s.EndedAt, s.clusterID()})
 		}
 	}
 	var out []*runner
@@ -70,7 +74,7 @@ func (m *Manager) expired(now time.Time) []*runner {
 			if id == "" {
 				beyond, long = i >= keepPersonal && now.Sub(r.at) > keepPersonalLeast, now.Sub(r.at) > keepPersonalFor
 			}
-			if (beyond || long) && !needed[r.id] {
+			if (beyond || long) && !needed[r.id] && !going[r.of] {
 				out = append(out, r.runner)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxArray = 1000 // sessions of one array: each has a row, a runner and a log of its own
+	maxArray = 1000 // sessions of one array, or their containers together: each has a row, a runner and a log of its own
 	maxIndex = 1_000_000_000
 )
 

@@ -72,6 +72,9 @@ func (d *Desk) prepare(ctx context.Context, w Wish) ([]sessions.SessionRequest, 
 	if indexes, limit, err := parseArray(w.Array); err != nil {
 		problems = append(problems, problem("array", "such as 1-100, 0-9%3 (three at a time) or 1,5,9", "%v", err))
 	} else if indexes != nil {
+		if all := len(indexes) * min(max(w.ClusterSize, 1), sessions.MaxCluster); all > maxArray {
+			problems = append(problems, problem("array", "let each do several of the steps", "%d sessions of %d containers each: at most %d in all", len(indexes), w.ClusterSize, maxArray))
+		}
 		requests = arrayOf(req, indexes, limit)
 	}
 	// The last name of an array is the longest.

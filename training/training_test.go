@@ -141,6 +141,12 @@ func TestArrays(t *testing.T) {
 			t.Errorf("%s: %s", text, d)
 		}
 	}
+	if _, err := create(t, training.Wish{Name: "fit", Command: "x", Array: "1-500", ClusterSize: 2}); err != nil {
+		t.Error(err)
+	}
+	if got, err := create(t, training.Wish{Name: "fit", Command: "x", Array: "1-501", ClusterSize: 2}); err == nil {
+		t.Errorf("%d sessions of two containers each", len(got))
+	}
 	for _, text := range []string{"%3", "1-", "-1", "3-1", "1-1000000", "1-5%0", "1-5%x", "1,1", "a", "1-2-3", "+1", "1 - 2", "1-1000,1001", "99999999999999999999"} {
 		if got, err := create(t, training.Wish{Name: "fit", Command: "x", Array: text}); err == nil {
 			t.Errorf("%q made %d sessions", text, len(got))
