@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -173,7 +172,7 @@ func (m *Manager) checkCluster(req SessionRequest, each accel.Slots) error {
 	}
 	count := req.Cluster.Size
 	if count > MaxCluster {
-		return fmt.Errorf("%w: %d containers: at most %d", ErrInvalid, count, MaxCluster)
+		return fmt.Errorf("%w: %d: a number from 1 to %d", ErrInvalid, count, MaxCluster)
 	}
 	can, ok := m.Runtime.(ClusterChecker)
 	if !ok || m.Clusters == nil {
@@ -184,9 +183,9 @@ func (m *Manager) checkCluster(req SessionRequest, each accel.Slots) error {
 	}
 	together := Demand{Slots: times(each, count, m.Queueing.Options), Selector: req.Selector}
 	if err := everFits(m.Ledger.Pool(), together, m.Queueing.Options); err != nil {
-		return fmt.Errorf("all %d containers of a session run on one box: %w", count, err)
+		return fmt.Errorf("%w: for all %d containers together, on one box: %s", ErrInvalid, count, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	}
-	return errors.Join(CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), count-1)))
+	return CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), count-1))
 }
 
 // env is what the processes of a container find set of their session's others.

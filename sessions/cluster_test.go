@@ -243,6 +243,14 @@ func TestClusterOfWhichOneIsDone(t *testing.T) {
 			}
 			w.after(time.Minute)
 			w.wantStatuses(id, "RUNNING TERMINATED RUNNING")
+			if err := w.m.TerminateSession(t.Context(), "default", "fit-sub1", "ada", false); err != nil {
+				t.Error(err)
+			}
+			w.after(time.Minute)
+			w.wantStatuses(id, allOver)
+			if err := w.m.TerminateSession(t.Context(), "default", "fit-sub1", "ada", false); !errors.Is(err, sessions.ErrForbidden) {
+				t.Errorf("%v", err)
+			}
 		})
 	})
 	t.Run("another one fails at the same time", func(t *testing.T) {

@@ -113,10 +113,12 @@ func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, f
 	if err != nil {
 		return err
 	}
-	if s, _ := r.snapshot(); !s.Alive() {
+	all := m.containersOf(r) // of a session of several the one that is named may have done its part
+	if !slices.ContainsFunc(all, func(r *runner) bool { s, _ := r.snapshot(); return s.Alive() }) {
+		s, _ := r.snapshot()
 		return fmt.Errorf("session %s has ended: %w", s.Name, ErrForbidden)
 	}
-	for _, r := range m.containersOf(r) {
+	for _, r := range all {
 		r.end(stopRequest{reason: "ended by " + by}, forced)
 	}
 	return nil

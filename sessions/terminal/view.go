@@ -45,7 +45,7 @@ func (v *View) run(r Request) {
 	said := &lastWords{}
 	exit, err := r.Exec(v.ctx, sessions.ExecSpec{
 		Argv: holder.Argv(pid1.PathInit, r.Name, holder.Window(r.Size)), Env: environment(r.Type),
-		Stdin: v.out, Stdout: &holder.Parser{Take: v.hear}, Stderr: said,
+		Stdin: v.out, Stdout: &ear{View: v, frames: holder.Parser{Take: v.take}}, Stderr: said,
 	})
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -99,13 +99,19 @@ func (tooOld) Hint() string {
 }
 func (tooOld) Is(target error) bool { return target == sessions.ErrNotSupported }
 
-// hear does what a frame of the holder's says. One that says what it may not is cut off.
-func (v *View) hear(k holder.Kind, body []byte) error {
-	err := v.take(k, body)
+// ear hears what the holder says. One that says what it may not is cut off: it would wait to be heard for ever.
+type ear struct {
+	*View
+	frames holder.Parser
+}
+
+// Write implements io.Writer.
+func (e *ear) Write(p []byte) (int, error) {
+	n, err := e.frames.Write(p)
 	if err != nil {
-		v.cut(err)
+		e.cut(err)
 	}
-	return err
+	return n, err
 }
 
 // take does what a frame says. It is untrusted: anybody in the session may be at the other end.

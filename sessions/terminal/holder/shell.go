@@ -79,7 +79,7 @@ func startShell(terminal *os.File) (*exec.Cmd, error) {
 		if name == "" {
 			continue
 		}
-		c := exec.Command(name)
+		c := exec.Command(name) //nolint:gosec // the shell that its own user asks for
 		c.Stdin, c.Stdout, c.Stderr = terminal, terminal, terminal
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 		err := c.Start()
