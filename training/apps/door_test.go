@@ -149,7 +149,7 @@ func TestWhatAnAppSees(t *testing.T) {
 		h.Add("Set-Cookie", "c=3; Path=/sessions/"+other+"/apps/8000/")
 		h.Add("Set-Cookie", "palisade_app=stolen; Path=/")
 		h.Add("Set-Cookie", "__Host-x=1; Secure; Path=/")
-		h.Set("Service-Worker-Allowed", "/")
+		h.Set("Service-Worker-Allowed", "/sessions/"+id+"/apps/8000/../../")
 		h.Set("Clear-Site-Data", `"cookies"`)
 		h.Set("Location", "/log-in")
 		h.Set("X-Of-The-App", "yes")
@@ -182,7 +182,7 @@ func TestWhatAnAppSees(t *testing.T) {
 	if got := resp.Header.Values("Set-Cookie"); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("its cookies: %q", got)
 	}
-	for name, want := range map[string]string{"Service-Worker-Allowed": "", "Clear-Site-Data": "", "Location": root + "log-in", "X-Of-The-App": "yes"} {
+	for name, want := range map[string]string{"Service-Worker-Allowed": root, "Clear-Site-Data": "", "Location": root + "log-in", "X-Of-The-App": "yes"} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

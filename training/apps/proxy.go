@@ -137,8 +137,8 @@ func confine(h http.Header, v visit) {
 			h.Add("Set-Cookie", line)
 		}
 	}
-	if scope := h.Get("Service-Worker-Allowed"); scope != "" && !strings.HasPrefix(scope, v.base) {
-		h.Del("Service-Worker-Allowed")
+	if h.Get("Service-Worker-Allowed") != "" { // whatever it says: browsers know more ways to write a path than to begin with it
+		h.Set("Service-Worker-Allowed", v.base)
 	}
 	for _, name := range []string{"Clear-Site-Data", "Strict-Transport-Security", "Public-Key-Pins", "Alt-Svc"} {
 		h.Del(name)

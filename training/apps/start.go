@@ -74,23 +74,42 @@ func (a *Apps) ensure(s sessions.Session, app App) *start {
 // known again by who knows nothing else: the daemon may have been another one. The files are in /tmp, which goes with the
 // run; $1 is the line, $2 the program that it needs.
 const (
+	// A number says little by itself: the file may have come with an image that was made of a session, or the process may
+	// have ended long ago. So its arguments are looked at, which name the app.
 	prologue = `name="${TMPDIR:-/tmp}/.palisade-app-$PALISADE_APP"; PATH="$PATH:${HOME:-/}/.local/bin"; export PATH
-alive() { [ -s "$name.pid" ] && kill -0 "$(cat "$name.pid")" 2>/dev/null; }
+alive() { { case "$(cat "/proc/$(cat "$name.pid")/cmdline")" in *"palisade-app-$PALISADE_APP"*) return 0 ;; esac; } 2>/dev/null; return 1; }
 `
 	startScript = prologue + `alive && exit 0
 cd "${HOME:-/}" 2>/dev/null || cd /
 [ -z "$2" ] || command -v "$2" >/dev/null 2>&1 || exit 127
-log="$name.log"; : >"$log" 2>/dev/null || log=/dev/null
+log="$name.log"; rm -f "$log.old" "$log.next"; : >"$log" 2>/dev/null || log=/dev/null
 if command -v setsid >/dev/null 2>&1; then
-	setsid /bin/sh -c "$1" </dev/null >"$log" 2>&1 &
+	setsid /bin/sh -c "$3" "palisade-app-$PALISADE_APP" "$1" "$log" </dev/null >/dev/null 2>&1 &
 else
-	(trap '' HUP; exec /bin/sh -c "$1") </dev/null >"$log" 2>&1 &
+	(trap '' HUP; exec /bin/sh -c "$3" "palisade-app-$PALISADE_APP" "$1" "$log") </dev/null >/dev/null 2>&1 &
 fi
 { echo $! >"$name.pid"; } 2>/dev/null
 exit 0
 `
+	// What an app writes is kept in two files of at most 4 MiB, the one of before with .old behind its name: it may write
+	// for as long as its session lasts. One byte is read ahead, so that a file is put aside for more to come alone. Where
+	// nothing can be kept, a full disk say, the app is still heard out: a pipe that nobody reads would end it.
+	runScript = `line=$1 log=$2
+keep() {
+	while dd bs=4096 count=1024 >>"$log" && dd bs=1 count=1 >"$log.next" && [ -s "$log.next" ]; do
+		mv -f "$log" "$log.old" && mv -f "$log.next" "$log" || break
+	done
+	rm -f "$log.next"
+	exec cat >/dev/null
+}
+if [ "$log" = /dev/null ] || ! command -v dd >/dev/null || ! command -v mv >/dev/null; then
+	/bin/sh -c "$line" >/dev/null 2>&1
+else
+	/bin/sh -c "$line" 2>&1 | keep 2>/dev/null
+fi
+`
 	aliveScript = prologue + "alive\n"
-	tailScript  = prologue + `tail -n "$1" "$name.log" 2>/dev/null | tail -c 4096`
+	tailScript  = prologue + `cat "$name.log.old" "$name.log" 2>/dev/null | tail -n "$1" | tail -c 4096`
 	// whichScript says which of its arguments are programs.
 	whichScript = `PATH="$PATH:${HOME:-/}/.local/bin"; for p; do command -v "$p" >/dev/null 2>&1 && echo "$p"; done; :`
 )
@@ -98,7 +117,7 @@ exit 0
 // bringUp starts an app and waits until its port answers.
 func (a *Apps) bringUp(ctx context.Context, s sessions.Session, app App) error {
 	began := a.Now()
-	exit, said, err := a.script(ctx, s, app, startScript, app.Line, app.Program)
+	exit, said, err := a.script(ctx, s, app, startScript, app.Line, app.Program, runScript)
 	switch {
 	case err != nil:
 		return fmt.Errorf("starting app %s of session %s: %w", app.Name, s.Name, err)
@@ -113,7 +132,7 @@ func (a *Apps) bringUp(ctx context.Context, s sessions.Session, app App) error {
 			What: "install it in the session, or take an image that has it: palisade image list",
 		}
 	case exit.Code != 0:
-		return a.failure(ctx, s, app, fmt.Sprintf("the shell that was to start it ended with %d: %s", exit.Code, strings.TrimSpace(said)))
+		return a.failure(ctx, s, app, fmt.Sprintf("the shell that was to start it ended with %d: %s", exit.Code, strings.Join(lastOf(said, 3), " | ")))
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -168,13 +187,19 @@ func (e *StartError) Hint() string {
 func (a *Apps) failure(ctx context.Context, s sessions.Session, app App, why string) error {
 	e := &StartError{Session: s.Name, App: app.Name, Why: why}
 	if _, text, err := a.script(ctx, s, app, tailScript, strconv.Itoa(lastLines)); err == nil {
-		for line := range strings.Lines(text) {
-			if line = plain(line); line != "" {
-				e.Log = append(e.Log, line)
-			}
-		}
+		e.Log = lastOf(text, lastLines)
 	}
 	return e
+}
+
+// lastOf are the last lines of a text of the session, so that they may be shown anywhere.
+func lastOf(text string, most int) (lines []string) {
+	for line := range strings.Lines(text) {
+		if line = plain(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines[max(0, len(lines)-most):]
 }
 
 // escapes are what colours a terminal, and the like.
