@@ -3,7 +3,9 @@ package idle_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +63,8 @@ func TestDecide(t *testing.T) {
 // desk is one session, and what is done to it.
 type desk struct {
 	s     sessions.Session
+	subs  []sessions.Session // of it
+	mu    sync.Mutex
 	ended string
 	said  []string
 	used  time.Time
@@ -70,7 +74,7 @@ func (d *desk) Sessions(string, sessions.SessionFilter) []sessions.Session {
 	if d.ended != "" {
 		return nil
 	}
-	return []sessions.Session{d.s}
+	return append(slices.Clone(d.subs), d.s)
 }
 
 func (d *desk) TerminateSession(_ context.Context, _, _, by string, _ bool) error {
@@ -84,6 +88,8 @@ func (d *desk) Used(_ context.Context, _, _ string, at time.Time) error {
 }
 
 func (d *desk) Exec(_ context.Context, _, _ string, cmd sessions.ExecSpec) (sessions.Exit, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.said = append(d.said, cmd.Argv[len(cmd.Argv)-1])
 	return sessions.Exit{}, nil
 }
@@ -151,5 +157,48 @@ func TestKeeperSeesUtilization(t *testing.T) {
 		if (d.ended == "") != works || len(d.said) == 0 || !strings.Contains(d.said[0], "less than 5.0%") {
 			t.Errorf("works %v: %q %q", works, d.ended, d.said)
 		}
+	}
+}
+
+// TestKeeperSeesAllContainers: who uses one container of a session, or works in it, keeps all of them.
+func TestKeeperSeesAllContainers(t *testing.T) {
+	now := start
+	clock := func() time.Time { return now }
+	of := func(rank int, role sessions.Role, id string) sessions.Session {
+		s := sessions.Session{
+			ID: id, Type: sessions.TypeInteractive, Status: sessions.StatusRunning, StartedAt: start,
+			Claim: &accel.Claim{Slots: accel.Slots{accel.SlotCPU: 1000}},
+		}
+		s.Task.Cluster = &sessions.Cluster{ID: "ses-main", Role: role, Index: max(rank, 1), Rank: rank, Size: 2}
+		return s
+	}
+	d := &desk{s: of(0, sessions.RoleMain, "ses-main"), subs: []sessions.Session{of(1, sessions.RoleSub, "ses-sub")}}
+	c := idle.Config{Limits: idle.Limits{Timeout: time.Hour, Utilization: idle.Utilization{Window: 10 * time.Minute, CPU: 0.1}}}
+	book := idle.NewBook(clock)
+	k := idle.NewKeeper(c, d, book, clock, slog.New(slog.DiscardHandler))
+	pass := func(d2 time.Duration, busy string, used string) {
+		for range d2 / time.Minute {
+			for _, s := range append(d.subs, d.s) {
+				cores := 0.0
+				if s.ID == busy {
+					cores = 1
+				}
+				k.Saw(s, now, now.Add(time.Minute), cores, 0)
+			}
+			if used != "" {
+				book.Mark(used)
+			}
+			now = now.Add(time.Minute)
+			k.Look(t.Context())
+		}
+	}
+	pass(3*time.Hour, "ses-sub", "ses-main")
+	pass(3*time.Hour, "ses-main", "ses-sub")
+	if st, ok := k.Standing(d.subs[0]); d.ended != "" || !ok || now.Sub(st.Used) > time.Minute {
+		t.Errorf("%q, %+v", d.ended, st)
+	}
+	pass(3*time.Hour, "", "")
+	if d.ended == "" {
+		t.Error("it goes on for ever")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,27 +128,65 @@ func (k *Keeper) Standing(s sessions.Session) (st Standing, ok bool) {
 	if s.Type != sessions.TypeInteractive || s.Status != sessions.StatusRunning {
 		return st, false
 	}
+	of := []sessions.Session{s}
+	if s.Task.Cluster != nil {
+		of = whole(s, k.sessions.Sessions(s.Project, sessions.SessionFilter{Live: true}))
+	}
 	st.Limits = k.of(s)
-	o := k.observe(s, st.Limits)
+	o := k.observe(of, st.Limits)
 	st.Used, st.Open, st.Verdict = o.Used, o.Open, Decide(st.Limits, o, k.now())
 	return st, true
 }
 
-func (k *Keeper) observe(s sessions.Session, l Limits) Observation {
-	o := Observation{Started: s.StartedAt, Used: s.Task.UsedAt}
-	last, open := k.book.Last(s.ID)
-	if last.After(o.Used) {
-		o.Used = last
+// whole are all containers of a session that has several, of those in all: the main one first.
+func whole(s sessions.Session, all []sessions.Session) []sessions.Session {
+	if s.Task.Cluster == nil {
+		return []sessions.Session{s}
 	}
-	o.Open = open
+	var of []sessions.Session
+	for _, other := range all {
+		if c := other.Task.Cluster; c != nil && c.ID == s.Task.Cluster.ID {
+			of = append(of, other)
+		}
+	}
+	if len(of) == 0 {
+		return []sessions.Session{s} // it has just ended
+	}
+	slices.SortFunc(of, func(a, b sessions.Session) int { return a.Task.Cluster.Rank - b.Task.Cluster.Rank })
+	return of
+}
+
+// observe is what is known of all containers of a session together, the main one first: who uses one of them uses the
+// session, and so does what works in the busiest.
+func (k *Keeper) observe(of []sessions.Session, l Limits) Observation {
+	o := Observation{Started: of[0].StartedAt}
+	for _, s := range of {
+		last, open := k.book.Last(s.ID)
+		o.Open += open
+		for _, used := range []time.Time{last, s.Task.UsedAt} {
+			if used.After(o.Used) {
+				o.Used = used
+			}
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	o.LowSince = k.low[s.ID]
-	if w := k.windows[s.ID]; w != nil && l.Utilization.Window > 0 {
-		now, length := k.now(), l.Utilization.Window
-		o.CPU = w.mean(func(p part) float64 { return p.cpu }, now, length)
-		o.Memory = w.mean(func(p part) float64 { return p.memory }, now, length)
-		o.Device = w.mean(func(p part) float64 { return p.device }, now, length)
+	o.LowSince = k.low[of[0].ID]
+	if l.Utilization.Window > 0 {
+		now := k.now()
+		most := func(field func(part) float64) (most *float64) {
+			for _, s := range of {
+				if w := k.windows[s.ID]; w != nil {
+					if got := w.mean(field, now, l.Utilization.Window); got != nil && (most == nil || *got > *most) {
+						most = got
+					}
+				}
+			}
+			return most
+		}
+		o.CPU = most(func(p part) float64 { return p.cpu })
+		o.Memory = most(func(p part) float64 { return p.memory })
+		o.Device = most(func(p part) float64 { return p.device })
 	}
 	return o
 }
@@ -155,10 +194,11 @@ func (k *Keeper) observe(s sessions.Session, l Limits) Observation {
 // Look looks at all sessions once: it warns, ends, and writes down when they were used.
 func (k *Keeper) Look(ctx context.Context) {
 	live := map[string]bool{}
-	for _, s := range k.sessions.Sessions("", sessions.SessionFilter{Live: true}) {
+	all := k.sessions.Sessions("", sessions.SessionFilter{Live: true})
+	for _, s := range all {
 		live[s.ID] = true
-		if s.Type == sessions.TypeInteractive && s.Status == sessions.StatusRunning {
-			k.lookAt(ctx, s)
+		if s.Type == sessions.TypeInteractive && s.Status == sessions.StatusRunning && !s.IsSub() {
+			k.lookAt(ctx, whole(s, all))
 		}
 	}
 	k.book.keep(live)
@@ -175,9 +215,11 @@ func forget[T any](of map[string]T, live map[string]bool) {
 	maps.DeleteFunc(of, func(id string, _ T) bool { return !live[id] })
 }
 
-func (k *Keeper) lookAt(ctx context.Context, s sessions.Session) {
+// lookAt looks at a session by all of its containers, the main one first.
+func (k *Keeper) lookAt(ctx context.Context, of []sessions.Session) {
+	s := of[0]
 	l := k.of(s)
-	o := k.observe(s, l)
+	o := k.observe(of, l)
 	k.write(ctx, s, o.Used)
 	now := k.now()
 	v := Decide(l, o, now)
@@ -196,13 +238,13 @@ func (k *Keeper) lookAt(ctx context.Context, s sessions.Session) {
 	switch {
 	case v.End:
 		k.log.InfoContext(ctx, "an idle session is ended", "session", s.ID, "reason", v.Reason)
-		k.say(ctx, s, "This session is ended now: "+v.Reason+".")
+		k.say(ctx, of, "This session is ended now: "+v.Reason+".")
 		if err := k.sessions.TerminateSession(ctx, s.Project, s.ID, "the idle check: "+v.Reason, false); err != nil {
 			k.log.WarnContext(ctx, "an idle session was not ended; it will be", "session", s.ID, "error", err)
 		}
 	case v.Warn && !told:
 		k.log.InfoContext(ctx, "a session will be ended", "session", s.ID, "at", v.Ends, "reason", v.Reason)
-		k.say(ctx, s, fmt.Sprintf("This session will be ended in %s: %s.", v.Ends.Sub(now).Round(time.Second), v.Reason))
+		k.say(ctx, of, fmt.Sprintf("This session will be ended in %s: %s.", v.Ends.Sub(now).Round(time.Second), v.Reason))
 	}
 }
 
@@ -224,11 +266,17 @@ func (k *Keeper) write(ctx context.Context, s sessions.Session, used time.Time) 
 
 // say writes a sentence on the terminals of a session. Nobody may be there, and an image may have no shell: it is no reason
 // not to go on.
-func (k *Keeper) say(ctx context.Context, s sessions.Session, sentence string) {
+func (k *Keeper) say(ctx context.Context, of []sessions.Session, sentence string) {
 	ctx, cancel := context.WithTimeout(ctx, sayBound)
 	defer cancel()
 	const script = `for t in /dev/pts/[0-9]*; do printf '\r\n\007[palisade] %s\r\n' "$1" > "$t"; done 2>/dev/null; true`
-	if _, err := k.sessions.Exec(ctx, s.Project, s.ID, sessions.ExecSpec{Argv: []string{"/bin/sh", "-c", script, "sh", sentence}}); err != nil {
-		k.log.DebugContext(ctx, "a warning was not shown on terminals", "session", s.ID, "error", err)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, s := range of {
+		all.Go(func() {
+			if _, err := k.sessions.Exec(ctx, s.Project, s.ID, sessions.ExecSpec{Argv: []string{"/bin/sh", "-c", script, "sh", sentence}}); err != nil {
+				k.log.DebugContext(ctx, "a warning was not shown on terminals", "session", s.ID, "error", err)
+			}
+		})
 	}
 }
