@@ -216,6 +216,13 @@ func (f *forerunner) tell() {
 	}
 }
 
+// keyGone sends away who is connected there with an SSH key. f may be nil.
+func (f *forerunner) keyGone(id string) {
+	if f != nil {
+		_ = f.line.say(message{Say: sayKeyGone, Key: id}) // as above
+	}
+}
+
 // stop has it end soon, and returns when it has, or with ctx's cause. f may be nil.
 func (f *forerunner) stop(ctx context.Context) error {
 	if f == nil {

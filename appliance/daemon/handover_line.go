@@ -27,9 +27,10 @@ const (
 	sayOpened   = "opened"   // newer: connections are accepted
 	sayFailed   = "failed"   // newer, at any time before: why it ends
 
-	sayFlying = "flying" // older: requests that it is answering, by route, and those that wait, by service
-	sayTable  = "table"  // newer: who can answer, for the requests that are left
-	sayStop   = "stop"   // newer: the appliance stops
+	sayFlying  = "flying"   // older: requests that it is answering, by route, and those that wait, by service
+	sayTable   = "table"    // newer: who can answer, for the requests that are left
+	sayKeyGone = "key gone" // newer: an SSH key was removed, with which people may be connected
+	sayStop    = "stop"     // newer: the appliance stops
 )
 
 // message is one JSON object on a line. Fields that are not known are left alone: the other may be of another version.
@@ -47,10 +48,12 @@ type message struct {
 	Error string `json:"error,omitempty"` // failed
 	Hint  string `json:"hint,omitempty"`
 
-	Flying   map[string]int            `json:"flying,omitempty"`
-	Waiting  map[string]int            `json:"waiting,omitempty"`  // by service
-	Table    map[string][]router.Route `json:"table,omitempty"`    // by service
-	Outlooks map[string]outlook        `json:"outlooks,omitempty"` // by service, of those of which there is something to say
+	Flying  map[string]int            `json:"flying,omitempty"`
+	Waiting map[string]int            `json:"waiting,omitempty"` // by service
+	Table   map[string][]router.Route `json:"table,omitempty"`   // by service
+	Key     string                    `json:"key,omitempty"`     // key gone: its id
+
+	Outlooks map[string]outlook `json:"outlooks,omitempty"` // by service, of those of which there is something to say
 }
 
 // tableOf says who can answer.

@@ -35,6 +35,7 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	defer context.AfterFunc(ctx, hurry)()
 	go d.tellFlying(bounded, s)
 	go d.obey(s, hurry)
+	shells := d.drainShells(bounded) // at once: who does nothing there is to come again, to sessions and keys as they are
 	err := d.gate.Drain(bounded, keptIdle)
 	if err == nil {
 		err = waitFor(bounded, d.traffic.settled) // upgraded connections are no longer the gate's
@@ -45,8 +46,8 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	if err == nil && d.appServer != nil {
 		err = d.appServer.Shutdown(bounded)
 	}
-	if err == nil && d.shells != nil {
-		err = d.shells.Drain(bounded)
+	if err == nil {
+		err = <-shells
 	}
 	if err != nil {
 		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
@@ -72,6 +73,8 @@ func (d *daemon) obey(s *successor, hurry func()) {
 		switch m.Say {
 		case sayTable:
 			d.traffic.follow(m.stands())
+		case sayKeyGone:
+			d.keyGone(m.Key)
 		case sayStop:
 			hurry()
 		}

@@ -34,8 +34,11 @@ func (d *daemon) enterShells(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	key, err := ssh.HostKey(filepath.Join(d.Config.Data, "ssh"))
-	if err == nil && l == nil {
+	switch {
+	case err == nil && l == nil:
 		l, err = listenTCP(ctx, h.shellListen)
+	case err != nil && l != nil:
+		_ = l.Close() // or who comes would wait for somebody who never answers
 	}
 	switch {
 	case err != nil && wanted:
@@ -52,12 +55,27 @@ func (d *daemon) enterShells(ctx context.Context, l net.Listener) error {
 
 // openShells reads the keys that let people in.
 func (d *daemon) openShells(ctx context.Context) (err error) {
-	d.sshKeys, err = authorized.Open(ctx, d.store, time.Now, func(id string) {
-		if d.shells != nil {
-			d.shells.Drop(id)
-		}
-	})
+	d.sshKeys, err = authorized.Open(ctx, d.store, time.Now, d.keyGone)
 	return err
+}
+
+// keyGone sends away who came with a key, here and in the processes before this one.
+func (h *house) keyGone(id string) {
+	if h.shells != nil {
+		h.shells.Drop(id)
+	}
+	h.before.keyGone(id)
+}
+
+// drainShells tells when nobody is connected by SSH any more, or why that is not waited for.
+func (h *house) drainShells(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	if h.shells == nil {
+		done <- nil
+		return done
+	}
+	go func() { done <- h.shells.Drain(ctx) }()
+	return done
 }
 
 // letIn lets people into their sessions by SSH.

@@ -210,14 +210,7 @@ func TestSSH(t *testing.T) {
 	})
 	t.Run("a wrong key", func(t *testing.T) {
 		r.t = t
-		if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(r.dir, "wrong")).CombinedOutput(); err != nil {
-			t.Fatal(string(out))
-		}
-		config := strings.ReplaceAll(r.run("ssh-config"), "id_ed25519", "../../wrong")
-		if err := os.WriteFile(r.config+".wrong", []byte(config), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		wrong := &remote{box: b, t: t, dir: r.dir, config: r.config + ".wrong"}
+		wrong := r.other("wrong")
 		if a := wrong.does(nil, "ssh", "desk@palisade", "ls"); a.code != 255 || !strings.Contains(a.said, "Permission denied (publickey)") {
 			t.Errorf("%+v", a)
 		}
@@ -226,17 +219,7 @@ func TestSSH(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		p := b.sit("ssh", "desk") // with the other key
-		held := wrong.command("ssh", "desk@palisade", "echo up; sleep 1000")
-		out, err := held.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := held.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(out, make([]byte, 3)); err != nil {
-			t.Fatal(err)
-		}
+		held := wrong.holds()
 		b.run("ssh-key", "rm", "second")
 		if err := held.Wait(); held.ProcessState.ExitCode() != 255 {
 			t.Errorf("who came with a key that is gone: %v", err)
@@ -267,15 +250,53 @@ func TestSSH(t *testing.T) {
 	t.Run("a restart", r.overRestart)
 }
 
-// overRestart: what runs goes on in the old process, who comes finds the new one, and the port is the same.
+// other is somebody with a key of their own, which the appliance does not know yet.
+func (r *remote) other(key string) *remote {
+	r.t.Helper()
+	if out, err := exec.CommandContext(r.t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(r.dir, key)).CombinedOutput(); err != nil {
+		r.t.Fatal(string(out))
+	}
+	config := strings.ReplaceAll(r.run("ssh-config"), "id_ed25519", "../../"+key)
+	if err := os.WriteFile(r.config+"."+key, []byte(config), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return &remote{box: r.box, t: r.t, dir: r.dir, config: r.config + "." + key}
+}
+
+// holds is a command that runs until it is ended.
+func (r *remote) holds() *exec.Cmd {
+	r.t.Helper()
+	held := r.command("ssh", "desk@palisade", "echo up; sleep 1000")
+	out, err := held.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := held.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 3)); err != nil {
+		r.t.Fatal(err)
+	}
+	return held
+}
+
+// overRestart: what runs goes on in the old process, who comes finds the new one, and the port is the same. A key that the new
+// one is told to end is ended in the old one too.
 func (r *remote) overRestart(t *testing.T) {
 	r.t = t
+	third := r.other("third")
+	r.run("ssh-key", "add", filepath.Join(r.dir, "third.pub"), "--name", "third")
+	held := third.holds()
 	p := r.sit("ssh", "desk")
 	p.types("PS1='> '; echo he''re\r")
 	p.sees("here\r\n")
 	r.restart()
 	if out := r.fine("ssh", "desk@palisade", "echo new"); out != "new\n" {
 		t.Errorf("%q", out)
+	}
+	r.run("ssh-key", "rm", "third")
+	if err := held.Wait(); held.ProcessState.ExitCode() != 255 {
+		t.Errorf("who came before the restart with a key that is gone: %v", err)
 	}
 	p.types("echo still he''re\r")
 	p.sees("still here\r\n")

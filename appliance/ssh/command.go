@@ -234,11 +234,12 @@ type run struct {
 func newRun(c *connection, channel xssh.Channel) *run {
 	r := &run{c: c, channel: channel, newline: "\r\n"} // right on a terminal, and does no harm elsewhere
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
-	context.AfterFunc(c.ctx, func() {
+	forget := context.AfterFunc(c.ctx, func() {
 		if why := context.Cause(c.ctx); !errors.Is(why, errClientGone) { // that is seen by each channel for itself
 			r.cancel(why)
 		}
 	})
+	context.AfterFunc(r.ctx, func() { forget() }) // a connection may see thousands
 	return r
 }
 

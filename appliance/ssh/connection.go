@@ -15,6 +15,10 @@ import (
 // mostChannels is how many shells, commands and forwarded connections one connection may have at a time.
 const mostChannels = 256
 
+// endPatience is how long what runs on a connection may take to end, and its client to read why. One that reads nothing
+// would keep a connection for ever that was to be ended.
+const endPatience = 5 * time.Second
+
 // partPatience is how long the last words may take to reach a client.
 const partPatience = time.Second
 
@@ -170,9 +174,22 @@ func (c *connection) end(why error) {
 	c.mu.Unlock()
 	c.cancel(why)
 	go func() {
+		late := time.AfterFunc(endPatience, func() { _ = c.crypt.Close() })
 		c.all.Wait()
+		late.Stop()
 		_ = c.crypt.Close()
 	}()
+}
+
+// refuse tells somebody who has come in why they cannot stay, on the first channel that they open.
+func (c *connection) refuse(channels <-chan xssh.NewChannel, requests <-chan *xssh.Request, why error) {
+	go answerGlobal(requests)
+	late := time.AfterFunc(partPatience, func() { _ = c.crypt.Close() })
+	defer late.Stop()
+	for ch := range channels { // to the end, or the library waits for ever for somebody who takes the next
+		_ = ch.Reject(xssh.Prohibited, why.Error())
+	}
+	c.cancel(why)
 }
 
 // current is the session that the connection is with, as it is now; or why nothing can be done in it.

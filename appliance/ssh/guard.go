@@ -3,6 +3,7 @@ package ssh
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -48,7 +49,7 @@ func newGuard() *guard { return &guard{addresses: map[string]*caller{}} }
 func (g *guard) enter(from string, now time.Time) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.of(from, now)
+	c := g.of(networkOf(from), now)
 	if g.strangers >= mostStrangers || c.inside >= mostFromOne {
 		return nil, errCrowded
 	}
@@ -92,7 +93,7 @@ func (g *guard) forget(now time.Time) {
 func (g *guard) failed(from string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.of(from, now)
+	c := g.of(networkOf(from), now)
 	c.failures++
 	c.last = now
 	return delay(c.failures)
@@ -102,7 +103,7 @@ func (g *guard) failed(from string, now time.Time) time.Duration {
 func (g *guard) welcome(from string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c := g.addresses[from]; c != nil {
+	if c := g.addresses[networkOf(from)]; c != nil {
 		c.failures = 0
 	}
 }
@@ -113,6 +114,19 @@ func addressOf(conn net.Conn) string {
 		return host
 	}
 	return conn.RemoteAddr().String()
+}
+
+// networkOf is what is counted as one address: of IPv6 the network that a person is given whole.
+func networkOf(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
 }
 
 // isShortage tells of an accept that fails for want of descriptors or memory, which passes.

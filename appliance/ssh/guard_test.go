@@ -65,3 +65,14 @@ func TestGuard(t *testing.T) {
 		t.Errorf("who stands there was forgotten: %+v", c)
 	}
 }
+
+// Who has a network of IPv6 has more addresses than can be counted: they are one.
+func TestNetworks(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "pipe": "pipe",
+	} {
+		if got := networkOf(address); got != want {
+			t.Errorf("%s counts as %s", address, got)
+		}
+	}
+}

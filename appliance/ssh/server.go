@@ -30,16 +30,17 @@ type Server struct {
 	world   *World
 	opened  chan struct{} // closed while there is a world
 	conns   map[*connection]struct{}
-	changed chan struct{} // closed and made anew when a connection ends
-	leaving bool          // nobody new comes: connections on which nothing happens are closed
-	ended   error         // why there are no more
+	removed map[string]struct{} // ids of keys, for who is coming in with one
+	changed chan struct{}       // closed and made anew when a connection ends
+	leaving bool                // nobody new comes: connections on which nothing happens are closed
+	ended   error               // why there are no more
 }
 
 // New makes a server that shows host as its key. Nobody is let in before Enter.
 func New(host xssh.Signer, log *slog.Logger) *Server {
 	return &Server{
 		host: host, log: log, door: newGuard(), opened: make(chan struct{}),
-		conns: map[*connection]struct{}{}, changed: make(chan struct{}),
+		conns: map[*connection]struct{}{}, removed: map[string]struct{}{}, changed: make(chan struct{}),
 	}
 }
 
@@ -106,10 +107,11 @@ func (s *Server) answer(conn net.Conn) {
 	s.door.welcome(from)
 	c := newConnection(s, w, crypt, in.key)
 	if err := s.join(c); err != nil {
-		_ = crypt.Close()
+		s.log.Warn("somebody with a good key was not let in by SSH", "key", in.key.Name, "owner", in.key.Owner, "address", from, "error", err)
+		c.refuse(channels, requests, err)
 		return
 	}
-	s.log.Info("somebody came in by SSH", "key", in.key.Name, "owner", in.key.Owner, "address", from, "session", crypt.User())
+	s.log.Info("somebody came in by SSH", "key", in.key.Name, "owner", in.key.Owner, "address", from, "session", clip(crypt.User()))
 	defer s.part(c)
 	c.serve(channels, requests)
 }
@@ -139,13 +141,19 @@ func (s *Server) await() *World {
 func (s *Server) join(c *connection) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, removed := s.removed[c.key.ID]
 	switch {
 	case s.ended != nil:
 		return s.ended
+	case removed: // between the log-in and now
+		return errRemoved
 	case len(s.conns) >= mostOpen:
 		return errors.New("there are too many connections")
 	}
 	s.conns[c] = struct{}{}
+	if s.leaving { // it was coming in when Drain looked
+		c.closeIdle()
+	}
 	return nil
 }
 
@@ -172,8 +180,12 @@ func (s *Server) each(do func(*connection)) {
 	}
 }
 
-// Drop sends away who came with a key.
+// Drop sends away who came with a key, and who is coming in with it: whatever World was asked before may still know it. A key's
+// id is never used again.
 func (s *Server) Drop(key string) {
+	s.mu.Lock()
+	s.removed[key] = struct{}{}
+	s.mu.Unlock()
 	s.each(func(c *connection) {
 		if c.key.ID == key {
 			c.end(errRemoved)

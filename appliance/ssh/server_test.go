@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	xssh "golang.org/x/crypto/ssh"
 
@@ -440,5 +442,65 @@ func TestHostKey(t *testing.T) {
 	again, err := HostKey(dir)
 	if err != nil || !bytes.Equal(first.PublicKey().Marshal(), again.PublicKey().Marshal()) {
 		t.Errorf("another key the second time, %v", err)
+	}
+}
+
+// A key that is removed between the log-in and the first channel opens nothing.
+func TestRemovedWhileComingIn(t *testing.T) {
+	r := newRig(t)
+	r.box.came = func() { r.server.Drop("sshkey-1") }
+	c, err := r.dial("desk", r.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.NewSession(); err == nil || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("a channel: %v", err)
+	}
+	if err := c.Wait(); err == nil {
+		t.Error("the connection ends well")
+	}
+}
+
+// Who reads nothing cannot keep a connection that is to end.
+func TestEndsForWhoReadsNothing(t *testing.T) {
+	t.Parallel()
+	r, started := newRig(t), make(chan struct{})
+	r.box.exec = func(_ context.Context, cmd sessions.ExecSpec) (sessions.Exit, error) {
+		close(started)
+		_, err := io.Copy(cmd.Stdout, rand.Reader) // until nobody takes it
+		return sessions.Exit{}, err
+	}
+	c := r.client("desk")
+	channel, told, err := c.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go xssh.DiscardRequests(told)
+	if _, err := channel.SendRequest("exec", true, xssh.Marshal(struct{ Line string }{"yes"})); err != nil {
+		t.Fatal(err)
+	}
+	<-started
+	r.server.Drop("sshkey-1")
+	if err := c.Wait(); err == nil {
+		t.Error("the connection ends well")
+	}
+}
+
+// What has ended is forgotten, however long its connection goes on.
+func TestRunIsForgotten(t *testing.T) {
+	c := &connection{}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	defer c.cancel(nil)
+	var left weak.Pointer[run]
+	func() {
+		r := newRun(c, nil)
+		left = weak.Make(r)
+		r.cancel(nil)
+	}()
+	for late := time.Now().Add(10 * time.Second); left.Value() != nil; runtime.GC() {
+		if time.Now().After(late) {
+			t.Fatal("the connection holds what ran on it")
+		}
 	}
 }

@@ -24,6 +24,7 @@ type box struct {
 	all  []sessions.Session
 	keys map[string]authorized.Key
 	used []string
+	came func() // told of each that comes in; nil: nobody is
 }
 
 func (b *box) Sessions(project string, f sessions.SessionFilter) (out []sessions.Session) {
@@ -61,6 +62,9 @@ func (b *box) Find(public xssh.PublicKey) (authorized.Key, bool) {
 }
 
 func (b *box) Used(_ context.Context, id string) error {
+	if b.came != nil {
+		b.came()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used = append(b.used, id)
