@@ -124,7 +124,7 @@ func (d *Dirs) dir(id string) (string, error) {
 
 // fill makes a directory with all that is in it at first.
 func fill(dir string, hosts []string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask is
 		return err
 	}
 	client, clientLine, err := newKey()
@@ -140,7 +140,7 @@ func fill(dir string, hosts []string) error {
 		hostfile.WriteString(name + " slots=1\n")
 	}
 	for name, text := range map[string]string{
-		FileHostfile: hostfile.String(), FileConfig: config(), FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host,
+		FileHostfile: hostfile.String(), FileConfig: config(hosts), FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o444); err != nil {
@@ -156,10 +156,15 @@ func fill(dir string, hosts []string) error {
 	return errors.Join(os.Chown(filepath.Join(dir, FileKey), keyOwner, keyOwner), os.Chown(filepath.Join(dir, FileHostKey), keyOwner, keyOwner))
 }
 
-// config is what an ssh that is started in a container goes by.
-func config() string {
+// config is what an ssh that is started in a container goes by. It speaks of the session's containers alone: hosts of the world
+// may begin with the same letters. Those that are named after the session end with their host's name.
+func config(hosts []string) string {
+	names := slices.Clone(hosts)
+	for _, host := range hosts[min(1, len(hosts)):] {
+		names = append(names, "*-"+host)
+	}
 	return fmt.Sprintf(`# Of Palisade: how the containers of this session reach each other. ssh -F %[1]s/ssh_config sub1
-Host main1 sub* *-sub*
+Host %[3]s
 	Port %[2]d
 	IdentityFile %[1]s/key
 	IdentitiesOnly yes
@@ -167,7 +172,7 @@ Host main1 sub* *-sub*
 	StrictHostKeyChecking yes
 	PasswordAuthentication no
 	LogLevel ERROR
-`, Mount, Port)
+`, Mount, Port, strings.Join(names, " "))
 }
 
 // newKey makes a key: the private one as a file has it, and the public one as a line.

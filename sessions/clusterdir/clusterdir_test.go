@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -43,6 +44,10 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("others may look into it: %v %v", st.Mode(), err)
 	}
 
+	if got := read("ssh_config"); !strings.Contains(got, "\nHost main1 sub1 *-sub1\n") {
+		t.Errorf("ssh_config speaks of others: %s", got)
+	}
+
 	before := read("key")
 	if again, err := d.Make("ses-a", []string{"main1", "sub1"}); err != nil || again != dir || read("key") != before {
 		t.Errorf("made again, it is another: %s %v", again, err)
@@ -80,6 +85,24 @@ func TestDirectories(t *testing.T) {
 	for _, id := range []string{"", ".", "..", "../x", "a/b", "x.new"} {
 		if _, err := d.Make(id, nil); err == nil {
 			t.Errorf("%q is an id", id)
+		}
+	}
+}
+
+// A daemon may run with any umask; whoever a session runs as reads what its containers share.
+func TestDirectoriesUnderAnyUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	d := clusterdir.New(filepath.Join(t.TempDir(), "clusters"))
+	dir, err := d.Make("ses-a", []string{"main1", "sub1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Open("ses-a", 1); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{dir: 0o755, filepath.Join(dir, "hostfile"): 0o444} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v %v", path, st.Mode(), err)
 		}
 	}
 }
