@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ func (a *app) whereSSH(ctx context.Context, c *api.Client) (whereSSH, error) {
 	if err != nil {
 		return whereSSH{}, fmt.Errorf("reading where SSH is: %w", err)
 	}
+	if err := sound(at, port); err != nil {
+		return whereSSH{}, err
+	}
 	w := whereSSH{SSH: at, host: host, port: port}
 	own, err := netip.ParseAddr(host)
 	if local := strings.HasPrefix(c.Host(), "unix://"); local {
@@ -69,6 +73,18 @@ func (a *app) whereSSH(ctx context.Context, c *api.Client) (whereSSH, error) {
 	}
 	w.host = u.Hostname()
 	return w, nil
+}
+
+// sound refuses what would be more than a word among ssh's settings and known hosts, whoever answered.
+func sound(at api.SSH, port string) error {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("reading where SSH is: %q is no port", port)
+	}
+	key, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(at.HostKey))
+	if err != nil || len(rest) > 0 || strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) != at.HostKey {
+		return fmt.Errorf("reading the appliance's SSH host key: %q is none", at.HostKey)
+	}
+	return nil
 }
 
 // errNoDir says that there is no place for this program's own key.
@@ -279,16 +295,20 @@ func (a *app) sshConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			hosts := make([]sshHost, 0, 1+len(args))
+			hosts = append(hosts, sshHost{alias: alias})
 			for _, name := range args {
-				if _, err := c.Session(ctx, name); err != nil {
+				s, err := c.Session(ctx, name)
+				if err != nil {
 					return err
 				}
+				hosts = append(hosts, sshHost{alias + "-" + name, userOf(s, name)})
 			}
 			id, err := a.identify(ctx, c, w)
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(a.out, hostBlocks(alias, args, w, id))
+			fmt.Fprint(a.out, hostBlocks(hosts, w, id))
 			return nil
 		},
 	}
@@ -296,17 +316,25 @@ func (a *app) sshConfigCommand() *cobra.Command {
 	return cmd
 }
 
+// sshHost is what ssh is to know by a name, and as whom to come there; "" leaves that open.
+type sshHost struct{ alias, user string }
+
+// userOf is what stands before the @ for a session that a person names: this program's own key opens all projects, of which
+// several may have a session of that name.
+func userOf(s api.Session, named string) string {
+	if named == s.Name && s.Project != "default" {
+		return named + "." + s.Project
+	}
+	return named
+}
+
 // hostBlocks are lines of a configuration of ssh.
-func hostBlocks(alias string, names []string, w whereSSH, id identity) string {
+func hostBlocks(hosts []sshHost, w whereSSH, id identity) string {
 	var out strings.Builder
-	for _, name := range append([]string{""}, names...) {
-		host := alias
-		if name != "" {
-			host += "-" + name
-		}
-		fmt.Fprintf(&out, "Host %s\n    HostName %s\n    Port %s\n", host, w.host, w.port)
-		if name != "" {
-			fmt.Fprintf(&out, "    User %s\n", name)
+	for _, h := range hosts {
+		fmt.Fprintf(&out, "Host %s\n    HostName %s\n    Port %s\n", h.alias, w.host, w.port)
+		if h.user != "" {
+			fmt.Fprintf(&out, "    User %s\n", h.user)
 		}
 		fmt.Fprintf(&out, "    IdentityFile %q\n    IdentitiesOnly yes\n    UserKnownHostsFile %q\n    Ciphers ^%s\n    ServerAliveInterval 15\n", id.key, id.known, fastCipher)
 	}

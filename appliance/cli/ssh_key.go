@@ -39,20 +39,31 @@ func (a *app) sshKeyAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var added []api.SSHKey
+			added, failed := []api.SSHKey{}, false
 			for _, line := range text {
 				in.Key = line
 				k, err := c.AddSSHKey(cmd.Context(), in)
-				if err != nil {
+				switch {
+				case err != nil && len(text) == 1:
 					return err
+				case err != nil: // one that is there already keeps nobody from adding the others
+					a.report(err)
+					failed = true
+				default:
+					added = append(added, k)
 				}
-				added = append(added, k)
+			}
+			if len(added) == 0 {
+				return errQuietFailure
 			}
 			r := result{json: added, text: func() error { a.tellKeys(cmd.Context(), c, added); return nil }}
 			for _, k := range added {
 				r.quiet = append(r.quiet, k.ID)
 			}
-			return a.show(r)
+			if err := a.show(r); err != nil || !failed {
+				return err
+			}
+			return errQuietFailure
 		},
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "what to call it (default: the comment at its end)")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	xssh "golang.org/x/crypto/ssh"
 
@@ -292,14 +293,24 @@ func (r *run) fail(err error) {
 }
 
 func (r *run) say(err error) {
-	text := "palisade: " + err.Error() + r.newline
+	text := "palisade: " + plain(err.Error()) + r.newline
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
 	}](err); ok && h.Hint() != "" {
-		text += "  hint: " + h.Hint() + r.newline
+		text += "  hint: " + plain(h.Hint()) + r.newline
 	}
-	_, _ = r.channel.Stderr().Write([]byte(strings.ToValidUTF8(text, "?"))) // a client that has gone needs not to know
+	_, _ = r.channel.Stderr().Write([]byte(text)) // a client that has gone needs not to know
+}
+
+// plain is a text that tells a terminal to do nothing: a reason may hold what a program in a session has written.
+func plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
 }
 
 func (r *run) leave(code int) {

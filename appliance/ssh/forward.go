@@ -133,7 +133,7 @@ func withHint(err error) string {
 	}](err); ok && h.Hint() != "" {
 		text += " (" + h.Hint() + ")"
 	}
-	return text
+	return plain(text)
 }
 
 // variables are what programs expect of a server of SSH.

@@ -183,7 +183,7 @@ func TestCommands(t *testing.T) {
 		case "absent":
 			return sessions.Exit{Reason: sessions.ExitStartFailed, Code: 127, Message: "command /.palisade/init: not found"}, nil
 		case "broken":
-			return sessions.Exit{}, errors.New("runc has crashed")
+			return sessions.Exit{}, errors.New("runc has crashed\x1b[2J")
 		}
 		return sessions.Exit{Reason: sessions.ExitFailed, Code: 3}, nil
 	}
@@ -202,7 +202,7 @@ func TestCommands(t *testing.T) {
 	if got := r.run(c, "absent", nil); got.code != 127 || !strings.Contains(got.said, "palisade session restart desk") {
 		t.Errorf("%+v", got)
 	}
-	if got := r.run(c, "broken", nil); got.code != 255 || got.said != "palisade: runc has crashed\r\n" {
+	if got := r.run(c, "broken", nil); got.code != 255 || got.said != "palisade: runc has crashed\uFFFD[2J\r\n" {
 		t.Errorf("%+v", got)
 	}
 	if got := r.run(c, strings.Repeat("x", longestCommand+1), nil); got.code != 255 || !strings.Contains(got.said, "the command has 131072 bytes") {
