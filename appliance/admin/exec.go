@@ -179,7 +179,7 @@ func (s *server) runOn(ctx context.Context, line *api.ServerLine, v sessions.Ses
 		}
 	}()
 	exit, err := s.Sessions.Exec(running, v.Project, v.ID, spec)
-	s.endLine(ctx, line, exit, err)
+	s.endLine(ctx, line, exit, s.orOver(v, err))
 }
 
 // endLine says the last word.
@@ -249,13 +249,13 @@ func (s *server) sessionTerminal(c *gin.Context) error {
 	defer view.Close()
 	line, err := takeOver(c)
 	if line != nil {
-		s.watch(ctx, line, view)
+		s.watch(ctx, line, v, view)
 	}
 	return err
 }
 
 // watch connects a client with a terminal until one of them is gone.
-func (s *server) watch(ctx context.Context, line *api.ServerLine, view *terminal.View) {
+func (s *server) watch(ctx context.Context, line *api.ServerLine, v sessions.Session, view *terminal.View) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, view.Close)()
@@ -281,7 +281,19 @@ func (s *server) watch(ctx context.Context, line *api.ServerLine, view *terminal
 	case !over: // the client has gone
 		err = errGone
 	}
-	s.endLine(context.WithoutCancel(ctx), line, exit, err)
+	s.endLine(context.WithoutCancel(ctx), line, exit, s.orOver(v, err))
+}
+
+// orOver is err, or that the session has ended since it was found running: then that is why.
+func (s *server) orOver(v sessions.Session, err error) error {
+	if err == nil {
+		return nil
+	}
+	now, gone := s.Sessions.Session(v.Project, v.ID)
+	if gone != nil || now.Status == sessions.StatusRunning {
+		return err
+	}
+	return &hinted{sessions.NotRunning(now), "see: palisade session info " + v.ID}
 }
 
 // until yields what comes until ctx ends.

@@ -322,6 +322,22 @@ func TestTerminalComesBack(t *testing.T) {
 	}
 }
 
+// TestTheSessionEndsUnderATerminal: why it is over is said, and not what became of the connection.
+func TestTheSessionEndsUnderATerminal(t *testing.T) {
+	o := newOnline(t, "host")
+	term, err := o.client.Terminal(t.Context(), o.session, "main", api.Window{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.Close()
+	o.running(1)
+	if err := o.client.TerminateSession(t.Context(), o.session, false); err != nil {
+		t.Fatal(err)
+	}
+	o.Terminals.End(o.bounded(), errors.New("it was cut off"))
+	o.fails(term, "does not run")
+}
+
 func TestTerminalWithoutAShell(t *testing.T) {
 	o := newOnline(t, "shell-less")
 	line, err := o.client.Terminal(t.Context(), o.session, "main", api.Window{}, "")

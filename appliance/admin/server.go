@@ -77,11 +77,20 @@ func (s *server) recover(rec *recorder, r *http.Request) {
 	writeProblem(rec, r, internalProblem(r.Context()))
 }
 
+// levelOf is that of a failure: what is not to be had now, such as an app of a session that does not start, is no fault of
+// the appliance.
+func levelOf(status int) slog.Level {
+	if status == http.StatusServiceUnavailable {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
 func (s *server) logRequest(r *http.Request, rec *recorder, begin time.Time) {
 	level := slog.LevelInfo
 	switch {
 	case rec.status >= 500:
-		level = slog.LevelError
+		level = levelOf(rec.status)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		level = slog.LevelDebug
 	}
@@ -173,7 +182,7 @@ func (s *server) fail(c *gin.Context, err error) {
 	}
 	p := problemOf(ctx, err)
 	if p.Status >= 500 {
-		s.Log.ErrorContext(ctx, "admin request failed", "request_id", requestIDOf(ctx), "path", c.Request.URL.Path, "error", err)
+		s.Log.Log(ctx, levelOf(p.Status), "admin request failed", "request_id", requestIDOf(ctx), "path", c.Request.URL.Path, "error", err)
 	}
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
