@@ -17,7 +17,7 @@ import (
 var start = time.Date(2026, 3, 9, 12, 0, 0, 0, time.UTC)
 
 func TestDecide(t *testing.T) {
-	after := func(d time.Duration) time.Time { return start.Add(d) }
+	after := start.Add
 	low, high := new(0.01), new(0.5)
 	for name, c := range map[string]struct {
 		limits idle.Limits

@@ -104,7 +104,7 @@ func meet(name string, size Window) (conn *net.UnixConn, hello []byte, err error
 
 // startHolder starts this program once more, in a session of its own that nobody ends with whoever watches.
 func startHolder(name string, size Window, listener *os.File) error {
-	c := exec.Command(os.Args[0], modeHold, name, strconv.Itoa(int(size.Rows)), strconv.Itoa(int(size.Columns))) //nolint:gosec // it is its own program, as the user who runs it
+	c := exec.Command(os.Args[0], modeHold, name, strconv.Itoa(int(size.Rows)), strconv.Itoa(int(size.Columns))) //nolint:gosec,noctx // its own program, as the user who runs it; it outlives whoever waits
 	c.ExtraFiles = []*os.File{listener}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return c.Start() // the session's first process waits for it

@@ -79,7 +79,7 @@ func startShell(terminal *os.File) (*exec.Cmd, error) {
 		if name == "" {
 			continue
 		}
-		c := exec.Command(name) //nolint:gosec // the shell that its own user asks for
+		c := exec.Command(name) //nolint:gosec,noctx // the shell that its own user asks for, for as long as that goes on
 		c.Stdin, c.Stdout, c.Stderr = terminal, terminal, terminal
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 		err := c.Start()
