@@ -87,14 +87,14 @@ func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 func (k *Keeper) start(ctx context.Context, j *pipeline.Job, step pipeline.Step, p pipeline.Progress, earlier []*pipeline.Job) (b begun) {
 	for _, s := range k.Sessions.Sessions(j.Project, sessions.SessionFilter{}) {
 		if s.Task.Origin == origin(j, &p) && !s.IsSub() {
-			return begun{session: s.ID, output: output(j, &p), cache: k.cacheKey(ctx, j, step)}
+			b = begun{session: s.ID, output: output(j, &p)}
+			if len(step.Run.Mounts) == 0 { // what folders held when it began is not known any more: it is not used again
+				b.cache = k.cacheKey(ctx, j, step)
+			}
+			return b
 		}
 	}
-	folder, err := k.folder(ctx, j)
-	if err != nil {
-		return begun{err: err}
-	}
-	root, err := folder.OpenRoot()
+	folder, root, err := k.folder(ctx, j)
 	if err != nil {
 		return begun{err: err}
 	}
@@ -130,18 +130,48 @@ func output(j *pipeline.Job, p *pipeline.Progress) string {
 	return fmt.Sprintf("%d/%s.%d", j.Number, p.Key, p.Attempt)
 }
 
+// mark is a file in every folder of a pipeline: what lies in it is deleted by numbers, which somebody's own might have too.
+const mark = ".palisade-pipeline"
+
+var errNotOurs = fmt.Errorf("%w: it is somebody's own and no pipeline's: rename it, or the pipeline", pipeline.ErrInvalid)
+
+// find is the folder of a pipeline, opened; the caller closes it. catalog.ErrNotFound where there is none, errNotOurs where one
+// of its name has something in it that no pipeline has put there.
+func (k *Keeper) find(ctx context.Context, project, name string) (catalog.Folder, *os.Root, error) {
+	f, err := k.Folders.Find(ctx, project, FolderPrefix+name)
+	if err != nil {
+		return f, nil, err
+	}
+	root, err := f.OpenRoot()
+	if err != nil {
+		return f, nil, err
+	}
+	inside, err := fs.ReadDir(root.FS(), ".")
+	ours := slices.ContainsFunc(inside, func(e fs.DirEntry) bool { return e.Name() == mark })
+	switch {
+	case ours || err != nil:
+	case len(inside) > 0:
+		err = fmt.Errorf("folder %s: %w", f.Name, errNotOurs)
+	default: // it has just been made
+		err = root.WriteFile(mark, []byte("pipeline "+name+"\n"), 0o644)
+	}
+	if err != nil {
+		return f, nil, errors.Join(err, root.Close())
+	}
+	return f, root, nil
+}
+
 // folder is that of a pipeline; it is made where there is none.
-func (k *Keeper) folder(ctx context.Context, j *pipeline.Job) (catalog.Folder, error) {
-	name := FolderPrefix + j.Pipeline
-	f, err := k.Folders.Find(ctx, j.Project, name)
+func (k *Keeper) folder(ctx context.Context, j *pipeline.Job) (catalog.Folder, *os.Root, error) {
+	f, root, err := k.find(ctx, j.Project, j.Pipeline)
 	if !errors.Is(err, catalog.ErrNotFound) {
-		return f, err
+		return f, root, err
 	}
-	f, err = k.Folders.Create(ctx, catalog.FolderSpec{Name: name, Project: j.Project, Usage: catalog.UsageData, CreatedBy: j.CreatedBy})
-	if errors.Is(err, catalog.ErrExists) { // another step was quicker
-		return k.Folders.Find(ctx, j.Project, name)
+	_, err = k.Folders.Create(ctx, catalog.FolderSpec{Name: FolderPrefix + j.Pipeline, Project: j.Project, Usage: catalog.UsageData, CreatedBy: j.CreatedBy})
+	if err != nil && !errors.Is(err, catalog.ErrExists) { // or another step was quicker
+		return f, nil, err
 	}
-	return f, err
+	return k.find(ctx, j.Project, j.Pipeline)
 }
 
 // fresh makes an empty directory that whoever the session runs as may write to.

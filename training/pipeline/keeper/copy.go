@@ -14,15 +14,10 @@ import (
 
 // copyModel copies a directory of a pipeline's folder into a folder of its own. Nothing outside either is read or written;
 // a link is followed where it leads to a file of the same folder.
-func copyModel(ctx context.Context, source catalog.Folder, output, dir string, to catalog.Folder) error {
+func copyModel(ctx context.Context, from *os.Root, output, dir string, to catalog.Folder) error {
 	if output == "" {
 		return errors.New("the task that it comes from left no outputs")
 	}
-	from, err := source.OpenRoot()
-	if err != nil {
-		return err
-	}
-	defer from.Close()
 	outputs, err := from.OpenRoot(output)
 	if err != nil {
 		return fmt.Errorf("the outputs of the task are gone: %w", err)

@@ -30,6 +30,9 @@ type Keeper struct {
 	next     map[string]time.Time // when the schedule of a pipeline is looked at again
 	said     map[string]string    // what was said last in the log of something that fails
 	looked   time.Time            // when orphans were looked for
+	numbers  map[string]int       // newest number that was given away, written down or not, by project/name
+	unwanted []string             // jobs that may have been written down though their owner was told that they were not
+	unswept  map[string]bool      // pipelines whose folders may hold what no job has left, by project/name
 
 	mu        sync.Mutex
 	published snapshot
@@ -52,6 +55,7 @@ func New(ctx context.Context, a Around) (*Keeper, error) {
 	k := &Keeper{
 		Around: a, requests: make(chan func(context.Context)), results: make(chan func(context.Context)), ended: make(chan struct{}),
 		kept: map[string]*Kept{}, busy: map[string]*work{}, outcomes: map[string]pipeline.Seen{}, next: map[string]time.Time{}, said: map[string]string{},
+		numbers: map[string]int{}, unswept: map[string]bool{},
 	}
 	all, err := a.Store.Pipelines(ctx)
 	if err != nil {
@@ -169,7 +173,13 @@ func (k *Keeper) pass(ctx context.Context, now time.Time) {
 	if now.Sub(k.looked).Abs() >= orphanEvery {
 		k.looked = now
 		k.orphans(ctx)
+		k.unwanted = slices.DeleteFunc(k.unwanted, func(id string) bool {
+			saving, cancel := context.WithTimeout(ctx, saveTimeout)
+			defer cancel()
+			return k.Store.DeleteJob(saving, id) == nil
+		})
 	}
+	k.sweeps(ctx)
 }
 
 // sessionsByID are the sessions of people, by id.

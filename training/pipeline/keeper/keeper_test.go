@@ -29,6 +29,7 @@ type world struct {
 	kept     map[string]keeper.Kept
 	jobs     map[string]pipeline.Job
 	down     error // what the store answers
+	lost     error // what it answers though it has written a job down
 	sessions []sessions.Session
 	changed  chan struct{}
 	services map[string]*sessions.ServiceView
@@ -89,6 +90,7 @@ func (w *world) AddJob(ctx context.Context, j pipeline.Job, k keeper.Kept) error
 	defer w.mu.Unlock()
 	if err == nil {
 		w.jobs[j.ID] = j
+		err = w.lost
 	}
 	return err
 }
@@ -113,8 +115,21 @@ func (w *world) SaveJob(_ context.Context, id string, s pipeline.State) error {
 func (w *world) DeleteJob(_ context.Context, id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.lost != nil {
+		return w.lost
+	}
 	delete(w.jobs, id)
 	return w.down
+}
+
+func (w *world) CheckRecipe(name string, _ *int, r sessions.Recipe) (ps catalog.Problems) {
+	if r.Variant != "custom" {
+		ps = append(ps, catalog.Problem{Severity: catalog.SeverityError, Field: "runtime_variant", Message: "there is no " + r.Variant})
+	}
+	if len(name) < 2 {
+		ps = append(ps, catalog.Problem{Severity: catalog.SeverityError, Field: "name", Message: "is too short"})
+	}
+	return ps
 }
 
 func (w *world) Check(context.Context, training.Wish) catalog.Problems { return nil }

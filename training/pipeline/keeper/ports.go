@@ -55,6 +55,8 @@ type Sessions interface {
 // Services are what is served. *sessions.Manager is one.
 type Services interface {
 	Service(project, ref string) (sessions.ServiceView, error)
+	// CheckRecipe is all that is wrong with a service to be, whose folder is not there yet.
+	CheckRecipe(name string, priority *int, r sessions.Recipe) catalog.Problems
 	CreateService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceView, error)
 	UpdateService(ctx context.Context, project, ref string, up sessions.ServiceUpdate) (sessions.ServiceView, error)
 	RollBack(ctx context.Context, project, ref string, number int, by string) (sessions.ServiceView, error)

@@ -35,7 +35,7 @@ func (k *Keeper) retire(ctx context.Context, project, name string) {
 			return
 		}
 	}
-	k.sweep(ctx, project, name)
+	k.unswept[project+"/"+name] = true
 }
 
 // forget takes a job away. What it left goes with the next sweep.
@@ -48,6 +48,23 @@ func (k *Keeper) forget(ctx context.Context, j *pipeline.Job) error {
 	k.jobs = slices.DeleteFunc(k.jobs, func(other *pipeline.Job) bool { return other == j })
 	k.publish()
 	return nil
+}
+
+// sweeps has folders swept that are to be. Not while a step begins: it may be about to use again what a job has left that is
+// not kept any more.
+func (k *Keeper) sweeps(ctx context.Context) {
+	for key := range k.unswept {
+		beginning := slices.ContainsFunc(k.jobs, func(j *pipeline.Job) bool {
+			return j.Project+"/"+j.Pipeline == key && slices.ContainsFunc(j.Steps, func(p pipeline.Progress) bool {
+				return p.Session == "" && p.Rollout == nil && k.busy[j.ID+"/"+p.Key] != nil
+			})
+		})
+		if !beginning && k.busy["sweep/"+key] == nil {
+			delete(k.unswept, key)
+			project, name, _ := strings.Cut(key, "/")
+			k.sweep(ctx, project, name)
+		}
+	}
 }
 
 // sweep deletes what no job that is kept has left, or uses.
@@ -82,14 +99,10 @@ func (k *Keeper) sweep(ctx context.Context, project, name string) {
 }
 
 func (k *Keeper) sweepFolder(ctx context.Context, project, name string, stays func(number int, dir string) bool) error {
-	folder, err := k.Folders.Find(ctx, project, FolderPrefix+name)
-	if errors.Is(err, catalog.ErrNotFound) {
+	_, root, err := k.find(ctx, project, name)
+	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, errNotOurs) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	root, err := folder.OpenRoot()
 	if err != nil {
 		return err
 	}

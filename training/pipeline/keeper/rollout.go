@@ -128,10 +128,11 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 	if r.progress.Attempt > 1 {
 		name += fmt.Sprintf("-%d", r.progress.Attempt)
 	}
-	source, err := r.folder(ctx, &r.job)
+	_, source, err := r.folder(ctx, &r.job)
 	if err != nil {
 		return failed("its pipeline's folder: %v", err), nil
 	}
+	defer source.Close()
 	if err := r.Folders.Discard(ctx, r.job.Project, name); err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return failed("folder %s is in the way: %v", name, err), nil
 	}
@@ -197,12 +198,17 @@ func (r *rollout) update(ctx context.Context) (*pipeline.Seen, error) {
 	return nil, r.note(ctx, fmt.Sprintf("revision %d of service %s rolls out", view.Revision, serve.Service))
 }
 
-func (r *rollout) tell(ctx context.Context, found bool) (sessions.ServiceView, error) {
-	serve := r.step.Serve
-	recipe := sessions.Recipe{
-		Image: serve.Image, Folder: r.Folder, Variant: serve.Variant, DefinitionPath: serve.DefinitionPath, MountDestination: serve.ModelMount,
+// recipe is that of what serves a folder.
+func recipe(serve *pipeline.Serve, folder string) sessions.Recipe {
+	return sessions.Recipe{
+		Image: serve.Image, Folder: folder, Variant: serve.Variant, DefinitionPath: serve.DefinitionPath, MountDestination: serve.ModelMount,
 		Env: serve.Env, Resources: serve.Resources, ResourceOpts: serve.ResourceOpts, Selector: serve.Selector,
 	}
+}
+
+func (r *rollout) tell(ctx context.Context, found bool) (sessions.ServiceView, error) {
+	serve := r.step.Serve
+	recipe := recipe(serve, r.Folder)
 	if found {
 		return r.Services.UpdateService(ctx, r.job.Project, serve.Service, sessions.ServiceUpdate{
 			Recipe: &recipe, Replicas: serve.Replicas, Public: serve.Public, Priority: serve.Priority, By: r.by(),

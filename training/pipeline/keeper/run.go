@@ -59,20 +59,38 @@ func (k *Keeper) Validate(ctx context.Context, r RunRequest) (*pipeline.Definiti
 	return d, nil
 }
 
-// check asks the desk what it would say of each session.
+// checkStep asks what would be said of a step's session, or of its service. Fields are those of the file, below the task.
+func (k *Keeper) checkStep(ctx context.Context, r RunRequest, step pipeline.Step) catalog.Problems {
+	if step.Serve == nil {
+		found := k.Desk.Check(ctx, Wish(r.Project, r.By, step.Run))
+		for i := range found {
+			if found[i].Field == "startup_command" { // as sessions call it
+				found[i].Field = "command"
+			}
+		}
+		return found
+	}
+	found := k.Services.CheckRecipe(step.Serve.Service, step.Serve.Priority, recipe(step.Serve, ""))
+	for i := range found {
+		field := found[i].Field
+		if name, is := strings.CutPrefix(field, "env."); is { // as variants call it
+			field = "environ." + name
+		} else if field == "name" {
+			field = "service"
+		}
+		found[i].Field = "serve." + field
+	}
+	return found
+}
+
+// check says what is known here to be wrong with a plan.
 func (k *Keeper) check(ctx context.Context, r RunRequest, d *pipeline.Definition, plan pipeline.Plan) catalog.Problems {
 	var found catalog.Problems
 	for _, step := range plan.Steps {
-		if step.Run == nil {
-			continue
-		}
 		task := slices.IndexFunc(d.Tasks, func(t pipeline.Task) bool { return t.Name == step.Task })
-		for _, p := range k.Desk.Check(ctx, Wish(r.Project, r.By, step.Run)) {
+		for _, p := range k.checkStep(ctx, r, step) {
 			if p.Severity != catalog.SeverityError {
 				continue
-			}
-			if p.Field == "startup_command" { // as sessions call it
-				p.Field = "command"
 			}
 			p.Field = fmt.Sprintf("tasks[%d].%s", task, p.Field)
 			if !slices.ContainsFunc(found, func(q catalog.Problem) bool { return q.Field == p.Field && q.Message == p.Message }) {
@@ -114,13 +132,26 @@ func (k *Keeper) RunNow(ctx context.Context, r RunRequest) (pipeline.Job, error)
 	return made, err
 }
 
+// maxLive jobs of a project have not ended at a time: each is looked at whenever a session changes.
+const maxLive = 500
+
 // add records a job, in the loop. edit changes its pipeline's row with it; it may be nil.
 func (k *Keeper) add(ctx context.Context, d *pipeline.Definition, j pipeline.Job, edit func(*Kept)) (pipeline.Job, error) {
 	now := Kept{Project: j.Project, Name: d.Name}
 	if have := k.kept[j.Project+"/"+d.Name]; have != nil {
 		now = *have
 	}
-	now.LastJob++
+	live := 0
+	for _, other := range k.jobs {
+		if other.Project == j.Project && !other.Status.Ended() {
+			live++
+		}
+	}
+	if live >= maxLive {
+		return j, &hinted{fmt.Errorf("%w: %d jobs of project %s have not ended yet, at most %d", pipeline.ErrState, live, j.Project, maxLive), "palisade pipeline jobs; palisade pipeline cancel JOB"}
+	}
+	key := j.Project + "/" + d.Name
+	now.LastJob = max(now.LastJob, k.numbers[key]) + 1
 	if edit != nil {
 		edit(&now)
 	}
@@ -131,13 +162,15 @@ func (k *Keeper) add(ctx context.Context, d *pipeline.Definition, j pipeline.Job
 		return j, invalid("the parameters cannot be used", ps)
 	}
 	j.Plan, j.Parameters, j.State = plan, values, plan.Fresh()
+	k.numbers[key] = now.LastJob
 	saving, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	if err := k.Store.AddJob(saving, j, now); err != nil {
 		// It may have been written all the same, and its owner is told that it is not there.
-		return j, errors.Join(err, k.Store.DeleteJob(saving, j.ID))
+		k.unwanted = append(k.unwanted, j.ID)
+		return j, err
 	}
-	k.kept[j.Project+"/"+d.Name] = &now
+	k.kept[key] = &now
 	k.jobs = append(k.jobs, &j)
 	k.publish()
 	k.Log.InfoContext(ctx, "job made", "job", j.Name(), "id", j.ID, "by", j.CreatedBy)
@@ -288,7 +321,7 @@ func (k *Keeper) RemoveJob(ctx context.Context, project, ref string) error {
 		if err := k.forget(ctx, j); err != nil {
 			return err
 		}
-		k.sweep(ctx, j.Project, j.Pipeline)
+		k.unswept[j.Project+"/"+j.Pipeline] = true
 		return nil
 	})
 	return err
@@ -297,15 +330,32 @@ func (k *Keeper) RemoveJob(ctx context.Context, project, ref string) error {
 // RemovePipeline forgets a pipeline with its jobs, none of which may run, and deletes what they left. Services that it made
 // stay.
 func (k *Keeper) RemovePipeline(ctx context.Context, project, name string) error {
-	err := k.ask(ctx, func(ctx context.Context) error {
+	of := func(j *pipeline.Job) bool { return j.Project == project && j.Pipeline == name }
+	removable := func() error {
 		if k.kept[project+"/"+name] == nil {
 			return fmt.Errorf("pipeline %q %w", name, pipeline.ErrNotFound)
 		}
-		of := func(j *pipeline.Job) bool { return j.Project == project && j.Pipeline == name }
 		for _, j := range k.jobs {
 			if of(j) && !j.Status.Ended() {
 				return &hinted{fmt.Errorf("%w: job %s is %s", pipeline.ErrState, j.Name(), j.Status), "palisade pipeline cancel " + j.Name()}
 			}
+		}
+		return nil
+	}
+	if err := k.ask(ctx, func(context.Context) error { return removable() }); err != nil {
+		return err
+	}
+	// The folder goes first: where it cannot, or the daemon dies, the pipeline is still there to be removed.
+	f, root, err := k.find(ctx, project, name)
+	if err == nil {
+		err = errors.Join(root.Close(), k.Folders.Remove(ctx, project, f.ID, "pipeline "+name))
+	}
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) && !errors.Is(err, errNotOurs) {
+		return err
+	}
+	return k.ask(ctx, func(ctx context.Context) error {
+		if err := removable(); err != nil {
+			return err
 		}
 		saving, cancel := context.WithTimeout(ctx, saveTimeout)
 		defer cancel()
@@ -314,18 +364,11 @@ func (k *Keeper) RemovePipeline(ctx context.Context, project, name string) error
 		}
 		delete(k.kept, project+"/"+name)
 		delete(k.next, project+"/"+name)
+		delete(k.numbers, project+"/"+name)
 		k.jobs = slices.DeleteFunc(k.jobs, of)
 		k.publish()
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	err = k.Folders.Remove(ctx, project, FolderPrefix+name, "pipeline "+name)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return nil
-	}
-	return err
 }
 
 // Outputs is where a step's outputs are: the folder's name and the directory in it; "" where it has none.
