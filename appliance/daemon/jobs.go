@@ -25,8 +25,11 @@ func (d *daemon) openJobs(ctx context.Context) (err error) {
 
 // digest is what an image is at the moment; "" where that is not known.
 func (d *daemon) digest(ctx context.Context, ref string) string {
+	if ref == process.HostImage {
+		return ref // what is on the box is nobody's version
+	}
 	images := d.runtime.images()
-	if ref == process.HostImage || images == nil {
+	if images == nil {
 		return ""
 	}
 	named, err := reference.ParseNormalizedNamed(ref)

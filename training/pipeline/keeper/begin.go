@@ -245,8 +245,11 @@ func sessionName(j *pipeline.Job, p *pipeline.Progress) string {
 
 // cacheKey names all that the outcome of a step depends on; "" where that cannot be told, or is not wanted.
 func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.Step) string {
-	c := pipeline.Circumstances{Image: k.Digest(ctx, step.Run.Image)}
 	if !step.Run.Cache {
+		return ""
+	}
+	c := pipeline.Circumstances{Image: k.Digest(ctx, step.Run.Image)}
+	if c.Image == "" { // it is still to be pulled, and may be another each time
 		return ""
 	}
 	for _, key := range step.Needs() {

@@ -115,3 +115,27 @@ func TestFolderInUse(t *testing.T) {
 		}
 	})
 }
+
+// TestImageChanges: another image of the same name is another task, and one that is still to be pulled may be any.
+func TestImageChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		k, stop := w.live(t)
+		defer stop()
+		for i, c := range []struct{ digest, want string }{
+			{"", "SUCCEEDED"}, {"", "SUCCEEDED"}, {"sha256:1", "SUCCEEDED"}, {"sha256:1", "CACHED"}, {"sha256:2", "SUCCEEDED"}, {"", "SUCCEEDED"}, {"sha256:1", "CACHED"},
+		} {
+			w.mu.Lock()
+			w.digests["img"] = c.digest
+			w.mu.Unlock()
+			run(t, k, "version: 1\nname: im\ntasks: [{name: a, image: img, command: x}]\n")
+			stands(t, k, "im")
+			for _, s := range w.Sessions("", sessions.SessionFilter{Live: true}) {
+				w.end(s.ID, sessions.ResultSuccess, "done")
+			}
+			if got := stands(t, k, "im"); got != "SUCCEEDED a="+c.want {
+				t.Errorf("run %d with %q: %s", i+1, c.digest, got)
+			}
+		}
+	})
+}

@@ -37,11 +37,12 @@ type world struct {
 	told     []map[string]any
 	answer   string // of engines and webhooks
 	refuse   error  // what the desk answers
+	digests  map[string]string
 	folders  *catalog.Folders
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{kept: map[string]keeper.Kept{}, jobs: map[string]pipeline.Job{}, changed: make(chan struct{}), services: map[string]*sessions.ServiceView{}, answer: "fine"}
+	w := &world{kept: map[string]keeper.Kept{}, jobs: map[string]pipeline.Job{}, changed: make(chan struct{}), services: map[string]*sessions.ServiceView{}, answer: "fine", digests: map[string]string{"host": "host"}}
 	w.folders = catalog.NewFolders(&rows{}, filepath.Join(t.TempDir(), "folders"), func(id string) (string, bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -300,7 +301,11 @@ func (w *world) live(t *testing.T) (k *keeper.Keeper, stop func()) {
 	t.Helper()
 	client := &http.Client{Transport: w}
 	k, err := keeper.New(t.Context(), keeper.Around{
-		Store: w, Desk: w, Sessions: w, Services: w, Folders: w.folders, Digest: func(context.Context, string) string { return "" },
+		Store: w, Desk: w, Sessions: w, Services: w, Folders: w.folders, Digest: func(_ context.Context, ref string) string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.digests[ref]
+		},
 		LookupEnv: func(name string) (string, bool) { return "http://hook/secret", name == "PALISADE_WEBHOOK_A" },
 		Client:    client, Direct: client, Log: slog.New(slog.DiscardHandler),
 	})
