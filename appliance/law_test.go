@@ -30,7 +30,7 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/idle", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
@@ -86,6 +86,7 @@ var rooms = []room{
 	{"training/apps", list("sessions")},
 	{"training/accounts", list("accel", "sessions")},
 	{"training/checkpoints", nil},
+	{"training/figures", list("sessions")},
 	{"training/idle", list("accel", "sessions")},
 	{"training/pipeline", list("catalog", "autoscaler/cron")},
 	{"training/pipeline/keeper", list("catalog", "sessions", "training", "training/pipeline")},
@@ -122,6 +123,7 @@ var rooms = []room{
 var testsAlso = map[string][]string{
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":    list("training/checkpoints"), // whose directories they are in
 	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                            // a real engine's page is read as the daemon reads it
 	"appliance/cli":       list("appliance/admin", "sessions"),                                 // scripts run against the real API, with fakes behind it
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strings"
 )
 
 // Checkpoints keep a directory for each session of a person that is there in all of its runs.
@@ -44,7 +45,7 @@ func (r *runner) withCheckpoints(spec *Spec, s Session) error {
 		return nil
 	}
 	target, given := checkpointTarget(s.Mounts)
-	for name, value := range map[string]string{"PALISADE_CHECKPOINT_DIR": target, "PALISADE_METRICS": path.Join(target, MetricsFile)} {
+	for name, value := range map[string]string{"PALISADE_CHECKPOINT_DIR": target, metricsEnv: path.Join(target, MetricsFile)} {
 		if _, set := spec.Env[name]; !set {
 			spec.Env[name] = value
 		}
@@ -52,12 +53,59 @@ func (r *runner) withCheckpoints(spec *Spec, s Session) error {
 	if given {
 		return nil
 	}
-	dir, err := r.points.Make(cmp.Or(s.clusterID(), s.ID)) // the containers of one session share one
+	dir, err := r.points.Make(s.checkpointOwner())
 	if err != nil {
 		return err
 	}
 	spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: dir, Target: target})
 	return nil
+}
+
+// checkpointOwner is the session whose directory it is: the containers of one session share one.
+func (s Session) checkpointOwner() string { return cmp.Or(s.clusterID(), s.ID) }
+
+// metricsEnv is what tells a job where to write its figures.
+const metricsEnv = "PALISADE_METRICS"
+
+// MetricsPlace says where a session writes its figures.
+type MetricsPlace struct {
+	Path    string // as the session sees it; "": it is no session of a person
+	Own     bool   // it is in the directory that is kept for Session
+	Session string
+	Mount   Mount  // else it is in this one; without a source: in none
+	Within  string // the directory or the mount: from there to the file
+}
+
+// MetricsAt says where a session writes its figures, going by what it was told.
+func (s Session) MetricsAt() MetricsPlace {
+	if !s.Personal() {
+		return MetricsPlace{}
+	}
+	target, given := checkpointTarget(s.Mounts)
+	p := MetricsPlace{Path: path.Join(target, MetricsFile), Session: s.checkpointOwner()}
+	if at := s.Launch.Env[metricsEnv]; at != "" {
+		if p.Path = path.Clean(at); !path.IsAbs(p.Path) {
+			p.Path = path.Join(HomeDir, p.Path)
+		}
+	}
+	best := "" // the mount that lies on top
+	under := func(dir string) bool {
+		rest, ok := strings.CutPrefix(p.Path, dir+"/")
+		if ok && len(dir) > len(best) {
+			best, p.Within = dir, rest
+			return true
+		}
+		return false
+	}
+	if !given && under(target) {
+		p.Own = true
+	}
+	for _, m := range s.Mounts {
+		if under(path.Clean(m.Target)) {
+			p.Own, p.Mount = false, m
+		}
+	}
+	return p
 }
 
 // scratch are the directories of a session that go with its run, but for those that its owner has put a folder at.

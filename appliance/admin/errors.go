@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training/figures"
 	"github.com/palisade-run/palisade/training/pipeline"
 )
 
@@ -57,6 +58,7 @@ func translations() []translation {
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
 		{pipeline.ErrState, api.KindState, http.StatusConflict},
+		{figures.ErrUnreadable, api.KindState, http.StatusConflict},
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},

@@ -41,6 +41,8 @@ type Deps struct {
 	Accounts Accounts
 	// Idle is nil where no session is ended for want of use.
 	Idle Idle
+	// Figures is nil where those that sessions write of themselves are not read.
+	Figures Figures
 	// Live and Captures are nil where requests are not watched.
 	Live     Live
 	Captures Captures

@@ -78,6 +78,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/sessions/:id/tunnel", s.tunnelSession)
 	on("GET", "/sessions/:id/status-history", s.statusHistory)
 	on("GET", "/sessions/:id/stats", s.sessionStats)
+	on("GET", "/sessions/:id/metrics", s.sessionMetrics)
 
 	on("GET", "/pipelines", s.listPipelines)
 	on("POST", "/pipelines", s.applyPipeline)

@@ -52,7 +52,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic, "decide": decide},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic, "decide": decide, "figures": writeFigures},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -119,6 +119,25 @@ func traffic(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("there is no appliance")
 	}
 	a.Traffic(time.Now())
+}
+
+// writeFigures is "figures SESSION [FILE]": the session has written FILE; without one it has put a link out of its directory there.
+func writeFigures(ts *testscript.TestScript, neg bool, args []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok || neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: figures SESSION [FILE]")
+	}
+	v, err := a.Manager.Session(admin.DefaultProject, args[0])
+	ts.Check(err)
+	dir, err := a.Points.Make(v.ID)
+	ts.Check(err)
+	file := filepath.Join(dir, "metrics.jsonl")
+	if len(args) == 1 {
+		ts.Check(os.Remove(file))
+		ts.Check(os.Symlink("/etc/passwd", file))
+		return
+	}
+	ts.Check(os.WriteFile(file, []byte(ts.ReadFile(args[1])), 0o600))
 }
 
 // decide is "decide SERVICE [CLAIMANT]": its autoscaling has decided; for another one that wants its place.

@@ -27,6 +27,8 @@ import (
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/apps"
+	"github.com/palisade-run/palisade/training/checkpoints"
+	"github.com/palisade-run/palisade/training/figures"
 )
 
 // Appliance is one that tests speak to.
@@ -47,6 +49,7 @@ type Appliance struct {
 	Lines     *admin.Lines
 	Terminals *terminal.Keeper
 	Apps      *apps.Apps
+	Points    *checkpoints.Keep
 }
 
 // New makes an appliance that keeps its folders below dir.
@@ -74,13 +77,14 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
+	a.Points = checkpoints.New(filepath.Join(dir, "checkpoints"))
 	a.Lines, a.Terminals = admin.NewLines(), terminal.NewKeeper()
 	if a.Apps, err = newApps(a, log); err != nil {
 		return nil, err
 	}
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
+		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
