@@ -262,7 +262,11 @@ func (a *app) folderClone() *cobra.Command {
 			}
 			show := a.newMeter()
 			made, err := c.CloneFolder(cmd.Context(), args[0], api.FolderClone{Name: args[1], Usage: usage}, func(p api.FolderCloning) {
-				show.set(fmt.Sprintf("%d of %s", p.Files, plural(int(p.OfFiles), "file")), p.Bytes, p.OfBytes)
+				text := plural(int(p.OfFiles), "file")
+				if show.show.live {
+					text = fmt.Sprintf("%d of %s", p.Files, text)
+				}
+				show.set(text, p.Bytes, p.OfBytes)
 			})
 			show.clear()
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,19 @@ import (
 
 // atOnce is how many files are under way: while one waits for the disk, another uses the line.
 const atOnce = 4
+
+// Each small file is waited for until it is on the disk, where several come at once as fast as one.
+const (
+	smallAtOnce = 8
+	smallFile   = 1 << 20
+)
+
+func hands(jobs []copyJob) int {
+	if slices.ContainsFunc(jobs, func(j copyJob) bool { return j.size > smallFile }) {
+		return atOnce
+	}
+	return smallAtOnce
+}
 
 // transfer is one run of cp. What is shown is written under mu, for several files go at once.
 type transfer struct {
@@ -53,7 +67,7 @@ func (t *transfer) all(ctx context.Context, jobs []copyJob) error {
 	}
 	next := make(chan copyJob)
 	var workers sync.WaitGroup
-	for range min(atOnce, len(jobs)) {
+	for range min(hands(jobs), len(jobs)) {
 		workers.Go(func() {
 			for j := range next {
 				if err := t.one(ctx, j, len(jobs)); err != nil {
@@ -105,8 +119,11 @@ func (t *transfer) tell(name string, done int64, of int) {
 		sum += n
 	}
 	text := oneLine(name)
-	if of > 1 {
+	switch {
+	case of > 1 && t.show.show.live:
 		text = fmt.Sprintf("file %d of %d", t.files+1, of)
+	case of > 1:
+		text = plural(of, "file") // where nothing is rewritten in place, another text would be another line
 	}
 	t.show.set(text, sum, t.total)
 }
