@@ -172,11 +172,11 @@ func (a *app) followMetrics(ctx context.Context, c *api.Client, q metricsAsked) 
 		case len(m.Series) == 0:
 			return nil
 		}
-		line := fmt.Sprintf("%s %s", m.Axis, number(m.Series[0].X))
+		line := []string{m.Axis + " " + number(m.Series[0].X)}
 		for _, s := range m.Series {
-			line += "  " + s.Name + " " + lastFigure(s.Last)
+			line = append(line, s.Name+" "+lastFigure(s.Last))
 		}
-		_, err := fmt.Fprintln(a.out, oneLine(line))
+		_, err := fmt.Fprintln(a.out, oneLine(strings.Join(line, "  ")))
 		return err
 	})
 }

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"context"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training/accounts"
 	"github.com/palisade-run/palisade/training/idle"
 )
@@ -12,6 +14,11 @@ import (
 func (d *daemon) openAccounts() {
 	d.idle = idle.NewKeeper(d.Config.Sessions.Idle.Config(), d.manager, d.book, time.Now, d.Log.With("room", "idle"))
 	d.idle.Device = d.deviceUse
+	d.idle.Tell = func(ctx context.Context, s sessions.Session, words string) error {
+		return terminal.Tell(ctx, func(ctx context.Context, cmd sessions.ExecSpec) (sessions.Exit, error) {
+			return d.manager.Exec(ctx, s.Project, s.ID, cmd)
+		}, words)
+	}
 	d.accounts = accounts.NewMeter(d.store, d.manager, time.Now, d.Log.With("room", "accounts"))
 	d.accounts.Sampled = func(s accounts.Sample) { d.idle.Saw(s.Session, s.Since, s.At, s.Cores, s.Memory) }
 }

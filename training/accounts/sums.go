@@ -68,7 +68,7 @@ func mebibytes(bytes int64, d time.Duration) int64 {
 	const unit = 1000 << 20 // of microseconds and bytes
 	high, low := bits.Mul64(uint64(bytes), uint64(d.Microseconds()))
 	sum, _ := bits.Div64(high, low, unit) // an exabyte for an hour is not too much
-	return int64(sum)                     //nolint:gosec // smaller than either
+	return int64(sum)
 }
 
 // span is a length of time.

@@ -87,11 +87,16 @@ func (d *desk) Used(_ context.Context, _, _ string, at time.Time) error {
 	return nil
 }
 
-func (d *desk) Exec(_ context.Context, _, _ string, cmd sessions.ExecSpec) (sessions.Exit, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.said = append(d.said, cmd.Argv[len(cmd.Argv)-1])
-	return sessions.Exit{}, nil
+// keeper looks at it.
+func (d *desk) keeper(c idle.Config, book *idle.Book, clock func() time.Time) *idle.Keeper {
+	k := idle.NewKeeper(c, d, book, clock, slog.New(slog.DiscardHandler))
+	k.Tell = func(_ context.Context, _ sessions.Session, words string) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.said = append(d.said, words)
+		return nil
+	}
+	return k
 }
 
 // TestKeeper: who is connected keeps a session; when they have gone its owner is warned, once, and it is ended. A daemon
@@ -102,7 +107,7 @@ func TestKeeper(t *testing.T) {
 	d := &desk{s: sessions.Session{ID: "ses-1", Project: "red", Type: sessions.TypeInteractive, Status: sessions.StatusRunning, StartedAt: start}}
 	c := idle.Config{Limits: idle.Limits{Timeout: time.Hour}, Projects: map[string]idle.Limits{"red": {Timeout: 30 * time.Minute}}}
 	book := idle.NewBook(clock)
-	k := idle.NewKeeper(c, d, book, clock, slog.New(slog.DiscardHandler))
+	k := d.keeper(c, book, clock)
 	pass := func(d time.Duration) {
 		for range d / (30 * time.Second) {
 			now = now.Add(30 * time.Second)
@@ -118,9 +123,9 @@ func TestKeeper(t *testing.T) {
 	closed()
 	pass(20 * time.Minute)
 	book = idle.NewBook(clock) // another daemon
-	k = idle.NewKeeper(c, d, book, clock, slog.New(slog.DiscardHandler))
+	k = d.keeper(c, book, clock)
 	pass(8 * time.Minute)
-	if len(d.said) != 1 || !strings.HasPrefix(d.said[0], "This session will be ended in ") || !strings.Contains(d.said[0], "nobody has used it for 30m0s") {
+	if len(d.said) != 1 || !strings.HasPrefix(d.said[0], "\r\n\a[palisade] This session will be ended in ") || !strings.Contains(d.said[0], "nobody has used it for 30m0s") {
 		t.Errorf("%q", d.said)
 	}
 	book.Mark("ses-1") // somebody heard it
@@ -144,7 +149,7 @@ func TestKeeperSeesUtilization(t *testing.T) {
 			Claim: &accel.Claim{Slots: accel.Slots{accel.SlotCPU: 4000}},
 		}}
 		c := idle.Config{Limits: idle.Limits{Warning: 2 * time.Minute, Utilization: idle.Utilization{Window: 10 * time.Minute, CPU: 0.05, Device: 0.05}}}
-		k := idle.NewKeeper(c, d, idle.NewBook(clock), clock, slog.New(slog.DiscardHandler))
+		k := d.keeper(c, idle.NewBook(clock), clock)
 		for i := range 15 {
 			cores := 0.01
 			if works && i >= 10 {
@@ -175,7 +180,7 @@ func TestKeeperSeesAllContainers(t *testing.T) {
 	d := &desk{s: of(0, sessions.RoleMain, "ses-main"), subs: []sessions.Session{of(1, sessions.RoleSub, "ses-sub")}}
 	c := idle.Config{Limits: idle.Limits{Timeout: time.Hour, Utilization: idle.Utilization{Window: 10 * time.Minute, CPU: 0.1}}}
 	book := idle.NewBook(clock)
-	k := idle.NewKeeper(c, d, book, clock, slog.New(slog.DiscardHandler))
+	k := d.keeper(c, book, clock)
 	pass := func(d2 time.Duration, busy string, used string) {
 		for range d2 / time.Minute {
 			for _, s := range append(d.subs, d.s) {

@@ -42,7 +42,6 @@ type Sessions interface {
 	TerminateSession(ctx context.Context, project, ref, by string, forced bool) error
 	// Used writes down when a session was used.
 	Used(ctx context.Context, project, ref string, at time.Time) error
-	Exec(ctx context.Context, project, ref string, cmd sessions.ExecSpec) (sessions.Exit, error)
 }
 
 const (
@@ -60,6 +59,8 @@ type Keeper struct {
 	log      *slog.Logger
 	// Device is the mean utilization of the accelerators that a session holds, 0 to 1. -1: not known, or none. May be nil.
 	Device func(s sessions.Session) float64
+	// Tell shows words on the terminals that are kept in a session. May be nil.
+	Tell func(ctx context.Context, s sessions.Session, words string) error
 
 	mu      sync.Mutex
 	windows map[string]*window
@@ -264,17 +265,19 @@ func (k *Keeper) write(ctx context.Context, s sessions.Session, used time.Time) 
 	}
 }
 
-// say writes a sentence on the terminals of a session. Nobody may be there, and an image may have no shell: it is no reason
-// not to go on.
+// say writes a sentence on the terminals of a session. Nobody may be there, and a session may be too busy to show it: it is
+// no reason not to go on.
 func (k *Keeper) say(ctx context.Context, of []sessions.Session, sentence string) {
+	if k.Tell == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, sayBound)
 	defer cancel()
-	const script = `for t in /dev/pts/[0-9]*; do printf '\r\n\007[palisade] %s\r\n' "$1" > "$t"; done 2>/dev/null; true`
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, s := range of {
 		all.Go(func() {
-			if _, err := k.sessions.Exec(ctx, s.Project, s.ID, sessions.ExecSpec{Argv: []string{"/bin/sh", "-c", script, "sh", sentence}}); err != nil {
+			if err := k.Tell(ctx, s, "\r\n\a[palisade] "+sentence+"\r\n"); err != nil {
 				k.log.DebugContext(ctx, "a warning was not shown on terminals", "session", s.ID, "error", err)
 			}
 		})
