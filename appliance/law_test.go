@@ -123,7 +123,7 @@ var rooms = []room{
 var testsAlso = map[string][]string{
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":    list("training/checkpoints"), // whose directories they are in
+	"training/figures":    list("training/checkpoints"),                                        // whose directories they are in
 	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                            // a real engine's page is read as the daemon reads it
 	"appliance/cli":       list("appliance/admin", "sessions"),                                 // scripts run against the real API, with fakes behind it
 }

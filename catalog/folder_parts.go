@@ -280,12 +280,12 @@ const partPatience = time.Hour
 func sweepUnknown(f Folder, known map[string]*upload, now time.Time) error {
 	root, err := f.OpenRoot()
 	if err != nil {
-		return nil //nolint:nilerr // a folder whose disk is away
+		return nil // its disk is away
 	}
 	defer root.Close()
 	dir, err := root.OpenFile(partsDir, openListing, 0)
 	if err != nil {
-		return nil //nolint:nilerr // nothing is under way
+		return nil // nothing is under way
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)

@@ -85,7 +85,7 @@ func (d *downloading) segment(ctx context.Context) (bool, error) {
 		return true, ErrFileChanged
 	}
 	sum := sha256.New()
-	n, err := copyInto(d.To, d.Offset, resp.Body, sum, min(segmentSize, total-d.Offset), func(n int64) {
+	n, err := copyInto(io.NewOffsetWriter(d.To, d.Offset), resp.Body, sum, min(segmentSize, total-d.Offset), func(n int64) {
 		stall.Reset(stallPatience)
 		d.tell(d.Offset+n, total)
 	})
@@ -125,7 +125,7 @@ func matches(digest string, sum hash.Hash) error {
 type brokenError struct{ error }
 
 // copyInto writes and sums beside each other. about is how much it is thought to be: a small file takes little memory.
-func copyInto(to io.WriterAt, at int64, r io.Reader, sum io.Writer, about int64, tell func(n int64)) (n int64, err error) {
+func copyInto(to io.Writer, r io.Reader, sum io.Writer, about int64, tell func(n int64)) (n int64, err error) {
 	size := max(1, min(256<<10, about+1))
 	free, full := make(chan []byte, 3), make(chan []byte, 3)
 	for range cap(free) {
@@ -147,7 +147,7 @@ func copyInto(to io.WriterAt, at int64, r io.Reader, sum io.Writer, about int64,
 		}
 		m, err := io.ReadFull(r, p)
 		if m > 0 {
-			if _, err := to.WriteAt(p[:m], at+n); err != nil {
+			if _, err := to.Write(p[:m]); err != nil {
 				return n, &localError{err}
 			}
 			n += int64(m)

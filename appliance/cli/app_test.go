@@ -56,7 +56,7 @@ func TestAppsAreBroughtHere(t *testing.T) {
 			t.Fatalf("%v ended with %d", args, code)
 		}
 		for _, path := range []string{"one", "two"} {
-			resp, err := http.Get(address + path) //nolint:noctx // bounded by the test
+			resp, err := http.Get(address + path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -163,7 +163,7 @@ func (t *transfer) summary() error {
 func (t *transfer) downJob(folder string, source api.Entry, root *os.Root, name string) copyJob {
 	return copyJob{name: name, size: source.Size, do: func(ctx context.Context, tell api.Progress) error {
 		for again := range 2 {
-			err := t.fetch(ctx, folder, source, root, name, tell)
+			err := t.fetch(ctx, remoteFile{folder, source}, root, name, tell)
 			if !errors.Is(err, api.ErrFileChanged) || again > 0 {
 				return err
 			}
@@ -176,7 +176,13 @@ func (t *transfer) downJob(folder string, source api.Entry, root *os.Root, name 
 	}}
 }
 
-func (t *transfer) fetch(ctx context.Context, folder string, source api.Entry, root *os.Root, name string, tell api.Progress) error {
+// remoteFile is a file as a folder has it.
+type remoteFile struct {
+	folder string
+	api.Entry
+}
+
+func (t *transfer) fetch(ctx context.Context, source remoteFile, root *os.Root, name string, tell api.Progress) error {
 	dir := filepath.Dir(name)
 	if err := mkdirIn(root, dir); err != nil {
 		return err
@@ -193,7 +199,7 @@ func (t *transfer) fetch(ctx context.Context, folder string, source api.Entry, r
 	if err != nil {
 		return err
 	}
-	done, err := t.rest(ctx, folder, source, file, tell)
+	done, err := t.rest(ctx, source, file, tell)
 	if err == nil {
 		err = file.Truncate(done)
 	}
@@ -213,7 +219,7 @@ func (t *transfer) fetch(ctx context.Context, folder string, source api.Entry, r
 
 // rest fetches what is missing of a file. Of a part from before, only as much counts as is known to be right: the last bytes
 // of it may have come without anybody having compared them.
-func (t *transfer) rest(ctx context.Context, folder string, source api.Entry, file *os.File, tell api.Progress) (int64, error) {
+func (t *transfer) rest(ctx context.Context, source remoteFile, file *os.File, tell api.Progress) (int64, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return 0, err
@@ -222,7 +228,7 @@ func (t *transfer) rest(ctx context.Context, folder string, source api.Entry, fi
 	if source.ETag != "" {
 		have = max(0, min(info.Size(), source.Size)-1) / keepFrom * keepFrom
 	}
-	return t.client.Download(ctx, folder, api.Download{Path: source.Path, Offset: have, ETag: source.ETag, To: file}, tell)
+	return t.client.Download(ctx, source.folder, api.Download{Path: source.Path, Offset: have, ETag: source.ETag, To: file}, tell)
 }
 
 // keepFrom is the step in which what was downloaded before is taken as it is. Whole steps of a file are compared before more

@@ -29,7 +29,7 @@ func (b *box) example() (pipeline string) {
 // losesNoEpoch has a training asked to end in the middle, and looks that it goes on where it was.
 func (b *box) losesNoEpoch(image string) {
 	results := b.data("training")
-	if err := os.Chmod(results, 0o777); err != nil { //nolint:gosec // of this test, and the image's user is none of this box
+	if err := os.Chmod(results, 0o777); err != nil { // the image's user is none of this box
 		b.t.Fatal(err)
 	}
 	b.run("session", "create", image, "--name", "train", "-v", "capitals:/home/work/capitals:ro", "-v", "training", "-r", "cpu=1", "-r", "mem=1g",

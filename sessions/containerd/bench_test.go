@@ -175,22 +175,22 @@ func BenchmarkShell(b *testing.B) {
 }
 
 // prompt reads until a shell says that it waits.
-func prompt(b *testing.B, from io.Reader) {
-	b.Helper()
+func prompt(tb testing.TB, from io.Reader) {
+	tb.Helper()
 	var seen []byte
 	for p := make([]byte, 256); !bytes.Contains(seen, []byte("# ")); {
 		n, err := from.Read(p)
 		seen = append(seen, p[:n]...)
 		if err != nil {
-			b.Fatalf("%q, %v", seen, err)
+			tb.Fatalf("%q, %v", seen, err)
 		}
 	}
 }
 
 // shell starts a shell on a terminal, waits for its prompt, and ends it.
-func (c bareClient) shell(b *testing.B, t client.Task) error {
-	b.Helper()
-	spec, err := t.Spec(c.ctx)
+func (b bareClient) shell(tb testing.TB, t client.Task) error {
+	tb.Helper()
+	spec, err := t.Spec(b.ctx)
 	if err != nil {
 		return err
 	}
@@ -199,15 +199,15 @@ func (c bareClient) shell(b *testing.B, t client.Task) error {
 	in, typed := io.Pipe()
 	shown, out := io.Pipe()
 	defer typed.Close()
-	p, err := t.Exec(c.ctx, "shell", &process, cio.NewCreator(cio.WithStreams(in, out, nil), cio.WithTerminal))
+	p, err := t.Exec(b.ctx, "shell", &process, cio.NewCreator(cio.WithStreams(in, out, nil), cio.WithTerminal))
 	if err != nil {
 		return err
 	}
-	if err := p.Start(c.ctx); err != nil {
+	if err := p.Start(b.ctx); err != nil {
 		return err
 	}
-	prompt(b, shown)
+	prompt(tb, shown)
 	shown.Close()
-	_, err = p.Delete(c.ctx, client.WithProcessKill)
+	_, err = p.Delete(b.ctx, client.WithProcessKill)
 	return err
 }

@@ -82,11 +82,11 @@ func connected(ctx context.Context, f *os.File) error {
 	defer context.AfterFunc(ctx, func() { f.Close() })()
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}} //nolint:gosec // descriptors are small
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 		if n, err := unix.Poll(poll, 0); err != nil || n == 0 {
 			return err != nil && !errors.Is(err, unix.EINTR)
 		}
-		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR) //nolint:gosec // as above
+		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		if err == nil && code != 0 {
 			err = unix.Errno(code)
 		}

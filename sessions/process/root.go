@@ -314,7 +314,7 @@ func (b *rootBuilder) ssh() error {
 		return nil
 	}
 	if st, err := os.Stat(filepath.Dir(pid1.SSHConfig)); err != nil || !st.IsDir() {
-		return nil
+		return nil //nolint:nilerr // no OpenSSH here that would ask
 	}
 	if err := b.mount(sessions.Mount{Source: c.SSHConfig, Target: pid1.SSHConfig, ReadOnly: true}, roFlags); err != nil {
 		return fmt.Errorf("making %s: %w", pid1.SSHConfig, err)
