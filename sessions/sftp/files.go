@@ -106,11 +106,8 @@ func (s *server) write(r *reader) error {
 	return err
 }
 
-// The bounds of one list of entries.
-const (
-	mostEntries   = 100
-	longestAnswer = maxPacket - 16<<10 // an entry is a name of 255 bytes, twice, and a few words
-)
+// mostEntries of one list: an entry is a name of 255 bytes, twice, and a few words, so that all of them fit into a packet.
+const mostEntries = 100
 
 func (s *server) readDir(id uint32, r *reader) (*writer, error) {
 	h, err := s.handle(r)
@@ -122,21 +119,23 @@ func (s *server) readDir(id uint32, r *reader) (*writer, error) {
 	case h.finished:
 		return nil, io.EOF
 	}
-	entries, err := h.file.ReadDir(mostEntries)
-	if err != nil {
-		h.finished = true
-		if len(entries) == 0 {
-			return nil, err
-		}
-	}
 	list, count := &writer{}, uint32(0)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil { // it has gone meanwhile
-			continue
+	for count == 0 { // clients take a list of nothing for the end
+		entries, err := h.file.ReadDir(mostEntries)
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil { // it has gone meanwhile
+				continue
+			}
+			list.string(e.Name()).string(s.names.line(info, s.now())).info(info)
+			count++
 		}
-		list.string(e.Name()).string(s.names.line(info, s.now())).info(info)
-		count++
+		if err != nil {
+			h.finished = true
+			if count == 0 {
+				return nil, err
+			}
+		}
 	}
 	w := reply(typeName, id).uint32(count)
 	w.b = append(w.b, list.b...)
