@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -156,6 +157,7 @@ func TestTerminals(t *testing.T) {
 
 // TestALineThatIsCut takes what was started on it along.
 func TestALineThatIsCut(t *testing.T) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // below nohup a shell could not trap it
 	c := logIn(t)
 	s := session(t, c)
 	out, err := s.StdoutPipe()
