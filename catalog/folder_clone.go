@@ -42,10 +42,20 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 		return Folder{}, c, err
 	}
 	room := fo.charge(f, f.ID)
+	id := f.ID
+	defer func() {
+		room.settle(c.Bytes)
+		fo.counts.Lock()
+		defer fo.counts.Unlock()
+		if err != nil {
+			delete(fo.accounts, id)
+		} else if a := fo.accounts[id]; a != nil {
+			a.apart = ""
+		}
+	}()
 	if err := fo.admit(ctx, room, c.Of.Bytes); err != nil {
 		return Folder{}, c, err
 	}
-	defer func() { room.settle(0) }()
 	aside := cloningPrefix + f.ID
 	fo.setCloning(aside, true)
 	defer fo.setCloning(aside, false)
@@ -58,25 +68,32 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}()
-	job := &cloneJob{ctx: ctx, done: &c, tell: progress, chown: os.Geteuid() == 0}
+	job := &cloneJob{ctx: ctx, done: &c, tell: progress, chown: os.Geteuid() == 0, names: map[inode]string{}}
 	if err := job.run(from, path); err != nil {
 		return Folder{}, c, err
+	}
+	if err := fo.admit(ctx, room, c.Bytes); err != nil {
+		return Folder{}, c, err // more was written into it meanwhile
 	}
 	f.Path = filepath.Join(fo.root, f.ID)
 	fo.changes.Lock()
 	defer fo.changes.Unlock()
-	if err := os.Rename(path, f.Path); err != nil {
-		return Folder{}, c, fmt.Errorf("cloning folder %s: %w", from.Name, err)
+	// First the row, then the place: a daemon that is killed between the two leaves no directory that nobody knows, and the
+	// next brings it home.
+	if err := fo.save(ctx, f); err != nil {
+		return Folder{}, c, err
 	}
-	path = f.Path
-	return f, c, fo.save(ctx, f)
+	if err := os.Rename(path, f.Path); err != nil {
+		return Folder{}, c, errors.Join(fmt.Errorf("cloning folder %s: %w", from.Name, err), fo.store.DeleteFolder(ctx, f.ID))
+	}
+	return f, c, nil
 }
 
 // admit is charge.set for a folder that has no directory yet.
 func (fo *Folders) admit(ctx context.Context, room *charge, bytes int64) error {
 	a := fo.accountOf(room.folder.ID)
 	fo.counts.Lock()
-	a.use.At = time.Now() // nothing is in it
+	a.use.At, a.apart = time.Now(), room.folder.Project // nothing is in it
 	fo.counts.Unlock()
 	return room.set(ctx, bytes)
 }
@@ -99,6 +116,8 @@ type cloneJob struct {
 	tell  func(Cloned)
 	told  time.Time
 	chown bool
+	depth int
+	names map[inode]string // of files that have several, where the copy is
 	from  *os.Root
 	to    *os.Root
 }
@@ -120,7 +139,11 @@ func (j *cloneJob) run(from Folder, path string) (err error) {
 
 // directory copies what is in one, and then what the directory itself is: it may be that nobody may write there.
 func (j *cloneJob) directory(name string) error {
-	dir, err := j.from.Open(name)
+	if j.depth++; j.depth > maxNested {
+		return &fault{kind: ErrInvalid, message: fmt.Sprintf("more than %d directories lie in one another", maxNested), hint: "remove those that nobody needs"}
+	}
+	defer func() { j.depth-- }()
+	dir, err := openDir(j.from, name)
 	if err != nil {
 		return err
 	}
@@ -190,6 +213,16 @@ func (j *cloneJob) file(name string) (err error) {
 		return err
 	}
 	defer source.Close()
+	if first, id := j.first(name, info); first != name {
+		j.done.Files++
+		return j.to.Link(first, name)
+	} else if id != (inode{}) {
+		defer func() {
+			if err == nil {
+				j.names[id] = name
+			}
+		}()
+	}
 	target, err := j.to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -206,6 +239,15 @@ func (j *cloneJob) file(name string) (err error) {
 	j.done.Files++
 	j.done.Bytes += n
 	return j.likeness(name, info)
+}
+
+// first is the name under which a file that has several was copied, name itself where it was not yet.
+func (j *cloneJob) first(name string, info fs.FileInfo) (string, inode) {
+	id := inodeOf(info)
+	if first, ok := j.names[id]; ok {
+		return first, id
+	}
+	return name, id
 }
 
 // likeness gives a copy the owner, mode and time of what it was made of.

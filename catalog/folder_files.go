@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNoSpace says that the disk, or somebody's share of it, is full.
@@ -30,8 +32,13 @@ type Entry struct {
 	Executable bool // a file that its owner may run
 }
 
-// openListing is how a directory is opened that anybody may have made: a pipe in its place has no other end to wait for.
-const openListing = os.O_RDONLY | syscall.O_NONBLOCK
+// maxListed is the most entries of one directory that are listed: somebody may put millions into one.
+const maxListed = 1_000_000
+
+// openDir opens a directory. What has become something else since somebody looked, a pipe for example, is not waited for.
+func openDir(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+}
 
 // Entries lists a directory of a folder, "" for its root, by name. ErrNotFound, ErrInvalid.
 func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
@@ -40,17 +47,22 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 		return nil, err
 	}
 	defer root.Close()
-	d, err := root.OpenFile(name, openListing, 0)
+	d, err := openDir(root, name)
+	if errors.Is(err, syscall.ENOTDIR) {
+		if _, there := root.Stat(name); there == nil {
+			return nil, &fault{kind: ErrInvalid, message: name + " is not a directory"}
+		}
+	}
 	if err != nil {
 		return nil, explainPath(name, err)
 	}
 	defer d.Close()
-	found, err := d.ReadDir(-1)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil, &fault{kind: ErrInvalid, message: name + " is not a directory"}
-	}
-	if err != nil {
+	found, err := d.ReadDir(maxListed + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("listing %s: %w", name, err)
+	}
+	if len(found) > maxListed {
+		return nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("%s has more than %d entries", name, maxListed), hint: "look at it from a session that mounts the folder"}
 	}
 	entries := make([]Entry, 0, len(found))
 	for _, e := range found {
@@ -131,10 +143,11 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 			_ = root.Remove(partsDir) // where it was the last
 		}
 	}()
-	file, err := openPart(root, rec.ID)
+	file, err := newPart(root, rec.ID)
 	if err != nil {
 		return w, writeFault(name, err)
 	}
+	defer file.Close()
 	sum := sha256.New()
 	unforeseen := growing{room: room, replaced: replaced, asked: max(0, c.Size-replaced)}
 	rec.Size, err = fo.pour(func(p []byte) error {
@@ -144,14 +157,18 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 		_, err := file.Write(p)
 		return err
 	}, c.Reader, sum)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err != nil {
 		return w, uploadFault(name, err)
 	}
 	rec.SHA256, _ = sumOf(sum)
 	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, rec.SHA256) {
 		return w, &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the SHA-256 %s, what arrived %s", shorten(c.SHA256), rec.SHA256), hint: "send it again"}
 	}
-	if err := fo.place(root, rec); err != nil {
+	replaced = sizeOf(root, name) // by now
+	if err := room.set(ctx, max(0, rec.Size-replaced)); err != nil {
+		return w, err
+	}
+	if err := settleAt(root, rec, file); err != nil {
 		return w, uploadFault(name, err)
 	}
 	added = rec.Size - replaced
@@ -186,7 +203,7 @@ func (g *growing) more(ctx context.Context, n int) error {
 
 // writable returns the mode that a file of that name has, or is to have.
 func writable(root *os.Root, name string) (fs.FileMode, error) {
-	if name == "." || name == partsDir || strings.HasPrefix(name, partsDir+"/") {
+	if name == "." {
 		return 0, &fault{kind: ErrInvalid, message: fmt.Sprintf("%q cannot be the name of a file", name), hint: "give the file's path in the folder"}
 	}
 	switch info, err := root.Lstat(name); {
@@ -255,15 +272,12 @@ func (fo *Folders) MoveEntry(f Folder, from, to string) error {
 		return err
 	}
 	defer root.Close()
-	target := filepath.Clean(strings.TrimLeft(to, "/"))
-	if err := checkInside(target); err != nil {
+	target, err := nameOf(to)
+	if err != nil {
 		return err
 	}
 	if name == "." || target == "." {
 		return &fault{kind: ErrInvalid, message: "the folder itself is not renamed this way", hint: "palisade folder rename " + f.Name + " NAME"}
-	}
-	if target == partsDir || strings.HasPrefix(target, partsDir+"/") || name == partsDir || strings.HasPrefix(name, partsDir+"/") {
-		return &fault{kind: ErrInvalid, message: partsDir + " is where uploads are on their way", hint: "choose another name"}
 	}
 	if target == name || strings.HasPrefix(target, name+"/") {
 		return &fault{kind: ErrInvalid, message: fmt.Sprintf("%s cannot be moved to %s, which is itself or in it", name, target)}
@@ -271,26 +285,61 @@ func (fo *Folders) MoveEntry(f Folder, from, to string) error {
 	if _, err := root.Lstat(name); err != nil {
 		return explainPath(name, err)
 	}
-	if _, err := root.Lstat(target); err == nil {
+	if _, err = root.Lstat(target); err == nil {
+		err = fs.ErrExist
+	} else if err = makeAll(root, filepath.Dir(target)); err == nil {
+		err = renameNew(root, name, target)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		return &fault{kind: ErrExists, message: target + " is there already", hint: "remove it first, or choose another name"}
-	}
-	if err := makeAll(root, filepath.Dir(target)); err != nil {
-		return writeFault(target, err)
-	}
-	if err := root.Rename(name, target); err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		return explainPath(name, err)
+	case err != nil:
 		return writeFault(target, err)
 	}
 	return nil
 }
 
+// renameNew renames, and replaces nothing: of two who choose one name, one is refused.
+func renameNew(root *os.Root, from, to string) error {
+	source, err := openDir(root, filepath.Dir(from))
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := openDir(root, filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	err = unix.Renameat2(int(source.Fd()), filepath.Base(from), int(target.Fd()), filepath.Base(to), unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return root.Rename(from, to) // not every file system can
+	}
+	return err
+}
+
 // enter opens f and returns path as a name in it. A leading / means the folder's root.
 func enter(f Folder, path string) (*os.Root, string, error) {
-	name := filepath.Clean(strings.TrimLeft(path, "/"))
-	if err := checkInside(name); err != nil {
+	name, err := nameOf(path)
+	if err != nil {
 		return nil, "", err
 	}
 	root, err := f.OpenRoot()
 	return root, name, err
+}
+
+// nameOf is path as a name in a folder. Where uploads are on their way is nobody's.
+func nameOf(path string) (string, error) {
+	name := filepath.Clean(strings.TrimLeft(path, "/"))
+	if err := checkInside(name); err != nil {
+		return "", err
+	}
+	if name == partsDir || strings.HasPrefix(name, partsDir+"/") {
+		return "", &fault{kind: ErrInvalid, message: partsDir + " is where uploads are on their way", hint: "choose another name"}
+	}
+	return name, nil
 }
 
 // writeFault says why a file was not written. What the reader of the upload said is passed on as it is.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,6 +80,7 @@ func (fo *Folders) keep(u *upload) error {
 	fo.arriving.Lock()
 	defer fo.arriving.Unlock()
 	if len(fo.uploads) >= maxUploads {
+		u.gone = true
 		_ = os.Remove(fo.recordPath(u.rec.ID))
 		return &fault{kind: ErrInUse, message: fmt.Sprintf("%d uploads are under way", len(fo.uploads)), hint: "finish some of them, or give them up"}
 	}
@@ -101,19 +103,26 @@ func (fo *Folders) writeRecord(rec uploadRecord) error {
 	return nil
 }
 
-// openPart opens the part of an upload, to be read and written. Whoever may write in the folder may have put anything there.
-func openPart(root *os.Root, id string) (*os.File, error) {
+// newPart makes the part of an upload, to be read and written.
+func newPart(root *os.Root, id string) (*os.File, error) {
 	name := filepath.Join(partsDir, id)
-	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	file, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	for range 10 {
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		// The last one before took the directory with it, and may have done so again by now.
 		if err = root.Mkdir(partsDir, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
-			file, err = root.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+			file, err = root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		}
 	}
+	return file, err
+}
+
+// openPart opens the part of an upload. Whoever may write in the folder may have put anything there.
+func openPart(root *os.Root, id string) (*os.File, error) {
+	name := filepath.Join(partsDir, id)
+	file, err := root.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -127,72 +136,67 @@ func openPart(root *os.Root, id string) (*os.File, error) {
 	return file, nil
 }
 
-// lost reports whether there is less of a part than has come: a session may have removed it. What comes next would be put
-// behind a hole, under the checksum of what was there.
-func lost(part *os.File, offset int64) (bool, error) {
-	info, err := part.Stat()
-	return err == nil && info.Size() < offset, err
-}
-
-var errPartLost = errors.New("what had come has been removed from the folder meanwhile")
-
-// errLost begins the upload anew.
-func (fo *Folders) errLost(u *upload) error {
-	u.rec.reset()
-	return errors.Join(&fault{
-		kind: ErrOffset, message: "what had come of " + u.rec.Path + " has been removed from the folder meanwhile", hint: "send it again, from the beginning",
-	}, fo.writeRecord(u.rec))
-}
-
-// check looks that what is written down of an upload is really there, and falls back to where it is. After a failure of the
-// box all of it is read: what was written last may never have come to the disk.
-func (fo *Folders) check(ctx context.Context, root *os.Root, u *upload) error {
-	rec := &u.rec
-	if rec.Offset == 0 {
-		return nil
+// openWhole opens the part of an upload in which all is that is written down of it: where less is, the upload falls back to
+// that. The caller holds its mu.
+func (fo *Folders) openWhole(ctx context.Context, root *os.Root, u *upload) (*os.File, error) {
+	file, err := openPart(root, u.rec.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = newPart(root, u.rec.ID)
 	}
-	file, err := openPart(root, rec.ID)
 	if err != nil {
-		return writeFault(rec.Path, err)
+		return nil, err
 	}
-	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return nil, errors.Join(err, file.Close())
 	}
-	if boot := fo.boot(); info.Size() >= rec.Offset && boot != "" && boot == rec.Boot {
-		return nil
+	// What another boot of the box wrote last may never have come to the disk.
+	boot := fo.boot()
+	if info.Size() < u.rec.Offset || !u.sure && (boot == "" || boot != u.rec.Boot) {
+		err = fo.fallBack(ctx, file, info.Size(), u)
 	}
-	kept := mark{}
-	sum, err := resumed(nil)
-	for _, m := range append(rec.Marks, mark{rec.Offset, rec.SHA256, rec.State}) {
-		if err != nil || ctx.Err() != nil || m.Offset > info.Size() {
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	u.sure = true
+	return file, nil
+}
+
+// fallBack reads what is here of an upload, and lets it go on from the last of its marks up to which that is right. Where ctx
+// ends it before, the next goes on.
+func (fo *Folders) fallBack(ctx context.Context, file *os.File, size int64, u *upload) error {
+	rec := &u.rec
+	if u.kept.Offset > size {
+		u.kept = mark{}
+	}
+	sum, err := resumed(u.kept.State)
+	for _, m := range append(slices.Clone(rec.Marks), mark{rec.Offset, rec.SHA256, rec.State}) {
+		if m.Offset <= u.kept.Offset {
+			continue
+		}
+		if err != nil || m.Offset > size {
 			break
 		}
-		part := io.NewSectionReader(file, kept.Offset, m.Offset-kept.Offset)
+		part := io.NewSectionReader(file, u.kept.Offset, m.Offset-u.kept.Offset)
 		if _, err = fo.pour(func([]byte) error { return ctx.Err() }, part, sum); err != nil {
 			break
 		}
 		if got, _ := sumOf(sum); got != m.SHA256 {
 			break
 		}
-		kept = m
+		u.kept = m
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	rec.Boot = fo.boot()
+	kept := u.kept
+	u.kept, rec.Boot = mark{}, fo.boot()
 	if kept.Offset == 0 {
 		rec.reset()
 		return nil
 	}
 	rec.Offset, rec.SHA256, rec.State = kept.Offset, kept.SHA256, kept.State
-	for i, m := range rec.Marks {
-		if m.Offset > kept.Offset {
-			rec.Marks = rec.Marks[:i]
-			break
-		}
-	}
+	rec.Marks = slices.DeleteFunc(rec.Marks, func(m mark) bool { return m.Offset > kept.Offset })
 	return nil
 }
 
@@ -244,14 +248,15 @@ func (fo *Folders) sweepParts(ctx context.Context, folders []Folder, keep time.D
 	for _, u := range fo.underWay() {
 		u.mu.Lock()
 		f, there := byID[u.rec.FolderID]
-		if old := now.Sub(u.rec.TouchedAt) > keep; old || !there {
+		_, err := os.Lstat(fo.recordPath(u.rec.ID))
+		ended := errors.Is(err, fs.ErrNotExist) // by the daemon from which this one took over
+		if old := now.Sub(u.rec.TouchedAt) > keep; !u.gone && (old || ended || !there) {
 			failed = errors.Join(failed, fo.expire(f, there, u))
 		}
 		u.mu.Unlock()
 	}
-	known := fo.underWay()
 	for _, f := range folders {
-		failed = errors.Join(failed, sweepUnknown(f, known, now))
+		failed = errors.Join(failed, fo.sweepUnknown(f, now))
 	}
 	return failed
 }
@@ -277,24 +282,23 @@ func (fo *Folders) expire(f Folder, there bool, u *upload) error {
 // partPatience is for files that are just being written, of which nothing is written down.
 const partPatience = time.Hour
 
-func sweepUnknown(f Folder, known map[string]*upload, now time.Time) error {
+func (fo *Folders) sweepUnknown(f Folder, now time.Time) error {
+	before := fo.underWay()
 	root, err := f.OpenRoot()
 	if err != nil {
 		return nil // its disk is away
 	}
 	defer root.Close()
-	dir, err := root.OpenFile(partsDir, openListing, 0)
+	dir, err := openDir(root, partsDir)
 	if err != nil {
 		return nil // nothing is under way
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil // somebody has put something else there
-	}
+	since := fo.underWay() // an upload is known before its part is there
 	for _, e := range entries {
 		info, infoErr := e.Info()
-		if known[e.Name()] != nil || infoErr != nil || now.Sub(info.ModTime()) < partPatience {
+		if before[e.Name()] != nil || since[e.Name()] != nil || infoErr != nil || now.Sub(info.ModTime()) < partPatience {
 			continue
 		}
 		if e := root.RemoveAll(filepath.Join(partsDir, e.Name())); e != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -68,7 +69,7 @@ func (fo *Folders) unused(f Folder) error {
 func (fo *Folders) move(ctx context.Context, f Folder, was string) error {
 	moved := false
 	if f.Path != was {
-		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 			return explainFull("moving folder "+f.Name, err)
 		}
 		err := os.Rename(was, f.Path)
@@ -104,18 +105,17 @@ func (fo *Folders) settlePlaces(ctx context.Context) (folders []Folder, failed e
 			continue
 		}
 		live, aside := filepath.Join(fo.root, f.ID), filepath.Join(fo.root, trashDir, f.ID)
-		other := live
-		if f.Path == live {
-			other = aside
-		}
 		if f.Path != live && f.Path != aside {
 			continue
 		}
-		if _, err := os.Lstat(f.Path); !errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err := os.Rename(other, f.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			failed = errors.Join(failed, fmt.Errorf("bringing back the directory of folder %s: %w", f.Name, err))
+		// One that was just being put aside or restored, cloned, or purged: nothing of it has been deleted as long as it has a row.
+		for _, other := range []string{live, aside, filepath.Join(fo.root, cloningPrefix+f.ID), filepath.Join(fo.root, removedPrefix+f.ID)} {
+			if _, err := os.Lstat(f.Path); !errors.Is(err, os.ErrNotExist) {
+				break
+			}
+			if err := os.Rename(other, f.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				failed = errors.Join(failed, fmt.Errorf("bringing back the directory of folder %s: %w", f.Name, err))
+			}
 		}
 	}
 	return folders, failed
@@ -182,20 +182,20 @@ func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Fold
 
 // Purge deletes a folder in the trash for good; of an imported one the directory stays. ErrNotFound.
 func (fo *Folders) Purge(ctx context.Context, project, ref string) error {
-	f, err := fo.findTrashed(ctx, project, ref)
-	if err == nil {
-		err = fo.purge(ctx, f)
+	if err := fo.purge(ctx, project, ref); err != nil {
+		return err
 	}
+	return fo.sweepRemoved(ctx)
+}
+
+// purge makes a folder in the trash one of which only the contents are left, for sweepRemoved.
+func (fo *Folders) purge(ctx context.Context, project, ref string) error {
+	fo.changes.Lock()
+	defer fo.changes.Unlock()
+	f, err := fo.findTrashed(ctx, project, ref) // by now: it may just have been restored
 	if err != nil {
 		return err
 	}
-	return fo.sweepRemoved()
-}
-
-// purge makes a folder one of which only the contents are left, for sweepRemoved.
-func (fo *Folders) purge(ctx context.Context, f Folder) error {
-	fo.changes.Lock()
-	defer fo.changes.Unlock()
 	if f.Imported {
 		return fo.forget(ctx, f)
 	}
@@ -227,21 +227,26 @@ func (fo *Folders) forget(ctx context.Context, f Folder) error {
 
 // sweepRemoved deletes the contents of removed folders, those of an earlier interrupted removal too, and of clones that were
 // interrupted. It may take long, and holds nobody up.
-func (fo *Folders) sweepRemoved() error {
+func (fo *Folders) sweepRemoved(ctx context.Context) error {
 	fo.changes.Lock()
 	cloning := maps.Clone(fo.cloning)
-	left, err := filepath.Glob(filepath.Join(fo.root, removedPrefix+"*"))
+	rows, err := fo.store.Folders(ctx)
+	left, leftErr := filepath.Glob(filepath.Join(fo.root, removedPrefix+"*"))
 	clones, clonesErr := filepath.Glob(filepath.Join(fo.root, cloningPrefix+"*"))
 	fo.changes.Unlock()
+	if err = errors.Join(err, leftErr, clonesErr); err != nil {
+		return fmt.Errorf("looking what is left of removed folders: %w", err)
+	}
 	for _, dir := range append(left, clones...) {
-		if cloning[filepath.Base(dir)] {
-			continue
+		_, id, _ := strings.Cut(filepath.Base(dir), "-")
+		if cloning[filepath.Base(dir)] || slices.ContainsFunc(rows, func(f Folder) bool { return f.ID == id }) {
+			continue // what has a row is brought home: see settlePlaces
 		}
 		if e := os.RemoveAll(dir); e != nil {
 			err = errors.Join(err, fmt.Errorf("deleting the contents of a removed folder: %w", e))
 		}
 	}
-	return errors.Join(err, clonesErr)
+	return err
 }
 
 // Sweep removes what is past its time at now: folders that have been in the trash for long enough, uploads that stand
@@ -251,13 +256,15 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 	if err != nil && all == nil {
 		return err
 	}
-	failed := err
+	failed := errors.Join(err, fo.shut())
 	for _, f := range all {
 		if !f.TrashedAt.IsZero() && now.After(fo.KeptUntil(f)) {
-			failed = errors.Join(failed, fo.purge(ctx, f))
+			if err := fo.purge(ctx, f.Project, f.ID); !errors.Is(err, ErrNotFound) { // it was taken out meanwhile
+				failed = errors.Join(failed, err)
+			}
 		}
 	}
-	failed = errors.Join(failed, fo.sweepRemoved())
+	failed = errors.Join(failed, fo.sweepRemoved(ctx))
 	if all, err = fo.store.Folders(ctx); err != nil {
 		return errors.Join(failed, fmt.Errorf("listing folders: %w", err))
 	}

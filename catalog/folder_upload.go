@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -83,6 +84,8 @@ type upload struct {
 	rec    uploadRecord
 	turn   int  // of the request that may write: the latest
 	gone   bool // finished, dropped or taken over
+	sure   bool // what is written down of it is here: see openWhole
+	kept   mark // how far that is known, where looking was interrupted
 	charge *charge
 }
 
@@ -104,43 +107,42 @@ func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (
 		return Upload{}, err
 	}
 	now := time.Now().UTC()
-	rec := uploadRecord{
+	u := &upload{sure: true, rec: uploadRecord{
 		Upload: Upload{
-			FolderID: f.ID, Path: name, Size: spec.Size, Executable: spec.Executable, Modified: spec.Modified, By: spec.By, CreatedAt: now, TouchedAt: now,
+			ID: "upl-" + strings.ToLower(rand.Text()), FolderID: f.ID, Path: name, Size: spec.Size, Executable: spec.Executable, Modified: spec.Modified, By: spec.By, CreatedAt: now, TouchedAt: now,
 		},
 		Boot: fo.boot(),
+	}}
+	u.rec.reset()
+	u.charge = fo.charge(f, u.rec.ID)
+	before := fo.takeOver(f, u)
+	noRoom := u.charge.set(ctx, max(0, spec.Size-sizeOf(root, name)))
+	if noRoom != nil && before == "" {
+		return Upload{}, noRoom
 	}
-	rec.reset()
-	before := fo.takeOver(f, &rec)
-	rec.ID = "upl-" + strings.ToLower(rand.Text())
-	u := &upload{rec: rec, charge: fo.charge(f, rec.ID)}
-	if err := u.charge.set(ctx, max(0, rec.Size-sizeOf(root, name))); err != nil {
+	// It is known before its part is there, so that no sweep takes that, and nobody writes before. What was here of it stays
+	// whatever is wrong now.
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := fo.keep(u); err != nil {
+		u.charge.settle(0)
 		fo.removePart(root, before)
 		return Upload{}, err
 	}
-	// It is there from the beginning: whoever else ends now leaves the directory alone.
-	part, err := openPart(root, rec.ID)
-	if err == nil {
-		err = part.Close()
-	}
-	if err != nil {
-		u.charge.settle(0)
-		return Upload{}, uploadFault(name, err)
-	}
 	if before != "" {
-		if err := root.Rename(filepath.Join(partsDir, before), filepath.Join(partsDir, rec.ID)); err != nil {
-			u.rec.reset()
-		}
+		_ = root.Rename(filepath.Join(partsDir, before), filepath.Join(partsDir, u.rec.ID)) // where it is lost, openWhole says so
 	}
-	if err := fo.check(ctx, root, u); err != nil {
-		u.charge.settle(0)
-		return Upload{}, err
+	if noRoom != nil {
+		return Upload{}, noRoom
 	}
-	if err := fo.keep(u); err != nil {
-		u.charge.settle(0)
-		return Upload{}, err
+	part, err := fo.openWhole(ctx, root, u)
+	if err == nil {
+		err = errors.Join(part.Close(), fo.writeRecord(u.rec))
 	}
-	return u.rec.Upload, nil
+	if err != nil && u.rec.Offset == 0 {
+		_ = fo.forgetUpload(root, u)
+	}
+	return u.rec.Upload, uploadFault(name, err)
 }
 
 // reset forgets what is here.
@@ -149,17 +151,23 @@ func (r *uploadRecord) reset() {
 	r.SHA256, r.State = sumOf(sha256.New())
 }
 
-// takeOver finds what was begun before for the same file, ends it, and lays its state over rec. It returns its id; "" where
-// there is none.
-func (fo *Folders) takeOver(f Folder, rec *uploadRecord) (before string) {
+// takeOver finds what was begun before for the same file, ends it, and lays its state over that of next. It returns its id;
+// "" where there is none.
+func (fo *Folders) takeOver(f Folder, next *upload) (before string) {
+	rec := &next.rec
 	for id, u := range fo.underWay() {
+		// These do not change: whoever is just being finished, which may take long, holds nobody else up.
+		if u.rec.FolderID != f.ID || u.rec.Path != rec.Path || u.rec.Size != rec.Size || u.rec.By != rec.By {
+			continue
+		}
 		u.mu.Lock()
-		same := !u.gone && u.rec.FolderID == f.ID && u.rec.Path == rec.Path && u.rec.Size == rec.Size && u.rec.By == rec.By
+		same := !u.gone
 		if same {
 			u.gone = true
 			rec.Offset, rec.SHA256, rec.State, rec.Marks = u.rec.Offset, u.rec.SHA256, u.rec.State, u.rec.Marks
 			rec.Boot, rec.CreatedAt = u.rec.Boot, u.rec.CreatedAt
-			u.charge.settle(0)
+			next.sure, next.kept = u.sure, u.kept
+			next.charge.inherit(u.charge)
 			fo.unlist(id)
 		}
 		u.mu.Unlock()
@@ -168,6 +176,16 @@ func (fo *Folders) takeOver(f Folder, rec *uploadRecord) (before string) {
 		}
 	}
 	return ""
+}
+
+// statOf is what a plain file is that may be replaced.
+func statOf(root *os.Root, name string) (*syscall.Stat_t, bool) {
+	info, err := root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return st, ok
 }
 
 func sizeOf(root *os.Root, name string) int64 {
@@ -199,9 +217,21 @@ func (fo *Folders) Upload(ctx context.Context, f Folder, id string) (Upload, err
 	if err != nil {
 		return Upload{}, err
 	}
+	root, err := f.OpenRoot()
+	if err != nil {
+		return Upload{}, err
+	}
+	defer root.Close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.rec.Upload, nil
+	if u.gone {
+		return Upload{}, noUpload(id)
+	}
+	part, err := fo.openWhole(ctx, root, u)
+	if err == nil {
+		err = part.Close()
+	}
+	return u.rec.Upload, uploadFault(u.rec.Path, err)
 }
 
 // underWay is a copy: who locks an upload may hold it for long.
@@ -245,8 +275,11 @@ func (fo *Folders) Uploads(ctx context.Context, f Folder) ([]Upload, error) {
 	}
 	out := []Upload{}
 	for _, u := range fo.underWay() {
+		if u.rec.FolderID != f.ID {
+			continue
+		}
 		u.mu.Lock()
-		if u.rec.FolderID == f.ID {
+		if !u.gone {
 			out = append(out, u.rec.Upload)
 		}
 		u.mu.Unlock()
@@ -279,28 +312,20 @@ func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Up
 		u.mu.Unlock()
 		return Upload{}, noUpload(id)
 	}
-	if c.Offset != u.rec.Offset {
+	file, err := fo.openWhole(ctx, root, u)
+	if err == nil && c.Offset != u.rec.Offset {
+		err = errors.Join(offsetFault(c.Offset, u.rec.Offset), file.Close())
+	}
+	if err != nil {
 		defer u.mu.Unlock()
-		return u.rec.Upload, offsetFault(c.Offset, u.rec.Offset)
+		return u.rec.Upload, uploadFault(u.rec.Path, err)
 	}
 	u.turn++
 	turn, left := u.turn, u.rec.Size-u.rec.Offset
 	sum, err := resumed(u.rec.State)
 	u.mu.Unlock()
 	if err != nil {
-		return Upload{}, fmt.Errorf("going on with upload %s: %w", id, err)
-	}
-	file, err := openPart(root, id)
-	if err != nil {
-		return Upload{}, writeFault(u.rec.Path, err)
-	}
-	if gone, err := lost(file, c.Offset); gone || err != nil {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		if gone && u.turn == turn && !u.gone {
-			err = fo.errLost(u)
-		}
-		return u.rec.Upload, errors.Join(err, file.Close())
+		return Upload{}, errors.Join(fmt.Errorf("going on with upload %s: %w", id, err), file.Close())
 	}
 	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	at := c.Offset
@@ -378,10 +403,19 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	defer root.Close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.gone {
+		return Written{}, noUpload(id)
+	}
+	came := u.rec.Offset
+	part, err := fo.openWhole(ctx, root, u)
+	if err != nil {
+		return Written{}, uploadFault(u.rec.Path, err)
+	}
+	defer part.Close()
 	rec := u.rec
 	switch {
-	case u.gone:
-		return Written{}, noUpload(id)
+	case rec.Offset < came:
+		return Written{}, &fault{kind: ErrOffset, message: fmt.Sprintf("what had come of %s is no longer in the folder from %d on", rec.Path, rec.Offset), hint: "ask for the upload, and go on from its offset"}
 	case rec.Offset != rec.Size:
 		return Written{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%d of %d bytes are here", rec.Offset, rec.Size), hint: "send the rest first"}
 	case sha256sum != "" && !strings.EqualFold(sha256sum, rec.SHA256):
@@ -390,11 +424,11 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	}
 	u.turn++ // nobody writes from here on
 	replaced := sizeOf(root, rec.Path)
-	switch err := fo.place(root, rec); {
-	case errors.Is(err, errPartLost):
-		return Written{}, fo.errLost(u)
-	case err != nil:
-		return Written{}, writeFault(rec.Path, err)
+	if err := u.charge.set(ctx, max(0, rec.Size-replaced)); err != nil {
+		return Written{}, err // what it was to replace has been removed since
+	}
+	if err := settleAt(root, rec, part); err != nil {
+		return Written{}, uploadFault(rec.Path, err)
 	}
 	u.gone = true
 	u.charge.settle(rec.Size - replaced)
@@ -404,8 +438,8 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	return Written{Path: rec.Path, Size: rec.Size, SHA256: rec.SHA256}, nil
 }
 
-// place renames a complete part to where it belongs.
-func (fo *Folders) place(root *os.Root, rec uploadRecord) error {
+// settleAt renames a complete part to where it belongs.
+func settleAt(root *os.Root, rec uploadRecord, file *os.File) error {
 	mode, err := writable(root, rec.Path)
 	if err != nil {
 		return err
@@ -413,20 +447,23 @@ func (fo *Folders) place(root *os.Root, rec uploadRecord) error {
 	if rec.Executable != nil {
 		mode = withExecutable(mode, *rec.Executable)
 	}
-	file, err := openPart(root, rec.ID)
-	if err != nil {
-		return err
+	// It stays whose it was, and with it who may read it.
+	if st, ok := statOf(root, rec.Path); ok && os.Geteuid() == 0 {
+		if err := file.Chown(int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
 	}
-	if gone, err := lost(file, rec.Size); gone {
-		return errors.Join(errPartLost, file.Close())
-	} else if err != nil {
-		return errors.Join(err, file.Close())
-	}
-	err = errors.Join(file.Truncate(rec.Size), file.Chmod(mode), file.Sync(), file.Close())
-	if err != nil {
+	if err := errors.Join(file.Truncate(rec.Size), file.Chmod(mode), file.Sync()); err != nil {
 		return err
 	}
 	part := filepath.Join(partsDir, rec.ID)
+	mine, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := root.Lstat(part); err != nil || !os.SameFile(mine, there) {
+		return &fault{kind: ErrChecksum, message: "what had arrived of " + rec.Path + " was taken away", hint: "send it again"}
+	}
 	if !rec.Modified.IsZero() {
 		if err := root.Chtimes(part, time.Time{}, rec.Modified); err != nil {
 			return err

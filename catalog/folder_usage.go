@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,51 +34,105 @@ const (
 	countLong = 30 * time.Second
 )
 
-// count looks through a directory. It gives up when ctx ends or there is too much, and says so in Incomplete.
-func count(ctx context.Context, dir string, now time.Time) (Use, error) {
+// inode tells one file that has several names from another.
+type inode struct{ device, number uint64 }
+
+// inodeOf is nothing for a file with one name.
+func inodeOf(info fs.FileInfo) inode {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Nlink < 2 {
+		return inode{}
+	}
+	return inode{uint64(st.Dev), st.Ino} //nolint:unconvert // another type elsewhere
+}
+
+// maxNested is how many directories may lie in one another.
+const maxNested = 256
+
+// count looks through a directory. It gives up when ctx ends or there is too much, and says so in Incomplete. coming says
+// whether a part of that name is an upload's under way, which is counted by who brings it.
+func count(ctx context.Context, dir string, now time.Time, coming func(part string) bool) (Use, error) {
 	u := Use{At: now}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return u, err
 	}
 	defer root.Close()
-	type inode struct{ device, number uint64 }
 	seen := map[inode]bool{}
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && name != ".":
-			return nil // gone since, or somebody's own
-		case err != nil:
-			return err
-		case ctx.Err() != nil || u.Files+u.Directories > countMost:
-			u.Incomplete = true
-			return fs.SkipAll
-		case entry.IsDir() && entry.Name() == partsDir:
-			return fs.SkipDir // what is on its way is counted by who brings it
-		case entry.IsDir():
-			u.Directories++
-			return nil
-		}
-		u.Files++
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil //nolint:nilerr // gone since
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
-			id := inode{uint64(st.Dev), st.Ino} //nolint:unconvert // another type elsewhere
-			if seen[id] {
-				return nil
+	left := []string{"."} // not one within another: each would be open as long as those in it
+	for len(left) > 0 {
+		here := left[len(left)-1]
+		left = left[:len(left)-1]
+		below, err := entriesOf(root, here, func(e fs.DirEntry) bool {
+			switch {
+			case ctx.Err() != nil || u.Files+u.Directories > countMost:
+				u.Incomplete = true
+				return false
+			case here == "." && e.Name() == partsDir:
+				return true
+			case e.IsDir():
+				u.Directories++
+				return true
+			case here == partsDir && coming(e.Name()):
+				return true
 			}
-			seen[id] = true
+			u.Files++
+			if !e.Type().IsRegular() {
+				return true
+			}
+			info, err := e.Info()
+			if err != nil {
+				return true // gone since
+			}
+			if id := inodeOf(info); id != (inode{}) {
+				if seen[id] {
+					return true
+				}
+				seen[id] = true
+			}
+			u.Bytes = addUp(u.Bytes, info.Size())
+			return true
+		})
+		gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrPermission)
+		if err != nil && (here == "." || !gone) {
+			return u, err
 		}
-		u.Bytes = addUp(u.Bytes, info.Size())
-		return nil
-	})
-	u.Directories = max(0, u.Directories-1) // the folder itself
-	return u, err
+		if strings.Count(here, "/") >= maxNested {
+			u.Incomplete = u.Incomplete || len(below) > 0
+			continue
+		}
+		if u.Incomplete {
+			break
+		}
+		left = append(left, below...)
+	}
+	return u, nil
+}
+
+// entriesOf tells visit of all that is in a directory, until that says false, and returns the directories in it.
+func entriesOf(root *os.Root, dir string, visit func(fs.DirEntry) bool) (below []string, err error) {
+	d, err := openDir(root, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	for {
+		entries, err := d.ReadDir(1000) // as many as there are: a folder may have millions
+		for _, e := range entries {
+			if !visit(e) {
+				return below, nil
+			}
+			if e.IsDir() {
+				below = append(below, filepath.Join(dir, e.Name()))
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return below, nil
+		}
+		if err != nil {
+			return below, err
+		}
+	}
 }
 
 // addUp does not go over: a sparse file may say that it has exabytes.
@@ -95,6 +152,8 @@ type account struct {
 	over  string // what was said last of its quota
 	// coming is what uploads under way will add, by upload.
 	coming map[string]int64
+	// apart is the project of a folder that is not among the rows yet.
+	apart string
 }
 
 func (a *account) total() int64 {
@@ -141,11 +200,19 @@ func (fo *Folders) Use(ctx context.Context, f Folder, maxAge time.Duration) (Use
 	if fresh {
 		return use, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, countLong)
+	bounded, cancel := context.WithTimeout(ctx, countLong)
 	defer cancel()
-	use, err := count(ctx, f.Path, time.Now())
+	use, err := count(bounded, f.Path, time.Now(), func(part string) bool {
+		fo.counts.Lock()
+		defer fo.counts.Unlock()
+		_, known := a.coming[part]
+		return known
+	})
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = f.OpenRoot() // says what is gone
+		err = f.gone()
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // who asked went away: what was seen until then is no count
 	}
 	fo.counts.Lock()
 	defer fo.counts.Unlock()
@@ -178,6 +245,9 @@ func (b Bound) Over() bool { return b.Limit > 0 && b.Held > b.Limit }
 
 // Bounds are those of a folder and of its project, as they stand.
 func (fo *Folders) Bounds(ctx context.Context, f Folder) (folder, project Bound, err error) {
+	if err := fo.readUploads(ctx); err != nil { // those of an earlier daemon count, too
+		return folder, project, err
+	}
 	folder.Limit, project.Limit = f.Quota, fo.projectQuota(f.Project)
 	if folder.Limit > 0 {
 		if folder.Held, err = fo.held(ctx, f); err != nil {
@@ -213,7 +283,14 @@ func (fo *Folders) heldBy(ctx context.Context, project string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("listing folders: %w", err)
 	}
+	fo.counts.Lock()
 	var sum int64
+	for id, a := range fo.accounts {
+		if a.apart == project && !slices.ContainsFunc(all, func(f Folder) bool { return f.ID == id }) {
+			sum = addUp(sum, a.total())
+		}
+	}
+	fo.counts.Unlock()
 	for _, f := range all {
 		if f.Project != project {
 			continue
@@ -278,6 +355,7 @@ func (fo *Folders) charge(f Folder, key string) *charge {
 // set says what the upload will add, which is refused with ErrQuota where that is more than there is room for.
 func (c *charge) set(ctx context.Context, bytes int64) error {
 	if c.off || bytes == 0 {
+		c.take(bytes) // a bound may come while it is under way, and a count must know its part
 		return nil
 	}
 	// One at a time: two that both fit into what is left would not fit together.
@@ -310,7 +388,7 @@ func (c *charge) set(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// take counts what was let in before, by an earlier daemon.
+// take counts what is let in anyway, such as what an earlier daemon let in.
 func (c *charge) take(bytes int64) {
 	a := c.fo.accountOf(c.folder.ID)
 	c.fo.counts.Lock()
@@ -320,12 +398,27 @@ func (c *charge) take(bytes int64) {
 
 // settle ends the charge: that much was really added.
 func (c *charge) settle(added int64) {
-	a := c.fo.accountOf(c.folder.ID)
 	c.fo.counts.Lock()
 	defer c.fo.counts.Unlock()
+	a := c.fo.accounts[c.folder.ID]
+	if a == nil {
+		return // the folder is gone, or nothing was charged
+	}
 	delete(a.coming, c.key)
-	if !a.use.At.IsZero() {
-		a.use.Bytes = max(0, addUp(a.use.Bytes, added))
+	a.use.Bytes = max(0, addUp(a.use.Bytes, added)) // before the first count, too: that may be under way
+}
+
+// inherit takes over what was charged for an upload that another goes on with.
+func (c *charge) inherit(from *charge) {
+	c.fo.counts.Lock()
+	defer c.fo.counts.Unlock()
+	a := c.fo.accounts[c.folder.ID]
+	if a == nil {
+		return
+	}
+	if n, ok := a.coming[from.key]; ok {
+		a.coming[c.key] = n
+		delete(a.coming, from.key)
 	}
 }
 

@@ -80,13 +80,26 @@ func (fo *Folders) Create(ctx context.Context, spec FolderSpec) (Folder, error) 
 
 // makePlace makes the directory of a folder.
 func (fo *Folders) makePlace(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := fo.shut(); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, openDirectory); err != nil {
 		return err
 	}
 	return os.Chmod(path, openDirectory) // whatever this process's mask is
+}
+
+// shut makes the place of all folders, where there is none, and one that nobody else on the box gets into: what is in
+// folders may be written by everybody. See openDirectory.
+func (fo *Folders) shut() error {
+	if err := os.MkdirAll(fo.root, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(fo.root)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = os.Chmod(fo.root, 0o700)
+	}
+	return err
 }
 
 // Import registers an existing directory in place. Symbolic links in path are followed once, now.
@@ -199,11 +212,15 @@ func (fo *Folders) Find(ctx context.Context, project, ref string) (Folder, error
 func (f Folder) OpenRoot() (*os.Root, error) {
 	root, err := os.OpenRoot(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := "mount the disk that holds it again, or remove the folder: palisade folder rm " + f.Name
-		return nil, &fault{kind: ErrNotFound, message: fmt.Sprintf("the directory of folder %s, %s, is gone", f.Name, f.Path), hint: hint}
+		return nil, f.gone()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening folder %s: %w", f.Name, err)
 	}
 	return root, nil
+}
+
+func (f Folder) gone() error {
+	hint := "mount the disk that holds it again, or remove the folder: palisade folder rm " + f.Name
+	return &fault{kind: ErrNotFound, message: fmt.Sprintf("the directory of folder %s, %s, is gone", f.Name, f.Path), hint: hint}
 }
