@@ -312,8 +312,11 @@ func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Up
 		u.mu.Unlock()
 		return Upload{}, noUpload(id)
 	}
+	came := u.rec.Offset
 	file, err := fo.openWhole(ctx, root, u)
-	if err == nil && c.Offset != u.rec.Offset {
+	if err == nil && u.rec.Offset < came {
+		err = errors.Join(lostFault(u.rec), file.Close())
+	} else if err == nil && c.Offset != u.rec.Offset {
 		err = errors.Join(offsetFault(c.Offset, u.rec.Offset), file.Close())
 	}
 	if err != nil {
@@ -366,6 +369,13 @@ func offsetFault(got, want int64) error {
 	return &fault{kind: ErrOffset, message: fmt.Sprintf("bytes from %d on came, and the upload goes on at %d", got, want), hint: "ask for the upload, and go on from its offset"}
 }
 
+func lostFault(rec uploadRecord) error {
+	return &fault{
+		kind: ErrOffset, message: fmt.Sprintf("what had come of %s has been removed from the folder meanwhile, from byte %d on", rec.Path, rec.Offset),
+		hint: "ask for the upload, and go on from its offset",
+	}
+}
+
 // arrived counts bytes that are here, and passes on why there are no more.
 func (fo *Folders) arrived(u *upload, turn int, n int64, sum hash.Hash, err error) (Upload, error) {
 	u.mu.Lock()
@@ -415,7 +425,7 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	rec := u.rec
 	switch {
 	case rec.Offset < came:
-		return Written{}, &fault{kind: ErrOffset, message: fmt.Sprintf("what had come of %s is no longer in the folder from %d on", rec.Path, rec.Offset), hint: "ask for the upload, and go on from its offset"}
+		return Written{}, lostFault(rec)
 	case rec.Offset != rec.Size:
 		return Written{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%d of %d bytes are here", rec.Offset, rec.Size), hint: "send the rest first"}
 	case sha256sum != "" && !strings.EqualFold(sha256sum, rec.SHA256):
