@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kinds of errors of uploads.
@@ -139,10 +141,32 @@ func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (
 	if err == nil {
 		err = errors.Join(part.Close(), fo.writeRecord(u.rec))
 	}
+	if err == nil {
+		err = roomFor(root, u.rec.Upload)
+	}
 	if err != nil && u.rec.Offset == 0 {
 		_ = fo.forgetUpload(root, u)
 	}
 	return u.rec.Upload, uploadFault(name, err)
+}
+
+// roomFor says that a disk has not the room for what is still to come of a file, before that fills it: a part that is kept to
+// be gone on with would take the last room from everybody else.
+func roomFor(root *os.Root, up Upload) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &disk); err != nil {
+		return fmt.Errorf("looking how full the disk is: %w", err)
+	}
+	free, missing := int64(disk.Bavail)*disk.Bsize, up.Size-up.Offset
+	if missing <= free {
+		return nil
+	}
+	return explainFull(fmt.Sprintf("%d bytes are to come, and %d are free", missing, free), unix.ENOSPC)
 }
 
 // reset forgets what is here.

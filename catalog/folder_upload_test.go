@@ -523,3 +523,13 @@ func TestUploadKeepsTheOwner(t *testing.T) {
 		t.Errorf("it was %d:%d's, and is %d:%d's", was.Uid, was.Gid, is.Uid, is.Gid)
 	}
 }
+
+// TestUploadThatNoDiskHolds is refused before it takes the room that others have.
+func TestUploadThatNoDiskHolds(t *testing.T) {
+	fo, _, _ := newFolders(t)
+	f := create(t, fo, "files")
+	if _, err := fo.BeginUpload(t.Context(), f, UploadSpec{Path: "big", Size: maxSize, By: "me"}); !errors.Is(err, ErrNoSpace) {
+		t.Fatal(err)
+	}
+	wantNoParts(t, fo, f)
+}
