@@ -43,9 +43,9 @@ func TestRestore(t *testing.T) {
 		t.Error(err)
 	}
 	store.fail = nil
-	back, err := fo.Restore(t.Context(), "p", "lama", "old")
+	_, err = fo.Restore(t.Context(), "p", "lama", "old")
 	wantError(t, err, ErrNotFound, "did you mean llama")
-	back, err = fo.Restore(t.Context(), "p", "llama", "old")
+	back, err := fo.Restore(t.Context(), "p", "llama", "old")
 	if err != nil || back.Name != "old" || !back.TrashedAt.IsZero() || back.TrashedBy != "" || back.Path != f.Path {
 		t.Fatalf("%+v, %v", back, err)
 	}
