@@ -44,7 +44,9 @@ func same(path string) (bool, error) {
 	if err := unix.Stat(path, &there); err != nil {
 		return false, fmt.Errorf("looking at the network namespace: %w", err)
 	}
-	if err := unix.Stat("/proc/self/ns/net", &here); err != nil {
+	// Of this thread, not of /proc/self: that is the first thread's, which may be inside of a session just now (Enter). One
+	// that runs a goroutine that did not lock it is at home.
+	if err := unix.Stat("/proc/thread-self/ns/net", &here); err != nil {
 		return false, fmt.Errorf("looking at this program's network namespace: %w", err)
 	}
 	return there.Dev == here.Dev && there.Ino == here.Ino, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestDialReachesTheLoopbackOfASession(t *testing.T) {
 			t.Errorf("%d of another: %v", port, err)
 		}
 	}
-	if _, err := dial("/proc/self/ns/net", 8000); !errors.Is(err, network.ErrShared) {
+	if _, err := dial("/proc/thread-self/ns/net", 8000); !errors.Is(err, network.ErrShared) {
 		t.Errorf("our own: %v", err)
 	}
 	if _, err := dial(a.Path+"-none", 8000); err == nil {
@@ -83,6 +84,33 @@ func TestDialIsBounded(t *testing.T) {
 	}
 	if late == 0 {
 		t.Error("every connection stood at once")
+	}
+}
+
+// TestDialWhileThreadsAreInside: whichever threads are inside of the session just now, it is never taken for the box.
+func TestDialWhileThreadsAreInside(t *testing.T) {
+	n := open(t, network.Config{})
+	a := create(t, n, "a")
+	inside, leave := make(chan struct{}), make(chan struct{})
+	var threads sync.WaitGroup
+	defer threads.Wait()
+	defer close(leave)
+	for range 32 { // more than there are idle threads, so that the first one is among them
+		threads.Go(func() {
+			err := network.Enter(a.Path, func() error {
+				inside <- struct{}{}
+				<-leave
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+				inside <- struct{}{}
+			}
+		})
+		<-inside
+		if _, err := network.Dial(t.Context(), a.Path, 8000); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
 	}
 }
 
