@@ -30,12 +30,27 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog", "catalog/blobs", "catalog/bundle", "catalog/fetch", "catalog/index", "catalog/install", "catalog/plan", "catalog/recipe", "catalog/signature", "autoscaler/calibrate", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
 	{"catalog", nil},
 	{"catalog/fit", nil},
+	{"catalog/blobs", nil},
+	{"catalog/signature", nil},
+	{"catalog/fetch", list("catalog/blobs")},
+	{"catalog/fetch/web", list("catalog/fetch")},
+	{"catalog/fetch/local", list("catalog/fetch")},
+	{"catalog/fetch/hub", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/fetch/git", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/fetch/ngc", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/fetch/oci", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/fetch/s3", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/recipe", list("catalog/fetch")},
+	{"catalog/plan", list("catalog/fit", "catalog/recipe")},
+	{"catalog/index", list("catalog/fetch", "catalog/recipe", "catalog/signature")},
+	{"catalog/bundle", list("catalog/blobs", "catalog/recipe", "catalog/signature")},
+	{"catalog/install", list("catalog", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
 	{"accel", nil},
 	{"accel/nvml", list("accel")},
 	{"accel/mps", list("accel")},
@@ -59,6 +74,7 @@ var rooms = []room{
 	{"router/bench/plain", nil},
 	{"router/bench", list("router/bench/engine", "router/bench/load")},
 	{"autoscaler/cron", nil},
+	{"autoscaler/calibrate", nil},
 	{"autoscaler", list("autoscaler/cron")},
 	{"autoscaler/rehearse", list("autoscaler")},
 	{"autoscaler/signals", list("autoscaler")},
@@ -109,10 +125,10 @@ var rooms = []room{
 	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
 	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
-	{"appliance/daemon", append(append(list("catalog/fit", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
+	{"appliance/daemon", append(append(list("catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog", "catalog/fit", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e", list("appliance/store/pgtest")},

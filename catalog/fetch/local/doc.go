@@ -1,0 +1,2 @@
+// Package local takes files and directories of the box itself.
+package local

@@ -1,0 +1,2 @@
+// Package s3 fetches from stores that speak S3.
+package s3
