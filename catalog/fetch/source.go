@@ -37,6 +37,7 @@ type File struct {
 	At     string // how its Source finds it: a URL, a digest, a path; of the Source's own making
 	ETag   string // of the answer that At gives; empty: not known
 	Run    bool   // it may be run
+	Unpack string // tar, tar+gzip or tar+zstd: the file holds others, which take its place once it is here whole; globs are about those
 }
 
 // Listing is what there is at a place at one moment.
