@@ -58,6 +58,7 @@ type Deps struct {
 	// Images is nil where the runtime keeps none.
 	Images     Images
 	Registries Registries
+	Secrets    Secrets
 	// Runtimes returns the runtime variants, by name.
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.

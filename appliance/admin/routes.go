@@ -140,6 +140,10 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/registries/:host", s.getRegistry)
 	on("PUT", "/registries/:host", s.logIn)
 	on("DELETE", "/registries/:host", s.logOut)
+	on("GET", "/secrets", s.listSecrets)
+	on("GET", "/secrets/:name", s.getSecret)
+	on("PUT", "/secrets/:name", s.setSecret)
+	on("DELETE", "/secrets/:name", s.deleteSecret)
 
 	on("GET", "/keys", s.listKeys)
 	on("POST", "/keys", s.createKey)

@@ -446,7 +446,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)
