@@ -3,6 +3,7 @@ module github.com/palisade-run/palisade
 go 1.26.6
 
 require (
+	aead.dev/minisign v0.3.0
 	filippo.io/age v1.3.2
 	github.com/NVIDIA/go-nvml v0.13.4-0
 	github.com/anthropics/anthropic-sdk-go v1.84.0
