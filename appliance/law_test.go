@@ -42,6 +42,7 @@ var rooms = []room{
 	{"catalog/fetch/web", list("catalog/fetch")},
 	{"catalog/fetch/local", list("catalog/fetch")},
 	{"catalog/fetch/hub", list("catalog/fetch", "catalog/fetch/web")},
+	{"catalog/fetch/hub/hubtest", nil},
 	{"catalog/fetch/git", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/fetch/ngc", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/fetch/oci", list("catalog/fetch", "catalog/fetch/web")},
@@ -131,12 +132,14 @@ var rooms = []room{
 	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
-	{"appliance/e2e", list("appliance/store/pgtest")},
+	{"appliance/e2e", list("appliance/store/pgtest", "catalog/fetch/hub/hubtest")},
 	{"appliance", nil},
 }
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
+	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest"),
+	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
 	"training/figures":    list("training/checkpoints"),                                        // whose directories they are in
