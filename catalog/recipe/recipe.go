@@ -1,5 +1,8 @@
 package recipe
 
+// Schema is the newest version of a recipe's file that is read.
+const Schema = 1
+
 // Recipe is one model that can be installed by name. docs/recipes.md shows its file.
 type Recipe struct {
 	Name        string // lower case, digits, '-', '.': qwen3-8b
@@ -37,6 +40,11 @@ const (
 	Vision        Task = "vision"
 	Other         Task = "other"
 )
+
+// Tasks are all of them.
+func Tasks() []Task {
+	return []Task{Chat, Completion, Embedding, Rerank, Transcription, Speech, Images, Vision, Other}
+}
 
 // License is what an owner agrees to.
 type License struct {
@@ -77,6 +85,9 @@ type Variant struct {
 	Secrets      []string // environment variables that are filled in from secrets: NGC_API_KEY
 }
 
+// CPU is the kind of accelerator of a variant that runs without one.
+const CPU = "cpu"
+
 // Image is an engine's image for a kind of accelerator.
 type Image struct {
 	Accelerator string // empty: any
@@ -84,19 +95,23 @@ type Image struct {
 	Reference   string
 }
 
-// Memory is what the recipe says that the variant needs; a test holds it against catalog/fit.
+// Memory is what the recipe says that the variant needs, of all its devices together; a test holds it against catalog/fit.
 type Memory struct {
 	Weights  int64 // bytes
 	Cache    int64 // of Context tokens and Concurrency sequences
 	Overhead int64
 }
 
+// Total is all of it.
+func (m Memory) Total() int64 { return m.Weights + m.Cache + m.Overhead }
+
 // SmokeTest is one request, and what its answer must hold.
 type SmokeTest struct {
-	Method, Path string // POST, /v1/chat/completions
-	Body         string // JSON, with {model}
-	Status       int
-	Holds        []string // each a path and what it holds: choices[0].message.content ~ (?i)paris
+	Method, Path string            // POST, /v1/chat/completions
+	Body         string            // JSON, with {model}
+	Form         map[string]string // instead of Body: fields of a multipart form; @tone.wav is a second of sound that is made up
+	Status       int               // 200
+	Holds        []string          // each a path and what it holds: choices[0].message.content ~ (?i)paris
 	MaxSeconds   int
 }
 
@@ -106,4 +121,45 @@ type Verified struct {
 	On   string // on which machine and accelerator
 	With string // engine and version
 	Date string // 2026-11-22
+}
+
+// Source finds a source by its name; false for the name of none.
+func (r Recipe) Source(name string) (Source, bool) {
+	for _, s := range r.Sources {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Source{}, false
+}
+
+// Variant finds a variant by its name.
+func (r Recipe) Variant(name string) (Variant, bool) {
+	for _, v := range r.Variants {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Variant{}, false
+}
+
+// Image is the image for a kind of accelerator on a platform: the one that says most of both. "" where there is none for it.
+func (v Variant) Image(accelerator, platform string) string {
+	best, reference := -1, ""
+	for _, i := range v.Images {
+		if i.Accelerator != "" && i.Accelerator != accelerator || i.Platform != "" && i.Platform != platform {
+			continue
+		}
+		says := 0
+		if i.Accelerator != "" {
+			says += 2
+		}
+		if i.Platform != "" {
+			says++
+		}
+		if says > best {
+			best, reference = says, i.Reference
+		}
+	}
+	return reference
 }
