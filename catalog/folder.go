@@ -37,6 +37,7 @@ type Folder struct {
 	Quota     int64     // bytes that it may hold; 0: no bound
 	TrashedAt time.Time // when it was put into the trash; zero: it is in use
 	TrashedBy string
+	Sealed    bool // a revision of an installed model: its files never change, and it goes with the model
 }
 
 // FolderStore keeps folders' rows. Names are unique among a project's folders that are not in the trash: SaveFolder and

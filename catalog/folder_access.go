@@ -47,11 +47,14 @@ type Grant struct {
 }
 
 // Access decides what somebody may do with a folder, by these rules and no others:
-//  1. One of the folder's own project is its owner.
+//  1. Those of the folder's own project own it; but a sealed one they only read.
 //  2. Else the widest of what was granted to the person and to the project counts.
 //  3. Else it is not there for them.
 func Access(f Folder, grants []Grant, w Who) Permission {
-	if f.Project == w.Project {
+	switch {
+	case f.Project == w.Project && f.Sealed:
+		return ReadOnly
+	case f.Project == w.Project:
 		return Owner
 	}
 	widest := NoPermission
@@ -146,6 +149,9 @@ func (fo *Folders) Reach(ctx context.Context, w Who, ref string, want Permission
 func permitted(r Reached, want Permission) (Reached, error) {
 	if r.Permission.Allows(want) {
 		return r, nil
+	}
+	if r.Sealed {
+		return Reached{}, r.Folder.sealedFault()
 	}
 	wanted := map[Permission]string{
 		ReadWrite: "writing there needs", WriteDelete: "deleting and renaming there needs", Owner: "that is for its owners, project " + r.Project + ";",

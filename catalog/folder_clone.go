@@ -68,7 +68,7 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}()
-	job := &cloneJob{ctx: ctx, done: &c, tell: progress, chown: os.Geteuid() == 0, names: map[inode]string{}}
+	job := &cloneJob{ctx: ctx, done: &c, tell: progress, chown: os.Geteuid() == 0, open: from.Sealed, names: map[inode]string{}}
 	if err := job.run(from, path); err != nil {
 		return Folder{}, c, err
 	}
@@ -116,6 +116,7 @@ type cloneJob struct {
 	tell  func(Cloned)
 	told  time.Time
 	chown bool
+	open  bool // the copy may be written, though what it is of may not
 	depth int
 	names map[inode]string // of files that have several, where the copy is
 	from  *os.Root
@@ -257,8 +258,11 @@ func (j *cloneJob) likeness(name string, info fs.FileInfo) error {
 			return err
 		}
 	}
-	// Neither set-user-id nor the like: a copy is its maker's.
-	if err := j.to.Chmod(name, info.Mode().Perm()); err != nil {
+	mode := info.Mode().Perm() // neither set-user-id nor the like: a copy is its maker's
+	if j.open {
+		mode |= openFile
+	}
+	if err := j.to.Chmod(name, mode); err != nil {
 		return err
 	}
 	return j.to.Chtimes(name, time.Time{}, info.ModTime())
