@@ -17,6 +17,7 @@ var (
 	ErrNoRange   = errors.New("no ranges")             // Open at an offset is not possible: begin at 0
 	ErrTruncated = errors.New("cut off")               // fewer bytes than said: goes on from there
 	ErrTooLong   = errors.New("longer than said")
+	ErrRefused   = errors.New("refused") // for good, and for no reason above: the same request will be refused again
 )
 
 // Later is an error that says when it is worth trying again (429 and 503 with Retry-After). It unwraps to its cause.
