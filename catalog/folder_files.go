@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +104,7 @@ func (fo *Folders) Open(f Folder, path string) (*os.File, error) {
 type Content struct {
 	io.Reader
 	Size       int64     // how much it is; 0 or less: nobody knows
-	SHA256     string    // hex, as its sender has it; "": nobody has said
+	Digest     string    // "sha256:HEX", as its sender has it; "": nobody has said
 	Executable *bool     // whether it is a program; nil keeps what the file of that name was
 	Modified   time.Time // what the file is to have; zero: now
 }
@@ -114,7 +113,7 @@ type Content struct {
 type Written struct {
 	Path   string // in the folder
 	Size   int64
-	SHA256 string // hex
+	Digest string // sha256:HEX, or what the upload was begun for
 }
 
 // Write puts all of a content into a file, making the directories above it. Readers see the old file or the new one, never a
@@ -148,7 +147,7 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 		return w, writeFault(name, err)
 	}
 	defer file.Close()
-	sum := sha256.New()
+	sum := SHA256.begin()
 	unforeseen := growing{room: room, replaced: replaced, asked: max(0, c.Size-replaced)}
 	rec.Size, err = fo.pour(func(p []byte) error {
 		if err := unforeseen.more(ctx, len(p)); err != nil {
@@ -160,9 +159,9 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 	if err != nil {
 		return w, uploadFault(name, err)
 	}
-	rec.SHA256, _ = sumOf(sum)
-	if c.SHA256 != "" && !strings.EqualFold(c.SHA256, rec.SHA256) {
-		return w, &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the SHA-256 %s, what arrived %s", shorten(c.SHA256), rec.SHA256), hint: "send it again"}
+	rec.Digest, _ = SHA256.digestOf(sum)
+	if err := compare(c.Digest, rec.Digest); err != nil {
+		return w, err
 	}
 	replaced = sizeOf(root, name) // by now
 	if err := room.set(ctx, max(0, rec.Size-replaced)); err != nil {
@@ -172,7 +171,7 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 		return w, uploadFault(name, err)
 	}
 	added = rec.Size - replaced
-	return Written{Path: name, Size: rec.Size, SHA256: rec.SHA256}, nil
+	return Written{Path: name, Size: rec.Size, Digest: rec.Digest}, nil
 }
 
 // growing asks for room bit by bit where nobody knows how much will come.

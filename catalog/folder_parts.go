@@ -58,7 +58,7 @@ func (fo *Folders) readUploads(ctx context.Context) error {
 			err = json.Unmarshal(text, &rec)
 		}
 		f, there := byID[rec.FolderID]
-		if err != nil || !there || rec.ID+".json" != filepath.Base(path) || rec.Offset > rec.Size {
+		if err != nil || !there || rec.ID+".json" != filepath.Base(path) || rec.Offset > rec.Size || rec.Digest == "" {
 			_ = os.Remove(path)
 			continue
 		}
@@ -169,8 +169,8 @@ func (fo *Folders) fallBack(ctx context.Context, file *os.File, size int64, u *u
 	if u.kept.Offset > size {
 		u.kept = mark{}
 	}
-	sum, err := resumed(u.kept.State)
-	for _, m := range append(slices.Clone(rec.Marks), mark{rec.Offset, rec.SHA256, rec.State}) {
+	sum, err := rec.Checksum.resumed(u.kept.State)
+	for _, m := range append(slices.Clone(rec.Marks), mark{rec.Offset, rec.Digest, rec.State}) {
 		if m.Offset <= u.kept.Offset {
 			continue
 		}
@@ -181,7 +181,7 @@ func (fo *Folders) fallBack(ctx context.Context, file *os.File, size int64, u *u
 		if _, err = fo.pour(func([]byte) error { return ctx.Err() }, part, sum); err != nil {
 			break
 		}
-		if got, _ := sumOf(sum); got != m.SHA256 {
+		if got, _ := rec.Checksum.digestOf(sum); got != m.Digest {
 			break
 		}
 		u.kept = m
@@ -195,7 +195,7 @@ func (fo *Folders) fallBack(ctx context.Context, file *os.File, size int64, u *u
 		rec.reset()
 		return nil
 	}
-	rec.Offset, rec.SHA256, rec.State = kept.Offset, kept.SHA256, kept.State
+	rec.Offset, rec.Digest, rec.State = kept.Offset, kept.Digest, kept.State
 	rec.Marks = slices.DeleteFunc(rec.Marks, func(m mark) bool { return m.Offset > kept.Offset })
 	return nil
 }

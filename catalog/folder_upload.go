@@ -1,11 +1,9 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -38,7 +36,8 @@ type Upload struct {
 	Path       string    `json:"path"` // in the folder
 	Size       int64     `json:"size"`
 	Offset     int64     `json:"offset"` // bytes that are here
-	SHA256     string    `json:"sha256"` // hex, of these
+	Checksum   Checksum  `json:"checksum"`
+	Digest     string    `json:"digest"` // of these: sha256:HEX
 	Executable *bool     `json:"executable,omitempty"`
 	Modified   time.Time `json:"modified,omitzero"` // what the file is to have; zero: when it is finished
 	By         string    `json:"by"`
@@ -53,6 +52,7 @@ type UploadSpec struct {
 	Executable *bool
 	Modified   time.Time
 	By         string
+	Checksum   Checksum // "": SHA256
 }
 
 // Bounds of uploads.
@@ -68,7 +68,7 @@ const partsDir = ".palisade-uploads"
 // mark is a place in an upload with the checksum up to it.
 type mark struct {
 	Offset int64  `json:"offset"`
-	SHA256 string `json:"sha256"`
+	Digest string `json:"digest"`
 	State  []byte `json:"state"` // of the hash, from where it can go on
 }
 
@@ -97,6 +97,9 @@ func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (
 	if spec.Size < 0 || spec.Size > maxSize {
 		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a file cannot have %d bytes", spec.Size)}
 	}
+	if spec.Checksum = cmp.Or(spec.Checksum, SHA256); spec.Checksum != SHA256 && spec.Checksum != XXH64 {
+		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("there is no checksum %q", shorten(string(spec.Checksum))), hint: "sha256 or xxh64"}
+	}
 	root, name, err := enter(f, spec.Path)
 	if err != nil {
 		return Upload{}, err
@@ -111,7 +114,7 @@ func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (
 	now := time.Now().UTC()
 	u := &upload{sure: true, rec: uploadRecord{
 		Upload: Upload{
-			ID: "upl-" + strings.ToLower(rand.Text()), FolderID: f.ID, Path: name, Size: spec.Size, Executable: spec.Executable, Modified: spec.Modified, By: spec.By, CreatedAt: now, TouchedAt: now,
+			ID: "upl-" + strings.ToLower(rand.Text()), FolderID: f.ID, Path: name, Size: spec.Size, Executable: spec.Executable, Modified: spec.Modified, By: spec.By, Checksum: spec.Checksum, CreatedAt: now, TouchedAt: now,
 		},
 		Boot: fo.boot(),
 	}}
@@ -172,7 +175,7 @@ func roomFor(root *os.Root, up Upload) error {
 // reset forgets what is here.
 func (r *uploadRecord) reset() {
 	r.Offset, r.Marks = 0, nil
-	r.SHA256, r.State = sumOf(sha256.New())
+	r.Digest, r.State = r.Checksum.digestOf(r.Checksum.begin())
 }
 
 // takeOver finds what was begun before for the same file, ends it, and lays its state over that of next. It returns its id;
@@ -181,14 +184,14 @@ func (fo *Folders) takeOver(f Folder, next *upload) (before string) {
 	rec := &next.rec
 	for id, u := range fo.underWay() {
 		// These do not change: whoever is just being finished, which may take long, holds nobody else up.
-		if u.rec.FolderID != f.ID || u.rec.Path != rec.Path || u.rec.Size != rec.Size || u.rec.By != rec.By {
+		if u.rec.FolderID != f.ID || u.rec.Path != rec.Path || u.rec.Size != rec.Size || u.rec.By != rec.By || u.rec.Checksum != rec.Checksum {
 			continue
 		}
 		u.mu.Lock()
 		same := !u.gone
 		if same {
 			u.gone = true
-			rec.Offset, rec.SHA256, rec.State, rec.Marks = u.rec.Offset, u.rec.SHA256, u.rec.State, u.rec.Marks
+			rec.Offset, rec.Digest, rec.State, rec.Marks = u.rec.Offset, u.rec.Digest, u.rec.State, u.rec.Marks
 			rec.Boot, rec.CreatedAt = u.rec.Boot, u.rec.CreatedAt
 			next.sure, next.kept = u.sure, u.kept
 			next.charge.inherit(u.charge)
@@ -217,22 +220,6 @@ func sizeOf(root *os.Root, name string) int64 {
 		return info.Size()
 	}
 	return 0
-}
-
-func sumOf(h hash.Hash) (hexSum string, state []byte) {
-	m, _ := h.(encoding.BinaryMarshaler)
-	state, _ = m.MarshalBinary() // SHA-256 can, always
-	return hex.EncodeToString(h.Sum(nil)), state
-}
-
-// resumed is a hash that goes on from a state; nil: from the beginning.
-func resumed(state []byte) (hash.Hash, error) {
-	h := sha256.New()
-	if state == nil {
-		return h, nil
-	}
-	u, _ := h.(encoding.BinaryUnmarshaler)
-	return h, u.UnmarshalBinary(state)
 }
 
 // Upload finds one under way. ErrNotFound.
@@ -349,7 +336,7 @@ func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Up
 	}
 	u.turn++
 	turn, left := u.turn, u.rec.Size-u.rec.Offset
-	sum, err := resumed(u.rec.State)
+	sum, err := u.rec.Checksum.resumed(u.rec.State)
 	u.mu.Unlock()
 	if err != nil {
 		return Upload{}, errors.Join(fmt.Errorf("going on with upload %s: %w", id, err), file.Close())
@@ -369,6 +356,8 @@ func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Up
 		at += int64(len(p))
 		return err
 	}, c.Body, io.MultiWriter(sum, crc))
+	// On its way to the disk from now on: finishing waits for all of it, and would else begin there.
+	_ = unix.SyncFileRange(int(file.Fd()), c.Offset, n, unix.SYNC_FILE_RANGE_WRITE)
 	if closed := file.Close(); err == nil {
 		err = closed
 	}
@@ -410,13 +399,13 @@ func (fo *Folders) arrived(u *upload, turn int, n int64, sum hash.Hash, err erro
 	u.rec.TouchedAt = time.Now().UTC()
 	if n > 0 {
 		u.rec.Offset += n
-		u.rec.SHA256, u.rec.State = sumOf(sum)
+		u.rec.Digest, u.rec.State = u.rec.Checksum.digestOf(sum)
 		last := int64(0)
 		if k := len(u.rec.Marks); k > 0 {
 			last = u.rec.Marks[k-1].Offset
 		}
 		if u.rec.Offset-last >= markEvery {
-			u.rec.Marks = append(u.rec.Marks, mark{u.rec.Offset, u.rec.SHA256, u.rec.State})
+			u.rec.Marks = append(u.rec.Marks, mark{u.rec.Offset, u.rec.Digest, u.rec.State})
 		}
 	}
 	return u.rec.Upload, errors.Join(err, fo.writeRecord(u.rec))

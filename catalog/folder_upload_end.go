@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
 // FinishUpload puts an upload that is complete into its place, as a whole: what was there before is replaced at once.
-// sha256sum (hex) is what the sender has; "" takes what arrived. ErrInvalid while bytes are missing; ErrChecksum, after which
+// digest ("sha256:HEX") is what the sender has; "" takes what arrived. ErrInvalid while bytes are missing; ErrChecksum, after which
 // there is no such upload.
-func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum string) (Written, error) {
+func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, digest string) (Written, error) {
 	u, err := fo.findUpload(ctx, f, id)
 	if err != nil {
 		return Written{}, err
@@ -40,9 +39,11 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 		return Written{}, lostFault(rec)
 	case rec.Offset != rec.Size:
 		return Written{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%d of %d bytes are here", rec.Offset, rec.Size), hint: "send the rest first"}
-	case sha256sum != "" && !strings.EqualFold(sha256sum, rec.SHA256):
-		err := &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the SHA-256 %s, what arrived %s", shorten(sha256sum), rec.SHA256), hint: "the file changed while it was sent: send it again"}
+	}
+	if err := compare(digest, rec.Digest); errors.Is(err, ErrChecksum) {
 		return Written{}, errors.Join(err, fo.forgetUpload(root, u))
+	} else if err != nil {
+		return Written{}, err
 	}
 	u.turn++ // nobody writes from here on
 	replaced := sizeOf(root, rec.Path)
@@ -57,7 +58,7 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, sha256sum str
 	// The record goes last: one that is left points to a part that is not there, and is swept.
 	fo.unlist(id)
 	_ = root.Remove(partsDir) // where it was the last
-	return Written{Path: rec.Path, Size: rec.Size, SHA256: rec.SHA256}, nil
+	return Written{Path: rec.Path, Size: rec.Size, Digest: rec.Digest}, nil
 }
 
 // settleAt renames a complete part to where it belongs.

@@ -39,7 +39,7 @@ func random(t *testing.T, n int) []byte {
 
 func hexOf(b []byte) string {
 	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func begin(t *testing.T, fo *Folders, f Folder, path string, size int) Upload {
@@ -90,7 +90,7 @@ func TestUploadWhole(t *testing.T) {
 	content := random(t, 700_000)
 	at := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 	u, err := fo.BeginUpload(t.Context(), f, UploadSpec{Path: "/deep/er/a\nb", Size: int64(len(content)), By: "me", Modified: at, Executable: new(true)})
-	if err != nil || u.Offset != 0 || u.Path != "deep/er/a\nb" || u.SHA256 != hexOf(nil) {
+	if err != nil || u.Offset != 0 || u.Path != "deep/er/a\nb" || u.Digest != hexOf(nil) {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	if _, err := os.Stat(f.Path + "/deep"); err == nil {
@@ -105,7 +105,7 @@ func TestUploadWhole(t *testing.T) {
 	broken := uint32(1)
 	now, err := fo.Append(t.Context(), f, u.ID, Chunk{300_000, bytes.NewReader(content[300_000:]), &broken})
 	wantError(t, err, ErrChecksum, "400000 bytes from 300000 on are not what was sent (send them again")
-	if now.Offset != 300_000 || now.SHA256 != hexOf(content[:300_000]) {
+	if now.Offset != 300_000 || now.Digest != hexOf(content[:300_000]) {
 		t.Errorf("bytes that are wrong count: %+v", now)
 	}
 	now, err = send(t, fo, f, u.ID, 299_999, content[299_999:])
@@ -118,7 +118,7 @@ func TestUploadWhole(t *testing.T) {
 	cut := errors.New("the line was cut")
 	_, err = fo.Append(t.Context(), f, u.ID, Chunk{Offset: 300_000, Body: io.MultiReader(bytes.NewReader(content[300_000:400_000]), iotest.ErrReader(cut))})
 	wantError(t, err, cut, "")
-	if now, err = fo.Upload(t.Context(), f, u.ID); err != nil || now.Offset != 400_000 || now.SHA256 != hexOf(content[:400_000]) {
+	if now, err = fo.Upload(t.Context(), f, u.ID); err != nil || now.Offset != 400_000 || now.Digest != hexOf(content[:400_000]) {
 		t.Errorf("what came before a cut counts where there is no checksum: %+v, %v", now, err)
 	}
 	mustSend(t, fo, f, u.ID, 400_000, content[400_000:])
@@ -193,7 +193,7 @@ func TestUploadAfterAKill(t *testing.T) {
 
 	next := again(fo)
 	got, err := next.Upload(t.Context(), f, u.ID)
-	if err != nil || got.Offset != 600_000 || got.SHA256 != hexOf(content[:600_000]) {
+	if err != nil || got.Offset != 600_000 || got.Digest != hexOf(content[:600_000]) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	// Both with its id, and begun again.
@@ -298,7 +298,7 @@ func overwrite(path string, at int64, p []byte) error {
 func setMark(t *testing.T, fo *Folders, id string) {
 	t.Helper()
 	u := fo.uploads[id]
-	u.rec.Marks = append(u.rec.Marks, mark{u.rec.Offset, u.rec.SHA256, u.rec.State})
+	u.rec.Marks = append(u.rec.Marks, mark{u.rec.Offset, u.rec.Digest, u.rec.State})
 }
 
 // Whoever goes away while parts are read again loses nothing by that.

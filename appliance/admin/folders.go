@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/http"
 	"path"
 	"path/filepath"
@@ -220,11 +219,12 @@ func (s *server) download(c *gin.Context) error {
 	c.Header("Content-Disposition", "attachment")
 	c.Header("ETag", etagOf(info.ModTime(), info.Size()))
 	out := &rangeWriter{ResponseWriter: c.Writer, r: c.Request, size: info.Size()}
-	if !strings.Contains(c.GetHeader("Want-Content-Digest"), "sha-256") {
+	name, digest := wantedDigest(c.GetHeader("Want-Content-Digest"))
+	if digest == nil {
 		http.ServeContent(out, c.Request, "", info.ModTime(), file)
 		return nil
 	}
-	sum := &digesting{ResponseWriter: out, sum: sha256.New()}
+	sum := &digesting{ResponseWriter: out, name: name, sum: digest}
 	http.ServeContent(sum, c.Request, "", info.ModTime(), file)
 	sum.end()
 	return nil
@@ -277,7 +277,7 @@ func (s *server) putFile(c *gin.Context) error {
 			return badField("?mod_time", "as in 2026-03-01T22:00:00Z", "%q is no time", at)
 		}
 	}
-	if content.SHA256, err = digestIn(c); err != nil {
+	if content.Digest, err = digestIn(c); err != nil {
 		return err
 	}
 	f, err := s.findFolder(c, p, catalog.ReadWrite)

@@ -49,7 +49,7 @@ func TestUploadInParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256([]byte(whole))
-	finish := `{"sha256":"` + hex.EncodeToString(sum[:]) + `"}`
+	finish := `{"digest":"sha256:` + hex.EncodeToString(sum[:]) + `"}`
 	b.do("POST", "/folders/data/uploads/"+u.ID+"/finish", finish, 409, nil)
 	if w := b.part(u.ID, 0, whole); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)

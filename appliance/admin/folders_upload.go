@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 
 func folderUpload(u catalog.Upload) api.FolderUpload {
 	return api.FolderUpload{
-		ID: u.ID, Path: u.Path, Size: u.Size, Offset: u.Offset, SHA256: u.SHA256, CreatedBy: u.By, CreatedAt: u.CreatedAt.UTC(), TouchedAt: u.TouchedAt.UTC(),
+		ID: u.ID, Path: u.Path, Size: u.Size, Offset: u.Offset, Digest: u.Digest, CreatedBy: u.By, CreatedAt: u.CreatedAt.UTC(), TouchedAt: u.TouchedAt.UTC(),
 	}
 }
 
@@ -36,7 +37,7 @@ func (s *server) beginUpload(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	spec := catalog.UploadSpec{Path: in.Path, Size: in.Size, Executable: in.Executable, By: actorOf(ctx).Name}
+	spec := catalog.UploadSpec{Path: in.Path, Size: in.Size, Executable: in.Executable, By: actorOf(ctx).Name, Checksum: catalog.Checksum(in.Checksum)}
 	if in.ModTime != nil {
 		spec.Modified = *in.ModTime
 	}
@@ -118,7 +119,7 @@ func (s *server) finishUpload(c *gin.Context) error {
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	w, err := s.Files.FinishUpload(c.Request.Context(), f.Folder, c.Param("uid"), in.SHA256)
+	w, err := s.Files.FinishUpload(c.Request.Context(), f.Folder, c.Param("uid"), in.Digest)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,10 @@ func (s *server) dropUpload(c *gin.Context) error {
 
 // respondWritten shows a file that was just written.
 func (s *server) respondWritten(c *gin.Context, f catalog.Folder, w catalog.Written) error {
-	out := api.Entry{Path: w.Path, Type: "file", Size: w.Size, ModTime: s.Now().UTC(), SHA256: w.SHA256}
+	out := api.Entry{Path: w.Path, Type: "file", Size: w.Size, ModTime: s.Now().UTC()}
+	if sum, found := strings.CutPrefix(w.Digest, "sha256:"); found {
+		out.SHA256 = sum
+	}
 	if file, err := s.Files.Open(f, w.Path); err == nil { // else it is gone again
 		if info, err := file.Stat(); err == nil {
 			out.ModTime, out.ETag, out.Executable = info.ModTime().UTC(), etagOf(info.ModTime(), info.Size()), info.Mode()&0o100 != 0
@@ -148,7 +152,7 @@ func (s *server) respondWritten(c *gin.Context, f catalog.Folder, w catalog.Writ
 	return respond(c, http.StatusOK, out)
 }
 
-// digestIn reads the SHA-256 that a request says its body has (RFC 9530), as hex; "" where it says none.
+// digestIn reads the SHA-256 that a request says its body has (RFC 9530), as "sha256:HEX"; "" where it says none.
 func digestIn(c *gin.Context) (string, error) {
 	for _, name := range []string{"Content-Digest", "Repr-Digest"} {
 		for member := range strings.SplitSeq(c.GetHeader(name), ",") {
@@ -160,8 +164,25 @@ func digestIn(c *gin.Context) (string, error) {
 			if err != nil || len(raw) != sha256.Size {
 				return "", badField(name, "write sha-256=:BASE64:", "%q is no digest", c.GetHeader(name))
 			}
-			return hex.EncodeToString(raw), nil
+			return "sha256:" + hex.EncodeToString(raw), nil
 		}
+	}
+	return "", nil
+}
+
+// wantedDigest is the sum that a request would have of what is sent (RFC 9530); nil where it wants none that is known. The
+// cheap one where both will do: it tells what a line has damaged.
+func wantedDigest(want string) (string, hash.Hash) {
+	weight := map[string]string{}
+	for member := range strings.SplitSeq(want, ",") {
+		name, w, _ := strings.Cut(strings.TrimSpace(member), "=")
+		weight[strings.ToLower(name)] = strings.TrimSpace(w)
+	}
+	switch c, s := weight["crc32c"], weight["sha-256"]; {
+	case c != "" && c != "0" && c >= s:
+		return "crc32c", crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	case s != "" && s != "0":
+		return "sha-256", sha256.New()
 	}
 	return "", nil
 }
@@ -169,6 +190,7 @@ func digestIn(c *gin.Context) (string, error) {
 // digesting sums what is sent, and says so behind it. There can be no Content-Length then.
 type digesting struct {
 	http.ResponseWriter
+	name    string // sha-256, crc32c
 	sum     hash.Hash
 	refused bool
 }
@@ -197,6 +219,6 @@ func (w *digesting) ReadFrom(r io.Reader) (int64, error) {
 // end sends the sum.
 func (w *digesting) end() {
 	if !w.refused {
-		w.Header().Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(w.sum.Sum(nil))+":")
+		w.Header().Set("Content-Digest", w.name+"=:"+base64.StdEncoding.EncodeToString(w.sum.Sum(nil))+":")
 	}
 }

@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"net/url"
@@ -31,7 +31,7 @@ type Download struct {
 }
 
 // Download copies a file, or the rest of it, and returns where it ended: all before that is written, and is what the appliance
-// has, by its SHA-256. It goes on by itself when the connection is cut. progress, which may be nil, is told how far it is.
+// has, by checksums of its parts. It goes on by itself when the connection is cut. progress, which may be nil, is told how far it is.
 func (c *Client) Download(ctx context.Context, ref string, d Download, progress Progress) (int64, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -63,7 +63,7 @@ func (d *downloading) segment(ctx context.Context) (bool, error) {
 	defer stall.Stop()
 	k := call{
 		method: http.MethodGet, path: folderPath(d.ref, "/files"), query: url.Values{"path": {d.Path}},
-		header: http.Header{"Want-Content-Digest": {"sha-256=1"}, "Range": {fmt.Sprintf("bytes=%d-%d", d.Offset, d.Offset+segmentSize-1)}},
+		header: http.Header{"Want-Content-Digest": {"crc32c=1"}, "Range": {fmt.Sprintf("bytes=%d-%d", d.Offset, d.Offset+segmentSize-1)}},
 	}
 	if d.ETag != "" {
 		k.header.Set("If-Range", d.ETag)
@@ -84,7 +84,7 @@ func (d *downloading) segment(ctx context.Context) (bool, error) {
 	if !ok || d.Offset > 0 && resp.StatusCode != http.StatusPartialContent || d.ETag != "" && resp.Header.Get("ETag") != d.ETag {
 		return true, ErrFileChanged
 	}
-	sum := sha256.New()
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	n, err := copyInto(io.NewOffsetWriter(d.To, d.Offset), resp.Body, sum, min(segmentSize, total-d.Offset), func(n int64) {
 		stall.Reset(stallPatience)
 		d.tell(d.Offset+n, total)
@@ -115,7 +115,7 @@ func totalOf(resp *http.Response) (int64, bool) {
 
 // matches compares a sum with what the sender says.
 func matches(digest string, sum hash.Hash) error {
-	if got := "sha-256=:" + base64.StdEncoding.EncodeToString(sum.Sum(nil)) + ":"; digest != got {
+	if got := "crc32c=:" + base64.StdEncoding.EncodeToString(sum.Sum(nil)) + ":"; digest != got {
 		return &brokenError{fmt.Errorf("what arrived is not what was sent: %s, and not %q", got, digest)}
 	}
 	return nil

@@ -117,6 +117,7 @@ type UploadCreate struct {
 	Size       int64      `json:"size"` // bytes
 	Executable *bool      `json:"executable,omitempty"`
 	ModTime    *time.Time `json:"mod_time,omitempty"` // what the file is to have; default: when it is finished
+	Checksum   string     `json:"checksum,omitempty"` // how it is compared: sha256 (default) or xxh64
 }
 
 // FolderUpload is a file that comes in parts.
@@ -125,7 +126,7 @@ type FolderUpload struct {
 	Path      string    `json:"path"`
 	Size      int64     `json:"size"`
 	Offset    int64     `json:"offset"` // bytes that are there: the next part begins here
-	SHA256    string    `json:"sha256"` // hex, of these
+	Digest    string    `json:"digest"` // of these: sha256:HEX, or xxh64:HEX
 	CreatedBy string    `json:"created_by"`
 	CreatedAt time.Time `json:"created_at"`
 	TouchedAt time.Time `json:"touched_at"`
@@ -133,7 +134,7 @@ type FolderUpload struct {
 
 // UploadFinish ends an upload.
 type UploadFinish struct {
-	SHA256 string `json:"sha256,omitempty"` // hex, of all of it, as the sender has it
+	Digest string `json:"digest,omitempty"` // sha256:HEX or xxh64:HEX of all of it, as the sender has it
 }
 
 // Headers of uploads.
