@@ -47,6 +47,7 @@ test-tools: session-init
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
 	@.ci/containerd/build >/dev/null
+	@.ci/s3/build >/dev/null
 	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
