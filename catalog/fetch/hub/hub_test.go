@@ -205,12 +205,12 @@ func TestBodiesThatBreak(t *testing.T) {
 	l = list(t, s, ref(""))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the owner says stop")
-	go func() { <-held; cancel(why) }()
 	body, err := s.Open(ctx, l, l.Files[2], 0, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer body.Close()
+	go func() { <-held; cancel(why) }()
 	if _, err := io.Copy(io.Discard, body); !errors.Is(err, why) {
 		t.Error(err)
 	}
