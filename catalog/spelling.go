@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// DidYouMean is the hint for a word that is not among known: "did you mean NAME?" with the nearest one, or "".
+func DidYouMean(word string, known []string) string { return didYouMean(word, known) }
+
 // didYouMean is the hint for a word that is not among known: the nearest one, or "".
 func didYouMean(word string, known []string) string {
 	best, nearest := "", 1+max(1, len(word)/3)

@@ -4,7 +4,7 @@ package modeldefinitions
 
 import "embed"
 
-// Files holds NAME/model-definition.yaml and NAME/README.md of every recipe.
+// Files holds NAME/recipe.yaml of every recipe, and NAME/README.md, NAME/model-definition.yaml and NAME/icon.svg where it has them.
 //
-//go:embed */model-definition.yaml */README.md
+//go:embed */recipe.yaml */model-definition.yaml */README.md */icon.svg
 var Files embed.FS

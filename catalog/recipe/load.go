@@ -109,6 +109,12 @@ func Load(files fs.FS, name string) ([]Entry, catalog.Problems, error) {
 			continue // not a recipe's directory
 		}
 		e, ps := LoadDir(files, d.Name())
+		if places := e.OfBox(); len(places) > 0 {
+			ps = append(ps, catalog.Problem{
+				Severity: catalog.SeverityError, File: path.Join(d.Name(), File), Field: "sources",
+				Message: fmt.Sprintf("%s is a file of the box; a catalog names none", short(places[0])), Hint: "put the files where others can fetch them",
+			})
+		}
 		all = append(all, ps...)
 		if ps.Err() == nil {
 			e.Catalog = name

@@ -3,7 +3,6 @@ package recipe
 import (
 	"io/fs"
 	"math"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,10 +43,10 @@ func (r *reader) sources(f catalog.Field) (out []Source) {
 		if slices.ContainsFunc(out, func(o Source) bool { return o.Name == s.Name && s.Name != "" }) {
 			m.Get("name").Error("give each source a name of its own", "there is a source %q already", s.Name)
 		}
-		s.From = r.place(m.Get("from"), true)
+		s.From = r.place(m.Get("from"))
 		mirrors, _ := m.Get("mirrors").Items("a list of places")
 		for _, mirror := range mirrors {
-			s.Mirrors = append(s.Mirrors, r.place(mirror, true))
+			s.Mirrors = append(s.Mirrors, r.place(mirror))
 		}
 		s.Files = r.globs(m.Get("files"))
 		s.Checksum = r.checksums(m.Get("checksum"))
@@ -65,18 +64,6 @@ func (r *reader) missing(item catalog.Field, what string) {
 	if !item.Given() {
 		item.Error("remove the empty item", "is null; %s is wanted", what)
 	}
-}
-
-func (r *reader) globs(f catalog.Field) []string {
-	texts, _ := f.Texts()
-	items, _ := f.Items("a list of file names, which may hold *")
-	r.few(f, len(texts))
-	for i, text := range texts {
-		if _, err := path.Match(text, ""); err != nil || !local(text) {
-			items[i].Error("for example *.safetensors, or original/*.json", "%q matches no file of a model", short(text))
-		}
-	}
-	return texts
 }
 
 // local reports whether a name stays below where it begins.
@@ -125,7 +112,7 @@ func (r *reader) variants(f catalog.Field) (out []Variant) {
 func (r *reader) variant(m catalog.Map) (v Variant) {
 	m.WarnUnknown(variantKeys...)
 	v.Name = r.named(m.Get("name"), partName, "small letters, digits, -, _ and .: q4-k-m")
-	v.Runtime = r.named(m.Get("runtime"), partName, "a runtime variant: vllm, llama-cpp (see palisade runtime-variant list)")
+	v.Runtime = r.named(m.Get("runtime"), partName, "a runtime variant: vllm, llama-cpp (see palisade runtimes)")
 	v.Accelerators = r.words(m.Get("accelerators"), kindName, "a kind of accelerator: cuda, rocm, cpu")
 	if len(v.Accelerators) == 0 {
 		m.Get("accelerators").Error("for example [cuda], or [cpu] where it needs none", "is required")

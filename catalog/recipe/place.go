@@ -1,24 +1,56 @@
 package recipe
 
 import (
-	"regexp"
-	"strings"
+	"errors"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/fetch"
 )
 
-var placeText = regexp.MustCompile(`^(hf:[^/\s]+/[^/\s]+|ngc:[^/\s]+/\S+|oci:[^/\s]+/\S+|s3://[^/\s]+\S*|git\+https?://[^/\s]+/\S+|https?://[^/\s]+/\S+|file:/\S+|/\S+)$`)
-
-// place is where files of a model are: the text of a fetch.Ref.
-func (r *reader) place(f catalog.Field, required bool) string {
+// place is where files of a model are.
+func (r *reader) place(f catalog.Field) string {
 	text, ok := f.Text()
-	switch {
-	case !f.Given():
-		if required {
-			f.Error("from: hf:ORG/NAME", "is required")
+	if !f.Given() {
+		f.Error("from: hf:ORG/NAME", "is required")
+	}
+	if !ok {
+		return ""
+	}
+	if _, err := fetch.ParseRef(text); err != nil {
+		hint := ""
+		if h, is := errors.AsType[interface {
+			error
+			Hint() string
+		}](err); is {
+			hint = h.Hint()
 		}
-	case ok && (!placeText.MatchString(text) || strings.ContainsFunc(text, unprintable)):
-		f.Error("hf:ORG/NAME, oci:HOST/NAME, s3://BUCKET/PREFIX, git+https://HOST/PATH, https://HOST/FILE, ngc:ORG/NAME or /PATH", "%q is no place of a model", short(text))
+		f.Error(hint, "%v", err)
 	}
 	return text
+}
+
+// globs are the files of a source.
+func (r *reader) globs(f catalog.Field) []string {
+	texts, _ := f.Texts()
+	items, _ := f.Items("a list of file names, which may hold *")
+	r.few(f, len(texts))
+	for i, text := range texts {
+		if err := fetch.CheckGlob(text); err != nil {
+			items[i].Error("for example *.safetensors, or original/*.json", "%v", err)
+		}
+	}
+	return texts
+}
+
+// OfBox are the sources of a recipe that are files of the box itself. Only its owner may say such a thing: a recipe from
+// elsewhere would have any file of the box served.
+func (r Recipe) OfBox() (out []string) {
+	for _, s := range r.Sources {
+		for _, place := range append([]string{s.From}, s.Mirrors...) {
+			if ref, err := fetch.ParseRef(place); err == nil && ref.Scheme == "file" {
+				out = append(out, place)
+			}
+		}
+	}
+	return out
 }
