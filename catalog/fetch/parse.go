@@ -35,7 +35,7 @@ const longestRef = 4096 // bytes
 // wrong still.
 func IsRef(text string) bool {
 	scheme, _, found := strings.Cut(text, ":")
-	return strings.HasPrefix(text, "/") || found && slices.Contains([]string{"hf", "ngc", "oci", "s3", "git+https", "git+http", "https", "http", "file"}, scheme)
+	return strings.HasPrefix(text, "/") || found && slices.Contains([]string{"hf", "ngc", "oci", "s3", "git+https", "git+http", "https", "http", "file", "made"}, scheme)
 }
 
 // ParseRef reads where a model is. Pages of the Hugging Face hub, as they are copied out of a browser, are taken for the model
@@ -66,6 +66,11 @@ func ParseRef(text string) (Ref, error) {
 		return parseHTTP(text)
 	case "file":
 		return parseFile(strings.TrimPrefix(rest, "//"))
+	case "made":
+		if !plainName(rest) {
+			return Ref{}, wrong("write made:hello.gguf", "%q is no file that Palisade makes", rest)
+		}
+		return Ref{Scheme: "made", Where: rest}, nil
 	}
 	return Ref{}, wrong(hintAll, "%q is no kind of place", scheme)
 }
@@ -90,6 +95,8 @@ func (r Ref) String() string {
 		b.WriteString("git+" + r.Where + after("@", r.Revision))
 	case "http":
 		return r.Where + after("#sha256:", r.SHA256)
+	case "made":
+		return "made:" + r.Where
 	default:
 		return r.Where
 	}

@@ -30,6 +30,7 @@ func TestRefs(t *testing.T) {
 		"https://host/x.gguf?y=1#sha256:" + sum:         {Scheme: "http", Where: "https://host/x.gguf?y=1", SHA256: sum},
 		"https://host/x#sha256:" + strings.ToUpper(sum): {Scheme: "http", Where: "https://host/x", SHA256: sum},
 		"/srv/models/x#1":                               {Scheme: "file", Where: "/srv/models/x#1"},
+		"made:hello.gguf":                               {Scheme: "made", Where: "hello.gguf"},
 		"file:///srv/../etc/":                           {Scheme: "file", Where: "/etc"},
 	} {
 		got, err := fetch.ParseRef(text)
@@ -51,7 +52,7 @@ func TestWrongRefs(t *testing.T) {
 		"", "qwen3-8b", "qwen3-8b@2", "community/qwen", "./models/x", "ftp://host/x", "hf:", "hf:Qwen", "hf:a/b/c", "hf:a/..", "hf:a/b@", "hf:a/b@-x", "hf:a/b@../c", "hf:a/b#", "hf:a/b#../x", "hf:a/b#[",
 		"ngc:x", "ngc:a/b/c/d", "ngc:a/b:", "oci:", "oci:host", "oci:host/", "oci:host/Name", "oci:host/a:", "oci:host/a@sha256:12", "oci:u@host/a", "oci:ho st/a", "s3:bucket", "s3://", "s3://Bucket", "s3://b/../c", "s3://b//c",
 		"git+https://host", "git+https://host/", "git+https://u:p@host/a", "git+https://host/a@", "git+https://host/a?b", "https://", "https://host", "https://host/", "https://host/a/", "https://u:p@host/a", "https://host/x.git",
-		"https://host/a#sha256:12", "https://host/a#md5:12", "/", "file:x", "hf:a/b\n", "hf:a/b\x00", "/a\xff" + "b", "/" + strings.Repeat("a", 5000),
+		"https://host/a#sha256:12", "https://host/a#md5:12", "/", "file:x", "made:", "made:../x", "made:a/b", "hf:a/b\n", "hf:a/b\x00", "/a\xff" + "b", "/" + strings.Repeat("a", 5000),
 	} {
 		ref, err := fetch.ParseRef(text)
 		hinted, is := errors.AsType[interface {

@@ -76,7 +76,7 @@ func (r *reader) checksums(f catalog.Field) map[string]string {
 	}
 	out := make(map[string]string)
 	for _, e := range m.Entries() {
-		sum, ok := e.Value.Text()
+		sum, ok := e.Value.Scalar()
 		switch {
 		case !local(e.Key):
 			e.Value.Error("its path in the model", "%q is not the name of a file", short(e.Key))
@@ -127,7 +127,7 @@ func (r *reader) variant(m catalog.Map) (v Variant) {
 	v.Source = r.sourceName(m.Get("source"))
 	if text, ok := m.Get("model").Text(); ok {
 		v.Model = text
-		if !local(text) {
+		if text != "" && !local(text) {
 			m.Get("model").Error("a file or directory of the model's folder", "%q is not a path in a folder", short(text))
 		}
 	}
