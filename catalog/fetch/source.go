@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/blobs"
 )
 
 // Kinds of errors of places. Test with errors.Is; the text that wraps them is for people, and may carry a Hint() string.
@@ -12,8 +14,8 @@ var (
 	ErrNotFound  = errors.New("not found")             // the model, the revision or the file
 	ErrDenied    = errors.New("access denied")         // no credentials, wrong ones, or a licence that was not accepted
 	ErrChanged   = errors.New("changed while fetched") // what is there now is not what was listed
-	ErrChecksum  = errors.New("wrong checksum")        // never repaired by trying again
-	ErrNoSpace   = errors.New("no space")              // on the box
+	ErrChecksum  = blobs.ErrChecksum                   // never repaired by trying again
+	ErrNoSpace   = blobs.ErrNoSpace                    // on the box
 	ErrNoRange   = errors.New("no ranges")             // Open at an offset is not possible: begin at 0
 	ErrTruncated = errors.New("cut off")               // fewer bytes than said: goes on from there
 	ErrTooLong   = errors.New("longer than said")

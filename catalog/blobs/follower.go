@@ -1,0 +1,170 @@
+package blobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+)
+
+// follower hashes a file that comes, from its beginning to where it is here without a gap, beside those who write it: what they
+// wrote last is in memory still.
+type follower struct {
+	file io.ReaderAt
+	more chan struct{} // of size 1: reach or turn have changed
+	quit chan struct{}
+	done sync.WaitGroup
+	hash hash.Hash // of the goroutine alone
+
+	mu     sync.Mutex
+	upTo   int64 // what may be read
+	hashed int64
+	turn   int // of the file: grows when it begins anew
+	at     int64
+	state  []byte        // of the hash at at: from where it can go on
+	err    error         // that ended it
+	news   chan struct{} // closed when hashed or err change; for those who wait
+}
+
+const (
+	hashBuffer = 1 << 20
+	markEvery  = 64 << 20 // bytes that are hashed again at most after a crash
+)
+
+// follow goes on from a state; an unusable one is taken for none.
+func follow(file io.ReaderAt, hashed int64, state []byte) *follower {
+	f := &follower{file: file, more: make(chan struct{}, 1), quit: make(chan struct{}), hash: sha256.New(), news: make(chan struct{})}
+	if u, is := f.hash.(encoding.BinaryUnmarshaler); hashed > 0 && is && u.UnmarshalBinary(state) == nil {
+		f.hashed, f.at, f.state = hashed, hashed, state
+	} else {
+		f.hash.Reset()
+	}
+	f.done.Go(f.run)
+	return f
+}
+
+// reach says how much may be hashed.
+func (f *follower) reach(end int64) {
+	f.mu.Lock()
+	grown := end > f.upTo
+	f.upTo = max(f.upTo, end)
+	f.mu.Unlock()
+	if grown {
+		f.poke()
+	}
+}
+
+func (f *follower) poke() {
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+// reset begins anew.
+func (f *follower) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn++
+	f.upTo, f.hashed, f.at, f.state, f.err = 0, 0, 0, nil, nil
+}
+
+// mark is the last place that hashing can go on from.
+func (f *follower) mark() (hashed int64, state []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at, f.state
+}
+
+func (f *follower) run() {
+	buffer, turn := make([]byte, hashBuffer), 0
+	for {
+		f.mu.Lock()
+		if f.turn != turn {
+			turn = f.turn
+			f.hash.Reset()
+		}
+		at, left := f.hashed, f.upTo-f.hashed
+		broken := f.err != nil
+		f.mu.Unlock()
+		if left <= 0 || broken {
+			select {
+			case <-f.more:
+				continue
+			case <-f.quit:
+				return
+			}
+		}
+		select {
+		case <-f.quit:
+			return
+		default:
+		}
+		n, err := f.file.ReadAt(buffer[:min(left, hashBuffer)], at)
+		_, _ = f.hash.Write(buffer[:n]) // never fails
+		if n > 0 && errors.Is(err, io.EOF) {
+			err = nil
+		}
+		f.advance(turn, int64(n), err)
+	}
+}
+
+func (f *follower) advance(turn int, n int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.turn != turn {
+		return // run begins anew
+	}
+	f.hashed += n
+	if f.hashed-f.at >= markEvery {
+		f.remember()
+	}
+	if err != nil {
+		f.err = fmt.Errorf("reading back what came: %w", err)
+	}
+	close(f.news)
+	f.news = make(chan struct{})
+}
+
+// remember notes a place to go on from. The caller holds mu and has the hash.
+func (f *follower) remember() {
+	if m, is := f.hash.(encoding.BinaryMarshaler); is {
+		if state, err := m.MarshalBinary(); err == nil && f.hashed > 0 {
+			f.at, f.state = f.hashed, state
+		}
+	}
+}
+
+// sum waits until size bytes are hashed, and is their checksum.
+func (f *follower) sum(ctx context.Context, size int64) (string, error) {
+	for {
+		f.mu.Lock()
+		hashed, err, news := f.hashed, f.err, f.news
+		f.mu.Unlock()
+		switch {
+		case err != nil:
+			return "", err
+		case hashed == size:
+			return hex.EncodeToString(f.hash.Sum(nil)), nil // the goroutine waits: nothing is left to be hashed
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+// end stops hashing. mark is then where it stopped.
+func (f *follower) end() {
+	close(f.quit)
+	f.done.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remember()
+}
