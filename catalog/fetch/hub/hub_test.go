@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,12 +255,14 @@ func TestWhatTheHubRefuses(t *testing.T) {
 				h.Break(hubtest.Tree, "", 1, hubtest.Refuse(403, "X-Error-Code", "DisabledRepo", "X-Error-Message", "Access to this resource is disabled."))
 			}, kind: fetch.ErrDenied, message: "disabled", hint: "/acme/tiny",
 		},
-		"a name that leads elsewhere":  {do: func(h *hubtest.Hub) { h.CommitNames(repo, "../../etc/passwd") }, kind: fetch.ErrRefused, message: "which none can have"},
-		"a name from the root":         {do: func(h *hubtest.Hub) { h.CommitNames(repo, "/etc/passwd") }, kind: fetch.ErrRefused},
-		"a file in a file":             {do: func(h *hubtest.Hub) { h.CommitNames(repo, "a", "a/b") }, kind: fetch.ErrRefused},
-		"a name twice":                 {do: func(h *hubtest.Hub) { h.CommitNames(repo, "a", "a") }, kind: fetch.ErrRefused},
-		"redirected without end":       {do: func(h *hubtest.Hub) { h.Break(hubtest.Info, "", -1, hubtest.Redirect("/api/models/acme/tiny")) }, kind: fetch.ErrRefused},
-		"next page of another place":   {do: func(h *hubtest.Hub) { h.Break(hubtest.Tree, "", 1, hubtest.Refuse(200, "Link", `<http://evil.example/x>; rel="next"`)) }, kind: fetch.ErrRefused},
+		"a name that leads elsewhere": {do: func(h *hubtest.Hub) { h.CommitNames(repo, "../../etc/passwd") }, kind: fetch.ErrRefused, message: "which none can have"},
+		"a name from the root":        {do: func(h *hubtest.Hub) { h.CommitNames(repo, "/etc/passwd") }, kind: fetch.ErrRefused},
+		"a file in a file":            {do: func(h *hubtest.Hub) { h.CommitNames(repo, "a", "a/b") }, kind: fetch.ErrRefused},
+		"a name twice":                {do: func(h *hubtest.Hub) { h.CommitNames(repo, "a", "a") }, kind: fetch.ErrRefused},
+		"redirected without end":      {do: func(h *hubtest.Hub) { h.Break(hubtest.Info, "", -1, hubtest.Redirect("/api/models/acme/tiny")) }, kind: fetch.ErrRefused},
+		"next page of another place": {do: func(h *hubtest.Hub) {
+			h.Break(hubtest.Tree, "", 1, hubtest.Refuse(200, "Link", `<http://evil.example/x>; rel="next"`))
+		}, kind: fetch.ErrRefused},
 		"an answer that is no listing": {do: func(h *hubtest.Hub) { h.Break(hubtest.Info, "", 1, page) }, kind: fetch.ErrRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -320,9 +323,7 @@ func TestEndpoints(t *testing.T) {
 			return
 		}
 		defer answer.Body.Close()
-		for name, values := range answer.Header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), answer.Header)
 		w.WriteHeader(answer.StatusCode)
 		_, _ = io.Copy(w, answer.Body)
 	})))
