@@ -145,14 +145,14 @@ exec busybox httpd -f -p "127.0.0.1:$PALISADE_APP_PORT" -h /tmp/www`,
 
 // browser is a person at a browser, with what its page complains of.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context //nolint:containedctx // chromedp's handle of a tab
 
 	mu         sync.Mutex
 	complaints []string
 }
 
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t testing.TB) *browser {
 	t.Helper()
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1000, 700))

@@ -9,21 +9,14 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
-	"testing"
+	"sync"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
 )
-
-// TestShippedApps works with the apps of the images that have some, through the door.
-func TestShippedApps(t *testing.T) {
-	b := newBox(t)
-	b.settings = []string{"--runtime", "containerd", "--containerd", "private"}
-	b.start()
-	t.Run("code", func(t *testing.T) { b.in(t).worksInTheEditor() })
-	t.Run("pytorch-cpu", func(t *testing.T) { b.in(t).worksInTheNotebook() })
-}
 
 func (b *box) worksInTheEditor() {
 	image := b.shipped("code")
@@ -45,10 +38,50 @@ func (b *box) worksInTheEditor() {
 	if health := door.get("healthz"); !strings.Contains(health, "status") {
 		b.t.Errorf("its health: %s", health)
 	}
+	b.seesTheEditor()
+	b.run("session", "rm", "editor")
 }
 
-func (b *box) worksInTheNotebook() {
-	image := b.shipped("pytorch-cpu")
+// seesTheEditor opens it in a browser. Its page is there once it speaks with its server: until then there is none of the
+// home's files.
+func (b *box) seesTheEditor() {
+	b.run("session", "exec", "editor", "--", "touch", "/home/work/seen-in-the-editor.txt")
+	br := newBrowser(b.t)
+	var mu sync.Mutex
+	var missing []string
+	lines := 0
+	chromedp.ListenTarget(br.ctx, func(event any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := event.(type) {
+		case *network.EventResponseReceived:
+			// vsda is no free software, and not in code-server.
+			if e.Response.Status >= 400 && !strings.Contains(e.Response.URL, "/vsda/") {
+				missing = append(missing, fmt.Sprint(e.Response.Status, " ", e.Response.URL))
+			}
+		case *network.EventWebSocketHandshakeResponseReceived:
+			if e.Response.Status == http.StatusSwitchingProtocols {
+				lines++
+			}
+		}
+	})
+	br.do(network.Enable(), chromedp.Navigate(b.run("app", "editor", "code-server", "--url", "-q")),
+		chromedp.WaitVisible(`.explorer-folders-view [aria-label^="seen-in-the-editor.txt"]`, chromedp.ByQuery))
+	mu.Lock()
+	defer mu.Unlock()
+	br.mu.Lock()
+	defer br.mu.Unlock()
+	if len(missing) > 0 || lines == 0 {
+		b.t.Errorf("%d lines; not loaded: %q", lines, missing)
+	}
+	for _, text := range br.complaints {
+		if strings.Contains(text, "Service Worker") || strings.Contains(text, "Content Security Policy") {
+			b.t.Errorf("the page complained: %s", text)
+		}
+	}
+}
+
+func (b *box) worksInTheNotebook(image string) {
 	b.run("session", "create", image, "--name", "ranks", "-r", "cpu=2", "-r", "mem=1g", "--wait", "-c", `set -eu
 		mpirun -np 2 --oversubscribe python3 -c 'from mpi4py import MPI; c = MPI.COMM_WORLD; print("mpi", c.allreduce(c.rank + 1))'
 		cat > ranks.py <<-'END'
@@ -71,6 +104,7 @@ func (b *box) worksInTheNotebook() {
 	if said := door.compute("import torch\nprint('sum', int(torch.arange(4).sum()))"); !strings.Contains(said, "sum 6") {
 		b.t.Errorf("a cell of a notebook says %q", said)
 	}
+	b.run("session", "rm", "desk")
 }
 
 // door is the way to an app of a session, for somebody with a key.

@@ -27,7 +27,9 @@ func TestShippedImages(t *testing.T) {
 	b.settings = []string{"--runtime", "containerd", "--containerd", "private"}
 	b.start()
 	t.Run("base", func(t *testing.T) { b.in(t).worksInBase() })
+	t.Run("editor", func(t *testing.T) { b.in(t).worksInTheEditor() })
 	image, pipeline := b.shipped("pytorch-cpu"), b.example()
+	t.Run("notebook", func(t *testing.T) { b.in(t).worksInTheNotebook(image) })
 	t.Run("training", func(t *testing.T) { b.in(t).losesNoEpoch(image) })
 	t.Run("train and serve", func(t *testing.T) { b.in(t).trainsAndServes(pipeline) })
 }
