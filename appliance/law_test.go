@@ -50,7 +50,7 @@ var rooms = []room{
 	{"catalog/fetch/s3", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/recipe", list("catalog", "catalog/fetch")},
 	{"catalog/plan", list("catalog", "catalog/fit", "catalog/recipe")},
-	{"catalog/index", list("catalog/fetch", "catalog/recipe", "catalog/signature")},
+	{"catalog/index", list("catalog", "catalog/fetch", "catalog/recipe", "catalog/signature")},
 	{"catalog/bundle", list("catalog/blobs", "catalog/recipe", "catalog/signature")},
 	{"catalog/install", list("catalog", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
 	{"accel", nil},
@@ -130,7 +130,7 @@ var rooms = []room{
 	{"appliance/daemon", append(append(list("catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "model-definitions/hello/gguf", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
 		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e", list("appliance/store/pgtest", "catalog/fetch/hub/hubtest")},
@@ -139,6 +139,7 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
+	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
