@@ -1,0 +1,220 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/palisade-run/palisade/catalog/signature"
+)
+
+// Receive takes a bundle in while it comes. Until its last byte is verified nothing changes but that files may be among the
+// blobs, each verified by itself, which nobody has yet: they make another try shorter, or go when the blobs are swept. Then
+// the image gets its name, and the bundle its place on the shelf.
+func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, tell Progress) (Held, error) {
+	take := &taking{shelf: s, allowUnsigned: allowUnsigned, texts: map[string][]byte{}}
+	defer take.abandon()
+	_, err := Read(ctx, r, func(h Head) (Taker, error) { return take, take.begin(ctx, h) }, tell)
+	if err != nil {
+		return Held{}, err
+	}
+	held := Held{
+		Contents: take.head.Contents, Digest: take.head.Digest, SignedBy: take.signedBy, ReceivedAt: s.around.Now().UTC(),
+		Dir: filepath.Join(s.dir, take.head.Name), Texts: map[string]string{}, NoImage: take.head.Image != nil && s.around.Images == nil,
+	}
+	for _, t := range held.Contents.Texts {
+		held.Texts[t.Name] = string(take.texts[t.SHA256])
+	}
+	if held.Recipe, err = installable(held); err != nil {
+		return Held{}, err
+	}
+	if err := take.finishImage(); err != nil {
+		return Held{}, fmt.Errorf("importing the image of the bundle: %w", err)
+	}
+	if held, err = s.place(held); err != nil {
+		return Held{}, fmt.Errorf("putting the bundle on the shelf: %w", err)
+	}
+	return held, nil
+}
+
+// taking is one bundle as it comes.
+type taking struct {
+	shelf         *Shelf
+	allowUnsigned bool
+	head          Head
+	signedBy      string
+	isText        map[string]bool
+	isFile        map[string]bool
+	isImage       map[string]bool
+	texts         map[string][]byte // by checksum
+
+	image    *tar.Writer
+	pipe     *io.PipeWriter
+	imported chan error
+	finished bool
+}
+
+// begin decides on what is known before anything comes:
+//  1. A signature that is wrong is never let in; one that is missing, or of a key that is not trusted, if that is asked for.
+//  2. There has to be room for all that is not here.
+func (t *taking) begin(ctx context.Context, h Head) error {
+	t.head, t.isText, t.isFile, t.isImage = h, sums(h.Texts), sums(h.Files), map[string]bool{}
+	if h.Image != nil && t.shelf.around.Images != nil {
+		for _, sum := range h.Image.Blobs {
+			t.isImage[sum] = true
+		}
+	}
+	keys, err := t.shelf.around.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the keys that are trusted: %w", err)
+	}
+	signed, err := h.Signed(keys)
+	switch {
+	case err == nil:
+		t.signedBy = signed.Key.ID()
+	case !errors.Is(err, signature.ErrUnsigned) && !errors.Is(err, signature.ErrUntrusted): // 1
+		return refused("", "%v", err)
+	case !t.allowUnsigned:
+		return &unsigned{err}
+	}
+	free, err := t.shelf.around.Blobs.Free()
+	if err != nil {
+		return fmt.Errorf("looking how much room there is: %w", err)
+	}
+	var needed int64
+	for _, e := range h.Entries { // 2
+		if t.isFile[e.SHA256] && !t.shelf.around.Blobs.Has(e.SHA256) || t.isImage[e.SHA256] {
+			needed += e.Bytes
+		}
+	}
+	if needed+reserve > free {
+		return &sentence{ErrNoSpace, fmt.Sprintf("the bundle needs %d MiB of the disk, and %d MiB are free", (needed+reserve)>>20, free>>20), "remove models that are not used: palisade model list, palisade model gc"}
+	}
+	return nil
+}
+
+func sums(files []File) map[string]bool {
+	out := map[string]bool{}
+	for _, f := range files {
+		out[f.SHA256] = true
+	}
+	return out
+}
+
+// unsigned is a bundle whose signature says nothing to this box.
+type unsigned struct{ err error }
+
+func (u *unsigned) Error() string   { return "the bundle is not taken: " + u.err.Error() }
+func (u *unsigned) Unwrap() []error { return []error{ErrUnsigned, u.err} }
+
+// Hint says what to do.
+func (u *unsigned) Hint() string {
+	return "trust the key of who made it: palisade catalog trust KEYFILE; or take it as it is: --allow-unsigned"
+}
+
+// Take implements Taker.
+func (t *taking) Take(ctx context.Context, e Entry, r io.Reader) error {
+	if e.Name == layoutName || e.Name == indexName {
+		return nil
+	}
+	if t.isImage[e.SHA256] {
+		w, err := t.imageEntry(ctx, e)
+		if err != nil {
+			return err
+		}
+		r = io.TeeReader(r, w)
+	}
+	switch {
+	case t.isText[e.SHA256]:
+		var b bytes.Buffer
+		if _, err := io.Copy(&b, r); err != nil {
+			return err
+		}
+		t.texts[e.SHA256] = b.Bytes()
+		if !t.isFile[e.SHA256] || t.shelf.around.Blobs.Has(e.SHA256) {
+			return nil
+		}
+		return t.shelf.around.Blobs.Add(ctx, &b, e.SHA256)
+	case t.isFile[e.SHA256] && !t.shelf.around.Blobs.Has(e.SHA256):
+		if err := t.shelf.around.Blobs.Add(ctx, r, e.SHA256); err != nil {
+			return fmt.Errorf("keeping %s: %w", e.Name, err)
+		}
+		return nil
+	case t.isImage[e.SHA256]:
+		_, err := io.CopyBuffer(io.Discard, onlyReader{r}, make([]byte, 256<<10))
+		return err
+	}
+	return nil
+}
+
+// imageEntry begins a blob of the image, in an archive that the runtime reads meanwhile.
+func (t *taking) imageEntry(ctx context.Context, e Entry) (io.Writer, error) {
+	if t.image == nil {
+		from, to := io.Pipe()
+		t.image, t.pipe, t.imported = tar.NewWriter(to), to, make(chan error, 1)
+		go func() {
+			err := t.shelf.around.Images.Import(ctx, from)
+			// Whoever writes is told why nobody reads any more.
+			_ = from.CloseWithError(cmp.Or(err, io.ErrClosedPipe))
+			t.imported <- err
+		}()
+	}
+	return t.image, t.image.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: e.Name, Size: e.Bytes, Mode: 0o644})
+}
+
+// finishImage ends the archive: only then the image gets its name.
+func (t *taking) finishImage() error {
+	if t.image == nil {
+		return nil
+	}
+	index, err := json.Marshal(ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: slices.Clone(t.head.Image.Manifests),
+	})
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{layoutName: []byte(layoutValue), indexName: index} {
+		if err := t.image.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(text)), Mode: 0o644}); err != nil {
+			return t.importFailed(err)
+		}
+		if _, err := t.image.Write(text); err != nil {
+			return t.importFailed(err)
+		}
+	}
+	if err := t.image.Close(); err != nil {
+		return t.importFailed(err)
+	}
+	t.finished = true
+	_ = t.pipe.Close() // of a pipe: never an error
+	return <-t.imported
+}
+
+// importFailed is what the runtime said, where it has ended the archive, else err.
+func (t *taking) importFailed(err error) error {
+	_ = t.pipe.CloseWithError(err) // of a pipe: never an error
+	t.finished = true
+	if said := <-t.imported; said != nil {
+		return said
+	}
+	return err
+}
+
+// abandon ends an import that was begun and not finished, and waits until nothing of it is left.
+func (t *taking) abandon() {
+	if t.image == nil || t.finished {
+		return
+	}
+	t.finished = true
+	_ = t.pipe.CloseWithError(errors.New("the bundle was not whole")) // of a pipe: never an error
+	<-t.imported
+}
