@@ -75,6 +75,7 @@ type reader struct {
 	pending []byte // a header that was read too far
 	done    int64
 	total   int64
+	buffer  []byte // of what nobody takes
 	tell    Progress
 }
 
@@ -231,7 +232,10 @@ func (in *reader) entry(e Entry, first bool, taker Taker) error {
 			return err
 		}
 	}
-	if _, err := io.CopyBuffer(io.Discard, onlyReader{body}, make([]byte, 256<<10)); err != nil {
+	if in.buffer == nil {
+		in.buffer = make([]byte, min(256<<10, in.total))
+	}
+	if _, err := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{body}, in.buffer); err != nil {
 		return err
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != e.SHA256 {

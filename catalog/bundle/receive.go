@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -30,18 +31,20 @@ func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, te
 	}
 	held := Held{
 		Contents: take.head.Contents, Digest: take.head.Digest, SignedBy: take.signedBy, ReceivedAt: s.around.Now().UTC(),
-		Dir: filepath.Join(s.dir, take.head.Name), Texts: map[string]string{}, NoImage: take.head.Image != nil && s.around.Images == nil,
+		Dir: filepath.Join(s.dir, take.head.Name), NoImage: take.head.Image != nil && s.around.Images == nil,
 	}
-	for _, t := range held.Contents.Texts {
-		held.Texts[t.Name] = string(take.texts[t.SHA256])
+	coming, err := s.stage(held, take.texts)
+	defer os.RemoveAll(coming) // gone already when all went well
+	if err != nil {
+		return Held{}, fmt.Errorf("putting the bundle on the shelf: %w", err)
 	}
-	if held.Recipe, err = installable(held); err != nil {
+	if held.Recipe, err = installable(held, coming); err != nil {
 		return Held{}, err
 	}
 	if err := take.finishImage(); err != nil {
 		return Held{}, fmt.Errorf("importing the image of the bundle: %w", err)
 	}
-	if held, err = s.place(held); err != nil {
+	if err := s.place(coming, held); err != nil {
 		return Held{}, fmt.Errorf("putting the bundle on the shelf: %w", err)
 	}
 	return held, nil
@@ -144,14 +147,15 @@ func (t *taking) Take(ctx context.Context, e Entry, r io.Reader) error {
 		if !t.isFile[e.SHA256] || t.shelf.around.Blobs.Has(e.SHA256) {
 			return nil
 		}
-		return t.shelf.around.Blobs.Add(ctx, &b, e.SHA256)
+		_, _, err := t.shelf.around.Blobs.Add(ctx, &b, e.SHA256)
+		return err
 	case t.isFile[e.SHA256] && !t.shelf.around.Blobs.Has(e.SHA256):
-		if err := t.shelf.around.Blobs.Add(ctx, r, e.SHA256); err != nil {
+		if _, _, err := t.shelf.around.Blobs.Add(ctx, r, e.SHA256); err != nil {
 			return fmt.Errorf("keeping %s: %w", e.Name, err)
 		}
 		return nil
 	case t.isImage[e.SHA256]:
-		_, err := io.CopyBuffer(io.Discard, onlyReader{r}, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{r}, make([]byte, 256<<10))
 		return err
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ import (
 type Blobs interface {
 	Has(sha256 string) bool
 	// Add keeps what r reads when it has that checksum, and nothing of it else.
-	Add(ctx context.Context, r io.Reader, sha256 string) error
+	Add(ctx context.Context, r io.Reader, sha256 string) (sum string, bytes int64, err error)
 	// Free is how many bytes the disk has left.
 	Free() (int64, error)
 }
@@ -59,10 +58,9 @@ type Held struct {
 	Digest     string
 	SignedBy   string // the key's id; empty: it is not signed by a trusted key, and was let in all the same
 	ReceivedAt time.Time
-	Dir        string            // its place on the shelf
-	Recipe     recipe.Recipe     // as it can be installed here: its files are those of the bundle
-	Texts      map[string]string // README.md, model-definition.yaml, ...
-	NoImage    bool              // its image was left out, for want of use
+	Dir        string       // its place on the shelf
+	Recipe     recipe.Entry // as it can be installed here: its files are those of the bundle
+	NoImage    bool         // its image was left out, for want of use
 }
 
 // Names on the shelf.
@@ -72,8 +70,10 @@ const (
 	comingDir   = ".coming-"
 	goneDir     = ".gone-"
 	reserve     = 256 << 20 // bytes of the disk that stay free
-	whereOnBox  = "file:"
 	layoutValue = `{"imageLayoutVersion":"1.0.0"}`
+
+	// Catalog is what recipes of bundles say that they are from.
+	Catalog = "bundle"
 )
 
 // heldFile is what is kept of a bundle beside its texts.
@@ -122,29 +122,22 @@ func load(dir string) (Held, error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return Held{}, err
 	}
-	texts := map[string]string{}
-	for _, t := range f.Contents.Texts {
-		b, err := os.ReadFile(filepath.Join(dir, textsDir, filepath.FromSlash(t.Name)))
-		if err != nil {
-			return Held{}, err
-		}
-		texts[t.Name] = string(b)
-	}
-	h := Held{Contents: f.Contents, Digest: f.Digest, SignedBy: f.SignedBy, ReceivedAt: f.ReceivedAt, NoImage: f.NoImage, Dir: dir, Texts: texts}
-	h.Recipe, err = installable(h)
+	h := Held{Contents: f.Contents, Digest: f.Digest, SignedBy: f.SignedBy, ReceivedAt: f.ReceivedAt, NoImage: f.NoImage, Dir: dir}
+	h.Recipe, err = installable(h, dir)
 	return h, err
 }
 
-// installable is the recipe of a bundle as it runs here: its variants that take the files of the bundle, and these files at
-// their place on the shelf, with their checksums.
-func installable(h Held) (recipe.Recipe, error) {
-	r, problems := recipe.Parse(recipeText, []byte(h.Texts[recipeText]))
+// installable is the recipe of a bundle, whose texts are below dir, as it runs here: its variants that take the files of the
+// bundle, and these files at their place on the shelf, with their checksums.
+func installable(h Held, dir string) (recipe.Entry, error) {
+	r, problems := recipe.LoadDir(os.DirFS(filepath.Join(dir, textsDir)), ".")
 	if err := problems.Err(); err != nil {
 		return r, refused("the recipe in it is of no use: tell who made it", "%v", err)
 	}
 	if r.Name != h.Contents.Name {
 		return r, refused("tell who made it", "its recipe is of %q, not of %q", r.Name, h.Contents.Name)
 	}
+	r.Catalog = Catalog
 	r.Variants = slices.DeleteFunc(slices.Clone(r.Variants), func(v recipe.Variant) bool { return v.Source != h.Contents.Source })
 	r.Sources = slices.DeleteFunc(slices.Clone(r.Sources), func(s recipe.Source) bool { return s.Name != h.Contents.Source })
 	if len(r.Variants) == 0 || h.Contents.Source != "" && len(r.Sources) != 1 {
@@ -152,7 +145,7 @@ func installable(h Held) (recipe.Recipe, error) {
 	}
 	for i := range r.Sources {
 		s := &r.Sources[i]
-		s.From, s.Mirrors, s.Files, s.Secret, s.Checksum, s.Bytes = whereOnBox+h.Dir, nil, nil, "", map[string]string{}, h.Contents.Weight()
+		s.From, s.Mirrors, s.Files, s.Secret, s.Checksum, s.Bytes = h.Dir, nil, nil, "", map[string]string{}, h.Contents.Weight()
 		for _, f := range h.Contents.Files {
 			s.Checksum[f.Name] = f.SHA256
 		}
@@ -231,39 +224,40 @@ func (s *Shelf) away(name string) error {
 	return errors.Join(err, os.RemoveAll(gone))
 }
 
-// place puts a bundle on the shelf, in place of one that had its name.
-func (s *Shelf) place(h Held) (Held, error) {
+// stage writes all that is kept of a bundle into a directory beside its place.
+func (s *Shelf) stage(h Held, texts map[string][]byte) (string, error) {
 	coming, err := os.MkdirTemp(s.dir, comingDir)
 	if err != nil {
-		return h, err
+		return "", err
 	}
-	defer os.RemoveAll(coming) // gone already when all went well
-	for name, text := range h.Texts {
-		at := filepath.Join(coming, textsDir, filepath.FromSlash(path.Clean(name)))
+	for _, t := range h.Contents.Texts {
+		at := filepath.Join(coming, textsDir, filepath.FromSlash(t.Name))
 		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
-			return h, err
+			return coming, err
 		}
-		if err := writeSynced(at, []byte(text)); err != nil {
-			return h, err
+		if err := writeSynced(at, texts[t.SHA256]); err != nil {
+			return coming, err
 		}
 	}
 	raw, err := json.Marshal(heldFile{Contents: h.Contents, Digest: h.Digest, SignedBy: h.SignedBy, ReceivedAt: h.ReceivedAt, NoImage: h.NoImage})
 	if err != nil {
-		return h, err
+		return coming, err
 	}
-	if err := writeSynced(filepath.Join(coming, heldName), raw); err != nil {
-		return h, err
-	}
+	return coming, writeSynced(filepath.Join(coming, heldName), raw)
+}
+
+// place puts a bundle on the shelf, in place of one that had its name.
+func (s *Shelf) place(coming string, h Held) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.away(h.Contents.Name); err != nil {
-		return h, err
+		return err
 	}
 	if err := os.Rename(coming, h.Dir); err != nil {
-		return h, err
+		return err
 	}
 	s.held[h.Contents.Name] = h
-	return h, nil
+	return nil
 }
 
 func writeSynced(name string, b []byte) error {
