@@ -64,5 +64,8 @@ func (e Engine) prefers() Format {
 	return Safetensors
 }
 
+// Claims is the part of a device's whole memory that the engine takes unless told otherwise, and must find free; 0: what it needs.
+func (e Engine) Claims() float64 { return families[e].fraction }
+
 // shortest is the least context that an engine which shrinks it by itself is taken to be content with.
 const shortest = 4096
