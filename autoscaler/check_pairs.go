@@ -22,15 +22,24 @@ func (p *Policy) checkPairs(found *Problems) {
 				windowsContradict(found, place(i), [2]*Rule{a, b}, [2]*schedule{schedules[k], schedules[i]})
 			case a.Metric != b.Metric || a.Kind == KindSchedule || b.Kind == KindSchedule:
 			case a.Kind == KindTarget && b.Kind == KindTarget:
-				if a.Target != b.Target && same(a.MinReplicas, b.MinReplicas) && same(a.MaxReplicas, b.MaxReplicas) {
+				if (a.Target != b.Target || a.Auto != b.Auto) && same(a.MinReplicas, b.MinReplicas) && same(a.MaxReplicas, b.MaxReplicas) {
 					found.add(place(i)+".target", "keep one of them, or give each bounds of its own", "%s wants %s at %s per route, and %s wants it at %s: the higher never counts",
-						a.called(k), a.Metric, number(a.Target), b.called(i), number(b.Target))
+						a.called(k), a.Metric, a.targetWord(), b.called(i), b.targetWord())
 				}
+			case a.Auto || b.Auto: // where it lies is not known yet
 			default:
 				stepsContradict(found, place(i), [2]*Rule{a, b}, [2]string{a.called(k), b.called(i)})
 			}
 		}
 	}
+}
+
+// targetWord is a target as people write it.
+func (r *Rule) targetWord() string {
+	if r.Auto {
+		return "auto"
+	}
+	return number(r.Target)
 }
 
 // called is how a problem names a rule.

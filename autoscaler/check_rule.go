@@ -53,6 +53,7 @@ func (r *Rule) checkStrangers(found *Problems, at string) {
 		{"step_size", r.StepSize != 0, []Kind{KindStep}},
 		{"cooldown", r.Cooldown != 0, []Kind{KindStep}},
 		{"target", r.Target != 0, []Kind{KindTarget}},
+		{"auto", r.Auto, []Kind{KindTarget}},
 		{"stable_window", r.StableWindow != 0, []Kind{KindTarget}},
 		{"panic_window", r.PanicWindow != 0, []Kind{KindTarget}},
 		{"panic_at", r.PanicAt != 0, []Kind{KindTarget}},
@@ -176,7 +177,11 @@ func (r *Rule) checkThreshold(found *Problems, at string, v *float64) {
 
 func (r *Rule) checkTarget(found *Problems, at string) {
 	w := lookUp(r.Metric)
-	if !(r.Target > 0) || math.IsInf(r.Target, 0) {
+	if r.Auto && r.Metric != concurrency() && r.Metric != (Metric{SourceEngine, "running"}) {
+		found.add(at+".auto", "auto is for router:concurrency and inference_framework:running: of others, set target", "what was measured says nothing of %s", r.Metric)
+	}
+	if r.Auto && r.Target == 0 { // it will be measured
+	} else if !(r.Target > 0) || math.IsInf(r.Target, 0) {
 		found.add(at+".target", "a number over 0: how much of the metric one route is to have", "is %s", number(r.Target))
 	} else {
 		r.checkThreshold(found, at+".target", &r.Target)

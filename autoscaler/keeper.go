@@ -46,6 +46,8 @@ type Observed struct {
 	LoadTime          time.Duration // of one route, as was measured; 0: not known
 	ReadyAt           time.Time     // when the first of its starting routes is expected; zero: not known
 	Memory            float64       // GB that one route holds of what is scarce: accelerators' memory, else memory
+	Knee              int           // requests at once that one route takes well, as was measured; 0: not known
+	Measured          bool          // it is measured now: what its engine says of itself is nobody's demand
 }
 
 // Signalling has the signals of all services.
@@ -189,6 +191,9 @@ func (k *Keeper) tick(ctx context.Context, now time.Time) {
 	for i := range services {
 		o := &services[i]
 		delete(before, o.ID)
+		if o.Measured && o.InFlight == 0 { // nobody asks, and what is measured stays as it is
+			continue
+		}
 		err := k.decide(ctx, o, yields[o.ID], chosen[o.ID], now)
 		if err == nil {
 			delete(k.failing, o.ID)
@@ -267,6 +272,7 @@ func (k *Keeper) input(s *watched, o *Observed, yield *Yield, now time.Time) Inp
 	}
 	s.loaded, s.eta = o.LoadTime, o.ReadyAt
 	policy := s.Policy // edits replace its rules as a whole
+	policy.Rules = measuredRules(policy.Rules, o.Knee)
 	in := Input{
 		Policy: &policy, Replicas: o.Replicas, Routes: o.Routes, PausedBy: s.paused, Held: o.Held, Busy: o.Busy,
 		Known: k.begun, Full: o.Full, Yields: yield, Memory: s.Memory, LoadTime: o.LoadTime,
@@ -275,6 +281,20 @@ func (k *Keeper) input(s *watched, o *Observed, yield *Yield, now time.Time) Inp
 		in.Known = o.CreatedAt
 	}
 	return in
+}
+
+// measuredRules are rules whose targets are what was measured, where they are to be.
+func measuredRules(rules []Rule, knee int) []Rule {
+	if knee <= 0 || !slices.ContainsFunc(rules, func(r Rule) bool { return r.Auto }) {
+		return rules
+	}
+	rules = slices.Clone(rules)
+	for i := range rules {
+		if rules[i].Auto {
+			rules[i].Target = float64(knee)
+		}
+	}
+	return rules
 }
 
 // keep remembers a decision, and writes it down where it says something new. What the store did not take is tried

@@ -58,6 +58,7 @@ type Rule struct {
 
 	// Of target.
 	Target       float64       `json:"target,omitempty"`        // of one route
+	Auto         bool          `json:"auto,omitempty"`          // as many at once as were measured; Target until something was, 0: silent
 	StableWindow time.Duration `json:"stable_window,omitempty"` // 60 s
 	PanicWindow  time.Duration `json:"panic_window,omitempty"`  // 6 s
 	PanicAt      float64       `json:"panic_at,omitempty"`      // 2: times what the ready routes are to carry

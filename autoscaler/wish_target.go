@@ -46,6 +46,9 @@ func (j *judge) targetWish(r *Rule, w *Wish) {
 	switch {
 	case !ok:
 		return
+	case !(r.Target > 0) && r.Auto:
+		w.Silent, w.Why = true, "it was not measured yet how many one route takes: palisade calibrate"
+		return
 	case !(r.Target > 0):
 		w.Silent, w.Why = true, "it has no target"
 		return

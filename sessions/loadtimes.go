@@ -178,10 +178,19 @@ func (m *Manager) LoadTime(serviceID string) (time.Duration, bool) {
 
 // loadTime is that of a revision, on a device where that is known. The caller holds mu.
 func (m *Manager) loadTime(s *service, revision int, device *string) (time.Duration, bool) {
-	if s.revision(revision) == nil || len(m.loads.byKey) == 0 {
+	if s.revision(revision) == nil {
 		return 0, false
 	}
-	return m.loads.estimate(s.loadOf(revision), device)
+	if len(m.loads.byKey) > 0 {
+		if took, known := m.loads.estimate(s.loadOf(revision), device); known {
+			return took, true
+		}
+	}
+	if m.Guess == nil {
+		return 0, false
+	}
+	took := m.Guess(s.ID)
+	return took, took > 0
 }
 
 // loadOf is what is the same of all loads of a revision that there is. It is asked for often, and a revision never

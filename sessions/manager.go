@@ -33,6 +33,9 @@ type Deps struct {
 	// Destroyed takes with a service what else belongs to it. It is called before the service's row goes, and
 	// again if it fails. May be nil.
 	Destroyed func(ctx context.Context, serviceID string) error
+	// Guess is how long a route of a service takes to come up, where nothing like it has been loaded here: as one of an earlier
+	// revision did when it was measured. 0 where that is not known either. It is called with locks held, and may not wait; nil: nobody guesses.
+	Guess func(serviceID string) time.Duration
 	// Earlier keeps what sessions wrote in earlier runs; nil: only the last run's log is there.
 	Earlier EarlierLogs
 	// Clusters keep what the containers of one session share; nil: sessions have one container each.

@@ -54,7 +54,7 @@ func newRule(in *api.Rule) autoscaler.Rule {
 	r := autoscaler.Rule{ID: "rul-" + strings.ToLower(rand.Text()[:12]), Kind: autoscaler.KindStep}
 	switch {
 	case in.Kind != nil: // whatever it says
-	case in.Target != nil:
+	case in.Target != nil, in.TargetAuto != nil:
 		r.Kind = autoscaler.KindTarget
 	case in.Start != nil, in.End != nil:
 		r.Kind = autoscaler.KindSchedule
@@ -80,7 +80,10 @@ func (e *policyEdit) rule(path string, in *api.Rule, r autoscaler.Rule) autoscal
 	}
 	lay(&r.StepSize, in.StepSize)
 	e.someSeconds(path+"cooldown_seconds", in.Cooldown, &r.Cooldown)
-	lay(&r.Target, in.Target)
+	if in.Target != nil {
+		r.Target, r.Auto = *in.Target, false
+	}
+	lay(&r.Auto, in.TargetAuto)
 	e.someSeconds(path+"stable_window", in.StableWindow, &r.StableWindow)
 	e.someSeconds(path+"panic_window", in.PanicWindow, &r.PanicWindow)
 	lay(&r.PanicAt, in.PanicAt)
@@ -127,6 +130,8 @@ func without(r autoscaler.Rule, gone []string) autoscaler.Rule {
 			r.Cooldown = 0
 		case "target":
 			r.Target = 0
+		case "target_auto":
+			r.Auto = false
 		case "stable_window":
 			r.StableWindow = 0
 		case "panic_window":
@@ -209,7 +214,9 @@ func (e *policyEdit) problemOf(err error, prefix string) error {
 // fieldName is what a request calls a field of the policy.
 func (e *policyEdit) fieldName(field string) string {
 	at := 0
-	if before, ok := strings.CutSuffix(field, ".cooldown"); ok {
+	if before, ok := strings.CutSuffix(field, ".auto"); ok {
+		field = before + ".target_auto"
+	} else if before, ok := strings.CutSuffix(field, ".cooldown"); ok {
 		field = before + ".cooldown_seconds"
 	} else if n, _ := fmt.Sscanf(field, "rules[%d].metric", &at); n == 1 && strings.HasSuffix(field, ".metric") {
 		switch e.policy.Rules[at].Metric.Source {
@@ -254,7 +261,7 @@ func ruleOut(r *autoscaler.Rule) api.Rule {
 		out.Comparator, out.Threshold, out.MinThreshold, out.MaxThreshold = unlessZero(string(r.Comparator)), r.Threshold, r.MinThreshold, r.MaxThreshold
 		out.StepSize, out.Cooldown = &r.StepSize, new(r.Cooldown.Seconds())
 	case autoscaler.KindTarget:
-		out.Target, out.PanicAt = &r.Target, &r.PanicAt
+		out.Target, out.TargetAuto, out.PanicAt = unlessZero(r.Target), unlessZero(r.Auto), &r.PanicAt
 		out.StableWindow, out.PanicWindow = new(r.StableWindow.Seconds()), new(r.PanicWindow.Seconds())
 	case autoscaler.KindSchedule:
 		out.Start, out.End, out.Timezone = &r.Start, &r.End, &r.Zone

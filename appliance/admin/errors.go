@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
+	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
@@ -43,6 +44,7 @@ func translations() []translation {
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{autoscaler.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{calibrate.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{pipeline.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -64,6 +66,10 @@ func translations() []translation {
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
+		{calibrate.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{calibrate.ErrNotReady, api.KindState, http.StatusConflict},
+		{calibrate.ErrBusy, api.KindInUse, http.StatusConflict},
+		{calibrate.ErrEnded, api.KindUnavailable, http.StatusServiceUnavailable},
 		{autoscaler.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{pipeline.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{router.ErrNotFound, api.KindNotFound, http.StatusNotFound},

@@ -50,8 +50,10 @@ type Deps struct {
 	Traces Traces
 	// Autoscaling is nil where nothing is scaled by itself.
 	Autoscaling Autoscaling
-	Pipelines   Pipelines
-	Jobs        Jobs
+	// Calibrations is nil where services are not measured.
+	Calibrations Calibrations
+	Pipelines    Pipelines
+	Jobs         Jobs
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue

@@ -33,6 +33,7 @@ type Rule struct {
 
 	// Of target.
 	Target       *float64 `json:"target,omitempty"`        // of one route
+	TargetAuto   *bool    `json:"target_auto,omitempty"`   // the knee that was measured; target until something was, and without one nothing
 	StableWindow *float64 `json:"stable_window,omitempty"` // seconds that the metric is averaged over
 	PanicWindow  *float64 `json:"panic_window,omitempty"`  // seconds in which a burst is seen
 	PanicAt      *float64 `json:"panic_at,omitempty"`      // a burst: so many times what the ready routes are to carry

@@ -52,7 +52,7 @@ func shapes() map[string]reflect.Type {
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
 		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
-		Usage{}, UsageRow{}, SessionUsage{}, SessionUsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
+		Usage{}, UsageRow{}, SessionUsage{}, SessionUsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, Calibrate{}, CalibrationStanding{}, CalibrationRun{}, CalibrationFailure{}, Calibration{}, CalibrationPoint{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
 	} {
 		t := reflect.TypeOf(v)
 		out[t.Name()] = t

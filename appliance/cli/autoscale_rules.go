@@ -55,6 +55,11 @@ func (a *app) readPolicy(name string) (*autoscaler.Policy, error) {
 		}
 		return nil, &usageError{message: name + ": " + err.Error(), hint: hint}
 	}
+	for i, r := range p.Rules {
+		if r.Auto && r.Target == 0 {
+			return nil, &usageError{message: fmt.Sprintf("%s: rules[%d].target_auto: nothing is measured in a rehearsal", name, i), hint: "write target beside it: palisade calibrate NAME --last -q prints what was measured"}
+		}
+	}
 	if !p.On() {
 		return nil, &usageError{message: name + ": neither rules nor idle_after: it scales nothing"}
 	}
@@ -159,7 +164,7 @@ func policyOf(in *api.Autoscaling) *autoscaler.Policy {
 		switch {
 		case r.Kind != nil:
 			putWord(&out.Kind, r.Kind)
-		case r.Target != nil:
+		case r.Target != nil, r.TargetAuto != nil:
 			out.Kind = autoscaler.KindTarget
 		case r.Start != nil, r.End != nil:
 			out.Kind = autoscaler.KindSchedule
@@ -172,6 +177,7 @@ func policyOf(in *api.Autoscaling) *autoscaler.Policy {
 		put(&out.StepSize, r.StepSize)
 		putSeconds(&out.Cooldown, r.Cooldown)
 		put(&out.Target, r.Target)
+		put(&out.Auto, r.TargetAuto)
 		putSeconds(&out.StableWindow, r.StableWindow)
 		putSeconds(&out.PanicWindow, r.PanicWindow)
 		put(&out.PanicAt, r.PanicAt)

@@ -26,7 +26,7 @@ type scalingFlags struct {
 // add adds those that create and autoscale have alike.
 func (f *scalingFlags) add(a *app, cmd *cobra.Command) {
 	cmd.Flags().Var(newDuration(&f.idleAfter, 0), "idle-after", "go to zero after so long without a request; 0: never")
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "keep METRIC=VALUE on each route: concurrency=8, inference_framework:waiting=2 (repeatable)")
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "keep METRIC=VALUE on each route: concurrency=8, concurrency=auto (as was measured), inference_framework:waiting=2 (repeatable)")
 	cmd.Flags().Var(newDuration(&f.downDelay, 0), "scale-down-delay", "how long there must be too many routes before one goes (default 2m)")
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeMetrics("="))
 }
@@ -94,12 +94,13 @@ func (f *scalingFlags) rules(ctx context.Context, c *api.Client, rules []api.Rul
 	rules = slices.Clone(notNull(rules))
 	for _, word := range f.targets {
 		at := strings.LastIndexByte(word, '=') // a Prometheus server's query may have some of its own
-		bad := &usageError{message: fmt.Sprintf("--target %q: must be METRIC=VALUE, VALUE a number over 0", word), hint: "concurrency=8: eight requests in flight on each route"}
+		bad := &usageError{message: fmt.Sprintf("--target %q: must be METRIC=VALUE, VALUE a number over 0, or auto", word), hint: "concurrency=8: eight requests in flight on each route; concurrency=auto: as many as palisade calibrate found"}
 		if at <= 0 {
 			return nil, bad
 		}
 		goal, err := strconv.ParseFloat(word[at+1:], 64)
-		if err != nil || goal <= 0 || math.IsInf(goal, 0) {
+		auto := strings.EqualFold(word[at+1:], "auto")
+		if !auto && (err != nil || goal <= 0 || math.IsInf(goal, 0)) {
 			return nil, bad
 		}
 		source, name, err := metricOf(ctx, c, "--target", word[:at])
@@ -110,10 +111,12 @@ func (f *scalingFlags) rules(ctx context.Context, c *api.Client, rules []api.Rul
 			return value(r.Kind) == "target" && value(r.MetricSource) == source && value(r.MetricName) == name
 		})
 		if i < 0 {
-			rules = append(rules, api.Rule{Kind: new("target"), MetricSource: &source, MetricName: &name, Target: &goal})
-			continue
+			i = len(rules)
+			rules = append(rules, api.Rule{Kind: new("target"), MetricSource: &source, MetricName: &name})
 		}
-		rules[i].Target = &goal
+		if rules[i].Target, rules[i].TargetAuto = &goal, nil; auto {
+			rules[i].Target, rules[i].TargetAuto = nil, new(true)
+		}
 	}
 	return rules, nil
 }

@@ -139,6 +139,12 @@ func ruleText(r api.Rule) string {
 	switch value(r.Kind) {
 	case "target":
 		text = fmt.Sprintf("%s at %s a route", metric, figure(r.Target))
+		switch {
+		case value(r.TargetAuto) && r.Target != nil:
+			text = fmt.Sprintf("%s at what was measured for a route, else %s", metric, figure(r.Target))
+		case value(r.TargetAuto):
+			text = metric + " at what was measured for a route"
+		}
 	case "schedule":
 		text = fmt.Sprintf("from %q to %q, %s", value(r.Start), value(r.End), value(r.Timezone))
 	default:

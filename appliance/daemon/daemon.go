@@ -24,6 +24,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
+	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
@@ -80,6 +81,7 @@ type daemon struct {
 	idle     *idle.Keeper
 	scaling  *scaling
 	keeper   *autoscaler.Keeper
+	measures *calibrate.Keeper
 	jobs     *keeper.Keeper
 	registry *prometheus.Registry
 
@@ -222,6 +224,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	})
 	d.deciding.run(d.keeper.Run)
 	d.deciding.run(d.scaling.run)
+	d.deciding.run(d.measures.Run)
 	d.deciding.run(d.jobs.Run)
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.pool.run)
@@ -361,6 +364,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Checkpoints: d.points,
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
+		Guess: func(service string) time.Duration { return d.measures.LoadTime(service) },
 		Queueing: sessions.QueueConfig{
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
@@ -369,6 +373,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.openAccounts()
+	if err = d.openCalibrations(ctx); err != nil {
+		return err
+	}
 	d.scaling = newScaling(c.Autoscaler.Signals(), d)
 	if d.keeper, err = autoscaler.NewKeeper(ctx, autoscaler.Around{
 		Store: d.store, World: d.scaling, Signals: d.scaling, Registry: d.registry, Log: d.Log.With("room", "autoscaler"),
@@ -445,7 +452,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

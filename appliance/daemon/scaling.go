@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/autoscaler"
+	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/autoscaler/signals"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
@@ -25,6 +26,7 @@ type scaling struct {
 	ledger  *accel.Ledger
 	live    *record.Live
 	stats   func(ctx context.Context, session string) (sessions.Stats, error)
+	measure *calibrate.Keeper
 	seen    map[string]*demand // by service; of the keeper's loop alone
 
 	needing sync.Mutex
@@ -43,7 +45,7 @@ var (
 func newScaling(c signals.Config, d *daemon) *scaling {
 	return &scaling{
 		Collector: signals.New(c, d.Log.With("room", "signals")), manager: d.manager, traffic: d.traffic, ledger: d.pool.ledger,
-		live: d.seeing.live, stats: d.runtime.Stats, seen: map[string]*demand{}, needed: map[string]bool{},
+		live: d.seeing.live, stats: d.runtime.Stats, measure: d.measures, seen: map[string]*demand{}, needed: map[string]bool{},
 	}
 }
 
@@ -156,6 +158,7 @@ func (s *scaling) observe(v *sessions.ServiceView, memory map[string]float64) au
 		o.Full = "" // what waits comes in another one's stead
 	}
 	o.LoadTime, _ = s.manager.LoadTime(v.ID)
+	o.Knee, o.Measured = s.measure.Knee(v.ID, v.Revision), s.measure.Measuring(v.ID)
 	for _, r := range v.Routes {
 		o.Routes = append(o.Routes, autoscaler.Route{
 			ID: r.ID, State: routeStates[r.Status], Since: latest(r.StartedAt, r.CreatedAt, r.HealthyAt), ReadyAt: r.HealthyAt, InFlight: r.InFlight,

@@ -93,6 +93,8 @@ func (e *engine) ask(ctx context.Context, prompt string, tokens int, made func()
 		return answer{}, fmt.Errorf("making a request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Engines end connections as they like: a request that meets its end is sent anew. Nothing of this goes over the wire.
+	req.Header["Idempotency-Key"] = []string{}
 	begun := time.Now()
 	resp, err := e.http.Do(req)
 	if err != nil {

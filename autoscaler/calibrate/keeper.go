@@ -337,6 +337,16 @@ func (k *Keeper) Knee(serviceID string, revision int) int {
 	return c.Knee.At
 }
 
+// LoadTime is how long a route of a service took to come up when it was measured last; 0 where it was not.
+func (k *Keeper) LoadTime(serviceID string) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c := k.newest(func(c *Calibration) bool { return c.ServiceID == serviceID && c.Load > 0 }); c != nil {
+		return c.Load
+	}
+	return 0
+}
+
 // All are all that are kept, in no order.
 func (k *Keeper) All() []Calibration {
 	k.mu.Lock()

@@ -10,16 +10,12 @@ import (
 	"time"
 )
 
-// promptWords is how long the prompts are with which speed is measured.
-const promptWords = 100
+// promptTokens is how long the prompts are with which answers are measured.
+const promptTokens = 128
 
 // prefill measures how fast prompts are read: the time to the first token of longer and longer ones, until one takes long, is
 // too long for the engine, or a part of the budget is over. The slope counts, so that what each request costs does not.
 func (m *measurement) prefill(ctx context.Context) error {
-	type reading struct {
-		tokens int
-		took   time.Duration
-	}
 	var all []reading
 	until := time.Now().Add(m.run.wish.Budget / prefillPart)
 	for words := 64; words <= 1<<15; words *= 4 {
@@ -41,21 +37,34 @@ func (m *measurement) prefill(ctx context.Context) error {
 			took = a.Took
 		}
 		if a.Prompt > 0 && took > 0 {
-			all = append(all, reading{a.Prompt, took})
+			all = append(all, reading{words, a.Prompt, took})
 		}
 		if took > m.run.wish.Budget/prefillPart/8 {
 			break
 		}
 	}
+	m.readings(all)
+	return nil
+}
+
+// reading is how long the first token of a prompt took.
+type reading struct {
+	words, tokens int
+	took          time.Duration
+}
+
+// readings tell how fast prompts are read, and how many words a prompt of some tokens has.
+func (m *measurement) readings(all []reading) {
+	m.words = promptTokens
 	if len(all) == 0 {
-		return nil
+		return
 	}
 	first, last := all[0], all[len(all)-1]
+	m.words = max(promptTokens*last.words/last.tokens, 1)
 	m.out.Prefill = float64(last.tokens) / last.took.Seconds()
 	if slope := last.took - first.took; last.tokens > first.tokens && slope > last.took/4 {
 		m.out.Prefill = float64(last.tokens-first.tokens) / slope.Seconds()
 	}
-	return nil
 }
 
 // Bounds of how many tokens each request makes, and what part of a level one alone takes.
@@ -71,7 +80,7 @@ func (m *measurement) pace(ctx context.Context) error {
 		return nil
 	}
 	m.tell("one answer")
-	a, err := m.engine.insist(ctx, prompt(promptWords), 16)
+	a, err := m.engine.insist(ctx, prompt(m.words), 16)
 	if err != nil {
 		return err
 	}
@@ -167,7 +176,7 @@ func (m *measurement) look(ctx context.Context, n int) (Point, error) {
 // one asks once; it is false where there is nothing to go on with.
 func (s *seen) one(ctx context.Context, m *measurement, begun time.Time) bool {
 	sent := time.Now()
-	a, err := m.engine.ask(ctx, prompt(promptWords), m.tokens, func() {
+	a, err := m.engine.ask(ctx, prompt(m.words), m.tokens, func() {
 		s.mu.Lock()
 		s.chunks++
 		s.mu.Unlock()
@@ -183,7 +192,7 @@ func (s *seen) one(ctx context.Context, m *measurement, begun time.Time) bool {
 	if err == nil {
 		s.ended = append(s.ended, a)
 		if s.read += a.Prompt; a.Prompt == 0 {
-			s.read += promptWords // as good a guess as any
+			s.read += m.words // as good a guess as any
 		}
 		return a.Took > 0
 	}

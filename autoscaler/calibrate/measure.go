@@ -16,6 +16,7 @@ type measurement struct {
 	level  time.Duration // that one number of requests at once is looked at
 
 	out    Calibration
+	words  int     // of each prompt
 	tokens int     // that each request makes
 	pieces float64 // tokens in each piece of a stream
 }
