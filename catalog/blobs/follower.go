@@ -25,6 +25,7 @@ type follower struct {
 	upTo   int64 // what may be read
 	hashed int64
 	turn   int // of the file: grows when it begins anew
+	ran    int // turn that the goroutine has heard of
 	at     int64
 	state  []byte        // of the hash at at: from where it can go on
 	err    error         // that ended it
@@ -69,9 +70,10 @@ func (f *follower) poke() {
 // reset begins anew.
 func (f *follower) reset() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.turn++
 	f.upTo, f.hashed, f.at, f.state, f.err = 0, 0, 0, nil, nil
+	f.mu.Unlock()
+	f.poke()
 }
 
 // mark is the last place that hashing can go on from.
@@ -86,8 +88,9 @@ func (f *follower) run() {
 	for {
 		f.mu.Lock()
 		if f.turn != turn {
-			turn = f.turn
+			turn, f.ran = f.turn, f.turn
 			f.hash.Reset()
+			f.tell()
 		}
 		at, left := f.hashed, f.upTo-f.hashed
 		broken := f.err != nil
@@ -127,6 +130,11 @@ func (f *follower) advance(turn int, n int64, err error) {
 	if err != nil {
 		f.err = fmt.Errorf("reading back what came: %w", err)
 	}
+	f.tell()
+}
+
+// tell wakes those who wait. The caller holds mu.
+func (f *follower) tell() {
 	close(f.news)
 	f.news = make(chan struct{})
 }
@@ -145,11 +153,12 @@ func (f *follower) sum(ctx context.Context, size int64) (string, error) {
 	for {
 		f.mu.Lock()
 		hashed, err, news := f.hashed, f.err, f.news
+		heard := f.ran == f.turn
 		f.mu.Unlock()
 		switch {
 		case err != nil:
 			return "", err
-		case hashed == size:
+		case hashed == size && heard:
 			return hex.EncodeToString(f.hash.Sum(nil)), nil // the goroutine waits: nothing is left to be hashed
 		}
 		select {

@@ -161,7 +161,7 @@ func (s *Store) Sweep(ctx context.Context, used func(sum string) bool, before ti
 		if b.Names > 0 || !b.Since.Before(before) || used(b.SHA256) {
 			continue
 		}
-		is, err := s.sweepOne(b.SHA256, before)
+		is, err := s.sweepOne(b.SHA256)
 		if err != nil {
 			return freed, err
 		}
@@ -186,7 +186,7 @@ func (s *Store) Release(sums ...string) {
 }
 
 // sweepOne removes a file, unless somebody has taken it since it was listed.
-func (s *Store) sweepOne(sum string, before time.Time) (bool, error) {
+func (s *Store) sweepOne(sum string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at, is := s.touched[sum]; is && time.Since(at) < touch {
@@ -300,4 +300,13 @@ func (s *Store) sweepNotes() error {
 		}
 	}
 	return nil
+}
+
+// Drop removes a whole file that has no name in a folder and that nobody has touched: see Release.
+func (s *Store) Drop(sum string) error {
+	if !Valid(sum) {
+		return nil
+	}
+	_, err := s.sweepOne(sum)
+	return err
 }

@@ -150,17 +150,19 @@ func matches(glob, name string) bool {
 	return err == nil && is
 }
 
-// Pick leaves the files of a listing that its Ref is about. ErrNotFound names a glob that no file matches, and a listing of none.
+// Pick leaves the files of a listing that its Ref is about, and those that hold others: of these it is not known yet. ErrNotFound
+// names a glob that no file matches, and a listing of none.
 func Pick(in Listing) (Listing, error) {
-	out := in
+	out, packed := in, false
 	out.Files = nil
 	for _, f := range in.Files {
-		if in.Ref.Matches(f.Name) {
+		if f.Unpack != "" || in.Ref.Matches(f.Name) {
 			out.Files = append(out.Files, f)
+			packed = packed || f.Unpack != ""
 		}
 	}
 	for _, glob := range in.Ref.Files {
-		if !slices.ContainsFunc(out.Files, func(f File) bool { return matches(glob, f.Name) }) {
+		if !packed && !slices.ContainsFunc(out.Files, func(f File) bool { return matches(glob, f.Name) }) {
 			return Listing{}, &sentence{
 				kind: ErrNotFound, message: fmt.Sprintf("%s has no file %s", in.Ref.Where, glob), hint: "it has " + some(in.Files),
 			}
