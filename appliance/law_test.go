@@ -141,6 +141,7 @@ var rooms = []room{
 var testsAlso = map[string][]string{
 	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest"),
+	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":   list("catalog/fit", "catalog/recipe"),                               // recipes are read, and their memory held against the estimator
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
