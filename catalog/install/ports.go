@@ -51,15 +51,8 @@ type Store interface {
 
 // Recipes are what can be installed by name.
 type Recipes interface {
-	// Find takes NAME, NAME@VERSION or CATALOG/NAME. ErrNotFound carries a hint.
-	Find(ctx context.Context, name string) (Found, error)
-}
-
-// Found is a recipe with what came beside it.
-type Found struct {
-	Recipe recipe.Recipe
-	Origin string            // its catalog
-	Texts  map[string]string // model-definition.yaml, README.md
+	// Find takes NAME, NAME@VERSION or CATALOG/NAME. What it does not know is an ErrNotFound with a hint.
+	Find(ctx context.Context, name string) (recipe.Entry, error)
 }
 
 // Planner says how a recipe runs on this box as it is now. ErrFit where it does not, unless the wish says that it is to be tried.
@@ -159,15 +152,9 @@ type Secrets interface {
 	Has(ctx context.Context, name string) (bool, error)
 }
 
-// Probe asks a service one request.
+// Probe asks a service one request, by the way that clients take.
 type Probe interface {
-	Ask(ctx context.Context, project, service string, test recipe.SmokeTest) (Answer, error)
-}
-
-// Answer is what a smoke test heard.
-type Answer struct {
-	Status int
-	Body   string // the beginning
+	Ask(ctx context.Context, project, service string, r recipe.Request) (recipe.Answer, error)
 }
 
 // Calibrator measures a service for a short time.
