@@ -151,7 +151,7 @@ func permitted(r Reached, want Permission) (Reached, error) {
 		return r, nil
 	}
 	if r.Sealed {
-		return Reached{}, r.Folder.sealedFault()
+		return Reached{}, r.sealedFault()
 	}
 	wanted := map[Permission]string{
 		ReadWrite: "writing there needs", WriteDelete: "deleting and renaming there needs", Owner: "that is for its owners, project " + r.Project + ";",

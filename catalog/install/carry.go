@@ -62,7 +62,7 @@ func (m *Manager) do(ctx context.Context, j *job, step Step) (note string, err e
 	case StepResolve:
 		return m.resolve(ctx, j)
 	case StepLicense:
-		return m.license(ctx, j)
+		return m.license(j)
 	case StepPlan:
 		return m.plan(ctx, j)
 	case StepDownload:

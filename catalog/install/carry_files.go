@@ -52,7 +52,7 @@ func (m *Manager) resolve(ctx context.Context, j *job) (string, error) {
 }
 
 // license is where somebody has to have agreed, and to have given what opens the place.
-func (m *Manager) license(ctx context.Context, j *job) (string, error) {
+func (m *Manager) license(j *job) (string, error) {
 	r := *j.Recipe
 	if err := licensed(r, j.Wish); err != nil {
 		return "", err

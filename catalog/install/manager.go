@@ -255,7 +255,6 @@ func (m *Manager) join(project, name string, w Wish) (View, bool, error) {
 }
 
 func sameWish(a, b Wish) bool {
-	a.AcceptLicense, b.AcceptLicense = false, false
 	return a.Kind == b.Kind && a.Source == b.Source && a.Name == b.Name && a.Variant == b.Variant && slices.Equal(a.Devices, b.Devices) &&
 		a.Context == b.Context && a.Concurrency == b.Concurrency && a.Replicas == b.Replicas && a.NoService == b.NoService && a.Revision == b.Revision
 }

@@ -50,7 +50,6 @@ type world struct {
 	services map[string]*install.Service
 	changed  chan struct{}
 	comesUp  bool
-	numbers  int
 	secrets  map[string]bool
 	answer   recipe.Answer
 	asked    int
@@ -84,7 +83,7 @@ func (w *world) live() (m *install.Manager, stop func()) {
 	w.t.Helper()
 	m, err := install.New(w.t.Context(), install.Around{
 		Store: w, Recipes: w, Planner: w, Places: w, Blobs: blobs{w}, Folders: w.folders, Services: services{w}, Secrets: w, Probe: w,
-		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -140,6 +139,8 @@ func (w *world) DeleteModel(_ context.Context, id string) error {
 // rows are folders' rows.
 type rows struct{ *world }
 
+func (w *world) keep(all []catalog.Folder) { w.rows = all }
+
 func (r rows) Folders(context.Context) ([]catalog.Folder, error) {
 	defer r.lock()()
 	return slices.Clone(r.rows), nil
@@ -147,8 +148,7 @@ func (r rows) Folders(context.Context) ([]catalog.Folder, error) {
 
 func (r rows) SaveFolder(_ context.Context, f catalog.Folder) error {
 	defer r.lock()()
-	r.rows = append(r.rows, f)
-	r.world.rows = r.rows
+	r.keep(append(r.rows, f))
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (r rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
 
 func (r rows) DeleteFolder(_ context.Context, id string) error {
 	defer r.lock()()
-	r.world.rows = slices.DeleteFunc(r.world.rows, func(f catalog.Folder) bool { return f.ID == id })
+	r.keep(slices.DeleteFunc(r.rows, func(f catalog.Folder) bool { return f.ID == id }))
 	return nil
 }
 
@@ -193,7 +193,9 @@ func (w *world) Plan(_ context.Context, _ string, r recipe.Recipe, wish install.
 }
 
 // Source implements install.Places.
-func (w *world) Source(context.Context, fetch.Ref, string) (fetch.Source, error) { return place{w}, nil }
+func (w *world) Source(context.Context, fetch.Ref, string) (fetch.Source, error) {
+	return place{w}, nil
+}
 
 // place is the one place of files.
 type place struct{ w *world }
@@ -304,9 +306,7 @@ func (s services) Service(_, ref string) (install.Service, error) {
 
 func (s services) Create(_ context.Context, w install.ServiceWish) (install.Service, error) {
 	defer s.lock()()
-	s.numbers++
-	one := &install.Service{ID: fmt.Sprintf("svc-%d", s.numbers), Name: w.Name, ModelName: w.Name, Folder: w.Folder, Revision: 1, Replicas: max(1, w.Replicas)}
-	s.world.numbers = s.numbers
+	one := &install.Service{ID: fmt.Sprintf("svc-%d", len(s.services)+1), Name: w.Name, ModelName: w.Name, Folder: w.Folder, Revision: 1, Replicas: max(1, w.Replicas)}
 	s.services[one.ID] = one
 	s.settle(one)
 	return *one, nil
@@ -330,6 +330,11 @@ func (w *world) settle(one *install.Service) {
 	} else {
 		one.Healthy, one.Failures, one.LastError = 0, 3, "the engine ended with exit code 1"
 	}
+	w.tell()
+}
+
+// tell wakes who waits. The caller holds mu.
+func (w *world) tell() {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -337,12 +342,9 @@ func (w *world) settle(one *install.Service) {
 func (s services) Destroy(_ context.Context, _, id, _ string) error {
 	defer s.lock()()
 	delete(s.services, id)
-	close(s.changed)
-	s.world.changed = make(chan struct{})
+	s.tell()
 	return nil
 }
-
-func (s services) Users(folder string) []install.User { return s.world.Users(folder) }
 
 // Users says who has a folder.
 func (w *world) Users(folder string) (out []install.User) {
@@ -355,7 +357,8 @@ func (w *world) Users(folder string) (out []install.User) {
 	return out
 }
 
-func (s services) Changed() <-chan struct{} { defer s.lock()(); return s.world.changed }
+// Changed implements install.Services.
+func (w *world) Changed() <-chan struct{} { defer w.lock()(); return w.changed }
 
 // Ask implements install.Probe.
 func (w *world) Ask(context.Context, string, string, recipe.Request) (recipe.Answer, error) {
