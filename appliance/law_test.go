@@ -39,6 +39,7 @@ var rooms = []room{
 	{"catalog/blobs", nil},
 	{"catalog/signature", nil},
 	{"catalog/fetch", list("catalog/blobs")},
+	{"catalog/fetch/fetchtest", list("catalog/fetch")},
 	{"catalog/fetch/web", list("catalog/fetch")},
 	{"catalog/fetch/local", list("catalog/fetch")},
 	{"catalog/fetch/made", list("catalog/fetch")},
