@@ -51,6 +51,22 @@ func (r *Runtime) factsOf(ctx context.Context, img client.Image) (imageFacts, er
 	return facts, nil
 }
 
+// program is the command that the image runs in place of argv: its own where argv is empty. A program that is named without its
+// directory is the image's own of that name, where that is what it starts: many images keep their engine apart from PATH.
+func (f imageFacts) program(argv []string) []string {
+	if len(argv) == 0 {
+		return f.command
+	}
+	if len(f.command) == 0 || strings.Contains(argv[0], "/") || !strings.Contains(f.command[0], "/") || filepath.Base(f.command[0]) != argv[0] {
+		return argv
+	}
+	own := f.command[0]
+	if !filepath.IsAbs(own) {
+		own = filepath.Join("/", f.workDir, own)
+	}
+	return append([]string{own}, argv[1:]...)
+}
+
 // plan is what the container's first process is told: what the spec leaves to the image is filled in.
 func (m *making) plan() (pid1.Plan, error) {
 	p := pid1.Plan{User: m.facts.user, LogFiles: m.r.cfg.LogFiles, LogSize: m.r.cfg.LogSize, Own: m.spec.Scratch}
@@ -61,9 +77,7 @@ func (m *making) plan() (pid1.Plan, error) {
 	m.rec.ImageLabels = m.facts.labels
 	m.rec.Env, m.rec.WorkDir = p.Env, filepath.Join("/", m.facts.workDir)
 	for _, proc := range m.spec.Processes {
-		if len(proc.Argv) == 0 {
-			proc.Argv = m.facts.command
-		}
+		proc.Argv = m.facts.program(proc.Argv)
 		if proc.WorkDir == "" {
 			proc.WorkDir = m.rec.WorkDir
 		}
