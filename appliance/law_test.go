@@ -144,7 +144,7 @@ var testsAlso = map[string][]string{
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest"),
 	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":   list("catalog/fit", "catalog/recipe"),                               // recipes are read, and their memory held against the estimator
+	"model-definitions":   list("catalog", "catalog/fit", "catalog/recipe", "variants"),        // recipes are read, resolved, and their memory held against the estimator
 	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
 	"training/figures":    list("training/checkpoints"),                                        // whose directories they are in

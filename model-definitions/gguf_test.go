@@ -16,17 +16,17 @@ type kind struct {
 var (
 	f32   = kind{0, 1, 4}
 	f16   = kind{1, 1, 2}
-	q5_0  = kind{6, 32, 22}
-	q5_1  = kind{7, 32, 24}
-	q8_0  = kind{8, 32, 34}
-	q4_k  = kind{12, 256, 144}
-	q5_k  = kind{13, 256, 176}
-	q6_k  = kind{14, 256, 210}
+	q50   = kind{6, 32, 22}
+	q51   = kind{7, 32, 24}
+	q80   = kind{8, 32, 34}
+	q4K   = kind{12, 256, 144}
+	q5K   = kind{13, 256, 176}
+	q6K   = kind{14, 256, 210}
 	mxfp4 = kind{39, 32, 17}
 )
 
 // coarser stands in where rows cannot be cut in blocks of 256.
-var coarser = map[kind]kind{q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
+var coarser = map[kind]kind{q4K: q50, q5K: q51, q6K: q80}
 
 // mix is what llama.cpp's quantize program makes of each tensor.
 type mix struct {
@@ -46,9 +46,9 @@ func (m mix) of(t tensor) (kind, error) {
 	case "F16":
 		k = f16
 	case "Q8_0":
-		k = q8_0
+		k = q80
 	case "MXFP4":
-		k = q8_0
+		k = q80
 		if t.class == expert {
 			k = mxfp4
 		}
@@ -67,19 +67,19 @@ func (m mix) of(t tensor) (kind, error) {
 func (m mix) medium(t tensor) kind {
 	switch {
 	case t.class == head, t.class == embedding && m.tied:
-		return q6_k
+		return q6K
 	case t.role == "v" && m.more(t.layer):
-		return q6_k
+		return q6K
 	case t.role == "v" && m.arch == "llama" && m.layers == 80: // as eight heads share it, it costs little
-		return q5_k
+		return q5K
 	case (t.role == "v" || t.role == "k") && m.experts == 8:
-		return q8_0
+		return q80
 	case t.role == "o" && m.experts == 8, t.role == "qkv":
-		return q5_k
+		return q5K
 	case t.role == "down" && m.more(t.layer):
-		return q6_k
+		return q6K
 	}
-	return q4_k
+	return q4K
 }
 
 // more says which layers get more bits: the first and the last eighth, and each third between.
