@@ -18,6 +18,7 @@ import (
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/bundle"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/figures"
@@ -40,6 +41,11 @@ func translations() []translation {
 		{catalog.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
 		{catalog.ErrQuota, api.KindQuota, http.StatusInsufficientStorage},
 		{io.ErrUnexpectedEOF, api.KindInvalid, http.StatusBadRequest}, // a body that was cut off
+		{bundle.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
+		{bundle.ErrRefused, api.KindChecksum, http.StatusUnprocessableEntity},
+		{bundle.ErrNotBundle, api.KindInvalid, http.StatusBadRequest},
+		{bundle.ErrUnsigned, api.KindState, http.StatusConflict},
+		{bundle.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},

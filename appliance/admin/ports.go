@@ -58,7 +58,9 @@ type Deps struct {
 	Pool  Pool
 	Queue Queue
 	// Images is nil where the runtime keeps none.
-	Images     Images
+	Images Images
+	// Bundles is nil where no models are kept.
+	Bundles    Bundles
 	Registries Registries
 	Secrets    Secrets
 	// Runtimes returns the runtime variants, by name.

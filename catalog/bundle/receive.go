@@ -222,3 +222,17 @@ func (t *taking) abandon() {
 	_ = t.pipe.CloseWithError(errors.New("the bundle was not whole")) // of a pipe: never an error
 	<-t.imported
 }
+
+// Check says of the beginning of a bundle whether it would be taken in: whether it can be read, who signed it, and whether
+// there is room. Nothing of it is kept.
+func (s *Shelf) Check(ctx context.Context, r io.Reader, allowUnsigned bool) (Held, error) {
+	h, err := ReadHead(ctx, r)
+	if err != nil {
+		return Held{}, err
+	}
+	take := &taking{shelf: s, allowUnsigned: allowUnsigned}
+	if err := take.begin(ctx, h); err != nil {
+		return Held{}, err
+	}
+	return Held{Contents: h.Contents, Digest: h.Digest, SignedBy: take.signedBy, NoImage: h.Image != nil && s.around.Images == nil}, nil
+}
