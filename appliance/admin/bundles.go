@@ -132,7 +132,7 @@ func (s *server) makeBundle(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	made, err := s.Bundles.Make(ctx, p.project(), c.Param("name"), withImage)
+	made, err := s.Bundles.Make(ctx, p.project(), c.Param("id"), withImage)
 	if err != nil {
 		return err
 	}

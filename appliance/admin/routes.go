@@ -143,7 +143,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("POST", "/bundles", s.receiveBundle)
 	on("POST", "/bundles/check", s.checkBundle)
 	on("DELETE", "/bundles/:name", s.removeBundle)
-	on("GET", "/models/:name/bundle", s.makeBundle)
+	on("GET", "/models/:id/bundle", s.makeBundle)
 	on("GET", "/registries", s.listRegistries)
 	on("GET", "/registries/:host", s.getRegistry)
 	on("PUT", "/registries/:host", s.logIn)
