@@ -141,7 +141,7 @@ var rooms = []room{
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
 	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
-	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest"),
+	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
 	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":   list("catalog", "catalog/fit", "catalog/recipe", "variants"),        // recipes are read, resolved, and their memory held against the estimator
