@@ -141,6 +141,8 @@ var rooms = []room{
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
 	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
+	"catalog/fetch/git":   list("catalog/fetch/fetchtest"),
+	"catalog/fetch/ngc":   list("catalog/fetch/fetchtest"),
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
 	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),

@@ -14,6 +14,7 @@ import (
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/fetch/git"
 	"github.com/palisade-run/palisade/catalog/fetch/hub"
+	"github.com/palisade-run/palisade/catalog/fetch/local"
 	"github.com/palisade-run/palisade/catalog/fetch/ngc"
 	"github.com/palisade-run/palisade/catalog/fetch/oci"
 	"github.com/palisade-run/palisade/catalog/fetch/s3"
@@ -55,6 +56,7 @@ func newPlaces(o placesOptions) *places {
 		"ngc": func(secret string) (fetch.Source, error) {
 			return ngc.New(ngc.Options{Key: p.secret(secret, "NGC_API_KEY"), Secret: secret, HTTP: o.http}), nil
 		},
+		"file": func(string) (fetch.Source, error) { return local.New(), nil },
 		"oci": func(string) (fetch.Source, error) {
 			return oci.New(oci.Config{Credentials: p.registries.Credentials}), nil
 		},

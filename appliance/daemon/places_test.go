@@ -48,7 +48,7 @@ func testPlaces(t *testing.T, hub string) (*places, *vault.Vault) {
 
 func TestEveryKindOfPlaceHasASource(t *testing.T) {
 	p, _ := testPlaces(t, "")
-	for _, text := range []string{"hf:acme/tiny", "ngc:acme/tiny:1", "oci:ghcr.io/acme/tiny:1", "s3://acme/tiny", "git+https://example.com/tiny.git", "https://example.com/tiny.gguf"} {
+	for _, text := range []string{"hf:acme/tiny", "ngc:acme/tiny:1", "oci:ghcr.io/acme/tiny:1", "s3://acme/tiny", "git+https://example.com/tiny.git", "https://example.com/tiny.gguf", "/models/tiny"} {
 		ref, err := fetch.ParseRef(text)
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +31,8 @@ type server struct {
 	mu     sync.Mutex
 	login  string // user:password that is wanted; empty: none
 	large  map[string]string
-	signed int // the last address that the store takes
+	signed int // addresses of the store
+	over   int // the last of them that has run out
 	asked  []string
 	noLFS  bool
 }
@@ -41,7 +44,7 @@ func serve(t *testing.T) *server {
 	s.git(t, s.work, "init", "-q", "-b", "main")
 	s.git(t, s.work, "remote", "add", "origin", filepath.Join(s.root, "tiny.git"))
 	backend := filepath.Join(strings.TrimSpace(s.git(t, s.root, "--exec-path")), "git-http-backend")
-	smart := &cgi.Handler{Path: backend, Env: append(environment(), "GIT_PROJECT_ROOT="+s.root, "GIT_HTTP_EXPORT_ALL=1"), Stderr: io.Discard}
+	smart := &cgi.Handler{Path: backend, Env: append(environment(), "GIT_PROJECT_ROOT="+s.root, "GIT_HTTP_EXPORT_ALL=1"), Stderr: io.Discard, Logger: log.New(io.Discard, "", 0)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.note(r.Method + " " + r.URL.RequestURI())
 		user, password, _ := r.BasicAuth()
@@ -191,12 +194,13 @@ func (s *server) batch(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"transfer": "basic", "objects": objects})
 }
 
-// give is the store: it takes the last address that was signed, and nobody's log-in.
+// give is the store: it takes addresses that were signed and have not run out, and nobody's log-in.
 func (s *server) give(w http.ResponseWriter, r *http.Request) {
 	s.note("store " + r.Header.Get("Range"))
 	s.mu.Lock()
 	text, ok := s.large[strings.TrimPrefix(r.URL.Path, "/")]
-	fine := r.Header.Get("X-Signed") == fmt.Sprint(s.signed) && r.Header.Get("Authorization") == ""
+	signed, err := strconv.Atoi(r.Header.Get("X-Signed"))
+	fine := err == nil && signed > s.over && signed <= s.signed && r.Header.Get("Authorization") == ""
 	s.mu.Unlock()
 	if !fine {
 		http.Error(w, "Forbidden", http.StatusForbidden)
