@@ -146,12 +146,12 @@ var testsAlso = map[string][]string{
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
 	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
 	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":   list("catalog", "catalog/fit", "catalog/recipe", "variants"),        // recipes are read, resolved, and their memory held against the estimator
-	"catalog/fit":         list("model-definitions/hello/gguf"),                                // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"), // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":    list("training/checkpoints"),                                        // whose directories they are in
-	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                            // a real engine's page is read as the daemon reads it
-	"appliance/cli":       list("appliance/admin", "sessions"),                                 // scripts run against the real API, with fakes behind it
+	"model-definitions":   list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"), // recipes are read, resolved, planned, and their memory held against the estimator
+	"catalog/fit":         list("model-definitions/hello/gguf"),                                         // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"),          // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":    list("training/checkpoints"),                                                 // whose directories they are in
+	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                                     // a real engine's page is read as the daemon reads it
+	"appliance/cli":       list("appliance/admin", "sessions"),                                          // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

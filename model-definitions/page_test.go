@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,15 +18,68 @@ const (
 	end   = "<!-- end -->\n"
 )
 
+// The page for people says the same as the recipe.
+func TestReadmesSayTheMemory(t *testing.T) {
+	each(t, func(t *testing.T, e recipe.Entry, _ facts) {
+		want, err := readme(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != string(e.Readme) {
+			t.Errorf("README.md is not what the recipe says: go test ./model-definitions -update writes it: %s", want)
+		}
+	})
+}
+
 // docs/shipped-recipes.md lists what there is.
 func TestThePageListsAllRecipes(t *testing.T) {
-	var rows []recipe.Entry
-	engines := make(map[string]string)
-	each(t, func(_ *testing.T, e recipe.Entry, f facts) {
-		rows = append(rows, e)
-		engines[e.Name] = enginesOf(e, f)
-	})
-	slices.SortFunc(rows, func(a, b recipe.Entry) int {
+	var rows []row
+	each(t, func(_ *testing.T, e recipe.Entry, f facts) { rows = append(rows, row{e, f}) })
+	want, is, err := listed(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != is {
+		t.Errorf("%s is not what there is: go test ./model-definitions -update writes it", page)
+	}
+}
+
+// variantRow is a row of a README's table of variants; its last cell is the memory.
+var variantRow = regexp.MustCompile("(?m)^(\\| `([a-z0-9.-]+)` \\|.*\\|)[^|]*\\|$")
+
+// readme is a recipe's page, with the memory of its variants.
+func readme(e recipe.Entry) (string, error) {
+	rows := variantRow.FindAllSubmatch(e.Readme, -1)
+	if len(rows) != len(e.Variants) {
+		return "", fmt.Errorf("README.md has %d rows of variants, the recipe %d", len(rows), len(e.Variants))
+	}
+	out := string(e.Readme)
+	for i, v := range e.Variants {
+		if string(rows[i][2]) != v.Name {
+			return "", fmt.Errorf("README.md has %s where the recipe has %s", rows[i][2], v.Name)
+		}
+		out = strings.Replace(out, string(rows[i][0]), fmt.Sprintf("%s %s |", rows[i][1], people(v.Memory.Total())), 1)
+	}
+	return out, nil
+}
+
+// people write sizes so: 4.7 GiB.
+func people(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+// row is one recipe of the page.
+type row struct {
+	recipe.Entry
+	facts facts
+}
+
+// listed is the page as it should be, and as it is.
+func listed(rows []row) (want, is string, err error) {
+	slices.SortFunc(rows, func(a, b row) int {
 		order := recipe.Tasks()
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Task), slices.Index(order, b.Task)), cmp.Compare(a.Parameters, b.Parameters), strings.Compare(a.Name, b.Name))
 	})
@@ -41,25 +95,18 @@ func TestThePageListsAllRecipes(t *testing.T) {
 			context = fmt.Sprint(e.Context)
 		}
 		fmt.Fprintf(&out, "| [%s](../model-definitions/%s/README.md) | %s | %s | %s | %s | %s | %s |\n",
-			e.Name, e.Name, e.Task, count(e), context, licence, engines[e.Name], people(least.Memory.Total()))
+			e.Name, e.Name, e.Task, count(e.Entry), context, licence, enginesOf(e.Entry, e.facts), people(least.Memory.Total()))
 	}
 	src, err := os.ReadFile(page)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
 	before, rest, found := strings.Cut(string(src), begin)
 	_, after, ends := strings.Cut(rest, end)
 	if !found || !ends {
-		t.Fatalf("%s has no place for its table", page)
+		return "", "", fmt.Errorf("%s has no place for its table", page)
 	}
-	want := before + begin + out.String() + end + after
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if want != string(src) {
-		t.Errorf("%s is not what there is: go test ./model-definitions -update writes it", page)
-	}
+	return before + begin + out.String() + end + after, string(src), nil
 }
 
 // enginesOf names the engines of a recipe, each once.

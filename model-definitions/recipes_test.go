@@ -2,13 +2,11 @@ package modeldefinitions_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +18,6 @@ import (
 	"github.com/palisade-run/palisade/catalog/recipe"
 	modeldefinitions "github.com/palisade-run/palisade/model-definitions"
 )
-
-var update = flag.Bool("update", false, "write parameters, sizes and memory into the recipes, as the arithmetic has them")
 
 // facts is facts.yaml beside a recipe: what its arithmetic rests on.
 type facts struct {
@@ -42,7 +38,8 @@ type published struct {
 
 // each runs over all recipes that have facts. hello has none: its file is made here, and a real engine loads it in other tests.
 func each(t *testing.T, run func(t *testing.T, e recipe.Entry, f facts)) {
-	entries, problems, err := recipe.Load(modeldefinitions.Files, recipe.Shipped)
+	t.Helper()
+	entries, problems, err := recipe.Load(os.DirFS("."), recipe.Shipped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,21 +47,25 @@ func each(t *testing.T, run func(t *testing.T, e recipe.Entry, f facts)) {
 		t.Error(p)
 	}
 	for _, e := range entries {
-		src, err := os.ReadFile(filepath.Join(e.Name, "facts.yaml"))
-		if err != nil {
-			if e.Name != "hello" {
-				t.Error(err)
-			}
+		if e.Name == "hello" {
 			continue
 		}
 		t.Run(e.Name, func(t *testing.T) {
-			var f facts
-			if err := yaml.Unmarshal(src, &f); err != nil {
+			f, err := factsOf(e)
+			if err != nil {
 				t.Fatal(err)
 			}
 			run(t, e, f)
 		})
 	}
+}
+
+func factsOf(e recipe.Entry) (f facts, err error) {
+	src, err := os.ReadFile(filepath.Join(e.Name, "facts.yaml"))
+	if err != nil {
+		return f, err
+	}
+	return f, yaml.Unmarshal(src, &f)
 }
 
 // model is what fit reads from the files of a variant, of which only headers are made up.
@@ -119,10 +120,10 @@ func (f facts) model(v recipe.Variant) (fit.Model, error) {
 }
 
 // need is what fit works out for a variant: of all its devices, or of the box's memory where it has none.
-func (f facts) need(v recipe.Variant) (fit.Need, fit.Model, error) {
+func (f facts) need(v recipe.Variant) (fit.Need, error) {
 	m, err := f.model(v)
 	if err != nil {
-		return fit.Need{}, m, err
+		return fit.Need{}, err
 	}
 	engine := fit.Engine(v.Runtime)
 	if other, ok := f.Engines[v.Name]; ok {
@@ -138,11 +139,11 @@ func (f facts) need(v recipe.Variant) (fit.Need, fit.Model, error) {
 	if text, ok := f.Reserve[v.Name]; ok {
 		n, err := amount(text)
 		if err != nil {
-			return need, m, err
+			return need, err
 		}
 		need.Overhead += n
 	}
-	return need, m, nil
+	return need, nil
 }
 
 // projector is the file of what sees, beside a GGUF file of what speaks; 0 where nothing does.
@@ -172,105 +173,90 @@ func near(a, b int64, part float64) bool {
 
 func gib(n int64) string { return fmt.Sprintf("%.2fGiB", float64(n)/(1<<30)) }
 
+// memory is what the recipe should say of a variant.
+func (f facts) memory(v recipe.Variant) (recipe.Memory, error) {
+	need, err := f.need(v)
+	if err == nil && need.Impossible != "" {
+		err = fmt.Errorf("%s: %s", v.Name, need.Impossible)
+	}
+	return recipe.Memory{Weights: need.Weights, Cache: need.Cache, Overhead: need.Compute + need.Overhead}, err
+}
+
+// parameters is how many weights the dimensions make; 0 where those are not known.
+func (f facts) parameters() (sum int64, err error) {
+	if f.Config == nil {
+		return 0, nil
+	}
+	tensors, err := tensorsOf(f.Config)
+	for _, one := range tensors {
+		sum += one.elements()
+	}
+	return sum, err
+}
+
+// bytes is how large the files of a source are.
+func (f facts) bytes(e recipe.Entry, s recipe.Source) (int64, error) {
+	i := slices.IndexFunc(e.Variants, func(v recipe.Variant) bool { return v.Source == s.Name })
+	if i < 0 {
+		return 0, fmt.Errorf("no variant uses source %s", s.Name)
+	}
+	m, err := f.model(e.Variants[i])
+	return m.WeightBytes + m.ProjectorBytes, err
+}
+
+// What is embedded is what lies here.
+func TestRecipesAreEmbedded(t *testing.T) {
+	entries, _, err := recipe.Load(modeldefinitions.Files, recipe.Shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, e recipe.Entry, _ facts) {
+		i := slices.IndexFunc(entries, func(other recipe.Entry) bool { return other.Name == e.Name })
+		if i < 0 || !reflect.DeepEqual(entries[i], e) {
+			t.Error("another one is embedded, or none")
+		}
+	})
+}
+
 // The memory that a recipe states is what fit works out from the model's own dimensions.
 func TestMemoryIsThatOfTheEstimator(t *testing.T) {
 	each(t, func(t *testing.T, e recipe.Entry, f facts) {
-		var lines []string
 		for _, v := range e.Variants {
-			need, _, err := f.need(v)
+			want, err := f.memory(v)
 			if err != nil {
 				t.Fatal(err)
-			}
-			want := recipe.Memory{Weights: need.Weights, Cache: need.Cache, Overhead: need.Compute + need.Overhead}
-			lines = append(lines, fmt.Sprintf("memory: {weights: %s, cache: %s, overhead: %s}", gib(want.Weights), gib(want.Cache), gib(want.Overhead)))
-			if need.Impossible != "" {
-				t.Errorf("%s: %s", v.Name, need.Impossible)
 			}
 			const rounding = 1 << 30 / 100
 			for _, part := range []struct {
 				name      string
 				says, has int64
 			}{{"weights", v.Memory.Weights, want.Weights}, {"cache", v.Memory.Cache, want.Cache}, {"overhead", v.Memory.Overhead, want.Overhead}} {
-				if d := part.says - part.has; !*update && (d > rounding || d < -rounding) {
+				if d := part.says - part.has; d > rounding || d < -rounding {
 					t.Errorf("%s: %s of %s, by arithmetic %s: go test ./model-definitions -update writes it", v.Name, part.name, gib(part.says), gib(part.has))
 				}
 			}
 		}
-		if *update {
-			rewrite(t, filepath.Join(e.Name, recipe.File), regexp.MustCompile(`memory: \{.*\}`), lines)
-		}
 	})
-}
-
-// The page for people says the same as the recipe.
-func TestReadmesSayTheMemory(t *testing.T) {
-	row := regexp.MustCompile("(?m)^(\\| `[a-z0-9.-]+` \\|.*\\|)[^|]*\\|$")
-	each(t, func(t *testing.T, e recipe.Entry, _ facts) {
-		rows := row.FindAllStringSubmatch(string(e.Readme), -1)
-		if len(rows) != len(e.Variants) {
-			t.Fatalf("README.md has %d rows of variants, the recipe %d", len(rows), len(e.Variants))
-		}
-		lines := make([]string, 0, len(rows))
-		for i, v := range e.Variants {
-			line := fmt.Sprintf("%s %s |", rows[i][1], people(v.Memory.Total()))
-			if lines = append(lines, line); !*update && (line != rows[i][0] || !strings.HasPrefix(line, "| `"+v.Name+"` |")) {
-				t.Errorf("%q, and the recipe has %q", rows[i][0], line)
-			}
-		}
-		if *update {
-			rewrite(t, filepath.Join(e.Name, recipe.ReadmeFile), row, lines)
-		}
-	})
-}
-
-// people write sizes so: 4.7 GiB.
-func people(n int64) string {
-	if n < 1<<30 {
-		return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 // What a recipe says of parameters and of its files' sizes is what the dimensions make.
 func TestSizesAreThoseOfTheDimensions(t *testing.T) {
 	each(t, func(t *testing.T, e recipe.Entry, f facts) {
-		if f.Config != nil {
-			tensors, err := tensorsOf(f.Config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var parameters int64
-			for _, one := range tensors {
-				parameters += one.elements()
-			}
-			if e.Parameters != parameters && !*update {
-				t.Errorf("%d parameters, by arithmetic %d", e.Parameters, parameters)
-			}
-			if *update {
-				rewrite(t, filepath.Join(e.Name, recipe.File), regexp.MustCompile(`(?m)^parameters: .*$`), []string{fmt.Sprintf("parameters: %d", parameters)})
-			}
+		parameters, err := f.parameters()
+		if err != nil {
+			t.Fatal(err)
 		}
-		var lines []string
+		if f.Config != nil && e.Parameters != parameters {
+			t.Errorf("%d parameters, by arithmetic %d", e.Parameters, parameters)
+		}
 		for _, s := range e.Sources {
-			i := slices.IndexFunc(e.Variants, func(v recipe.Variant) bool { return v.Source == s.Name })
-			if i < 0 {
-				t.Errorf("no variant uses source %s", s.Name)
-				continue
-			}
-			m, err := f.model(e.Variants[i])
+			bytes, err := f.bytes(e, s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			bytes := m.WeightBytes + m.ProjectorBytes
-			if lines = append(lines, fmt.Sprintf("bytes: %.2fGB", float64(bytes)/1e9)); bytes < 1e9 {
-				lines[len(lines)-1] = fmt.Sprintf("bytes: %.0fMB", float64(bytes)/1e6)
-			}
-			if !*update && !near(s.Bytes, bytes, 0.02) {
+			if !near(s.Bytes, bytes, 0.02) {
 				t.Errorf("source %s has %d bytes, its weights %d", s.Name, s.Bytes, bytes)
 			}
-		}
-		if *update {
-			rewrite(t, filepath.Join(e.Name, recipe.File), regexp.MustCompile(`bytes: .*`), lines)
 		}
 	})
 }
@@ -278,9 +264,6 @@ func TestSizesAreThoseOfTheDimensions(t *testing.T) {
 // The arithmetic agrees with what makers, hubs and engines say of the same models.
 func TestSizesAreThosePublished(t *testing.T) {
 	each(t, func(t *testing.T, e recipe.Entry, f facts) {
-		if f.Published.Parameters == "" {
-			t.Error("facts.yaml names no published number of parameters")
-		}
 		says, err := amount(f.Published.Parameters)
 		if err != nil {
 			t.Fatal(err)
@@ -289,12 +272,12 @@ func TestSizesAreThosePublished(t *testing.T) {
 			t.Errorf("%d parameters; %s are published", e.Parameters, f.Published.Parameters)
 		}
 		for name, size := range f.Published.Sizes {
-			i := slices.IndexFunc(e.Variants, func(v recipe.Variant) bool { return v.Name == name })
-			if i < 0 {
+			v, known := e.Variant(name)
+			if !known {
 				t.Errorf("there is no variant %s", name)
 				continue
 			}
-			m, err := f.model(e.Variants[i])
+			m, err := f.model(v)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -318,25 +301,3 @@ func amount(text string) (int64, error) {
 	}
 	return strconv.ParseInt(text, 10, 64)
 }
-
-// rewrite puts lines in place of what matches in a file, one after another.
-func rewrite(t *testing.T, file string, what *regexp.Regexp, lines []string) {
-	t.Helper()
-	src, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(what.FindAll(src, -1)); n != len(lines) {
-		t.Fatalf("%s: %d places for %d lines of %s", file, n, len(lines), what)
-	}
-	out := what.ReplaceAllStringFunc(string(src), func(string) string {
-		line := lines[0]
-		lines = lines[1:]
-		return line
-	})
-	if err := os.WriteFile(file, []byte(out), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-var _ fs.FS = folder(nil)
