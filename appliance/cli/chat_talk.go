@@ -42,10 +42,16 @@ type reply struct {
 	Broken    bool    `json:"broken_off,omitempty"`
 }
 
-// speed is tokens a second after the first one.
+// apart is how long an answer must have come, in seconds, to tell its speed without the wait for the first token.
+const apart = 0.02
+
+// speed is tokens a second after the first one; of an answer that came all at once, over all the time.
 func (r *reply) speed() float64 {
-	if r.Tokens < 2 || r.Took <= r.First {
+	switch {
+	case r.Tokens < 2 || r.Took <= 0:
 		return 0
+	case r.Took-r.First < apart:
+		return float64(r.Tokens) / r.Took
 	}
 	return float64(r.Tokens-1) / (r.Took - r.First)
 }

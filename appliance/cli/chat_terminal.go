@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,17 +91,13 @@ func (c *chatTerminal) keys(p []byte) (int, error) {
 	case err != nil || n == 0:
 		return 0, io.EOF
 	}
-	if n == 1 && p[0] == interruptKey && len(p) > 1 {
-		if c.again {
-			p[0] = lineLeave
-			return 1, nil
-		}
-		c.again = true
-		p[0], p[1] = lineEnd, lineClear
-		return 2, nil
+	typed := bytes.Clone(p[:n])
+	if len(typed) == 1 && typed[0] == interruptKey && c.again {
+		p[0] = lineLeave
+		return 1, nil
 	}
-	c.again = false
-	return n, nil
+	c.again = typed[n-1] == interruptKey
+	return copy(p, bytes.ReplaceAll(typed, []byte{interruptKey}, []byte{lineEnd, lineClear})), nil
 }
 
 // read reads a message: a line; several where a line ends in a backslash, between """ and """, or that are pasted. io.EOF where the
