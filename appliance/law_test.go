@@ -141,6 +141,7 @@ var rooms = []room{
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
 	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
+	"catalog/fetch/web":   list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
 	"catalog/fetch/git":   list("catalog/fetch/fetchtest"),
 	"catalog/fetch/ngc":   list("catalog/fetch/fetchtest"),
 	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// follower hashes a file that comes, from its beginning to where it is here without a gap, beside those who write it: what they
-// wrote last is in memory still.
+// follower hashes a file that comes, from its beginning to where it is here without a gap, beside those who write it: from what
+// they give it, else from the file.
 type follower struct {
 	file io.ReaderAt
 	more chan struct{} // of size 1: reach or turn have changed
@@ -26,13 +26,23 @@ type follower struct {
 	hashed int64
 	turn   int // of the file: grows when it begins anew
 	ran    int // turn that the goroutine has heard of
+	ended  bool
+	given  []chunk // by offset, at most mostGiven: what is here and in memory still
 	at     int64
 	state  []byte        // of the hash at at: from where it can go on
 	err    error         // that ended it
 	news   chan struct{} // closed when hashed or err change; for those who wait
 }
 
+// chunk is bytes of a file. back is called when they are no longer needed.
+type chunk struct {
+	data   []byte
+	offset int64
+	back   func()
+}
+
 const (
+	mostGiven  = 8
 	hashBuffer = 1 << 20
 	markEvery  = 64 << 20 // bytes that are hashed again at most after a crash
 )
@@ -60,6 +70,42 @@ func (f *follower) reach(end int64) {
 	}
 }
 
+// give is bytes that are here, behind all that were given before. taken says that back is called once they are not needed.
+func (f *follower) give(c chunk) (taken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	taken = len(f.given) < mostGiven && c.offset >= f.hashed && !f.ended && (len(f.given) == 0 || f.given[len(f.given)-1].offset < c.offset)
+	if taken {
+		f.given = append(f.given, c)
+	}
+	return taken
+}
+
+// next is what is hashed next: bytes in memory, or how many are to be read. The caller holds mu.
+func (f *follower) next() (c chunk, read int64) {
+	for len(f.given) > 0 && f.given[0].offset < f.hashed {
+		f.given[0].back() // read from the file before it was given
+		f.given = f.given[1:]
+	}
+	read = min(f.upTo-f.hashed, hashBuffer)
+	switch {
+	case len(f.given) == 0 || read <= 0:
+		return chunk{}, read
+	case f.given[0].offset > f.hashed:
+		return chunk{}, min(read, f.given[0].offset-f.hashed)
+	}
+	c, f.given = f.given[0], f.given[1:]
+	return c, 0
+}
+
+// drop gives back all that was given. The caller holds mu.
+func (f *follower) drop() {
+	for _, c := range f.given {
+		c.back()
+	}
+	f.given = nil
+}
+
 func (f *follower) poke() {
 	select {
 	case f.more <- struct{}{}:
@@ -71,6 +117,7 @@ func (f *follower) poke() {
 func (f *follower) reset() {
 	f.mu.Lock()
 	f.turn++
+	f.drop()
 	f.upTo, f.hashed, f.at, f.state, f.err = 0, 0, 0, nil, nil
 	f.mu.Unlock()
 	f.poke()
@@ -92,28 +139,40 @@ func (f *follower) run() {
 			f.hash.Reset()
 			f.tell()
 		}
-		at, left := f.hashed, f.upTo-f.hashed
-		broken := f.err != nil
+		at, broken := f.hashed, f.err != nil
+		var c chunk
+		var read int64
+		if !broken {
+			c, read = f.next()
+		}
 		f.mu.Unlock()
-		if left <= 0 || broken {
+		select {
+		case <-f.quit:
+			if c.back != nil {
+				c.back()
+			}
+			return
+		default:
+		}
+		switch {
+		case c.back != nil:
+			_, _ = f.hash.Write(c.data) // never fails
+			c.back()
+			f.advance(turn, int64(len(c.data)), nil)
+		case read > 0:
+			n, err := f.file.ReadAt(buffer[:read], at)
+			_, _ = f.hash.Write(buffer[:n])
+			if n > 0 && errors.Is(err, io.EOF) {
+				err = nil
+			}
+			f.advance(turn, int64(n), err)
+		default:
 			select {
 			case <-f.more:
-				continue
 			case <-f.quit:
 				return
 			}
 		}
-		select {
-		case <-f.quit:
-			return
-		default:
-		}
-		n, err := f.file.ReadAt(buffer[:min(left, hashBuffer)], at)
-		_, _ = f.hash.Write(buffer[:n]) // never fails
-		if n > 0 && errors.Is(err, io.EOF) {
-			err = nil
-		}
-		f.advance(turn, int64(n), err)
 	}
 }
 
@@ -175,5 +234,7 @@ func (f *follower) end() {
 	f.done.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.ended = true
+	f.drop()
 	f.remember()
 }

@@ -223,28 +223,56 @@ func (p *Part) SetSize(size int64) error {
 // Several may write at once, each elsewhere. ErrNoSpace.
 func (p *Part) WriteAt(data []byte, offset int64) (int, error) {
 	n, err := p.file.WriteAt(data, offset)
+	if noted := p.note(Span{offset, offset + int64(n)}, chunk{}); noted != nil {
+		return 0, errors.Join(err, noted)
+	}
+	return n, explain(err)
+}
+
+// Give is WriteAt for who does not need the bytes any more: they are checked from memory where that can be, and given back when
+// that is done. They are given back at once where they are not needed, and after an error.
+func (p *Part) Give(data []byte, offset int64, back func()) error {
+	n, err := p.file.WriteAt(data, offset)
+	given := chunk{data[:n], offset, back}
+	if err != nil {
+		given = chunk{}
+		back()
+	}
+	return explain(errors.Join(err, p.note(Span{offset, offset + int64(n)}, given)))
+}
+
+// note notes that bytes are here; given, which may be none, is these bytes.
+func (p *Part) note(s Span, given chunk) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	here, apart := p.here.with(Span{offset, offset + int64(n)})
+	taken := false
+	defer func() {
+		if !taken && given.back != nil {
+			given.back()
+		}
+	}()
+	here, apart := p.here.with(s)
 	switch {
 	case p.closed:
-		return 0, ErrClosed
+		return ErrClosed
 	case !apart:
-		return 0, fmt.Errorf("bytes %d to %d are here already", offset, offset+int64(n))
-	case p.size >= 0 && offset+int64(n) > p.size:
-		return 0, fmt.Errorf("a file of %d bytes has none at %d", p.size, offset+int64(n))
+		return fmt.Errorf("bytes %d to %d are here already", s.Start, s.End)
+	case p.size >= 0 && s.End > p.size:
+		return fmt.Errorf("a file of %d bytes has none at %d", p.size, s.End)
 	}
-	p.here = here
+	if p.here = here; here.frontier() == s.End && given.back != nil { // nothing is missing before it
+		taken = p.hash.give(given) // before reach: else it would be read
+	}
 	p.hash.reach(here.frontier())
-	if err = errors.Join(err, p.journal.write(p.record())); err != nil {
-		return n, explain(err)
+	if err := p.journal.write(p.record()); err != nil {
+		return explain(err)
 	}
 	if now := time.Now(); !p.syncing && (here.bytes()-p.synced >= sureBytes || now.Sub(p.syncAt) >= sureTime) {
 		p.syncing, p.syncAt = true, now
 		r := p.record()
 		p.syncs.Go(func() { p.sync(r) })
 	}
-	return n, nil
+	return nil
 }
 
 // sync brings what is here to the disk, and notes that. Where it cannot, the last place that it could counts.

@@ -18,19 +18,48 @@ func (j *job) ranges(ctx context.Context, part *blobs.Part, f File) error {
 	if part.Size() < 0 {
 		return ErrNoRange
 	}
-	work := &queue{left: part.Missing(), chunk: j.options.Chunk}
+	work := &queue{left: part.Missing(), chunk: j.options.Chunk, empty: make(chan struct{})}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var group sync.WaitGroup
-	for range min(j.options.Ranges, work.chunks()) {
+	connect := func() {
 		group.Go(func() {
 			if err := j.connection(ctx, part, f, work); err != nil {
 				stop(err)
 			}
 		})
 	}
+	group.Go(func() { j.grow(ctx, part, work, connect) })
 	group.Wait()
 	return context.Cause(ctx)
+}
+
+// One connection that brings as much as can be checked at once is better than several: what it brought last is in memory still.
+const (
+	growEvery = 100 * time.Millisecond
+	enough    = 300e6 // bytes a second
+)
+
+// grow makes connections, one after the other, until they bring enough, or as much as they may.
+func (j *job) grow(ctx context.Context, part *blobs.Part, work *queue, connect func()) {
+	ticker := time.NewTicker(growEvery)
+	defer ticker.Stop()
+	before := part.Here()
+	for range min(j.options.Ranges, work.chunks()) {
+		connect()
+		for slow := false; !slow; {
+			select {
+			case <-ticker.C:
+			case <-work.empty:
+				return
+			case <-ctx.Done():
+				return
+			}
+			here := part.Here()
+			slow = float64(here-before) < enough*growEvery.Seconds()
+			before = here
+		}
+	}
 }
 
 // queue hands out what is missing, from the beginning on: what is checked follows there.
@@ -38,6 +67,8 @@ type queue struct {
 	mu    sync.Mutex
 	left  []blobs.Span
 	chunk int64
+	empty chan struct{} // closed once there is nothing left to be taken
+	shut  bool
 }
 
 // smallest is what a connection of its own is worth.
@@ -55,6 +86,10 @@ func (q *queue) take() (blobs.Span, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.left) == 0 {
+		if !q.shut {
+			q.shut = true
+			close(q.empty)
+		}
 		return blobs.Span{}, false
 	}
 	out := q.left[0]
@@ -154,22 +189,20 @@ func ended(body io.Reader) error {
 
 // pour writes what a body gives, up to the end of a span, or to its own where End is negative.
 func (j *job) pour(ctx context.Context, part *blobs.Part, body io.Reader, s blobs.Span) (got int64, err error) {
-	buffer, _ := j.buffers.Get().(*[bufferSize]byte)
-	defer j.buffers.Put(buffer)
 	for s.End < 0 || s.Start+got < s.End {
 		most := int64(bufferSize)
 		if s.End >= 0 {
 			most = min(most, s.End-s.Start-got)
 		}
+		buffer, _ := j.buffers.Get().(*[bufferSize]byte)
 		n, readErr := j.read(ctx, body, buffer[:most])
-		if n > 0 {
-			if _, err := part.WriteAt(buffer[:n], s.Start+got); err != nil {
-				return got, &ours{err}
-			}
-			got += int64(n)
-			j.room.Came(int64(n))
-			j.state.came(int64(n))
+		err := part.Give(buffer[:n], s.Start+got, func() { j.buffers.Put(buffer) })
+		if err != nil {
+			return got, &ours{err}
 		}
+		got += int64(n)
+		j.room.Came(int64(n))
+		j.state.came(int64(n))
 		if errors.Is(readErr, io.EOF) {
 			return got, nil
 		}
