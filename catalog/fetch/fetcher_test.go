@@ -115,8 +115,13 @@ func TestGlobs(t *testing.T) {
 	if err != nil || len(m.Files) != 2 || m.Files[0].Name != "a/weights" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if _, err := b.bring(t, placeOf(want), "*.gguf"); !errors.Is(err, fetch.ErrNotFound) {
-		t.Errorf("what is not there: %v", err)
+	if m, err := b.bring(t, placeOf(want), "*.json", "*.jinja"); err != nil || len(m.Files) != 1 {
+		t.Errorf("of two globs, one that nothing matches: %+v, %v", m, err)
+	}
+	for _, globs := range [][]string{{"*.gguf"}, {"*.gguf", "*.jinja"}, {"*.json", "chat_template.jinja"}} {
+		if _, err := b.bring(t, placeOf(want), globs...); !errors.Is(err, fetch.ErrNotFound) {
+			t.Errorf("%q are not there: %v", globs, err)
+		}
 	}
 	for _, name := range []string{"../x", "/x", "a/../x", "b/c", "x\x00"} {
 		if _, err := b.bring(t, placeOf(map[string][]byte{name: {}, "b": {}})); !errors.Is(err, fetch.ErrRefused) {

@@ -151,7 +151,7 @@ func matches(glob, name string) bool {
 }
 
 // Pick leaves the files of a listing that its Ref is about, and those that hold others: of these it is not known yet. ErrNotFound
-// names a glob that no file matches, and a listing of none.
+// names a file that is asked for by its whole name and is not there, a glob where no file matches any, and a listing of none.
 func Pick(in Listing) (Listing, error) {
 	out, packed := in, false
 	out.Files = nil
@@ -162,6 +162,9 @@ func Pick(in Listing) (Listing, error) {
 		}
 	}
 	for _, glob := range in.Ref.Files {
+		if len(out.Files) > 0 && strings.ContainsAny(glob, "*?[") {
+			continue
+		}
 		if !packed && !slices.ContainsFunc(out.Files, func(f File) bool { return matches(glob, f.Name) }) {
 			return Listing{}, &sentence{
 				kind: ErrNotFound, message: fmt.Sprintf("%s has no file %s", in.Ref.Where, glob), hint: "it has " + some(in.Files),

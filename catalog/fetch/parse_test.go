@@ -87,7 +87,7 @@ func FuzzParseRef(f *testing.F) {
 func TestPick(t *testing.T) {
 	in := fetch.Listing{Files: []fetch.File{{Name: "README.md"}, {Name: "a.gguf"}, {Name: "sub/b.gguf"}, {Name: "sub/c.json"}}}
 	for globs, want := range map[string]string{
-		"": "README.md a.gguf sub/b.gguf sub/c.json", "*.gguf": "a.gguf sub/b.gguf", "sub/*": "sub/b.gguf sub/c.json", "a.*,c.*": "a.gguf sub/c.json", "*.bin": "", "*.gguf,*.bin": "",
+		"": "README.md a.gguf sub/b.gguf sub/c.json", "*.gguf": "a.gguf sub/b.gguf", "sub/*": "sub/b.gguf sub/c.json", "a.*,c.*": "a.gguf sub/c.json", "*.bin": "", "*.gguf,*.bin": "a.gguf sub/b.gguf", "*.gguf,a.bin": "", "*.bin,*.pt": "",
 	} {
 		in.Ref.Files = nil
 		if globs != "" {
