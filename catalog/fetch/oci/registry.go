@@ -53,6 +53,7 @@ func (s *Source) begin(ctx context.Context, repository name.Repository) (*way, e
 	trip, err := transport.NewWithContext(ctx, repository.Registry, auth, guard, []string{repository.Scope(transport.PullScope)})
 	w := &way{repository: repository, loggedIn: auth != authn.Anonymous}
 	if err != nil {
+		s.forget(repository) // nor may a log-in of before be gone on with
 		return nil, w.explain(err)
 	}
 	w.client = &http.Client{Transport: trip, CheckRedirect: func(next *http.Request, via []*http.Request) error {

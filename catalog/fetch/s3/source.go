@@ -249,14 +249,29 @@ func open(ctx context.Context, client *minio.Core, bucket string, f fetch.File, 
 	if err != nil {
 		return nil, errors.Join(err, body.Close())
 	}
-	return &bounded{Reader: io.LimitReader(body, length), Closer: body}, nil
+	return &exactly{body: body, left: length}, nil
 }
 
-// bounded is a body of which no more is read than was asked for.
-type bounded struct {
-	io.Reader
-	io.Closer
+// exactly reads as many bytes as are left, and no more: fewer is a way that was cut off.
+type exactly struct {
+	body io.ReadCloser
+	left int64
 }
+
+// Read implements io.Reader.
+func (e *exactly) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := e.body.Read(p[:min(int64(len(p)), e.left)])
+	if e.left -= int64(n); errors.Is(err, io.EOF) && e.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (e *exactly) Close() error { return e.body.Close() }
 
 // explain gives an error its kind and says what to do about it.
 func explain(err error, set Settings) error {
