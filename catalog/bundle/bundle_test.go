@@ -532,28 +532,49 @@ func (n *nothing) Read(p []byte) (int, error) {
 
 func (n *nothing) Close() error { return nil }
 
-// TestLargeFilesTakeNoMemory writes and reads a bundle of half a GiB at once.
-func TestLargeFilesTakeNoMemory(t *testing.T) {
-	const large = 512 << 20
+// large is a bundle of one file of half a GiB.
+func large(t testing.TB) *Made {
+	t.Helper()
+	const size = 512 << 20
 	sum := sha256.New()
-	if _, err := io.Copy(sum, &nothing{large}); err != nil {
+	if _, err := io.Copy(sum, &nothing{size}); err != nil {
 		t.Fatal(err)
 	}
 	spec := tiny{files: map[string][]byte{}}.spec(nil)
-	spec.Files = []File{{Name: "large", Bytes: large, SHA256: hex.EncodeToString(sum.Sum(nil))}}
-	spec.Open = func(string) (io.ReadCloser, error) { return &nothing{large}, nil }
+	spec.Files = []File{{Name: "large", Bytes: size, SHA256: hex.EncodeToString(sum.Sum(nil))}}
+	spec.Open = func(string) (io.ReadCloser, error) { return &nothing{size}, nil }
 	m, err := Prepare(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	return m
+}
+
+// writeAndRead writes a bundle on one side of a pipe and verifies it on the other.
+func writeAndRead(t testing.TB, m *Made) {
+	t.Helper()
 	from, to := io.Pipe()
 	go func() { _ = to.CloseWithError(m.Write(context.WithoutCancel(t.Context()), to)) }()
 	head, err := Read(t.Context(), from, nil, nil)
 	if err != nil || head.Size != m.Size() {
 		t.Fatalf("%d, %v", head.Size, err)
 	}
+}
+
+// BenchmarkWriteAndRead is of both sides at once, checksums included.
+func BenchmarkWriteAndRead(b *testing.B) {
+	m := large(b)
+	b.SetBytes(m.Size())
+	for b.Loop() {
+		writeAndRead(b, m)
+	}
+}
+
+func TestLargeFilesTakeNoMemory(t *testing.T) {
+	m := large(t)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	writeAndRead(t, m)
 	runtime.ReadMemStats(&after)
 	if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
 		t.Errorf("%d MiB were allocated", took>>20)
