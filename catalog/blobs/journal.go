@@ -12,6 +12,7 @@ import (
 // record is what is known of a part.
 type record struct {
 	Turn   int64  `json:"n"`    // the greater one of two is the later one
+	Key    string `json:"key"`  // of the part
 	Boot   string `json:"boot"` // of the box: what was not brought to the disk before another boot may not be there
 	Size   int64  `json:"size"` // of the whole file; -1: not known
 	Here   spans  `json:"here"`

@@ -63,10 +63,15 @@ func names(info fs.FileInfo) int {
 	return 0
 }
 
+const addPrefix = "add-" // of parts that nobody goes on with
+
+// SumKey is what the key of a part begins with whose SHA-256 is known; that follows.
+const SumKey = "sha256:"
+
 // Add takes a file of which it is not known where it comes from, or that is made here. want, where it is not empty, must be its
 // checksum. ErrChecksum, ErrNoSpace.
 func (s *Store) Add(ctx context.Context, r io.Reader, want string) (sum string, bytes int64, err error) {
-	name := filepath.Join(s.dir, partsDir, "add-"+strings.ToLower(rand.Text())+".part")
+	name := filepath.Join(s.dir, partsDir, addPrefix+strings.ToLower(rand.Text())+".part")
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", 0, explain(err)
@@ -148,7 +153,8 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // Sweep deletes what nothing needs: whole files that used does not claim, that have no name in a folder and came before before,
-// and parts that nobody has filled since then. It returns how many bytes that frees.
+// and parts that nobody has filled since then nor, where their checksum is not known, for a day. It returns how many bytes that
+// frees.
 func (s *Store) Sweep(ctx context.Context, used func(sum string) bool, before time.Time) (freed int64, err error) {
 	all, err := s.List(ctx)
 	if err != nil {
@@ -169,7 +175,7 @@ func (s *Store) Sweep(ctx context.Context, used func(sum string) bool, before ti
 			freed += b.Bytes
 		}
 	}
-	parts, err := s.sweepParts(before)
+	parts, err := s.sweepParts(used, before)
 	return freed + parts, errors.Join(err, s.sweepNotes())
 }
 
@@ -203,7 +209,7 @@ func (s *Store) sweepOne(sum string) (bool, error) {
 	return true, os.Remove(s.path(sum))
 }
 
-func (s *Store) sweepParts(before time.Time) (freed int64, err error) {
+func (s *Store) sweepParts(used func(sum string) bool, before time.Time) (freed int64, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, partsDir))
 	if err != nil {
 		return 0, err
@@ -217,7 +223,7 @@ func (s *Store) sweepParts(before time.Time) (freed int64, err error) {
 	for _, e := range entries {
 		base := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
 		info, err := e.Info()
-		if err != nil || open[base] || !info.ModTime().Before(before) {
+		if err != nil || open[base] || !info.ModTime().Before(before) || s.wanted(base, info.ModTime(), used) {
 			continue
 		}
 		if st, is := info.Sys().(*syscall.Stat_t); is {
@@ -228,6 +234,19 @@ func (s *Store) sweepParts(before time.Time) (freed int64, err error) {
 		}
 	}
 	return freed, nil
+}
+
+// wanted says whether a part is to be gone on with: one of a file that is claimed, and, where it is not known of which file it
+// is, a young one.
+func (s *Store) wanted(base string, at time.Time, used func(sum string) bool) bool {
+	if strings.HasPrefix(base, addPrefix) {
+		return false
+	}
+	r, is, err := readJournal(filepath.Join(s.dir, partsDir, base+".seen"))
+	if sum, named := strings.CutPrefix(r.Key, SumKey); err == nil && is && named {
+		return used(sum)
+	}
+	return time.Since(at) < touch
 }
 
 // Noted is what a place without checksums was found to have.

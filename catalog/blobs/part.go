@@ -181,7 +181,7 @@ func (s *Store) openPart(key string, size int64) (p *Part, err error) {
 // record is what is known now. The caller holds mu, or has the part alone.
 func (p *Part) record() record {
 	hashed, state := p.hash.mark()
-	return record{Boot: p.store.boot, Size: p.size, Here: p.here, Hashed: hashed, State: state}
+	return record{Key: p.key, Boot: p.store.boot, Size: p.size, Here: p.here, Hashed: hashed, State: state}
 }
 
 // Size of the whole file; -1: not known.

@@ -357,7 +357,13 @@ func TestSweep(t *testing.T) {
 	write(t, busy, []byte("0123456789"), 0, 5)
 	write(t, idle, []byte("0123456789"), 0, 5)
 	_ = idle.Close()
-	claims := func(sum string) bool { return sum == used }
+	coming := sumOf([]byte("coming"))
+	for _, sum := range []string{coming, sumOf([]byte("given up"))} {
+		p := part(t, s, blobs.SumKey+sum, 10)
+		write(t, p, []byte("0123456789"), 0, 5)
+		_ = p.Close()
+	}
+	claims := func(sum string) bool { return sum == used || sum == coming }
 	if freed, err := s.Sweep(t.Context(), claims, time.Now().Add(-time.Hour)); err != nil || freed != 0 {
 		t.Errorf("what is new was swept: %d, %v", freed, err)
 	}
@@ -371,8 +377,10 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%.8s is here: %v", sum, !want)
 		}
 	}
-	if s.Begun("idle") != 0 || s.Begun("busy") != 5 {
-		t.Errorf("parts: %d, %d", s.Begun("idle"), s.Begun("busy"))
+	for key, want := range map[string]int64{"idle": 5, "busy": 5, blobs.SumKey + coming: 5, blobs.SumKey + sumOf([]byte("given up")): 0} {
+		if n := s.Begun(key); n != want {
+			t.Errorf("%.20s: %d bytes are here", key, n)
+		}
 	}
 	if notes, err := os.ReadDir(filepath.Join(dir, "notes")); err != nil || len(notes) != 0 {
 		t.Errorf("notes: %v, %v", notes, err)

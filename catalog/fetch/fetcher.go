@@ -168,7 +168,7 @@ func keyOf(in Listing, f File) key {
 	place := in.Ref.Scheme + ":" + in.Ref.Where
 	switch {
 	case f.SHA256 != "":
-		return key{"sha256:" + f.SHA256, true}
+		return key{blobs.SumKey + f.SHA256, true}
 	case f.Git != "":
 		return key{fmt.Sprintf("git:%s:%d", f.Git, f.Bytes), true}
 	case f.ETag != "" && !strings.HasPrefix(f.ETag, "W/"):
@@ -203,6 +203,11 @@ func (f *Fetcher) Fetch(ctx context.Context, from Source, in Listing, tell func(
 	j := &job{Fetcher: f, from: from, in: in, room: room, state: newState(in)}
 	j.state.tell(ctx, tell, func(done <-chan struct{}) { err = j.run(ctx); <-done })
 	if err != nil {
+		if ctx.Err() != nil { // given up: what is here of it is nobody's
+			for _, e := range j.made {
+				f.store.Release(e.SHA256)
+			}
+		}
 		return Manifest{}, err
 	}
 	slices.SortFunc(j.made, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
