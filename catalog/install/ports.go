@@ -86,6 +86,8 @@ type Blobs interface {
 	Link(sha256 string, root *os.Root, name string) error
 	// Free is how many bytes the disk has left.
 	Free() (int64, error)
+	// Verify compares what a file holds with its checksum. One that is damaged is not among the blobs any more.
+	Verify(ctx context.Context, sha256 string, tell func(read int64)) error
 	// Sweep deletes what used does not claim, and what nobody has touched since before.
 	Sweep(ctx context.Context, used func(sha256 string) bool, before time.Time) (freed int64, err error)
 }

@@ -280,6 +280,14 @@ func (b blobs) Link(sha string, root *os.Root, name string) error {
 
 func (b blobs) Free() (int64, error) { defer b.lock()(); return b.free, nil }
 
+func (b blobs) Verify(_ context.Context, sha string, _ func(int64)) error {
+	defer b.lock()()
+	if text, is := b.blobs[sha]; is && sum(text) != sha {
+		delete(b.blobs, sha)
+	}
+	return nil
+}
+
 func (b blobs) Sweep(_ context.Context, used func(string) bool, _ time.Time) (freed int64, _ error) {
 	defer b.lock()()
 	for s, text := range b.blobs {
