@@ -35,7 +35,7 @@ func TestMeasure(t *testing.T) {
 		}},
 		{"sixteen", func(e *engine) { e.places = 16 }, 16, 50, nil},
 		{"one", func(e *engine) { e.places = 1 }, 1, 50, nil},
-		{"fast", func(e *engine) { e.making = time.Millisecond }, 6, 1000, nil},
+		{"fast", func(e *engine) { e.making = 4 * time.Millisecond }, 6, 250, nil},
 		{"completions alone", func(e *engine) { e.apis = "completions" }, 6, 50, func(t *testing.T, c calibrate.Calibration) {
 			if c.API != calibrate.APICompletions {
 				t.Error(c.API)
@@ -46,8 +46,8 @@ func TestMeasure(t *testing.T) {
 				t.Errorf("it does not count what it reads, and %v were measured", c.Prefill)
 			}
 		}},
-		{"embeddings", func(e *engine) { e.apis = "embeddings" }, 6, 0, func(t *testing.T, c calibrate.Calibration) {
-			if c.API != calibrate.APIEmbeddings || !near(c.Alone().Tokens, 10_000) {
+		{"embeddings", func(e *engine) { e.apis, e.reading = "embeddings", time.Millisecond }, 6, 0, func(t *testing.T, c calibrate.Calibration) {
+			if c.API != calibrate.APIEmbeddings || !near(c.Alone().Tokens, 1000) {
 				t.Errorf("%+v", c)
 			}
 		}},
