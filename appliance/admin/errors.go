@@ -18,7 +18,12 @@ import (
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
+<<<<<<< HEAD
 	"github.com/palisade-run/palisade/catalog/bundle"
+=======
+	"github.com/palisade-run/palisade/catalog/index"
+	"github.com/palisade-run/palisade/catalog/signature"
+>>>>>>> fbe2dff (catalogs: API, and the daemon has an index of them)
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/figures"
@@ -89,6 +94,20 @@ func translations() []translation {
 		{vault.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{vault.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{vault.ErrSealed, api.KindState, http.StatusConflict},
+		{index.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{signature.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{index.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{index.ErrExists, api.KindExists, http.StatusConflict},
+		{index.ErrInUse, api.KindInUse, http.StatusConflict},
+		{signature.ErrUnsigned, api.KindForbidden, http.StatusForbidden},
+		{signature.ErrUntrusted, api.KindForbidden, http.StatusForbidden},
+		{signature.ErrAltered, api.KindChecksum, http.StatusUnprocessableEntity},
+		{index.ErrChecksum, api.KindChecksum, http.StatusUnprocessableEntity},
+		{index.ErrBroken, api.KindState, http.StatusConflict},
+		{index.ErrOlder, api.KindState, http.StatusConflict},
+		{index.ErrOtherKey, api.KindState, http.StatusConflict},
+		{index.ErrPinned, api.KindState, http.StatusConflict},
+		{index.ErrUnreachable, api.KindUnavailable, http.StatusServiceUnavailable},
 		{sessions.ErrNotSupported, api.KindNotSupported, http.StatusNotImplemented},
 		{fs.ErrNotExist, api.KindNotFound, http.StatusNotFound},
 		{fs.ErrExist, api.KindExists, http.StatusConflict},

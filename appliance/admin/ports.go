@@ -63,6 +63,7 @@ type Deps struct {
 	Bundles    Bundles
 	Registries Registries
 	Secrets    Secrets
+	Catalogs   Catalogs
 	// Runtimes returns the runtime variants, by name.
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.

@@ -153,6 +153,17 @@ func (s *server) routes(e *gin.Engine) {
 	on("PUT", "/secrets/:name", s.setSecret)
 	on("DELETE", "/secrets/:name", s.deleteSecret)
 
+	on("GET", "/catalogs", s.listCatalogs)
+	on("POST", "/catalogs", s.addCatalog)
+	on("GET", "/catalogs/:name", s.getCatalog)
+	on("DELETE", "/catalogs/:name", s.removeCatalog)
+	on("POST", "/catalogs/:name/update", s.updateCatalog)
+	on("PUT", "/catalogs/:name/pin", s.pinCatalog)
+	on("DELETE", "/catalogs/:name/pin", s.unpinCatalog)
+	on("GET", "/catalog-keys", s.listCatalogKeys)
+	on("POST", "/catalog-keys", s.trustCatalogKey)
+	on("DELETE", "/catalog-keys/:id", s.untrustCatalogKey)
+
 	on("GET", "/keys", s.listKeys)
 	on("POST", "/keys", s.createKey)
 	on("DELETE", "/keys/:id", s.revokeKey)

@@ -26,6 +26,7 @@ import (
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
@@ -76,6 +77,7 @@ type daemon struct {
 	vault    *vault.Vault
 	manager  *sessions.Manager
 	apps     *apps.Apps
+	catalogs *index.Index
 	points   *checkpoints.Keep
 	accounts *accounts.Meter
 	idle     *idle.Keeper
@@ -231,6 +233,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.usage.Run)
 	d.deciding.run(d.accounts.Run)
 	d.deciding.run(d.tendFolders)
+	d.deciding.run(d.catalogs.Run)
 	d.deciding.run(d.idle.Run)
 	d.deciding.run(d.spilled.run)
 	d.counting.run(d.seeing.run)
@@ -328,6 +331,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err
 	}
+	d.openCatalogs()
 	d.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
 		executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
 	})
@@ -453,7 +457,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Catalogs: d.catalogs, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)
