@@ -18,12 +18,9 @@ import (
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
-<<<<<<< HEAD
 	"github.com/palisade-run/palisade/catalog/bundle"
-=======
 	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/catalog/signature"
->>>>>>> fbe2dff (catalogs: API, and the daemon has an index of them)
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/figures"

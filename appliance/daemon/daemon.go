@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -90,28 +89,6 @@ type daemon struct {
 	deciding *loops             // of those who decide; they end before the store is closed
 	counting *loops             // of those who look at requests; they end when these have
 	letGo    context.CancelFunc // of whoever only watches the admin API
-}
-
-// loops are goroutines that end together.
-type loops struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	all    sync.WaitGroup
-}
-
-// newLoops outlive ctx: in what order things end is decided here.
-func newLoops(ctx context.Context) *loops {
-	l := &loops{}
-	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	return l
-}
-
-func (l *loops) run(loop func(context.Context)) { l.all.Go(func() { loop(l.ctx) }) }
-
-// end returns when they have ended.
-func (l *loops) end() {
-	l.cancel(errors.New("the daemon stops"))
-	l.all.Wait()
 }
 
 // Serve runs the appliance until ctx ends, or a successor has taken over and all requests here are answered. It
@@ -469,24 +446,6 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 
 // runtimes lists the variants that a service can name.
 func (d *daemon) runtimes() []api.Runtime { return describeVariants(d.variants) }
-
-// flushTokens writes when tokens were last used, now and then and at the end.
-func (d *daemon) flushTokens(ctx context.Context) {
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for done := false; !done; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			done = true
-		}
-		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		if err := d.tokens.Flush(writing); err != nil {
-			d.Log.Error("when tokens were last used was not written; it will be", "error", err)
-		}
-		cancel()
-	}
-}
 
 // stopGrace is how long requests under way may go on when the daemon stops.
 const stopGrace = 10 * time.Second

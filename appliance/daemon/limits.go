@@ -22,3 +22,21 @@ func (d *daemon) openTokens(ctx context.Context) error {
 		return usage.Spent(ctx, d.store, from)
 	})
 }
+
+// flushTokens writes when tokens were last used, now and then and at the end.
+func (d *daemon) flushTokens(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			done = true
+		}
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		if err := d.tokens.Flush(writing); err != nil {
+			d.Log.Error("when tokens were last used was not written; it will be", "error", err)
+		}
+		cancel()
+	}
+}
