@@ -41,10 +41,11 @@ type maker func(secret string) (fetch.Source, error)
 
 // placesOptions is what places need to know.
 type placesOptions struct {
-	data  string // of the daemon
-	hub   string // address of the hub, or of a mirror; "": what it is
-	vault *vault.Vault
-	http  *web.Client
+	data     string   // of the daemon
+	hub      string   // address of the hub, or of a mirror; "": what it is
+	insecure []string // registries that may be asked without TLS
+	vault    *vault.Vault
+	http     *web.Client
 }
 
 func newPlaces(o placesOptions) *places {
@@ -58,7 +59,7 @@ func newPlaces(o placesOptions) *places {
 		},
 		"file": func(string) (fetch.Source, error) { return local.New(), nil },
 		"oci": func(string) (fetch.Source, error) {
-			return oci.New(oci.Config{Credentials: p.registries.Credentials}), nil
+			return oci.New(oci.Config{Credentials: p.registries.Credentials, PlainHTTP: o.insecure}), nil
 		},
 		"s3": func(string) (fetch.Source, error) { return s3.New(s3.Config{Settings: p.store}), nil },
 		"git": func(string) (fetch.Source, error) {
