@@ -52,8 +52,6 @@ type Config struct {
 	Autoscaler Autoscaler `yaml:"autoscaler"`
 	// Folders bound what people keep.
 	Folders Folders `yaml:"folders"`
-	// Catalog is how models are installed.
-	Catalog Catalog `yaml:"catalog"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -132,7 +130,7 @@ func Default() Config {
 		Service: sessions.DefaultPolicy(),
 
 		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
-		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(),
+		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(),
 	}
 }
 
