@@ -14,9 +14,11 @@ type Device struct {
 	Slot   Slot   `json:"slot"`   // what a whole one is asked for as: cuda.device, cuda.device:1g.10gb-mig, rocm.device
 	Name   string `json:"name"`   // "NVIDIA H100 80GB HBM3"
 	Memory int64  `json:"memory"` // bytes; 0 where the device does not say
-	NUMA   int    `json:"numa"`   // -1 where the box does not say
-	PCI    string `json:"pci,omitempty"`
-	Parent string `json:"parent,omitempty"` // of a slice: the device that it is cut from
+	// Architecture is what programs for it are built for: sm_90, gfx942. "" where the device does not say.
+	Architecture string `json:"architecture,omitempty"`
+	NUMA         int    `json:"numa"` // -1 where the box does not say
+	PCI          string `json:"pci,omitempty"`
+	Parent       string `json:"parent,omitempty"` // of a slice: the device that it is cut from
 	// Links leads from another device's ID to what joins the two: "NV18", "PIX". What is not joined is not in it.
 	Links     map[string]string `json:"links,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"` // nothing is behind it

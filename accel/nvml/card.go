@@ -23,6 +23,7 @@ type card struct {
 	name     string
 	pci      string // as sysfs writes it: 0000:1b:00.0
 	memory   int64  // bytes
+	arch     string // sm_90; "" unknown
 	fault    string
 	mig      bool // only its slices can be had
 	slices   []slice

@@ -68,6 +68,7 @@ func (d *driver) card(index int) (card, error) {
 	memory, err := call(d, "nvmlDeviceGetMemoryInfo", device.GetMemoryInfo)
 	tell(err)
 	c.memory = int64(memory.Total)
+	c.arch = d.architecture(device)
 	h, err := d.health(device)
 	tell(err)
 	c.fault = h.fault()
@@ -75,6 +76,19 @@ func (d *driver) card(index int) (card, error) {
 	tell(d.wires(&c, device))
 	d.register(c.uuid, device)
 	return c, worst(faults)
+}
+
+// architecture is what programs for the card are built for. One that does not say is none the worse for it.
+func (d *driver) architecture(device nvml.Device) string {
+	type capability struct{ major, minor int }
+	c, err := call(d, "nvmlDeviceGetCudaComputeCapability", func() (capability, nvml.Return) {
+		major, minor, code := device.GetCudaComputeCapability()
+		return capability{major, minor}, code
+	})
+	if err != nil || c.major <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("sm_%d%d", c.major, c.minor)
 }
 
 // worst picks the error to act on: that all is gone, that this card is, or the first.

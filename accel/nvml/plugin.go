@@ -275,7 +275,7 @@ func (p *Plugin) publish(cards []card) []accel.Device {
 	var devices []accel.Device
 	for _, c := range cards {
 		d := accel.Device{
-			ID: c.uuid, Index: c.index, Family: "cuda", Slot: "cuda.device", Name: c.name, Memory: c.memory,
+			ID: c.uuid, Index: c.index, Family: "cuda", Slot: "cuda.device", Name: c.name, Memory: c.memory, Architecture: c.arch,
 			NUMA: memoryNode(p.options.Sys, c.pci), PCI: c.pci, Links: joined[c.uuid], Simulated: p.simulated,
 			Fault: firstOf(c.fault, p.faults[c.uuid]),
 		}

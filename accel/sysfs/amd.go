@@ -38,7 +38,7 @@ func radeons(t tree, specified []string) []unit {
 		address := t.uevent(device, "PCI_SLOT_NAME")
 		u.Device = accel.Device{
 			ID: address, Family: "rocm", Slot: "rocm.device", Name: amdName(t, device), Memory: memory,
-			NUMA: t.memoryNode(address), PCI: address,
+			NUMA: t.memoryNode(address), PCI: address, Architecture: amdArchitecture(t, device),
 		}
 		if unique := t.text(device + "/unique_id"); unique != "" && strings.Trim(unique, "0x") != "" {
 			u.ID = "GPU-" + strings.TrimPrefix(unique, "0x")
@@ -135,6 +135,39 @@ func kfdNumber(t tree, minor int) int64 {
 			if strings.TrimSpace(line) == fmt.Sprintf("drm_render_minor %d", minor) {
 				return t.number(node + "/gpu_id")
 			}
+		}
+	}
+	return -1
+}
+
+// amdArchitecture is what programs for a card are built for. The compute driver writes 90402 for gfx942.
+func amdArchitecture(t tree, device string) string {
+	for _, name := range t.names(device + "/drm") {
+		minor := numberOf(name, "renderD")
+		if minor < 0 {
+			continue
+		}
+		if version := kfdProperty(t, minor, "gfx_target_version"); version > 0 {
+			return fmt.Sprintf("gfx%d%x%x", version/10000, version/100%100, version%100)
+		}
+	}
+	return ""
+}
+
+// kfdProperty is what the compute driver says of the card with a render node; -1 where it does not.
+func kfdProperty(t tree, minor int, property string) int64 {
+	for _, name := range t.names(kfd + "/topology/nodes") {
+		text, found := t.text(path.Join(kfd, "topology/nodes", name, "properties")), false
+		value := int64(-1)
+		for line := range strings.Lines(text) {
+			key, written, _ := strings.Cut(strings.TrimSpace(line), " ")
+			found = found || key == "drm_render_minor" && written == strconv.Itoa(minor)
+			if n, err := strconv.ParseInt(written, 10, 64); key == property && err == nil {
+				value = n
+			}
+		}
+		if found {
+			return value
 		}
 	}
 	return -1

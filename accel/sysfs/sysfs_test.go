@@ -77,7 +77,7 @@ func TestRadeons(t *testing.T) {
 	const memory = 206141652992
 	ue := "2 uncorrectable memory errors since the driver was loaded; reset the GPU or reboot"
 	want := []accel.Device{
-		{ID: "GPU-a1b2c3d4e5f60718", Index: 0, Family: "rocm", Slot: "rocm.device", Name: "AMD Instinct MI300X OAM", Memory: memory, NUMA: 0, PCI: "0000:05:00.0"},
+		{ID: "GPU-a1b2c3d4e5f60718", Index: 0, Family: "rocm", Slot: "rocm.device", Name: "AMD Instinct MI300X OAM", Memory: memory, Architecture: "gfx942", NUMA: 0, PCI: "0000:05:00.0"},
 		{ID: "GPU-0f1e2d3c4b5a6978", Index: 1, Family: "rocm", Slot: "rocm.device", Name: "AMD GPU 74a1", Memory: memory, NUMA: 1, PCI: "0000:26:00.0", Fault: ue},
 	}
 	if diff := cmp.Diff(want, devices); diff != "" {

@@ -83,7 +83,7 @@ func refs(n *accel.Node, several bool) map[string]string {
 
 func device(b Box, d accel.Device) api.Device {
 	v := api.Device{
-		ID: d.ID, Node: b.State.Name(), Index: d.Index, Name: d.Name, Family: d.Family, Slot: string(d.Slot), PCI: d.PCI, NUMA: d.NUMA,
+		ID: d.ID, Node: b.State.Name(), Index: d.Index, Name: d.Name, Family: d.Family, Slot: string(d.Slot), Architecture: d.Architecture, PCI: d.PCI, NUMA: d.NUMA,
 		Parent: d.Parent, Simulated: d.Simulated, MemoryTotal: cmp.Or(d.Memory, -1),
 		MemoryUsed: -1, Utilization: -1, Temperature: -1, Power: -1, Holders: []api.Holder{},
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/bundle"
 	"github.com/palisade-run/palisade/catalog/index"
+	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/catalog/signature"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
@@ -72,6 +73,7 @@ func translations() []translation {
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{recipe.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
 		{calibrate.ErrNotFound, api.KindNotFound, http.StatusNotFound},

@@ -64,6 +64,9 @@ type Deps struct {
 	Registries Registries
 	Secrets    Secrets
 	Catalogs   Catalogs
+	// Recipes are nil where nothing can be installed by name.
+	Recipes  Recipes
+	Planning Planning
 	// Runtimes returns the runtime variants, by name.
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.

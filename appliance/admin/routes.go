@@ -133,6 +133,12 @@ func (s *server) routes(e *gin.Engine) {
 	on("POST", "/folder-trash/:id/restore", s.restoreFolder)
 	on("DELETE", "/folder-trash/:id", s.purgeFolder)
 
+	on("GET", "/catalog/recipes", s.listRecipes)
+	on("GET", "/catalog/recipes/:name", s.getRecipe)
+	on("GET", "/catalog/recipes/:name/readme", s.getRecipeReadme)
+	on("GET", "/catalog/recipes/:name/icon", s.getRecipeIcon)
+	on("POST", "/catalog/plan", s.makePlan)
+
 	on("GET", "/images", s.listImages)
 	on("DELETE", "/images", s.removeImage)
 	on("POST", "/images/pull", s.pullImage)

@@ -59,29 +59,31 @@ const (
 
 // Device is one accelerator of a node, or one slice of it. What it cannot tell is -1.
 type Device struct {
-	ID          string     `json:"id"`   // unique on its node and the same after a restart
-	Ref         string     `json:"ref"`  // what people call it: cuda:0, cuda:0:1 for a slice, gpu-box/cuda:0 where several nodes have one
-	Node        string     `json:"node"` // name of its box
-	Index       int        `json:"index"`
-	Name        string     `json:"name"`
-	Family      string     `json:"family"` // cuda, rocm, ...
-	Slot        string     `json:"slot"`   // what a whole one is asked for as
-	PCI         string     `json:"pci,omitempty"`
-	NUMA        int        `json:"numa"`                 // memory node it is near to; -1 unknown
-	Parent      string     `json:"parent,omitempty"`     // of a slice: id of the device that it is cut from
-	Simulated   bool       `json:"simulated"`            // nothing is behind it
-	Health      string     `json:"health"`               // ok, fenced, busy, lost
-	Reason      string     `json:"reason,omitempty"`     // one sentence: why it is not ok
-	Since       *time.Time `json:"since,omitempty"`      // of a fence
-	MemoryTotal int64      `json:"memory_total"`         // bytes
-	MemoryUsed  int64      `json:"memory_used"`          // bytes, whoever uses them
-	Utilization float64    `json:"utilization"`          // 0 to 1
-	Temperature float64    `json:"temperature"`          // degrees Celsius
-	Power       float64    `json:"power"`                // watts
-	SampledAt   *time.Time `json:"sampled_at,omitempty"` // when it said so; of one that is lost, the last time
-	Taken       string     `json:"taken"`                // the part of it that sessions hold: 0.00 to 1.00
-	Holders     []Holder   `json:"holders"`
-	Links       []Link     `json:"links,omitempty"` // to other devices of the node
+	ID     string `json:"id"`   // unique on its node and the same after a restart
+	Ref    string `json:"ref"`  // what people call it: cuda:0, cuda:0:1 for a slice, gpu-box/cuda:0 where several nodes have one
+	Node   string `json:"node"` // name of its box
+	Index  int    `json:"index"`
+	Name   string `json:"name"`
+	Family string `json:"family"` // cuda, rocm, ...
+	Slot   string `json:"slot"`   // what a whole one is asked for as
+	// Architecture is what programs for it are built for: sm_90, gfx942.
+	Architecture string     `json:"architecture,omitempty"`
+	PCI          string     `json:"pci,omitempty"`
+	NUMA         int        `json:"numa"`                 // memory node it is near to; -1 unknown
+	Parent       string     `json:"parent,omitempty"`     // of a slice: id of the device that it is cut from
+	Simulated    bool       `json:"simulated"`            // nothing is behind it
+	Health       string     `json:"health"`               // ok, fenced, busy, lost
+	Reason       string     `json:"reason,omitempty"`     // one sentence: why it is not ok
+	Since        *time.Time `json:"since,omitempty"`      // of a fence
+	MemoryTotal  int64      `json:"memory_total"`         // bytes
+	MemoryUsed   int64      `json:"memory_used"`          // bytes, whoever uses them
+	Utilization  float64    `json:"utilization"`          // 0 to 1
+	Temperature  float64    `json:"temperature"`          // degrees Celsius
+	Power        float64    `json:"power"`                // watts
+	SampledAt    *time.Time `json:"sampled_at,omitempty"` // when it said so; of one that is lost, the last time
+	Taken        string     `json:"taken"`                // the part of it that sessions hold: 0.00 to 1.00
+	Holders      []Holder   `json:"holders"`
+	Links        []Link     `json:"links,omitempty"` // to other devices of the node
 }
 
 // The states of a holder.

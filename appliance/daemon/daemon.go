@@ -75,6 +75,7 @@ type daemon struct {
 	pool     *pool
 	vault    *vault.Vault
 	manager  *sessions.Manager
+	planning *planning
 	apps     *apps.Apps
 	catalogs *index.Index
 	points   *checkpoints.Keep
@@ -350,6 +351,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
 	})
+	d.planning = &planning{pool: d.pool, runtime: &d.runtime, manager: d.manager, variants: d.variants, recipes: d.catalogs, data: c.Data}
 	if err = d.openApps(); err != nil {
 		return err
 	}
@@ -417,14 +419,6 @@ func (d *daemon) seesAll(ctx context.Context) error {
 	}
 }
 
-// overuse is told, with every sample, of a session that holds more of a device than its part. It is ended when that is seen
-// again: a peak while a model is loaded is no reason.
-func (d *daemon) overuse(o accel.Overuse) {
-	if d.Config.Accel.Overuse == config.OveruseEnd && time.Since(o.Since) >= d.Config.Accel.Every/2 {
-		d.manager.Overuse(o.Session, o.String()+"; such sessions are ended (accel.overuse): ask for a larger part, or have the engine take less")
-	}
-}
-
 // rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that
 // the grace of a stop is for answers of models alone.
 func (d *daemon) rooms(ctx context.Context) *rooms {
@@ -434,7 +428,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Catalogs: d.catalogs, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)

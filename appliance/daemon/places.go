@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -15,10 +16,12 @@ import (
 	"github.com/palisade-run/palisade/catalog/fetch/git"
 	"github.com/palisade-run/palisade/catalog/fetch/hub"
 	"github.com/palisade-run/palisade/catalog/fetch/local"
+	"github.com/palisade-run/palisade/catalog/fetch/made"
 	"github.com/palisade-run/palisade/catalog/fetch/ngc"
 	"github.com/palisade-run/palisade/catalog/fetch/oci"
 	"github.com/palisade-run/palisade/catalog/fetch/s3"
 	"github.com/palisade-run/palisade/catalog/fetch/web"
+	"github.com/palisade-run/palisade/model-definitions/hello/gguf"
 )
 
 // places are where models come from: a Source for each scheme of a fetch.Ref, with what opens it out of the vault.
@@ -64,6 +67,9 @@ func newPlaces(o placesOptions) *places {
 		"s3": func(string) (fetch.Source, error) { return s3.New(s3.Config{Settings: p.store}), nil },
 		"git": func(string) (fetch.Source, error) {
 			return git.New(git.Options{Dir: filepath.Join(o.data, "catalog", "git"), LogIn: p.registries.Credentials, HTTP: o.http}), nil
+		},
+		"made": func(string) (fetch.Source, error) {
+			return made.New(made.Makers{"hello.gguf": func() (io.WriterTo, error) { return gguf.Recite("hello", gguf.Greeting) }}), nil
 		},
 	}
 	return p

@@ -261,3 +261,11 @@ func (p *pool) Unfence(_ context.Context, which admin.Device, _ string) error {
 	p.watcher.Poke()
 	return nil
 }
+
+// overuse is told, with every sample, of a session that holds more of a device than its part. It is ended when that is seen
+// again: a peak while a model is loaded is no reason.
+func (d *daemon) overuse(o accel.Overuse) {
+	if d.Config.Accel.Overuse == config.OveruseEnd && time.Since(o.Since) >= d.Config.Accel.Every/2 {
+		d.manager.Overuse(o.Session, o.String()+"; such sessions are ended (accel.overuse): ask for a larger part, or have the engine take less")
+	}
+}

@@ -30,6 +30,7 @@ type Box struct {
 // Device is one accelerator.
 type Device struct {
 	ID, Name     string
+	Node         string // of several; a replica is on one of them
 	Kind         string // cuda, rocm, ...
 	Architecture string // sm_90, gfx942; empty: not known
 	Total        int64  // bytes; 0: it does not say

@@ -10,12 +10,8 @@ import (
 )
 
 // onDevices looks for devices: as many as the recipe or the wish says, then more of them, then those of others who may move.
-func (m *maker) onDevices(o *option, base int, share float64) {
-	able, silent, reason := m.able(o)
-	if reason != "" {
-		o.reason = reason
-		return
-	}
+func (m *maker) onDevices(o *option, able, silent []Device, share float64) {
+	base := o.need.devices
 	counts := []int{base}
 	for n := base * 2; m.wish.Devices == 0 && share == 1 && spreads(o.variant.Runtime) && n <= len(able) && n <= 16; n *= 2 {
 		counts = append(counts, n)
@@ -190,17 +186,19 @@ func (o *option) pick(devices []Device, n need, share float64, moving bool) []De
 	if share < 1 { // a part goes where others are already
 		slices.SortStableFunc(fit, func(a, b Device) int { return cmp.Compare(a.room(moving), b.room(moving)) })
 	}
-	for _, first := range fit {
-		same := slices.DeleteFunc(slices.Clone(fit), func(d Device) bool { return d.Name != first.Name })
-		if len(same) >= n.devices {
-			return same[:n.devices]
+	for _, alike := range []bool{true, false} {
+		for _, first := range fit {
+			near := slices.DeleteFunc(slices.Clone(fit), func(d Device) bool { return d.Node != first.Node || alike && d.Name != first.Name })
+			if len(near) < n.devices {
+				continue
+			}
+			if !alike {
+				o.warn("it is spread over devices of different kinds: the slowest of them sets the pace")
+			}
+			return near[:n.devices]
 		}
 	}
-	if len(fit) < n.devices {
-		return nil
-	}
-	o.warn("it is spread over devices of different kinds: the slowest of them sets the pace")
-	return fit[:n.devices]
+	return nil
 }
 
 // largest says what there is instead.

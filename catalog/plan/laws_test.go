@@ -61,7 +61,7 @@ func made(seed uint64) (recipe.Recipe, Wish, Box) {
 //  5. A plan says why: a sentence always, and a reason with every variant that was passed over.
 func TestLaws(t *testing.T) {
 	seen := map[Verdict]int{}
-	for seed := range uint64(1500) {
+	for seed := range uint64(900) {
 		r, w, b := made(seed)
 		p := Make(r, w, b)
 		seen[p.Verdict]++
@@ -89,7 +89,7 @@ func TestLaws(t *testing.T) {
 		}
 	}
 	for _, v := range []Verdict{Fits, FitsMoving, DoesNotFit, CannotTell} {
-		if seen[v] < 15 {
+		if seen[v] < 9 {
 			t.Errorf("%s was the verdict %d times: the boxes are not mixed enough", v, seen[v])
 		}
 	}

@@ -42,10 +42,14 @@ func (m *maker) try(v recipe.Variant, kind string) option {
 		m.onHost(&o)
 		return o
 	}
+	able, silent, reason := m.able(&o)
+	if o.reason = reason; reason != "" {
+		return o
+	}
 	if o.reason = m.resources(&o, base, share); o.reason != "" {
 		return o
 	}
-	m.onDevices(&o, base, share)
+	m.onDevices(&o, able, silent, share)
 	return o
 }
 
@@ -105,6 +109,10 @@ func (m *maker) onHost(o *option) {
 		o.reason = "runs on the box's own processors, and accelerators are asked for"
 		return
 	}
+	if len(o.variant.Accelerators) == 0 && !onProcessors(o.variant.Runtime) {
+		o.reason = fmt.Sprintf("%s wants an accelerator, and this box has none", o.variant.Runtime)
+		return
+	}
 	o.replicas = make([]Place, m.count())
 	total, host := o.need.total()*int64(m.count()), m.box.Host
 	if host.Total > 0 && total > host.Free {
@@ -130,12 +138,13 @@ func (m *maker) times() string {
 // resources chooses between what is recommended and what is the least, by what is free, and says what is lacking of the least.
 func (m *maker) resources(o *option, devices int, share float64) string {
 	host, replicas := m.box.Host, float64(m.count())
-	lacking := func(wanted map[string]string) string {
+	lacking := func(wanted map[string]string, least bool) string {
 		cores, _ := strconv.ParseFloat(wanted["cpu"], 64)
+		if cores > host.Cores && host.Cores > 0 && least {
+			cores = host.Cores // it runs there too, if slower
+		}
 		memory := m.hostMemory(o, wanted)
 		switch {
-		case host.Cores > 0 && cores*replicas > host.Cores:
-			return fmt.Sprintf("wants %g cores, and the box has %g", cores*replicas, host.Cores)
 		case host.Cores > 0 && cores*replicas > host.FreeCores:
 			return fmt.Sprintf("wants %g cores, and %g are free", cores*replicas, host.FreeCores)
 		case host.Total > 0 && float64(memory)*replicas > float64(host.Free):
@@ -144,13 +153,17 @@ func (m *maker) resources(o *option, devices int, share float64) string {
 		return ""
 	}
 	chosen := maps.Clone(o.variant.MinimumNeeds)
-	if len(o.variant.Recommended) > 0 && lacking(o.variant.Recommended) == "" {
+	if len(o.variant.Recommended) > 0 && lacking(o.variant.Recommended, false) == "" {
 		chosen = maps.Clone(o.variant.Recommended)
 	}
 	if chosen == nil {
 		chosen = make(map[string]string)
 	}
 	maps.DeleteFunc(chosen, func(slot, _ string) bool { return strings.Contains(slot, ".") })
+	if cores, err := strconv.ParseFloat(chosen["cpu"], 64); err == nil && host.Cores > 0 && cores > host.Cores {
+		o.warn("the recipe wants %g cores, and the box has %g: it is slower for it", cores, host.Cores)
+		chosen["cpu"] = strconv.FormatFloat(host.Cores, 'f', -1, 64)
+	}
 	if memory := m.hostMemory(o, chosen); memory > amountOf(chosen["mem"]) {
 		chosen["mem"] = fmt.Sprintf("%dm", (memory+mib-1)/mib)
 	}
@@ -162,7 +175,7 @@ func (m *maker) resources(o *option, devices int, share float64) string {
 		chosen[o.kind+".device"] = strconv.Itoa(devices)
 	}
 	o.resources = chosen
-	return lacking(o.variant.MinimumNeeds)
+	return lacking(o.variant.MinimumNeeds, true)
 }
 
 // hostMemory is what a replica takes of the box's memory: what is wanted, and without an accelerator all that the model needs.

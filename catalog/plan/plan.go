@@ -121,7 +121,16 @@ type Alternative struct {
 //
 // The same arguments make the same plan.
 func Make(r recipe.Recipe, w Wish, b Box) Plan {
-	m := &maker{recipe: r, wish: w, box: b}
+	return (&maker{recipe: r, wish: w, box: b, thorough: true}).make()
+}
+
+// Judge is Make without what else would fit: for long lists.
+func Judge(r recipe.Recipe, w Wish, b Box) Plan {
+	return (&maker{recipe: r, wish: w, box: b}).make()
+}
+
+func (m *maker) make() Plan {
+	r, w := m.recipe, m.wish
 	if w.Variant != "" {
 		if _, known := r.Variant(w.Variant); !known {
 			return Plan{Verdict: DoesNotFit, Sentence: fmt.Sprintf("%s has no variant %q; it has %s", r.Name, w.Variant, strings.Join(m.names(), ", "))}
@@ -149,6 +158,8 @@ type maker struct {
 	recipe recipe.Recipe
 	wish   Wish
 	box    Box
+	// thorough says that a refusal looks for what would fit.
+	thorough bool
 }
 
 func (m *maker) names() []string {
@@ -167,10 +178,33 @@ func (m *maker) candidates() []recipe.Variant {
 	return m.recipe.Variants
 }
 
+// kinds are those that a variant runs on. One that names none, which was made up of files, runs on what the box has; without an
+// accelerator only where its engine is known to.
+func (m *maker) kinds(v recipe.Variant) []string {
+	if len(v.Accelerators) > 0 {
+		return v.Accelerators
+	}
+	var out []string
+	for _, d := range m.box.Devices {
+		if !slices.Contains(out, d.Kind) {
+			out = append(out, d.Kind)
+		}
+	}
+	if onProcessors(v.Runtime) || len(out) == 0 {
+		out = append(out, recipe.CPU)
+	}
+	return out
+}
+
+// onProcessors says whether an engine is known to run without an accelerator.
+func onProcessors(runtime string) bool {
+	return slices.Contains([]string{"llama-cpp", "ollama", "custom", "cmd", "tei"}, runtime)
+}
+
 // options tries all variants on all kinds.
 func (m *maker) options() (out []option, considered []Attempt) {
 	for _, v := range m.candidates() {
-		for _, kind := range v.Accelerators {
+		for _, kind := range m.kinds(v) {
 			o := m.try(v, kind)
 			considered = append(considered, Attempt{Variant: v.Name, Kind: kind, Fits: o.verdict == Fits, Reason: o.reason})
 			if o.verdict != DoesNotFit {

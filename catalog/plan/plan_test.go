@@ -146,6 +146,12 @@ func TestWhatAPlanSays(t *testing.T) {
 	if p := Make(eight(), Wish{Replicas: 2}, box); p.Resources["cpu"] != "4" || p.Verdict != Fits {
 		t.Errorf("%+v", p)
 	}
+	// A box with fewer cores than the recipe wants runs it all the same.
+	small := box
+	small.Host.Cores, small.Host.FreeCores = 2, 2
+	if p := Make(eight(), Wish{}, small); p.Verdict != Fits || p.Resources["cpu"] != "2" || len(p.Warnings) != 1 || p.Warnings[0] != "the recipe wants 4 cores, and the box has 2: it is slower for it" {
+		t.Errorf("%+v", p)
+	}
 	// What was measured on this kind of device wins over what the recipe says.
 	box.Measured.Calibrations = []Calibration{{Variant: "bf16", Device: "Card 80", Devices: 1, Context: 32768, Concurrency: 1, Memory: 33 * gib, Load: time.Minute}}
 	p = Make(eight(), Wish{}, box)
@@ -162,6 +168,21 @@ func TestWhatAPlanSays(t *testing.T) {
 	}))
 	p = Make(r, Wish{Variant: "q4"}, box)
 	if p.Verdict != Fits || p.Replicas[0].Devices[0].ID != "GPU-1" || p.Resources["cuda.shares"] != "0.2" || p.Replicas[0].Devices[0].Share != 0.2 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// What was made up of files names no kinds of accelerators.
+func TestRecipesWithoutKinds(t *testing.T) {
+	r := recipe.Recipe{Name: "x", Variants: []recipe.Variant{{Name: "files", Runtime: "vllm", Images: []recipe.Image{{Reference: "x:1"}}, Memory: recipe.Memory{Weights: gib}}}}
+	if p := Make(r, Wish{}, room(cards(1, 16*gib))); p.Verdict != Fits || p.Kind != "cuda" {
+		t.Errorf("%+v", p)
+	}
+	if p := Make(r, Wish{}, room(nil)); p.Verdict != DoesNotFit || p.Sentence != "vllm wants an accelerator, and this box has none" {
+		t.Errorf("%+v", p)
+	}
+	r.Variants[0].Runtime = "llama-cpp"
+	if p := Make(r, Wish{}, room(nil)); p.Verdict != Fits || p.Kind != "cpu" {
 		t.Errorf("%+v", p)
 	}
 }

@@ -103,7 +103,9 @@ func (m *maker) refuse(considered []Attempt) Plan {
 		p = m.plan(closest)
 		p.Verdict, p.Considered, p.Replicas, p.Steps = DoesNotFit, considered, nil, nil
 	}
-	p.Alternatives = m.alternatives()
+	if m.thorough {
+		p.Alternatives = m.alternatives()
+	}
 	switch reasons := reasonsOf(considered); {
 	case len(m.candidates()) == 1:
 		p.Sentence = m.closest().reason
@@ -138,7 +140,7 @@ func reasonsOf(considered []Attempt) (out []string) {
 func (m *maker) closest() option {
 	var best option
 	for _, v := range m.candidates() {
-		for _, kind := range v.Accelerators {
+		for _, kind := range m.kinds(v) {
 			o := m.try(v, kind)
 			lacksMemory := strings.HasPrefix(o.reason, "needs ")
 			better := o.need.total() < best.need.total()

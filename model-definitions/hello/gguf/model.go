@@ -15,6 +15,9 @@ const chatTemplate = `{% for message in messages %}{{'<|im_start|>' + message['r
 
 const contextLength = 2048
 
+// Greeting is what the model hello says.
+const Greeting = "Hello! I am a very small language model, and this one sentence is all that I know."
+
 // Recite makes a model that says answer, a word a token, to whatever it is asked, and then ends its turn. It does so
 // at any temperature up to 1, because every step is all but certain. Blanks between
 // words count as one. A word may come twice, hardly more often: the error is ErrAnswer.

@@ -17,8 +17,6 @@ import (
 	"github.com/palisade-run/palisade/model-definitions/hello/gguf"
 )
 
-const greeting = "Hello! I am a very small language model, and this one sentence is all that I know."
-
 type options struct {
 	out, mode, name, answer string
 	size                    gguf.Size
@@ -30,7 +28,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "hello.gguf", "file to write")
 	flag.StringVar(&o.mode, "mode", "recite", "recite (the answer, once), forever (over and over) or random (gibberish, real work)")
 	flag.StringVar(&o.name, "name", "hello", "the model's name in the file")
-	flag.StringVar(&o.answer, "answer", greeting, "what the model says (recite, forever)")
+	flag.StringVar(&o.answer, "answer", gguf.Greeting, "what the model says (recite, forever)")
 	flag.IntVar(&o.size.Layers, "layers", 4, "layers (random)")
 	flag.IntVar(&o.size.Width, "width", 256, "width of the embedding (random)")
 	flag.IntVar(&o.size.Vocabulary, "vocabulary", 512, "tokens (random)")

@@ -1,0 +1,148 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/catalog/plan"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/variants"
+)
+
+// planning looks at what there is to install on. It implements admin.Planning.
+type planning struct {
+	pool     *pool
+	runtime  *runtimeChoice
+	manager  *sessions.Manager
+	variants *variants.Table
+	recipes  admin.Recipes
+	data     string // directory on the disk that keeps models
+}
+
+// reserve is what of the disk no model takes: the store and the logs must be written whatever happens.
+const reserve = 1 << 30
+
+// Box is this box as it is now.
+func (p *planning) Box(ctx context.Context) (plan.Box, error) {
+	holders := make(map[string]plan.Holder)
+	services := make(map[string]string)
+	for _, v := range p.manager.Services("") {
+		services[v.ID] = v.Name
+	}
+	for _, s := range p.manager.Sessions("", sessions.SessionFilter{}) {
+		h := plan.Holder{Name: "session " + cmp.Or(s.Name, s.ID), MayMove: s.Demand.Preemptible}
+		if name := services[s.ServiceID]; name != "" {
+			h.Name = "service " + name
+		}
+		holders[s.ID] = h
+	}
+	_, used := p.pool.busy.use()
+	b := boxOf(p.pool.ledger.Status(), p.pool.node, holders, used)
+	b.Platform, b.Processes, b.Containers = runtime.GOARCH, p.runtime.process != nil, p.runtime.containerd != nil
+	b.Programs = programs(p.variants, b.Processes)
+	b.Disk = plan.Disk{Free: -1, Reserve: reserve}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(p.data, &disk); err == nil {
+		b.Disk.Free = int64(disk.Bavail) * disk.Bsize
+	}
+	if p.runtime.containerd == nil {
+		return b, nil
+	}
+	images, err := p.runtime.containerd.Images(ctx)
+	if err != nil {
+		return b, fmt.Errorf("looking which images are here: %w", err)
+	}
+	for _, i := range images {
+		b.Images = append(b.Images, i.Name)
+	}
+	return b, nil
+}
+
+// programs are the runtimes whose program is found on this box. One that is a module of some other program cannot be looked for.
+// What a model definition starts is its own business.
+func programs(table *variants.Table, processes bool) map[string]bool {
+	found := make(map[string]bool)
+	if !processes {
+		return found
+	}
+	for _, v := range table.All() {
+		if v.ReadsDefinition {
+			found[v.Name] = true
+		}
+		if len(v.Command) == 0 || slices.Contains([]string{"python", "python3", "sh", "bash", "env"}, filepath.Base(v.Command[0])) {
+			continue
+		}
+		if _, err := exec.LookPath(v.Command[0]); err == nil {
+			found[v.Name] = true
+		}
+	}
+	return found
+}
+
+// boxOf is what the ledger knows, in the words of plans. used is what of the box's memory is in use, by whomever; -1 where that
+// cannot be told. Slices of devices are left out: recipes ask for whole devices or for parts of them.
+func boxOf(nodes []accel.Status, here string, holders map[string]plan.Holder, used int64) plan.Box {
+	var b plan.Box
+	for _, s := range nodes {
+		n := s.State.Node()
+		if n.Name == here {
+			b.Host = plan.Host{
+				Total: int64(n.Memory), Free: max(0, int64(s.State.FreeMemory())), Cores: float64(n.CPU) / 1000, FreeCores: max(0, float64(s.State.FreeCPU())/1000),
+			}
+			if used >= 0 {
+				b.Host.Free = max(0, min(b.Host.Free, b.Host.Total-used))
+			}
+		}
+		for i, d := range n.Devices {
+			if d.Slot != accel.Slot(d.Family+".device") {
+				continue
+			}
+			b.Devices = append(b.Devices, deviceOf(s, i, len(nodes) > 1, holders))
+		}
+	}
+	return b
+}
+
+func deviceOf(s accel.Status, at int, several bool, holders map[string]plan.Holder) plan.Device {
+	n := s.State.Node()
+	d := n.Devices[at]
+	out := plan.Device{
+		ID: d.ID, Name: d.Name, Kind: d.Family, Architecture: d.Architecture, Total: d.Memory,
+		Free: d.Memory / 100 * int64(s.State.DeviceFree(at)),
+	}
+	if several {
+		out.Node = n.Name
+	}
+	if health := s.Health[d.ID]; health.State != "" && health.State != accel.HealthOK {
+		out.Trouble = cmp.Or(health.Reason, string(health.State))
+	}
+	for _, claim := range s.Claims {
+		for _, share := range claim.Holds() {
+			if share.Device != d.ID {
+				continue
+			}
+			h, known := holders[claim.Session]
+			if !known {
+				h.Name = "session " + claim.Session
+			}
+			if claim.State == accel.ClaimLeaving { // it has ended: what it has is free in a moment
+				h.MayMove = true
+			}
+			h.Bytes = d.Memory / 100 * int64(share.Amount)
+			out.Holders = append(out.Holders, h)
+		}
+	}
+	if sample, said := s.Samples[d.ID]; said && len(out.Holders) == 0 && sample.MemoryUsed > 0 { // the driver's own
+		out.Free = max(0, min(out.Free, d.Memory-sample.MemoryUsed))
+	}
+	return out
+}
