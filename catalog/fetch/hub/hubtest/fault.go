@@ -265,10 +265,16 @@ type counted struct {
 	hub *Hub
 }
 
+// Write counts before it writes: whoever got the bytes finds them counted.
 func (c *counted) Write(p []byte) (int, error) {
+	c.count(len(p))
 	n, err := c.ResponseWriter.Write(p)
-	c.hub.mu.Lock()
-	c.hub.served += int64(n)
-	c.hub.mu.Unlock()
+	c.count(n - len(p))
 	return n, err
+}
+
+func (c *counted) count(n int) {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.hub.served += int64(n)
 }
