@@ -76,7 +76,7 @@ func (s *server) changeAutoscaling(c *gin.Context, change func(e *policyEdit)) e
 	return s.respondStanding(c, v)
 }
 
-func (s *server) putAutoscaling(c *gin.Context) error {
+func (s *server) setAutoscaling(c *gin.Context) error {
 	var in api.Autoscaling
 	if err := decode(c, &in); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *server) putAutoscaling(c *gin.Context) error {
 	})
 }
 
-func (s *server) patchAutoscaling(c *gin.Context) error {
+func (s *server) updateAutoscaling(c *gin.Context) error {
 	var in api.Autoscaling
 	if err := decode(c, &in); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (s *server) patchAutoscaling(c *gin.Context) error {
 	return s.changeAutoscaling(c, func(e *policyEdit) { e.lay(&in, e.policy.Rules) })
 }
 
-func (s *server) deleteAutoscaling(c *gin.Context) error {
+func (s *server) clearAutoscaling(c *gin.Context) error {
 	return s.changeAutoscaling(c, func(e *policyEdit) { e.policy.Rules, e.policy.IdleAfter = nil, 0 })
 }
 

@@ -138,7 +138,7 @@ func ofKind(r autoscaler.Rule, meant autoscaler.Kind, said *string) autoscaler.R
 	return out
 }
 
-func (s *server) deleteRule(c *gin.Context) error {
+func (s *server) removeRule(c *gin.Context) error {
 	v, err := s.findScaled(c, query(c))
 	if err != nil {
 		return err

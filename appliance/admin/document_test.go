@@ -16,7 +16,7 @@ import (
 func TestDocumentIsTheRoutes(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	(&server{}).routes(e)
+	(&server{readable: map[string]bool{}}).routes(e)
 	var routed []string
 	for _, r := range e.Routes() {
 		path := strings.TrimPrefix(r.Path, api.Prefix)
@@ -51,6 +51,34 @@ func TestDocumentIsTheRoutes(t *testing.T) {
 			t.Errorf("%s is documented and not there", d)
 		}
 	}
+}
+
+// TestActionsAreOperations: the record calls a change as the document does.
+func TestActionsAreOperations(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]yaml.Node `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(api.OpenAPI(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	(&server{}).table(func(method, path string, h func(*gin.Context) error) {
+		parts := strings.Split(path, "/")
+		for i, part := range parts {
+			if name, ok := strings.CutPrefix(part, ":"); ok {
+				parts[i] = "{" + name + "}"
+			}
+		}
+		node := doc.Paths[strings.Join(parts, "/")][strings.ToLower(method)]
+		var op struct {
+			ID string `yaml:"operationId"`
+		}
+		if err := node.Decode(&op); err != nil {
+			t.Errorf("%s %s: %v", method, path, err)
+		}
+		if method != "GET" && method != "HEAD" && nameOf(h) != op.ID {
+			t.Errorf("%s %s: recorded as %s, documented as %s", method, path, nameOf(h), op.ID)
+		}
+	})
 }
 
 func FuzzDecodeStrict(f *testing.F) {

@@ -262,7 +262,7 @@ func (w *rangeWriter) Write(b []byte) (int, error) {
 }
 
 // upload writes the body into a file, as a whole or not at all.
-func (s *server) putFile(c *gin.Context) error {
+func (s *server) upload(c *gin.Context) error {
 	p := query(c, "path", "executable", "mod_time")
 	content := catalog.Content{Reader: c.Request.Body, Size: c.Request.ContentLength}
 	if p.text("executable") != "" {

@@ -63,6 +63,8 @@ type Deps struct {
 	Bundles    Bundles
 	Registries Registries
 	Secrets    Secrets
+	// Audit is nil where it is not kept who changed what.
+	Audit Audit
 	Catalogs   Catalogs
 	// Recipes are nil where nothing can be installed by name.
 	Recipes  Recipes

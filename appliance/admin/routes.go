@@ -1,15 +1,26 @@
 package admin
 
 import (
+	"net/http"
+
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
-// routes is the whole table; a test holds it against the OpenAPI document.
+// routes makes the table's routes those of e.
 func (s *server) routes(e *gin.Engine) {
 	g := e.Group(api.Prefix)
-	on := func(method, path string, h func(*gin.Context) error) { g.Handle(method, path, s.handle(h)) }
+	s.table(func(method, path string, h func(*gin.Context) error) {
+		if method == http.MethodGet {
+			s.readable[path] = true
+		}
+		g.Handle(method, path, s.handle(s.audited(method, path, h)))
+	})
+}
+
+// table is all that can be asked for; a test holds it against the OpenAPI document.
+func (s *server) table(on func(method, path string, h func(*gin.Context) error)) {
 
 	on("GET", "/version", s.version)
 	on("GET", "/doctor", s.doctor)
@@ -31,9 +42,9 @@ func (s *server) routes(e *gin.Engine) {
 	on("POST", "/services/:id/errors/clear", s.clearErrors)
 	on("GET", "/services/:id/events", s.listEvents)
 	on("GET", "/services/:id/autoscaling", s.getAutoscaling)
-	on("PUT", "/services/:id/autoscaling", s.putAutoscaling)
-	on("PATCH", "/services/:id/autoscaling", s.patchAutoscaling)
-	on("DELETE", "/services/:id/autoscaling", s.deleteAutoscaling)
+	on("PUT", "/services/:id/autoscaling", s.setAutoscaling)
+	on("PATCH", "/services/:id/autoscaling", s.updateAutoscaling)
+	on("DELETE", "/services/:id/autoscaling", s.clearAutoscaling)
 	on("POST", "/services/:id/autoscaling/resume", s.resumeAutoscaling)
 	on("POST", "/services/:id/calibrate", s.calibrateService)
 	on("GET", "/services/:id/calibration", s.getCalibration)
@@ -42,7 +53,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("POST", "/services/:id/rules", s.createRule)
 	on("GET", "/services/:id/rules/:rid", s.getRule)
 	on("PATCH", "/services/:id/rules/:rid", s.updateRule)
-	on("DELETE", "/services/:id/rules/:rid", s.deleteRule)
+	on("DELETE", "/services/:id/rules/:rid", s.removeRule)
 	on("GET", "/services/:id/decisions", s.listDecisions)
 	on("GET", "/autoscaling/metrics", listMetrics)
 	on("GET", "/services/:id/revisions", s.listRevisions)
@@ -113,7 +124,7 @@ func (s *server) routes(e *gin.Engine) {
 	on("DELETE", "/folders/:id/entries", s.removeEntry)
 	on("GET", "/folders/:id/files", s.download)
 	on("HEAD", "/folders/:id/files", s.download)
-	on("PUT", "/folders/:id/files", s.putFile)
+	on("PUT", "/folders/:id/files", s.upload)
 	on("PATCH", "/folders/:id", s.updateFolder)
 	on("GET", "/folders/:id/usage", s.folderUse)
 	on("GET", "/folders/:id/shares", s.listShares)
@@ -173,6 +184,10 @@ func (s *server) routes(e *gin.Engine) {
 	on("GET", "/keys", s.listKeys)
 	on("POST", "/keys", s.createKey)
 	on("DELETE", "/keys/:id", s.revokeKey)
+
+	on("GET", "/audit", s.listAudit)
+	on("GET", "/audit/export", s.exportAudit)
+	on("POST", "/audit/verify", s.verifyAudit)
 
 	on("GET", "/ssh", s.getSSH)
 	on("GET", "/ssh-keys", s.listSSHKeys)

@@ -17,13 +17,17 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
-type server struct{ Deps }
+type server struct {
+	Deps
+	engine   *gin.Engine
+	readable map[string]bool // patterns of the paths that GET knows; not changed once it serves
+}
 
 // New returns the API's handler. It answers everything below api.Prefix.
 func New(d Deps) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
-	s := &server{Deps: d}
 	e := gin.New()
+	s := &server{Deps: d, engine: e, readable: map[string]bool{}}
 	// A name may hold %2F: it must reach the handler as one segment, and be refused there with a sentence.
 	e.UseRawPath, e.UnescapePathValues = true, true
 	e.HandleMethodNotAllowed = true

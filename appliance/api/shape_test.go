@@ -48,7 +48,7 @@ func shapes() map[string]reflect.Type {
 		Problem{}, FieldError{}, Service{}, Recipe{}, Mount{}, Policy{}, Routing{}, ServiceCreate{}, ServiceUpdate{}, Scale{}, Route{},
 		RouteUpdate{}, ServiceErrors{}, RouteError{}, Event{}, Revision{}, RollBack{}, Token{}, TokenCreate{}, TokenIssued{}, TokenLimits{}, TokenStanding{},
 		Session{}, Cluster{}, Container{}, SessionMount{}, SessionIdle{}, SessionMetrics{}, SessionMetric{}, SessionMetricPoint{}, App{}, AppLink{}, SessionCreate{}, SessionsCreated{}, SessionUpdate{}, SessionCommit{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, FolderUpdate{}, FolderUse{}, FolderShare{}, FolderClone{}, FolderCloning{}, FolderRestore{}, Entry{}, EntryMove{}, DirectoryCreate{}, UploadCreate{}, FolderUpload{}, UploadFinish{}, Version{}, Restarted{}, Runtime{}, Doctor{}, Check{},
-		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Bundle{}, BundleLicense{}, Secret{}, SecretValue{}, Catalog{}, CatalogAdd{}, CatalogUpdate{}, CatalogPin{}, CatalogUpdated{}, CatalogChange{}, CatalogFieldChange{}, CatalogKey{}, CatalogKeyTrust{}, Key{}, KeyCreate{}, KeyIssued{}, SSH{}, SSHKey{}, SSHKeyCreate{},
+		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Bundle{}, BundleLicense{}, Secret{}, SecretValue{}, AuditRecord{}, AuditChange{}, AuditLine{}, AuditVerify{}, AuditVerdict{}, Catalog{}, CatalogAdd{}, CatalogUpdate{}, CatalogPin{}, CatalogUpdated{}, CatalogChange{}, CatalogFieldChange{}, CatalogKey{}, CatalogKeyTrust{}, Key{}, KeyCreate{}, KeyIssued{}, SSH{}, SSHKey{}, SSHKeyCreate{},
 		CatalogRecipe{}, RecipeLicense{}, RecipeSource{}, RecipeVariant{}, RecipeVerified{}, RecipeFit{}, PlanCreate{}, Plan{}, PlanPart{}, PlanPlace{}, PlanUse{}, PlanMove{}, PlanDisk{}, PlanStep{}, PlanAttempt{}, PlanAlternative{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
 		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
@@ -124,6 +124,8 @@ func describe(t reflect.Type) string {
 		return "number"
 	case reflect.Bool:
 		return "boolean"
+	case reflect.Interface:
+		return "" // any value: a schema that says nothing
 	}
 	return t.Kind().String()
 }

@@ -114,7 +114,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.modelCommand(), a.catalogCommand(),
 		a.calibrateCommand(), a.chatCommand(), a.compareCommand(),
-		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
+		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	a.addCatalogPlaces(root)

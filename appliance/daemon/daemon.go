@@ -18,6 +18,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/audit"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
@@ -74,6 +75,7 @@ type daemon struct {
 	runtime  runtimeChoice
 	pool     *pool
 	vault    *vault.Vault
+	audit    *audit.Log
 	manager  *sessions.Manager
 	planning *planning
 	apps     *apps.Apps
@@ -203,6 +205,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 		}
 	})
 	d.deciding.run(d.keeper.Run)
+	d.deciding.run(d.audit.Run)
 	d.deciding.run(d.scaling.run)
 	d.deciding.run(d.measures.Run)
 	d.deciding.run(d.jobs.Run)
@@ -310,6 +313,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.openCatalogs()
+	d.audit = audit.New(d.store, filepath.Join(c.Data, "audit.head"), time.Now, d.Log.With("room", "audit"))
 	d.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
 		executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
 	})
@@ -428,7 +432,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)

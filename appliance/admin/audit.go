@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/audit"
+)
+
+// Audit keeps who changed what. *audit.Log is one.
+type Audit interface {
+	Add(ctx context.Context, e audit.Entry)
+	List(ctx context.Context, q audit.Query) ([]audit.Record, error)
+	Each(ctx context.Context, q audit.Query, fn func(*audit.Record) error) error
+	Verify(ctx context.Context, known ...audit.Head) (audit.Verdict, error)
+}
+
+// Bounds of what is looked at for a record.
+const (
+	auditBody  = 64 << 10 // bytes of a request or an answer
+	auditText  = 1 << 10  // bytes of a detail
+	lookBound  = 2 * time.Second
+	auditNames = 128 // bytes of the program that a client says it is
+)
+
+// unrecorded are changes that are none, or of which there is one for each few megabytes: that an upload begins and is finished
+// is recorded.
+var unrecorded = []string{
+	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /catalog/plan", "POST /catalog/lint", "POST /audit/verify",
+}
+
+// entering are requests that read by their method, and let somebody into a session.
+var entering = []string{"GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
+
+// unlooked are documents that are not looked at beside a change: what is here of an upload is found out by looking.
+var unlooked = []string{"/folders/:id/uploads/:uid"}
+
+// single are documents that are no member of a list, and yet what a change of them is compared by.
+var single = []string{"/services/:id/autoscaling"}
+
+// volatile are values that change by themselves: a record tells what somebody has changed.
+var volatile = []string{
+	"updated_at", "version", "status", "reason", "healthy_routes", "routes", "ready_at", "failures", "last_error", "next_retry", "good_revision", "scaled_at",
+	"exit", "address", "pid", "started_at", "ended_at", "claim", "waits", "idle", "last_used", "touched_at", "endpoint", "warnings", "state",
+}
+
+// auditor is what is recorded of the requests to one route.
+type auditor struct {
+	*server
+	action string
+	enters bool
+	create bool
+}
+
+// audited has recorded what a handler changes.
+func (s *server) audited(method, path string, h func(*gin.Context) error) func(*gin.Context) error {
+	route := method + " " + path
+	enters := slices.Contains(entering, route)
+	if (method == http.MethodGet || method == http.MethodHead) && !enters || slices.Contains(unrecorded, route) {
+		return h
+	}
+	a := &auditor{server: s, action: nameOf(h), enters: enters, create: method == http.MethodPost}
+	return func(c *gin.Context) error {
+		if s.Audit == nil {
+			return h(c)
+		}
+		return a.run(c, h)
+	}
+}
+
+// nameOf is what a handler is called, which is what its operation is.
+func nameOf(h func(*gin.Context) error) string {
+	name := runtime.FuncForPC(reflect.ValueOf(h).Pointer()).Name()
+	return strings.TrimSuffix(name[strings.LastIndexByte(name, '.')+1:], "-fm")
+}
+
+// compared is how many segments of a pattern name that which is changed there: /services/:id/scale changes /services/:id.
+func compared(path string, readable func(path string) bool) int {
+	for at := path; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
+		last := at[strings.LastIndexByte(at, '/')+1:]
+		if readable(at) && !slices.Contains(unlooked, at) && (strings.HasPrefix(last, ":") || slices.Contains(single, at)) {
+			return strings.Count(at, "/")
+		}
+	}
+	return 0
+}
+
+func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
+	r := c.Request
+	e := a.entry(c)
+	if a.enters {
+		// It may last for hours: who came in is kept before.
+		e.Detail = detailOf(r.URL.Query())
+		a.Audit.Add(r.Context(), e)
+		return h(c)
+	}
+	asked := tee(r)
+	before := a.look(c)
+	answer := &heard{ResponseWriter: c.Writer}
+	c.Writer = answer
+	ended := false
+	defer func() {
+		c.Writer = answer.ResponseWriter
+		switch {
+		case !ended:
+			e.Error = "the answer was broken off"
+		case err != nil:
+			p := problemOf(r.Context(), err)
+			e.Status, e.Error = p.Status, p.Detail
+		default:
+			e.Status = answer.Status()
+		}
+		if e.Error == "" && e.Status < http.StatusBadRequest {
+			a.changes(c, &e, before, asked, answer)
+		}
+		e.Detail = detailOf(r.URL.Query())
+		a.Audit.Add(r.Context(), e)
+	}()
+	err = h(c)
+	ended = true
+	return err
+}
+
+// entry is what is known of a change before it is made.
+func (a *auditor) entry(c *gin.Context) audit.Entry {
+	r := c.Request
+	actor := actorOf(r.Context())
+	e := audit.Entry{
+		At: a.Now(), Actor: actor.Name, Via: actor.Via, Key: actor.Key, Agent: shortText(r.UserAgent(), auditNames), Action: a.action,
+		Target: strings.Trim(strings.TrimPrefix(r.URL.EscapedPath(), api.Prefix), "/"), Request: requestIDOf(r.Context()), Project: r.URL.Query().Get("project"),
+	}
+	if e.Project == "" {
+		e.Project = DefaultProject
+	}
+	if actor.Via != "socket" {
+		e.From = r.RemoteAddr
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+			e.From = host
+		}
+	}
+	return e
+}
+
+// changes says what is another now: of what can be read before and after; else what was asked for.
+func (a *auditor) changes(c *gin.Context, e *audit.Entry, before []byte, asked *bytes.Buffer, answer *heard) {
+	if before != nil {
+		e.Changes = audit.Diff(before, a.look(c), volatile...)
+	} else if asked != nil {
+		e.Changes = audit.Diff(nil, asked.Bytes(), volatile...)
+	}
+	if made := answer.name(); a.create && made != "" && !strings.Contains(e.Target, "/") {
+		e.Target += "/" + url.PathEscape(made)
+	}
+}
+
+// look reads what a change is about, as its asker may. Nil where there is nothing of the kind.
+func (a *auditor) look(c *gin.Context) (document []byte) {
+	n := compared(strings.TrimPrefix(c.FullPath(), api.Prefix), func(path string) bool { return a.readable[path] })
+	if n == 0 {
+		return nil
+	}
+	parts := strings.Split(strings.TrimPrefix(c.Request.URL.EscapedPath(), api.Prefix), "/")
+	at, err := url.Parse(api.Prefix + strings.Join(parts[:n+1], "/"))
+	if err != nil {
+		return nil
+	}
+	if project := c.Request.URL.Query().Get("project"); project != "" {
+		at.RawQuery = url.Values{"project": {project}}.Encode()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), lookBound)
+	defer cancel()
+	r := c.Request.Clone(ctx)
+	r.Method, r.URL, r.RequestURI, r.Body, r.ContentLength = http.MethodGet, at, at.RequestURI(), http.NoBody, 0
+	w := &reading{header: http.Header{}}
+	defer func() {
+		if v := recover(); v != nil { // what is only looked at ends nothing
+			document = nil
+		}
+	}()
+	a.engine.ServeHTTP(w, r)
+	if w.status != http.StatusOK || w.body.Len() > auditBody {
+		return nil
+	}
+	return w.body.Bytes()
+}
+
+// tee keeps what a client asks for, when that is JSON, as far as it is read; nil for all else.
+func tee(r *http.Request) *bytes.Buffer {
+	if r.Body == nil || r.ContentLength > auditBody || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		return nil
+	}
+	kept := &bytes.Buffer{}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(r.Body, &bounded{kept}), r.Body}
+	return kept
+}
+
+// bounded keeps the first auditBody bytes, and takes the others.
+type bounded struct{ b *bytes.Buffer }
+
+func (w *bounded) Write(p []byte) (int, error) {
+	if room := auditBody - w.b.Len(); room > 0 {
+		w.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// secretParameters are those of a query that are not kept: environments of commands.
+var secretParameters = []string{"env", "ticket", "token"}
+
+// detailOf is the query of a request, without the project, which has a place of its own.
+func detailOf(q url.Values) string {
+	q.Del("project")
+	for _, name := range secretParameters {
+		for i, v := range q[name] {
+			variable, _, _ := strings.Cut(v, "=")
+			q[name][i] = variable + "=(hidden)"
+		}
+	}
+	text, err := url.QueryUnescape(q.Encode())
+	if err != nil {
+		return ""
+	}
+	return shortText(text, auditText)
+}
+
+func shortText(s string, most int) string {
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,202 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/audit"
+)
+
+// memory is a store that may fail.
+type memory struct {
+	rows []audit.Record
+	fail error
+}
+
+func (m *memory) AppendAudit(_ context.Context, next func(audit.Head) (audit.Record, error)) error {
+	if m.fail != nil {
+		return m.fail
+	}
+	var head audit.Head
+	if n := len(m.rows); n > 0 {
+		head = m.rows[n-1].Head()
+	}
+	r, err := next(head)
+	if err == nil {
+		m.rows = append(m.rows, r)
+	}
+	return err
+}
+
+func (m *memory) Audit(_ context.Context, q audit.Query) ([]audit.Record, error) {
+	var out []audit.Record
+	for _, r := range m.rows {
+		if r.Seq > q.After && (q.Limit == 0 || len(out) < q.Limit) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func at(s int) time.Time { return time.Date(2026, 3, 1, 0, 0, s, 0, time.UTC) }
+
+func chain(t *testing.T, n int) (*memory, *audit.Log) {
+	t.Helper()
+	m := &memory{}
+	l := audit.New(m, filepath.Join(t.TempDir(), "head"), func() time.Time { return at(0) }, slog.New(slog.DiscardHandler))
+	for i := range n {
+		l.Add(t.Context(), audit.Entry{At: at(i), Actor: "ann", Action: "createService", Target: fmt.Sprint("services/s", i), Status: 201})
+	}
+	return m, l
+}
+
+// TestTampering: whatever is done to a chain is seen, and where.
+func TestTampering(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(m *memory)
+		want string
+		at   int64
+	}{
+		"nothing":             {func(*memory) {}, "", 0},
+		"a text":              {func(m *memory) { m.rows[2].Text = bytes.Replace(m.rows[2].Text, []byte("ann"), []byte("bob"), 1) }, "record 3 was changed: its hash", 3},
+		"a column":            {func(m *memory) { m.rows[2].Actor = "bob" }, "record 3 was changed: its columns", 3},
+		"one from the middle": {func(m *memory) { m.rows = slices.Delete(m.rows, 1, 2) }, "record 3 follows record 1", 3},
+		"the first":           {func(m *memory) { m.rows = m.rows[1:] }, "record 2 follows record 0", 2},
+		"the last":            {func(m *memory) { m.rows = m.rows[:4] }, "the record ends at 4, and went to 5", 5},
+		"all":                 {func(m *memory) { m.rows = nil }, "the record ends at 0, and went to 5", 5},
+		"one and its hash": {func(m *memory) {
+			e := m.rows[2].Entry
+			e.Actor = "bob"
+			m.rows[2], _ = audit.Next(m.rows[1].Head(), e)
+		}, "record 4 does not follow the record before it", 4},
+		"all from one on": {func(m *memory) {
+			for i := 2; i < 5; i++ {
+				e := m.rows[i].Entry
+				e.Actor = "bob"
+				m.rows[i], _ = audit.Next(m.rows[i-1].Head(), e)
+			}
+		}, "record 5 is not the one that was known before", 5},
+		"two in each other's place": {func(m *memory) { m.rows[1], m.rows[2] = m.rows[2], m.rows[1] }, "record 3 follows record 1", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, l := chain(t, 5)
+			c.do(m)
+			v, err := l.Verify(t.Context())
+			if err != nil || !strings.HasPrefix(v.Fault, c.want) || (v.Fault == "") != (c.want == "") || v.At != c.at {
+				t.Errorf("%+v, %v; want %q at %d", v, err, c.want, c.at)
+			}
+		})
+	}
+}
+
+// TestHeadKeptElsewhere: against who has written the chain and the witness anew.
+func TestHeadKeptElsewhere(t *testing.T) {
+	_, old := chain(t, 3)
+	v, err := old.Verify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := audit.ParseHead(v.Head.String() + "\n")
+	if err != nil || kept != v.Head {
+		t.Fatalf("%v, %v", kept, err)
+	}
+	m, l := chain(t, 0)
+	for i := range 5 {
+		l.Add(t.Context(), audit.Entry{At: at(i), Actor: "bob"})
+	}
+	if v, err := l.Verify(t.Context()); err != nil || v.Fault != "" || v.Records != 5 || v.Head != m.rows[4].Head() {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if v, err := l.Verify(t.Context(), kept); err != nil || v.At != 3 || !strings.Contains(v.Fault, "written anew") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for _, text := range []string{"", "3", "x:00", "0:" + kept.Hash, "3:abc"} {
+		if _, err := audit.ParseHead(text); !errors.Is(err, audit.ErrNoHead) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestStoreThatTakesNothing: entries wait, in order, and come when it does.
+func TestStoreThatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, l := chain(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); l.Run(ctx) }()
+		m.fail = errors.New("the disk is full")
+		for i := range 10_003 {
+			l.Add(ctx, audit.Entry{At: at(i), Actor: "ann", Action: fmt.Sprint("a", i)})
+		}
+		time.Sleep(time.Minute)
+		if len(m.rows) != 1 {
+			t.Fatalf("%d", len(m.rows))
+		}
+		m.fail = nil
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := len(m.rows); n != 10_002 || m.rows[1].Action != "a0" || m.rows[10_000].Action != "a9999" || m.rows[n-1].Action != "auditGap" || !strings.HasPrefix(m.rows[n-1].Detail, "3 changes") {
+			t.Fatalf("%d, %+v", n, m.rows[n-1].Entry)
+		}
+		l.Add(ctx, audit.Entry{Actor: "ann", Action: "after"})
+		if v, err := l.Verify(ctx); err != nil || v.Fault != "" || v.Records != 10_003 {
+			t.Errorf("%+v, %v", v, err)
+		}
+		m.fail = errors.New("again")
+		l.Add(ctx, audit.Entry{Actor: "ann", Action: "last"})
+		m.fail = nil
+		cancel()
+		<-done
+		if m.rows[len(m.rows)-1].Action != "last" {
+			t.Error("what was owed at the end is not kept")
+		}
+	})
+}
+
+func TestDiff(t *testing.T) {
+	for name, c := range map[string]struct{ before, after, want string }{
+		"the same":    {`{"a":1,"b":[1,2]}`, `{"b":[1,2],"a":1}`, ``},
+		"a value":     {`{"a":{"b":1,"c":2}}`, `{"a":{"b":3,"c":2}}`, `a.b: 1 -> 3`},
+		"come, gone":  {`{"a":1}`, `{"b":2}`, `a: 1 -> ; b:  -> 2`},
+		"a list":      {`{"a":[1]}`, `{"a":[1,2]}`, `a: [1] -> [1,2]`},
+		"made":        {``, `{"name":"x","secret":"s"}`, `:  -> {"name":"x","secret":"(hidden)"}`},
+		"removed":     {`{"name":"x"}`, ``, `: {"name":"x"} -> `},
+		"no JSON":     {`<html>`, `x`, ``},
+		"volatile":    {`{"status":"a","n":1}`, `{"status":"b","n":1}`, ``},
+		"secret":      {`{"HF_TOKEN":"one"}`, `{"HF_TOKEN":"two"}`, `HF_TOKEN: "(hidden)" -> "(hidden)"`},
+		"secret set":  {`{"environ":{}}`, `{"environ":{"API_KEY":"two","N":"1"}}`, `environ.API_KEY:  -> "(hidden)"; environ.N:  -> "1"`},
+		"no secret":   {`{"tokens_per_minute":1}`, `{"tokens_per_minute":2}`, `tokens_per_minute: 1 -> 2`},
+		"in a list":   {``, `[{"password":"p"}]`, `:  -> [{"password":"(hidden)"}]`},
+		"large":       {`{"a":1}`, `{"a":"` + strings.Repeat("x", 5000) + `"}`, `a: 1 -> "(5002 bytes)"`},
+		"big numbers": {`{"a":9007199254740993}`, `{"a":9007199254740994}`, `a: 9007199254740993 -> 9007199254740994`},
+	} {
+		var out []string
+		for _, d := range audit.Diff([]byte(c.before), []byte(c.after), "status") {
+			out = append(out, fmt.Sprintf("%s: %s -> %s", d.Path, d.Before, d.After))
+		}
+		if got := strings.Join(out, "; "); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestDiffIsBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"x":0`)
+	for i := range 1000 {
+		fmt.Fprintf(&b, `,"n%d":%d`, i, i)
+	}
+	got := audit.Diff([]byte(`{"x":1}`), []byte(b.String()+"}"))
+	if len(got) != 100 || got[99].Path != "..." {
+		t.Errorf("%d, %+v", len(got), got[len(got)-1])
+	}
+}
