@@ -62,13 +62,15 @@ func TestChangesAreRecorded(t *testing.T) {
 	changes := func(i int) string {
 		var out []string
 		for _, c := range records[i].Changes {
-			out = append(out, fmt.Sprintf("%s: %s -> %s", c.Path, c.Before, c.After))
+			before, _ := json.Marshal(c.Before)
+			after, _ := json.Marshal(c.After)
+			out = append(out, fmt.Sprintf("%s: %s -> %s", c.Path, before, after))
 		}
 		return strings.Join(out, "; ")
 	}
 	for i, want := range map[int]string{
-		1: `:  -> {"environ":{"HF_TOKEN":"(hidden)","N":"1"},"folder":"data","image":"host","name":"chat"}`, 2: `replicas: 1 -> 3`,
-		4: ``, 6: ``, 7: ``, 11: `quota: 0 -> 1000`,
+		1: `: null -> {"environ":{"HF_TOKEN":"(hidden)","N":"1"},"folder":"data","image":"host","name":"chat"}`, 2: `replicas: 1 -> 3`,
+		4: `: null -> {"value":"(hidden)"}`, 6: ``, 7: ``, 11: `quota: null -> 1000`,
 	} {
 		if got := changes(i); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %s", records[i].Action, got)
