@@ -355,7 +355,8 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
 	})
-	d.planning = &planning{pool: d.pool, runtime: &d.runtime, manager: d.manager, variants: d.variants, recipes: d.catalogs, data: c.Data}
+	d.planning = &planning{pool: d.pool, runtime: &d.runtime, manager: d.manager, variants: d.variants, recipes: d.catalogs, data: c.Data,
+		measured: func() []calibrate.Calibration { return d.measures.All() }}
 	if err = d.openApps(); err != nil {
 		return err
 	}

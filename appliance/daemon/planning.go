@@ -13,6 +13,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
@@ -26,6 +27,7 @@ type planning struct {
 	variants *variants.Table
 	recipes  admin.Recipes
 	data     string // directory on the disk that keeps models
+	measured func() []calibrate.Calibration
 }
 
 // reserve is what of the disk no model takes: the store and the logs must be written whatever happens.
@@ -49,6 +51,7 @@ func (p *planning) Box(ctx context.Context) (plan.Box, error) {
 	b := boxOf(p.pool.ledger.Status(), p.pool.node, holders, used)
 	b.Platform, b.Processes, b.Containers = runtime.GOARCH, p.runtime.process != nil, p.runtime.containerd != nil
 	b.Programs = programs(p.variants, b.Processes)
+	b.Measured.Load = loadSpeed(p.measured())
 	b.Disk = plan.Disk{Free: -1, Reserve: reserve}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(p.data, &disk); err == nil {
