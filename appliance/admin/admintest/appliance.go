@@ -83,9 +83,10 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if a.Apps, err = newApps(a, log); err != nil {
 		return nil, err
 	}
+	catalogs := newCatalogs(dir, log)
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: newCatalogs(dir, log), Runtimes: runtimes, Doctor: doctor, Restart: restart,
+		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
