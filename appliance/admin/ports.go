@@ -64,8 +64,8 @@ type Deps struct {
 	Registries Registries
 	Secrets    Secrets
 	// Audit is nil where it is not kept who changed what.
-	Audit Audit
-	Catalogs   Catalogs
+	Audit    Audit
+	Catalogs Catalogs
 	// Recipes are nil where nothing can be installed by name.
 	Recipes  Recipes
 	Planning Planning
