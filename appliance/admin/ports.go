@@ -59,8 +59,9 @@ type Deps struct {
 	Queue Queue
 	// Images is nil where the runtime keeps none.
 	Images Images
-	// Bundles is nil where no models are kept.
+	// Bundles and ModelBytes are nil where no models are kept.
 	Bundles    Bundles
+	ModelBytes ModelBytes
 	Registries Registries
 	Secrets    Secrets
 	// Audit is nil where it is not kept who changed what.

@@ -13,7 +13,7 @@ import (
 
 func (a *app) modelCommand() *cobra.Command {
 	cmd := asGroup(&cobra.Command{Use: "model", Aliases: []string{"models"}, Short: "Look at models before they are served"})
-	cmd.AddCommand(a.modelCheck(), a.modelEstimate())
+	cmd.AddCommand(a.modelCheck(), a.modelEstimate(), a.modelVerify(), a.modelSweep())
 	return cmd
 }
 

@@ -112,6 +112,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", fixedWords(outputs()...))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		a.verifyCommand(),
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.modelCommand(), a.catalogCommand(),
 		a.calibrateCommand(), a.chatCommand(), a.compareCommand(),
 		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
