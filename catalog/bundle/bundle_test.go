@@ -493,7 +493,7 @@ func TestARecipeOfNoUse(t *testing.T) {
 		"another model's": func(s *Spec) {
 			s.Texts["recipe.yaml"] = bytes.Replace(s.Texts["recipe.yaml"], []byte("tiny"), []byte("else"), 1)
 		},
-		"no such source": func(s *Spec) { s.Contents.Source = "nothing" },
+		"no such source": func(s *Spec) { s.Source = "nothing" },
 	} {
 		spec := tiny{files: map[string][]byte{}, image: engineImage(t)}.spec(tinyFiles)
 		change(&spec)

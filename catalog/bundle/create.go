@@ -80,7 +80,8 @@ func Prepare(ctx context.Context, spec Spec) (*Made, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the table of contents: %w", err)
 	}
-	m.raw = append(raw, '\n')
+	raw = append(raw, '\n')
+	m.raw = raw
 	return m, nil
 }
 

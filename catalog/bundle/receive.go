@@ -218,9 +218,7 @@ func (t *taking) abandon() {
 	if t.image == nil || t.finished {
 		return
 	}
-	t.finished = true
-	_ = t.pipe.CloseWithError(errors.New("the bundle was not whole")) // of a pipe: never an error
-	<-t.imported
+	_ = t.importFailed(errors.New("the bundle was not whole")) // why is said where it was found out
 }
 
 // Check says of the beginning of a bundle whether it would be taken in: whether it can be read, who signed it, and whether

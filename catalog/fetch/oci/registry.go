@@ -56,7 +56,7 @@ func (s *Source) begin(ctx context.Context, repository name.Repository) (*way, e
 		s.forget(repository) // nor may a log-in of before be gone on with
 		return nil, w.explain(err)
 	}
-	w.client = &http.Client{Transport: trip, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+	w.client = &http.Client{Transport: trip, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if len(via) >= redirects {
 			return fmt.Errorf("it was sent on %d times", len(via))
 		}
@@ -131,7 +131,7 @@ func loopback(host string) bool {
 
 // get asks for what lies in the repository at part. Other answers than 200 and 206 are errors.
 func (w *way) get(ctx context.Context, part string, header http.Header) (*http.Response, error) {
-	url := fmt.Sprintf("%s://%s/v2/%s/%s", w.repository.Registry.Scheme(), w.repository.RegistryStr(), w.repository.RepositoryStr(), part)
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", w.repository.Scheme(), w.repository.RegistryStr(), w.repository.RepositoryStr(), part)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

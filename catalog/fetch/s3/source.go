@@ -213,27 +213,34 @@ func (s *Source) Open(ctx context.Context, in fetch.Listing, f fetch.File, offse
 	if length == 0 {
 		return http.NoBody, nil
 	}
-	body, err := open(ctx, client, bucket, f, offset, length)
+	body, err := part{bucket, f, offset, length}.open(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("opening s3://%s/%s: %w", bucket, f.At, explain(err, set))
 	}
 	return body, nil
 }
 
-func open(ctx context.Context, client *minio.Core, bucket string, f fetch.File, offset, length int64) (io.ReadCloser, error) {
+// part is what is wanted of an object.
+type part struct {
+	bucket         string
+	f              fetch.File
+	offset, length int64
+}
+
+func (p part) open(ctx context.Context, client *minio.Core) (io.ReadCloser, error) {
+	f, offset, length := p.f, p.offset, p.length
 	var how minio.GetObjectOptions
 	if f.ETag != "" {
 		if err := how.SetMatchETag(f.ETag); err != nil {
 			return nil, err
 		}
 	}
-	part := offset > 0 || length < f.Bytes
-	if part {
+	if offset > 0 || length < f.Bytes {
 		if err := how.SetRange(offset, offset+length-1); err != nil {
 			return nil, err
 		}
 	}
-	body, object, header, err := client.GetObject(ctx, bucket, f.At, how)
+	body, object, header, err := client.GetObject(ctx, p.bucket, f.At, how)
 	if err != nil {
 		return nil, err
 	}
