@@ -28,7 +28,7 @@ type Blob struct {
 // List is all whole files, by checksum.
 func (s *Store) List(ctx context.Context) ([]Blob, error) {
 	out := []Blob{}
-	err := filepath.WalkDir(filepath.Join(s.dir, wholeDir), func(name string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(s.dir, wholeDir), func(_ string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // removed since
@@ -303,12 +303,12 @@ func (s *Store) sweepNotes() error {
 		return err
 	}
 	for _, e := range entries {
-		name, n, gone := filepath.Join(s.dir, notesDir, e.Name()), Noted{}, false
+		name, n := filepath.Join(s.dir, notesDir, e.Name()), Noted{}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			continue
 		}
-		gone = json.Unmarshal(text, &n) != nil
+		gone := json.Unmarshal(text, &n) != nil
 		for _, f := range n.Files {
 			gone = gone || !s.Has(f.SHA256)
 		}

@@ -2,7 +2,7 @@ package fetch
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // git calls files by it
+	"crypto/sha1" // git calls files by it
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,12 +40,12 @@ func delay(err error, tries, most int) (wait time.Duration, is bool) {
 		return max(later.After, firstWait), later.After <= mostLater
 	}
 	wait = min(mostWait, firstWait<<min(tries, 16))
-	return wait*3/4 + rand.N(wait/2), true //nolint:gosec // so that connections do not come back all at once
+	return wait*3/4 + rand.N(wait/2), true // so that connections do not come back all at once
 }
 
 // checkGit compares a file with the name that git has for it.
 func checkGit(ctx context.Context, part *blobs.Part, f File) error {
-	h := sha1.New() //nolint:gosec // see above
+	h := sha1.New()
 	fmt.Fprintf(h, "blob %d\x00", part.Size())
 	buffer := make([]byte, bufferSize)
 	for at := int64(0); at < part.Size(); {

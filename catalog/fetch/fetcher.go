@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -311,6 +310,3 @@ type Progress struct {
 	Current          string        // one of the files that come
 	Message          string        // what is waited for: a place that is to be tried again
 }
-
-// errStop is why a file's other connections end when it begins anew.
-var errStop = errors.New("begins anew")

@@ -105,7 +105,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // runAndKill runs the program for a while. ended says that it was done before.
 func runAndKill(t *testing.T, dir string, after time.Duration) (said string, ended bool) {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very program
+	child := exec.CommandContext(t.Context(), os.Args[0]) // this very program
 	child.Env = append(os.Environ(), fillEnv+"="+dir)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()

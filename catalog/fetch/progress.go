@@ -10,17 +10,16 @@ import (
 
 // state is how far a job is. What the job's goroutines tell it, one goroutine passes on.
 type state struct {
-	mu       sync.Mutex
-	sizes    map[string]int64        // of files; -1: not known
-	coming   map[string]func() int64 // bytes that are here, of files that come
-	done     int64                   // bytes of files that are here whole
-	files    int                     // of these
-	reused   int64
-	fetched  int64
-	current  string
-	message  string
-	messages time.Time // until when message holds
-	speed    meter
+	mu      sync.Mutex
+	sizes   map[string]int64        // of files; -1: not known
+	coming  map[string]func() int64 // bytes that are here, of files that come
+	done    int64                   // bytes of files that are here whole
+	files   int                     // of these
+	reused  int64
+	fetched int64
+	current string
+	message string
+	speed   meter
 }
 
 func newState(in Listing) *state {

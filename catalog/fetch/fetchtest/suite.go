@@ -4,7 +4,7 @@ package fetchtest
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // git calls files by it
+	"crypto/sha1" // git calls files by it
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -80,8 +80,9 @@ func list(t *testing.T, p Place) fetch.Listing {
 	return in
 }
 
-func open(ctx context.Context, p Place, in fetch.Listing, f fetch.File, offset, length int64) ([]byte, error) {
-	body, err := p.Source.Open(ctx, in, f, offset, length)
+func open(t *testing.T, p Place, in fetch.Listing, f fetch.File, part [2]int64) ([]byte, error) {
+	t.Helper()
+	body, err := p.Source.Open(t.Context(), in, f, part[0], part[1])
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func listing(t *testing.T, start Start) {
 }
 
 func git(data []byte) string {
-	h := sha1.New() //nolint:gosec // see above
+	h := sha1.New()
 	fmt.Fprintf(h, "blob %d\x00", len(data))
 	_, _ = h.Write(data)
 	return hex.EncodeToString(h.Sum(nil))
@@ -140,7 +141,7 @@ func reading(t *testing.T, start Start) {
 			if length >= 0 {
 				want = want[:length]
 			}
-			got, err := open(t.Context(), p, in, f, offset, length)
+			got, err := open(t, p, in, f, part)
 			if errors.Is(err, fetch.ErrNoRange) && offset > 0 {
 				continue
 			}
@@ -159,7 +160,7 @@ func atOnce(t *testing.T, start Start) {
 	for i := range 16 {
 		group.Go(func() {
 			f := in.Files[i%len(in.Files)]
-			if got, err := open(t.Context(), p, in, f, 0, -1); err != nil || !bytes.Equal(got, files[f.Name]) {
+			if got, err := open(t, p, in, f, [2]int64{0, -1}); err != nil || !bytes.Equal(got, files[f.Name]) {
 				t.Errorf("%s: %d bytes, %v", f.Name, len(got), err)
 			}
 			if _, err := p.Source.List(t.Context(), p.Ref); err != nil {
@@ -195,7 +196,7 @@ func denied(t *testing.T, start Start) {
 	p.Deny()
 	_, err := p.Source.List(t.Context(), p.Ref)
 	hinted(t, "listing", err, fetch.ErrDenied)
-	_, err = open(t.Context(), p, in, biggest(in), 0, -1)
+	_, err = open(t, p, in, biggest(in), [2]int64{0, -1})
 	hinted(t, "reading", err, fetch.ErrDenied)
 }
 
@@ -218,7 +219,7 @@ func changed(t *testing.T, start Start) {
 	for name, data := range map[string][]byte{"of the same size": other, "longer": append(bytes.Clone(other), "more"...), "shorter": other[:len(other)/2]} {
 		p.Change(f.Name, data)
 		for _, offset := range []int64{0, f.Bytes / 4} {
-			got, err := open(t.Context(), p, in, f, offset, f.Bytes-offset)
+			got, err := open(t, p, in, f, [2]int64{offset, f.Bytes - offset})
 			switch {
 			case err == nil && bytes.Equal(got, old[offset:]):
 			case f.SHA256 != "" || f.Git != "": // what is checked afterwards may come as it is
@@ -241,7 +242,7 @@ func cutOff(t *testing.T, start Start) {
 	f := biggest(in)
 	data := files[f.Name]
 	p.Cut(100_000)
-	got, err := open(t.Context(), p, in, f, 0, f.Bytes)
+	got, err := open(t, p, in, f, [2]int64{0, f.Bytes})
 	if err == nil && len(got) == len(data) || !bytes.Equal(got, data[:len(got)]) {
 		t.Errorf("cut off: %d bytes, %v", len(got), err)
 	}
@@ -250,7 +251,7 @@ func cutOff(t *testing.T, start Start) {
 			t.Errorf("what was cut off is not tried again: %v", err)
 		}
 	}
-	if got, err := open(t.Context(), p, in, f, 0, f.Bytes); err != nil || !bytes.Equal(got, data) {
+	if got, err := open(t, p, in, f, [2]int64{0, f.Bytes}); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("after it: %d bytes, %v", len(got), err)
 	}
 }

@@ -75,16 +75,16 @@ func TestRedirects(t *testing.T) {
 		case "/round":
 			return to(302, "/round")
 		case "/nowhere":
-			return &http.Response{StatusCode: 302, Header: http.Header{}}
+			return &http.Response{StatusCode: http.StatusFound, Header: http.Header{}}
 		case "/odd":
 			return to(302, "file:///etc/passwd")
 		case "/user":
 			return to(302, "https://a:b@host/ok")
 		}
 		if r.URL.User != nil {
-			return &http.Response{StatusCode: 500}
+			return &http.Response{StatusCode: http.StatusInternalServerError}
 		}
-		return &http.Response{StatusCode: 200, Header: http.Header{}}
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
 	})})
 	for path, wrong := range map[string]string{
 		"/down": "redirects from https to plain http", "/round": "more than 3 times", "/nowhere": "redirects to no address", "/odd": "redirects to no address", "/user": "", "/ok": "",
@@ -98,7 +98,7 @@ func TestRedirects(t *testing.T) {
 		}
 	}
 	resp, err := c.Do(t.Context(), web.Request{URL: "https://host/down", Stay: true})
-	if err != nil || resp.StatusCode != 302 {
+	if err != nil || resp.StatusCode != http.StatusFound {
 		t.Fatalf("an answer that was to stay: %v", err)
 	}
 	resp.Body.Close()
@@ -183,7 +183,7 @@ func (d *drip) Close() error { return nil }
 func TestAnAnswerOfWhichNothingComesEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := web.New(web.Options{Transport: plain(func(r *http.Request) *http.Response {
-			return &http.Response{StatusCode: 200, ContentLength: 10, Header: http.Header{}, Body: &drip{done: r.Context().Done()}}
+			return &http.Response{StatusCode: http.StatusOK, ContentLength: 10, Header: http.Header{}, Body: &drip{done: r.Context().Done()}}
 		})})
 		body, _, err := c.Read(t.Context(), web.Request{URL: "http://host/x"}, web.Range{Length: 10, Bytes: 10})
 		if err != nil {
@@ -223,11 +223,11 @@ func TestRanges(t *testing.T) {
 		},
 		"/elsewhere": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-4/10")
-			w.WriteHeader(206)
+			w.WriteHeader(http.StatusPartialContent)
 			fmt.Fprint(w, text[:5])
 		},
-		"/odd": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(206) },
-		"/204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"/odd": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusPartialContent) },
+		"/204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 	}
 	address := serve(t, func(w http.ResponseWriter, r *http.Request) { answers[r.URL.Path](w, r) })
 	for _, c := range []struct {
@@ -270,7 +270,7 @@ func TestRanges(t *testing.T) {
 func TestListedName(t *testing.T) {
 	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead && r.URL.Query().Has("nohead") {
-			w.WriteHeader(403)
+			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		if r.URL.Query().Has("name") {

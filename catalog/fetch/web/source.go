@@ -41,7 +41,7 @@ func (s *Source) List(ctx context.Context, ref fetch.Ref) (fetch.Listing, error)
 }
 
 func (s *Source) head(ctx context.Context, address string) (Answer, error) {
-	resp, err := s.client.Do(ctx, Request{
+	resp, err := s.client.Do(ctx, Request{ //nolint:bodyclose // drain closes it
 		Method: http.MethodHead, URL: address, Credentials: s.credentials, Header: http.Header{"Accept-Encoding": {"identity"}},
 	})
 	if err == nil {
