@@ -20,6 +20,7 @@ import (
 func (a *app) catalogCommand() *cobra.Command {
 	cmd := asGroup(&cobra.Command{Use: "catalog", Aliases: []string{"catalogs"}, Short: "Models that can be installed by name"})
 	cmd.AddCommand(a.catalogList(), a.catalogSearch(), a.catalogShow(), a.catalogPlan(), a.catalogLint())
+	cmd.AddCommand(a.catalogPlaces()...)
 	return cmd
 }
 

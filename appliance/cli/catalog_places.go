@@ -14,17 +14,12 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
-// addCatalogPlaces adds the commands about where recipes come from to the group of those about recipes.
-func (a *app) addCatalogPlaces(root *cobra.Command) {
-	at := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "catalog" })
-	if at < 0 {
-		root.AddCommand(asGroup(&cobra.Command{Use: "catalog", Aliases: []string{"catalogs"}, Short: "Models that can be installed by name"}))
-		at = slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "catalog" })
-	}
-	root.Commands()[at].AddCommand(
+// catalogPlaces are the commands about where recipes come from.
+func (a *app) catalogPlaces() []*cobra.Command {
+	return []*cobra.Command{
 		a.catalogAdd(), a.catalogSources(), a.catalogUpdate(), a.catalogDiff(), a.catalogPin(), a.catalogUnpin(), a.catalogRemove(),
 		a.catalogTrust(), a.catalogUntrust(), a.catalogKeys(), a.catalogKeygen(), a.catalogSign(),
-	)
+	}
 }
 
 func (a *app) catalogNames(ctx context.Context, c *api.Client) []string {

@@ -118,7 +118,6 @@ func (a *app) rootCommand() *cobra.Command {
 		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
 	)
-	a.addCatalogPlaces(root)
 	asGroup(root)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {
 		target, rest, err := root.Find(args)
