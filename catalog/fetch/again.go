@@ -2,7 +2,7 @@ package fetch
 
 import (
 	"context"
-	"crypto/sha1" // git calls files by it
+	"crypto/sha1" //nolint:gosec // git calls files by it
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,7 +45,7 @@ func delay(err error, tries, most int) (wait time.Duration, is bool) {
 
 // checkGit compares a file with the name that git has for it.
 func checkGit(ctx context.Context, part *blobs.Part, f File) error {
-	h := sha1.New()
+	h := sha1.New() //nolint:gosec // see above
 	fmt.Fprintf(h, "blob %d\x00", part.Size())
 	buffer := make([]byte, bufferSize)
 	for at := int64(0); at < part.Size(); {
