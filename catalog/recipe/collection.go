@@ -11,7 +11,7 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 )
 
-// Kinds of errors of finding. Their texts are for people, and carry a Hint() string.
+// ErrNotFound is the kind of errors of finding. What wraps it is for people, and carries a Hint() string.
 var ErrNotFound = errors.New("recipe not found")
 
 // notFound is an ErrNotFound in a sentence.

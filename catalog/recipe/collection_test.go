@@ -129,7 +129,7 @@ func BenchmarkSearch(b *testing.B) {
 func BenchmarkFindMissing(b *testing.B) {
 	c := many(10_000)
 	for b.Loop() {
-		if _, err := c.Find("modle-77-77b"); err == nil {
+		if _, err := c.Find("model-77-78b"); err == nil {
 			b.Fatal("found")
 		}
 	}

@@ -29,7 +29,7 @@ func Lint(files fs.FS, dir string, runtimes []string) (Entry, catalog.Problems) 
 	for i, v := range e.Variants {
 		l.variant(fmt.Sprintf("variants[%d]", i), v)
 	}
-	all := append(ps, doc.Problems()...)
+	all := slices.Concat(ps, doc.Problems())
 	slices.SortStableFunc(all, func(a, b catalog.Problem) int { return cmp.Compare(a.File, b.File) })
 	return e, slices.CompactFunc(all, func(a, b catalog.Problem) bool { return a == b })
 }

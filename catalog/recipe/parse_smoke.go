@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -83,7 +84,7 @@ func (r *reader) smokeBody(m catalog.Map, t *SmokeTest) {
 	switch {
 	case body.Given() && form.Given():
 		form.Error("remove one of them", "is given beside body")
-	case t.Method == "GET" && (body.Given() || form.Given()):
+	case t.Method == http.MethodGet && (body.Given() || form.Given()):
 		m.Get("method").Error("method: POST", "a request with a body is wanted as GET")
 	}
 }

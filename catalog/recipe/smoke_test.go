@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,7 @@ func TestSmokeRequests(t *testing.T) {
 		t.Errorf("%+v, %s, %v", r, r.Body, err)
 	}
 	r, err = SmokeTest{Method: "GET", Path: "/v1/models"}.Request("m")
-	if err != nil || r.Type != "" || r.Body != nil || r.Method != "GET" {
+	if err != nil || r.Type != "" || r.Body != nil || r.Method != http.MethodGet {
 		t.Errorf("%+v, %v", r, err)
 	}
 	r, err = SmokeTest{Method: "POST", Path: "/v1/audio/transcriptions", Form: map[string]string{"model": "{model}", "file": "@tone.wav"}}.Request("whisper")
