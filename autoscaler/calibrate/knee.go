@@ -33,15 +33,14 @@ func FindKnee(points []Point) Knee {
 	at := slices.IndexFunc(all, func(p Point) bool { return p.power() >= nearly*best })
 	p, last := all[at], all[len(all)-1]
 	k := Knee{At: p.Concurrency}
-	switch {
-	case p.Concurrency == last.Concurrency:
+	if p.Concurrency == last.Concurrency {
 		k.Beyond = true
 		k.Why = fmt.Sprintf("no more than %d at once were tried, and speed still grew", p.Concurrency)
-	default:
-		next := all[at+1]
-		k.Why = fmt.Sprintf("with %d at once instead of %d speed is %s, and each request takes %s as long",
-			next.Concurrency, p.Concurrency, change(next.Tokens/p.Tokens), times(float64(next.Concurrency)/next.Tokens/(float64(p.Concurrency)/p.Tokens)))
+		return k
 	}
+	next := all[at+1]
+	k.Why = fmt.Sprintf("with %d at once instead of %d speed is %s, and each request takes %s as long",
+		next.Concurrency, p.Concurrency, change(next.Tokens/p.Tokens), times(float64(next.Concurrency)/next.Tokens/(float64(p.Concurrency)/p.Tokens)))
 	return k
 }
 

@@ -14,7 +14,7 @@ func prompt(n int) string {
 	all := strings.Fields(words)
 	var b strings.Builder
 	for range n {
-		b.WriteString(all[rand.IntN(len(all))]) //nolint:gosec // it only has to be another one each time
+		b.WriteString(all[rand.IntN(len(all))])
 		b.WriteByte(' ')
 	}
 	return strings.TrimSpace(b.String())
