@@ -146,8 +146,16 @@ type seen struct {
 	failed  error
 }
 
+// settles is how long an engine has to let go of requests whose client has gone.
+const settles = 100 * time.Millisecond
+
 // look keeps n requests in flight for the level's time, and counts what comes.
 func (m *measurement) look(ctx context.Context, n int) (Point, error) {
+	select { // what was cut off before is to have left the engine
+	case <-ctx.Done():
+		return Point{}, context.Cause(ctx)
+	case <-time.After(settles):
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, m.level, errLevel)
 	defer cancel()
 	var s seen
