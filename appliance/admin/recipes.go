@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -76,14 +77,7 @@ func (s *server) listRecipes(c *gin.Context) error {
 	return respondPage(c, p, items, func(r ranked) string { return r.rank })
 }
 
-func isTask(t recipe.Task) bool {
-	for _, known := range recipe.Tasks() {
-		if t == known {
-			return true
-		}
-	}
-	return false
-}
+func isTask(t recipe.Task) bool { return slices.Contains(recipe.Tasks(), t) }
 
 func taskWords() string {
 	var words []string

@@ -66,7 +66,7 @@ func planOut(e recipe.Entry, p plan.Plan) api.Plan {
 		Replicas: []api.PlanPlace{}, Moves: []api.PlanMove{}, Disk: api.PlanDisk{Bytes: p.Disk.Bytes, Here: p.Disk.Here, Free: p.Disk.Free},
 		Steps: []api.PlanStep{}, Considered: []api.PlanAttempt{}, Alternatives: []api.PlanAlternative{}, Warnings: filled(p.Warnings),
 	}
-	if s, known := e.Recipe.Source(p.Source); known && s.Secret != "" && !slices.Contains(out.Secrets, s.Secret) {
+	if s, known := e.Source(p.Source); known && s.Secret != "" && !slices.Contains(out.Secrets, s.Secret) {
 		out.Secrets = append(slices.Clone(out.Secrets), s.Secret)
 	}
 	for _, part := range p.Parts {
