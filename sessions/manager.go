@@ -47,6 +47,8 @@ type Deps struct {
 	// Grant says how a session is given the devices that it holds; nil: there are none.
 	Grant    func(accel.Claim) (accel.Grant, error)
 	Queueing QueueConfig
+	// Secret is the value of a secret by its name: see SecretPrefix. Nil: values that look so are left as they are.
+	Secret func(ctx context.Context, name string) (string, error)
 }
 
 // FolderFinder finds a folder that somebody has, by id or name. *catalog.Folders is one.
@@ -308,7 +310,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, points: m.Checkpoints, clusters: m.Clusters, whole: m.whole, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, secret: m.Secret, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 

@@ -60,6 +60,7 @@ type runnerDeps struct {
 	ledger   *accel.Ledger
 	grant    func(accel.Claim) (accel.Grant, error)
 	variants *variants.Table
+	secret   func(ctx context.Context, name string) (string, error) // may be nil
 	policy   func(serviceID string) Policy
 	loaded   func(Session, time.Duration)    // it was healthy for the first time, so long after it began to start
 	changed  func()                          // something that others see has changed, and plans go by

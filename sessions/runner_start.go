@@ -121,6 +121,9 @@ func (r *runner) startOnce(ctx context.Context, s Session) (Instance, error) {
 	if err != nil {
 		return Instance{}, err
 	}
+	if err := r.reveal(starting, &spec); err != nil {
+		return Instance{}, err
+	}
 	in, err := r.runtime.Start(starting, spec)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("the runtime did not start it within " + r.limits.Start.String())

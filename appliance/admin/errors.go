@@ -19,7 +19,9 @@ import (
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/bundle"
+	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/index"
+	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/catalog/signature"
 	"github.com/palisade-run/palisade/router"
@@ -58,6 +60,16 @@ func translations() []translation {
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{authorized.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{install.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{install.ErrLicense, api.KindLicense, http.StatusConflict},
+		{install.ErrFit, api.KindFit, http.StatusConflict},
+		{install.ErrConflict, api.KindConflict, http.StatusConflict},
+		{install.ErrInUse, api.KindInUse, http.StatusConflict},
+		{install.ErrExists, api.KindExists, http.StatusConflict},
+		{install.ErrState, api.KindState, http.StatusConflict},
+		{install.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{install.ErrStopped, api.KindUnavailable, http.StatusServiceUnavailable},
+		{fetch.ErrRef, api.KindInvalid, http.StatusBadRequest},
 		{sessions.ErrExists, api.KindExists, http.StatusConflict},
 		{catalog.ErrExists, api.KindExists, http.StatusConflict},
 		{keys.ErrExists, api.KindExists, http.StatusConflict},

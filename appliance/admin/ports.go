@@ -54,6 +54,8 @@ type Deps struct {
 	Calibrations Calibrations
 	Pipelines    Pipelines
 	Jobs         Jobs
+	Installs     Installs
+	Models       Models
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue

@@ -21,6 +21,18 @@ func (s *server) watchService(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
+	return s.events(c, "service", s.Revisions.Changed, func() (any, error) {
+		view, err := s.Services.Service(v.Project, v.ID)
+		if err != nil {
+			return nil, err
+		}
+		return s.service(view, s.folderNamesOf(ctx, view.Project)), nil
+	})
+}
+
+// events sends what look returns, now and whenever it has changed, and at the end gone with a Problem.
+func (s *server) events(c *gin.Context, name string, changes func() <-chan struct{}, look func() (any, error)) error {
+	ctx := c.Request.Context()
 	rc := http.NewResponseController(c.Writer)
 	c.Header("Content-Type", "text/event-stream")
 	c.Header("X-Accel-Buffering", "no")
@@ -38,8 +50,8 @@ func (s *server) watchService(c *gin.Context) error {
 	defer ping.Stop()
 	var last []byte
 	for {
-		changed := s.Revisions.Changed() // before the look: what changes after it wakes us
-		view, err := s.Services.Service(v.Project, v.ID)
+		changed := changes() // before the look: what changes after it wakes us
+		v, err := look()
 		if err != nil {
 			problem := problemOf(ctx, err)
 			problem.RequestID = requestIDOf(ctx)
@@ -49,12 +61,12 @@ func (s *server) watchService(c *gin.Context) error {
 			}
 			return send("gone", data)
 		}
-		data, err := json.Marshal(s.service(view, s.folderNamesOf(ctx, view.Project)))
+		data, err := json.Marshal(v)
 		if err != nil {
 			return err
 		}
 		if !bytes.Equal(data, last) {
-			if err := send("service", data); err != nil {
+			if err := send(name, data); err != nil {
 				return err
 			}
 			last = data

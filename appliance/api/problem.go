@@ -22,6 +22,8 @@ const (
 	KindConflict       = "conflict"      // 409: changed meanwhile
 	KindState          = "state"         // 409: not in this state
 	KindInUse          = "in-use"        // 409
+	KindLicense        = "license"       // 409: a licence is to be accepted first
+	KindFit            = "fit"           // 409: there is no room for it
 	KindPrecondition   = "precondition"  // 412: If-Match does not match
 	KindTooLarge       = "too-large"     // 413
 	KindMediaType      = "media-type"    // 415
@@ -80,6 +82,10 @@ func title(kind string, status int) string {
 		return "Changed meanwhile"
 	case KindInUse:
 		return "In use"
+	case KindLicense:
+		return "Licence not accepted"
+	case KindFit:
+		return "It does not fit"
 	case KindNoRoute:
 		return "No such path"
 	}

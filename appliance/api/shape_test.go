@@ -53,6 +53,7 @@ func shapes() map[string]reflect.Type {
 		ModelVerify{}, VerifyProgress{}, ModelDamage{}, ModelsSwept{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
 		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
+		InstallCreate{}, Install{}, InstallStep{}, InstallTransfer{}, Model{}, ModelRevision{}, ModelFile{}, ModelUpdate{}, ModelRollback{}, ModelPin{}, ModelRemoved{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
 		Usage{}, UsageRow{}, SessionUsage{}, SessionUsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, Calibrate{}, CalibrationStanding{}, CalibrationRun{}, CalibrationFailure{}, Calibration{}, CalibrationPoint{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
 	} {

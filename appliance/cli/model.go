@@ -12,8 +12,8 @@ import (
 )
 
 func (a *app) modelCommand() *cobra.Command {
-	cmd := asGroup(&cobra.Command{Use: "model", Aliases: []string{"models"}, Short: "Look at models before they are served"})
-	cmd.AddCommand(a.modelCheck(), a.modelEstimate(), a.modelVerify(), a.modelSweep())
+	cmd := asGroup(&cobra.Command{Use: "model", Aliases: []string{"models"}, Short: "Installed models, and a look at models before they are served"})
+	cmd.AddCommand(a.modelList(), a.modelShow(), a.modelUpdate(), a.modelRollback(), a.modelPin(true), a.modelPin(false), a.modelRemove(), a.modelInstalls(), a.modelCancel(), a.modelCheck(), a.modelEstimate(), a.modelVerify(), a.modelSweep())
 	return cmd
 }
 

@@ -113,7 +113,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.verifyCommand(),
-		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.modelCommand(), a.catalogCommand(),
+		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.installCommand(), a.modelCommand(), a.catalogCommand(),
 		a.calibrateCommand(), a.chatCommand(), a.compareCommand(),
 		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
 		a.runtimesCommand(), a.doctorCommand(), a.restartCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),

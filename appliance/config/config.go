@@ -52,6 +52,8 @@ type Config struct {
 	Autoscaler Autoscaler `yaml:"autoscaler"`
 	// Folders bound what people keep.
 	Folders Folders `yaml:"folders"`
+	// Catalog says how models come to the box.
+	Catalog Catalog `yaml:"catalog"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -130,7 +132,7 @@ func Default() Config {
 		Service: sessions.DefaultPolicy(),
 
 		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
-		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(),
+		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(),
 	}
 }
 

@@ -49,6 +49,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.Autoscaler.check()...)
 	ps = append(ps, c.Restart.check()...)
 	ps = append(ps, c.Folders.check()...)
+	ps = append(ps, c.Catalog.check()...)
 	ps = append(ps, c.Sessions.check()...)
 	return append(ps, checkService(c.Service)...)
 }

@@ -26,7 +26,10 @@ import (
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/index"
+	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
@@ -77,6 +80,9 @@ type daemon struct {
 	vault    *vault.Vault
 	audit    *audit.Log
 	manager  *sessions.Manager
+	blobs    *blobs.Store
+	fetcher  *fetch.Fetcher
+	installs *install.Manager
 	planning *planning
 	apps     *apps.Apps
 	catalogs *index.Index
@@ -188,7 +194,7 @@ func (d *daemon) begin(ctx context.Context) (err error) {
 // leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
 // one, though it may be idle.
 func (d *daemon) leave(toAnother bool) error {
-	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.store.Close())
+	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
 }
 
 // work runs the loops until ctx ends, one of them fails, or another process takes over. Where that one cannot, it
@@ -209,6 +215,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.scaling.run)
 	d.deciding.run(d.measures.Run)
 	d.deciding.run(d.jobs.Run)
+	d.deciding.run(d.installs.Run)
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.pool.run)
 	d.deciding.run(d.usage.Run)
@@ -354,6 +361,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		Queueing: sessions.QueueConfig{
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
 		},
+		Secret: d.secret,
 	})
 	d.planning = &planning{pool: d.pool, runtime: &d.runtime, manager: d.manager, variants: d.variants, recipes: d.catalogs, data: c.Data,
 		measured: func() []calibrate.Calibration { return d.measures.All() }}
@@ -371,7 +379,10 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.traffic.wakes, d.traffic.told = d.keeper.Wakes, d.scaling.follow
-	return d.openJobs(ctx)
+	if err = d.openJobs(ctx); err != nil {
+		return err
+	}
+	return d.openInstalls(ctx)
 }
 
 // adopt takes over what runs. A containerd that is just being restarted is waited for: whoever takes its sessions for
@@ -432,7 +443,7 @@ func (d *daemon) rooms(ctx context.Context) *rooms {
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Installs: d.installs, Models: d.installs, ModelBytes: d.installs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
 		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
 		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})

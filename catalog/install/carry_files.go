@@ -152,12 +152,19 @@ func (m *Manager) download(ctx context.Context, j *job) (string, error) {
 
 func downloaded(s State) string {
 	if s.Fetched == 0 {
-		return fmt.Sprintf("%d files, %s, all on the box already", len(s.Files), bytesText(s.Reused))
+		return fmt.Sprintf("%s, %s, all on the box already", filesText(len(s.Files)), bytesText(s.Reused))
 	}
 	if s.Reused > 0 {
-		return fmt.Sprintf("%d files, %s came, %s were on the box already", len(s.Files), bytesText(s.Fetched), bytesText(s.Reused))
+		return fmt.Sprintf("%s, %s came, %s were on the box already", filesText(len(s.Files)), bytesText(s.Fetched), bytesText(s.Reused))
 	}
-	return fmt.Sprintf("%d files, %s", len(s.Files), bytesText(s.Fetched))
+	return fmt.Sprintf("%s, %s", filesText(len(s.Files)), bytesText(s.Fetched))
+}
+
+func filesText(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 // bring fetches from one place. What was listed before a crash is gone on with: a place that has changed since is another one.
@@ -182,9 +189,6 @@ func (m *Manager) bring(ctx context.Context, j *job, source recipe.Source, ref f
 		if err := m.edit(ctx, j, func(s *State) { s.Listing = &listing }); err != nil {
 			return err
 		}
-	}
-	if err := m.room(listing); err != nil {
-		return err
 	}
 	var last Transfer
 	files, err := m.Places.Fetch(ctx, from, listing, func(t Transfer) {
@@ -216,28 +220,6 @@ func checksums(files []fetch.File, pinned map[string]string) error {
 		files[i].SHA256 = strings.ToLower(sum)
 	}
 	return nil
-}
-
-// room refuses a download for which the disk has no room: before it, not in the middle.
-func (m *Manager) room(l fetch.Listing) error {
-	var missing int64
-	for _, f := range l.Files {
-		if f.Bytes > 0 && (f.SHA256 == "" || !m.Blobs.Has(f.SHA256)) {
-			missing += f.Bytes
-		}
-	}
-	free, err := m.Blobs.Free()
-	if err != nil {
-		return fmt.Errorf("asking how much room there is: %w", err)
-	}
-	if free-missing >= m.Settings.Reserve || missing == 0 {
-		return nil
-	}
-	return &fault{
-		kind:    fetch.ErrNoSpace,
-		message: fmt.Sprintf("the disk has no room: %s are to come, %s are free, and %s stay free", bytesText(missing), bytesText(free), bytesText(m.Settings.Reserve)),
-		hint:    "free some: palisade model list, palisade model rm, palisade image prune; then the same command goes on",
-	}
 }
 
 // folder makes a revision of the model, whose folder has the files; one that is there with the same is used again.
@@ -287,6 +269,9 @@ func (m *Manager) revise(ctx context.Context, j *job) (string, error) {
 	}
 	if err := m.edit(ctx, j, func(s *State) { s.Revision, s.Folder = next.Number, next.Folder }); err != nil {
 		return "", err
+	}
+	for _, f := range next.Files {
+		m.Blobs.Release(f.SHA256)
 	}
 	return fmt.Sprintf("revision %d, %s", next.Number, note), nil
 }

@@ -50,7 +50,6 @@ func (c cancelled) Error() string { return "cancelled by " + c.by }
 func New(ctx context.Context, a Around) (*Manager, error) {
 	a.Settings.Keep = cmp.Or(a.Settings.Keep, 7*24*time.Hour)
 	a.Settings.Patience = cmp.Or(a.Settings.Patience, 30*time.Minute)
-	a.Settings.Reserve = cmp.Or(a.Settings.Reserve, 1<<30)
 	m := &Manager{Around: a, metrics: newMetrics(a.Registry), started: make(chan struct{}), jobs: map[string]*job{}, models: map[string]*Model{}, changed: make(chan struct{})}
 	installs, err := a.Store.Installs(ctx)
 	if err != nil {

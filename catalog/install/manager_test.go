@@ -2,6 +2,7 @@ package install_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -182,7 +183,7 @@ func TestRefused(t *testing.T) {
 		if v, _ := m.Install("p", "gated"); v.Step() != install.StepPlan || !strings.Contains(v.Hint, "palisade secret set HF_TOKEN") {
 			t.Errorf("%s %s (%s)", v.Step(), v.Error, v.Hint)
 		}
-		w.free = 1 << 20
+		w.fault = fmt.Errorf("the disk has no room: %w", fetch.ErrNoSpace)
 		begin(t, m, install.Wish{Source: "tiny"})
 		ended(t, m, "tiny")
 		if v, _ := m.Install("p", "tiny"); v.Step() != install.StepDownload || !strings.Contains(v.Error, "the disk has no room") || w.opened != 0 {

@@ -179,6 +179,11 @@ func (m *Manager) Remove(ctx context.Context, project, ref, by string, force boo
 	m.metrics.set(m.jobs, m.models)
 	m.tell()
 	m.mu.Unlock()
+	for _, r := range model.Revisions {
+		for _, f := range r.Files {
+			m.Blobs.Release(f.SHA256)
+		}
+	}
 	return m.Sweep(ctx, 0)
 }
 

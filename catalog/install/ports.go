@@ -36,7 +36,6 @@ type Settings struct {
 	Keep      time.Duration // how long bytes are kept that no model has, for an install that goes on; default 7 days
 	Revisions int           // of each model that are kept to go back to; at least and by default 2
 	Patience  time.Duration // how long a service may be silent while it comes up; default 30 minutes
-	Reserve   int64         // bytes of the disk that stay free; default 1 GiB
 }
 
 // Store keeps installs and models.
@@ -64,7 +63,7 @@ type Planner interface {
 type Places interface {
 	// Source is the place of a ref, with what opens it; secret names it where the recipe does.
 	Source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error)
-	// Fetch brings what a listing has and returns what is here then.
+	// Fetch brings what a listing has and returns what is here then. Where the disk has no room for it, that is said before.
 	Fetch(ctx context.Context, from fetch.Source, listing fetch.Listing, tell func(Transfer)) ([]File, error)
 }
 
@@ -81,13 +80,12 @@ type Transfer struct {
 
 // Blobs are files by their checksums.
 type Blobs interface {
-	Has(sha256 string) bool
 	// Link puts a file into a directory, by a hard link where that can be.
 	Link(sha256 string, root *os.Root, name string) error
-	// Free is how many bytes the disk has left.
-	Free() (int64, error)
 	// Verify compares what a file holds with its checksum. One that is damaged is not among the blobs any more.
 	Verify(ctx context.Context, sha256 string, tell func(read int64)) error
+	// Release says that files are where they are wanted, or wanted no longer: until then they are not swept.
+	Release(sums ...string)
 	// Sweep deletes what used does not claim, and what nobody has touched since before.
 	Sweep(ctx context.Context, used func(sha256 string) bool, before time.Time) (freed int64, err error)
 }

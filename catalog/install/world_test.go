@@ -45,7 +45,6 @@ type world struct {
 	opened  int           // how often files were fetched
 
 	blobs map[string]string
-	free  int64
 
 	services map[string]*install.Service
 	changed  chan struct{}
@@ -57,7 +56,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, installs: map[string]install.Install{}, models: map[string]install.Model{}, recipes: map[string]recipe.Entry{}, blobs: map[string]string{}, free: 100 << 30,
+		t: t, installs: map[string]install.Install{}, models: map[string]install.Model{}, recipes: map[string]recipe.Entry{}, blobs: map[string]string{},
 		services: map[string]*install.Service{}, changed: make(chan struct{}), comesUp: true, secrets: map[string]bool{}, commit: "c1",
 		files:  map[string]string{"model.gguf": "weights", "config.json": "{}"},
 		answer: recipe.Answer{Status: 200, Body: []byte(`{"ok": true}`)},
@@ -263,12 +262,6 @@ func (w *world) Fetch(ctx context.Context, _ fetch.Source, l fetch.Listing, tell
 // blobs is install.Blobs.
 type blobs struct{ *world }
 
-func (b blobs) Has(sha string) bool {
-	defer b.lock()()
-	_, is := b.blobs[sha]
-	return is
-}
-
 func (b blobs) Link(sha string, root *os.Root, name string) error {
 	defer b.lock()()
 	text, is := b.blobs[sha]
@@ -278,8 +271,6 @@ func (b blobs) Link(sha string, root *os.Root, name string) error {
 	return root.WriteFile(name, []byte(text), 0o444)
 }
 
-func (b blobs) Free() (int64, error) { defer b.lock()(); return b.free, nil }
-
 func (b blobs) Verify(_ context.Context, sha string, _ func(int64)) error {
 	defer b.lock()()
 	if text, is := b.blobs[sha]; is && sum(text) != sha {
@@ -287,6 +278,7 @@ func (b blobs) Verify(_ context.Context, sha string, _ func(int64)) error {
 	}
 	return nil
 }
+func (b blobs) Release(...string) {}
 
 func (b blobs) Sweep(_ context.Context, used func(string) bool, _ time.Time) (freed int64, _ error) {
 	defer b.lock()()
