@@ -180,7 +180,7 @@ func sized(bytes int64) func(bundle.Head) (bundle.Taker, error) {
 	return func(h bundle.Head) (bundle.Taker, error) {
 		if bytes >= 0 && bytes != h.Size {
 			return nil, &hinted{
-				err:  fmt.Errorf("the bundle is refused: it has %d bytes, and should have %d: %w", bytes, h.Size, bundle.ErrRefused),
+				err:  fmt.Errorf("%w: it has %d bytes, and should have %d", bundle.ErrRefused, bytes, h.Size),
 				hint: "it was cut off on its way, or something was added: copy it again",
 			}
 		}
@@ -375,28 +375,4 @@ func (a *app) bringBundle(ctx context.Context, c *api.Client, name string, allow
 		return got, fmt.Errorf("%s: %w", name, here)
 	}
 	return got, err
-}
-
-func (a *app) bundleInstall() *cobra.Command {
-	var allowUnsigned, acceptLicense bool
-	cmd := &cobra.Command{
-		Use: "install FILE", Short: "Bring a bundle to the appliance", Args: words("FILE", 1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			got, err := a.bringBundle(cmd.Context(), c, args[0], allowUnsigned)
-			if err != nil {
-				return err
-			}
-			return a.show(result{quiet: []string{got.Source}, json: got, text: func() error {
-				a.notef("%s is here: palisade install %s", got.Name, got.Source)
-				return nil
-			}})
-		},
-	}
-	cmd.Flags().BoolVar(&allowUnsigned, "allow-unsigned", false, "take it though no key that is trusted has signed it")
-	cmd.Flags().BoolVar(&acceptLicense, "accept-license", false, "accept the model's licence")
-	return cmd
 }

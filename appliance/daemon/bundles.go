@@ -202,3 +202,28 @@ func (s shelved) List(_ context.Context, ref fetch.Ref) (fetch.Listing, error) {
 func (s shelved) Open(_ context.Context, _ fetch.Listing, f fetch.File, _, _ int64) (io.ReadCloser, error) {
 	return nil, &hinted{fmt.Errorf("%s of the bundle of %s is not on this box any more: %w", f.Name, s.held.Contents.Name, os.ErrNotExist), "bring the bundle again: palisade bundle install FILE"}
 }
+
+// bundlePlaces are where files come from: a path of the shelf is a bundle.
+type bundlePlaces struct {
+	install.Places
+	shelf *bundle.Shelf
+}
+
+// Source implements install.Places.
+func (p bundlePlaces) Source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error) {
+	if held, is := p.shelf.At(ref.Where); is && ref.Scheme == "file" {
+		return shelved{held}, nil
+	}
+	return p.Places.Source(ctx, ref, secret)
+}
+
+// bundleBlobs are files by their checksums, of which those of bundles are not swept away.
+type bundleBlobs struct {
+	*blobs.Store
+	shelf *bundle.Shelf
+}
+
+// Sweep implements install.Blobs.
+func (b bundleBlobs) Sweep(ctx context.Context, used func(sum string) bool, before time.Time) (int64, error) {
+	return b.Store.Sweep(ctx, func(sum string) bool { return used(sum) || b.shelf.Uses(sum) }, before)
+}

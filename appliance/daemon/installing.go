@@ -40,8 +40,12 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 		data: d.Config.Data, hub: cmp.Or(c.Hub, os.Getenv("HF_ENDPOINT")), vault: d.vault, http: web.New(web.Options{UserAgent: "palisade/" + cmp.Or(d.Version.Version, "dev")}),
 	})
 	d.fetcher = fetch.New(d.blobs, fetch.Options{Connections: c.Connections, Rate: rate, Keep: reserve, Log: log})
+	shelf, err := d.openShelf(d.blobs, d.runtime.containerd, d.catalogs.TrustedKeys)
+	if err != nil {
+		return err
+	}
 	around := install.Around{
-		Store: d.store, Recipes: d.collected(), Planner: installPlanner{d.planning}, Places: installPlaces{p, d.fetcher}, Blobs: d.blobs, Folders: d.folders,
+		Store: d.store, Recipes: bundleRecipes{d.collected(), shelf}, Planner: installPlanner{d.planning}, Places: bundlePlaces{installPlaces{p, d.fetcher}, shelf}, Blobs: bundleBlobs{d.blobs, shelf}, Folders: d.folders,
 		Services: installServices{d}, Secrets: installSecrets{d.vault.Named()}, Probe: installProbe{d}, Measure: installMeasure{d},
 		Settings: install.Settings{Keep: c.Keep, Revisions: c.Revisions, Patience: c.Patience}, Registry: d.registry, Log: log,
 	}
@@ -49,6 +53,9 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 		around.Images = installImages{d}
 	}
 	d.installs, err = install.New(ctx, around)
+	d.bundles = &bundles{
+		Shelf: shelf, models: d.installs, folders: d.folders, blobs: d.blobs, images: d.runtime.containerd, version: cmp.Or(d.Version.Version, "dev"), now: time.Now,
+	}
 	return err
 }
 
