@@ -81,7 +81,7 @@ func (a *app) verifyModels(ctx context.Context, in api.ModelVerify) error {
 }
 
 func verifySentence(p api.VerifyProgress, left int) string {
-	what := fmt.Sprintf("%d models, %d files, %s: ", p.Models, p.Files, size(p.Bytes))
+	what := fmt.Sprintf("%s, %s, %s: ", plural(p.Models, "model"), plural(p.Files, "file"), size(p.Bytes))
 	switch repaired := len(p.Damaged) - left; {
 	case p.Files == 0:
 		return "there are no models to verify"

@@ -136,16 +136,26 @@ func reasonsOf(considered []Attempt) (out []string) {
 	return out
 }
 
-// closest is the option that needs the least memory, of those that devices or memory are all that lacks.
+// near is how little an option lacks: 2 where it is memory alone, 1 where what it runs on is here, else 0.
+func (m *maker) near(o option) int {
+	switch {
+	case strings.HasPrefix(o.reason, "needs "):
+		return 2
+	case o.kind == recipe.CPU || slices.ContainsFunc(m.box.Devices, func(d Device) bool { return d.Kind == o.kind }):
+		return 1
+	}
+	return 0
+}
+
+// closest is the option that lacks the least, and of these the one that needs the least memory.
 func (m *maker) closest() option {
 	var best option
 	for _, v := range m.candidates() {
 		for _, kind := range m.kinds(v) {
 			o := m.try(v, kind)
-			lacksMemory := strings.HasPrefix(o.reason, "needs ")
 			better := o.need.total() < best.need.total()
-			if was := strings.HasPrefix(best.reason, "needs "); lacksMemory != was {
-				better = lacksMemory
+			if near, was := m.near(o), m.near(best); near != was {
+				better = near > was
 			}
 			if best.kind == "" || better {
 				best = o
