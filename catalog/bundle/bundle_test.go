@@ -102,7 +102,7 @@ func engineImage(t *testing.T) []byte {
 	config.MediaType, layer.MediaType = ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayer
 	raw, _ := json.Marshal(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{layer}})
 	manifest := blob(raw)
-	manifest.MediaType = ocispec.MediaTypeImageManifest
+	manifest.MediaType, manifest.Annotations = ocispec.MediaTypeImageManifest, map[string]string{imageName: "example.com/engine:1"}
 	raw, _ = json.Marshal(ocispec.Index{Manifests: []ocispec.Descriptor{manifest}})
 	add(indexName, raw)
 	add("manifest.json", []byte("[]"))
@@ -435,7 +435,9 @@ type faultyBlobs struct {
 	err  error
 }
 
-func (f faultyBlobs) Has(string) bool { return false }
+func (f faultyBlobs) Has(string) bool                                   { return false }
+func (f faultyBlobs) Sure(context.Context, string) (int64, bool, error) { return 0, false, nil }
+func (f faultyBlobs) Release(...string)                                 {}
 func (f faultyBlobs) Add(_ context.Context, r io.Reader, _ string) (string, int64, error) {
 	n, _ := io.CopyN(io.Discard, r, 3)
 	return "", n, f.err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path"
 	"regexp"
@@ -67,6 +68,21 @@ type Image struct {
 	Platform  string               `json:"platform,omitempty"`
 	Manifests []ocispec.Descriptor `json:"manifests"` // of its archive's index
 	Blobs     []string             `json:"blobs"`     // SHA-256 of all that it consists of, each an entry
+}
+
+// imageName is where runtimes look for what an image in an archive is called.
+const imageName = "io.containerd.image.name"
+
+// named are the manifests, called as the image is.
+func (i Image) named() []ocispec.Descriptor {
+	out := slices.Clone(i.Manifests)
+	for n := range out {
+		names := map[string]string{}
+		maps.Copy(names, out[n].Annotations)
+		names[imageName] = i.Reference
+		out[n].Annotations = names
+	}
+	return out
 }
 
 // Entry is one file in the tar.

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,11 +40,17 @@ func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, te
 	if held.Recipe, err = installable(held, coming); err != nil {
 		return Held{}, err
 	}
+	if err := take.allHere(ctx); err != nil {
+		return Held{}, err
+	}
 	if err := take.finishImage(); err != nil {
 		return Held{}, fmt.Errorf("importing the image of the bundle: %w", err)
 	}
 	if err := s.place(coming, held); err != nil {
 		return Held{}, fmt.Errorf("putting the bundle on the shelf: %w", err)
+	}
+	for _, f := range held.Contents.Files { // the shelf claims them now
+		s.around.Blobs.Release(f.SHA256)
 	}
 	return held, nil
 }
@@ -144,19 +149,34 @@ func (t *taking) Take(ctx context.Context, e Entry, r io.Reader) error {
 			return err
 		}
 		t.texts[e.SHA256] = b.Bytes()
-		if !t.isFile[e.SHA256] || t.shelf.around.Blobs.Has(e.SHA256) {
-			return nil
+		r = &b
+	case !t.isFile[e.SHA256] && !t.isImage[e.SHA256]:
+		return nil
+	}
+	if t.isFile[e.SHA256] {
+		_, here, err := t.shelf.around.Blobs.Sure(ctx, e.SHA256)
+		if err == nil && !here {
+			_, _, err = t.shelf.around.Blobs.Add(ctx, r, e.SHA256)
 		}
-		_, _, err := t.shelf.around.Blobs.Add(ctx, &b, e.SHA256)
-		return err
-	case t.isFile[e.SHA256] && !t.shelf.around.Blobs.Has(e.SHA256):
-		if _, _, err := t.shelf.around.Blobs.Add(ctx, r, e.SHA256); err != nil {
+		if err != nil {
 			return fmt.Errorf("keeping %s: %w", e.Name, err)
 		}
-		return nil
-	case t.isImage[e.SHA256]:
+	}
+	if t.isImage[e.SHA256] { // all of it has to pass, though the file was here
 		_, err := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{r}, make([]byte, 256<<10))
 		return err
+	}
+	return nil
+}
+
+// allHere makes sure that what came hours ago has not gone meanwhile.
+func (t *taking) allHere(ctx context.Context) error {
+	for _, f := range t.head.Files {
+		if _, here, err := t.shelf.around.Blobs.Sure(ctx, f.SHA256); err != nil {
+			return fmt.Errorf("looking for %s: %w", f.Name, err)
+		} else if !here {
+			return refused("bring it again: only what is missing is kept anew", "%s has gone from this box while the rest came", f.Name)
+		}
 	}
 	return nil
 }
@@ -176,13 +196,14 @@ func (t *taking) imageEntry(ctx context.Context, e Entry) (io.Writer, error) {
 	return t.image, t.image.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: e.Name, Size: e.Bytes, Mode: 0o644})
 }
 
-// finishImage ends the archive: only then the image gets its name.
+// finishImage ends the archive: only then the image gets its name, and no other one than the bundle shows: what its manifests
+// call themselves could replace any image of the box.
 func (t *taking) finishImage() error {
 	if t.image == nil {
 		return nil
 	}
 	index, err := json.Marshal(ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: slices.Clone(t.head.Image.Manifests),
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: t.head.Image.named(),
 	})
 	if err != nil {
 		return err

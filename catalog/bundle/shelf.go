@@ -22,6 +22,9 @@ import (
 // Blobs keep files by their checksums. *blobs.Store is one.
 type Blobs interface {
 	Has(sha256 string) bool
+	// Sure is whether a file is here, whole, that is about to be used: it is not swept away until Release.
+	Sure(ctx context.Context, sha256 string) (bytes int64, is bool, err error)
+	Release(sums ...string)
 	// Add keeps what r reads when it has that checksum, and nothing of it else.
 	Add(ctx context.Context, r io.Reader, sha256 string) (sum string, bytes int64, err error)
 	// Free is how many bytes the disk has left.
@@ -60,6 +63,7 @@ type Held struct {
 	ReceivedAt time.Time
 	Dir        string       // its place on the shelf
 	Recipe     recipe.Entry // as it can be installed here: its files are those of the bundle
+	Spoiled    error        // why it cannot be installed any more: its recipe is of no use to this Palisade
 	NoImage    bool         // its image was left out, for want of use
 }
 
@@ -104,11 +108,12 @@ func OpenShelf(dir string, around Around) (*Shelf, []error, error) {
 			continue
 		}
 		h, err := load(at)
-		if err != nil {
+		if err = cmp.Or(err, h.Spoiled); err != nil {
 			broken = append(broken, fmt.Errorf("bundle %s on the shelf: %w", e.Name(), err))
-			continue
 		}
-		s.held[h.Contents.Name] = h
+		if h.Contents.Name == e.Name() { // one that is spoiled too: its files stay, and it can be taken down
+			s.held[e.Name()] = h
+		}
 	}
 	return s, slices.DeleteFunc(broken, func(err error) bool { return err == nil }), nil
 }
@@ -123,8 +128,8 @@ func load(dir string) (Held, error) {
 		return Held{}, err
 	}
 	h := Held{Contents: f.Contents, Digest: f.Digest, SignedBy: f.SignedBy, ReceivedAt: f.ReceivedAt, NoImage: f.NoImage, Dir: dir}
-	h.Recipe, err = installable(h, dir)
-	return h, err
+	h.Recipe, h.Spoiled = installable(h, dir)
+	return h, nil
 }
 
 // installable is the recipe of a bundle, whose texts are below dir, as it runs here: its variants that take the files of the
@@ -165,15 +170,22 @@ func (s *Shelf) List() []Held {
 	return out
 }
 
-// Find finds a bundle by its name. ErrNotFound.
+// Find finds a bundle that can be installed by its name. ErrNotFound, ErrRefused.
 func (s *Shelf) Find(name string) (Held, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, ok := s.held[name]
+	if ok && h.Spoiled != nil {
+		return Held{}, h.Spoiled
+	}
 	if !ok {
-		return Held{}, &sentence{ErrNotFound, fmt.Sprintf("there is no bundle of %s here", name), "palisade bundle list shows those that there are; palisade bundle install FILE brings one"}
+		return Held{}, missing(name)
 	}
 	return h, nil
+}
+
+func missing(name string) error {
+	return &sentence{ErrNotFound, fmt.Sprintf("there is no bundle of %s here", name), "palisade bundle list shows those that there are; palisade bundle install FILE brings one"}
 }
 
 // At finds a bundle by its place on the shelf.
@@ -181,8 +193,10 @@ func (s *Shelf) At(dir string) (Held, bool) {
 	if filepath.Dir(filepath.Clean(dir)) != filepath.Clean(s.dir) {
 		return Held{}, false
 	}
-	h, err := s.Find(filepath.Base(filepath.Clean(dir)))
-	return h, err == nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.held[filepath.Base(filepath.Clean(dir))]
+	return h, ok
 }
 
 // Uses says whether a bundle on the shelf has a file of that checksum: such a one is not to be swept away.
@@ -199,11 +213,11 @@ func (s *Shelf) Uses(sha256 string) bool {
 
 // Remove takes a bundle down. Models that were installed from it have their files still.
 func (s *Shelf) Remove(name string) error {
-	if _, err := s.Find(name); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.held[name]; !ok {
+		return missing(name)
+	}
 	if err := s.away(name); err != nil {
 		return fmt.Errorf("taking down the bundle of %s: %w", name, err)
 	}
