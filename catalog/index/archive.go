@@ -3,6 +3,7 @@ package index
 import (
 	"archive/tar"
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -115,10 +116,12 @@ func entries(f *os.File, each func(h *tar.Header, body io.Reader) error) error {
 		case err != nil:
 			return broken("the archive is damaged: %v", err)
 		}
-		switch err := each(h, in); {
+		err = each(h, in)
+		_, corrupt := errors.AsType[flate.CorruptInputError](err)
+		switch {
 		case errors.Is(err, fs.SkipAll):
 			return nil
-		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum):
+		case corrupt, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, tar.ErrHeader):
 			return broken("the archive is cut off or damaged: %v", err)
 		case err != nil:
 			return err

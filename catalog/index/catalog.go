@@ -69,6 +69,15 @@ type loaded struct {
 	damaged bool // its copy is gone, or was changed on this box
 }
 
+// sound says whether the copy can stay where nothing new came. The revision of an index does not say who signed it: another
+// signature over the same one is something new.
+func (l loaded) sound(key string) bool {
+	return !l.damaged && l.view.Refused == "" && l.view.SignedBy == key
+}
+
+// bundles are not a catalog, but are called like one: bundle/NAME.
+const bundles = "bundle"
+
 var catalogName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // checkName says what is wrong with the name of a catalog.
@@ -76,6 +85,8 @@ func checkName(name string) error {
 	switch {
 	case name == recipe.Shipped:
 		return invalid("the catalog that comes with Palisade is called "+name, "choose another name")
+	case name == bundles:
+		return invalid("what bundles brought is called "+name+"/NAME", "choose another name")
 	case !catalogName.MatchString(name):
 		return invalid("a catalog is not called that", "small letters, digits and '-', at most 32, and a letter or digit at both ends")
 	}

@@ -32,6 +32,7 @@ const (
 	maxTotal   = 256 << 20 // of all files of a catalog
 	maxArchive = 128 << 20 // of an archive as it comes
 	maxStream  = 512 << 20 // of an archive unpacked, with what is not taken from it
+	maxValues  = 400_000   // lines, and values in brackets, of an index.yaml: 20,000 recipes with all their files have 280,000 lines
 )
 
 const (
@@ -87,10 +88,23 @@ func ParseManifest(src []byte) (Manifest, error) {
 	if len(src) > maxIndex {
 		return m, broken("%s has more than %d MiB", IndexFile, maxIndex>>20)
 	}
+	if values(src) > maxValues { // each takes a hundred times its bytes in memory, before anybody looks at what it is
+		return m, broken("%s has more than %d lines and values", IndexFile, maxValues)
+	}
 	if err := yaml.NewDecoder(bytes.NewReader(src)).Decode(&m); err != nil {
 		return Manifest{}, broken("%s cannot be read: %v", IndexFile, err)
 	}
 	return m, m.check()
+}
+
+func values(src []byte) (n int) {
+	for _, b := range src {
+		switch b {
+		case '\n', '\r', ',', '[', '{':
+			n++
+		}
+	}
+	return n
 }
 
 func (m Manifest) check() error {

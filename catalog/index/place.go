@@ -105,7 +105,7 @@ func (p Place) beside(name string) (fetch.Ref, error) {
 
 // String is the place as it is shown, without what it was asked at.
 func (p Place) String() string {
-	text := p.Ref.Where
+	text, _, _ := strings.Cut(p.Ref.Where, "?") // a signed address has its secret there
 	if p.Dir != "" {
 		text += " (" + p.Dir + ")"
 	}

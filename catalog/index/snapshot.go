@@ -37,7 +37,7 @@ func (s snapshots) begin(name string) (*os.Root, error) {
 	return os.OpenRoot(dir)
 }
 
-// commit gives a filled directory its name. Where the revision is here already, that one stays unless it was damaged since.
+// commit gives a filled directory its name, in place of one that has it.
 func (s snapshots) commit(filled *os.Root, name, revision string) error {
 	to := s.at(name, revision)
 	if err := syncAll(filled); err != nil {
@@ -120,14 +120,19 @@ func (l *loaded) read(files fs.FS, keys []signature.Key) error {
 	}
 	st, err := read(files, keys)
 	if err != nil {
+		l.damaged = true // it was read before it was put there
 		return err
 	}
 	l.view.SignedBy = st.key
+	known := slices.ContainsFunc(keys, func(k signature.Key) bool { return k.ID() == c.Key })
 	switch {
 	case errors.Is(st.why, signature.ErrAltered):
 		l.damaged = true
 		return st.why
-	case c.Key != "" && st.key != c.Key && !c.Unsigned:
+	case c.Key != "" && st.key != c.Key && known:
+		l.damaged = true
+		return fmt.Errorf("its copy on this box is not what %s signed: palisade catalog update %s", c.Key, c.Name)
+	case c.Key != "" && st.key != c.Key:
 		return fmt.Errorf("it was signed by %s, which is not trusted any more: palisade catalog trust KEYFILE, or palisade catalog remove %s", c.Key, c.Name)
 	}
 	entries, problems, err := recipe.Load(files, c.Name)
@@ -136,19 +141,24 @@ func (l *loaded) read(files fs.FS, keys []signature.Key) error {
 	}
 	if st.manifest != nil {
 		l.view.Title = st.manifest.Title
-		var spoiled catalog.Problems
-		entries, spoiled = intact(files, *st.manifest, entries)
-		problems, l.damaged = append(problems, spoiled...), len(spoiled) > 0
+		var changed catalog.Problems
+		entries, changed = intact(files, *st.manifest, entries)
+		problems, l.damaged = append(problems, changed...), len(changed) > 0
 	}
 	l.entries, l.view.Problems, l.view.Recipes = entries, problems, len(entries)
 	return nil
 }
 
-// intact leaves out recipes of which a file is not what the index says: they were changed on this box.
+// intact leaves out recipes of which a file is not what the index says, or not there: they were changed on this box.
 func intact(files fs.FS, m Manifest, entries []recipe.Entry) ([]recipe.Entry, catalog.Problems) {
 	members := m.members()
 	var out []recipe.Entry
 	var problems catalog.Problems
+	for _, r := range m.Recipes {
+		if _, err := fs.Stat(files, r.Name); err != nil {
+			problems = append(problems, spoiled(r.Name))
+		}
+	}
 	for _, e := range entries {
 		bad := ""
 		for _, part := range parts() {
@@ -165,8 +175,12 @@ func intact(files fs.FS, m Manifest, entries []recipe.Entry) ([]recipe.Entry, ca
 			out = append(out, e)
 			continue
 		}
-		problems = append(problems, catalog.Problem{Severity: catalog.SeverityError, File: bad, Message: "is not what the index says: it was changed on this box",
-			Hint: "the next catalog update takes it anew"})
+		problems = append(problems, spoiled(bad))
 	}
 	return out, problems
+}
+
+func spoiled(name string) catalog.Problem {
+	return catalog.Problem{Severity: catalog.SeverityError, File: name, Message: "is not what the index says: it was changed on this box",
+		Hint: "the next catalog update takes it anew"}
 }

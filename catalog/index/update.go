@@ -34,8 +34,9 @@ func (x *Index) Add(ctx context.Context, q Request) (View, error) {
 	if q.Track != "" && p.Kind != Git {
 		return View{}, invalid("only a git repository has branches and tags", "leave --revision out, or give the address of a repository")
 	}
+	forget := func() error { return nil }
 	if q.PublicKey != "" {
-		if _, err := x.Trust(ctx, q.PublicKey, q.Name, q.By); err != nil {
+		if forget, err = x.trustFor(ctx, q); err != nil {
 			return View{}, err
 		}
 	}
@@ -48,9 +49,25 @@ func (x *Index) Add(ctx context.Context, q Request) (View, error) {
 		return err
 	})
 	if err != nil {
-		return View{}, err
+		return View{}, errors.Join(err, forget())
 	}
 	return x.Catalog(ctx, c.Name)
+}
+
+// trustFor trusts the key of a catalog that is to be added. forget takes that back, where the key was not trusted before: it
+// would be believed for all that comes, and nobody would know since when.
+func (x *Index) trustFor(ctx context.Context, q Request) (forget func() error, err error) {
+	key, err := signature.ParseKey([]byte(q.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	if signature.Holds(x.TrustedKeys(ctx), key) {
+		return func() error { return nil }, nil
+	}
+	if _, err := x.Trust(ctx, q.PublicKey, q.Name, q.By); err != nil {
+		return nil, err
+	}
+	return func() error { return x.Untrust(context.WithoutCancel(ctx), key.ID(), false) }, nil
 }
 
 // Update is what an update brought, or would bring.
@@ -119,7 +136,7 @@ func (x *Index) update(ctx context.Context, name string, w wish) (out Update, er
 			c.Pin = *w.pin
 		case w.dry: // what would come if it were to follow
 			c.Pin = ""
-		case c.Pin != "" && c.Pin == c.Revision && !l.damaged:
+		case c.Pin != "" && c.Pin == c.Revision && l.sound(c.Key):
 			out = Update{Catalog: c.Name, From: c.Revision, To: c.Revision, Pinned: true, Signed: l.view.SignedBy}
 			return nil
 		}
@@ -254,7 +271,7 @@ func (x *Index) settle(ctx context.Context, before loaded, next Catalog, root *o
 	}
 	now := x.Now().UTC()
 	next.CheckedAt, next.Problem = now, ""
-	if next.Revision != was.Revision || before.damaged {
+	if next.Revision != was.Revision || !before.sound(next.Key) {
 		if err := x.snaps.commit(root, next.Name, next.Revision); err != nil {
 			return Update{}, err
 		}
