@@ -81,6 +81,24 @@ func (f *follower) give(c chunk) (taken bool) {
 	return taken
 }
 
+// room waits until there is room for more, or there will be none: who brings bytes faster than they are hashed would have them
+// read again from the file, which takes longer than to wait. All that is given is without a gap, so that it is hashed soon.
+func (f *follower) room() {
+	for {
+		f.mu.Lock()
+		full, news := len(f.given) >= mostGiven && f.err == nil && !f.ended, f.news
+		f.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-news:
+		case <-f.quit:
+			return
+		}
+	}
+}
+
 // next is what is hashed next: bytes in memory, or how many are to be read. The caller holds mu.
 func (f *follower) next() (c chunk, read int64) {
 	for len(f.given) > 0 && f.given[0].offset < f.hashed {

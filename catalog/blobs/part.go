@@ -232,6 +232,7 @@ func (p *Part) WriteAt(data []byte, offset int64) (int, error) {
 // Give is WriteAt for who does not need the bytes any more: they are checked from memory where that can be, and given back when
 // that is done. They are given back at once where they are not needed, and after an error.
 func (p *Part) Give(data []byte, offset int64, back func()) error {
+	p.hash.room()
 	n, err := p.file.WriteAt(data, offset)
 	given := chunk{data[:n], offset, back}
 	if err != nil {

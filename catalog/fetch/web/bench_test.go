@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bufio"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,13 +28,12 @@ const benchBytes = 1 << 30
 func BenchmarkBesideCurl(b *testing.B) {
 	dir := b.TempDir()
 	writeNoise(b, filepath.Join(dir, "x"))
-	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
-	defer server.Close()
+	address := serveApart(b, dir)
 	var curl, ours cost
 	var memory uint64
 	for b.Loop() {
 		curl.add(b, func() error {
-			child := exec.CommandContext(b.Context(), "curl", "-sf", "-o", filepath.Join(dir, "curl"), server.URL+"/x")
+			child := exec.CommandContext(b.Context(), "curl", "-sf", "-o", filepath.Join(dir, "curl"), address+"/x")
 			err := child.Run()
 			curl.cpu += child.ProcessState.UserTime() + child.ProcessState.SystemTime()
 			return err
@@ -43,7 +44,7 @@ func BenchmarkBesideCurl(b *testing.B) {
 			b.Fatal(err)
 		}
 		ours.add(b, func() error {
-			source, ref := web.NewSource(web.New(web.Options{}), nil), fetch.Ref{Scheme: "http", Where: server.URL + "/x"}
+			source, ref := web.NewSource(web.New(web.Options{}), nil), fetch.Ref{Scheme: "http", Where: address + "/x"}
 			in, err := source.List(b.Context(), ref)
 			if err != nil {
 				return err
@@ -68,7 +69,50 @@ func BenchmarkBesideCurl(b *testing.B) {
 	b.ReportMetric(float64(memory)/1e6, "MB")
 }
 
-// cost is the time that something took, and of processors, the server's among it.
+// serveApart serves a directory from a process of its own: beside the Fetcher it would wait for the Fetcher's turns, and beside
+// curl for nobody's.
+func serveApart(b *testing.B, dir string) string {
+	b.Helper()
+	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestServer$")
+	child.Env = append(os.Environ(), "SERVE="+dir)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// TestServer is that process; in a run of tests it serves one small file and ends.
+func TestServer(t *testing.T) {
+	dir := os.Getenv("SERVE")
+	apart := dir != ""
+	if !apart {
+		dir = t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "x"), []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	if apart {
+		fmt.Println(server.URL)
+		select {} // until it is killed
+	}
+	source, ref := web.NewSource(web.New(web.Options{}), nil), fetch.Ref{Scheme: "http", Where: server.URL + "/x"}
+	if in, err := source.List(t.Context(), ref); err != nil || len(in.Files) != 1 || in.Files[0].Bytes != 4 {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+// cost is the time that something took, and of processors, without the server's.
 type cost struct{ wall, cpu time.Duration }
 
 func (c *cost) add(b *testing.B, do func() error) {
