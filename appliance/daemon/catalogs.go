@@ -17,7 +17,9 @@ import (
 // openCatalogs makes the index of catalogs. Nothing of them is read yet.
 func (d *daemon) openCatalogs() {
 	client := web.New(web.Options{UserAgent: "palisade/" + d.Version.Version})
-	repositories := git.New(git.Options{Dir: filepath.Join(d.Config.Data, "repositories"), HTTP: client, LogIn: d.vault.Registries().Credentials})
+	repositories := git.New(git.Options{
+		Dir: filepath.Join(d.Config.Data, "repositories"), HTTP: client, LogIn: d.vault.Registries().Credentials, PlainHTTP: d.Config.Containerd.Insecure,
+	})
 	files := web.NewSource(client, nil)
 	log := d.Log.With("room", "catalog")
 	d.catalogs = index.New(index.Deps{

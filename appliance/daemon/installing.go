@@ -37,7 +37,8 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 		return err
 	}
 	p := newPlaces(placesOptions{
-		data: d.Config.Data, hub: cmp.Or(c.Hub, os.Getenv("HF_ENDPOINT")), vault: d.vault, http: web.New(web.Options{UserAgent: "palisade/" + cmp.Or(d.Version.Version, "dev")}),
+		data: d.Config.Data, hub: cmp.Or(c.Hub, os.Getenv("HF_ENDPOINT")), insecure: d.Config.Containerd.Insecure, vault: d.vault,
+		http: web.New(web.Options{UserAgent: "palisade/" + cmp.Or(d.Version.Version, "dev")}),
 	})
 	d.fetcher = fetch.New(d.blobs, fetch.Options{Connections: c.Connections, Rate: rate, Keep: reserve, Log: log})
 	shelf, err := d.openShelf(d.blobs, d.runtime.containerd, d.catalogs.TrustedKeys)

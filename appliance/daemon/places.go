@@ -33,6 +33,7 @@ type places struct {
 	named      vault.Named
 	registries vault.Registries
 	http       *web.Client
+	insecure   []string
 	table      map[string]maker
 
 	mu   sync.Mutex
@@ -52,7 +53,7 @@ type placesOptions struct {
 }
 
 func newPlaces(o placesOptions) *places {
-	p := &places{named: o.vault.Named(), registries: o.vault.Registries(), http: o.http, made: map[string]fetch.Source{}}
+	p := &places{named: o.vault.Named(), registries: o.vault.Registries(), http: o.http, insecure: o.insecure, made: map[string]fetch.Source{}}
 	p.table = map[string]maker{
 		"hf": func(secret string) (fetch.Source, error) {
 			return hub.New(hub.Options{Endpoint: o.hub, Token: p.secret(secret, "HF_TOKEN"), Secret: secret, HTTP: o.http})
@@ -66,7 +67,7 @@ func newPlaces(o placesOptions) *places {
 		},
 		"s3": func(string) (fetch.Source, error) { return s3.New(s3.Config{Settings: p.store}), nil },
 		"git": func(string) (fetch.Source, error) {
-			return git.New(git.Options{Dir: filepath.Join(o.data, "catalog", "git"), LogIn: p.registries.Credentials, HTTP: o.http}), nil
+			return git.New(git.Options{Dir: filepath.Join(o.data, "catalog", "git"), LogIn: p.registries.Credentials, PlainHTTP: o.insecure, HTTP: o.http}), nil
 		},
 		"made": func(string) (fetch.Source, error) {
 			return made.New(made.Makers{"hello.gguf": func() (io.WriterTo, error) { return gguf.Recite("hello", gguf.Greeting) }}), nil
@@ -147,6 +148,9 @@ func (p *places) web(ctx context.Context, ref fetch.Ref) (fetch.Source, error) {
 		return nil, fmt.Errorf("the log-in for %s: %w", request.URL.Host, err)
 	}
 	switch {
+	case password != "" && web.Exposed(request.URL, p.insecure):
+		return nil, fetch.Say(fetch.ErrRefused, "write https://, or list the host in the settings under containerd.insecure_registries",
+			"the log-in that is kept for %s is not sent over plain http", request.URL.Host)
 	case password == "":
 		return web.NewSource(p.http, nil), nil
 	case user == "":

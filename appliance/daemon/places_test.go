@@ -132,6 +132,13 @@ func TestLogInsGoByHost(t *testing.T) {
 		}
 		_, _ = s.List(t.Context(), ref)
 	}
+	// What anybody on the way could read does not take a log-in along.
+	if err := v.Registries().Put(t.Context(), "ghcr.io", "ann", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Source(t.Context(), fetch.Ref{Scheme: "http", Where: "http://ghcr.io/tiny.gguf"}, ""); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(err.Error(), "not sent over plain http") {
+		t.Error(err)
+	}
 	if !strings.HasPrefix(seen["ours"], "Basic ") || seen["theirs"] != "" || len(seen) != 2 {
 		t.Errorf("%q", seen)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,16 @@ const SumKey = "sha256:"
 // Add takes a file of which it is not known where it comes from, or that is made here. want, where it is not empty, must be its
 // checksum. ErrChecksum, ErrNoSpace.
 func (s *Store) Add(ctx context.Context, r io.Reader, want string) (sum string, bytes int64, err error) {
-	name := filepath.Join(s.dir, partsDir, addPrefix+strings.ToLower(rand.Text())+".part")
+	base := addPrefix + strings.ToLower(rand.Text())
+	s.mu.Lock()
+	s.adding[base] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.adding, base)
+	}()
+	name := filepath.Join(s.dir, partsDir, base+".part")
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", 0, explain(err)
@@ -175,6 +185,7 @@ func (s *Store) Sweep(ctx context.Context, used func(sum string) bool, before ti
 			freed += b.Bytes
 		}
 	}
+	s.forgetTouched(time.Now())
 	parts, err := s.sweepParts(used, before)
 	return freed + parts, errors.Join(err, s.sweepNotes())
 }
@@ -189,6 +200,13 @@ func (s *Store) Release(sums ...string) {
 	for _, sum := range sums {
 		delete(s.touched, sum)
 	}
+}
+
+// forgetTouched drops what no longer keeps a file from being swept: most of it was asked for, and never came.
+func (s *Store) forgetTouched(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.touched, func(_ string, at time.Time) bool { return now.Sub(at) >= touch })
 }
 
 // sweepOne removes a file, unless somebody has taken it since it was listed.
@@ -216,7 +234,7 @@ func (s *Store) sweepParts(used func(sum string) bool, before time.Time) (freed 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	open := map[string]bool{}
+	open := maps.Clone(s.adding)
 	for key := range s.writers {
 		open[filepath.Base(s.partBase(key))] = true
 	}

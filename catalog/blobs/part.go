@@ -376,7 +376,9 @@ func (p *Part) Commit(ctx context.Context, want string) (sum string, err error) 
 	if err == nil {
 		err = p.store.adopt(p.base+".part", sum)
 	}
-	err = errors.Join(err, removeAll(p.base+".sure", p.base+".seen"))
+	if err == nil { // else it is gone on with, once there is room again
+		err = removeAll(p.base+".sure", p.base+".seen")
+	}
 	p.store.leave(p.key)
 	return sum, explain(err)
 }

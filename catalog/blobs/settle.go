@@ -25,15 +25,16 @@ func (s *Store) adopt(from, sum string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
+	// First the word that it is not sure, then the name: a journaling disk keeps that order. A full disk has no room for it; then
+	// the part must be as it was.
+	if err := os.WriteFile(filepath.Join(s.dir, unsettledDir, sum), []byte(s.boot), 0o600); err != nil {
+		return err
+	}
 	if err := os.Chmod(from, 0o444); err != nil { // it may have names in several models: nobody writes into it
 		return err
 	}
 	now := time.Now()
 	if err := os.Chtimes(from, now, now); err != nil {
-		return err
-	}
-	// First the word that it is not sure, then the name: a journaling disk keeps that order.
-	if err := os.WriteFile(filepath.Join(s.dir, unsettledDir, sum), []byte(s.boot), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(from, to); err != nil {

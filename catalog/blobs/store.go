@@ -51,6 +51,7 @@ type Store struct {
 	writers  map[string]*writer   // by key: who fills a part
 	suspects map[string]bool      // whole files of another boot that were not settled: looked at before they are used
 	touched  map[string]time.Time // when files were used that no folder may have yet
+	adding   map[string]bool      // names of parts that Add fills
 	reserved int64                // bytes that are to come
 }
 
@@ -85,7 +86,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	s := &Store{
 		dir: dir, boot: strings.TrimSpace(string(boot)), log: log, lock: lock, wake: make(chan struct{}, 1), stop: stop,
-		writers: map[string]*writer{}, suspects: map[string]bool{}, touched: map[string]time.Time{},
+		writers: map[string]*writer{}, suspects: map[string]bool{}, touched: map[string]time.Time{}, adding: map[string]bool{},
 	}
 	if err := s.readUnsettled(); err != nil {
 		stop(nil)
@@ -223,12 +224,17 @@ func (s *Store) copyTo(sum string, root *os.Root, name string) error {
 
 // Free is how many bytes the disk has left beside what is to come.
 func (s *Store) Free() (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free()
+}
+
+// free is Free for who holds mu.
+func (s *Store) free() (int64, error) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(s.dir, &disk); err != nil {
 		return 0, fmt.Errorf("looking how full the disk is: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return max(0, int64(disk.Bavail)*disk.Bsize-s.reserved), nil
 }
 
@@ -241,16 +247,17 @@ type Reservation struct {
 
 // Reserve keeps room for bytes that are to come beside keep that are to stay free. ErrNoSpace with how much there is.
 func (s *Store) Reserve(bytes, keep int64) (*Reservation, error) {
-	free, err := s.Free()
+	bytes = max(0, bytes)
+	s.mu.Lock() // until it is taken: else two who ask at once get the same room
+	defer s.mu.Unlock()
+	free, err := s.free()
 	if err != nil {
 		return nil, err
 	}
 	if bytes > 0 && bytes > free-keep {
 		return nil, &full{message: fmt.Sprintf("%s are to come, and %s are free", text(bytes), text(max(0, free-keep)))}
 	}
-	s.mu.Lock()
 	s.reserved += bytes
-	s.mu.Unlock()
 	return &Reservation{store: s, left: bytes}, nil
 }
 

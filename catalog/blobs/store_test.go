@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -417,5 +418,75 @@ func TestRoom(t *testing.T) {
 		t.Errorf("after it: %v", err)
 	} else {
 		r.Release()
+	}
+}
+
+// TestAFullDiskAtTheVeryEnd has no room for the word that a file is whole: what came must stay.
+func TestAFullDiskAtTheVeryEnd(t *testing.T) {
+	dir := t.TempDir()
+	s, data := open(t, dir), noise(1000)
+	p := part(t, s, "k", 1000)
+	write(t, p, data, 0, 1000)
+	if err := os.Remove(filepath.Join(dir, "unsettled")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context(), ""); err == nil {
+		t.Fatal("it became whole")
+	}
+	if err := os.Mkdir(filepath.Join(dir, "unsettled"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p = part(t, s, "k", 1000)
+	if p.Began() != 1000 {
+		t.Errorf("%d of 1000 bytes are gone on with", p.Began())
+	}
+	if sum, err := p.Commit(t.Context(), sumOf(data)); err != nil || !bytes.Equal(read(t, s, sum), data) {
+		t.Error(err)
+	}
+}
+
+// TestSweepLeavesWhatIsAdded sweeps while a file is being added.
+func TestSweepLeavesWhatIsAdded(t *testing.T) {
+	s, data := open(t, t.TempDir()), noise(1000)
+	from, to := io.Pipe()
+	done := make(chan error)
+	go func() {
+		_, _, err := s.Add(t.Context(), from, sumOf(data))
+		done <- err
+	}()
+	if _, err := to.Write(data[:500]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sweep(t.Context(), func(string) bool { return false }, time.Now().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if _, err := to.Write(data[500:]); err != nil {
+		t.Fatal(err)
+	}
+	_ = to.Close()
+	if err := <-done; err != nil || !bytes.Equal(read(t, s, sumOf(data)), data) {
+		t.Error(err)
+	}
+}
+
+// TestRoomIsGivenOnce has many ask at once for more than half of the disk.
+func TestRoomIsGivenOnce(t *testing.T) {
+	s := open(t, t.TempDir())
+	free, err := s.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	var given atomic.Int64
+	for range 64 {
+		group.Go(func() {
+			if _, err := s.Reserve(free/3*2, 0); err == nil {
+				given.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if given.Load() != 1 {
+		t.Errorf("%d got it", given.Load())
 	}
 }

@@ -2,6 +2,8 @@ package fetch_test
 
 import (
 	"errors"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
@@ -27,6 +29,11 @@ func TestSorted(t *testing.T) {
 		{[]string{`..\a`}, false},
 		{[]string{"a/"}, false},
 		{[]string{"\xff"}, false},
+		{[]string{"a\x1b[2Jb"}, false},
+		{[]string{"a\u009b2Jb"}, false},
+		{[]string{"a\nb"}, false},
+		{[]string{"a/" + strings.Repeat("b", 255)}, true},
+		{[]string{"a/" + strings.Repeat("b", 256)}, false},
 	} {
 		files := []fetch.File{}
 		for _, n := range c.names {
@@ -40,6 +47,18 @@ func TestSorted(t *testing.T) {
 			if got[i].Name >= got[i+1].Name {
 				t.Errorf("%q: not in order: %v", c.names, got)
 			}
+		}
+	}
+}
+
+func TestSizesThatNoneCanHave(t *testing.T) {
+	for _, sizes := range [][]int64{{-2}, {math.MaxInt64}, {1 << 60, 1 << 60}} {
+		files := []fetch.File{}
+		for i, n := range sizes {
+			files = append(files, fetch.File{Name: strings.Repeat("a", i+1), Bytes: n})
+		}
+		if _, err := fetch.Sorted(files); !errors.Is(err, fetch.ErrRefused) {
+			t.Errorf("%v: %v", sizes, err)
 		}
 	}
 }

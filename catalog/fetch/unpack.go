@@ -84,7 +84,7 @@ func (j *job) unpack(ctx context.Context, f File, bytes int64) (out blobs.Noted,
 	if room < most {
 		limited.left, limited.err = room, Say(ErrNoSpace, "palisade model gc removes what no model needs", "the disk has no room for what it holds")
 	}
-	names := []File{}
+	names, held := []File{}, limited.left
 	for archive := tar.NewReader(limited); ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -102,6 +102,10 @@ func (j *job) unpack(ctx context.Context, f File, bytes int64) (out blobs.Noted,
 		}
 		if names = append(names, File{Name: name}); len(names) > mostFiles {
 			return out, Say(ErrRefused, "", "it holds more than %d files", mostFiles)
+		}
+		// What is read of an archive says nothing of a file with holes, which are zeros here.
+		if held -= h.Size; held < 0 {
+			return out, limited.err
 		}
 		sum, n, err := j.store.Add(ctx, archive, "")
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
@@ -71,5 +72,35 @@ func TestFilesThatHoldOthers(t *testing.T) {
 	}
 	if _, _, err := bring(packed(t)); !errors.Is(err, fetch.ErrNotFound) {
 		t.Errorf("an empty one: %v", err)
+	}
+}
+
+// TestHolesInFilesThatAreHeld has an archive of a few bytes with a file of gigabytes, all of it a hole.
+func TestHolesInFilesThatAreHeld(t *testing.T) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "x", Typeflag: tar.TypeReg, Format: tar.FormatGNU}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	header := archive.Bytes()[:512]
+	header[156] = tar.TypeGNUSparse
+	copy(header[483:495], "14000000000\x00") // its size in octal: 1.5 GiB, none of which is there
+	copy(header[148:156], "        ")
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	read := tar.NewReader(bytes.NewReader(archive.Bytes()))
+	if h, err := read.Next(); err != nil || h.Size < 1<<30+1<<20 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	b := newBox(t, small)
+	p := placeOf(map[string][]byte{"layer": archive.Bytes()})
+	p.sums = true
+	in, _ := p.List(t.Context(), fetch.Ref{})
+	in.Files[0].Unpack = "tar"
+	if m, err := b.Fetch(t.Context(), p, in, nil); !errors.Is(err, fetch.ErrTooLong) {
+		t.Errorf("%+v, %v", m, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
@@ -89,7 +87,7 @@ func (s *Source) make(ctx context.Context, where, dir string, commit plumbing.Ha
 		return fmt.Errorf("a place for the clone of %s: %w", where, err)
 	}
 	defer os.RemoveAll(filling) // what is left is swept
-	if err := s.fill(ctx, where, open(filling, commit), a); err != nil {
+	if err := s.fill(ctx, where, filling, commit, a); err != nil {
 		return err
 	}
 	if err := os.Rename(filling, dir); err != nil {
@@ -206,7 +204,8 @@ func (a *asking) some() string {
 }
 
 // fill fetches what a commit needs: it alone where the server gives single commits, else all that leads to it.
-func (s *Source) fill(ctx context.Context, where string, c clone, a *asking) error {
+func (s *Source) fill(ctx context.Context, where, dir string, commit plumbing.Hash, a *asking) error {
+	c := open(dir, commit)
 	request := packp.NewUploadPackRequestFromCapabilities(a.has.Capabilities)
 	if a.offered(c.commit) {
 		request.Wants = []plumbing.Hash{c.commit}
@@ -230,7 +229,7 @@ func (s *Source) fill(ctx context.Context, where string, c clone, a *asking) err
 		return explain(ctx, where, a.who, err)
 	}
 	defer answer.Close()
-	if err := packfile.UpdateObjectStorage(c.objects, &bounded{demux(request.Capabilities, answer), s.maxPack}); err != nil {
+	if err := s.unpack(ctx, c, dir, demux(request.Capabilities, answer)); err != nil {
 		return explain(ctx, where, a.who, err)
 	}
 	if err := c.objects.HasEncodedObject(c.commit); err != nil {
@@ -265,21 +264,4 @@ func demux(capabilities *capability.List, answer io.Reader) io.Reader {
 		return sideband.NewDemuxer(sideband.Sideband, answer)
 	}
 	return answer
-}
-
-// errHuge says that git itself holds more than is taken.
-var errHuge = errors.New("more than is taken of git itself")
-
-type bounded struct {
-	from io.Reader
-	left int64
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errHuge
-	}
-	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
 }

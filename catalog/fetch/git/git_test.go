@@ -174,6 +174,11 @@ func TestLogIns(t *testing.T) {
 	if text, err := read(src, l, "model.bin", 0, -1); err != nil || text != "weights" { // the store refuses log-ins
 		t.Errorf("%q, %v", text, err)
 	}
+	// Nor does it go over plain HTTP, where anybody on the way could read it.
+	src = git.New(git.Options{Dir: t.TempDir(), LogIn: func(context.Context, string) (string, string, error) { return "ann", "secret", nil }})
+	if _, err := src.List(t.Context(), fetch.Ref{Where: "http://git.example.com/x.git"}); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(err.Error(), "not sent over plain http") {
+		t.Error(err)
+	}
 	// A redirect to another host does not take the log-in along.
 	var there []string
 	other := &httptest.Server{Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -240,6 +245,13 @@ func TestWhatIsNoRepository(t *testing.T) {
 	noise := make([]byte, 2<<20)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
 	s.write(t, map[string]string{"huge.bin": string(noise)})
+	s.commit(t)
+	if _, err := src.List(t.Context(), s.ref("")); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(hinted(err), "LFS") {
+		t.Errorf("%v, %s", err, hinted(err))
+	}
+	// Little, that becomes a lot.
+	s.git(t, s.work, "checkout", "-q", "--orphan", "grows")
+	s.write(t, map[string]string{"huge.bin": strings.Repeat("a", 20<<20)})
 	s.commit(t)
 	if _, err := src.List(t.Context(), s.ref("")); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(hinted(err), "LFS") {
 		t.Errorf("%v, %s", err, hinted(err))

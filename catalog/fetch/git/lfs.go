@@ -175,8 +175,9 @@ func storeOf(text []byte) string {
 	if err := config.NewDecoder(bytes.NewReader(text)).Decode(read); err != nil {
 		return "" // git-lfs does without it, too
 	}
+	// A query would take what is added to the path, and the log-in would be used for whatever the repository wants.
 	at := cmp.Or(read.Section("lfs").Option("url"), read.Section("remote").Subsection("origin").Option("lfsurl"))
-	if u, err := url.Parse(at); err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+	if u, err := url.Parse(at); err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
 		return ""
 	}
 	return at

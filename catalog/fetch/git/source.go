@@ -30,6 +30,8 @@ type Options struct {
 	Dir string
 	// LogIn returns who logs in to a host and with what; an empty password where nothing is kept. Nil: there is none.
 	LogIn func(ctx context.Context, host string) (user, password string, err error)
+	// PlainHTTP are hosts, with their ports, that a log-in is sent to without TLS. On loopback it is anyhow.
+	PlainHTTP []string
 	// MaxPack is how many bytes are taken of git itself, of one commit; 0: 1 GiB. Large files do not count.
 	MaxPack int64
 	HTTP    *web.Client
@@ -39,6 +41,7 @@ type Options struct {
 type Source struct {
 	dir       string
 	maxPack   int64
+	plain     []string
 	who       func(ctx context.Context, host string) (user, password string, err error)
 	http      *web.Client
 	transport transport.Transport
@@ -51,7 +54,7 @@ type Source struct {
 // New makes one.
 func New(o Options) *Source {
 	s := &Source{
-		dir: o.Dir, maxPack: cmp.Or(o.MaxPack, 1<<30), who: o.LogIn, http: o.HTTP,
+		dir: o.Dir, maxPack: cmp.Or(o.MaxPack, 1<<30), plain: o.PlainHTTP, who: o.LogIn, http: o.HTTP,
 		busy: map[string]chan struct{}{}, granted: map[string]grant{},
 	}
 	if s.who == nil {
@@ -102,6 +105,10 @@ func (s *Source) logIn(ctx context.Context, where string) (logIn, error) {
 	user, password, err := s.who(ctx, u.Host)
 	if err != nil {
 		return logIn{}, fmt.Errorf("the log-in for %s: %w", u.Host, err)
+	}
+	if password != "" && web.Exposed(u, s.plain) {
+		return logIn{}, fetch.Say(fetch.ErrRefused, "write git+https://, or list the host in the settings under containerd.insecure_registries",
+			"the log-in that is kept for %s is not sent over plain http", u.Host)
 	}
 	return logIn{u.Host, cmp.Or(user, "git"), password}, nil // servers that take tokens do not look at the name
 }

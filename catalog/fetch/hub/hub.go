@@ -182,7 +182,8 @@ func (s *Source) next(header http.Header) (string, error) {
 				continue
 			}
 			to, err := url.Parse(strings.Trim(address, "<> "))
-			if err != nil {
+			// Without a slash it would go on in the host's name: the token would go there.
+			if err != nil || !strings.HasPrefix(to.RequestURI(), "/") {
 				return "", fetch.Say(fetch.ErrRefused, "", "%s says of its next page %q", s.endpoint, address)
 			}
 			// A mirror may pass on the addresses of the hub that it mirrors: what counts is the path.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/web"
 )
 
 // How long a registry may keep silent, and how often it may send a request on.
@@ -116,7 +117,7 @@ type plainGuard struct {
 
 // RoundTrip implements http.RoundTripper.
 func (g *plainGuard) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme == "http" && !loopback(r.URL.Hostname()) && !slices.Contains(g.allowed, r.URL.Host) {
+	if web.Exposed(r.URL, g.allowed) {
 		return nil, errPlain
 	}
 	return g.inner.RoundTrip(r)
@@ -124,15 +125,10 @@ func (g *plainGuard) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errPlain = errors.New("it speaks plain HTTP, which is for registries on loopback and for those that the settings name")
 
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
-}
-
 // get asks for what lies in the repository at part. Other answers than 200 and 206 are errors.
 func (w *way) get(ctx context.Context, part string, header http.Header) (*http.Response, error) {
-	url := fmt.Sprintf("%s://%s/v2/%s/%s", w.repository.Scheme(), w.repository.RegistryStr(), w.repository.RepositoryStr(), part)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	at := fmt.Sprintf("%s://%s/v2/%s/%s", w.repository.Scheme(), w.repository.RegistryStr(), w.repository.RepositoryStr(), part)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +182,10 @@ func atMost(r io.Reader) ([]byte, error) {
 func (w *way) explain(err error) error {
 	host := w.repository.RegistryStr()
 	if errors.Is(err, errPlain) {
-		return &hinted{fmt.Errorf("registry %s: %w", host, errPlain), "list it in the settings under plain_http, or give it a certificate"}
+		return &hinted{fmt.Errorf("registry %s: %w", host, errPlain), "list it in the settings under containerd.insecure_registries, or give it a certificate"}
+	}
+	if sent, is := errors.AsType[*url.Error](err); is {
+		err = sent.Err // it repeats the address, and one that a registry has signed opens what is there
 	}
 	answered, ok := errors.AsType[*transport.Error](err)
 	if !ok {

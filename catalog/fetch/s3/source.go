@@ -139,7 +139,7 @@ func below(ctx context.Context, client *minio.Core, bucket, prefix string) ([]fe
 		if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00\n") {
 			return nil, &hinted{fmt.Errorf("the object %q has a name that no file can have here", object.Key), "rename it in the store, or install from a prefix without it"}
 		}
-		files = append(files, fetch.File{Name: name, Bytes: object.Size, At: object.Key, ETag: object.ETag})
+		files = append(files, fetch.File{Name: name, Bytes: object.Size, At: at(bucket, object.Key), ETag: object.ETag})
 		if len(files) > mostFiles {
 			return nil, fmt.Errorf("there are more than %d objects", mostFiles)
 		}
@@ -156,7 +156,15 @@ func single(ctx context.Context, client *minio.Core, bucket, key string) ([]fetc
 		}
 		return nil, err
 	}
-	return []fetch.File{{Name: path.Base(key), Bytes: object.Size, At: key, ETag: object.ETag}}, nil
+	return []fetch.File{{Name: path.Base(key), Bytes: object.Size, At: at(bucket, key), ETag: object.ETag}}, nil
+}
+
+// at is where an object is. The bucket is of it: by this and the ETag files are taken for the same.
+func at(bucket, key string) string { return bucket + "/" + key }
+
+func keyOf(f fetch.File) string {
+	_, key, _ := strings.Cut(f.At, "/")
+	return key
 }
 
 // checksums asks for the SHA-256 of objects, which stores keep where they were given it. What they do not say, or will not,
@@ -170,7 +178,7 @@ func checksums(ctx context.Context, client *minio.Core, bucket string, files []f
 	for range min(atOnce, len(files)) {
 		all.Go(func() {
 			for f := range next {
-				object, err := client.StatObject(ctx, bucket, f.At, minio.StatObjectOptions{Checksum: true})
+				object, err := client.StatObject(ctx, bucket, keyOf(*f), minio.StatObjectOptions{Checksum: true})
 				if err == nil && object.ETag == f.ETag {
 					f.SHA256 = wholeSHA256(object)
 				}
@@ -215,7 +223,7 @@ func (s *Source) Open(ctx context.Context, in fetch.Listing, f fetch.File, offse
 	}
 	body, err := part{bucket, f, offset, length}.open(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("opening s3://%s/%s: %w", bucket, f.At, explain(err, set))
+		return nil, fmt.Errorf("opening s3://%s: %w", f.At, explain(err, set))
 	}
 	return body, nil
 }
@@ -240,7 +248,7 @@ func (p part) open(ctx context.Context, client *minio.Core) (io.ReadCloser, erro
 			return nil, err
 		}
 	}
-	body, object, header, err := client.GetObject(ctx, p.bucket, f.At, how)
+	body, object, header, err := client.GetObject(ctx, p.bucket, keyOf(f), how)
 	if err != nil {
 		return nil, err
 	}

@@ -197,7 +197,7 @@ func TestStoresThatMisbehave(t *testing.T) {
 	}))
 	defer server.Close()
 	s := with(s3.Settings{Endpoint: server.URL, Region: "here"})
-	f := fetch.File{Name: "w", At: "w", Bytes: int64(len(body)), ETag: "e"}
+	f := fetch.File{Name: "w", At: "models/w", Bytes: int64(len(body)), ETag: "e"}
 	open := func(offset int64, how http.HandlerFunc) ([]byte, error) {
 		answer = how
 		r, err := s.Open(t.Context(), fetch.Listing{Ref: fetch.Ref{Where: "models"}}, f, offset, -1)

@@ -226,6 +226,15 @@ func (c *Client) Text(ctx context.Context, r Request, most int64) ([]byte, http.
 	return text, resp.Header, nil
 }
 
+// Exposed says whether what is sent to an address can be read on the way: plain HTTP, to a host that is neither this box nor one of
+// allowed (with its port, where it has one).
+func Exposed(at *url.URL, allowed []string) bool {
+	name := at.Hostname()
+	ip := net.ParseIP(name)
+	here := name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+	return at.Scheme != "https" && !here && !slices.Contains(allowed, at.Host)
+}
+
 // redact leaves out of an address what opens it: the query of a signed one, a name and a password.
 func redact(text string) string {
 	u, err := url.Parse(text)

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -285,6 +286,18 @@ func TestListedName(t *testing.T) {
 		in, err := web.NewSource(web.New(web.Options{}), nil).List(t.Context(), ref)
 		if err != nil || len(in.Files) != 1 || in.Files[0].Name != want || in.Files[0].Bytes != 5 {
 			t.Errorf("%s: %+v, %v; want %s", path, in.Files, err, want)
+		}
+	}
+}
+
+func TestWhatCanBeReadOnTheWay(t *testing.T) {
+	for text, is := range map[string]bool{
+		"https://example.com/x": false, "http://example.com/x": true, "http://example.com:80/x": true, "http://127.0.0.1:8080/x": false, "http://[::1]/x": false,
+		"http://localhost/x": false, "http://a.localhost/x": false, "http://localhost.example.com/x": true, "http://ours:5000/x": false, "http://ours:5001/x": true,
+	} {
+		at, err := url.Parse(text)
+		if err != nil || web.Exposed(at, []string{"ours:5000"}) != is {
+			t.Errorf("%s: not %v, %v", text, is, err)
 		}
 	}
 }
