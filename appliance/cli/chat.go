@@ -167,8 +167,8 @@ func (a *app) askOnce(ctx context.Context, v *visitor, talk *conversation, text 
 	if err != nil {
 		return err
 	}
-	if toTerminal || isTerminal(a.Stderr) {
-		a.notef("%s", p.dim(r.words()))
+	if (toTerminal || isTerminal(a.Stderr)) && !a.quiet {
+		fmt.Fprintln(a.Stderr, p.dim(r.words()))
 	}
 	return nil
 }

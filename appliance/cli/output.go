@@ -108,6 +108,16 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// safe is text of several lines, each safe to print: what went wrong is often told in the words of a server that anybody may
+// have put there.
+func safe(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = oneLine(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // ago prints when something was: "3m ago"; "-" for never.
 func (a *app) ago(at time.Time) string {
 	if at.IsZero() {

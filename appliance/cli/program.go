@@ -154,7 +154,7 @@ func (a *app) env(name string) string {
 // notef tells the person something that is no result.
 func (a *app) notef(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.Stderr, format+"\n", args...)
+		fmt.Fprintln(a.Stderr, safe(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -196,7 +196,7 @@ func (a *app) report(err error) int {
 	}
 	if end, ok := errors.AsType[*commandEnd](err); ok {
 		if !end.silent() {
-			fmt.Fprintf(a.Stderr, "palisade: %s\n", withoutSentence(end.Error()))
+			fmt.Fprintf(a.Stderr, "palisade: %s\n", safe(withoutSentence(end.Error())))
 		}
 		return end.code()
 	}
@@ -213,9 +213,9 @@ func (a *app) report(err error) int {
 	if batch, ok := errors.AsType[*batchEnded](err); ok {
 		code = batch.code()
 	}
-	fmt.Fprintf(a.Stderr, "palisade: %s\n", message)
+	fmt.Fprintf(a.Stderr, "palisade: %s\n", safe(message))
 	if hint != "" {
-		fmt.Fprintf(a.Stderr, "  hint: %s\n", strings.ReplaceAll(hint, "\n", "\n        "))
+		fmt.Fprintf(a.Stderr, "  hint: %s\n", strings.ReplaceAll(safe(hint), "\n", "\n        "))
 	}
 	return code
 }
