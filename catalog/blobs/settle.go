@@ -81,7 +81,12 @@ func (s *Store) settle(ctx context.Context) {
 			continue
 		}
 		for _, e := range entries {
-			if err := s.settleOne(ctx, e.Name()); err != nil && ctx.Err() == nil {
+			err := s.settleOne(ctx, e.Name())
+			switch {
+			case err == nil || ctx.Err() != nil:
+			case errors.Is(err, ErrCorrupt): // a model's folder may have it under another name
+				s.log.Error("a power failure has damaged a file of a model: palisade model verify --repair finds which, and brings it again", "sha256", e.Name())
+			default:
 				s.log.Error("bringing a file of a model to the disk", "sha256", e.Name(), "error", err)
 			}
 		}
@@ -108,14 +113,21 @@ func (s *Store) settleOne(ctx context.Context, sum string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), file.Close())
+	}
+	// A slow disk takes minutes for a large file, and nothing ends that: a daemon that is being replaced does not wait for it.
+	synced := make(chan error, 1)
+	go func() { synced <- errors.Join(file.Sync(), syncDir(filepath.Dir(s.path(sum))), file.Close()) }()
+	select {
+	case err := <-synced:
+		if err != nil {
+			return err
+		}
+		return removeAll(mark)
+	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if err := errors.Join(file.Sync(), syncDir(filepath.Dir(s.path(sum)))); err != nil {
-		return err
-	}
-	return removeAll(mark)
 }
 
 func syncDir(name string) error {

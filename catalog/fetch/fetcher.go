@@ -291,8 +291,12 @@ func (j *job) manifest() (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
+	wanted := make(map[string]bool, len(picked.Files))
+	for _, f := range picked.Files {
+		wanted[f.Name] = true
+	}
 	for _, e := range j.made {
-		if slices.ContainsFunc(picked.Files, func(f File) bool { return f.Name == e.Name }) {
+		if wanted[e.Name] {
 			m.Files = append(m.Files, e)
 		}
 	}

@@ -137,46 +137,6 @@ func CheckGlob(glob string) error {
 	return nil
 }
 
-// Matches says whether a Ref is about a file, by its globs.
-func (r Ref) Matches(name string) bool {
-	return len(r.Files) == 0 || slices.ContainsFunc(r.Files, func(glob string) bool { return matches(glob, name) })
-}
-
-func matches(glob, name string) bool {
-	if !strings.Contains(glob, "/") {
-		name = path.Base(name)
-	}
-	is, err := path.Match(glob, name)
-	return err == nil && is
-}
-
-// Pick leaves the files of a listing that its Ref is about, and those that hold others: of these it is not known yet. ErrNotFound
-// names a file that is asked for by its whole name and is not there, a glob where no file matches any, and a listing of none.
-func Pick(in Listing) (Listing, error) {
-	out, packed := in, false
-	out.Files = nil
-	for _, f := range in.Files {
-		if f.Unpack != "" || in.Ref.Matches(f.Name) {
-			out.Files = append(out.Files, f)
-			packed = packed || f.Unpack != ""
-		}
-	}
-	for _, glob := range in.Ref.Files {
-		if len(out.Files) > 0 && strings.ContainsAny(glob, "*?[") {
-			continue
-		}
-		if !packed && !slices.ContainsFunc(out.Files, func(f File) bool { return matches(glob, f.Name) }) {
-			return Listing{}, &sentence{
-				kind: ErrNotFound, message: fmt.Sprintf("%s has no file %s", in.Ref.Where, glob), hint: "it has " + some(in.Files),
-			}
-		}
-	}
-	if len(out.Files) == 0 {
-		return Listing{}, &sentence{kind: ErrNotFound, message: in.Ref.Where + " has no files"}
-	}
-	return out, nil
-}
-
 // some names the first of files.
 func some(files []File) string {
 	names := []string{}

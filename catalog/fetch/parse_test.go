@@ -2,9 +2,11 @@ package fetch_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
 )
@@ -101,5 +103,23 @@ func TestPick(t *testing.T) {
 		if got := strings.Join(names, " "); got != want || (err != nil) != (want == "") || err != nil && !errors.Is(err, fetch.ErrNotFound) {
 			t.Errorf("%s: %q, %v; want %q", globs, got, err, want)
 		}
+	}
+}
+
+// TestPickOfManyNames has as many globs as files, as models have that are installed without a recipe.
+func TestPickOfManyNames(t *testing.T) {
+	in := fetch.Listing{Ref: fetch.Ref{Where: "x"}}
+	for i := range 50_000 {
+		name := fmt.Sprintf("dir/%d.bin", i)
+		in.Files = append(in.Files, fetch.File{Name: name})
+		in.Ref.Files = append(in.Ref.Files, name)
+	}
+	start := time.Now()
+	if out, err := fetch.Pick(in); err != nil || len(out.Files) != len(in.Files) || time.Since(start) > 5*time.Second {
+		t.Errorf("%d files, %v, after %v", len(out.Files), err, time.Since(start))
+	}
+	in.Ref.Files = append(in.Ref.Files, "dir/none.bin")
+	if _, err := fetch.Pick(in); !errors.Is(err, fetch.ErrNotFound) {
+		t.Error(err)
 	}
 }

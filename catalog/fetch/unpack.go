@@ -84,7 +84,7 @@ func (j *job) unpack(ctx context.Context, f File, bytes int64) (out blobs.Noted,
 	if room < most {
 		limited.left, limited.err = room, Say(ErrNoSpace, "palisade model gc removes what no model needs", "the disk has no room for what it holds")
 	}
-	names, held := []File{}, limited.left
+	names, held, at := []File{}, limited.left, map[string]int{}
 	for archive := tar.NewReader(limited); ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -112,8 +112,13 @@ func (j *job) unpack(ctx context.Context, f File, bytes int64) (out blobs.Noted,
 			return out, packedWrong(err)
 		}
 		// A name that is there twice: the later one counts, as for tar.
-		out.Files = slices.DeleteFunc(out.Files, func(o blobs.NotedFile) bool { return o.Name == name })
-		out.Files = append(out.Files, blobs.NotedFile{Name: name, SHA256: sum, Bytes: n, Run: h.Mode&0o111 != 0})
+		found := blobs.NotedFile{Name: name, SHA256: sum, Bytes: n, Run: h.Mode&0o111 != 0}
+		if i, twice := at[name]; twice {
+			out.Files[i] = found
+			continue
+		}
+		at[name] = len(out.Files)
+		out.Files = append(out.Files, found)
 	}
 	if len(out.Files) == 0 {
 		return out, Say(ErrNotFound, "", "it holds no files")

@@ -147,6 +147,9 @@ func (s *Source) tree(ctx context.Context, a asked, commit string) ([]fetch.File
 		if page, err = s.next(header); err != nil {
 			return nil, err
 		}
+		if len(files) > mostPages*pageSize { // pages may be larger than was asked for
+			break
+		}
 		if page == "" {
 			files, err = fetch.Sorted(files)
 			if err != nil {

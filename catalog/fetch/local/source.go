@@ -28,6 +28,8 @@ func New(within ...string) *Source { return &Source{within: within} }
 // never is what is no model whoever asks.
 var never = [...]string{"/proc", "/sys", "/dev"}
 
+const mostFiles = 100_000
+
 // left are names that are left out: they are of programs that look after a directory, not of a model.
 var left = [...]string{".git", ".cache", ".palisade-uploads"}
 
@@ -125,6 +127,9 @@ func walk(ctx context.Context, root *os.Root) (out []fetch.File, err error) {
 		}
 		if err == nil {
 			out = append(out, f)
+		}
+		if len(out) > mostFiles { // who has named /home by mistake must not fill the memory
+			return fetch.Say(fetch.ErrRefused, "name the directory of the model itself", "there are more than %d files in it", mostFiles)
 		}
 		return err
 	})

@@ -227,6 +227,9 @@ func (s *Source) list(ctx context.Context, m model, ref fetch.Ref) (fetch.Listin
 			}
 			files = append(files, out)
 		}
+		if len(files) > mostPages*pageSize { // pages may be larger than was asked for
+			break
+		}
 		if page+1 >= answer.Pages.Total || len(answer.Files) == 0 {
 			sorted, err := fetch.Sorted(files)
 			if err != nil {
