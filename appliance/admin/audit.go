@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -44,6 +45,9 @@ var unrecorded = []string{
 // entering are requests that read by their method, and let somebody into a session.
 var entering = []string{"GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
 
+// contents are requests whose bodies are files, whatever type they say.
+var contents = []string{"PUT /folders/:id/files", "POST /images/import", "POST /bundles", "POST /bundles/check"}
+
 // unlooked are documents that are not looked at beside a change: what is here of an upload is found out by looking.
 var unlooked = []string{"/folders/:id/uploads/:uid"}
 
@@ -54,6 +58,7 @@ var single = []string{"/services/:id/autoscaling"}
 var volatile = []string{
 	"updated_at", "version", "status", "reason", "healthy_routes", "routes", "ready_at", "failures", "last_error", "next_retry", "good_revision", "scaled_at",
 	"exit", "address", "pid", "started_at", "ended_at", "claim", "waits", "idle", "last_used", "touched_at", "endpoint", "warnings", "state",
+	"memory_used", "utilization", "temperature", "power", "sampled_at", "taken", "holders",
 }
 
 // auditor is what is recorded of the requests to one route.
@@ -62,6 +67,17 @@ type auditor struct {
 	action string
 	enters bool
 	create bool
+	files  bool // the body is one
+}
+
+// lettingIn is under what a request carries how it is recorded that somebody is let in.
+const lettingIn = "palisade.letting-in"
+
+// letIn has it recorded that whoever asks is let in now. It may last for hours: that is kept before.
+func letIn(c *gin.Context) {
+	if record, ok := c.Value(lettingIn).(func()); ok {
+		record()
+	}
 }
 
 // audited has recorded what a handler changes.
@@ -71,7 +87,7 @@ func (s *server) audited(method, path string, h func(*gin.Context) error) func(*
 	if (method == http.MethodGet || method == http.MethodHead) && !enters || slices.Contains(unrecorded, route) {
 		return h
 	}
-	a := &auditor{server: s, action: nameOf(h), enters: enters, create: method == http.MethodPost}
+	a := &auditor{server: s, action: nameOf(h), enters: enters, create: method == http.MethodPost, files: slices.Contains(contents, route)}
 	return func(c *gin.Context) error {
 		if s.Audit == nil {
 			return h(c)
@@ -100,14 +116,15 @@ func compared(path string, readable func(path string) bool) int {
 func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
 	r := c.Request
 	e := a.entry(c)
+	e.Detail = detailOf(r.URL.Query())
 	if a.enters {
-		// It may last for hours: who came in is kept before.
-		e.Detail = detailOf(r.URL.Query())
-		a.Audit.Add(r.Context(), e)
-		return h(c)
+		return a.enter(c, e, h)
 	}
-	asked := tee(r)
-	before := a.look(c)
+	var asked *bytes.Buffer
+	if !a.files {
+		asked = tee(r)
+	}
+	before, _ := a.look(c)
 	answer := &heard{ResponseWriter: c.Writer}
 	c.Writer = answer
 	ended := false
@@ -117,20 +134,44 @@ func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
 		case !ended:
 			e.Error = "the answer was broken off"
 		case err != nil:
-			p := problemOf(r.Context(), err)
-			e.Status, e.Error = p.Status, p.Detail
+			refuse(r.Context(), &e, err)
 		default:
 			e.Status = answer.Status()
 		}
 		if e.Error == "" && e.Status < http.StatusBadRequest {
 			a.changes(c, &e, before, asked, answer)
 		}
-		e.Detail = detailOf(r.URL.Query())
 		a.Audit.Add(r.Context(), e)
 	}()
 	err = h(c)
 	ended = true
 	return err
+}
+
+// enter records who is let into a session, or is not.
+func (a *auditor) enter(c *gin.Context, e audit.Entry, h func(*gin.Context) error) error {
+	ctx := c.Request.Context()
+	in := false
+	c.Set(lettingIn, func() {
+		in = true
+		e.Status = http.StatusSwitchingProtocols
+		a.Audit.Add(ctx, e)
+	})
+	err := h(c)
+	if in {
+		return err
+	}
+	if e.Status = c.Writer.Status(); err != nil {
+		refuse(ctx, &e, err)
+	}
+	a.Audit.Add(ctx, e)
+	return err
+}
+
+// refuse says why nothing was changed.
+func refuse(ctx context.Context, e *audit.Entry, err error) {
+	p := problemOf(ctx, err)
+	e.Status, e.Error = p.Status, shortText(audit.Hide(p.Detail), auditText)
 }
 
 // entry is what is known of a change before it is made.
@@ -139,7 +180,8 @@ func (a *auditor) entry(c *gin.Context) audit.Entry {
 	actor := actorOf(r.Context())
 	e := audit.Entry{
 		At: a.Now(), Actor: actor.Name, Via: actor.Via, Key: actor.Key, Agent: shortText(r.UserAgent(), auditNames), Action: a.action,
-		Target: strings.Trim(strings.TrimPrefix(r.URL.EscapedPath(), api.Prefix), "/"), Request: requestIDOf(r.Context()), Project: r.URL.Query().Get("project"),
+		Target:  shortText(strings.Trim(strings.TrimPrefix(r.URL.EscapedPath(), api.Prefix), "/"), auditText),
+		Request: requestIDOf(r.Context()), Project: shortText(r.URL.Query().Get("project"), auditNames),
 	}
 	if e.Project == "" {
 		e.Project = DefaultProject
@@ -153,28 +195,39 @@ func (a *auditor) entry(c *gin.Context) audit.Entry {
 	return e
 }
 
-// changes says what is another now: of what can be read before and after; else what was asked for.
+// changes says what is another now: of what can be read before and after; where that shows nothing, since it is about what is
+// below or beside that, what was asked for.
 func (a *auditor) changes(c *gin.Context, e *audit.Entry, before []byte, asked *bytes.Buffer, answer *heard) {
 	if before != nil {
-		e.Changes = audit.Diff(before, a.look(c), volatile...)
-	} else if asked != nil {
-		e.Changes = audit.Diff(nil, asked.Bytes(), volatile...)
+		if after, known := a.look(c); known {
+			e.Changes = audit.Diff(before, after, volatile...)
+		}
+	}
+	path := strings.TrimPrefix(c.FullPath(), api.Prefix)
+	if itself := before != nil && a.compared(path) == strings.Count(path, "/"); len(e.Changes) == 0 && asked != nil && !itself {
+		e.Changes = audit.Diff(nil, asked.Bytes()) // nothing in it has changed by itself
 	}
 	if made := answer.name(); a.create && made != "" && !strings.Contains(e.Target, "/") {
 		e.Target += "/" + url.PathEscape(made)
 	}
 }
 
-// look reads what a change is about, as its asker may. Nil where there is nothing of the kind.
-func (a *auditor) look(c *gin.Context) (document []byte) {
-	n := compared(strings.TrimPrefix(c.FullPath(), api.Prefix), func(path string) bool { return a.readable[path] })
+// compared is how many segments of a pattern name what is compared.
+func (a *auditor) compared(pattern string) int {
+	return compared(pattern, func(path string) bool { return a.readable[path] })
+}
+
+// look reads what a change is about, as its asker may. Nil where there is nothing of the kind; known where that is so, and
+// it is not only that it could not be read.
+func (a *auditor) look(c *gin.Context) (document []byte, known bool) {
+	n := a.compared(strings.TrimPrefix(c.FullPath(), api.Prefix))
 	if n == 0 {
-		return nil
+		return nil, false
 	}
 	parts := strings.Split(strings.TrimPrefix(c.Request.URL.EscapedPath(), api.Prefix), "/")
 	at, err := url.Parse(api.Prefix + strings.Join(parts[:n+1], "/"))
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	if project := c.Request.URL.Query().Get("project"); project != "" {
 		at.RawQuery = url.Values{"project": {project}}.Encode()
@@ -186,14 +239,17 @@ func (a *auditor) look(c *gin.Context) (document []byte) {
 	w := &reading{header: http.Header{}}
 	defer func() {
 		if v := recover(); v != nil { // what is only looked at ends nothing
-			document = nil
+			document, known = nil, false
 		}
 	}()
 	a.engine.ServeHTTP(w, r)
-	if w.status != http.StatusOK || w.body.Len() > auditBody {
-		return nil
+	switch {
+	case w.status == http.StatusNotFound:
+		return nil, true
+	case w.status != http.StatusOK || w.body.Len() > auditBody:
+		return nil, false
 	}
-	return w.body.Bytes()
+	return w.body.Bytes(), true
 }
 
 // tee keeps what a client asks for, when that is JSON, as far as it is read; nil for all else.
@@ -219,23 +275,24 @@ func (w *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// secretParameters are those of a query that are not kept: environments of commands.
-var secretParameters = []string{"env", "ticket", "token"}
-
-// detailOf is the query of a request, without the project, which has a place of its own.
+// detailOf is the query of a request, without the project, which has a place of its own, and without secrets: environments of
+// commands, and what a command line tells.
 func detailOf(q url.Values) string {
 	q.Del("project")
-	for _, name := range secretParameters {
-		for i, v := range q[name] {
-			variable, _, _ := strings.Cut(v, "=")
-			q[name][i] = variable + "=(hidden)"
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		values := audit.HideWords(q[name])
+		for i, v := range values {
+			if name == "env" {
+				variable, _, given := strings.Cut(q[name][i], "=")
+				if v = "(hidden)"; given {
+					v = variable + "=(hidden)"
+				}
+			}
+			parts = append(parts, audit.Hide(name+"="+v))
 		}
 	}
-	text, err := url.QueryUnescape(q.Encode())
-	if err != nil {
-		return ""
-	}
-	return shortText(text, auditText)
+	return shortText(strings.Join(parts, "&"), auditText)
 }
 
 func shortText(s string, most int) string {

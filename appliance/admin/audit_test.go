@@ -107,6 +107,48 @@ func TestChangesAreRecorded(t *testing.T) {
 	b.do("GET", "/audit?cursor=x", "", 400, nil)
 }
 
+// TestWhoIsLetIn: those who are, before anything goes on, and those who are not, with why; and what they run has no secrets.
+func TestWhoIsLetIn(t *testing.T) {
+	o := newOnline(t, "host")
+	o.ends(o.exec(api.ExecOptions{Command: []string{"exit", "0", "--password", "hunter1", "TOKEN=hunter2"}, Env: map[string]string{"A": "hunter3"}}), 0)
+	o.do("GET", "/sessions/nobody/exec?command=ls", "", 404, nil)
+	o.do("GET", "/sessions/"+o.session+"/tunnel?port=80&app=x", "", 400, nil)
+	var got []string
+	for _, r := range o.audited("target=sessions") {
+		got = append(got, fmt.Sprint(r.Action, " ", r.Status, " ", r.Error != "", " ", r.Detail))
+	}
+	want := []string{
+		"execSession 101 false command=exit&command=0&command=--password&command=(hidden)&command=TOKEN=(hidden)&env=A=(hidden)",
+		"execSession 404 true command=ls", "tunnelSession 400 true app=x&port=80",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestAskedIsRecorded: a change of what cannot be read in what it belongs to is what was asked for; a file's contents never are.
+func TestAskedIsRecorded(t *testing.T) {
+	b := newBox(t)
+	b.do("POST", "/folders", `{"name":"data"}`, 201, nil)
+	b.do("POST", "/folders/data/directories", `{"path":"a/b"}`, 204, nil)
+	b.do("PUT", "/folders/data/files?path=a/b.json", `{"x":"hunter1"}`, 200, nil)
+	b.do("PATCH", "/folders/data", `{"quota":0}`, 200, nil)
+	b.serve(b.request("POST", "/catalogs", `{"name":"x","url":"https://ann:hunter2@127.0.0.1:1/x.git"}`))
+	b.do("POST", "/folders?project=%ff%00", `{"name":"data"}`, 400, nil)
+	records := b.audited("all=true")
+	for i, want := range []string{"data", "a/b", "", ""} {
+		text, _ := json.Marshal(records[i].Changes)
+		if !strings.Contains(string(text), want) || want == "" && len(records[i].Changes) > 0 {
+			t.Errorf("%s: %s", records[i].Action, text)
+		}
+	}
+	w := b.serve(b.request("GET", "/audit/export?all=true", ""))
+	if strings.Contains(w.Body.String(), "hunter") || len(records) != 6 {
+		t.Errorf("%d records:\n%s", len(records), w.Body)
+	}
+	b.checksOut(w.Body.String())
+}
+
 // checksOut checks an exported record as a stranger would.
 func (b *box) checksOut(text string) {
 	b.t.Helper()

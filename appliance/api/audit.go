@@ -21,7 +21,7 @@ type AuditRecord struct {
 	Project string        `json:"project"`
 	Action  string        `json:"action"` // operationId of this document
 	Target  string        `json:"target"` // services/chat
-	Status  int           `json:"status"` // of the answer; 0: somebody was let into a session
+	Status  int           `json:"status"` // of the answer; 101: somebody was let into a session; 0: none was given
 	Error   string        `json:"error,omitempty"`
 	Request string        `json:"request,omitempty"`
 	Detail  string        `json:"detail,omitempty"`

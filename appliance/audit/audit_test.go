@@ -40,7 +40,7 @@ func (m *memory) AppendAudit(_ context.Context, next func(audit.Head) (audit.Rec
 func (m *memory) Audit(_ context.Context, q audit.Query) ([]audit.Record, error) {
 	var out []audit.Record
 	for _, r := range m.rows {
-		if r.Seq > q.After && (q.Limit == 0 || len(out) < q.Limit) {
+		if r.Seq > q.After && (q.Before == 0 || r.Seq < q.Before) && (q.Limit == 0 || len(out) < q.Limit) {
 			out = append(out, r)
 		}
 	}
@@ -95,6 +95,55 @@ func TestTampering(t *testing.T) {
 				t.Errorf("%+v, %v; want %q at %d", v, err, c.want, c.at)
 			}
 		})
+	}
+}
+
+// TestTailRemoved: who removes the last records and goes on does not hide it by what comes after.
+func TestTailRemoved(t *testing.T) {
+	m, l := chain(t, 5)
+	m.rows = m.rows[:3]
+	for want := int64(4); want < 8; want++ {
+		l.Add(t.Context(), audit.Entry{At: at(9), Actor: "eve", Action: "createService", Target: "services/x"})
+		v, err := l.Verify(t.Context())
+		if err != nil || v.At != 5 || v.Fault == "" || v.Head.Seq != want {
+			t.Errorf("%+v, %v", v, err)
+		}
+	}
+}
+
+// TestStrangeTexts: what a client says of itself and of its project is no alarm, in any database.
+func TestStrangeTexts(t *testing.T) {
+	m, l := chain(t, 1)
+	l.Add(t.Context(), audit.Entry{At: at(1), Actor: "a\xff", Project: "\xff\x00", Action: "x", Target: "y\x00"})
+	v, err := l.Verify(t.Context())
+	if err != nil || v.Fault != "" || strings.ContainsRune(m.rows[1].Project+m.rows[1].Target, 0) {
+		t.Errorf("%+v, %v, %q", v, err, m.rows[1].Project)
+	}
+}
+
+// TestHide: secrets are told by what stands before them.
+func TestHide(t *testing.T) {
+	for text, want := range map[string]string{
+		"nothing of it":                              "nothing of it",
+		"env HF_TOKEN=hunter2 serve":                 "env HF_TOKEN=(hidden) serve",
+		"serve --api-key hunter2 --port 1":           "serve --api-key (hidden) --port 1",
+		"serve --max-tokens 5 --tokenizer a/b":       "serve --max-tokens 5 --tokenizer a/b",
+		"environ:\n  HF_TOKEN: hunter2\n  N: 1\n":    "environ:\n  HF_TOKEN: (hidden)\n  N: 1\n",
+		"  password: \"hunter 2\"\n":                 "  password: (hidden)\n",
+		"curl -H 'Authorization: Bearer hunter2'":    "curl -H 'Authorization: (hidden)'",
+		"https://ann:hunter2@host/x.git":             "https://(hidden)@host/x.git",
+		"https://host/x?token=hunter2&n=1":           "https://host/x?token=(hidden)&n=1",
+		"webhook: https://hooks/T/hunter2":           "webhook: (hidden)",
+		"k: |\n  -----BEGIN PRIVATE KEY-----\n  x\n": "k: |\n  (hidden)",
+		"PRIVATE: |\n  hunter\n  2\nb: 1\n":          "PRIVATE: (hidden)\nb: 1\n",
+	} {
+		if got := audit.Hide(text); got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
+	got := audit.Diff(nil, []byte(`{"command":["serve","--api-key","hunter2","--port","80"],"definition":"a:\n  HF_TOKEN: hunter2\n"}`))
+	if text := fmt.Sprintf("%s", got[0].After); strings.Contains(text, "hunter2") || !strings.Contains(text, "80") {
+		t.Error(text)
 	}
 }
 

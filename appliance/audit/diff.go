@@ -17,12 +17,12 @@ const (
 )
 
 // hidden are names of values that are never kept: what they held is nobody's business, and that they changed is shown.
-var hidden = regexp.MustCompile(`(?i)(secret|passw|token|api_?key|credential|private|bearer|authorization|webhook|^key$|^value$|_key$)`)
+var hidden = regexp.MustCompile(`(?i)(secret|passw|passphrase|_pwd|token|api_?key|credential|private|bearer|authorization|webhook|^key$|^value$|_key$)`)
 
 // shown are names that look like secrets and are none.
-var shown = regexp.MustCompile(`(?i)(tokens|token_id|tokens_per|_tokens|max_tokens|public_key|fingerprint|key_id|group_key|affinity)`)
+var shown = regexp.MustCompile(`(?i)(tokens|token_id|tokens_per|_tokens|max_tokens|public_key|fingerprint|key_id|group_key|affinity|tokeniz)`)
 
-const redacted = `"(hidden)"`
+const redacted = `"` + hiddenText + `"`
 
 // Diff says in what two JSON documents differ, by path, secrets hidden. Empty ones are nothing: what was made or removed is one
 // change of all of it. volatile are names of values that change by themselves, and are left out wherever they stand.
@@ -128,9 +128,16 @@ func (d *differ) clean(v any) any {
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = d.clean(v[i])
+			if out[i] = d.clean(v[i]); i > 0 { // it may be a command line
+				before, _ := v[i-1].(string)
+				if word, isText := v[i].(string); isText {
+					out[i] = HideWords([]string{before, word})[1]
+				}
+			}
 		}
 		return out
+	case string:
+		return Hide(v)
 	}
 	return v
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type Entry struct {
 	Project string    `json:"project,omitempty"` // that it is about
 	Action  string    `json:"action"`            // createService
 	Target  string    `json:"target"`            // services/chat
-	Status  int       `json:"status"`            // of the answer: 201, 409; 101 of one that took the connection
+	Status  int       `json:"status"`            // of the answer: 201, 409; 101 of one who was let in, 0 of none
 	Error   string    `json:"error,omitempty"`   // why it was refused
 	Request string    `json:"request,omitempty"` // its id, as in the log and in the answer
 	Detail  string    `json:"detail,omitempty"`  // what no change shows: a command line
@@ -65,6 +66,10 @@ func Next(head Head, e Entry) (Record, error) {
 		head = start()
 	}
 	e.At = e.At.UTC()
+	// These are columns too, which must say the same as the text, in every database.
+	for _, column := range []*string{&e.Actor, &e.Project, &e.Action, &e.Target} {
+		*column = strings.ReplaceAll(strings.ToValidUTF8(*column, "\uFFFD"), "\x00", "\uFFFD")
+	}
 	text, err := json.Marshal(e)
 	if err != nil {
 		return Record{}, err

@@ -47,9 +47,10 @@ type Log struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	owed []Entry // what the store did not take, in order
-	lost int     // for which there was no room
+	mu    sync.Mutex
+	owed  []Entry // what the store did not take, in order
+	lost  int     // for which there was no room
+	short bool    // the chain does not hold what the witness file says; it was logged
 }
 
 // New returns the log of a store. The witness file says where the chain ended last: without it, nobody would see that records
@@ -67,9 +68,9 @@ func (l *Log) Add(ctx context.Context, e Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.owed) == 0 {
-		head, err := l.keep(ctx, e)
+		last, head, err := l.keep(ctx, e)
 		if err == nil {
-			l.testify(ctx, head)
+			l.testify(ctx, last, head)
 			return
 		}
 		l.log.ErrorContext(ctx, "changes cannot be kept in the audit record; they are held in memory and tried again", "error", err)
@@ -97,55 +98,64 @@ func (l *Log) Run(ctx context.Context) {
 }
 
 func (l *Log) settle(ctx context.Context) {
+	for l.pay(ctx) { // one at a time: changes do not wait until all is paid
+	}
+}
+
+// pay keeps the first of what is owed. It is false where there is nothing more to do.
+func (l *Log) pay(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.owed) == 0 {
-		return
+		return false
 	}
-	for len(l.owed) > 0 {
-		head, err := l.keep(ctx, l.owed[0])
-		if err != nil {
-			return
-		}
-		if l.owed = l.owed[1:]; len(l.owed) == 0 {
-			l.testify(ctx, head)
-		}
+	last, head, err := l.keep(ctx, l.owed[0])
+	if err != nil {
+		return false
 	}
+	if l.owed = l.owed[1:]; len(l.owed) > 0 {
+		return true
+	}
+	l.testify(ctx, last, head)
 	if l.lost > 0 {
 		l.gap(ctx)
 	}
 	l.owed = nil
 	l.log.InfoContext(ctx, "changes are kept in the audit record again", "lost", l.lost)
 	l.lost = 0
+	return false
 }
 
 // gap writes into the chain itself that it has a gap. The caller holds mu.
 func (l *Log) gap(ctx context.Context) {
 	e := Entry{At: l.now(), Actor: "palisade", Via: "system", Action: "auditGap", Target: "audit", Detail: strconv.Itoa(l.lost) + " changes could not be kept, and are not here"}
-	head, err := l.keep(ctx, e)
+	last, head, err := l.keep(ctx, e)
 	if err != nil {
 		l.log.ErrorContext(ctx, "changes are missing in the audit record", "lost", l.lost, "error", err)
 		return
 	}
-	l.testify(ctx, head)
+	l.testify(ctx, last, head)
 }
 
-// keep adds one to the chain and returns its end. The caller holds mu.
-func (l *Log) keep(ctx context.Context, e Entry) (Head, error) {
+// keep adds one to the chain and returns its end, before and after. The caller holds mu.
+func (l *Log) keep(ctx context.Context, e Entry) (last, head Head, err error) {
 	// Who asked for the change may have gone; that it happened is kept all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepBound)
 	defer cancel()
-	var head Head
-	err := l.store.AppendAudit(ctx, func(last Head) (Record, error) {
-		r, err := Next(last, e)
-		head = r.Head()
+	err = l.store.AppendAudit(ctx, func(end Head) (Record, error) {
+		r, err := Next(end, e)
+		last, head = end, r.Head()
 		return r, err
 	})
-	return head, err
+	return last, head, err
 }
 
-// testify writes the head into the witness file. One that lags behind is no harm: the chain may be longer than it says.
-func (l *Log) testify(ctx context.Context, head Head) {
+// testify writes the head into the witness file. One that lags behind is no harm: the chain may be longer than it says. One that
+// the chain does not hold stays: the next change must not hide that records were taken away.
+func (l *Log) testify(ctx context.Context, last, head Head) {
+	if !l.holdsWitness(ctx, last, head) {
+		return
+	}
 	next := l.witness + ".new"
 	err := os.WriteFile(next, []byte(head.String()+"\n"), 0o600)
 	if err == nil {
@@ -154,6 +164,29 @@ func (l *Log) testify(ctx context.Context, head Head) {
 	if err != nil {
 		l.log.WarnContext(ctx, "where the audit record ends is not written beside it", "error", err)
 	}
+}
+
+// holdsWitness tells whether the witness file may say head from now on, which follows last. Another daemon may have written it
+// meanwhile.
+func (l *Log) holdsWitness(ctx context.Context, last, head Head) bool {
+	said, err := l.Witness()
+	if err != nil || said.Seq == 0 || said == last {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepBound)
+	defer cancel()
+	found, err := l.store.Audit(ctx, Query{After: said.Seq - 1, Before: said.Seq + 1, Limit: 1})
+	switch {
+	case err != nil:
+		return false // it lags behind
+	case len(found) == 1 && found[0].Hash == said.Hash:
+		return said.Seq < head.Seq
+	}
+	if !l.short {
+		l.short = true
+		l.log.ErrorContext(ctx, "records are missing in the audit record, or were replaced", "known", said.String(), "now", head.String(), "file", l.witness)
+	}
+	return false
 }
 
 // ErrNoHead: a text is not that of a head.

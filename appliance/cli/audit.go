@@ -70,7 +70,7 @@ func (a *app) auditTable(records []api.AuditRecord) result {
 		rec := &records[i]
 		outcome := "done"
 		switch {
-		case rec.Status == 0 && rec.Error == "":
+		case rec.Status == 101 || rec.Status == 0 && rec.Error == "":
 			outcome = "let in"
 		case rec.Status >= 400:
 			outcome = strconv.Itoa(rec.Status) + " " + rec.Error
