@@ -22,10 +22,8 @@ import (
 	"github.com/palisade-run/palisade/catalog/fetch/web"
 )
 
-// How long a registry may keep silent, and how often it may send a request on.
+// How often a registry may send a request on.
 const (
-	connectIn = 20 * time.Second
-	silentFor = 60 * time.Second
 	redirects = 10
 	mostWays  = 64 // that are kept
 )
@@ -218,30 +216,3 @@ func (h *hinted) Unwrap() error { return h.error }
 
 // Hint says what to do.
 func (h *hinted) Hint() string { return h.hint }
-
-// patient is a transport that gives up on a registry that is silent, never on one that is slow.
-func patient() http.RoundTripper {
-	dialer := &net.Dialer{Timeout: connectIn, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second,
-		TLSHandshakeTimeout: connectIn, ResponseHeaderTimeout: silentFor, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &awake{conn}, nil
-		},
-	}
-}
-
-// awake ends when nothing comes for long.
-type awake struct{ net.Conn }
-
-// Read implements net.Conn.
-func (c *awake) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(silentFor)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}

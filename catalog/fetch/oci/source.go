@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/web"
 )
 
 // largestManifest is the largest manifest, or description of a model, that is read, in bytes: registries take no larger one.
@@ -46,7 +47,7 @@ type Source struct {
 // New makes a Source.
 func New(cfg Config) *Source {
 	if cfg.Transport == nil {
-		cfg.Transport = patient()
+		cfg.Transport = web.Patient()
 	}
 	return &Source{cfg: cfg, ways: map[string]*way{}}
 }

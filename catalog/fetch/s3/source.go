@@ -21,6 +21,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/web"
 )
 
 // What is read of a store at most, and how much at once.
@@ -28,8 +29,6 @@ const (
 	mostFiles = 100_000
 	mostAsked = 2_000 // objects whose checksums are asked for one by one
 	atOnce    = 8
-	connectIn = 20 * time.Second
-	silentFor = 60 * time.Second
 	awayFor   = 5 * time.Second // what a store that is busy is left alone for; it says no time itself
 )
 
@@ -59,7 +58,7 @@ type Source struct{ cfg Config }
 // New makes a Source.
 func New(cfg Config) *Source {
 	if cfg.Transport == nil {
-		cfg.Transport = patient()
+		cfg.Transport = web.Patient()
 	}
 	return &Source{cfg}
 }

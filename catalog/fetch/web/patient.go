@@ -1,4 +1,4 @@
-package s3
+package web
 
 import (
 	"context"
@@ -7,8 +7,15 @@ import (
 	"time"
 )
 
-// patient is a transport that gives up on a store that is silent, never on one that is slow.
-func patient() http.RoundTripper {
+// How long a place that somebody else's library talks to may keep silent.
+const (
+	connectIn = 20 * time.Second
+	silentFor = 60 * time.Second
+)
+
+// Patient is a transport for libraries that bring their own client: it gives up on a place that is silent, never on one that is
+// slow.
+func Patient() http.RoundTripper {
 	dialer := &net.Dialer{Timeout: connectIn, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second,
