@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +19,14 @@ import (
 
 // memory is a store that may fail.
 type memory struct {
+	mu   sync.Mutex
 	rows []audit.Record
 	fail error
 }
 
 func (m *memory) AppendAudit(_ context.Context, next func(audit.Head) (audit.Record, error)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
 	}
@@ -38,6 +42,8 @@ func (m *memory) AppendAudit(_ context.Context, next func(audit.Head) (audit.Rec
 }
 
 func (m *memory) Audit(_ context.Context, q audit.Query) ([]audit.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var out []audit.Record
 	for _, r := range m.rows {
 		if r.Seq > q.After && (q.Before == 0 || r.Seq < q.Before) && (q.Limit == 0 || len(out) < q.Limit) {
@@ -45,6 +51,13 @@ func (m *memory) Audit(_ context.Context, q audit.Query) ([]audit.Record, error)
 		}
 	}
 	return out, nil
+}
+
+// fails has it fail from now on; nil: no more.
+func (m *memory) fails(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
 }
 
 func at(s int) time.Time { return time.Date(2026, 3, 1, 0, 0, s, 0, time.UTC) }
@@ -145,6 +158,40 @@ func TestHide(t *testing.T) {
 	if text := fmt.Sprintf("%s", got[0].After); strings.Contains(text, "hunter2") || !strings.Contains(text, "80") {
 		t.Error(text)
 	}
+}
+
+// TestLeftToSuccessor: what a daemon has to tell when its store is closed already is in the record of the one that follows.
+func TestLeftToSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, witness := &memory{}, filepath.Join(t.TempDir(), "head")
+		now := func() time.Time { return at(0) }
+		old := audit.New(m, witness, now, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); old.Run(ctx) }()
+		m.fails(errors.New("closed"))
+		old.Add(t.Context(), audit.Entry{At: at(1), Action: "a"})
+		stop()
+		<-done
+		m.fails(nil)
+		next := audit.New(m, witness, now, slog.New(slog.DiscardHandler))
+		ctx, stop = context.WithCancel(t.Context())
+		defer stop()
+		go next.Run(ctx)
+		synctest.Wait()
+		m.fails(errors.New("closed"))
+		old.Add(t.Context(), audit.Entry{At: at(2), Action: "restart", Changes: []audit.Change{{Path: "x", After: []byte("1")}}})
+		m.fails(nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		v, err := next.Verify(t.Context())
+		if err != nil || v.Fault != "" || len(m.rows) != 2 || m.rows[1].Action != "restart" || !m.rows[1].At.Equal(at(2)) {
+			t.Errorf("%+v, %v, %+v", v, err, m.rows)
+		}
+		if left, err := filepath.Glob(witness + "?*"); err != nil || len(left) > 0 {
+			t.Errorf("%v, %v", left, err)
+		}
+	})
 }
 
 // TestHeadKeptElsewhere: against who has written the chain and the witness anew.

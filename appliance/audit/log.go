@@ -47,10 +47,12 @@ type Log struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	mu    sync.Mutex
-	owed  []Entry // what the store did not take, in order
-	lost  int     // for which there was no room
-	short bool    // the chain does not hold what the witness file says; it was logged
+	mu     sync.Mutex
+	owed   []Entry // what the store did not take, in order
+	lost   int     // for which there was no room
+	ended  bool    // Run has: what the store does not take is left to a successor
+	leaves int     // how many were
+	short  bool    // the chain does not hold what the witness file says; it was logged
 }
 
 // New returns the log of a store. The witness file says where the chain ended last: without it, nobody would see that records
@@ -73,6 +75,10 @@ func (l *Log) Add(ctx context.Context, e Entry) {
 			l.testify(ctx, last, head)
 			return
 		}
+		if l.ended {
+			l.leave(ctx, e)
+			return
+		}
 		l.log.ErrorContext(ctx, "changes cannot be kept in the audit record; they are held in memory and tried again", "error", err)
 	}
 	if len(l.owed) >= mostOwed {
@@ -82,16 +88,19 @@ func (l *Log) Add(ctx context.Context, e Entry) {
 	l.owed = append(l.owed, e)
 }
 
-// Run gives the store what it owes, until ctx ends, and once more then.
+// Run gives the store what it owes, until ctx ends, and once more then. What it does not take even then, and what is added
+// afterwards to a store that is closed, is left in files for the next process, whose Run begins with them.
 func (l *Log) Run(ctx context.Context) {
+	l.collect(ctx)
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			l.settle(ctx)
+			l.collect(ctx) // a predecessor ends its last requests while this one runs
 		case <-ctx.Done():
-			l.settle(context.WithoutCancel(ctx))
+			l.end(context.WithoutCancel(ctx))
 			return
 		}
 	}
@@ -100,6 +109,18 @@ func (l *Log) Run(ctx context.Context) {
 func (l *Log) settle(ctx context.Context) {
 	for l.pay(ctx) { // one at a time: changes do not wait until all is paid
 	}
+}
+
+// end is the last settling.
+func (l *Log) end(ctx context.Context) {
+	l.settle(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for _, e := range l.owed {
+		l.leave(ctx, e)
+	}
+	l.owed = nil
 }
 
 // pay keeps the first of what is owed. It is false where there is nothing more to do.
