@@ -6,6 +6,7 @@ import (
 
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/catalog/recipe"
+	modeldefinitions "github.com/palisade-run/palisade/model-definitions"
 )
 
 // box has so many devices of a kind, and as much memory of its own beside them.
@@ -95,4 +96,27 @@ func TestEveryVariantFitsSomewhere(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkListing lists everything that comes with the appliance, and how each fits a box of eight devices: palisade catalog list.
+func BenchmarkListing(b *testing.B) {
+	entries, _, err := recipe.Load(modeldefinitions.Files, recipe.Shipped)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, eight := recipe.NewCollection(entries), boxes()["8x80 GB"]
+	for b.Loop() {
+		for _, found := range c.Search(recipe.Query{}) {
+			plan.Judge(found.Entry.Recipe, plan.Wish{}, eight)
+		}
+	}
+}
+
+// BenchmarkLoading reads them, as the appliance does once when it starts.
+func BenchmarkLoading(b *testing.B) {
+	for b.Loop() {
+		if _, _, err := recipe.Load(modeldefinitions.Files, recipe.Shipped); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

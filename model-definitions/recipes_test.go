@@ -25,6 +25,7 @@ type facts struct {
 	Config    dims              `yaml:"config"`    // of the model's own config.json, what matters for its size; none: only weights are known
 	Formats   map[string]string `yaml:"formats"`   // of each variant: how its weights are stored
 	Weights   map[string]int64  `yaml:"weights"`   // of variants without a format: bytes of the files, as published
+	Files     map[string]int64  `yaml:"files"`     // of sources that are stored wider than they are loaded: bytes, as published
 	Engines   map[string]string `yaml:"engines"`   // of variants with a command of their own: the engine that they start
 	Reserve   map[string]string `yaml:"reserve"`   // of variants: for what fit does not count, pictures and sound while they are worked on
 	Published published         `yaml:"published"` // what others say, and is held against the arithmetic
@@ -136,6 +137,9 @@ func (f facts) need(v recipe.Variant) (fit.Need, error) {
 		r.Unified = new(false)
 	}
 	need := fit.Estimate(m, r)
+	if engine == fit.TEI && slices.Equal(v.Accelerators, []string{recipe.CPU}) { // as fit has it where there is no device
+		need.Weights *= 2
+	}
 	if text, ok := f.Reserve[v.Name]; ok {
 		n, err := amount(text)
 		if err != nil {
@@ -196,6 +200,9 @@ func (f facts) parameters() (sum int64, err error) {
 
 // bytes is how large the files of a source are.
 func (f facts) bytes(e recipe.Entry, s recipe.Source) (int64, error) {
+	if n, said := f.Files[s.Name]; said {
+		return n, nil
+	}
 	i := slices.IndexFunc(e.Variants, func(v recipe.Variant) bool { return v.Source == s.Name })
 	if i < 0 {
 		return 0, fmt.Errorf("no variant uses source %s", s.Name)

@@ -54,6 +54,7 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 		around.Images = installImages{d}
 	}
 	d.installs, err = install.New(ctx, around)
+	d.planning.installs = d.installs
 	d.bundles = &bundles{
 		Shelf: shelf, models: d.installs, folders: d.folders, blobs: d.blobs, images: d.runtime.containerd, version: cmp.Or(d.Version.Version, "dev"), now: time.Now,
 	}

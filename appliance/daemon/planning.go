@@ -14,6 +14,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
+	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
@@ -28,15 +29,19 @@ type planning struct {
 	recipes  admin.Recipes
 	data     string // directory on the disk that keeps models
 	measured func() []calibrate.Calibration
+	installs *install.Manager // nil until it is open
 }
 
 // reserve is what of the disk no model takes: the store and the logs must be written whatever happens.
 const reserve = 1 << 30
 
 // Box is this box as it is now.
-func (p *planning) Box(ctx context.Context) (plan.Box, error) {
+func (p *planning) Box(ctx context.Context) (plan.Box, error) { return p.without(ctx, "") }
+
+// without is the box as it is now, but for what a service (its id, or "" for none) has: what takes its place may have that.
+func (p *planning) without(ctx context.Context, service string) (plan.Box, error) {
 	holders := make(map[string]plan.Holder)
-	services := make(map[string]string)
+	services, own := make(map[string]string), make(map[string]bool)
 	for _, v := range p.manager.Services("") {
 		services[v.ID] = v.Name
 	}
@@ -46,12 +51,16 @@ func (p *planning) Box(ctx context.Context) (plan.Box, error) {
 			h.Name = "service " + name
 		}
 		holders[s.ID] = h
+		own[s.ID] = service != "" && s.ServiceID == service
 	}
 	_, used := p.pool.busy.use()
-	b := boxOf(p.pool.ledger.Status(), p.pool.node, holders, used)
+	b := boxOf(p.pool.ledger.Status(), p.pool.node, holders, own, used)
 	b.Platform, b.Processes, b.Containers = runtime.GOARCH, p.runtime.process != nil, p.runtime.containerd != nil
 	b.Programs = programs(p.variants, b.Processes)
 	b.Measured.Load = loadSpeed(p.measured())
+	if p.installs != nil {
+		b.Here, b.Measured.Download = p.installs.Here(), downloadSpeed(p.installs.Downloads())
+	}
 	b.Disk = plan.Disk{Free: -1, Reserve: reserve}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(p.data, &disk); err == nil {
@@ -68,6 +77,17 @@ func (p *planning) Box(ctx context.Context) (plan.Box, error) {
 		b.Images = append(b.Images, i.Name)
 	}
 	return b, nil
+}
+
+// downloadSpeed is what past downloads say of the next.
+func downloadSpeed(rate float64, of int) plan.Speed {
+	switch of {
+	case 0:
+		return plan.Speed{}
+	case 1:
+		return plan.Speed{Rate: rate, From: "the last download"}
+	}
+	return plan.Speed{Rate: rate, From: fmt.Sprintf("the last %d downloads", of)}
 }
 
 // programs are the runtimes whose program is found on this box. One that is a module of some other program cannot be looked for.
@@ -91,31 +111,43 @@ func programs(table *variants.Table, processes bool) map[string]bool {
 	return found
 }
 
-// boxOf is what the ledger knows, in the words of plans. used is what of the box's memory is in use, by whomever; -1 where that
-// cannot be told. Slices of devices are left out: recipes ask for whole devices or for parts of them.
-func boxOf(nodes []accel.Status, here string, holders map[string]plan.Holder, used int64) plan.Box {
+// boxOf is what the ledger knows, in the words of plans. What sessions that are own have counts as free. used is what of the
+// box's memory is in use, by whomever; -1 where that cannot be told. Slices of devices are left out: recipes ask for whole devices
+// or for parts of them.
+func boxOf(nodes []accel.Status, here string, holders map[string]plan.Holder, own map[string]bool, used int64) plan.Box {
 	var b plan.Box
 	for _, s := range nodes {
 		n := s.State.Node()
 		if n.Name == here {
-			b.Host = plan.Host{
-				Total: int64(n.Memory), Free: max(0, int64(s.State.FreeMemory())), Cores: float64(n.CPU) / 1000, FreeCores: max(0, float64(s.State.FreeCPU())/1000),
-			}
-			if used >= 0 {
-				b.Host.Free = max(0, min(b.Host.Free, b.Host.Total-used))
-			}
+			b.Host = hostOf(s, own, used)
 		}
 		for i, d := range n.Devices {
 			if d.Slot != accel.Slot(d.Family+".device") {
 				continue
 			}
-			b.Devices = append(b.Devices, deviceOf(s, i, len(nodes) > 1, holders))
+			b.Devices = append(b.Devices, deviceOf(s, i, len(nodes) > 1, holders, own))
 		}
 	}
 	return b
 }
 
-func deviceOf(s accel.Status, at int, several bool, holders map[string]plan.Holder) plan.Device {
+func hostOf(s accel.Status, own map[string]bool, used int64) plan.Host {
+	n := s.State.Node()
+	memory, cpu := int64(s.State.FreeMemory()), float64(s.State.FreeCPU())
+	for _, claim := range s.Claims {
+		if own[claim.Session] && claim.State != accel.ClaimLeaving {
+			memory, cpu = memory+int64(claim.Slots[accel.SlotMem]), cpu+float64(claim.Slots[accel.SlotCPU])
+			used -= min(max(0, used), int64(claim.Slots[accel.SlotMem]))
+		}
+	}
+	h := plan.Host{Total: int64(n.Memory), Free: max(0, memory), Cores: float64(n.CPU) / 1000, FreeCores: max(0, cpu/1000)}
+	if used >= 0 {
+		h.Free = max(0, min(h.Free, h.Total-used))
+	}
+	return h
+}
+
+func deviceOf(s accel.Status, at int, several bool, holders map[string]plan.Holder, own map[string]bool) plan.Device {
 	n := s.State.Node()
 	d := n.Devices[at]
 	out := plan.Device{
@@ -128,9 +160,16 @@ func deviceOf(s accel.Status, at int, several bool, holders map[string]plan.Hold
 	if health := s.Health[d.ID]; health.State != "" && health.State != accel.HealthOK {
 		out.Trouble = cmp.Or(health.Reason, string(health.State))
 	}
+	idle := true
 	for _, claim := range s.Claims {
 		for _, share := range claim.Holds() {
 			if share.Device != d.ID {
+				continue
+			}
+			idle = false
+			bytes := d.Memory / 100 * int64(share.Amount)
+			if own[claim.Session] {
+				out.Free = min(out.Total, out.Free+bytes)
 				continue
 			}
 			h, known := holders[claim.Session]
@@ -140,11 +179,11 @@ func deviceOf(s accel.Status, at int, several bool, holders map[string]plan.Hold
 			if claim.State == accel.ClaimLeaving { // it has ended: what it has is free in a moment
 				h.MayMove = true
 			}
-			h.Bytes = d.Memory / 100 * int64(share.Amount)
+			h.Bytes = bytes
 			out.Holders = append(out.Holders, h)
 		}
 	}
-	if sample, said := s.Samples[d.ID]; said && len(out.Holders) == 0 && sample.MemoryUsed > 0 { // the driver's own
+	if sample, said := s.Samples[d.ID]; said && idle && sample.MemoryUsed > 0 { // the driver's own
 		out.Free = max(0, min(out.Free, d.Memory-sample.MemoryUsed))
 	}
 	return out

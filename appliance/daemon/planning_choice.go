@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -32,8 +33,15 @@ func (u *unfit) Hint() string {
 }
 
 // Plan implements install.Planner.
-func (p *planning) Plan(ctx context.Context, _ string, r recipe.Recipe, w install.Wish) (install.Choice, error) {
-	box, err := p.Box(ctx)
+//
+// A model's own service holds nothing against it: the same command again, or an update, would else be told that the model itself
+// is in the way, or be given another variant beside it.
+func (p *planning) Plan(ctx context.Context, project string, r recipe.Recipe, w install.Wish) (install.Choice, error) {
+	own := ""
+	if there, err := p.manager.Service(project, cmp.Or(w.Name, r.Name)); err == nil {
+		own = there.ID
+	}
+	box, err := p.without(ctx, own)
 	if err != nil {
 		return install.Choice{}, err
 	}
@@ -52,12 +60,12 @@ func (p *planning) Plan(ctx context.Context, _ string, r recipe.Recipe, w instal
 }
 
 // withImages gives the variants that name no image those of recipes that come with the appliance: what was made up of files
-// names none.
+// names none. An image that is more than an engine, such as a NIM or what a definition starts, is of its own model alone.
 func (p *planning) withImages(ctx context.Context, r recipe.Recipe) recipe.Recipe {
 	r.Variants = slices.Clone(r.Variants)
 	for i := range r.Variants {
 		v := &r.Variants[i]
-		if len(v.Images) > 0 {
+		if engine, known := p.variants.Lookup(v.Runtime); len(v.Images) > 0 || !known || engine.ReadsDefinition || engine.FolderOptional {
 			continue
 		}
 		for _, e := range p.recipes.Collection(ctx).All() {

@@ -122,12 +122,14 @@ func (e *estimate) types() {
 	e.need.PerToken = e.model.KVBytesPerToken(e.key, e.value)
 }
 
+const halved = "weights of 32 bits are loaded as 16 bits"
+
 func (e *estimate) weights() {
 	m := e.model
 	e.need.Weights = m.WeightBytes
 	if m.Format != GGUF && m.DType == "F32" {
 		e.need.Weights /= 2
-		e.assume("weights of 32 bits are loaded as 16 bits")
+		e.assume(halved)
 	}
 	if method := strings.ToLower(e.request.Quantization); m.Quantization == "" && m.Format != GGUF {
 		switch {
@@ -286,6 +288,10 @@ func (e *estimate) sum() {
 
 // onHost is the same need where there is no device: without a driver, and nothing to spread.
 func (n Need) onHost(f family) Need {
+	if f.encoder { // TEI's builds for processors load weights as 32 bits, whatever the files have
+		n.Weights = times(2, n.Weights)
+		n.Assumed = slices.DeleteFunc(slices.Clone(n.Assumed), func(text string) bool { return text == halved })
+	}
 	n.Overhead = f.process
 	n.Total = plus(plus(n.Weights, n.Cache), plus(n.Compute, n.Overhead))
 	n.PerDevice, n.Devices = n.Total, 0

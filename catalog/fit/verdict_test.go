@@ -157,6 +157,7 @@ func TestVerdicts(t *testing.T) {
 		{"no box", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 4096}, Box{}, CannotTell, "there is no device, and the box's memory is not known"},
 		{"no device for vLLM", llama, Request{Engine: VLLM}, Box{}.withHost(64), CannotTell, "vLLM runs without one only where it was built for that"},
 		{"embeddings", bge, Request{Engine: TEI}, gpus(4), Fits, "needs 2.0 GiB (weights 1.1, engine 0.9); fits a"},
+		{"embeddings without a device", bge, Request{Engine: TEI}, Box{}.withHost(4), Fits, "needs 2.8 GiB (weights 2.1, engine 0.7); fits the box's memory"},
 		{"silent devices", llama, Request{Engine: VLLM}, silent, CannotTell, "not every device says how much memory it has"},
 		{"an adapter", adapter, Request{Engine: VLLM}, gpus(24), CannotTell, "it is an adapter"},
 		{"another engine", llama, Request{Engine: "triton"}, gpus(24), CannotTell, "its weights have 15.0 GiB, and what the engine adds is not known"},

@@ -112,6 +112,7 @@ func (m *Manager) interrupted(ctx context.Context, j *job) {
 		*s = s.cancel(wish.by, clock())
 		s.Hint = why
 		s.Listing, s.Files, s.Folder, s.Revision, s.Service, s.Made = nil, nil, "", 0, "", false
+		s.Kept, s.KeptOf = 0, ""
 	}) == nil {
 		m.metrics.ended(j.Wish.Kind, Cancelled)
 	}

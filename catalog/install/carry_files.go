@@ -196,6 +196,9 @@ func (m *Manager) bring(ctx context.Context, j *job, source recipe.Source, ref f
 		m.note(j, t)
 	})
 	m.metrics.fetched.Add(float64(max(0, last.Here-last.Reused)))
+	if err != nil && last.Here > 0 {
+		err = errors.Join(err, m.edit(ctx, j, func(s *State) { s.Kept, s.KeptOf = last.Here, source.Where() }))
+	}
 	if errors.Is(err, fetch.ErrChanged) { // what there is now is listed anew by the next try
 		err = errors.Join(err, m.edit(ctx, j, func(s *State) { s.Listing = nil }))
 	}
@@ -204,6 +207,7 @@ func (m *Manager) bring(ctx context.Context, j *job, source recipe.Source, ref f
 	}
 	return m.edit(ctx, j, func(s *State) {
 		s.Files, s.Fetched, s.Reused = files, max(0, last.Here-last.Reused), last.Reused
+		s.Kept, s.KeptOf = last.Here, source.Where()
 	})
 }
 

@@ -97,6 +97,8 @@ type State struct {
 	Made     bool           // the service was made here, not found
 	Fetched  int64          // bytes that came
 	Reused   int64          // bytes that were here already
+	Kept     int64          // bytes of KeptOf that are on the disk, for a failed one that is gone on with
+	KeptOf   string         // recipe.Source's Where
 }
 
 // File is one file of a revision.

@@ -61,7 +61,7 @@ func stepsOf(w Wish) []Step {
 // begin is the state of an install that begins, or begins again: nothing that was found out before is trusted but what is on
 // the disk, which each step finds by itself.
 func (s State) begin(w Wish) State {
-	next := State{Status: Running, Attempt: s.Attempt + 1, Service: s.Service, Made: s.Made}
+	next := State{Status: Running, Attempt: s.Attempt + 1, Service: s.Service, Made: s.Made, Kept: s.Kept, KeptOf: s.KeptOf}
 	for _, step := range stepsOf(w) {
 		next.Steps = append(next.Steps, StepState{Step: step, Status: Waiting})
 	}

@@ -234,6 +234,7 @@ func (w *world) Fetch(ctx context.Context, _ fetch.Source, l fetch.Listing, tell
 		}
 	}
 	if fault != nil {
+		tell(install.Transfer{Bytes: 9, Here: 4})
 		return nil, fault
 	}
 	defer w.lock()()

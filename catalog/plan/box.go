@@ -23,7 +23,7 @@ type Box struct {
 	Processes  bool             // programs of the box can be run
 	Programs   map[string]bool  // runtimes whose program is found on the box
 	Images     []string         // references that are here already
-	Here       map[string]int64 // bytes of a source (by its From) that are here already
+	Here       map[string]int64 // bytes of a source (by its Where) that are here already
 	Measured   Measured
 }
 

@@ -98,7 +98,7 @@ func (m *maker) disk(o *option) string {
 
 func (m *maker) diskNeed(v recipe.Variant) DiskNeed {
 	s, _ := m.recipe.Source(v.Source)
-	return DiskNeed{Bytes: s.Bytes, Here: min(m.box.Here[s.From], max(s.Bytes, 0)), Free: m.box.Disk.Free}
+	return DiskNeed{Bytes: s.Bytes, Here: min(m.box.Here[s.Where()], max(s.Bytes, 0)), Free: m.box.Disk.Free}
 }
 
 func (m *maker) count() int { return max(1, m.wish.Replicas) }

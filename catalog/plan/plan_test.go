@@ -214,3 +214,33 @@ func TestAmounts(t *testing.T) {
 		}
 	}
 }
+
+// What is refused may be tried all the same, and then takes what it would have taken: an engine without its device would start on
+// the processors.
+func TestRefusedPlansSayTheirResources(t *testing.T) {
+	full := room(cards(1, 80*gib), func(b *Box) { b.Disk.Free = gib })
+	old := room(cards(1, 80*gib, func(_ int, d *Device) { d.Architecture = "sm_70" }))
+	for name, b := range map[string]Box{"disk": full, "architecture": old} {
+		p := Make(eight(), Wish{Variant: "bf16"}, b)
+		if p.Verdict != DoesNotFit || p.Resources["cuda.device"] != "1" || p.Resources["cpu"] == "" || p.Resources["mem"] == "" {
+			t.Errorf("%s: %s, takes %v: %s", name, p.Verdict, p.Resources, p.Sentence)
+		}
+	}
+}
+
+// Files are here when those of the same source are: other files of the same place are not.
+func TestWhatIsHereIsNotFetched(t *testing.T) {
+	r := eight()
+	r.Sources[0].Files = []string{"*.safetensors"}
+	b := room(cards(1, 80*gib), func(b *Box) {
+		b.Disk.Free = 4 * gib
+		b.Here = map[string]int64{"hf:Qwen/Qwen3-8B": 16 * gib}
+	})
+	if p := Make(r, Wish{Variant: "bf16"}, b); p.Verdict != DoesNotFit || p.Disk.Here != 0 {
+		t.Errorf("other files count: %+v: %s", p.Disk, p.Sentence)
+	}
+	b.Here[r.Sources[0].Where()] = 15 * gib
+	if p := Make(r, Wish{Variant: "bf16"}, b); p.Verdict != Fits || p.Disk.Here != 15*gib {
+		t.Errorf("what is here does not count: %+v: %s", p.Disk, p.Sentence)
+	}
+}

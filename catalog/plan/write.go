@@ -100,6 +100,10 @@ func (m *maker) refuse(considered []Attempt) Plan {
 	p := Plan{Verdict: DoesNotFit, Considered: considered}
 	if v := m.candidates(); len(v) > 0 {
 		closest := m.closest()
+		if closest.resources == nil { // it may be tried all the same, and not without what it runs on
+			base, share := m.devicesOf(closest.variant, closest.kind)
+			m.resources(&closest, base, share)
+		}
 		p = m.plan(closest)
 		p.Verdict, p.Considered, p.Replicas, p.Steps = DoesNotFit, considered, nil, nil
 	}

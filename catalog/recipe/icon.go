@@ -32,6 +32,10 @@ func checkIcon(src []byte) error {
 		switch t := token.(type) {
 		case xml.Directive:
 			return errors.New("holds a declaration, and wants none")
+		case xml.ProcInst: // a style sheet is loaded by one
+			if t.Target != "xml" {
+				return fmt.Errorf("holds <?%s?>; only drawings are wanted", short(t.Target))
+			}
 		case xml.StartElement:
 			if !seen && t.Name.Local != "svg" {
 				return fmt.Errorf("is <%s>, not <svg>", t.Name.Local)

@@ -109,18 +109,20 @@ func TestLinksAreNotFollowed(t *testing.T) {
 func TestIcons(t *testing.T) {
 	for src, want := range map[string]string{
 		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><defs><linearGradient id="a"><stop offset="0"/></linearGradient></defs><rect fill="url(#a)"/></svg>`: "",
-		``:                                       "is not SVG: it is empty",
-		`<html/>`:                                "is <html>, not <svg>",
-		`<svg><script>1</script>`:                "holds <script>",
-		`<svg><foreignObject/>`:                  "holds <foreignObject>",
-		`<svg><use href="#a"/>`:                  "holds <use>",
-		`<svg><path onclick="x"/>`:               "holds onclick",
-		`<svg style="x"/>`:                       "holds style",
-		`<svg><rect fill="url(http://x)"/>`:      "holds fill",
-		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`: "holds a declaration",
-		`<svg`:                                   "is not SVG",
-		strings.Repeat("<g>", 3):                 "is <g>",
-		"<svg>" + strings.Repeat("<g>", 40):      "nested too deep",
+		``:                                         "is not SVG: it is empty",
+		`<html/>`:                                  "is <html>, not <svg>",
+		`<svg><script>1</script>`:                  "holds <script>",
+		`<svg><foreignObject/>`:                    "holds <foreignObject>",
+		`<svg><use href="#a"/>`:                    "holds <use>",
+		`<svg><path onclick="x"/>`:                 "holds onclick",
+		`<svg style="x"/>`:                         "holds style",
+		`<svg><rect fill="url(http://x)"/>`:        "holds fill",
+		`<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`:   "holds a declaration",
+		`<?xml version="1.0"?><svg/>`:              "",
+		`<?xml-stylesheet href="http://x"?><svg/>`: "holds <?xml-stylesheet?>",
+		`<svg`:                              "is not SVG",
+		strings.Repeat("<g>", 3):            "is <g>",
+		"<svg>" + strings.Repeat("<g>", 40): "nested too deep",
 	} {
 		err := checkIcon([]byte(src))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

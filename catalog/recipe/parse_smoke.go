@@ -31,7 +31,7 @@ func (r *reader) smokeTest(f catalog.Field) *SmokeTest {
 	switch {
 	case !m.Get("path").Given():
 		m.Get("path").Error("path: /v1/chat/completions", "is required")
-	case ok && (!strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsAny(text, " \\\r\n\t#")):
+	case ok && (!strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsAny(text, " \\#") || strings.ContainsFunc(text, unprintable)):
 		m.Get("path").Error("path: /v1/chat/completions", "%q is not the path of a request", short(text))
 	}
 	t.Path = text

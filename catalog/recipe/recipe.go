@@ -1,5 +1,7 @@
 package recipe
 
+import "strings"
+
 // Schema is the newest version of a recipe's file that is read.
 const Schema = 1
 
@@ -62,6 +64,14 @@ type Source struct {
 	Checksum map[string]string // file: sha256, where the recipe pins them
 	Bytes    int64             // of all its files, about; 0: not said
 	Secret   string            // name of the secret that opens it, where it is gated: HF_TOKEN
+}
+
+// Where is its place, and which of the files there: sources of the same have the same files.
+func (s Source) Where() string {
+	if len(s.Files) == 0 {
+		return s.From
+	}
+	return s.From + " " + strings.Join(s.Files, ",")
 }
 
 // Variant is one way to run the model.
