@@ -269,7 +269,9 @@ func (w *archiveWriter) Write(p []byte) (int, error) {
 	if !w.begun {
 		w.begun = true
 		w.c.Header("Content-Type", "application/x-tar")
-		w.c.Header("Content-Disposition", "attachment")
+		if w.c.Writer.Header().Get("Content-Disposition") == "" {
+			w.c.Header("Content-Disposition", "attachment")
+		}
 		w.c.Writer.WriteHeader(http.StatusOK)
 	}
 	_ = w.rc.SetWriteDeadline(time.Now().Add(writeTimeout))

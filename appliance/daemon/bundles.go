@@ -18,6 +18,7 @@ import (
 	"github.com/palisade-run/palisade/catalog/bundle"
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/install"
+	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/catalog/signature"
 	"github.com/palisade-run/palisade/sessions"
@@ -70,7 +71,7 @@ func (b *bundles) Make(ctx context.Context, project, ref string, withImage bool)
 	}
 	revision := model.Revision(model.Current)
 	if revision == nil {
-		return nil, &hinted{fmt.Errorf("model %s has no revision that came up: %w", model.Name, sessions.ErrConflict), "palisade install " + model.Name + " goes on with it"}
+		return nil, &notBundled{"model " + model.Name + " has no revision that came up", "palisade install " + model.Name + " goes on with it"}
 	}
 	spec := bundle.Spec{
 		Contents: bundle.Contents{
@@ -107,6 +108,13 @@ func origin(r install.Revision) string {
 	return r.From + "@" + r.Pin
 }
 
+// notBundled is a model that cannot go into a bundle as it stands.
+type notBundled struct{ message, hint string }
+
+func (n *notBundled) Error() string { return n.message }
+func (n *notBundled) Hint() string  { return n.hint }
+func (n *notBundled) Unwrap() error { return install.ErrState }
+
 // bundled is a recipe as it goes into a bundle that has the files of one source: what other sources' variants need is not
 // there. What a recipe that was made up of files lacks, is said to be unknown.
 func bundled(r recipe.Recipe, source string) recipe.Recipe {
@@ -118,6 +126,9 @@ func bundled(r recipe.Recipe, source string) recipe.Recipe {
 		}
 	}
 	fill(&r.Version, "1")
+	if strings.HasPrefix(r.Title, "/") { // the place of its files on this box says nothing on another one
+		r.Title = r.Name
+	}
 	fill(&r.Title, r.Name)
 	fill(&r.Description, r.Title)
 	fill(&r.License.ID, "LicenseRef-unknown")
@@ -127,7 +138,26 @@ func bundled(r recipe.Recipe, source string) recipe.Recipe {
 	if len(r.Outputs) == 0 {
 		r.Outputs = []string{"text"}
 	}
+	for i := range r.Variants {
+		if v := &r.Variants[i]; len(v.Accelerators) == 0 {
+			v.Accelerators = anyKind(*v)
+		}
+	}
 	return r
+}
+
+// anyKind are the accelerators of a variant that names none: it runs on what a box has, and a recipe has to say so in words.
+func anyKind(v recipe.Variant) []string {
+	kinds := []string{"cuda", "rocm"}
+	for _, image := range v.Images {
+		if k := image.Accelerator; k != "" && !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	if plan.OnProcessors(v.Runtime) && !slices.Contains(kinds, recipe.CPU) {
+		kinds = append(kinds, recipe.CPU)
+	}
+	return kinds
 }
 
 // longestText is the longest text beside a recipe that goes along, in bytes.
@@ -140,7 +170,7 @@ func (b *bundles) texts(ctx context.Context, model install.Model, revision insta
 		return nil, err
 	}
 	if _, problems := recipe.Parse(recipe.File, text); problems.Err() != nil {
-		return nil, &hinted{fmt.Errorf("the recipe of %s cannot go into a bundle: %w: %w", model.Name, sessions.ErrConflict, problems.Err()), "install it by a recipe: palisade catalog lint says what one needs"}
+		return nil, &notBundled{fmt.Sprintf("the recipe of %s cannot go into a bundle: %v", model.Name, problems.Err()), "install it by a recipe: palisade catalog lint says what one needs"}
 	}
 	out := map[string][]byte{recipe.File: text}
 	if revision.Folder == "" {

@@ -109,7 +109,7 @@ func (m *maker) onHost(o *option) {
 		o.reason = "runs on the box's own processors, and accelerators are asked for"
 		return
 	}
-	if len(o.variant.Accelerators) == 0 && !onProcessors(o.variant.Runtime) {
+	if len(o.variant.Accelerators) == 0 && !OnProcessors(o.variant.Runtime) {
 		o.reason = fmt.Sprintf("%s wants an accelerator, and this box has none", o.variant.Runtime)
 		return
 	}

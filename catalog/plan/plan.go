@@ -190,14 +190,14 @@ func (m *maker) kinds(v recipe.Variant) []string {
 			out = append(out, d.Kind)
 		}
 	}
-	if onProcessors(v.Runtime) || len(out) == 0 {
+	if OnProcessors(v.Runtime) || len(out) == 0 {
 		out = append(out, recipe.CPU)
 	}
 	return out
 }
 
-// onProcessors says whether an engine is known to run without an accelerator.
-func onProcessors(runtime string) bool {
+// OnProcessors says whether an engine is known to run without an accelerator.
+func OnProcessors(runtime string) bool {
 	return slices.Contains([]string{"llama-cpp", "ollama", "custom", "cmd", "tei"}, runtime)
 }
 
