@@ -155,7 +155,7 @@ func TestHide(t *testing.T) {
 		}
 	}
 	got := audit.Diff(nil, []byte(`{"command":["serve","--api-key","hunter2","--port","80"],"definition":"a:\n  HF_TOKEN: hunter2\n"}`))
-	if text := fmt.Sprintf("%s", got[0].After); strings.Contains(text, "hunter2") || !strings.Contains(text, "80") {
+	if text := string(got[0].After); strings.Contains(text, "hunter2") || !strings.Contains(text, "80") {
 		t.Error(text)
 	}
 }

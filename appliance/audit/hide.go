@@ -48,13 +48,15 @@ func hideValues(of *regexp.Regexp, text string) string {
 
 // HideWords is Hide of the words of a command line: what follows --password is one too.
 func HideWords(words []string) []string {
-	out := make([]string, len(words))
-	for i, word := range words {
-		if i > 0 && flagAlone.MatchString(words[i-1]) && !shown.MatchString(words[i-1]) && !strings.HasPrefix(word, "-") {
-			out[i] = hiddenText
-			continue
+	out := make([]string, 0, len(words))
+	before := ""
+	for _, word := range words {
+		if flagAlone.MatchString(before) && !shown.MatchString(before) && !strings.HasPrefix(word, "-") {
+			out = append(out, hiddenText)
+		} else {
+			out = append(out, Hide(word))
 		}
-		out[i] = Hide(word)
+		before = word
 	}
 	return out
 }

@@ -210,7 +210,7 @@ func (l *Log) holdsWitness(ctx context.Context, last, head Head) bool {
 	return false
 }
 
-// ErrNoHead: a text is not that of a head.
+// ErrNoHead says that a text is not that of a head.
 var ErrNoHead = errors.New("no head of an audit record: SEQ:HASH is wanted")
 
 // ParseHead reads what Head.String has written.
