@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -230,7 +229,7 @@ func (s shelved) List(_ context.Context, ref fetch.Ref) (fetch.Listing, error) {
 
 // Open implements fetch.Source.
 func (s shelved) Open(_ context.Context, _ fetch.Listing, f fetch.File, _, _ int64) (io.ReadCloser, error) {
-	return nil, &hinted{fmt.Errorf("%s of the bundle of %s is not on this box any more: %w", f.Name, s.held.Contents.Name, os.ErrNotExist), "bring the bundle again: palisade bundle install FILE"}
+	return nil, &hinted{fmt.Errorf("%s of the bundle of %s is not on this box any more: %w", f.Name, s.held.Contents.Name, fetch.ErrNotFound), "bring the bundle again: palisade bundle install FILE"}
 }
 
 // bundlePlaces are where files come from: a path of the shelf is a bundle.

@@ -46,13 +46,25 @@ func (j *job) unpacked(ctx context.Context, f File) error {
 	j.state.say("unpacking " + f.Name)
 	n, err := j.unpack(ctx, f, e.Bytes)
 	if err != nil {
-		return err
+		return errors.Join(err, j.refuse(f, n, err))
 	}
 	if err := j.store.Note(unpackedKey(f), n); err != nil {
 		return err
 	}
 	j.store.Release(f.SHA256)
 	j.add(entriesOf(n)...)
+	return j.store.Drop(f.SHA256)
+}
+
+// refuse lets go of an archive that is no good, which may be large, and of what was taken out of it.
+func (j *job) refuse(f File, n blobs.Noted, why error) error {
+	if !errors.Is(why, ErrRefused) && !errors.Is(why, ErrTooLong) {
+		return nil
+	}
+	for _, o := range n.Files {
+		j.store.Release(o.SHA256)
+	}
+	j.store.Release(f.SHA256)
 	return j.store.Drop(f.SHA256)
 }
 

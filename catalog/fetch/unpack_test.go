@@ -103,4 +103,7 @@ func TestHolesInFilesThatAreHeld(t *testing.T) {
 	if m, err := b.Fetch(t.Context(), p, in, nil); !errors.Is(err, fetch.ErrTooLong) {
 		t.Errorf("%+v, %v", m, err)
 	}
+	if all, err := b.store.List(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("what is no good stays: %v, %v", all, err)
+	}
 }

@@ -157,6 +157,19 @@ func TestRevisions(t *testing.T) {
 	}
 }
 
+// TestAFileOfGitWithAChecksum is one whose checksum a recipe says, or an install of before: it is in git all the same.
+func TestAFileOfGitWithAChecksum(t *testing.T) {
+	s := serve(t)
+	s.write(t, map[string]string{"config.json": "{}"})
+	s.commit(t)
+	src, _ := source(t, s, "")
+	l := list(t, src, s.ref(""))
+	l.Files[0].SHA256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+	if text, err := read(src, l, "config.json", 0, -1); err != nil || text != "{}" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 func TestLogIns(t *testing.T) {
 	s := serve(t)
 	s.write(t, map[string]string{"a": "1", "model.bin": s.keep("weights")})

@@ -139,7 +139,7 @@ func (s *Source) List(ctx context.Context, ref fetch.Ref) (fetch.Listing, error)
 
 // Open reads a part of a file: of a large one from the store that the server names, of another one from what was fetched.
 func (s *Source) Open(ctx context.Context, in fetch.Listing, f fetch.File, offset, length int64) (io.ReadCloser, error) {
-	if f.SHA256 != "" {
+	if f.Git == "" { // a checksum may be known of what git itself holds, too
 		return s.openLarge(ctx, in, f, web.Range{Offset: offset, Length: length, Bytes: f.Bytes})
 	}
 	commit := plumbing.NewHash(in.Revision)

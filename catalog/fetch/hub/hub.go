@@ -229,7 +229,7 @@ func (s *Source) Open(ctx context.Context, in fetch.Listing, f fetch.File, offse
 	}
 	a := asked{repo: in.Ref.Where, revision: cmp.Or(in.Revision, in.Ref.Revision), token: token}
 	part := web.Range{Offset: offset, Length: length, Bytes: f.Bytes}
-	if f.SHA256 == "" {
+	if f.Git != "" || f.SHA256 == "" { // a checksum may be known of a small file, too
 		r := s.request(a, "")
 		r.URL = f.At
 		body, _, err := s.http.Read(ctx, r, part)
