@@ -25,7 +25,7 @@ type facts struct {
 	Config    dims              `yaml:"config"`    // of the model's own config.json, what matters for its size; none: only weights are known
 	Formats   map[string]string `yaml:"formats"`   // of each variant: how its weights are stored
 	Weights   map[string]int64  `yaml:"weights"`   // of variants without a format: bytes of the files, as published
-	Files     map[string]int64  `yaml:"files"`     // of sources that are stored wider than they are loaded: bytes, as published
+	Files     map[string]int64  `yaml:"files"`     // of sources whose files are larger than what is loaded of them: bytes, as published
 	Engines   map[string]string `yaml:"engines"`   // of variants with a command of their own: the engine that they start
 	Reserve   map[string]string `yaml:"reserve"`   // of variants: for what fit does not count, pictures and sound while they are worked on
 	Published published         `yaml:"published"` // what others say, and is held against the arithmetic
