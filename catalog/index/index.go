@@ -32,9 +32,9 @@ type Index struct {
 	Deps
 	snaps snapshots
 
-	busy chan struct{} // held by whoever changes something: one at a time
-	once sync.Once     // of the first reading
-	now  atomic.Pointer[published]
+	busy  chan struct{} // held by whoever changes something: one at a time
+	first sync.Mutex    // held by whoever reads for the first time
+	now   atomic.Pointer[published]
 }
 
 // published is what everybody sees at one moment; it never changes.
@@ -103,27 +103,46 @@ func (x *Index) find(ctx context.Context, name string) (loaded, error) {
 	return loaded{}, &fault{kind: ErrNotFound, text: fmt.Sprintf("there is no catalog %q", name), hint: hint}
 }
 
-// seen is what is published; the first who asks reads it.
+// seen is what is published; the first who asks reads it. Where that cannot be read, the next who asks tries again: a store that
+// was away for a moment must not take all catalogs and keys away until the next start.
 func (x *Index) seen(ctx context.Context) *published {
-	x.once.Do(func() {
-		// Others wait for this reading too, whoever asked first.
-		if err := x.publish(context.WithoutCancel(ctx)); err != nil {
-			x.Log.Error("catalogs that were added cannot be read; only the one that ships is in use", "error", err)
-			x.now.Store(&published{collection: recipe.NewCollection(x.Shipped())})
-		}
-	})
-	return x.now.Load()
+	if p := x.now.Load(); p != nil {
+		return p
+	}
+	x.first.Lock()
+	defer x.first.Unlock()
+	if p := x.now.Load(); p != nil {
+		return p
+	}
+	p, err := x.read(context.WithoutCancel(ctx)) // others wait for this reading too, whoever asked first
+	if err != nil {
+		x.Log.Error("catalogs that were added cannot be read; only the one that ships is in use", "error", err)
+		return &published{collection: recipe.NewCollection(x.Shipped())}
+	}
+	if !x.now.CompareAndSwap(nil, p) { // a change was published meanwhile, which is newer
+		return x.now.Load()
+	}
+	return p
 }
 
-// publish reads everything anew, save catalogs that are as they were.
+// publish reads everything anew.
 func (x *Index) publish(ctx context.Context) error {
+	p, err := x.read(ctx)
+	if err == nil {
+		x.now.Store(p)
+	}
+	return err
+}
+
+// read reads everything, save catalogs that are as they were.
+func (x *Index) read(ctx context.Context) (*published, error) {
 	all, err := x.Store.Catalogs(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keys, err := x.Store.CatalogKeys(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	parsed, entries := parse(keys), x.Shipped()
 	p, before := &published{keys: keys}, x.now.Load()
@@ -139,8 +158,7 @@ func (x *Index) publish(ctx context.Context) error {
 		entries = append(entries, l.entries...)
 	}
 	p.collection = recipe.NewCollection(entries)
-	x.now.Store(p)
-	return nil
+	return p, nil
 }
 
 // same is a catalog as it was read before, where reading it again would give the same.

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -116,5 +117,21 @@ func TestAnArchiveThatIsDamaged(t *testing.T) {
 			refused(t, "a byte altered", err, index.ErrBroken)
 		}
 		s.Close()
+	}
+}
+
+// TestAStoreThatWasAway: what could not be read when somebody first asked is there when it can.
+func TestAStoreThatWasAway(t *testing.T) {
+	b, m := newBox(t), newMaker(t, "one")
+	m.sign()
+	b.trust(m.key)
+	b.mustAdd(index.Request{Name: "team", URL: m.dir})
+	b.restart()
+	b.rows.away = errors.New("away")
+	b.expect("away", "")
+	b.rows.away = nil
+	b.expect("back", "team/one@1")
+	if keys := b.TrustedKeys(t.Context()); len(keys) != 1 {
+		t.Errorf("%d keys", len(keys))
 	}
 }

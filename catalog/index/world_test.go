@@ -30,12 +30,13 @@ type rows struct {
 	catalogs map[string]index.Catalog
 	keys     []index.TrustedKey
 	broken   error
+	away     error // of reading
 }
 
 func (r *rows) Catalogs(context.Context) ([]index.Catalog, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Values(r.catalogs), func(a, b index.Catalog) int { return strings.Compare(a.Name, b.Name) }), nil
+	return slices.SortedFunc(maps.Values(r.catalogs), func(a, b index.Catalog) int { return strings.Compare(a.Name, b.Name) }), r.away
 }
 
 func (r *rows) SaveCatalog(_ context.Context, c index.Catalog) error {
