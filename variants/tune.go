@@ -29,7 +29,7 @@ func (v Variant) Tuned(env map[string]string, words []string, t Tune) (map[strin
 		if value <= 0 || len(names) == 0 {
 			return
 		}
-		words = told(env, words, names, strconv.Itoa(value), takes)
+		words = told(env, words, v.alsoCalled(names), strconv.Itoa(value), takes)
 	}
 	if context := t.Context; v.Sizing.Family == "llama-cpp" { // it is told the sum of all sequences
 		tell(v.Sizing.Context, context*max(1, t.Sequences))
@@ -37,16 +37,22 @@ func (v Variant) Tuned(env map[string]string, words []string, t Tune) (map[strin
 		tell(v.Sizing.Context, context)
 	}
 	tell(v.Sizing.Sequences, t.Sequences)
-	if t.Devices > 1 {
-		tell(v.Sizing.Tensor, t.Devices/max(1, v.stages(env, words)))
+	said := command{names: *v.Sizing, args: words, env: func(name string) string { return env[name] }}
+	if t.Devices > 1 || said.number(v.alsoCalled(v.Sizing.Tensor)) > 1 { // alone is what it does unsaid
+		tell(v.Sizing.Tensor, t.Devices/max(1, said.number(v.alsoCalled(v.Sizing.Pipeline))))
 	}
 	return env, words
 }
 
-// stages is how many parts the engine is told to make of the layers.
-func (v Variant) stages(env map[string]string, words []string) int {
-	c := command{names: *v.Sizing, args: words, env: func(name string) string { return env[name] }}
-	return c.number(v.Sizing.Pipeline)
+// alsoCalled adds the variables that become one of these arguments.
+func (v Variant) alsoCalled(names []string) []string {
+	names = slices.Clone(names)
+	for _, a := range v.EnvArguments {
+		if a.Flag != "" && slices.Contains(names, a.Flag) {
+			names = append(names, a.Env)
+		}
+	}
+	return names
 }
 
 // told sets a value under one of several names.

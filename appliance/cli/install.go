@@ -56,16 +56,24 @@ func (a *app) installCommand() *cobra.Command {
 // beginInstall asks for a model. Where a licence is to be accepted first, a person at a terminal is asked.
 func (a *app) beginInstall(ctx context.Context, c *api.Client, in api.InstallCreate) (api.Install, error) {
 	made, err := c.CreateInstall(ctx, in)
-	if !errors.Is(err, api.KindError(api.KindLicense)) || !isTerminal(a.Stdin) || a.quiet {
+	if again, err := a.accepts(err); !again {
 		return made, err
-	}
-	problem, _ := errors.AsType[*api.Problem](err)
-	fmt.Fprintln(a.Stderr, oneLine(problem.Detail))
-	if !a.confirm("Do you accept it?") {
-		return made, &hintError{errors.New("the licence was not accepted; nothing was fetched"), "--accept-license accepts it"}
 	}
 	in.AcceptLicense = true
 	return c.CreateInstall(ctx, in)
+}
+
+// accepts asks a person at a terminal for the acceptance of a licence, where that is what is missing: again says that it was given.
+func (a *app) accepts(missing error) (again bool, err error) {
+	if !errors.Is(missing, api.KindError(api.KindLicense)) || !isTerminal(a.Stdin) || a.quiet {
+		return false, missing
+	}
+	problem, _ := errors.AsType[*api.Problem](missing)
+	fmt.Fprintln(a.Stderr, oneLine(problem.Detail))
+	if !a.confirm("Do you accept it?") {
+		return false, &hintError{errors.New("the licence was not accepted; nothing was fetched"), "--accept-license accepts it"}
+	}
+	return true, nil
 }
 
 // followInstall shows how an install goes until it has ended.

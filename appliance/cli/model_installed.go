@@ -170,7 +170,7 @@ func (a *app) modelUpdate() *cobra.Command {
 			}
 			failed := false
 			for _, name := range args {
-				made, err := c.UpdateModel(cmd.Context(), name, in)
+				made, err := a.beginUpdate(cmd.Context(), c, name, in)
 				if err == nil {
 					err = a.followInstall(cmd.Context(), c, made, detach)
 				}
@@ -199,6 +199,16 @@ func (a *app) modelUpdate() *cobra.Command {
 	f.BoolVar(&in.Force, "force", false, "try it though it does not fit")
 	f.BoolVarP(&detach, "detach", "d", false, "do not wait for it")
 	return cmd
+}
+
+// beginUpdate is beginInstall for a model that is there: its licence may be another one now.
+func (a *app) beginUpdate(ctx context.Context, c *api.Client, name string, in api.ModelUpdate) (api.Install, error) {
+	made, err := c.UpdateModel(ctx, name, in)
+	if again, err := a.accepts(err); !again {
+		return made, err
+	}
+	in.AcceptLicense = true
+	return c.UpdateModel(ctx, name, in)
 }
 
 // updatable are the models that are not pinned.

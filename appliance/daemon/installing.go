@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -294,11 +295,12 @@ func (p installProbe) Ask(ctx context.Context, project, service string, r recipe
 			p.d.Log.Warn("the token of a smoke test was not ended; it ends by itself in ten minutes", "error", err)
 		}
 	}()
-	req, err := http.NewRequestWithContext(ctx, r.Method, p.d.gateway+r.Path, bytes.NewReader(r.Body))
+	path := askedAt(v.Name, r.Path)
+	req, err := http.NewRequestWithContext(ctx, r.Method, p.d.gateway+path, bytes.NewReader(r.Body))
 	if err != nil {
 		return recipe.Answer{}, err
 	}
-	req.RemoteAddr, req.RequestURI = "127.0.0.1:0", r.Path
+	req.RemoteAddr, req.RequestURI = "127.0.0.1:0", path
 	req.Header.Set("Authorization", "Bearer "+plain)
 	req.Header.Set("User-Agent", "palisade-install")
 	if r.Type != "" {
@@ -312,6 +314,14 @@ func (p installProbe) Ask(ctx context.Context, project, service string, r recipe
 		return recipe.Answer{}, context.Cause(ctx)
 	}
 	return recipe.Answer{Status: heard.status, Type: heard.header.Get("Content-Type"), Body: heard.body.Bytes()}, nil
+}
+
+// askedAt is where clients reach a path of a service's engine: what is not of OpenAI's API is below the service's own address.
+func askedAt(service, path string) string {
+	if path == "/v1" || strings.HasPrefix(path, "/v1/") {
+		return path
+	}
+	return "/services/" + url.PathEscape(service) + path
 }
 
 // through has the router answer. It breaks an answer off that the engine has broken off by a panic, as net/http wants it.

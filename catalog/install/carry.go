@@ -138,7 +138,8 @@ func (m *Manager) clean(ctx context.Context, j *job, by string) error {
 	case state.Made && (!known || model.Current == 0):
 		failed = errors.Join(failed, m.destroy(ctx, j.Project, state.Service, by))
 	case known && model.Current != 0:
-		failed = errors.Join(failed, m.runAgain(ctx, model, by))
+		_, err := m.runAgain(ctx, model, by)
+		failed = errors.Join(failed, err)
 	}
 	if known && !good && state.Revision != 0 && j.Wish.Kind != KindRollback {
 		if r := model.Revision(state.Revision); r != nil && !r.Good {

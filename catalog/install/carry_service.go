@@ -122,17 +122,22 @@ func verdict(s Service, rollout int) (up bool, fault string) {
 
 // awaitStart waits until the service answers its probes.
 func (m *Manager) awaitStart(ctx context.Context, j *job) (string, error) {
+	return m.await(ctx, j, j.Service, j.Rollout)
+}
+
+// await waits until a revision of a service answers its probes.
+func (m *Manager) await(ctx context.Context, j *job, service string, rollout int) (string, error) {
 	began, said, since := time.Now(), "", time.Now()
 	for {
 		changed := m.Services.Changed() // before the look: what changes after it wakes us
-		there, err := m.Services.Service(j.Project, j.Service)
+		there, err := m.Services.Service(j.Project, service)
 		if errors.Is(err, ErrNotFound) {
 			return "", &fault{kind: ErrStart, message: fmt.Sprintf("somebody has removed service %s meanwhile", j.Model), hint: "the same command makes it again"}
 		}
 		if err != nil {
 			return "", err
 		}
-		up, wrong := verdict(there, j.Rollout)
+		up, wrong := verdict(there, rollout)
 		if wrong != "" {
 			return "", &fault{kind: ErrStart, message: wrong, hint: "palisade service logs " + there.Name + " shows what the engine says"}
 		}
@@ -184,7 +189,7 @@ func (m *Manager) test(ctx context.Context, j *job) (string, error) {
 		err = m.ask(ctx, j, *test)
 	}
 	if _, skip := errors.AsType[errSkip](err); err != nil && !skip {
-		if ctx.Err() != nil || model.Current == 0 || model.Current == r.Number {
+		if ctx.Err() != nil || errors.Is(err, ErrStart) || model.Current == 0 || model.Current == r.Number {
 			return "", err
 		}
 		return "", m.back(ctx, model, j, err)
@@ -199,6 +204,9 @@ func (m *Manager) ask(ctx context.Context, j *job, test recipe.SmokeTest) (wrong
 	there, err := m.Services.Service(j.Project, j.Service)
 	if err != nil {
 		return err
+	}
+	if _, changed := verdict(there, j.Rollout); changed != "" { // by somebody, or by a daemon that ended while it went back
+		return &fault{kind: ErrStart, message: changed, hint: "palisade service show " + there.Name}
 	}
 	if there.Replicas == 0 {
 		return errSkip("the service is scaled to zero")
@@ -239,9 +247,13 @@ func (m *Manager) ask(ctx context.Context, j *job, test recipe.SmokeTest) (wrong
 	}
 }
 
-// back has the service of a model run the revision that was good before.
+// back has the service of a model run the revision that was good before, and waits until it does.
 func (m *Manager) back(ctx context.Context, model Model, j *job, why error) error {
-	if err := m.runAgain(ctx, model, j.CreatedBy); err != nil {
+	there, err := m.runAgain(ctx, model, j.CreatedBy)
+	if err == nil && there.ID != "" {
+		_, err = m.await(ctx, j, there.ID, there.Revision)
+	}
+	if err != nil {
 		return errors.Join(why, fmt.Errorf("going back to revision %d: %w", model.Current, err))
 	}
 	return &fault{
@@ -250,20 +262,20 @@ func (m *Manager) back(ctx context.Context, model Model, j *job, why error) erro
 	}
 }
 
-// runAgain has a model's service run the revision that counts.
-func (m *Manager) runAgain(ctx context.Context, model Model, by string) error {
+// runAgain has a model's service run the revision that counts, and returns it; nothing where there is none.
+func (m *Manager) runAgain(ctx context.Context, model Model, by string) (Service, error) {
 	r := model.Revision(model.Current)
 	if r == nil || model.Service == "" {
-		return nil
+		return Service{}, nil
 	}
 	there, err := m.Services.Service(model.Project, model.Service)
-	if errors.Is(err, ErrNotFound) || err == nil && there.Folder == r.Folder {
-		return nil
+	if errors.Is(err, ErrNotFound) {
+		return Service{}, nil
 	}
-	if err == nil {
-		_, err = m.Services.Update(ctx, model.Service, ServiceWish{Project: model.Project, Name: there.Name, By: by, Folder: r.Folder, Choice: r.Choice})
+	if err != nil || there.Folder == r.Folder {
+		return there, err
 	}
-	return err
+	return m.Services.Update(ctx, model.Service, ServiceWish{Project: model.Project, Name: there.Name, By: by, Folder: r.Folder, Choice: r.Choice})
 }
 
 // settle makes the install's revision the one that counts, and drops those that nobody goes back to.

@@ -54,9 +54,9 @@ func (u *Unlicensed) Hint() string { return "read it, and say that you accept it
 
 func (u *Unlicensed) Unwrap() error { return ErrLicense }
 
-// licensed refuses a recipe whose licence was not accepted.
+// licensed refuses a recipe whose licence was not accepted. To have accepted another one before is not to have accepted it.
 func licensed(r recipe.Recipe, w Wish) error {
-	if r.License.Accept && !w.AcceptLicense {
+	if r.License.Accept && !w.AcceptLicense && (w.Accepted == "" || w.Accepted != r.License.ID) {
 		return &Unlicensed{Recipe: r.Name, License: r.License}
 	}
 	return nil

@@ -45,7 +45,8 @@ type Wish struct {
 	Concurrency   int      // sequences at once; 0: the variant's
 	Replicas      int      // 0: one
 	AcceptLicense bool
-	NoService     bool // the files alone
+	Accepted      string // id of a licence that was accepted before, with an earlier revision: it needs no word again
+	NoService     bool   // the files alone
 	NoCalibrate   bool
 	Force         bool // though it does not fit
 	Revision      int  // of a rollback: to which; 0: the one before

@@ -280,6 +280,57 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
+// TestAnotherLicence: who has accepted a licence is asked again when an update comes under another one, and only then.
+func TestAnotherLicence(t *testing.T) {
+	in(t, func(t *testing.T, w *world, m *install.Manager) {
+		license := func(id string) {
+			entry := w.recipes["tiny"]
+			entry.License = recipe.License{ID: id, URL: "https://example.com/" + id, Accept: true}
+			w.recipes["tiny"] = entry
+		}
+		license("one")
+		begin(t, m, install.Wish{Source: "tiny", AcceptLicense: true})
+		ended(t, m, "tiny")
+		update := func(w install.Wish) error {
+			_, _, err := m.Update(t.Context(), "p", "tiny", "ada", w)
+			if err == nil {
+				ended(t, m, "tiny")
+			}
+			return err
+		}
+		if err := update(install.Wish{}); err != nil {
+			t.Error(err)
+		}
+		license("two")
+		wantFault(t, update(install.Wish{}), install.ErrLicense, "https://example.com/two", "--accept-license")
+		if err := update(install.Wish{AcceptLicense: true}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFailedUpdateIsForgotten: what an update has brought that failed is not kept when the model is removed.
+func TestFailedUpdateIsForgotten(t *testing.T) {
+	in(t, func(t *testing.T, w *world, m *install.Manager) {
+		begin(t, m, install.Wish{Source: "tiny"})
+		ended(t, m, "tiny")
+		w.files = map[string]string{"model.gguf": "others", "config.json": "{}"}
+		w.commit, w.answer.Body = "c2", []byte("no")
+		if _, _, err := m.Update(t.Context(), "p", "tiny", "ada", install.Wish{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := ended(t, m, "tiny"); !strings.HasPrefix(got, "FAILED") {
+			t.Error(got)
+		}
+		if v, _ := m.Install("p", "tiny"); !strings.Contains(v.Error, "runs revision 1 again") {
+			t.Error(v.Error)
+		}
+		if _, err := m.Remove(t.Context(), "p", "tiny", "ada", true); err != nil || len(w.blobs)+len(w.rows) != 0 {
+			t.Errorf("%v: left are %v %v", err, w.blobs, w.rows)
+		}
+	})
+}
+
 func TestRemove(t *testing.T) {
 	in(t, func(t *testing.T, w *world, m *install.Manager) {
 		begin(t, m, install.Wish{Source: "tiny"})

@@ -98,16 +98,22 @@ func (r Revision) same(o Revision) bool {
 	return r.Folder != "" == (o.Folder != "") && slices.Equal(r.Files, o.Files) && r.Choice.same(o.Choice)
 }
 
-// spare are the revisions beyond the newest keep that nobody goes back to: neither the current one nor those beside it.
+// spare are the revisions beyond keep that nobody goes back to: first those that never were good, then the oldest; neither the
+// current one, nor the good one before it, nor the newest good one, which is gone on to after a roll-back.
 func (s ModelState) spare(keep int) (numbers []int) {
-	left := len(s.Revisions)
+	newest := 0
 	for _, r := range s.Revisions {
-		if left <= max(keep, 2) {
-			break
+		if r.Good {
+			newest = r.Number
 		}
-		if r.Number != s.Current && r.Number != s.previous() && r.Number != s.newest() {
-			numbers = append(numbers, r.Number)
-			left--
+	}
+	left := len(s.Revisions)
+	for _, good := range []bool{false, true} {
+		for _, r := range s.Revisions {
+			if left > max(keep, 2) && r.Good == good && r.Number != s.Current && r.Number != s.previous() && r.Number != newest {
+				numbers = append(numbers, r.Number)
+				left--
+			}
 		}
 	}
 	return numbers

@@ -112,7 +112,9 @@ func (m *Manager) Update(ctx context.Context, project, ref, by string, w Wish) (
 	w.Kind, w.Source, w.Name = KindUpdate, cmp.Or(w.Source, model.Source), model.Name
 	if last := model.Revision(cmp.Or(model.Current, model.newest())); last != nil {
 		w.Variant = cmp.Or(w.Variant, last.Choice.Variant)
-		w.AcceptLicense = w.AcceptLicense || last.Recipe.License.Accept // it was accepted when this was installed
+		if l := last.Recipe.License; l.Accept {
+			w.Accepted = l.ID
+		}
 	}
 	w.NoService = w.NoService || model.Service == ""
 	return m.Begin(ctx, project, by, w)
@@ -178,7 +180,13 @@ func (m *Manager) Remove(ctx context.Context, project, ref, by string, force boo
 	delete(m.models, model.ID)
 	m.metrics.set(m.jobs, m.models)
 	m.tell()
+	last := m.newest(model.Project, model.Name)
 	m.mu.Unlock()
+	if last != nil { // one that failed does not go on with what is not wanted any more
+		if err := m.edit(ctx, last, func(s *State) { s.Listing, s.Files = nil, nil }); err != nil {
+			return 0, err
+		}
+	}
 	for _, r := range model.Revisions {
 		for _, f := range r.Files {
 			m.Blobs.Release(f.SHA256)
@@ -275,7 +283,7 @@ func (m *Manager) Claims() map[string]bool {
 		}
 	}
 	for _, j := range m.jobs {
-		if j.Status == Done || j.Status == Cancelled {
+		if !m.goesOn(j) {
 			continue
 		}
 		for _, f := range j.Files {
@@ -288,6 +296,12 @@ func (m *Manager) Claims() map[string]bool {
 		}
 	}
 	return out
+}
+
+// goesOn reports whether what an install has brought is of use to it yet: it runs, or it failed a short while ago, and nothing was
+// done with the model since. The caller holds mu.
+func (m *Manager) goesOn(j *job) bool {
+	return j.Status == Running || j.Status == Failed && m.newest(j.Project, j.Model) == j && time.Since(j.EndedAt) < m.Settings.Keep
 }
 
 // Sweep deletes bytes that nobody claims and nobody has touched for a while. While an install runs, that while is at least the
