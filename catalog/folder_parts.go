@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,7 @@ func (fo *Folders) readUploads(ctx context.Context) error {
 		if err == nil {
 			err = json.Unmarshal(text, &rec)
 		}
+		rec.Checksum = cmp.Or(rec.Checksum, SHA256) // an earlier version knew no other, and wrote down none
 		f, there := byID[rec.FolderID]
 		if err != nil || !there || rec.ID+".json" != filepath.Base(path) || rec.Offset > rec.Size || rec.Digest == "" {
 			_ = os.Remove(path)

@@ -212,6 +212,30 @@ func TestUploadAfterAKill(t *testing.T) {
 	wantNoParts(t, fo, f)
 }
 
+// TestUploadOfAnEarlierVersion: it knew one checksum, and wrote down none.
+func TestUploadOfAnEarlierVersion(t *testing.T) {
+	fo, _, _ := newFolders(t)
+	f := create(t, fo, "files")
+	content := random(t, 500_000)
+	u := begin(t, fo, f, "x", len(content))
+	mustSend(t, fo, f, u.ID, 0, content[:300_000])
+	name := filepath.Join(fo.root, recordsDir, u.ID+".json")
+	text, err := os.ReadFile(name)
+	without := bytes.Replace(text, []byte(`"checksum":"sha256",`), nil, 1)
+	if err != nil || len(without) == len(text) {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if err := os.WriteFile(name, without, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := again(fo)
+	mustSend(t, next, f, u.ID, 300_000, content[300_000:])
+	if _, err := next.FinishUpload(t.Context(), f, u.ID, hexOf(content)); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, f, "x", content)
+}
+
 // After a failure of the box what was written last may never have come to the disk, whoever goes on and how.
 func TestUploadAfterAReboot(t *testing.T) {
 	content := random(t, 900_000)
