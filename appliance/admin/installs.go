@@ -2,12 +2,15 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog/install"
+	"github.com/palisade-run/palisade/catalog/recipe"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // Installs bring models to the box. *install.Manager is one.
@@ -16,8 +19,18 @@ type Installs interface {
 	Installs(project string) []install.View
 	Install(project, ref string) (install.View, error)
 	Cancel(ctx context.Context, project, ref, by string) (install.View, error)
+	// Preview is the recipe that an install of a place of files would make up of them.
+	Preview(ctx context.Context, source string) (recipe.Recipe, error)
 	// Changed is closed at the next change of any install or model.
 	Changed() <-chan struct{}
+}
+
+// wantInstalls refuses where no models are installed.
+func (s *server) wantInstalls() error {
+	if s.Installs == nil || s.Models == nil {
+		return fmt.Errorf("this appliance installs no models: %w", sessions.ErrNotSupported)
+	}
+	return nil
 }
 
 // install is one on the wire.
@@ -63,7 +76,7 @@ func (s *server) install(v install.View) api.Install {
 func (s *server) createInstall(c *gin.Context) error {
 	p := query(c)
 	var in api.InstallCreate
-	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+	if err := firstError(firstError(p.err, s.wantInstalls), func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
 	project, err := projectOf(p, in.Project)
@@ -91,6 +104,9 @@ func (s *server) accepted(c *gin.Context, v install.View, joined bool, err error
 
 func (s *server) listInstalls(c *gin.Context) error {
 	p := query(c, "limit", "cursor")
+	if err := firstError(p.err, s.wantInstalls); err != nil {
+		return err
+	}
 	items := []api.Install{}
 	for _, v := range s.Installs.Installs(p.project()) {
 		items = append(items, s.install(v))
@@ -100,8 +116,8 @@ func (s *server) listInstalls(c *gin.Context) error {
 
 // findInstall finds the one that a request is about.
 func (s *server) findInstall(c *gin.Context, p *params) (install.View, error) {
-	if p.err != nil {
-		return install.View{}, p.err
+	if err := firstError(p.err, s.wantInstalls); err != nil {
+		return install.View{}, err
 	}
 	v, err := s.Installs.Install(p.project(), c.Param("id"))
 	return v, withNearest(err, c.Param("id"), func() (names []string) {

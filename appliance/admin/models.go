@@ -100,6 +100,9 @@ func (s *server) modelStatus(m install.Model) string {
 
 func (s *server) listModels(c *gin.Context) error {
 	p := query(c, "limit", "cursor")
+	if err := firstError(p.err, s.wantInstalls); err != nil {
+		return err
+	}
 	folders := s.folderNamesOf(c.Request.Context(), p.project())
 	items := []api.Model{}
 	for _, m := range s.Models.Models(p.project()) {
@@ -110,8 +113,8 @@ func (s *server) listModels(c *gin.Context) error {
 
 // findModel finds the one that a request is about.
 func (s *server) findModel(c *gin.Context, p *params) (install.Model, error) {
-	if p.err != nil {
-		return install.Model{}, p.err
+	if err := firstError(p.err, s.wantInstalls); err != nil {
+		return install.Model{}, err
 	}
 	m, err := s.Models.Model(p.project(), c.Param("id"))
 	return m, withNearest(err, c.Param("id"), func() (names []string) {

@@ -54,8 +54,9 @@ type Deps struct {
 	Calibrations Calibrations
 	Pipelines    Pipelines
 	Jobs         Jobs
-	Installs     Installs
-	Models       Models
+	// Installs and Models are nil where no models are installed.
+	Installs Installs
+	Models   Models
 	// Pool and Queue are nil where nothing is placed: then there are no nodes and no devices, and nobody waits.
 	Pool  Pool
 	Queue Queue

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -23,6 +24,8 @@ type Recipes interface {
 type Planning interface {
 	// Box is this box as it is now.
 	Box(ctx context.Context) (plan.Box, error)
+	// WithImages gives the variants that name no image those of recipes that come with the appliance.
+	WithImages(ctx context.Context, r recipe.Recipe) recipe.Recipe
 }
 
 func (s *server) wantRecipes() error {
@@ -142,6 +145,17 @@ func (s *server) beside(c *gin.Context, what, mediaType string, of func(recipe.E
 	return nil
 }
 
+// planned is the recipe of that name, or the one that is made up of the files of a place.
+func (s *server) planned(ctx context.Context, source string) (e recipe.Entry, err error) {
+	if s.Installs == nil || !fetch.IsRef(source) {
+		return s.findRecipe(ctx, source)
+	}
+	if e.Recipe, err = s.Installs.Preview(ctx, source); err == nil {
+		e.Recipe = s.Planning.WithImages(ctx, e.Recipe)
+	}
+	return e, err
+}
+
 func (s *server) makePlan(c *gin.Context) error {
 	var in api.PlanCreate
 	if err := firstError(query(c).err, func() error { return decode(c, &in) }); err != nil {
@@ -156,7 +170,7 @@ func (s *server) makePlan(c *gin.Context) error {
 		}
 	}
 	ctx := c.Request.Context()
-	e, err := s.findRecipe(ctx, in.Recipe)
+	e, err := s.planned(ctx, in.Recipe)
 	if err != nil {
 		return err
 	}
@@ -167,5 +181,9 @@ func (s *server) makePlan(c *gin.Context) error {
 	made := plan.Make(e.Recipe, plan.Wish{
 		Variant: in.Variant, Devices: in.Devices, On: in.On, Context: in.Context, Concurrency: in.Concurrency, Replicas: min(in.Replicas, 1000),
 	}, box)
-	return respond(c, http.StatusOK, planOut(e, made))
+	out := planOut(e, made)
+	if e.Catalog == "" { // it was made up
+		out.Recipe = in.Recipe
+	}
+	return respond(c, http.StatusOK, out)
 }

@@ -45,7 +45,7 @@ func (p *planning) Plan(ctx context.Context, project string, r recipe.Recipe, w 
 	if err != nil {
 		return install.Choice{}, err
 	}
-	r = p.withImages(ctx, r)
+	r = p.WithImages(ctx, r)
 	made := plan.Make(r, plan.Wish{
 		Name: w.Name, Variant: w.Variant, On: w.Devices, Context: w.Context, Concurrency: w.Concurrency, Replicas: w.Replicas,
 	}, box)
@@ -59,9 +59,9 @@ func (p *planning) Plan(ctx context.Context, project string, r recipe.Recipe, w 
 	return p.choice(r, made, v)
 }
 
-// withImages gives the variants that name no image those of recipes that come with the appliance: what was made up of files
-// names none. An image that is more than an engine, such as a NIM or what a definition starts, is of its own model alone.
-func (p *planning) withImages(ctx context.Context, r recipe.Recipe) recipe.Recipe {
+// WithImages implements admin.Planning: what was made up of files names none. An image that is more than an engine, such as a NIM
+// or what a definition starts, is of its own model alone.
+func (p *planning) WithImages(ctx context.Context, r recipe.Recipe) recipe.Recipe {
 	r.Variants = slices.Clone(r.Variants)
 	for i := range r.Variants {
 		v := &r.Variants[i]

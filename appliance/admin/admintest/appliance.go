@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/router/usage"
@@ -45,12 +46,14 @@ type Appliance struct {
 	Capture *record.Captures
 	Scaling *Scaling
 	Traces  *Traces
+	Places  *Places
 	Handler http.Handler
 
 	Lines     *admin.Lines
 	Terminals *terminal.Keeper
 	Apps      *apps.Apps
 	Points    *checkpoints.Keep
+	Installs  *install.Manager
 }
 
 // New makes an appliance that keeps its folders below dir.
@@ -72,7 +75,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}}
+	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces()}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
@@ -84,9 +87,12 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 		return nil, err
 	}
 	catalogs := newCatalogs(dir, log)
+	if a.Installs, err = newInstalls(ctx, a, recipes{catalogs}, kept{secrets.Named()}, dir, log); err != nil {
+		return nil, err
+	}
 	a.Handler = admin.New(admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Runtimes: runtimes, Doctor: doctor, Restart: restart,
+		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,

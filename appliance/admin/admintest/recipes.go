@@ -2,6 +2,7 @@ package admintest
 
 import (
 	"context"
+	"slices"
 
 	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/catalog/plan"
@@ -40,4 +41,15 @@ func (oneCard) Box(context.Context) (plan.Box, error) {
 		Platform: "amd64", Containers: true, Host: plan.Host{Total: 64 << 30, Free: 64 << 30, Cores: 16, FreeCores: 16}, Disk: plan.Disk{Free: 100 << 30},
 		Devices: []plan.Device{{ID: "GPU-1", Name: "Card 24", Kind: "cuda", Architecture: "sm_89", Total: 24 << 30, Free: 24 << 30}},
 	}, nil
+}
+
+// WithImages implements admin.Planning: what names none runs by one that there is.
+func (oneCard) WithImages(_ context.Context, r recipe.Recipe) recipe.Recipe {
+	r.Variants = slices.Clone(r.Variants)
+	for i := range r.Variants {
+		if v := &r.Variants[i]; len(v.Images) == 0 {
+			v.Images = []recipe.Image{{Reference: "docker.io/engines/" + v.Runtime + ":1"}}
+		}
+	}
+	return r
 }
