@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cli"
+	"github.com/palisade-run/palisade/catalog/install"
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +53,7 @@ func palisade() {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic, "decide": decide, "figures": writeFigures},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "withkey": withKey, "simulate": simulate, "use": use, "traffic": traffic, "decide": decide, "figures": writeFigures, "await": await, "put": put},
 		Setup: func(env *testscript.Env) error {
 			// A socket's path must be short; a script's own directory may not be.
 			data, err := os.MkdirTemp("", "pal")
@@ -138,6 +139,25 @@ func writeFigures(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(os.WriteFile(file, []byte(ts.ReadFile(args[1])), 0o600))
+}
+
+// await is "await MODEL STEP": its install is at a step.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok || neg || len(args) != 2 {
+		ts.Fatalf("usage: await MODEL STEP")
+	}
+	_, err := a.Await(context.Background(), admin.DefaultProject, args[0], install.Step(args[1]))
+	ts.Check(err)
+}
+
+// put is "put PLACE NAME FILE": a place of models has that file from now on.
+func put(ts *testscript.TestScript, neg bool, args []string) {
+	a, ok := ts.Value(applianceKey{}).(*admintest.Appliance)
+	if !ok || neg || len(args) != 3 {
+		ts.Fatalf("usage: put PLACE NAME FILE")
+	}
+	a.Places.Put(args[0], args[1], ts.ReadFile(args[2]))
 }
 
 // decide is "decide SERVICE [CLAIMANT]": its autoscaling has decided; for another one that wants its place.

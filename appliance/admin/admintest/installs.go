@@ -134,7 +134,9 @@ type places struct {
 }
 
 // Source implements install.Places.
-func (p places) Source(context.Context, fetch.Ref, string) (fetch.Source, error) { return p.Places, nil }
+func (p places) Source(context.Context, fetch.Ref, string) (fetch.Source, error) {
+	return p.Places, nil
+}
 
 // Fetch implements install.Places.
 func (p places) Fetch(ctx context.Context, from fetch.Source, l fetch.Listing, tell func(install.Transfer)) (out []install.File, err error) {
