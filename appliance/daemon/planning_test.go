@@ -69,7 +69,7 @@ func TestImagesAreLentOnlyByEngines(t *testing.T) {
 	}
 	p := &planning{variants: table, recipes: all}
 	for name, want := range map[string]string{"vllm": "example.org/vllm:1", "nim": "", "custom": "", "cmd": "", "nobody-knows": ""} {
-		if got := p.withImages(t.Context(), variant(name)).Variants[0].Image("cuda", "amd64"); got != want {
+		if got := p.WithImages(t.Context(), variant(name)).Variants[0].Image("cuda", "amd64"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
