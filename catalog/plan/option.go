@@ -67,11 +67,14 @@ const hostImage = "host"
 func (m *maker) engine(o *option) string {
 	o.image = o.variant.Image(o.kind, m.box.Platform)
 	program := m.box.Processes && m.box.Programs[o.variant.Runtime]
+	defined := o.variant.Runtime == "custom" && o.image != "" // its command was written for what is in the image
 	switch {
 	case o.image == hostImage && m.box.Processes:
 		return ""
 	case o.image != "" && o.image != hostImage && m.box.Containers:
 		return ""
+	case defined && o.image != hostImage:
+		return "this box runs no images, and what it starts is in one"
 	case program:
 		o.image = hostImage
 		return ""

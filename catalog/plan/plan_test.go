@@ -88,7 +88,7 @@ func TestPlans(t *testing.T) {
 		{"many at once", Wish{Variant: "awq", Concurrency: 64}, room(cards(1, 24*gib)), "does not fit awq cuda ", "with 3 sequences at once (20.0 GiB)"},
 		{"a disk that is full", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk = Disk{Free: 8 * gib, Reserve: gib} }), "fits awq cuda GPU-0", ""},
 		{"a disk that has it already", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free, b.Here = gib, map[string]int64{"hf:Qwen/Qwen3-8B": 16 * gib} }), "fits bf16 cuda GPU-0", ""},
-		{"no disk at all", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free = gib }), "does not fit q4 cpu ", "none of its variants fits; the closest, q4, its files need 5.0 GiB of disk, and 1.0 GiB are free"},
+		{"no disk at all", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free = gib }), "does not fit q4 cpu ", "none of its variants fits; of q4: its files need 5.0 GiB of disk, and 1.0 GiB are free"},
 		{"no images, a program", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Containers, b.Programs = false, map[string]bool{"llama-cpp": true} }), "fits q4 cpu ", ""},
 		{"no images, no programs", Wish{}, room(nil, func(b *Box) { b.Containers = false }), "does not fit q4 cpu ", "this box runs no images, and has no program of"},
 		{"another platform", Wish{}, room(nil, func(b *Box) { b.Platform = "arm64" }), "fits q4 cpu ", ""},
@@ -242,5 +242,20 @@ func TestWhatIsHereIsNotFetched(t *testing.T) {
 	b.Here[r.Sources[0].Where()] = 15 * gib
 	if p := Make(r, Wish{Variant: "bf16"}, b); p.Verdict != Fits || p.Disk.Here != 15*gib {
 		t.Errorf("what is here does not count: %+v: %s", p.Disk, p.Sentence)
+	}
+}
+
+// What a definition starts is in its image: a box that runs none has nothing to start.
+func TestADefinitionsImageIsNoProgramOfTheBox(t *testing.T) {
+	r := eight()
+	r.Variants = r.Variants[2:]
+	r.Variants[0].Runtime = "custom"
+	b := room(nil, func(b *Box) { b.Containers, b.Programs = false, map[string]bool{"custom": true} })
+	if p := Make(r, Wish{}, b); p.Verdict != DoesNotFit || !strings.Contains(p.Sentence, "this box runs no images") {
+		t.Errorf("%s: %s", p.Verdict, p.Sentence)
+	}
+	r.Variants[0].Images = nil
+	if p := Make(r, Wish{}, b); p.Verdict != Fits || p.Image != "host" {
+		t.Errorf("without an image: %s: %s", p.Verdict, p.Sentence)
 	}
 }

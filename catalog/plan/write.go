@@ -102,7 +102,9 @@ func (m *maker) refuse(considered []Attempt) Plan {
 		closest := m.closest()
 		if closest.resources == nil { // it may be tried all the same, and not without what it runs on
 			base, share := m.devicesOf(closest.variant, closest.kind)
+			warnings := closest.warnings
 			m.resources(&closest, base, share)
+			closest.warnings = warnings
 		}
 		p = m.plan(closest)
 		p.Verdict, p.Considered, p.Replicas, p.Steps = DoesNotFit, considered, nil, nil
@@ -117,8 +119,11 @@ func (m *maker) refuse(considered []Attempt) Plan {
 		p.Sentence = "none of its variants can run here: " + reasons[0]
 	default:
 		p.Sentence = "none of its variants fits"
-		if name := p.Variant; name != "" {
-			p.Sentence += "; the closest, " + name + ", " + m.closest().reason
+		switch closest := m.closest(); {
+		case strings.HasPrefix(closest.reason, "needs "):
+			p.Sentence += "; the closest, " + p.Variant + ", " + closest.reason
+		case closest.reason != "":
+			p.Sentence += "; of " + p.Variant + ": " + closest.reason
 		}
 	}
 	if len(p.Alternatives) > 0 {
