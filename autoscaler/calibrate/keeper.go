@@ -310,6 +310,19 @@ func (k *Keeper) Standing(serviceID string, revision int) Standing {
 	return s
 }
 
+// Known is what was measured of a service as it is now: of the revision that is wanted, on the devices that it runs on. False
+// where that was not measured, or nothing of it runs.
+func (k *Keeper) Known(ctx context.Context, serviceID string) (Calibration, bool) {
+	t, err := k.World.Target(ctx, serviceID)
+	if err != nil {
+		return Calibration{}, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c, known := k.kept[key{serviceID, t.Revision, t.Device}]
+	return c, known
+}
+
 // newest is the newest that fits. The caller holds mu.
 func (k *Keeper) newest(fits func(*Calibration) bool) *Calibration {
 	var last *Calibration

@@ -237,3 +237,27 @@ func TestGoingTakesItAlong(t *testing.T) {
 		}
 	})
 }
+
+// TestKnown: what was measured counts for the revision and the devices that it was measured on, while something of it runs.
+func TestKnown(t *testing.T) {
+	of := func(revision int, device string) *house {
+		return &house{saved: []calibrate.Calibration{{ID: "cal-1", ServiceID: "svc-1", Revision: revision, Device: device}}}
+	}
+	away := of(3, "NVIDIA H200")
+	away.missed = calibrate.ErrNotReady
+	for name, c := range map[string]struct {
+		house *house
+		known bool
+	}{
+		"as it is": {of(3, "NVIDIA H200"), true}, "another revision": {of(2, "NVIDIA H200"), false},
+		"another device": {of(3, "NVIDIA L4"), false}, "nothing runs": {away, false}, "never measured": {&house{}, false},
+	} {
+		k, err := calibrate.NewKeeper(t.Context(), calibrate.Around{World: c.house, Store: c.house})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, known := k.Known(t.Context(), "svc-1"); known != c.known || known && got.ID != "cal-1" {
+			t.Errorf("%s: %+v, %v", name, got, known)
+		}
+	}
+}
