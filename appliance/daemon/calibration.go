@@ -100,13 +100,14 @@ func (m measuring) Memory(ctx context.Context, route string) (device, box int64)
 func devicesOf(nodes []accel.Status, session string) (name string, claimed int64) {
 	names := map[string]int{}
 	for i := range nodes {
-		for _, c := range nodes[i].Claims {
+		node := &nodes[i]
+		for _, c := range node.Claims {
 			if c.Session != session {
 				continue
 			}
 			for _, share := range c.Shares {
 				claimed += share.Memory
-				for _, dev := range nodes[i].State.Node().Devices {
+				for _, dev := range node.State.Node().Devices {
 					if dev.ID == share.Device {
 						names[dev.Name]++
 					}
