@@ -15,7 +15,6 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog/install"
 )
 
 // installed installs a model and returns how that ended.
@@ -133,7 +132,7 @@ func TestInstallJoinedAndCancelled(t *testing.T) {
 	b := newBox(t)
 	var first, second api.Install
 	b.do("POST", "/installs", `{"source":"hf:a/slow","no_service":true}`, 202, &first)
-	if _, err := b.Await(t.Context(), first.Project, "slow", install.StepDownload); err != nil {
+	if _, err := b.Await(t.Context(), first.Project, "slow", "download"); err != nil {
 		t.Fatal(err)
 	}
 	b.do("POST", "/installs", `{"source":"hf:a/slow","no_service":true}`, 202, &second)

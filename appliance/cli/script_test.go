@@ -22,7 +22,6 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cli"
-	"github.com/palisade-run/palisade/catalog/install"
 )
 
 func TestMain(m *testing.M) {
@@ -147,7 +146,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok || neg || len(args) != 2 {
 		ts.Fatalf("usage: await MODEL STEP")
 	}
-	_, err := a.Await(context.Background(), admin.DefaultProject, args[0], install.Step(args[1]))
+	_, err := a.Await(context.Background(), admin.DefaultProject, args[0], args[1])
 	ts.Check(err)
 }
 

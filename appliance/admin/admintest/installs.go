@@ -195,13 +195,13 @@ func (p *Places) Open(ctx context.Context, in fetch.Listing, f fetch.File, offse
 const until = 20 * time.Second
 
 // Await returns when the newest install of a model is at a step; an empty step is its end.
-func (a *Appliance) Await(ctx context.Context, project, model string, step install.Step) (install.View, error) {
+func (a *Appliance) Await(ctx context.Context, project, model, step string) (install.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, until)
 	defer cancel()
 	for {
 		changed := a.Installs.Changed()
 		v, err := a.Installs.Install(project, model)
-		if err != nil || v.Status.Ended() || step != "" && v.Step() == step {
+		if err != nil || v.Status.Ended() || step != "" && string(v.Step()) == step {
 			return v, err
 		}
 		select {
