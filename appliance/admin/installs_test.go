@@ -158,7 +158,7 @@ func TestInstallEvents(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, "GET", srv.URL+api.Prefix+"/installs/"+ref+"/events", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+api.Prefix+"/installs/"+ref+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestInstallEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != "text/event-stream" {
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" {
 			t.Fatalf("%d %s", resp.StatusCode, got)
 		}
 		lines := bufio.NewScanner(resp.Body)

@@ -87,7 +87,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 		return nil, err
 	}
 	catalogs := newCatalogs(dir, log)
-	if a.Installs, err = newInstalls(ctx, a, recipes{catalogs}, kept{secrets.Named()}, dir, log); err != nil {
+	if a.Installs, err = a.newInstalls(ctx, recipes{catalogs}, kept{secrets.Named()}, dir, log); err != nil {
 		return nil, err
 	}
 	a.Handler = admin.New(admin.Deps{

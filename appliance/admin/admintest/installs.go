@@ -22,7 +22,7 @@ import (
 )
 
 // newInstalls is the real thing but for where files come from, and for what is asked and measured. It ends with ctx.
-func newInstalls(ctx context.Context, a *Appliance, of recipes, secrets install.Secrets, dir string, log *slog.Logger) (*install.Manager, error) {
+func (a *Appliance) newInstalls(ctx context.Context, of recipes, secrets install.Secrets, dir string, log *slog.Logger) (*install.Manager, error) {
 	store, err := blobs.Open(filepath.Join(dir, "blobs"), log)
 	if err != nil {
 		return nil, err
