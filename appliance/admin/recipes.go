@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -22,8 +23,9 @@ type Recipes interface {
 
 // Planning looks at what there is to install on.
 type Planning interface {
-	// Box is this box as it is now.
-	Box(ctx context.Context) (plan.Box, error)
+	// Box is this box as it is now, but for what a project's service of that name has, where there is one: what takes its place
+	// may have that. "" for all as it is.
+	Box(ctx context.Context, project, service string) (plan.Box, error)
 	// WithImages gives the variants that name no image those of recipes that come with the appliance.
 	WithImages(ctx context.Context, r recipe.Recipe) recipe.Recipe
 }
@@ -56,7 +58,7 @@ func (s *server) listRecipes(c *gin.Context) error {
 	ctx := c.Request.Context()
 	var box *plan.Box
 	if how != "" {
-		now, err := s.Planning.Box(ctx)
+		now, err := s.Planning.Box(ctx, "", "")
 		if err != nil {
 			return err
 		}
@@ -111,7 +113,7 @@ func (s *server) getRecipe(c *gin.Context) error {
 	for _, other := range s.Recipes.Collection(ctx).Versions(e.Catalog, e.Name) {
 		out.Versions = append(out.Versions, other.Version)
 	}
-	box, err := s.Planning.Box(ctx)
+	box, err := s.Planning.Box(ctx, "", "")
 	if err != nil {
 		return err
 	}
@@ -157,8 +159,9 @@ func (s *server) planned(ctx context.Context, source string) (e recipe.Entry, er
 }
 
 func (s *server) makePlan(c *gin.Context) error {
+	p := query(c)
 	var in api.PlanCreate
-	if err := firstError(query(c).err, func() error { return decode(c, &in) }); err != nil {
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
 	if in.Recipe == "" {
@@ -174,12 +177,12 @@ func (s *server) makePlan(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	box, err := s.Planning.Box(ctx)
+	box, err := s.Planning.Box(ctx, p.project(), cmp.Or(in.Name, e.Recipe.Name))
 	if err != nil {
 		return err
 	}
 	made := plan.Make(e.Recipe, plan.Wish{
-		Variant: in.Variant, Devices: in.Devices, On: in.On, Context: in.Context, Concurrency: in.Concurrency, Replicas: min(in.Replicas, 1000),
+		Name: in.Name, Variant: in.Variant, Devices: in.Devices, On: in.On, Context: in.Context, Concurrency: in.Concurrency, Replicas: min(in.Replicas, 1000),
 	}, box)
 	out := planOut(e, made)
 	if e.Catalog == "" { // it was made up

@@ -2,7 +2,8 @@ package api
 
 // PlanCreate asks what an install would do. What is left out is left to the recipe and to what fits.
 type PlanCreate struct {
-	Recipe      string   `json:"recipe"` // NAME, NAME@VERSION or CATALOG/NAME
+	Recipe      string   `json:"recipe"`         // NAME, NAME@VERSION or CATALOG/NAME
+	Name        string   `json:"name,omitempty"` // of the service that it would be; default the recipe's
 	Variant     string   `json:"variant,omitempty"`
 	Devices     int      `json:"devices,omitempty"` // accelerators of each replica
 	On          []string `json:"on,omitempty"`      // ids or kinds of accelerators

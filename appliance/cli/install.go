@@ -226,7 +226,7 @@ func installWords(in api.Install) string {
 // showInstallPlan shows what an install would do.
 func (a *app) showInstallPlan(ctx context.Context, c *api.Client, in api.InstallCreate) error {
 	p, err := c.MakePlan(ctx, api.PlanCreate{
-		Recipe: in.Source, Variant: in.Variant, On: in.Devices, Context: in.Context, Concurrency: in.Concurrency, Replicas: in.Replicas,
+		Recipe: in.Source, Name: in.Name, Variant: in.Variant, On: in.Devices, Context: in.Context, Concurrency: in.Concurrency, Replicas: in.Replicas,
 	})
 	if err != nil {
 		return err

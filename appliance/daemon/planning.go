@@ -35,11 +35,12 @@ type planning struct {
 // reserve is what of the disk no model takes: the store and the logs must be written whatever happens.
 const reserve = 1 << 30
 
-// Box is this box as it is now.
-func (p *planning) Box(ctx context.Context) (plan.Box, error) { return p.without(ctx, "") }
-
-// without is the box as it is now, but for what a service (its id, or "" for none) has: what takes its place may have that.
-func (p *planning) without(ctx context.Context, service string) (plan.Box, error) {
+// Box implements admin.Planning.
+func (p *planning) Box(ctx context.Context, project, name string) (plan.Box, error) {
+	service := ""
+	if there, err := p.manager.Service(project, name); name != "" && err == nil {
+		service = there.ID
+	}
 	holders := make(map[string]plan.Holder)
 	services, own := make(map[string]string), make(map[string]bool)
 	for _, v := range p.manager.Services("") {

@@ -37,11 +37,7 @@ func (u *unfit) Hint() string {
 // A model's own service holds nothing against it: the same command again, or an update, would else be told that the model itself
 // is in the way, or be given another variant beside it.
 func (p *planning) Plan(ctx context.Context, project string, r recipe.Recipe, w install.Wish) (install.Choice, error) {
-	own := ""
-	if there, err := p.manager.Service(project, cmp.Or(w.Name, r.Name)); err == nil {
-		own = there.ID
-	}
-	box, err := p.without(ctx, own)
+	box, err := p.Box(ctx, project, cmp.Or(w.Name, r.Name))
 	if err != nil {
 		return install.Choice{}, err
 	}

@@ -48,7 +48,7 @@ type planner struct{}
 
 // Plan implements install.Planner.
 func (planner) Plan(ctx context.Context, _ string, r recipe.Recipe, w install.Wish) (install.Choice, error) {
-	box, err := oneCard{}.Box(ctx)
+	box, err := oneCard{}.Box(ctx, "", "")
 	if err != nil {
 		return install.Choice{}, err
 	}

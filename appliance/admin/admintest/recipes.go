@@ -36,7 +36,7 @@ func (r recipes) Collection(ctx context.Context) *recipe.Collection {
 type oneCard struct{}
 
 // Box implements admin.Planning.
-func (oneCard) Box(context.Context) (plan.Box, error) {
+func (oneCard) Box(context.Context, string, string) (plan.Box, error) {
 	return plan.Box{
 		Platform: "amd64", Containers: true, Host: plan.Host{Total: 64 << 30, Free: 64 << 30, Cores: 16, FreeCores: 16}, Disk: plan.Disk{Free: 100 << 30},
 		Devices: []plan.Device{{ID: "GPU-1", Name: "Card 24", Kind: "cuda", Architecture: "sm_89", Total: 24 << 30, Free: 24 << 30}},
