@@ -87,9 +87,9 @@ type modelView struct {
 	}
 }
 
-func newInstalling(t *testing.T) *installing {
+func newInstalling(t *testing.T, settings ...string) *installing {
 	b := &installing{newBox(t), hubtest.Start(t), strings.Repeat("0123456789abcdef", 512<<10)}
-	b.env = append(b.env, "HF_ENDPOINT="+b.hub.URL())
+	b.env, b.settings = append(b.env, "HF_ENDPOINT="+b.hub.URL()), settings
 	b.start()
 	catalog := t.TempDir()
 	for name, values := range map[string][]string{
