@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
+	"github.com/palisade-run/palisade/catalog/install"
+	"github.com/palisade-run/palisade/catalog/plan"
+	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
 // Weights come up as fast as the newest measurements say, the large ones above all.
@@ -33,5 +37,34 @@ func TestLoadSpeed(t *testing.T) {
 func TestDevicesOfASession(t *testing.T) {
 	if name, bytes := devicesOf([]accel.Status{{Claims: []accel.Entry{{Claim: accel.Claim{Session: "ses-1"}}}}}, "ses-1"); name != "" || bytes != 0 {
 		t.Errorf("%q, %d", name, bytes)
+	}
+}
+
+// TestWhatModelsTook: measurements are those of the recipe and variant that an install has brought, and say how much memory only
+// where the engine does not take all that there is.
+func TestWhatModelsTook(t *testing.T) {
+	revision := func(folder, variant, engine string) install.Revision {
+		return install.Revision{
+			Folder: folder, Recipe: recipe.Recipe{Name: "qwen3-8b"}, Choice: install.Choice{Variant: variant, Runtime: engine, Context: 8192, Concurrency: 4},
+		}
+	}
+	models := []install.Model{{ModelState: install.ModelState{Service: "svc-1", Revisions: []install.Revision{
+		revision("fld-1", "bf16", "vllm"), revision("fld-2", "q4", "llama-cpp"),
+	}}}, {ModelState: install.ModelState{Revisions: []install.Revision{revision("", "none", "cmd")}}}}
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	got := calibrations([]calibrate.Calibration{
+		{ServiceID: "svc-1", Folder: "fld-1", Device: "2 x NVIDIA H200", DeviceMemory: 1 << 37, Load: time.Minute, At: at(1)},
+		{ServiceID: "svc-1", Folder: "fld-2", Device: "NVIDIA H200", DeviceMemory: 7 << 30, Memory: 1 << 30, Load: time.Second, At: at(3)},
+		{ServiceID: "svc-1", Folder: "fld-2", Memory: 1 << 30, Load: 2 * time.Second, At: at(2)},
+		{ServiceID: "svc-9", Folder: "fld-1", At: at(4)},
+		{Folder: "", At: at(5)},
+	}, models, func(engine string) bool { return engine == "vllm" })
+	want := []plan.Calibration{
+		{Recipe: "qwen3-8b", Variant: "q4", Device: "NVIDIA H200", Devices: 1, Context: 8192, Concurrency: 4, Memory: 7 << 30, Load: time.Second},
+		{Recipe: "qwen3-8b", Variant: "q4", Devices: 1, Context: 8192, Concurrency: 4, Load: 2 * time.Second},
+		{Recipe: "qwen3-8b", Variant: "bf16", Device: "NVIDIA H200", Devices: 2, Context: 8192, Concurrency: 4, Load: time.Minute},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -32,6 +32,13 @@ type planning struct {
 	installs *install.Manager // nil until it is open
 }
 
+// pooled reports whether an engine takes all of a device that it is given, for its pool of caches: what it was seen to take says
+// nothing of what it needs.
+func (p *planning) pooled(engine string) bool {
+	v, known := p.variants.Lookup(engine)
+	return known && v.Sizing != nil && v.Sizing.Fraction != nil
+}
+
 // reserve is what of the disk no model takes: the store and the logs must be written whatever happens.
 const reserve = 1 << 30
 
@@ -61,6 +68,7 @@ func (p *planning) Box(ctx context.Context, project, name string) (plan.Box, err
 	b.Measured.Load = loadSpeed(p.measured())
 	if p.installs != nil {
 		b.Here, b.Measured.Download = p.installs.Here(), downloadSpeed(p.installs.Downloads())
+		b.Measured.Calibrations = calibrations(p.measured(), p.installs.Models(""), p.pooled)
 	}
 	b.Disk = plan.Disk{Free: -1, Reserve: reserve}
 	var disk unix.Statfs_t

@@ -103,7 +103,7 @@ func (p *planning) choice(r recipe.Recipe, made plan.Plan, v variants.Variant) (
 	}
 	out := install.Choice{
 		Variant: made.Variant, Runtime: made.Runtime, Image: made.Image, Source: made.Source, Env: env, Resources: made.Resources,
-		Secrets: made.Secrets, Sentences: []string{made.Variant + ": " + made.Sentence}, Warnings: made.Warnings,
+		Context: made.Context, Concurrency: made.Concurrency, Secrets: made.Secrets, Sentences: []string{made.Variant + ": " + made.Sentence}, Warnings: made.Warnings,
 	}
 	switch made.Verdict {
 	case plan.CannotTell:

@@ -118,9 +118,11 @@ type Choice struct {
 	Env       map[string]string
 	Resources map[string]string
 	Options   map[string]string // resource options of the service
-	Secrets   []string          // environment variables that are filled in from secrets
-	Sentences []string          // the plan, for people
-	Warnings  []string
+	// Context and Concurrency are tokens of a sequence and sequences that memory was worked out for; 0: not known.
+	Context, Concurrency int
+	Secrets              []string // environment variables that are filled in from secrets
+	Sentences            []string // the plan, for people
+	Warnings             []string
 }
 
 // same reports whether two choices run the same: the words for people do not count.

@@ -75,10 +75,10 @@ type Speed struct {
 
 // Calibration is what a variant was seen to take.
 type Calibration struct {
-	Variant              string
+	Recipe, Variant      string
 	Device               string // name of the kind: NVIDIA H100 80GB HBM3
 	Devices              int
 	Context, Concurrency int
-	Memory               int64 // bytes of all its devices
+	Memory               int64 // bytes of all its devices; 0: not known, or whatever the engine is given
 	Load                 time.Duration
 }

@@ -71,7 +71,7 @@ func scaled(bytes int64, by float64) int64 {
 // measured is what the variant was seen to take, on devices of the only name that the box has of the kind.
 func (m *maker) measured(v recipe.Variant, kind string, n need) int64 {
 	for _, c := range m.box.Measured.Calibrations {
-		if c.Variant != v.Name || max(1, c.Devices) != n.devices || c.Context != n.context || c.Concurrency != n.concurrency || c.Memory <= 0 {
+		if c.Recipe != m.recipe.Name || c.Variant != v.Name || max(1, c.Devices) != n.devices || c.Context != n.context || c.Concurrency != n.concurrency || c.Memory <= 0 {
 			continue
 		}
 		same := true

@@ -153,7 +153,7 @@ func TestWhatAPlanSays(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	// What was measured on this kind of device wins over what the recipe says.
-	box.Measured.Calibrations = []Calibration{{Variant: "bf16", Device: "Card 80", Devices: 1, Context: 32768, Concurrency: 1, Memory: 33 * gib, Load: time.Minute}}
+	box.Measured.Calibrations = []Calibration{{Recipe: "other", Variant: "bf16", Device: "Card 80", Devices: 1, Context: 32768, Concurrency: 1, Memory: gib}, {Recipe: "qwen3-8b", Variant: "bf16", Device: "Card 80", Devices: 1, Context: 32768, Concurrency: 1, Memory: 33 * gib, Load: time.Minute}}
 	p = Make(eight(), Wish{}, box)
 	if p.Memory != 33*gib || len(p.Parts) != 1 || !p.Parts[0].Measured || p.Steps[2].Took != time.Minute || !strings.Contains(p.Sentence, "as it was measured") {
 		t.Errorf("%+v", p)

@@ -77,8 +77,9 @@ func (m *maker) steps(o option, p Plan) []Step {
 		out = append(out, Step{Name: "image", From: "how large it is is known once it is asked for"})
 	}
 	for _, c := range m.box.Measured.Calibrations {
-		if c.Variant == o.variant.Name && c.Load > 0 && slices.ContainsFunc(m.box.Devices, func(d Device) bool { return d.Name == c.Device }) {
-			return append(out, Step{Name: "load", Bytes: o.need.weights, Took: c.Load, Known: true, From: "its last start on " + c.Device})
+		here := c.Device == "" && o.kind == recipe.CPU || slices.ContainsFunc(m.box.Devices, func(d Device) bool { return d.Kind == o.kind && d.Name == c.Device })
+		if c.Recipe == m.recipe.Name && c.Variant == o.variant.Name && c.Load > 0 && here {
+			return append(out, Step{Name: "load", Bytes: o.need.weights, Took: c.Load, Known: true, From: "its last start that was measured"})
 		}
 	}
 	timed("load", o.need.weights, m.box.Measured.Load)
