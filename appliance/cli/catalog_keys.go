@@ -28,7 +28,7 @@ const longestKeyFile = 16 << 10
 
 // publicKey reads a public key: a file, standard input for "-", or the key itself, as minisign prints it.
 func (a *app) publicKey(name string) (string, error) {
-	var from io.Reader = a.Stdin
+	from := a.Stdin
 	if name != "-" {
 		f, err := os.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -103,16 +103,12 @@ func (a *app) badRecipes(c api.Catalog) {
 }
 
 func problemLine(p api.FieldError) string {
-	line := p.File
+	at := p.File
 	if p.Line > 0 {
-		line += fmt.Sprintf(":%d:%d", p.Line, p.Column)
+		at += fmt.Sprintf(":%d:%d", p.Line, p.Column)
 	}
-	for _, part := range []string{p.Field, p.Message} {
-		if part != "" {
-			line += ": " + part
-		}
-	}
-	return oneLine(strings.TrimPrefix(line, ": "))
+	said := slices.DeleteFunc([]string{at, p.Field, p.Message}, func(part string) bool { return part == "" })
+	return oneLine(strings.Join(said, ": "))
 }
 
 func (a *app) catalogSources() *cobra.Command {

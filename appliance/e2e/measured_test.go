@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,7 +189,7 @@ func TestChat(t *testing.T) {
 func talk(t *testing.T, b *box) {
 	t.Helper()
 	cmd := exec.Command(have.palisade, "chat", "talker")
-	cmd.Env = append(b.env, "TERM=xterm")
+	cmd.Env = slices.Concat(b.env, []string{"TERM=xterm"})
 	screen, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 100})
 	if err != nil {
 		t.Fatal(err)
