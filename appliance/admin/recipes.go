@@ -177,7 +177,7 @@ func (s *server) makePlan(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	box, err := s.Planning.Box(ctx, p.project(), cmp.Or(in.Name, e.Recipe.Name))
+	box, err := s.Planning.Box(ctx, p.project(), cmp.Or(in.Name, e.Name))
 	if err != nil {
 		return err
 	}
