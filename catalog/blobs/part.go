@@ -268,7 +268,8 @@ func (p *Part) note(s Span, given chunk) error {
 	if err := p.journal.write(p.record()); err != nil {
 		return explain(err)
 	}
-	if now := time.Now(); !p.syncing && (here.bytes()-p.synced >= sureBytes || now.Sub(p.syncAt) >= sureTime) {
+	// One that is complete is brought to the disk when it has its place: nobody waits for that.
+	if now := time.Now(); !p.syncing && here.bytes() != p.size && (here.bytes()-p.synced >= sureBytes || now.Sub(p.syncAt) >= sureTime) {
 		p.syncing, p.syncAt = true, now
 		r := p.record()
 		p.syncs.Go(func() { p.sync(r) })
