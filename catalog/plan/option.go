@@ -93,10 +93,16 @@ func (m *maker) lengths(o *option) string {
 
 func (m *maker) disk(o *option) string {
 	d := m.diskNeed(o.variant)
-	if lacks := d.Bytes - d.Here + m.box.Disk.Reserve; d.Free >= 0 && d.Bytes > d.Here && lacks > d.Free {
-		return fmt.Sprintf("its files need %s of disk, and %s are free", size(lacks), size(d.Free))
+	reserve := m.box.Disk.Reserve
+	lacks := d.Bytes - d.Here
+	if d.Free < 0 || lacks <= 0 || lacks+reserve <= d.Free {
+		return ""
 	}
-	return ""
+	beside := ""
+	if reserve > 0 {
+		beside = " beside the " + size(reserve) + " that stay free"
+	}
+	return fmt.Sprintf("its files need %s of disk%s, and %s are free", size(lacks), beside, size(d.Free))
 }
 
 func (m *maker) diskNeed(v recipe.Variant) DiskNeed {
