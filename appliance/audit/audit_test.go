@@ -53,6 +53,13 @@ func (m *memory) Audit(_ context.Context, q audit.Query) ([]audit.Record, error)
 	return out, nil
 }
 
+// kept is what it has by now.
+func (m *memory) kept() []audit.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.rows)
+}
+
 // fails has it fail from now on; nil: no more.
 func (m *memory) fails(err error) {
 	m.mu.Lock()
@@ -229,30 +236,31 @@ func TestStoreThatTakesNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); l.Run(ctx) }()
-		m.fail = errors.New("the disk is full")
+		m.fails(errors.New("the disk is full"))
 		for i := range 10_003 {
 			l.Add(ctx, audit.Entry{At: at(i), Actor: "ann", Action: fmt.Sprint("a", i)})
 		}
 		time.Sleep(time.Minute)
-		if len(m.rows) != 1 {
-			t.Fatalf("%d", len(m.rows))
+		if n := len(m.kept()); n != 1 {
+			t.Fatalf("%d", n)
 		}
-		m.fail = nil
+		m.fails(nil)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if n := len(m.rows); n != 10_002 || m.rows[1].Action != "a0" || m.rows[10_000].Action != "a9999" || m.rows[n-1].Action != "auditGap" || !strings.HasPrefix(m.rows[n-1].Detail, "3 changes") {
-			t.Fatalf("%d, %+v", n, m.rows[n-1].Entry)
+		rows := m.kept()
+		if n := len(rows); n != 10_002 || rows[1].Action != "a0" || rows[10_000].Action != "a9999" || rows[n-1].Action != "auditGap" || !strings.HasPrefix(rows[n-1].Detail, "3 changes") {
+			t.Fatalf("%d, %+v", n, rows[n-1].Entry)
 		}
 		l.Add(ctx, audit.Entry{Actor: "ann", Action: "after"})
 		if v, err := l.Verify(ctx); err != nil || v.Fault != "" || v.Records != 10_003 {
 			t.Errorf("%+v, %v", v, err)
 		}
-		m.fail = errors.New("again")
+		m.fails(errors.New("again"))
 		l.Add(ctx, audit.Entry{Actor: "ann", Action: "last"})
-		m.fail = nil
+		m.fails(nil)
 		cancel()
 		<-done
-		if m.rows[len(m.rows)-1].Action != "last" {
+		if rows = m.kept(); rows[len(rows)-1].Action != "last" {
 			t.Error("what was owed at the end is not kept")
 		}
 	})
