@@ -81,6 +81,21 @@ func TestActionsAreOperations(t *testing.T) {
 	})
 }
 
+// TestRecordsKnowTheRoutes: a route that is called otherwise one day is still recorded as it was meant to be.
+func TestRecordsKnowTheRoutes(t *testing.T) {
+	there := map[string]bool{}
+	(&server{}).table(func(method, path string, _ func(*gin.Context) error) { there[method+" "+path] = true })
+	named := slices.Concat(unrecorded, entering, contents)
+	for _, path := range slices.Concat(unlooked, single) {
+		named = append(named, "GET "+path)
+	}
+	for _, route := range named {
+		if !there[route] {
+			t.Errorf("there is no route %s", route)
+		}
+	}
+}
+
 func FuzzDecodeStrict(f *testing.F) {
 	for _, s := range []string{
 		`{"image":"host"}`, `{"image":"host","mounts":[{"folder":"a"}],"policy":{"max_surge":1}}`, `{"a":{"b":[1,2,{"c":null}]}}`, "{}", "[", `{"image":1}`,

@@ -261,10 +261,12 @@ ${bold}or with Python${off} (pip install openai):
 ${bold}Look around${off} from another terminal:
 
   export PALISADE_DATA=$DATA
+  bin/palisade chat $NAME
   bin/palisade service info $NAME
   bin/palisade service $([ "$routes" -eq 1 ] && echo "routes $NAME" || echo "scale $NAME 3")
   bin/palisade session list
   bin/palisade service events $NAME
+  bin/palisade catalog list        # models that one line installs: bin/palisade install NAME
 
 TEXT
 [ -z "$once" ] || exit 0
