@@ -253,8 +253,15 @@ func TestPipeThatNobodyReads(t *testing.T) {
 		t.Errorf("%v", counts)
 	}
 	text, _ := io.ReadAll(reader)
-	if n := bytes.Count(text, []byte{'\n'}); float64(n) != written {
-		t.Errorf("%d lines came, %v are told", n, written)
+	// A pipe may take part of a line and then, in the rest of its last page, the newline that ends it: that line is lost.
+	whole := 0
+	for line := range bytes.Lines(text) {
+		if json.Valid(line) {
+			whole++
+		}
+	}
+	if float64(whole) != written {
+		t.Errorf("%d whole lines came, %v are told", whole, written)
 	}
 	if !strings.Contains(told.String(), "cannot be written") {
 		t.Error(told.String())
