@@ -10,10 +10,10 @@ import (
 	"github.com/palisade-run/palisade/router/usage"
 )
 
-// pay takes what the call will use, as far as that is known, from the limits of its token and of the
-// service's project.
+// pay takes what the call will use, as far as that is known, from the limits of its token, of the
+// service's project, and of who issued the token.
 func (x *exchange) pay() *Refusal {
-	x.payers = quota.Payers{x.who.payer, x.service.payer}
+	x.payers = quota.Payers{x.who.payer, x.service.payer, x.who.person}
 	if x.payers.None() {
 		return nil
 	}
@@ -22,7 +22,7 @@ func (x *exchange) pay() *Refusal {
 		ask.Answer = x.scan.MaxTokens()
 	}
 	var refusal quota.Refusal
-	if x.grant, refusal, x.granted = x.payers.Take(x.start, ask); !x.granted {
+	if x.grant, refusal, x.granted = x.router.tokens.take(x.start, x.payers, ask); !x.granted {
 		x.service.metrics.limit(refusal.Kind.String())
 		return overLimit(&refusal)
 	}
@@ -77,11 +77,7 @@ func (x *exchange) repeat() (done bool, refusal *Refusal) {
 		return false, nil
 	}
 	x.repeated = true
-	headers := make([]header, 0, len(answer.Header)+1)
-	for _, f := range answer.Header {
-		headers = append(headers, header{f.Name, f.Value})
-	}
-	x.respond(answer.Status, append(headers, header{"X-Palisade-Repeat", "hit"}), answer.Body)
+	x.respond(answer.Status, x.againHeaders(answer.Header), answer.Body)
 	return true, nil
 }
 

@@ -14,7 +14,9 @@ import (
 type visitor struct {
 	token *Token
 	payer *quota.Subject // the token's limits; nil: none
-	err   error          // one of the ErrToken errors where token is nil
+	// person is the limits of who issued the token; nil: none
+	person *quota.Subject
+	err    error // one of the ErrToken errors where token is nil
 }
 
 // allowed tells whether the visitor's token is for s.
@@ -54,7 +56,7 @@ func identify(tokens *Tokens, authorization, apiKey string, now time.Time) visit
 	if err != nil {
 		return visitor{err: err}
 	}
-	return visitor{token: &e.Token, payer: e.payer}
+	return visitor{token: &e.Token, payer: e.payer, person: e.person}
 }
 
 // admit chooses among the services that a request may mean (best first) the one that v may use. what

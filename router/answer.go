@@ -112,6 +112,7 @@ func (x *exchange) takeHead(b []byte) (rest []byte, done bool) {
 	}
 	end := a.res.Len
 	rest = b[end:]
+	x.confine(&a.res)
 	switch res := &a.res; {
 	case res.Status == http.StatusSwitchingProtocols:
 		x.upgrade(b[:end], rest)
@@ -177,6 +178,7 @@ func (x *exchange) deliver() {
 			}
 		}
 	}
+	x.guardPage(res)
 	x.limitHeaders()
 	c.header(nameRequestID, x.id)
 	x.remember()
@@ -447,6 +449,7 @@ func (x *exchange) upgrade(head, rest []byte) {
 	if a.bad = a.res.Parse(a.head); a.bad != nil {
 		return
 	}
+	x.confine(&a.res)
 	got := ""
 	for i := range a.res.Fields {
 		if a.res.Fields[i].Known == http1.Upgrade {

@@ -95,6 +95,30 @@ func (g *Gate) Open(r *Router) {
 	}
 }
 
+// Uses tells whether a request may still come to r, or is on its way to a service of it: nobody may have it in flight yet, or
+// not any more, and it will be counted. It is false for good once another router was opened and the last one has been
+// counted or is in flight.
+func (g *Gate) Uses(r *Router) bool {
+	if g.router.Load() == r {
+		select {
+		case <-g.empty:
+		default:
+			return true
+		}
+	}
+	if r.visitors.Load() > 0 {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.wires {
+		if c.at.Load() == r {
+			return true
+		}
+	}
+	return false
+}
+
 // openingPatience is how long a request waits for the router of an appliance that starts: longer than a daemon before it
 // may take to stop.
 const openingPatience = 15 * time.Second

@@ -219,8 +219,8 @@ func (x *exchange) relayGRPC(ctx context.Context, res *http.Response, progress f
 	x.status = res.StatusCode
 	c.status(res.StatusCode, nil)
 	for name, values := range res.Header {
-		if k := http1.Recognize([]byte(name)); k == http1.RequestID || k == http1.ContentLength {
-			continue
+		if k := http1.Recognize([]byte(name)); k == http1.RequestID || k == http1.ContentLength || k == http1.SetCookie || k == http1.OfHost {
+			continue // the latter two are for browsers, which do not speak it
 		}
 		for _, v := range values {
 			c.header([]byte(name), []byte(v))

@@ -42,6 +42,8 @@ func (x *exchange) appendHead(b []byte) []byte {
 			trailers = trailers || strings.Contains(strings.ToLower(text(f.Value)), "trailers")
 		case f.OfOneConnection():
 		case !x.passesOn(f):
+		case f.Known == http1.Cookie:
+			b = appendCookies(b, f)
 		default:
 			b = http1.AppendField(b, f.Name, f.Value)
 		}

@@ -69,6 +69,7 @@ type Router struct {
 	gone     *departures
 	scans    sync.Pool // of *scan.Request
 	records  sync.Pool // of *record.Record
+	visitors atomic.Int64
 
 	observers Observers
 
@@ -90,6 +91,12 @@ func New(c Config, tokens *Tokens, reg prometheus.Registerer, log *slog.Logger) 
 	reg.MustRegister(r)
 	return r
 }
+
+// Enter notes a call of ServeHTTP that is about to be made; see Gate.Uses.
+func (r *Router) Enter() { r.visitors.Add(1) }
+
+// Leave is told when it has been made.
+func (r *Router) Leave() { r.visitors.Add(-1) }
 
 // Handles tells whether a request with this host and path is the router's. Ask it before any mux:
 // http.ServeMux redirects paths that engines must see as they are.

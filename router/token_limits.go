@@ -22,6 +22,8 @@ type projects struct {
 	rest  quota.Limits              // of each of the others
 	spent map[string]int64          // in the window of rest
 	read  time.Time                 // when spent was
+	// lifted are subjects whose limits were taken away: what they count goes on where they get some again.
+	lifted map[string]*quota.Subject
 
 	making sync.Mutex
 	others atomic.Pointer[map[string]*quota.Subject] // made when first asked for
@@ -32,8 +34,9 @@ type projects struct {
 type Spent func(ctx context.Context, from time.Time) (tokens, projects map[string]int64, err error)
 
 // Limit puts limits on projects (OtherProjects: on each that is not named), and lets budgets go on where
-// they were: without it they begin anew with the program. To be called once, before requests come. Errors
-// are of limits that cannot be (ErrInvalid) or of spent.
+// they were: without it they begin anew with the program. To be called before requests come, and again at any time: counts and
+// budgets go on, and what is in flight is settled where it was taken. Services get theirs when the table is set next. Errors
+// are of limits that cannot be (ErrInvalid) or of spent; nothing has changed then.
 func (t *Tokens) Limit(ctx context.Context, limits map[string]quota.Limits, spent Spent) error {
 	for name, l := range limits {
 		if err := l.Check(); err != nil {
@@ -44,10 +47,24 @@ func (t *Tokens) Limit(ctx context.Context, limits map[string]quota.Limits, spen
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	set := t.current.Load()
-	before, err := spentBefore(ctx, spent, now, set, limits)
+	reading := set
+	if t.limited {
+		reading = &tokenSet{} // what tokens have spent is known
+	}
+	before, err := spentBefore(ctx, spent, now, reading, limits)
 	if err != nil {
 		return err
 	}
+	if !t.limited {
+		t.resume(set, before, now)
+		t.limited = true
+	}
+	t.projects.Store(t.projects.Load().next(limits, before, now))
+	return nil
+}
+
+// resume lets the budgets of tokens go on where they were. The caller holds writing.
+func (t *Tokens) resume(set *tokenSet, before map[quota.Window]spentIn, now time.Time) {
 	next := &tokenSet{byHash: maps.Clone(set.byHash), byID: maps.Clone(set.byID)}
 	for id, e := range set.byID {
 		if n := before[e.Limits.Window].tokens[id]; e.Limits.Budget > 0 && n > 0 {
@@ -56,17 +73,51 @@ func (t *Tokens) Limit(ctx context.Context, limits map[string]quota.Limits, spen
 			next.put(&again)
 		}
 	}
-	p := &projects{named: map[string]*quota.Subject{}, read: now}
-	for name, l := range limits {
-		if name == OtherProjects {
-			p.rest, p.spent = l, before[l.Window].projects
-			continue
-		}
-		p.named[name] = projectSubject(name, l, before[l.Window].projects[name], now)
-	}
 	t.current.Store(next)
-	t.projects.Store(p)
-	return nil
+}
+
+// next are the projects with other limits; subjects that there are go on.
+func (p *projects) next(limits map[string]quota.Limits, before map[quota.Window]spentIn, now time.Time) *projects {
+	p.making.Lock()
+	defer p.making.Unlock()
+	known := maps.Clone(p.lifted)
+	if known == nil {
+		known = map[string]*quota.Subject{}
+	}
+	if others := p.others.Load(); others != nil {
+		maps.Copy(known, *others)
+	}
+	for name, s := range p.named {
+		if s != nil {
+			known[name] = s
+		}
+	}
+	n := &projects{named: map[string]*quota.Subject{}, lifted: map[string]*quota.Subject{}, read: now}
+	n.rest = limits[OtherProjects]
+	n.spent = before[n.rest.Window].projects
+	for name, l := range limits {
+		if name != OtherProjects && (known[name] == nil || l.Unlimited()) {
+			n.named[name] = projectSubject(name, l, before[l.Window].projects[name], now)
+		}
+	}
+	others := map[string]*quota.Subject{}
+	for name, s := range known {
+		l, named := limits[name]
+		if !named {
+			l = n.rest
+		}
+		s.SetLimits(l, before[l.Window].projects[name], now)
+		switch {
+		case l.Unlimited():
+			n.lifted[name] = s
+		case named:
+			n.named[name] = s
+		default:
+			others[name] = s
+		}
+	}
+	n.others.Store(&others)
+	return n
 }
 
 type spentIn struct{ tokens, projects map[string]int64 }
@@ -103,7 +154,7 @@ func spentBefore(ctx context.Context, spent Spent, now time.Time, set *tokenSet,
 }
 
 func projectSubject(name string, l quota.Limits, spent int64, now time.Time) *quota.Subject {
-	return quota.NewSubject(fmt.Sprintf("project %q", name), l, spent, now)
+	return quota.NewSubject(fmt.Sprintf("project %q", name), l, spent, now).Keyed("project:" + name)
 }
 
 // Project is what limits a project; nil where nothing does. It waits for nobody. Services keep theirs
@@ -137,8 +188,8 @@ func (p *projects) other(name string) *quota.Subject {
 	return next[name]
 }
 
-// Payers are what a request counts for: its token, nil where it came without one that counts, and the
-// project of its service. No allocation, no lock.
+// Payers are what a request counts for: its token, nil where it came without one that counts, the
+// project of its service, and who issued the token. No allocation, no lock.
 func (t *Tokens) Payers(tok *Token, project string) quota.Payers {
 	p := quota.Payers{1: t.Project(project)}
 	if tok != nil && !tok.Limits.Unlimited() {
@@ -146,15 +197,35 @@ func (t *Tokens) Payers(tok *Token, project string) quota.Payers {
 			p[0] = e.payer
 		}
 	}
+	if tok != nil {
+		if e := t.current.Load().byID[tok.ID]; e != nil {
+			p[2] = e.person
+		}
+	}
 	return p
 }
 
+// Share has requests let in by c, which other processes and boxes ask too. To be called before requests come.
+func (t *Tokens) Share(c quota.Counter) { t.counter = c }
+
+// take lets a request in for all that it counts for, or says why not.
+func (t *Tokens) take(now time.Time, p quota.Payers, ask quota.Ask) (quota.Grant, quota.Refusal, bool) {
+	if t.counter != nil {
+		return t.counter.Take(now, p, ask)
+	}
+	return p.Take(now, ask)
+}
+
 // Charge counts tokens that a request has used which another process let in: for the token with the id, "" where
-// there was none, and for its service's project.
+// there was none, and for its service's project. Where counts are shared that process has told the others itself.
 func (t *Tokens) Charge(id, project string, used int64) {
+	if t.counter != nil {
+		return
+	}
 	now := t.now()
 	if e := t.current.Load().byID[id]; e != nil {
 		e.payer.Charge(now, used)
+		e.person.Charge(now, used)
 	}
 	t.Project(project).Charge(now, used)
 }

@@ -36,6 +36,11 @@ type Tokens struct {
 	current  atomic.Pointer[tokenSet]
 	projects atomic.Pointer[projects]
 	digests  digests
+	counter  quota.Counter // nil: this process counts for itself
+
+	// Guarded by writing.
+	limited bool // Limit was called: budgets of tokens are known
+	people  people
 }
 
 // tokenSet is all tokens, by half of their hash: the other half is compared in constant time.
@@ -49,11 +54,12 @@ type tokenEntry struct {
 	hash    [sha256.Size]byte
 	used    *tokenUse
 	payer   *quota.Subject // nil without limits; outlives changes of the entry
+	person  *quota.Subject // of who issued it, shared by all tokens of that person; nil without limits
 	unsaved bool           // it is revoked, and the store does not know
 }
 
 func (t *Token) subject(spent int64, now time.Time) *quota.Subject {
-	return quota.NewSubject(fmt.Sprintf("token %q", t.Name), t.Limits, spent, now)
+	return quota.NewSubject(fmt.Sprintf("token %q", t.Name), t.Limits, spent, now).Keyed("token:" + t.ID)
 }
 
 // tokenUse is when a token was last used; it outlives changes of its entry.
@@ -136,7 +142,7 @@ func (t *Tokens) Issue(ctx context.Context, q IssueRequest) (Token, string, erro
 	if err := t.store.SaveToken(ctx, tok); err != nil {
 		return Token{}, "", fmt.Errorf("saving token %s: %w", tok.Name, err)
 	}
-	t.current.Store(t.current.Load().with(&tokenEntry{Token: tok, hash: hash, used: &tokenUse{}, payer: tok.subject(0, t.now())}))
+	t.current.Store(t.current.Load().with(&tokenEntry{Token: tok, hash: hash, used: &tokenUse{}, payer: tok.subject(0, t.now()), person: t.people.subject(tok.CreatedBy, 0, t.now())}))
 	return tok, secret, nil
 }
 
@@ -204,7 +210,7 @@ func (t *Tokens) RevokeService(ctx context.Context, serviceID string) error {
 }
 
 func (t *Tokens) revoke(ctx context.Context, e *tokenEntry) error {
-	next := tokenEntry{Token: e.snapshot(), hash: e.hash, used: e.used, payer: e.payer, unsaved: true}
+	next := tokenEntry{Token: e.snapshot(), hash: e.hash, used: e.used, payer: e.payer, person: e.person, unsaved: true}
 	if next.RevokedAt.IsZero() {
 		next.RevokedAt = t.now().UTC().Truncate(time.Second)
 	}

@@ -34,7 +34,8 @@ type wire struct {
 	have    int            // bytes in it
 	looked  int            // of those, without the end of a head
 	size    int            // bytes of the request's body; -1: its head is not there yet
-	counted int64          // of in, in the router's total
+	counted int64          // of in, in keeper's total
+	keeper  *Router        // nil: nothing is counted
 	need    int            // bytes of the whole request
 	head    *http1.Request // of the request that is read; nil between two
 
@@ -44,9 +45,10 @@ type wire struct {
 	pass             bool // the connection is for net/http
 	lingers          bool // it is closed in a way that lets the client read why
 
-	busy atomic.Bool // a request has begun, and is not answered
-	gone atomic.Bool // the client has closed its side
-	shut atomic.Bool // the gate is closed
+	at   atomic.Pointer[Router] // that is asked; nil: none, or another has the answer's rest
+	busy atomic.Bool            // a request has begun, and is not answered
+	gone atomic.Bool            // the client has closed its side
+	shut atomic.Bool            // the gate is closed
 
 	mu       sync.Mutex // guards what follows; a client that goes is told from elsewhere
 	passed   bool       // it is net/http's now
@@ -377,9 +379,11 @@ func (c *wire) grow() bool {
 	before := len(c.in.bytes)
 	c.enlarge(min(c.need, 4*c.have))
 	_ = c.head.Parse(c.in.bytes) // as before, only elsewhere
-	router := c.gate.router.Load()
+	if c.keeper == nil {
+		c.keeper = c.gate.router.Load()
+	}
 	more := int64(len(c.in.bytes) - before)
-	if c.counted += more; router.buffered.Add(more) > router.config.BufferTotal {
+	if c.counted += more; c.keeper.buffered.Add(more) > c.keeper.config.BufferTotal {
 		c.answerBad(refuseBody(errNoMemory, 0))
 		return false
 	}
@@ -388,9 +392,9 @@ func (c *wire) grow() bool {
 
 // giveBack gives the buffer back to those who need one.
 func (c *wire) giveBack() {
-	if c.counted > 0 {
-		c.gate.router.Load().buffered.Add(-c.counted)
-		c.counted = 0
+	if c.keeper != nil {
+		c.keeper.buffered.Add(-c.counted)
+		c.counted, c.keeper = 0, nil
 	}
 	c.gate.buffers.put(c.in)
 	c.in = nil
@@ -404,10 +408,22 @@ func (c *wire) enlarge(n int) {
 	c.in = next
 }
 
+// ask takes the router that is open, such that Gate.Uses knows.
+func (c *wire) ask() *Router {
+	for {
+		r := c.gate.router.Load()
+		c.at.Store(r)
+		if c.gate.router.Load() == r {
+			return r
+		}
+	}
+}
+
 // exchange answers the request that is in the buffer.
 func (c *wire) exchange() {
 	x := c.gate.exchange()
-	x.begin(c.gate.router.Load(), c, time.Now())
+	x.begin(c.ask(), c, time.Now())
+	defer c.at.Store(nil)
 	x.call.ofRequest(c.head)
 	x.call.remote, x.call.secure = c.remote, c.secure
 	x.call.whole = c.in.bytes[c.head.Len:min(c.need, c.have)]

@@ -28,6 +28,8 @@ const (
 	Cookie
 	Location
 	RetryAfter
+	SetCookie
+	OfHost // of an answer: it says something of all that its host has, not of itself
 )
 
 // Field is one header, as slices of the head's bytes. Value has no white space around it.
@@ -44,19 +46,21 @@ func Recognize(name []byte) Known {
 	switch len(name) {
 	case 2:
 		return known(name, "TE", "te", TE)
+	case 3:
+		return known(name, "NEL", "nel", OfHost)
 	case 4:
 		return known(name, "Host", "host", Host)
 	case 6:
 		return known(name, "Cookie", "cookie", Cookie) + known(name, "Expect", "expect", Expect)
 	case 7:
-		return known(name, "Upgrade", "upgrade", Upgrade) + known(name, "Trailer", "trailer", Trailer)
+		return known(name, "Upgrade", "upgrade", Upgrade) + known(name, "Trailer", "trailer", Trailer) + known(name, "Alt-Svc", "alt-svc", OfHost)
 	case 8:
 		return known(name, "Location", "location", Location)
 	case 9:
-		return known(name, "X-Api-Key", "x-api-key", APIKey) + known(name, "Forwarded", "forwarded", Forwarded)
+		return known(name, "Report-To", "report-to", OfHost) + known(name, "X-Api-Key", "x-api-key", APIKey) + known(name, "Forwarded", "forwarded", Forwarded)
 	case 10:
 		return known(name, "User-Agent", "user-agent", UserAgent) + known(name, "Connection", "connection", Connection) +
-			known(name, "Keep-Alive", "keep-alive", HopByHop)
+			known(name, "Keep-Alive", "keep-alive", HopByHop) + known(name, "Set-Cookie", "set-cookie", SetCookie)
 	case 11:
 		return known(name, "Traceparent", "traceparent", TraceParent) + known(name, "Retry-After", "retry-after", RetryAfter)
 	case 12:
@@ -66,7 +70,7 @@ func Recognize(name []byte) Known {
 	case 14:
 		return known(name, "Content-Length", "content-length", ContentLength)
 	case 15:
-		return known(name, "X-Forwarded-For", "x-forwarded-for", Forwarded)
+		return known(name, "X-Forwarded-For", "x-forwarded-for", Forwarded) + known(name, "Clear-Site-Data", "clear-site-data", OfHost)
 	case 16:
 		return known(name, "Content-Encoding", "content-encoding", ContentEncoding) +
 			known(name, "Proxy-Connection", "proxy-connection", HopByHop) + known(name, "X-Forwarded-Host", "x-forwarded-host", Forwarded)
@@ -77,7 +81,11 @@ func Recognize(name []byte) Known {
 		return known(name, "X-Forwarded-Prefix", "x-forwarded-prefix", Forwarded) +
 			known(name, "Proxy-Authenticate", "proxy-authenticate", HopByHop)
 	case 19:
-		return known(name, "Proxy-Authorization", "proxy-authorization", HopByHop)
+		return known(name, "Proxy-Authorization", "proxy-authorization", HopByHop) + known(name, "Reporting-Endpoints", "reporting-endpoints", OfHost)
+	case 22:
+		return known(name, "Service-Worker-Allowed", "service-worker-allowed", OfHost)
+	case 25:
+		return known(name, "Strict-Transport-Security", "strict-transport-security", OfHost)
 	}
 	return Other
 }

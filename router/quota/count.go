@@ -46,6 +46,7 @@ func (m *minute) frees(n int64) int64 {
 // budget counts what is spent in a window of the calendar.
 type budget struct {
 	spent       int64
+	elsewhere   int64 // of spent: what others than this process have used, as far as that is known
 	from, until int64 // Unix seconds; the same where the window never ends
 }
 
@@ -58,7 +59,7 @@ func (b *budget) advance(w Window, now time.Time) {
 	}
 	from, until := w.Bounds(now)
 	if second >= b.until {
-		b.spent = 0
+		b.spent, b.elsewhere = 0, 0
 	}
 	b.from, b.until = from.Unix(), until.Unix()
 }

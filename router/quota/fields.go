@@ -7,15 +7,19 @@ import (
 
 // State of the payers at now: of each limit a minute the one that has least left.
 func (p Payers) State(now time.Time) State {
-	a, b := p[0].State(now), p[1].State(now)
-	if p[0] == nil {
-		return b
+	var sum State
+	first := true
+	for _, one := range p {
+		switch {
+		case one == nil:
+		case first:
+			sum, first = one.State(now), false
+		default:
+			st := one.State(now)
+			sum.Requests, sum.Tokens = tighter(sum.Requests, st.Requests), tighter(sum.Tokens, st.Tokens)
+		}
 	}
-	if p[1] == nil {
-		return a
-	}
-	a.Requests, a.Tokens = tighter(a.Requests, b.Requests), tighter(a.Tokens, b.Tokens)
-	return a
+	return sum
 }
 
 func tighter(a, b Meter) Meter {

@@ -6,10 +6,9 @@
 // not who a subject is beyond a name to show. Each subject has a lock of its own, held for some tens of
 // nanoseconds; subjects without limits do not exist (nil) and cost nothing.
 //
-// Several boxes: the calls stay as they are, for they never wait. A subject would then hold parts of its
-// limits that its box has drawn in advance from a count that all boxes share (a second's bucket in
-// Redis, say), draw the next while the last is used up, and hand back what it did not need: the sum over
-// all boxes never passes the limit, and a box that cannot reach the others has what it has drawn.
+// Several boxes, or two processes on one: a Counter takes what Payers.Take would, and asks those that the
+// boxes share (router/quota/tally). A subject then counts what its own box lets in, as ever, and remembers
+// what it last heard of the others; so it can go on alone, with its share of the limits.
 package quota
 
 import (

@@ -285,6 +285,7 @@ func BenchmarkTakeSettle(b *testing.B) {
 		{"none", Payers{}},
 		{"token", Payers{NewSubject("t", many, 0, start)}},
 		{"token and project", Payers{NewSubject("t", many, 0, start), NewSubject("p", many, 0, start)}},
+		{"token, project and person", Payers{NewSubject("t", many, 0, start), NewSubject("p", many, 0, start), NewSubject("u", many, 0, start)}},
 	} {
 		one := func() {
 			g, _, ok := c.payers.Take(start, Ask{Bytes: 1000, Answer: 100})

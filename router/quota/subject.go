@@ -9,6 +9,7 @@ import (
 // called.
 type Subject struct {
 	name  string
+	key   string
 	epoch time.Time
 
 	mu         sync.Mutex // held for some tens of nanoseconds, never while waiting
@@ -17,8 +18,9 @@ type Subject struct {
 	tokens     minute
 	budget     budget
 	concurrent int64
-	reserved   int64 // tokens that requests in flight may use
-	typical    int64 // tokens that an answer has had of late, 256ths of one
+	reserved   int64   // tokens that requests in flight may use
+	typical    int64   // tokens that an answer has had of late, 256ths of one
+	others     *others // what other boxes have counted; nil where nobody shares
 }
 
 // NewSubject is a subject of which spent tokens were used in its budget's window, up to now. name stands in
@@ -29,7 +31,7 @@ func NewSubject(name string, l Limits, spent int64, now time.Time) *Subject {
 	}
 	s := &Subject{name: name, epoch: now, limits: l, typical: typicalAnswer * 256}
 	s.budget.advance(l.Window, now)
-	s.budget.spent = bounded(spent)
+	s.budget.before(spent)
 	return s
 }
 
@@ -38,7 +40,23 @@ func (s *Subject) Limits() Limits {
 	if s == nil {
 		return Limits{}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.limits
+}
+
+// SetLimits puts other limits on a subject while requests go on: what was counted counts on, and what is in flight is settled
+// here. Of a budget whose window is another one now, or that is new, spent tokens were used. Without limits it refuses nothing.
+func (s *Subject) SetLimits(l Limits, spent int64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advance(now)
+	if l.Budget > 0 && (s.limits.Budget == 0 || s.limits.Window != l.Window) {
+		s.budget = budget{}
+		s.budget.advance(l.Window, now)
+		s.budget.before(spent)
+	}
+	s.limits = l
 }
 
 // advance brings the counts to now. The lock is held.
@@ -191,6 +209,7 @@ func (s *Subject) State(now time.Time) State {
 	}
 	st.Requests = meter(&s.requests, s.limits.RequestsPerMinute, 0)
 	st.Tokens = meter(&s.tokens, s.limits.TokensPerMinute, s.reserved)
+	s.others.state(now, &st)
 	if s.limits.Budget > 0 && s.limits.Window != Ever {
 		st.SpentUntil = time.Unix(s.budget.until, 0).UTC()
 	}

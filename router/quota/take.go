@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Payers are the subjects that one request counts for: its token, its project. Nil ones have no limits.
-type Payers [2]*Subject
+// Payers are the subjects that one request counts for: its token, its service's project, the person who issued its token. Nil
+// ones have no limits.
+type Payers [3]*Subject
 
 // None tells that nothing is limited: nothing has to be taken.
-func (p Payers) None() bool { return p[0] == nil && p[1] == nil }
+func (p Payers) None() bool { return p[0] == nil && p[1] == nil && p[2] == nil }
 
 // Ask is what a request may use.
 type Ask struct {
@@ -29,7 +30,8 @@ const (
 type Grant struct {
 	payers   Payers
 	reserved int64
-	prompt   int64 // of reserved
+	prompt   int64   // of reserved
+	counter  Counter // that let it in; nil: the payers themselves
 }
 
 // Reserved is how many tokens are held for the request.
@@ -37,37 +39,48 @@ func (g *Grant) Reserved() int64 { return g.reserved }
 
 // Take lets a request in, for all payers or for none, or says why not. Nothing waits.
 func (p Payers) Take(now time.Time, ask Ask) (Grant, Refusal, bool) {
-	a, b := p[0], p[1]
-	if a == nil {
-		a, b = b, nil
-	}
-	if a == nil {
+	payers, n := p.distinct()
+	if n == 0 {
 		return Grant{}, Refusal{}, true
 	}
-	if a == b {
-		b = nil
+	// Always in this order, the token, its project, the person, so that no two wait for each other.
+	for _, one := range payers[:n] {
+		one.mu.Lock()
 	}
-	// Always in this order, the token before its project, so that no two wait for each other.
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.advance(now)
-	g := Grant{payers: Payers{a, b}}
-	g.prompt, g.reserved = ask.expect(a.typical)
-	r, refused := a.refuses(now, g.reserved)
-	if b != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.advance(now)
-		if also, is := b.refuses(now, g.reserved); is && (!refused || also.RetryAfter > r.RetryAfter) {
-			r, refused = also, true
+	g, r, ok := payers.take(n, now, ask)
+	for _, one := range payers[:n] {
+		one.mu.Unlock()
+	}
+	return g, r, ok
+}
+
+// distinct are the n subjects among the payers.
+func (p Payers) distinct() (payers Payers, n int) {
+	for _, one := range p {
+		if one != nil && one != payers[0] && one != payers[1] {
+			payers[n] = one
+			n++
+		}
+	}
+	return payers, n
+}
+
+// take is Take for the first n, whose locks are held.
+func (p Payers) take(n int, now time.Time, ask Ask) (g Grant, r Refusal, ok bool) {
+	g.payers = p
+	g.prompt, g.reserved = ask.expect(p[0].typical)
+	refused := false
+	for _, one := range p[:n] {
+		one.advance(now)
+		if why, is := one.refuses(now, g.reserved); is && (!refused || why.RetryAfter > r.RetryAfter) {
+			r, refused = why, true
 		}
 	}
 	if refused {
 		return Grant{}, r, false
 	}
-	a.take(g.reserved)
-	if b != nil {
-		b.take(g.reserved)
+	for _, one := range p[:n] {
+		one.take(g.reserved)
 	}
 	return g, Refusal{}, true
 }
@@ -89,6 +102,11 @@ func (a Ask) expect(typical int64) (prompt, all int64) {
 func (g *Grant) Settle(now time.Time, used int64) {
 	used = bounded(used)
 	answer := max(used-g.prompt, 0)
+	if g.counter != nil {
+		g.counter.Settle(now, Settlement{Payers: g.payers, Reserved: g.reserved, Used: used, Answer: answer})
+		*g = Grant{}
+		return
+	}
 	for _, s := range g.payers {
 		if s != nil {
 			s.settle(now, g.reserved, used, answer)
@@ -138,12 +156,17 @@ type Refusal struct {
 	RetryAfter time.Duration
 	Window     Window    // of a budget
 	Until      time.Time // of a budget that is spent: when there is more; zero: never, or when those in flight have ended
+	Boxes      int       // more than 1: the limit is of so many boxes, which count apart now, and Share of it is this one's
+	Share      int64
 }
 
 // Message is what to tell the client: what is limited, how it stands, what to do.
 func (r Refusal) Message() string {
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
 	wait := " Try again in " + n(int64((r.RetryAfter+time.Second-1)/time.Second)) + " s."
+	if r.Boxes > 1 {
+		wait = " For the moment " + n(int64(r.Boxes)) + " boxes count apart, and " + n(r.Share) + " of it is the share of this one." + wait
+	}
 	switch r.Kind {
 	case Requests:
 		return "Rate limit reached for " + r.Subject + ": " + n(r.Limit) + " requests per minute." + wait

@@ -23,6 +23,7 @@ type Live struct {
 	mu       sync.Mutex // guards what follows, and the past of every meter
 	services map[string]*LiveService
 	rolls    []time.Time // when seconds were read off, oldest first; as many as the long window takes
+	kept     []time.Time // when moments were put down, oldest first
 }
 
 // LiveService is one service's part. Its methods may be called on nil.
@@ -33,6 +34,7 @@ type LiveService struct {
 	waiting  atomic.Int64
 	meter    // arrivals of all; the rest of those alone that no route took
 	routes   map[string]*LiveRoute
+	moments  []Moment // oldest first; guarded by Live.mu
 }
 
 // LiveRoute is one route's part. Its methods may be called on nil.
@@ -314,6 +316,7 @@ func (l *Live) roll(now time.Time) {
 		l.rolls = slices.Delete(l.rolls, 0, 1)
 	}
 	l.rolls = append(l.rolls, now)
+	l.keep(now)
 }
 
 // begin is when the window before now begins: at the last look before that, or the first one at all.

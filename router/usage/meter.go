@@ -28,7 +28,8 @@ type Store interface {
 	// it has seen already is left alone without an error, since the answer to its first try may have been lost.
 	AddUsage(ctx context.Context, b Batch) error
 	// Usage returns sums over what q chooses, by the dimensions that q names and by class. With a dimension of time no
-	// row sums over two such times, and its Hour lies in its own. Other fields of the rows' keys are empty.
+	// row sums over two such times, and its Hour lies in its own; without one Hour says nothing. Several rows may be of one
+	// group, for Fold to add up. Other fields of the rows' keys are empty.
 	Usage(ctx context.Context, q Query) ([]Row, error)
 }
 

@@ -14,6 +14,7 @@ type Dimension string
 // The dimensions. Those of time begin in the query's Zone; an hour counts in the day in which it begins.
 const (
 	ByToken   Dimension = "token"
+	ByUser    Dimension = "user" // whose the token is
 	ByProject Dimension = "project"
 	ByService Dimension = "service" // by project and name: one that was made again under its name is the same
 	ByModel   Dimension = "model"
@@ -25,7 +26,7 @@ const (
 
 // Dimensions returns all that there are.
 func Dimensions() []Dimension {
-	return []Dimension{ByToken, ByProject, ByService, ByModel, ByStatus, ByHour, ByDay, ByMonth}
+	return []Dimension{ByToken, ByProject, ByService, ByModel, ByUser, ByStatus, ByHour, ByDay, ByMonth}
 }
 
 // OfTime reports whether d is a length of time.
@@ -41,6 +42,9 @@ type Query struct {
 	Tokens  []string // ids
 	Service string   // its name or its id
 	Model   string
+
+	Users  map[string]string // whose each token is, by its id: of ByUser
+	Prices *Prices           // nil: nothing is charged
 }
 
 // Has reports whether the query tells sums apart by d.
@@ -69,12 +73,16 @@ func (q Query) Whole() Query {
 type Group struct {
 	Start   time.Time // of the hour, day or month
 	Token   string    // id
+	User    string    // "": without a token, or nobody knows whose it was
 	Project string
 	Service string
 	Model   string
 	Status  string // aborted, 2xx, ..., cut
 	Failed  int64  // requests that ended in 4xx, 5xx or cut off
 	Aborted int64  // requests whose client went
+
+	Cost     float64 // of what has a price
+	Unpriced int64   // tokens that have none
 	Sums
 }
 
@@ -103,8 +111,8 @@ func (m *Meter) Report(ctx context.Context, q Query) (Report, error) {
 // Fold sums rows up to the query's groups.
 func Fold(rows []Row, q *Query) Report {
 	type key struct {
-		start                                  int64
-		token, project, service, model, status string
+		start                                        int64
+		token, user, project, service, model, status string
 	}
 	var out Report
 	index := map[key]int{}
@@ -112,20 +120,25 @@ func Fold(rows []Row, q *Query) Report {
 	for i := range rows {
 		r := &rows[i]
 		g := r.group(q, unit)
-		k := key{g.Start.Unix(), g.Token, g.Project, g.Service, g.Model, g.Status}
+		k := key{g.Start.Unix(), g.Token, g.User, g.Project, g.Service, g.Model, g.Status}
 		at, known := index[k]
 		if !known {
 			at = len(out.Groups)
 			index[k] = at
 			out.Groups = append(out.Groups, g)
 		}
-		out.Groups[at].row(r)
-		out.Total.row(r)
+		cost, known := q.Prices.Tokens(r.Model, r.Service, r.Prompt, r.Completion)
+		for _, g := range []*Group{&out.Groups[at], &out.Total} {
+			g.row(r)
+			if g.Cost += cost; !known && q.Prices != nil {
+				g.Unpriced += r.Tokens()
+			}
+		}
 	}
 	slices.SortFunc(out.Groups, func(a, b Group) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(b.Tokens(), a.Tokens()), cmp.Compare(b.Requests, a.Requests),
 			strings.Compare(a.Project, b.Project), strings.Compare(a.Service, b.Service), strings.Compare(a.Model, b.Model),
-			strings.Compare(a.Token, b.Token), strings.Compare(a.Status, b.Status))
+			strings.Compare(a.Token, b.Token), strings.Compare(a.User, b.User), strings.Compare(a.Status, b.Status))
 	})
 	return out
 }
@@ -138,6 +151,9 @@ func (r *Row) group(q *Query, unit Dimension) Group {
 	}
 	if q.Has(ByToken) {
 		g.Token = r.Token
+	}
+	if q.Has(ByUser) {
+		g.User = q.Users[r.Token]
 	}
 	if q.Has(ByProject) || q.Has(ByService) {
 		g.Project = r.Project
