@@ -50,7 +50,7 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 		if err != nil {
 			delete(fo.accounts, id)
 		} else if a := fo.accounts[id]; a != nil {
-			a.apart = ""
+			a.apart = nil
 		}
 	}()
 	if err := fo.admit(ctx, room, c.Of.Bytes); err != nil {
@@ -93,7 +93,7 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 func (fo *Folders) admit(ctx context.Context, room *charge, bytes int64) error {
 	a := fo.accountOf(room.folder.ID)
 	fo.counts.Lock()
-	a.use.At, a.apart = time.Now(), room.folder.Project // nothing is in it
+	a.use.At, a.apart = time.Now(), &room.folder // nothing is in it
 	fo.counts.Unlock()
 	return room.set(ctx, bytes)
 }

@@ -46,22 +46,9 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 		return nil, err
 	}
 	defer root.Close()
-	d, err := openDir(root, name)
-	if errors.Is(err, syscall.ENOTDIR) {
-		if _, there := root.Stat(name); there == nil {
-			return nil, &fault{kind: ErrInvalid, message: name + " is not a directory"}
-		}
-	}
+	found, err := readNames(root, name)
 	if err != nil {
-		return nil, explainPath(name, err)
-	}
-	defer d.Close()
-	found, err := d.ReadDir(maxListed + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("listing %s: %w", name, err)
-	}
-	if len(found) > maxListed {
-		return nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("%s has more than %d entries", name, maxListed), hint: "look at it from a session that mounts the folder"}
+		return nil, err
 	}
 	entries := make([]Entry, 0, len(found))
 	for _, e := range found {
@@ -107,6 +94,7 @@ type Content struct {
 	Digest     string    // "sha256:HEX", as its sender has it; "": nobody has said
 	Executable *bool     // whether it is a program; nil keeps what the file of that name was
 	Modified   time.Time // what the file is to have; zero: now
+	Replaces   *Version  // what is to be there before, else ErrChanged; nil: whatever is
 }
 
 // Written is a file that was written.
@@ -125,6 +113,9 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 	}
 	defer root.Close()
 	if _, err := writable(root, name); err != nil {
+		return w, err
+	}
+	if err := c.Replaces.same(root, name); err != nil {
 		return w, err
 	}
 	rec := uploadRecord{Upload: Upload{ID: "put-" + strings.ToLower(rand.Text()), Path: name, Size: c.Size, Executable: c.Executable, Modified: c.Modified}}
@@ -165,6 +156,13 @@ func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) 
 	}
 	replaced = sizeOf(root, name) // by now
 	if err := room.set(ctx, max(0, rec.Size-replaced)); err != nil {
+		return w, err
+	}
+	if c.Replaces != nil { // of two who have seen the same, one is refused
+		fo.replacing.Lock()
+		defer fo.replacing.Unlock()
+	}
+	if err := c.Replaces.same(root, name); err != nil {
 		return w, err
 	}
 	if err := settleAt(root, rec, file); err != nil {

@@ -297,6 +297,9 @@ func (fo *Folders) sweepUnknown(f Folder, now time.Time) error {
 	}
 	defer dir.Close()
 	entries, err := dir.ReadDir(-1)
+	if errors.Is(err, fs.ErrNotExist) { // another sweep has found nothing left in it, and removed it
+		err = nil
+	}
 	since := fo.underWay() // an upload is known before its part is there
 	for _, e := range entries {
 		info, infoErr := e.Info()

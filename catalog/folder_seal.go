@@ -31,7 +31,7 @@ func (fo *Folders) Seal(ctx context.Context, spec FolderSpec, bytes int64, fill 
 		if err != nil {
 			delete(fo.accounts, id)
 		} else if a := fo.accounts[id]; a != nil {
-			a.apart = ""
+			a.apart = nil
 		}
 	}()
 	if err := fo.admit(ctx, room, bytes); err != nil {

@@ -152,8 +152,8 @@ type account struct {
 	over  string // what was said last of its quota
 	// coming is what uploads under way will add, by upload.
 	coming map[string]int64
-	// apart is the project of a folder that is not among the rows yet.
-	apart string
+	// apart is a folder that is not among the rows yet.
+	apart *Folder
 }
 
 func (a *account) total() int64 {
@@ -255,16 +255,58 @@ func (fo *Folders) Bounds(ctx context.Context, f Folder) (folder, project Bound,
 		}
 	}
 	if project.Limit > 0 {
-		project.Held, err = fo.heldBy(ctx, f.Project)
+		project.Held, err = fo.heldBy(ctx, func(o *Folder) bool { return o.Project == f.Project })
 	}
 	return folder, project, err
 }
 
+// FolderQuotas are bytes that all folders of a project, or all that a person has made, may hold; "*" is of each that has none
+// of its own, 0 no bound.
+type FolderQuotas struct{ Projects, People map[string]int64 }
+
+// SetQuotas puts others in the place of Settings.Quotas, at any time. What is there already stays.
+func (fo *Folders) SetQuotas(q FolderQuotas) { fo.quotas.Store(&q) }
+
 func (fo *Folders) projectQuota(project string) int64 {
-	if q, ok := fo.Settings.Quotas[project]; ok {
+	if q := fo.quotas.Load(); q != nil {
+		return folderQuota(q.Projects, project)
+	}
+	return folderQuota(fo.Settings.Quotas, project)
+}
+
+func folderQuota(of map[string]int64, name string) int64 {
+	if q, ok := of[name]; ok {
 		return q
 	}
-	return fo.Settings.Quotas["*"]
+	return of["*"]
+}
+
+func (fo *Folders) personQuota(person string) int64 {
+	if q := fo.quotas.Load(); q != nil && person != "" {
+		return folderQuota(q.People, person)
+	}
+	return 0
+}
+
+// personBound is that of who made a folder, as it stands.
+func (fo *Folders) personBound(ctx context.Context, f Folder) (b Bound, err error) {
+	if b.Limit = fo.personQuota(f.CreatedBy); b.Limit > 0 {
+		b.Held, err = fo.heldBy(ctx, func(o *Folder) bool { return o.CreatedBy == f.CreatedBy })
+	}
+	return b, err
+}
+
+// HeldBy is what all folders of a project hold (person: all that a person has made), with what is on its way.
+func (fo *Folders) HeldBy(ctx context.Context, name string, person bool) (int64, error) {
+	if err := fo.readUploads(ctx); err != nil {
+		return 0, err
+	}
+	return fo.heldBy(ctx, func(f *Folder) bool {
+		if person {
+			return f.CreatedBy == name
+		}
+		return f.Project == name
+	})
 }
 
 func (fo *Folders) held(ctx context.Context, f Folder) (int64, error) {
@@ -277,8 +319,8 @@ func (fo *Folders) held(ctx context.Context, f Folder) (int64, error) {
 	return a.total(), nil
 }
 
-// heldBy is what all folders of a project hold, those in the trash too. One whose disk is away counts nothing.
-func (fo *Folders) heldBy(ctx context.Context, project string) (int64, error) {
+// heldBy is what all folders of somebody hold, those in the trash too. One whose disk is away counts nothing.
+func (fo *Folders) heldBy(ctx context.Context, whose func(*Folder) bool) (int64, error) {
 	all, err := fo.store.Folders(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("listing folders: %w", err)
@@ -286,13 +328,13 @@ func (fo *Folders) heldBy(ctx context.Context, project string) (int64, error) {
 	fo.counts.Lock()
 	var sum int64
 	for id, a := range fo.accounts {
-		if a.apart == project && !slices.ContainsFunc(all, func(f Folder) bool { return f.ID == id }) {
+		if a.apart != nil && whose(a.apart) && !slices.ContainsFunc(all, func(f Folder) bool { return f.ID == id }) {
 			sum = addUp(sum, a.total())
 		}
 	}
 	fo.counts.Unlock()
 	for _, f := range all {
-		if f.Project != project {
+		if !whose(&f) {
 			continue
 		}
 		n, err := fo.held(ctx, f)
@@ -336,7 +378,11 @@ func (fo *Folders) overQuota(ctx context.Context, f Folder) (string, error) {
 	case project.Over():
 		return fmt.Sprintf("the folders of project %s hold %s, and may hold %s", f.Project, bytesWords(project.Held), bytesWords(project.Limit)), nil
 	}
-	return "", nil
+	person, err := fo.personBound(ctx, f)
+	if err == nil && person.Over() {
+		return fmt.Sprintf("the folders that %s has made hold %s, and may hold %s", f.CreatedBy, bytesWords(person.Held), bytesWords(person.Limit)), nil
+	}
+	return "", err
 }
 
 // charge is what an upload under way adds to its folder.
@@ -344,12 +390,12 @@ type charge struct {
 	fo     *Folders
 	folder Folder
 	key    string
-	off    bool // neither the folder nor its project is bounded
+	off    bool // neither the folder, nor its project, nor who made it is bounded
 }
 
 // charge makes room for an upload, in a folder where that is bounded. It must be settled or given back.
 func (fo *Folders) charge(f Folder, key string) *charge {
-	return &charge{fo: fo, folder: f, key: key, off: f.Quota <= 0 && fo.projectQuota(f.Project) <= 0}
+	return &charge{fo: fo, folder: f, key: key, off: f.Quota <= 0 && fo.projectQuota(f.Project) <= 0 && fo.personQuota(f.CreatedBy) <= 0}
 }
 
 // set says what the upload will add, which is refused with ErrQuota where that is more than there is room for.
@@ -365,6 +411,10 @@ func (c *charge) set(ctx context.Context, bytes int64) error {
 	if err != nil {
 		return err
 	}
+	person, err := c.fo.personBound(ctx, c.folder)
+	if err != nil {
+		return err
+	}
 	a := c.fo.accountOf(c.folder.ID)
 	c.fo.counts.Lock()
 	defer c.fo.counts.Unlock()
@@ -375,7 +425,8 @@ func (c *charge) set(ctx context.Context, bytes int64) error {
 		hint  string
 	}{
 		{folder, "folder " + c.folder.Name, "remove what is no longer needed, or raise its bound: palisade folder quota " + c.folder.Name + " SIZE"},
-		{project, "project " + c.folder.Project, "remove folders that are no longer needed (palisade folder trash --purge for those in the trash), or raise folders.quotas in the settings"},
+		{project, "project " + c.folder.Project, "remove folders that are no longer needed (palisade folder trash --purge for those in the trash), or have an administrator raise it: palisade project limits " + c.folder.Project + " --storage SIZE"},
+		{person, "user " + c.folder.CreatedBy, "remove folders of yours that are no longer needed, or have an administrator raise it: palisade user limits " + c.folder.CreatedBy + " --storage SIZE"},
 	} {
 		if b.Limit > 0 && more > 0 && addUp(b.Held, more) > b.Limit {
 			return &fault{

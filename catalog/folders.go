@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +29,12 @@ type Folders struct {
 	changes sync.Mutex // one change of the list of folders at a time
 	cloning map[string]bool
 
+	replacing sync.Mutex // one write at a time that is meant for a file as it was seen
+
 	counts   sync.Mutex // guards accounts, and all that is in them
 	accounts map[string]*account
-	charging sync.Mutex // one upload is let in at a time
+	charging sync.Mutex                   // one upload is let in at a time
+	quotas   atomic.Pointer[FolderQuotas] // nil: those of Settings
 
 	arriving sync.Mutex // guards uploads; it may be taken while an upload's own is held, not the other way round
 	uploads  map[string]*upload

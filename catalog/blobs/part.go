@@ -107,6 +107,26 @@ func (s *Store) Begun(key string) int64 {
 	return r.Here.bytes()
 }
 
+// Frontier is how many bytes of a part are here from its beginning on, whether or not somebody fills it.
+func (s *Store) Frontier(key string) int64 {
+	s.mu.Lock()
+	var p *Part
+	if w := s.writers[key]; w != nil {
+		p = w.part
+	}
+	s.mu.Unlock()
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.here.frontier()
+	}
+	r, err := s.lastRecord(s.partBase(key))
+	if err != nil {
+		return 0
+	}
+	return r.Here.frontier()
+}
+
 func (s *Store) partBase(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return filepath.Join(s.dir, partsDir, hex.EncodeToString(sum[:]))
@@ -162,7 +182,7 @@ func (s *Store) openPart(key string, size int64) (p *Part, err error) {
 	p.hash = follow(p.file, r.Hashed, r.State)
 	// What is in the journal from now on is of this boot; so it must not say more than what counts now.
 	if len(r.Here) == 0 {
-		err = errors.Join(p.unsure(), p.file.Truncate(0))
+		err = errors.Join(p.unsure(), p.clear(p.size))
 	}
 	for range 2 { // both slots: else the older one counts when the newer one is torn
 		err = errors.Join(err, p.journal.write(p.record()))
@@ -305,10 +325,20 @@ func (p *Part) Reset(size int64) error {
 	for range 2 {
 		err = errors.Join(err, p.journal.write(p.record()))
 	}
-	if err = errors.Join(err, p.file.Truncate(0)); err == nil && size > 0 {
-		err = p.file.Truncate(size)
+	return errors.Join(err, p.clear(size))
+}
+
+// clear makes a file of which nothing counts one of size bytes; -1: not known. It is not made empty where that can be helped: a
+// file that was, ext4 brings to the disk when it is closed, however large it has become since, and whoever closes it waits.
+func (p *Part) clear(size int64) error {
+	if size > 0 { // all of it is written over before it counts
+		return p.file.Truncate(size)
 	}
-	return err
+	info, err := p.file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	return p.file.Truncate(0)
 }
 
 // unsure takes back, for good, what was said to be on the disk.

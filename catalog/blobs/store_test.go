@@ -142,6 +142,30 @@ func TestAPartOfAnotherSizeBeginsAnew(t *testing.T) {
 	}
 }
 
+func TestNothingOfWhatWasForgottenIsLeft(t *testing.T) {
+	s := open(t, t.TempDir())
+	data, other := noise(2000), noise(3000)[2000:]
+	for _, size := range []int64{1000, -1} {
+		p := part(t, s, "k", 2000)
+		write(t, p, data, 0, 2000)
+		if err := p.Reset(size); err != nil {
+			t.Fatal(err)
+		}
+		write(t, p, other, 600, 1000)
+		write(t, p, other, 0, 600)
+		if err := p.SetSize(1000); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := p.Commit(t.Context(), "")
+		if err != nil || sum != sumOf(other) || !bytes.Equal(read(t, s, sum), other) {
+			t.Fatalf("with %d bytes: %s, %v", size, sum, err)
+		}
+		if err := s.Drop(sum); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAFileOfUnknownSize(t *testing.T) {
 	s := open(t, t.TempDir())
 	p := part(t, s, "k", -1)

@@ -13,6 +13,7 @@ var (
 	ErrNoSpace   = errors.New("no space")
 	ErrNotFound  = errors.New("no such bundle")
 	ErrInUse     = errors.New("bundle is in use")
+	ErrGone      = errors.New("less of the bundle is here") // than was left out
 )
 
 const hintAgain = "it was cut off or altered on its way: copy it again, and compare with palisade bundle verify FILE where it was made"

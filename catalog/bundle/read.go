@@ -38,7 +38,8 @@ type Taker interface {
 type Progress func(done, total int64)
 
 // Read reads a bundle from its first to its last byte, in little memory, however large it is. begin is told what it is before
-// anything else of it is read, and says who takes its entries; nil: they are only verified. An error means that the bundle
+// anything else of it is read, and says who takes its entries, of which a Partial does without some bytes; nil: they are only
+// verified. An error means that the bundle
 // was not whole and true, or that a Taker failed: whoever took entries has to forget them.
 func Read(ctx context.Context, r io.Reader, begin func(Head) (Taker, error), tell Progress) (Head, error) {
 	in := &reader{r: r, ctx: ctx}
@@ -53,8 +54,14 @@ func Read(ctx context.Context, r io.Reader, begin func(Head) (Taker, error), tel
 		}
 	}
 	in.total, in.tell = head.Size, tell
+	goesOn, _ := taker.(Partial)
 	for i, e := range head.Entries {
-		if err := in.entry(e, i == 0, taker); err != nil {
+		var left int64
+		if goesOn != nil {
+			left = goesOn.LeftOut(e)
+		}
+		in.total -= left
+		if err := in.entry(e, left, i == 0, taker); err != nil {
 			return head, in.why(err)
 		}
 	}
@@ -206,8 +213,8 @@ func blank(b []byte) error {
 	return nil
 }
 
-// entry reads one entry, hands it out, and compares its checksum.
-func (in *reader) entry(e Entry, first bool, taker Taker) error {
+// entry reads one entry, hands it out, and compares its checksum, unless the first bytes of it are left out.
+func (in *reader) entry(e Entry, left int64, first bool, taker Taker) error {
 	want, err := header(e.Name, e.Bytes)
 	if err != nil {
 		return err
@@ -223,10 +230,10 @@ func (in *reader) entry(e Entry, first bool, taker Taker) error {
 		return refused("", "something else is where %s should begin", e.Name)
 	}
 	sum := sha256.New()
-	body := &body{in: in, left: e.Bytes, sum: sum}
+	body := &body{in: in, left: e.Bytes - left, sum: sum}
 	if taker != nil {
 		if err := taker.Take(in.ctx, e, body); err != nil {
-			if body.left == 0 && hex.EncodeToString(sum.Sum(nil)) != e.SHA256 {
+			if left == 0 && body.left == 0 && hex.EncodeToString(sum.Sum(nil)) != e.SHA256 {
 				return altered(e) // which the taker may have seen itself
 			}
 			return err
@@ -238,7 +245,7 @@ func (in *reader) entry(e Entry, first bool, taker Taker) error {
 	if _, err := io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{body}, in.buffer); err != nil {
 		return err
 	}
-	if hex.EncodeToString(sum.Sum(nil)) != e.SHA256 {
+	if left == 0 && hex.EncodeToString(sum.Sum(nil)) != e.SHA256 {
 		return altered(e)
 	}
 	return in.padding(e.Bytes)

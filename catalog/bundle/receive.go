@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -18,13 +19,23 @@ import (
 	"github.com/palisade-run/palisade/catalog/signature"
 )
 
-// Receive takes a bundle in while it comes. Until its last byte is verified nothing changes but that files may be among the
-// blobs, each verified by itself, which nobody has yet: they make another try shorter, or go when the blobs are swept. Then
-// the image gets its name, and the bundle its place on the shelf.
+// Receive takes a bundle in while it comes. Until its last byte is verified nothing changes but that files, and what came of one,
+// may be among the blobs, which nobody has yet: GoOn needs them not again, or they go when the blobs are swept. Then the image
+// gets its name, and the bundle its place on the shelf.
 func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, tell Progress) (Held, error) {
-	take := &taking{shelf: s, allowUnsigned: allowUnsigned, texts: map[string][]byte{}}
+	return s.receive(ctx, r, &taking{shelf: s, allowUnsigned: allowUnsigned, texts: map[string][]byte{}}, tell)
+}
+
+func (s *Shelf) receive(ctx context.Context, r io.Reader, take *taking, tell Progress) (Held, error) {
 	defer take.abandon()
-	_, err := Read(ctx, r, func(h Head) (Taker, error) { return take, take.begin(ctx, h) }, tell)
+	take.buffers = newBuffers()
+	_, err := Read(ctx, r, func(h Head) (Taker, error) {
+		if err := take.begin(ctx, h); err != nil {
+			return nil, err
+		}
+		s.comes(h.Contents)
+		return take, nil
+	}, tell)
 	if err != nil {
 		return Held{}, err
 	}
@@ -59,6 +70,9 @@ func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, te
 type taking struct {
 	shelf         *Shelf
 	allowUnsigned bool
+	without       int64 // bytes of its files that are left out
+	left          map[string]int64
+	buffers       *sync.Pool
 	head          Head
 	signedBy      string
 	isText        map[string]bool
@@ -74,7 +88,8 @@ type taking struct {
 
 // begin decides on what is known before anything comes:
 //  1. A signature that is wrong is never let in; one that is missing, or of a key that is not trusted, if that is asked for.
-//  2. There has to be room for all that is not here.
+//  2. What is left out has to be here.
+//  3. There has to be room for all that is not here.
 func (t *taking) begin(ctx context.Context, h Head) error {
 	t.head, t.isText, t.isFile, t.isImage = h, sums(h.Texts), sums(h.Files), map[string]bool{}
 	if h.Image != nil && t.shelf.around.Images != nil {
@@ -95,13 +110,24 @@ func (t *taking) begin(ctx context.Context, h Head) error {
 	case !t.allowUnsigned:
 		return &unsigned{err}
 	}
+	if t.left, err = h.leftOut(t.without); err != nil { // 2
+		return err
+	}
+	for _, e := range h.weights() {
+		if t.left[e.SHA256] > t.shelf.here(e) {
+			return gone(e.Name)
+		}
+	}
 	free, err := t.shelf.around.Blobs.Free()
 	if err != nil {
 		return fmt.Errorf("looking how much room there is: %w", err)
 	}
 	var needed int64
-	for _, e := range h.Entries { // 2
-		if t.isFile[e.SHA256] && !t.shelf.around.Blobs.Has(e.SHA256) || t.isImage[e.SHA256] {
+	for _, e := range h.Entries { // 3
+		if t.isFile[e.SHA256] {
+			needed += e.Bytes - t.shelf.here(e)
+		}
+		if t.isImage[e.SHA256] {
 			needed += e.Bytes
 		}
 	}
@@ -154,11 +180,7 @@ func (t *taking) Take(ctx context.Context, e Entry, r io.Reader) error {
 		return nil
 	}
 	if t.isFile[e.SHA256] {
-		_, here, err := t.shelf.around.Blobs.Sure(ctx, e.SHA256)
-		if err == nil && !here {
-			_, _, err = t.shelf.around.Blobs.Add(ctx, r, e.SHA256)
-		}
-		if err != nil {
+		if err := t.keep(ctx, e, r); err != nil {
 			return fmt.Errorf("keeping %s: %w", e.Name, err)
 		}
 	}
@@ -253,5 +275,5 @@ func (s *Shelf) Check(ctx context.Context, r io.Reader, allowUnsigned bool) (Hel
 	if err := take.begin(ctx, h); err != nil {
 		return Held{}, err
 	}
-	return Held{Contents: h.Contents, Digest: h.Digest, SignedBy: take.signedBy, NoImage: h.Image != nil && s.around.Images == nil}, nil
+	return Held{Contents: h.Contents, Digest: h.Digest, SignedBy: take.signedBy, NoImage: h.Image != nil && s.around.Images == nil, Here: s.Here(h.Contents)}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/catalog/signature"
 )
@@ -25,8 +26,10 @@ type Blobs interface {
 	// Sure is whether a file is here, whole, that is about to be used: it is not swept away until Release.
 	Sure(ctx context.Context, sha256 string) (bytes int64, is bool, err error)
 	Release(sums ...string)
-	// Add keeps what r reads when it has that checksum, and nothing of it else.
-	Add(ctx context.Context, r io.Reader, sha256 string) (sum string, bytes int64, err error)
+	// Part opens the part of a file that is called key, for who fills it, and waits while another one does.
+	Part(ctx context.Context, key string, size int64) (*blobs.Part, error)
+	// Frontier is how many bytes of a part are here, from its beginning on.
+	Frontier(key string) int64
 	// Free is how many bytes the disk has left.
 	Free() (int64, error)
 }
@@ -51,8 +54,9 @@ type Shelf struct {
 	dir    string
 	around Around
 
-	mu   sync.Mutex
-	held map[string]Held // by name
+	mu     sync.Mutex
+	held   map[string]Held      // by name
+	coming map[string]time.Time // checksums of files of bundles that began to come
 }
 
 // Held is a bundle on the shelf.
@@ -65,6 +69,7 @@ type Held struct {
 	Recipe     recipe.Entry // as it can be installed here: its files are those of the bundle
 	Spoiled    error        // why it cannot be installed any more: its recipe is of no use to this Palisade
 	NoImage    bool         // its image was left out, for want of use
+	Here       int64        // of one that is only checked: bytes of its files, in their order, that are here and may be left out
 }
 
 // Names on the shelf.
@@ -99,7 +104,7 @@ func OpenShelf(dir string, around Around) (*Shelf, []error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the shelf of bundles: %w", err)
 	}
-	s := &Shelf{dir: dir, around: around, held: map[string]Held{}}
+	s := &Shelf{dir: dir, around: around, held: map[string]Held{}, coming: map[string]time.Time{}}
 	var broken []error
 	for _, e := range entries {
 		at := filepath.Join(dir, e.Name())
@@ -199,10 +204,14 @@ func (s *Shelf) At(dir string) (Held, bool) {
 	return h, ok
 }
 
-// Uses says whether a bundle on the shelf has a file of that checksum: such a one is not to be swept away.
+// Uses says whether a bundle on the shelf, or one that began to come, has a file of that checksum: such a one is not to be swept
+// away.
 func (s *Shelf) Uses(sha256 string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if at, is := s.coming[sha256]; is && s.around.Now().Sub(at) < comingFor {
+		return true
+	}
 	for _, h := range s.held {
 		if slices.ContainsFunc(h.Contents.Files, func(f File) bool { return f.SHA256 == sha256 }) {
 			return true
@@ -271,6 +280,9 @@ func (s *Shelf) place(coming string, h Held) error {
 		return err
 	}
 	s.held[h.Contents.Name] = h
+	for _, f := range h.Contents.Files {
+		delete(s.coming, f.SHA256)
+	}
 	return nil
 }
 

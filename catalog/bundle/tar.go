@@ -41,12 +41,18 @@ func zeros() []byte { return make([]byte, 2*block) }
 
 // Size is how many bytes the file of these contents has, with raw as they are written and a signature, which may be empty.
 func (c Contents) size(raw, sig []byte) int64 {
-	n := block + padded(int64(len(raw))) + int64(2*block)
-	if len(sig) > 0 {
-		n += block + padded(int64(len(sig)))
-	}
+	n := start(raw, sig) + int64(2*block)
 	for _, e := range c.Entries {
 		n += block + padded(e.Bytes)
+	}
+	return n
+}
+
+// start is where the first of the entries begins that the table of contents lists.
+func start(raw, sig []byte) int64 {
+	n := block + padded(int64(len(raw)))
+	if len(sig) > 0 {
+		n += block + padded(int64(len(sig)))
 	}
 	return n
 }

@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -30,11 +29,10 @@ type Deps struct {
 // thousands of recipes; from then on it is published anew with every change.
 type Index struct {
 	Deps
-	snaps snapshots
-
-	busy  chan struct{} // held by whoever changes something: one at a time
-	first sync.Mutex    // held by whoever reads for the first time
-	now   atomic.Pointer[published]
+	snaps   snapshots
+	changes changes
+	first   sync.Mutex // held by whoever reads for the first time
+	now     atomic.Pointer[published]
 }
 
 // published is what everybody sees at one moment; it never changes.
@@ -44,27 +42,20 @@ type published struct {
 	collection *recipe.Collection
 }
 
-// wait is how long one change may take, all that it fetches included.
-const wait = 10 * time.Minute
-
 // New makes the index. Nothing is read yet.
 func New(d Deps) *Index {
-	return &Index{Deps: d, snaps: snapshots{d.Dir}, busy: make(chan struct{}, 1)}
+	return &Index{Deps: d, snaps: snapshots{d.Dir}, changes: newChanges()}
 }
 
 // Run reads all catalogs, so that the first who asks need not wait, and removes what no catalog uses.
 func (x *Index) Run(ctx context.Context) {
 	x.seen(ctx)
-	free, err := x.hold(ctx)
+	free, err := x.changes.write(ctx)
 	if err != nil {
 		return
 	}
 	defer free()
-	all, err := x.Store.Catalogs(ctx)
-	if err == nil {
-		err = x.snaps.sweep(all)
-	}
-	if err != nil && ctx.Err() == nil {
+	if err := x.sweep(ctx, ""); err != nil && ctx.Err() == nil {
 		x.Log.Warn("old copies of catalogs were not removed; it is tried again at the next start", "error", err)
 	}
 }
@@ -176,44 +167,22 @@ func (p *published) same(c Catalog, keys []TrustedKey) (loaded, bool) {
 	return loaded{}, false
 }
 
-// hold waits until nobody else changes anything.
-func (x *Index) hold(ctx context.Context) (free func(), err error) {
-	select {
-	case x.busy <- struct{}{}:
-		return func() { <-x.busy }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for another change of catalogs: %w", context.Cause(ctx))
-	}
-}
-
-// alone runs a change with a bound, and publishes what came of it, though it failed: it may have got half way.
-func (x *Index) alone(ctx context.Context, change func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, errors.New("it took longer than "+wait.String()))
-	defer cancel()
-	x.seen(ctx)
-	free, err := x.hold(ctx)
-	if err != nil {
+// Remove forgets a catalog and its copies. What was installed from it stays. What is being fetched for it is broken off.
+func (x *Index) Remove(ctx context.Context, name string) error {
+	if _, err := x.find(ctx, name); err != nil {
 		return err
 	}
-	defer free()
-	err = change(ctx)
-	if unread := x.publish(context.WithoutCancel(ctx)); err == nil {
-		err = unread
-	}
-	return err
-}
-
-// Remove forgets a catalog and its copies. What was installed from it stays.
-func (x *Index) Remove(ctx context.Context, name string) error {
-	return x.alone(ctx, func(ctx context.Context) error {
+	x.changes.end(name, &fault{kind: ErrNotFound, text: fmt.Sprintf("catalog %s was removed meanwhile", name), hint: "see: palisade catalog sources"})
+	return x.alone(ctx, name, func(ctx context.Context) error {
 		if _, err := x.find(ctx, name); err != nil {
 			return err
 		}
-		if err := x.Store.DeleteCatalog(ctx, name); err != nil {
-			return err
-		}
-		all, err := x.Store.Catalogs(ctx)
-		return errors.Join(err, x.snaps.sweep(all))
+		return x.written(ctx, func(ctx context.Context) error {
+			if err := x.Store.DeleteCatalog(ctx, name); err != nil {
+				return err
+			}
+			return x.sweep(ctx, name)
+		})
 	})
 }
 
@@ -233,7 +202,7 @@ func (x *Index) Trust(ctx context.Context, text, name, by string) (TrustedKey, e
 		return TrustedKey{}, invalid("the name of a key is one line of at most 100 bytes", "")
 	}
 	kept := TrustedKey{ID: key.ID(), Name: name, Text: key.String(), AddedBy: by, AddedAt: x.Now().UTC()}
-	return kept, x.alone(ctx, func(ctx context.Context) error {
+	return kept, x.written(ctx, func(ctx context.Context) error {
 		for _, k := range x.seen(ctx).keys {
 			if k.ID != kept.ID {
 				continue
@@ -250,7 +219,7 @@ func (x *Index) Trust(ctx context.Context, text, name, by string) (TrustedKey, e
 
 // Untrust believes a key no more. Where catalogs are signed with it, force is needed: nothing of them is used then.
 func (x *Index) Untrust(ctx context.Context, ref string, force bool) error {
-	return x.alone(ctx, func(ctx context.Context) error {
+	return x.written(ctx, func(ctx context.Context) error {
 		key, err := x.key(ctx, ref)
 		if err != nil {
 			return err

@@ -71,8 +71,9 @@ func syncDir(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// sweep removes what no catalog uses: revisions of long ago, and what a crash left.
-func (s snapshots) sweep(all []Catalog) error {
+// sweep removes what no catalog uses: revisions of long ago, and what a crash left. alone has a catalog to itself meanwhile; is is
+// false where somebody else has it, and nothing of it is looked at.
+func (s snapshots) sweep(all []Catalog, alone func(name string) (free func(), is bool)) error {
 	names, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -80,18 +81,24 @@ func (s snapshots) sweep(all []Catalog) error {
 		return fmt.Errorf("looking through catalogs: %w", err)
 	}
 	for _, n := range names {
-		i := slices.IndexFunc(all, func(c Catalog) bool { return c.Name == n.Name() })
-		if i < 0 {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, n.Name())))
-			continue
+		if free, is := alone(n.Name()); is {
+			err = errors.Join(err, s.sweepOne(all, n.Name()))
+			free()
 		}
-		revisions, broken := os.ReadDir(filepath.Join(s.dir, n.Name()))
-		err = errors.Join(err, broken)
-		for _, r := range revisions {
-			at := filepath.Join(s.dir, n.Name(), r.Name())
-			if at != s.at(n.Name(), all[i].Revision) && at != s.at(n.Name(), all[i].Previous) {
-				err = errors.Join(err, os.RemoveAll(at))
-			}
+	}
+	return err
+}
+
+func (s snapshots) sweepOne(all []Catalog, name string) error {
+	i := slices.IndexFunc(all, func(c Catalog) bool { return c.Name == name })
+	if i < 0 {
+		return os.RemoveAll(filepath.Join(s.dir, name))
+	}
+	revisions, err := os.ReadDir(filepath.Join(s.dir, name))
+	for _, r := range revisions {
+		at := filepath.Join(s.dir, name, r.Name())
+		if at != s.at(name, all[i].Revision) && at != s.at(name, all[i].Previous) {
+			err = errors.Join(err, os.RemoveAll(at))
 		}
 	}
 	return err

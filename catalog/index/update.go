@@ -41,7 +41,7 @@ func (x *Index) Add(ctx context.Context, q Request) (View, error) {
 		}
 	}
 	c := Catalog{Name: q.Name, URL: q.URL, Dir: p.Dir, Track: q.Track, Pin: q.Pin, Unsigned: q.Unsigned, AddedBy: q.By, AddedAt: x.Now().UTC()}
-	err = x.alone(ctx, func(ctx context.Context) error {
+	err = x.alone(ctx, c.Name, func(ctx context.Context) error {
 		if _, err := x.find(ctx, c.Name); err == nil {
 			return &fault{kind: ErrExists, text: fmt.Sprintf("there is a catalog %q already", c.Name), hint: "palisade catalog update " + c.Name + ", or choose another name"}
 		}
@@ -99,7 +99,7 @@ func (x *Index) Pin(ctx context.Context, name, revision string) (Update, error) 
 
 // Unpin has a catalog follow its place again, from the next update on.
 func (x *Index) Unpin(ctx context.Context, name string) error {
-	return x.alone(ctx, func(ctx context.Context) error {
+	return x.alone(ctx, name, func(ctx context.Context) error {
 		l, err := x.find(ctx, name)
 		if err != nil {
 			return err
@@ -118,7 +118,7 @@ type wish struct {
 }
 
 func (x *Index) update(ctx context.Context, name string, w wish) (out Update, err error) {
-	err = x.alone(ctx, func(ctx context.Context) error {
+	err = x.alone(ctx, name, func(ctx context.Context) error {
 		l, err := x.find(ctx, name)
 		if err != nil {
 			return err
@@ -181,10 +181,6 @@ func (x *Index) take(ctx context.Context, c Catalog, w wish) (Update, error) {
 	defer root.Close()
 	defer os.RemoveAll(root.Name()) // it has another name by then, or is swept
 	keys := x.TrustedKeys(ctx)
-	before := loaded{}
-	if c.Revision != "" {
-		before = x.snaps.load(c, keys)
-	}
 	g := gathering{sources: x.Sources, into: root, judge: func(index []byte, sigs signatures) error {
 		s, err := believed(index, sigs, keys)
 		if err != nil {
@@ -206,6 +202,16 @@ func (x *Index) take(ctx context.Context, c Catalog, w wish) (Update, error) {
 	if c.Pin != "" && p.Kind != Git && c.Pin != revision {
 		return Update{}, &fault{kind: ErrPinned, text: fmt.Sprintf("catalog %s is pinned to %s, and its place has %s", c.Name, c.Pin, revision),
 			hint: "follow it again: palisade catalog unpin " + c.Name}
+	}
+	free, err := x.changes.write(ctx)
+	if err != nil {
+		return Update{}, err
+	}
+	defer free()
+	keys = x.TrustedKeys(ctx) // one may have been taken back while it was fetched
+	before := loaded{}
+	if c.Revision != "" {
+		before = x.snaps.load(c, keys)
 	}
 	next, err := x.accept(c, root, keys, w.Trust)
 	if err != nil {
@@ -283,11 +289,7 @@ func (x *Index) settle(ctx context.Context, before loaded, next Catalog, root *o
 		return Update{}, err
 	}
 	x.Log.Info("a catalog was taken", "catalog", next.Name, "from", was.Revision, "to", next.Revision, "recipes", len(came.entries), "key", next.Key)
-	all, err := x.Store.Catalogs(ctx)
-	if err == nil {
-		err = x.snaps.sweep(all)
-	}
-	if err != nil {
+	if err := x.sweep(ctx, next.Name); err != nil {
 		x.Log.Warn("old copies of catalogs were not removed; it is tried again", "error", err)
 	}
 	return out, nil

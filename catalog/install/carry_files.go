@@ -39,7 +39,10 @@ func (m *Manager) resolve(ctx context.Context, j *job) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	listing, err := m.list(ctx, ref, "")
+	if err := ofBox(ref, j.Wish.ByHand); err != nil {
+		return "", err
+	}
+	listing, err := m.list(ctx, ref, Asker{ByHand: j.Wish.ByHand})
 	if err != nil {
 		return "", err
 	}
@@ -105,9 +108,17 @@ func (m *Manager) plan(ctx context.Context, j *job) (string, error) {
 	return cmp.Or(strings.Join(choice.Sentences, "; "), choice.Variant), err
 }
 
+// ofBox refuses files of the box itself to who may not have them served.
+func ofBox(ref fetch.Ref, byHand bool) error {
+	if ref.Scheme != "file" || byHand {
+		return nil
+	}
+	return &fault{kind: ErrInvalid, message: fmt.Sprintf("%s is a place of the box itself, which its owner alone may name", ref), hint: "ask an admin of this box, or upload the files into a folder: palisade folder cp"}
+}
+
 // list asks a place what there is. Files that a place calls by names that lead elsewhere are refused here once more.
-func (m *Manager) list(ctx context.Context, ref fetch.Ref, secret string) (fetch.Listing, error) {
-	from, err := m.Places.Source(ctx, ref, secret)
+func (m *Manager) list(ctx context.Context, ref fetch.Ref, by Asker) (fetch.Listing, error) {
+	from, err := m.Places.Source(ctx, ref, by)
 	if err != nil {
 		return fetch.Listing{}, err
 	}
@@ -169,7 +180,8 @@ func filesText(n int) string {
 
 // bring fetches from one place. What was listed before a crash is gone on with: a place that has changed since is another one.
 func (m *Manager) bring(ctx context.Context, j *job, source recipe.Source, ref fetch.Ref) error {
-	from, err := m.Places.Source(ctx, ref, source.Secret)
+	by := Asker{Secret: source.Secret, ByHand: j.Wish.ByHand && j.Origin == ""} // what a recipe names, its maker has named
+	from, err := m.Places.Source(ctx, ref, by)
 	if err != nil {
 		return err
 	}
@@ -177,7 +189,7 @@ func (m *Manager) bring(ctx context.Context, j *job, source recipe.Source, ref f
 	if before := j.Listing; before != nil && before.Ref.String() == ref.String() {
 		listing = *before
 	} else {
-		if listing, err = m.list(ctx, ref, source.Secret); err != nil {
+		if listing, err = m.list(ctx, ref, by); err != nil {
 			return err
 		}
 		if listing, err = fetch.Pick(listing); err != nil {

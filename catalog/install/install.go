@@ -38,6 +38,7 @@ const (
 type Wish struct {
 	Kind          Kind
 	Source        string   // a recipe (NAME, NAME@VERSION, CATALOG/NAME), or where files are: fetch.Ref's text
+	ByHand        bool     // who may do everything on this box has said so: where files are may be anywhere
 	Name          string   // of the model and its service; empty: the recipe's
 	Variant       string   // of the recipe; empty: the first that fits
 	Devices       []string // ids or kinds of accelerators; empty: wherever it fits

@@ -61,10 +61,16 @@ type Planner interface {
 
 // Places are where files come from.
 type Places interface {
-	// Source is the place of a ref, with what opens it; secret names it where the recipe does.
-	Source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error)
+	// Source is the place of a ref, with what opens it.
+	Source(ctx context.Context, ref fetch.Ref, by Asker) (fetch.Source, error)
 	// Fetch brings what a listing has and returns what is here then. Where the disk has no room for it, that is said before.
 	Fetch(ctx context.Context, from fetch.Source, listing fetch.Listing, tell func(Transfer)) ([]File, error)
+}
+
+// Asker is who wants something of a place.
+type Asker struct {
+	Secret string // the name of what opens it, where a recipe says so
+	ByHand bool   // the owner of the box has named the place: it may be one that nobody else may name
 }
 
 // Transfer is how far a download is.

@@ -229,7 +229,7 @@ func (v *verifier) repair(ctx context.Context, root *os.Root, r Revision, damage
 		ref.Revision = r.Pin
 	}
 	source, _ := r.Recipe.Source(r.Choice.Source)
-	from, err := v.m.Places.Source(ctx, ref, source.Secret)
+	from, err := v.m.Places.Source(ctx, ref, Asker{Secret: source.Secret, ByHand: r.Origin == ""})
 	if err != nil {
 		return err
 	}
@@ -239,6 +239,10 @@ func (v *verifier) repair(ctx context.Context, root *os.Root, r Revision, damage
 	}
 	wanted := func(name string) int { return slices.IndexFunc(damaged, func(f File) bool { return f.Name == name }) }
 	listing.Files = slices.DeleteFunc(listing.Files, func(f fetch.File) bool { return f.Unpack == "" && wanted(f.Name) < 0 })
+	listing.Ref.Files = nil // those that are whole are not missed
+	for _, f := range damaged {
+		listing.Ref.Files = append(listing.Ref.Files, f.Name)
+	}
 	for i, f := range listing.Files {
 		if at := wanted(f.Name); at >= 0 {
 			listing.Files[i].SHA256 = damaged[at].SHA256 // what was installed, and nothing else

@@ -192,7 +192,7 @@ func (w *world) Plan(_ context.Context, _ string, r recipe.Recipe, wish install.
 }
 
 // Source implements install.Places.
-func (w *world) Source(context.Context, fetch.Ref, string) (fetch.Source, error) {
+func (w *world) Source(context.Context, fetch.Ref, install.Asker) (fetch.Source, error) {
 	return place{w}, nil
 }
 

@@ -47,7 +47,7 @@ type Source struct {
 // New makes a Source.
 func New(cfg Config) *Source {
 	if cfg.Transport == nil {
-		cfg.Transport = web.Patient()
+		cfg.Transport = web.Patient(nil)
 	}
 	return &Source{cfg: cfg, ways: map[string]*way{}}
 }

@@ -58,7 +58,7 @@ type Source struct{ cfg Config }
 // New makes a Source.
 func New(cfg Config) *Source {
 	if cfg.Transport == nil {
-		cfg.Transport = web.Patient()
+		cfg.Transport = web.Patient(nil)
 	}
 	return &Source{cfg}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 )
 
 // Options of a Client. What is zero gets its default.
@@ -23,6 +24,7 @@ type Options struct {
 	Header    time.Duration     // until an answer begins: 30 s
 	Stall     time.Duration     // without a byte of an answer that has begun: 60 s
 	Redirects int               // of one request: 10
+	Guard     *reach.Guard      // what may be asked on whose behalf; nil: everything
 	Transport http.RoundTripper // instead of one of its own: plain HTTP/1.1, proxies from the environment
 }
 
@@ -55,20 +57,22 @@ func New(o Options) *Client {
 	}}
 }
 
-func transport(o Options) *http.Transport {
+func transport(o Options) http.RoundTripper {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // ranges of one file share one connection with HTTP/2, and its window
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   15 * time.Second,
-		ResponseHeaderTimeout: o.Header,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   32,
-		DisableCompression:    true, // offsets and checksums are of the bytes as they are kept
-		ReadBufferSize:        64 << 10,
-		Protocols:             protocols,
-	}
+	return o.Guard.Transport(func(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+		return &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           dial,
+			TLSHandshakeTimeout:   15 * time.Second,
+			ResponseHeaderTimeout: o.Header,
+			IdleConnTimeout:       90 * time.Second,
+			MaxIdleConnsPerHost:   32,
+			DisableCompression:    true, // offsets and checksums are of the bytes as they are kept
+			ReadBufferSize:        64 << 10,
+			Protocols:             protocols,
+		}
+	})
 }
 
 // Request is one request. Header goes along to wherever it is redirected; Credentials go to the host of URL alone.

@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 )
 
 // Error is an answer that is no good, or none. It unwraps to one of fetch's kinds where it is one for good, and to what
@@ -123,7 +124,10 @@ func unanswered(ctx context.Context, err error, at *url.URL) error {
 	}
 	unknown, isUnknown := errors.AsType[*net.DNSError](err)
 	refused, isRefused := errors.AsType[*net.OpError](err)
+	far, tooNear := errors.AsType[*reach.Refused](err)
 	switch {
+	case tooNear:
+		e.Kind, e.Message, e.hint = fetch.ErrRefused, far.Error(), far.Hint()
 	case isCertificate(err):
 		e.Kind, e.Message = fetch.ErrRefused, "its certificate is not accepted: "+e.Cause.Error()
 		e.hint = "is the clock of the box right? A certificate authority of your own goes to /usr/local/share/ca-certificates"

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 )
 
 // How long a place that somebody else's library talks to may keep silent.
@@ -14,20 +16,21 @@ const (
 )
 
 // Patient is a transport for libraries that bring their own client: it gives up on a place that is silent, never on one that is
-// slow.
-func Patient() http.RoundTripper {
-	dialer := &net.Dialer{Timeout: connectIn, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second,
-		TLSHandshakeTimeout: connectIn, ResponseHeaderTimeout: silentFor, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &awake{conn}, nil
-		},
-	}
+// slow. The guard says what may be asked on whose behalf; nil: everything.
+func Patient(guard *reach.Guard) http.RoundTripper {
+	return guard.Transport(func(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+		return &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second,
+			TLSHandshakeTimeout: connectIn, ResponseHeaderTimeout: silentFor, DisableCompression: true,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dial(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return &awake{conn}, nil
+			},
+		}
+	})
 }
 
 // awake ends when nothing comes for long.
