@@ -16,7 +16,8 @@ import (
 type World interface {
 	// Observe gives all services that are to stay.
 	Observe(now time.Time) []Observed
-	// Scale sets the number of routes of a service whose row has that version; else it fails with ErrConflict. ErrUnavailable
+	// Scale sets the number of routes of a service whose row has that version; else it fails with ErrConflict. *CappedError
+	// where a limit keeps it from having so many, and it got what that lets it. ErrUnavailable
 	// when nobody can write for the moment.
 	Scale(ctx context.Context, o *Observed, to int, reason string) error
 	// Frees reports whether n routes less of one service would let a waiting route of another one be placed.
@@ -240,6 +241,13 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 		writing, cancel := context.WithTimeout(ctx, saveTimeout)
 		err := k.world.Scale(writing, o, d.Replicas, d.Reason)
 		cancel()
+		if capped, is := errors.AsType[*CappedError](err); is {
+			if capped.At == o.Replicas {
+				k.held(s, d, capped)
+				return nil
+			}
+			d.Replicas, d.Reason, err = capped.At, d.Reason+"; "+capped.Reason, nil
+		}
 		if err != nil {
 			if !errors.Is(err, ErrConflict) {
 				k.couldNot(s, d, err)
@@ -250,6 +258,15 @@ func (k *Keeper) decide(ctx context.Context, o *Observed, yield *Yield, chosen *
 		k.log.Info("scaled", "service", o.Name, "from", o.Replicas, "to", d.Replicas, "reason", d.Reason)
 	}
 	return k.keep(ctx, s, &in, o, d)
+}
+
+// held lets who asks see what was decided, and that a limit is in the way. It is decided anew in the next round.
+func (k *Keeper) held(s *watched, d Decision, capped *CappedError) {
+	d.Reason += "; " + capped.Reason
+	d.Replicas = d.Was
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.last = d
 }
 
 // couldNot lets who asks how the service stands see what was decided, and why it is not so.
@@ -407,3 +424,11 @@ func (k *Keeper) delete(ctx context.Context, id string) error {
 	k.want()
 	return nil
 }
+
+// CappedError says that a limit lets a service have fewer routes than were wished; it has At, or will have them.
+type CappedError struct {
+	At     int
+	Reason string
+}
+
+func (e *CappedError) Error() string { return e.Reason }

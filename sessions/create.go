@@ -234,7 +234,13 @@ func (m *Manager) nameIsFree(project, name string, others []Session) error {
 type SessionUpdate struct {
 	Name     *string
 	Priority *int // counts at once, in the queue and against preemption
+	// Of an interactive one; 0: as the box has it. What the box has bounds them still.
+	IdleTimeout *time.Duration
+	MaxLifetime *time.Duration
 }
+
+// maxEnds is how far away the end of an interactive session may be set.
+const maxEnds = 10 * 365 * 24 * time.Hour
 
 // UpdateSession changes a live session of a person.
 func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up SessionUpdate) (Session, error) {
@@ -250,6 +256,14 @@ func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up Ses
 	if up.Priority != nil {
 		if err := checkPriority(*up.Priority); err != nil {
 			return Session{}, err
+		}
+	}
+	if (up.IdleTimeout != nil || up.MaxLifetime != nil) && was.Type != TypeInteractive {
+		return Session{}, fmt.Errorf("%w: only interactive sessions are ended for want of use or for their age; a batch session has a timeout", ErrInvalid)
+	}
+	for _, d := range []*time.Duration{up.IdleTimeout, up.MaxLifetime} {
+		if d != nil && *d != 0 && (*d < time.Second || *d > maxEnds) {
+			return Session{}, fmt.Errorf("%w: %s cannot be how long it may run or go unused: 1s to ten years, or 0 for what the box has", ErrInvalid, *d)
 		}
 	}
 	if up.Name != nil && *up.Name != was.Name {
@@ -289,14 +303,16 @@ func (m *Manager) personal(project, ref string) (*runner, error) {
 // holds the manager's writing.
 func (r *runner) edit(ctx context.Context, up SessionUpdate) error {
 	r.mu.Lock()
-	name, priority := r.session.Name, r.session.Demand.Priority
+	name, priority, idle, life := r.session.Name, r.session.Demand.Priority, r.session.Task.IdleTimeout, r.session.Task.MaxLifetime
 	set(&r.session.Name, up.Name)
 	set(&r.session.Demand.Priority, up.Priority)
+	set(&r.session.Task.IdleTimeout, up.IdleTimeout)
+	set(&r.session.Task.MaxLifetime, up.MaxLifetime)
 	r.mu.Unlock()
 	err := r.save(ctx)
 	if err != nil {
 		r.mu.Lock()
-		r.session.Name, r.session.Demand.Priority = name, priority
+		r.session.Name, r.session.Demand.Priority, r.session.Task.IdleTimeout, r.session.Task.MaxLifetime = name, priority, idle, life
 		r.mu.Unlock()
 	}
 	return err

@@ -99,8 +99,12 @@ func labelText(selector map[string]string) string {
 	return text
 }
 
-// SlotSessions is the name under which a quota bounds how many sessions there are.
-const SlotSessions = "sessions"
+// The names under which a quota bounds how many there are.
+const (
+	SlotSessions = "sessions"
+	SlotServices = "services"
+	SlotRoutes   = "routes" // of all services together
+)
 
 // ParseQuota reads a quota as people write it: {cuda.device: 4, mem: 64g, sessions: 10}. 0 of a slot is none of it.
 func ParseQuota(written map[string]string) (Quota, error) {
@@ -108,12 +112,12 @@ func ParseQuota(written map[string]string) (Quota, error) {
 	var wrong []error
 	for _, name := range slices.Sorted(maps.Keys(written)) {
 		text := written[name]
-		if name == SlotSessions {
+		if count := map[string]*int{SlotSessions: &q.Sessions, SlotServices: &q.Services, SlotRoutes: &q.Routes}[name]; count != nil {
 			n, err := strconv.Atoi(text)
 			if err != nil || n < 1 {
-				wrong = append(wrong, fmt.Errorf("%s: %q is not a number from 1", SlotSessions, text))
+				wrong = append(wrong, fmt.Errorf("%s: %q is not a number from 1", name, text))
 			}
-			q.Sessions = n
+			*count = n
 			continue
 		}
 		none := text == "0"

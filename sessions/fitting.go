@@ -14,21 +14,22 @@ import (
 const OptMemoryCheck = "memory-check"
 
 // checkFit holds a model's need of memory against what its session is to get. A model that fits nowhere is
-// ErrInvalid; one that fits in part is a warning; of one that cannot be told nothing is said.
-func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (catalog.Problems, error) {
+// ErrInvalid; one that fits in part is a warning; of one that cannot be told nothing is said. said is the verdict in one
+// sentence; "" where there is none.
+func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (said string, ps catalog.Problems, err error) {
 	if files == nil || r.recipe.ResourceOpts[OptMemoryCheck] == "off" {
-		return nil, nil
+		return "", nil, nil
 	}
 	sizing := m.Variants.Sizing(r.launch)
 	path, known := sizing.InFolder(r.launch.Mount)
 	if !known {
-		return nil, nil // it loads something else than what is in the folder
+		return "", nil, nil // it loads something else than what is in the folder
 	}
 	var best fit.Verdict
 	for _, box := range boxesFor(m.Ledger.Pool(), d) {
 		v, err := fit.Check(files, sizing.Request(path), box)
 		if err != nil {
-			return nil, fmt.Errorf("%w: the model cannot be read: %w; resource option %s=off starts it all the same", ErrInvalid, err, OptMemoryCheck)
+			return "", nil, fmt.Errorf("%w: the model cannot be read: %w; resource option %s=off starts it all the same", ErrInvalid, err, OptMemoryCheck)
 		}
 		if best.Outcome == "" || better(v.Outcome, best.Outcome) {
 			best = v
@@ -36,11 +37,11 @@ func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (catalog.Problems,
 	}
 	switch best.Outcome {
 	case fit.DoesNotFit:
-		return nil, fmt.Errorf("%w: %s; if you know better: resource option %s=off", ErrInvalid, best.Sentence, OptMemoryCheck)
+		return best.Sentence, nil, fmt.Errorf("%w: %s; if you know better: resource option %s=off", ErrInvalid, best.Sentence, OptMemoryCheck)
 	case fit.FitsPartly:
-		return catalog.Problems{{Severity: catalog.SeverityWarning, Field: "resources", Message: best.Sentence}}, nil
+		return best.Sentence, catalog.Problems{{Severity: catalog.SeverityWarning, Field: "resources", Message: best.Sentence}}, nil
 	}
-	return nil, nil
+	return best.Sentence, nil, nil
 }
 
 // better orders outcomes: what fits, then what may, then the rest.

@@ -112,7 +112,8 @@ type Manager struct {
 	overuse  map[string]string // who is to be ended for it, and why; guarded by mu
 	clusters map[string]int    // those that live, or lived in this daemon's time: the run that was let go on, -1 for none. Of the loop alone
 
-	loads loadTimes // guarded by mu
+	loads  loadTimes // guarded by mu
+	quotas Quotas    // guarded by mu; what they hold is never changed
 
 	publishing sync.Mutex
 	change     chan struct{} // closed and replaced at every change; guarded by mu
@@ -127,6 +128,7 @@ type service struct {
 	// its successor has some hope.
 	broken bool
 	loads  map[int]LoadTime // by revision, as they were asked for; guarded by the manager's mu
+	capped string           // how the autoscaler was told last that a limit keeps it from more routes; guarded by writing
 }
 
 func (s *service) revision(number int) *Revision {
@@ -157,7 +159,7 @@ func NewManager(d Deps) *Manager {
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
-		writing: make(chan struct{}, 1), overuse: map[string]string{}, clusters: map[string]int{},
+		quotas: d.Queueing.Quotas, writing: make(chan struct{}, 1), overuse: map[string]string{}, clusters: map[string]int{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m

@@ -15,7 +15,7 @@ import (
 type QueueConfig struct {
 	Order    Order
 	Strategy Strategy
-	Quotas   Quotas
+	Quotas   Quotas // at first; see Manager.SetQuotas
 	Options  accel.Options
 }
 
@@ -97,12 +97,12 @@ func (m *Manager) queue() (Queue, map[string][]*runner) {
 	}
 	q := Queue{
 		Pool: m.Ledger.Pool(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
-		Quotas: m.Queueing.Quotas,
 	}
 	waiting := map[string][]*runner{}
 	clusters := map[string][]container{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	q.Quotas = m.quotas
 	for id, r := range m.sessions {
 		s, _ := r.snapshot()
 		claim, holds := held[id]

@@ -98,10 +98,12 @@ const (
 	StrategyRoundRobin   Strategy = "roundrobin"   // the next by name after the one that was taken last
 )
 
-// Quota bounds what the sessions of one user, or of one project, hold together.
+// Quota bounds what one user, or one project, holds together.
 type Quota struct {
 	Slots    accel.Slots `json:"slots,omitempty"`    // a slot that is not in it has no bound
 	Sessions int         `json:"sessions,omitempty"` // 0: no bound
+	Services int         `json:"services,omitempty"` // 0: no bound; not of the queue: more are refused
+	Routes   int         `json:"routes,omitempty"`   // of all services, those wanted; as Services
 }
 
 func (q Quota) none() bool { return len(q.Slots) == 0 && q.Sessions == 0 }

@@ -78,7 +78,7 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
 	res := resolved{recipe: r, launch: launch, warnings: problems.Warnings()}
-	more, err = m.checkFit(req.Files, res, demand)
+	res.fits, more, err = m.checkFit(req.Files, res, demand)
 	if err != nil {
 		return fail(err)
 	}
@@ -91,6 +91,7 @@ type resolved struct {
 	recipe   Recipe
 	launch   variants.LaunchSpec
 	warnings catalog.Problems
+	fits     string // whether its model does, in one sentence; "": that cannot be told
 }
 
 // readDefinition puts the folder's definition into req, for a variant that reads one, and returns what

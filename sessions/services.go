@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -54,6 +55,19 @@ func checkReplicas(n int) error {
 // CreateService records a service; its routes start soon after. All that can be known to be wrong is
 // told now: ErrInvalid (with catalog.Problems where a definition is), ErrExists, ErrNotFound.
 func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (ServiceView, error) {
+	sv, res, err := m.draftService(ctx, req)
+	if err != nil {
+		return ServiceView{}, err
+	}
+	rev := Revision{ServiceID: sv.ID, Number: 1, CreatedAt: sv.CreatedAt, CreatedBy: req.CreatedBy, Recipe: res.recipe, Launch: res.launch}
+	view, err := m.record(ctx, sv, rev)
+	view.Warnings = res.warnings
+	m.changed() // also where it broke off: what was begun is to go
+	return view, err
+}
+
+// draftService is the service that a request asks for, with what it would run.
+func (m *Manager) draftService(ctx context.Context, req ServiceRequest) (Service, resolved, error) {
 	now := time.Now().UTC()
 	sv := Service{
 		ID: newID("svc"), Name: req.Name, Project: req.Project, CreatedBy: req.CreatedBy, CreatedAt: now, UpdatedAt: now,
@@ -69,17 +83,10 @@ func (m *Manager) CreateService(ctx context.Context, req ServiceRequest) (Servic
 		sv.Policy = *req.Policy
 	}
 	if err := together(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
-		return ServiceView{}, err
+		return sv, resolved{}, err
 	}
 	res, err := m.resolve(ctx, catalog.Who{Person: sv.CreatedBy, Project: sv.Project}, sv.Name, req.Recipe)
-	if err != nil {
-		return ServiceView{}, err
-	}
-	rev := Revision{ServiceID: sv.ID, Number: 1, CreatedAt: now, CreatedBy: req.CreatedBy, Recipe: res.recipe, Launch: res.launch}
-	view, err := m.record(ctx, sv, rev)
-	view.Warnings = res.warnings
-	m.changed() // also where it broke off: what was begun is to go
-	return view, err
+	return sv, res, err
 }
 
 // record writes a new service down.
@@ -92,6 +99,9 @@ func (m *Manager) record(ctx context.Context, sv Service, rev Revision) (Service
 		if other.Project == sv.Project && other.Name == sv.Name {
 			return ServiceView{}, fmt.Errorf("service %q %w", sv.Name, ErrExists)
 		}
+	}
+	if err := m.admits(&sv, 0, sv.Replicas, true); err != nil {
+		return ServiceView{}, err
 	}
 	// The row begins as one that should go: whatever breaks off before the last write, here or by a crash,
 	// leaves a service that the plan removes and not one that runs half of what was asked.
@@ -148,6 +158,11 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		for _, other := range m.services {
 			if other != s && other.Project == wanted.Project && other.Name == wanted.Name {
 				return fmt.Errorf("service %q %w", wanted.Name, ErrExists)
+			}
+		}
+		if up.Replicas != nil {
+			if err := m.admits(&s.Service, s.Replicas, *up.Replicas, false); err != nil {
+				return err
 			}
 		}
 		change := func(w *Service) {
@@ -281,22 +296,52 @@ func (m *Manager) ScaleService(ctx context.Context, project, ref string, wish Sc
 	if err := checkReplicas(wish.To); err != nil {
 		return ServiceView{}, err
 	}
-	return m.edit(ctx, project, ref, func(s *service) error {
+	var capped error
+	view, err := m.edit(ctx, project, ref, func(s *service) error {
 		if wish.Version != 0 && wish.Version != s.Version {
 			return fmt.Errorf("service %q %w: it has version %d, not %d", s.Name, ErrConflict, s.Version, wish.Version)
 		}
 		if !wish.Auto {
+			if err := m.admits(&s.Service, s.Replicas, wish.To, false); err != nil {
+				return err
+			}
 			e := Event{Kind: "scaled", Message: fmt.Sprintf("from %d to %d by %s: %s", s.Replicas, wish.To, wish.By, wish.Reason)}
 			return m.saveAndTell(ctx, s, e, func(w *Service) {
 				w.scaledBy(wish.To, wish.By)
 				w.clearFailures()
 			})
 		}
-		if s.Replicas == wish.To && s.ScaledBy == "" {
+		had, err := s.Replicas, m.autoscale(ctx, s, wish)
+		if errors.Is(err, ErrLimit) && s.Replicas != had {
+			capped, err = err, nil // something was done
+		}
+		return err
+	})
+	return view, cmp.Or(err, capped)
+}
+
+// autoscale does what the autoscaler wishes, as far as limits let it: *CappedError where that is less. It is told once, by an
+// event. The caller holds writing.
+func (m *Manager) autoscale(ctx context.Context, s *service, wish Scale) error {
+	to, why := m.within(&s.Service, wish.To)
+	if why == nil {
+		s.capped = ""
+		if s.Replicas == to && s.ScaledBy == "" {
 			return nil
 		}
-		return m.saveAndTell(ctx, s, Event{Kind: "autoscaled", Message: wish.Reason}, func(w *Service) { w.scaledBy(wish.To, "") })
-	})
+		return m.saveAndTell(ctx, s, Event{Kind: "autoscaled", Message: wish.Reason}, func(w *Service) { w.scaledBy(to, "") })
+	}
+	capped := &CappedError{At: to, LimitError: why}
+	if to > s.Replicas {
+		err := m.saveAndTell(ctx, s, Event{Kind: "autoscaled", Message: wish.Reason + "; " + capped.Error()}, func(w *Service) { w.scaledBy(to, "") })
+		if err != nil {
+			return err
+		}
+	} else if s.capped != why.bound() {
+		m.event(ctx, Event{ServiceID: s.ID, Kind: "limited", Message: fmt.Sprintf("not scaled to %d (%s): %s", wish.To, wish.Reason, capped.Error())})
+	}
+	s.capped = why.bound()
+	return capped
 }
 
 // scaledBy notes how many routes are wanted and by whom.

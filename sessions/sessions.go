@@ -1,12 +1,12 @@
 package sessions
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // SessionFilter chooses sessions; zero fields choose all.
@@ -14,32 +14,32 @@ type SessionFilter struct {
 	Service string // service id or name
 	Status  []Status
 	Live    bool // not ended
+	Types   []Type
+	Owner   string          // who made it
+	Search  string          // in its name, id or image; small letters stand for large ones too
+	NoSubs  bool            // of a session of several containers the main one alone
+	IDs     map[string]bool // one of these; nil: any
 }
 
-// Sessions of a project ("" for all) that are kept, newest first.
-func (m *Manager) Sessions(project string, f SessionFilter) []Session {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	service := f.Service
-	if s, err := m.find(project, f.Service); err == nil {
-		service = s.ID
+// takes reports whether a session is one of those that are chosen; Service, which may be a name, is left to the caller.
+func (f SessionFilter) takes(s *Session) bool {
+	switch {
+	case f.Live && !s.Alive(), len(f.Status) > 0 && !slices.Contains(f.Status, s.Status), len(f.Types) > 0 && !slices.Contains(f.Types, s.Type):
+		return false
+	case f.IDs != nil && !f.IDs[s.ID]:
+		return false
+	case f.Owner != "" && s.CreatedBy != f.Owner, f.NoSubs && s.IsSub():
+		return false
+	case f.Search == "":
+		return true
 	}
-	var out []Session
-	for _, r := range m.sessions {
-		s, _ := r.snapshot()
-		switch {
-		case project != "" && s.Project != project:
-		case f.Service != "" && s.ServiceID != service:
-		case f.Live && !s.Alive():
-		case len(f.Status) > 0 && !slices.Contains(f.Status, s.Status):
-		default:
-			out = append(out, s)
-		}
-	}
-	slices.SortFunc(out, func(a, b Session) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
-	return out
+	part := strings.ToLower(f.Search)
+	return strings.Contains(strings.ToLower(s.Name), part) || strings.Contains(s.ID, part) || strings.Contains(strings.ToLower(s.Image), part)
+}
+
+// Chooses reports whether f chooses a session; Service is an id here.
+func (f SessionFilter) Chooses(s *Session) bool {
+	return (f.Service == "" || s.ServiceID == f.Service) && f.takes(s)
 }
 
 // Session finds one by id, or by name: the live one, else the newest, for people run what they call the same again and again.

@@ -18,6 +18,7 @@ import (
 // Manager is what runs sessions. *sessions.Manager is one.
 type Manager interface {
 	CheckSession(ctx context.Context, req sessions.SessionRequest) catalog.Problems
+	Foresee(ctx context.Context, req sessions.SessionRequest) (sessions.Forecast, catalog.Problems)
 	CreateSessions(ctx context.Context, requests []sessions.SessionRequest) ([]sessions.Session, error)
 }
 

@@ -19,6 +19,9 @@ import (
 type queue struct{ taken []sessions.SessionRequest }
 
 func (q *queue) CheckSession(context.Context, sessions.SessionRequest) catalog.Problems { return nil }
+func (q *queue) Foresee(_ context.Context, req sessions.SessionRequest) (sessions.Forecast, catalog.Problems) {
+	return sessions.Forecast{Node: req.Name}, nil
+}
 
 func (q *queue) CreateSessions(_ context.Context, requests []sessions.SessionRequest) ([]sessions.Session, error) {
 	q.taken = append(q.taken, requests...)

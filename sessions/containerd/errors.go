@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -32,7 +33,7 @@ func down(err error) error {
 	switch {
 	case err == nil, errors.Is(err, sessions.ErrRuntimeDown), errors.Is(err, context.Canceled):
 		return err
-	case errdefs.IsUnavailable(err), network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errdefs.IsUnavailable(err), errdefs.IsUnavailable(errgrpc.ToNative(err)), network, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return away(err)
 	}
 	return err

@@ -45,7 +45,7 @@ func (r *Runtime) registryOf(ctx context.Context, host string) (*registry, error
 	}
 	options := config.HostOptions{
 		HostDir:      hostDir,
-		UpdateClient: patient,
+		UpdateClient: func(c *http.Client) error { return r.patient(c, host) },
 		Credentials: func(asked string) (string, string, error) {
 			// A registry may send us to another host for a token or a layer: that one is not told the secret.
 			if !sameRegistry(asked, host) {
@@ -138,15 +138,19 @@ func dockerCredentials(ctx context.Context, host string) (user, secret string, e
 }
 
 // patient gives a registry's client its bounds: one that goes silent is given up, one that is slow is not.
-func patient(c *http.Client) error {
+func (r *Runtime) patient(c *http.Client, host string) error {
 	transport, ok := c.Transport.(*http.Transport)
 	if !ok {
 		return errors.New("a registry's transport is not what it was")
 	}
 	dialer := &net.Dialer{Timeout: connectIn, KeepAlive: 30 * time.Second}
-	transport.ResponseHeaderTimeout = silentFor
+	transport.ResponseHeaderTimeout, transport.DialContext = silentFor, dialer.DialContext
+	if r.cfg.Reach != nil {
+		r.cfg.Reach(transport, host)
+	}
+	dial := transport.DialContext
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -44,8 +45,10 @@ type Config struct {
 	UserNamespace bool    // a session's root user is nobody on the box
 	// Credentials returns what to log in to the registry host with, "" and "" for nothing. It may be nil.
 	Credentials func(ctx context.Context, host string) (user, secret string, err error)
-	PlainHTTP   []string // registries, HOST or HOST:PORT, that may be spoken to without TLS; those on loopback always may
-	Log         *slog.Logger
+	// Reach bounds where a transport may connect that is to pull from a registry, which may send it anywhere. Nil: it may go anywhere.
+	Reach     func(t *http.Transport, registry string)
+	PlainHTTP []string // registries, HOST or HOST:PORT, that may be spoken to without TLS; those on loopback always may
+	Log       *slog.Logger
 }
 
 // Network gives each session a network of its own. *network.Network is one. No other runtime may use it.

@@ -79,6 +79,10 @@ func (w *world) Sessions(string, sessions.SessionFilter) []sessions.Session {
 	return []sessions.Session{w.s}
 }
 
+func (w *world) EachSession(_ string, _ sessions.SessionFilter, do func(s *sessions.Session)) {
+	do(&w.s)
+}
+
 func (w *world) Transitions(context.Context, string, string) ([]sessions.Transition, error) {
 	return w.history, nil
 }

@@ -15,6 +15,8 @@ import (
 // Sessions are what is counted. *sessions.Manager is it.
 type Sessions interface {
 	Sessions(project string, f sessions.SessionFilter) []sessions.Session
+	// EachSession shows them in no order, without a copy: do neither changes nor keeps what it is shown, and asks nothing.
+	EachSession(project string, f sessions.SessionFilter, do func(s *sessions.Session))
 	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
 	Stats(ctx context.Context, project, ref string) (sessions.Stats, error)
 	// Changed is closed at the next change of any session.
@@ -171,16 +173,20 @@ func (m *Meter) live() (n int) {
 
 // count counts what sessions hold, up to now.
 func (m *Meter) count(ctx context.Context) error {
-	all := m.sessions.Sessions("", sessions.SessionFilter{})
-	if err := m.load(ctx, all); err != nil {
+	over := m.over()
+	there := map[string]bool{}
+	var open []sessions.Session // most have ended long ago, and are not copied again and again
+	m.sessions.EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
+		if there[s.ID] = true; !over[s.ID] {
+			open = append(open, *s)
+		}
+	})
+	if err := m.load(ctx, open); err != nil {
 		return err
 	}
 	now := m.now()
-	there := make(map[string]bool, len(all))
-	for i := range all {
-		s := &all[i]
-		there[s.ID] = true
-		if err := m.countOne(ctx, s, now); err != nil {
+	for i := range open {
+		if err := m.countOne(ctx, &open[i], now); err != nil {
 			return err
 		}
 	}
@@ -192,6 +198,19 @@ func (m *Meter) count(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// over are the sessions of which all is counted.
+func (m *Meter) over() map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := make(map[string]bool, len(m.accounts))
+	for id, a := range m.accounts {
+		if a.over {
+			ids[id] = true
+		}
+	}
+	return ids
 }
 
 func (m *Meter) countOne(ctx context.Context, s *sessions.Session, now time.Time) error {

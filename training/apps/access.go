@@ -21,7 +21,8 @@ import (
 // Actor is who wants to use an app.
 type Actor struct {
 	Name string
-	Key  string // id of the API key that let them in; "": a user of this box
+	User string // the user of the appliance that they are; "": none
+	Key  string // id of the API key that let them in; "" and no User: somebody of this box itself
 }
 
 // Until when what proves a log-in is good.
@@ -30,15 +31,16 @@ const (
 	passLife   = 12 * time.Hour
 )
 
-// mayUse decides whether who has logged in may use a session's apps. There are no users yet: whoever holds a key, or the
-// socket, may do everything.
-func mayUse(_ Actor, _ sessions.Session) bool { return true }
+// mayUse decides whether who has logged in may use a session's apps. It is asked at each request: what a person may changes
+// while a pass lasts.
+func (a *Apps) mayUse(by Actor, s sessions.Session) bool { return a.May == nil || a.May(by, s) }
 
 // pass proves that somebody has logged in, for one app of one session. As a ticket it is good once, and soon not at all.
 type pass struct {
 	Session string `json:"s"`
 	App     string `json:"a"`
 	Name    string `json:"n"`
+	User    string `json:"u,omitempty"`
 	Key     string `json:"k,omitempty"`
 	Expires int64  `json:"e"` // seconds since 1970
 	Nonce   string `json:"o,omitempty"`

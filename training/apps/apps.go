@@ -39,12 +39,14 @@ type Deps struct {
 	Access func(session string) (left func())
 	// Key signs log-ins: see OpenKey.
 	Key []byte
-	// URL is where clients reach the door, without a slash at the end.
+	// May tells whether who is known may use a session's apps. Nil: whoever is known may.
+	May func(by Actor, s sessions.Session) bool
+	// URL is where browsers reach the door, without a slash at the end: an origin that nothing else is at. "": no browser does.
 	URL string
-	// Own: the door has a port of its own, and so an origin. Fixed: clients reach it at URL alone, whatever they call the box.
-	Own, Fixed bool
-	Log        *slog.Logger
-	Now        func() time.Time
+	// Fixed: browsers reach it at URL alone, whatever they call the box.
+	Fixed bool
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // Apps are the programs of all sessions. It is safe for concurrent use.
@@ -233,8 +235,14 @@ func (a *Apps) Link(ctx context.Context, project, ref, name string, by Actor) (L
 	if err != nil {
 		return Link{}, err
 	}
-	if !mayUse(by, s) {
+	if !a.mayUse(by, s) {
 		return Link{}, fmt.Errorf("app %s of session %s: %w", app.Name, s.Name, sessions.ErrForbidden)
+	}
+	if a.URL == "" {
+		return Link{}, &Error{
+			Err:  fmt.Errorf("apps are shown to no browser: %w: apps.listen is off, and apps.url names no other origin", sessions.ErrForbidden),
+			What: "bring it to a port of your own: palisade app " + s.Name + " " + app.Name,
+		}
 	}
 	if app.Protocol != HTTP {
 		return Link{}, &Error{
@@ -243,7 +251,7 @@ func (a *Apps) Link(ctx context.Context, project, ref, name string, by Actor) (L
 		}
 	}
 	until := a.Now().Add(ticketLife)
-	ticket := seal(a.Key, forTicket, pass{Session: s.ID, App: app.Name, Name: by.Name, Key: by.Key, Expires: until.Unix(), Nonce: nonce()})
+	ticket := seal(a.Key, forTicket, pass{Session: s.ID, App: app.Name, Name: by.Name, User: by.User, Key: by.Key, Expires: until.Unix(), Nonce: nonce()})
 	path := Path(s.ID, app.Name) + "?" + url.Values{ticketParam: {ticket}}.Encode()
 	return Link{App: app, Path: path, Expires: time.Unix(until.Unix(), 0).UTC()}, nil
 }
@@ -296,14 +304,11 @@ func (a *Apps) Used(session string) (left func()) {
 }
 
 // Address is where a browser finds the door, without a slash at the end, that calls this box host, a name or an address
-// with its port or without; "": it runs on this box.
+// with its port or without; "" as host: it runs on this box. "": no browser finds it.
 func (a *Apps) Address(host string) string {
 	ours, err := url.Parse(a.URL)
-	if host == "" || err != nil || a.Fixed {
+	if host == "" || err != nil || a.Fixed || a.URL == "" {
 		return a.URL
-	}
-	if !a.Own {
-		return ours.Scheme + "://" + host
 	}
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {

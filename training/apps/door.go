@@ -54,7 +54,7 @@ func (a *Apps) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s, app, err := a.find(r.Context(), "", id, name) // 5
-	if err == nil && (s.ID != id || !mayUse(*who, s)) {
+	if err == nil && (s.ID != id || !a.mayUse(*who, s)) {
 		err = noApp(s, name)
 	}
 	if err != nil {
@@ -95,7 +95,7 @@ func (a *Apps) who(r *http.Request, session, app string) (who *Actor, byCookie b
 	for _, c := range r.CookiesNamed(cookieName) {
 		p, ok := unseal(a.Key, forCookie, c.Value, a.Now())
 		if ok && p.Session == session && resolve(p.App) == resolve(app) && (p.Key == "" || a.Good(p.Key)) {
-			return &Actor{Name: p.Name, Key: p.Key}, true
+			return &Actor{Name: p.Name, User: p.User, Key: p.Key}, true
 		}
 	}
 	return nil, false
@@ -122,7 +122,7 @@ func (a *Apps) redeem(w http.ResponseWriter, r *http.Request, session, app, tick
 		return true
 	}
 	until := now.Add(passLife)
-	cookie := pass{Session: session, App: p.App, Name: p.Name, Key: p.Key, Expires: until.Unix()}
+	cookie := pass{Session: session, App: p.App, Name: p.Name, User: p.User, Key: p.Key, Expires: until.Unix()}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS
 		Name: cookieName, Value: seal(a.Key, forCookie, cookie), Path: Path(session, p.App), MaxAge: int(passLife / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || strings.HasPrefix(a.URL, "https://"),

@@ -122,7 +122,8 @@ func cleanCookies(h http.Header) {
 }
 
 func ourCookie(name string) bool {
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "__Host-"), "__Secure-")
+	name = strings.ToLower(name) // as browsers look at prefixes
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "__host-"), "__secure-")
 	return strings.HasPrefix(name, cookieOurs)
 }
 
@@ -152,8 +153,9 @@ func confine(h http.Header, v visit) {
 func ownCookie(line, root string) string {
 	parts := strings.Split(line, ";")
 	name, _, _ := strings.Cut(strings.TrimSpace(parts[0]), "=")
-	if ourCookie(strings.TrimSpace(name)) || strings.HasPrefix(name, "__Host-") { // the latter is for a whole host, or none
-		return ""
+	name = strings.TrimSpace(name)
+	if name == "" || !strings.Contains(parts[0], "=") || ourCookie(name) || len(name) > 7 && strings.EqualFold(name[:7], "__Host-") {
+		return "" // browsers send one without a name as its value, which may look like any other; one for a whole host is for it, or for nobody
 	}
 	kept, where := parts[:1], root
 	for _, part := range parts[1:] {

@@ -307,7 +307,7 @@ func (w *world) live(t *testing.T) (k *keeper.Keeper, stop func()) {
 			return w.digests[ref]
 		},
 		LookupEnv: func(name string) (string, bool) { return "http://hook/secret", name == "PALISADE_WEBHOOK_A" },
-		Client:    client, Direct: client, Log: slog.New(slog.DiscardHandler),
+		Client:    client, Trusted: client, Direct: client, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

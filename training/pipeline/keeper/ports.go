@@ -83,7 +83,8 @@ type Around struct {
 	Digest func(ctx context.Context, ref string) string
 	// LookupEnv finds the addresses that files name by variables.
 	LookupEnv func(name string) (string, bool)
-	Client    *http.Client // of webhooks
+	Client    *http.Client // of webhooks that files name: they may be anybody's
+	Trusted   *http.Client // of webhooks that the environment names: they are the owner's
 	Direct    *http.Client // of smoke tests: engines are asked without a proxy
 	Log       *slog.Logger
 }

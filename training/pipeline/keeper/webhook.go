@@ -45,9 +45,10 @@ func (k *Keeper) notify(ctx context.Context, j *pipeline.Job, now time.Time) {
 
 // send posts a message. Neither the path nor the query of an address is ever told: they are its password.
 func (k *Keeper) send(ctx context.Context, to pipeline.Notification, m pipeline.Message) error {
-	address := to.URL
+	address, client := to.URL, k.Client
 	if to.URLEnv != "" {
 		var there bool
+		client = k.Trusted
 		if address, there = k.LookupEnv(to.URLEnv); !there {
 			return fmt.Errorf("the appliance's environment has no %s", to.URLEnv)
 		}
@@ -68,7 +69,7 @@ func (k *Keeper) send(ctx context.Context, to pipeline.Notification, m pipeline.
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "palisade")
-	resp, err := k.Client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		if inner, is := errors.AsType[*url.Error](err); is { // whose text has the whole address
 			err = inner.Err
