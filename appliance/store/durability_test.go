@@ -179,7 +179,7 @@ func intact(t *testing.T, dsn string) {
 }
 
 // raw is the database without a store in between.
-func raw(t *testing.T, dsn string) *sql.DB {
+func raw(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	driver, name := "pgx", dsn
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {

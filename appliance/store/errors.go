@@ -33,6 +33,16 @@ var (
 	ErrUnavailable error = unavailable{}
 	// ErrExists: another row has that id or hash.
 	ErrExists = errors.New("exists already")
+	// ErrTaken: another palisade works on the database.
+	ErrTaken = errors.New("another palisade works on this database")
+	// ErrHalf: a move to this database was broken off. What it was moved from is as it was.
+	ErrHalf = errors.New("database of a move that is not over")
+	// ErrNotEmpty: rows cannot be moved to where there is something already.
+	ErrNotEmpty = errors.New("database is not empty")
+	// ErrUnfit: a row is in the database that another kind of database does not take.
+	ErrUnfit = errors.New("rows that the other database cannot hold")
+	// ErrDifferent: what was read back is not what was there.
+	ErrDifferent = errors.New("the copy is not the same")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
@@ -34,7 +35,11 @@ const childEnv = "PALISADE_STORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childEnv); role != "" {
-		if err := child(role); err != nil {
+		run := child
+		if strings.HasPrefix(role, moveRole) {
+			run = movingChild
+		}
+		if err := run(role); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

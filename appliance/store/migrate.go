@@ -22,21 +22,32 @@ const versionTable = "palisade_schema"
 // pending reports whether the tables are older than this program, and fails with ErrNewerData when they
 // are newer. It only reads.
 func (s *Store) pending(ctx context.Context, db *sql.DB) (bool, error) {
+	if err := s.refuseHalf(ctx, db); err != nil {
+		return false, err
+	}
 	have, err := s.dataVersion(ctx, db)
 	if err != nil {
 		return false, err
 	}
-	p, err := s.provider(db)
+	known, err := s.knownVersion(db)
 	if err != nil {
 		return false, err
 	}
-	known := lastVersion(p)
 	if have > known {
 		return false, &Error{Kind: ErrNewerData,
 			Err:  fmt.Errorf("the data is of version %d, this palisade knows up to %d; nothing was changed", have, known),
 			hint: "start the palisade that wrote it, or a newer one; or restore the backup made before the update"}
 	}
 	return have < known, nil
+}
+
+// knownVersion is the number of the newest migration that this program has.
+func (s *Store) knownVersion(db *sql.DB) (int64, error) {
+	p, err := s.provider(db)
+	if err != nil {
+		return 0, err
+	}
+	return lastVersion(p), nil
 }
 
 // dataVersion is the number of the newest migration that has run; 0 for an empty database.
@@ -49,10 +60,10 @@ func (s *Store) dataVersion(ctx context.Context, db *sql.DB) (int64, error) {
 	return v.Int64, err
 }
 
-// migrate brings the tables to this program's version. Several programs may do so at once: on
+// migrate brings the tables to a version, 0 for this program's. Several programs may do so at once: on
 // PostgreSQL an advisory lock makes them wait for each other; on SQLite, which has none, each step
 // is a transaction, and the one that comes too late sees it and looks again.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, version int64) error {
 	var options []goose.ProviderOption
 	if s.dialect.name == schemePostgres {
 		// One second is the shortest that the locker can wait.
@@ -66,12 +77,15 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if version == 0 {
+		version = lastVersion(p)
+	}
 	have, err := s.dataVersion(ctx, s.writer)
 	if err != nil {
 		return err
 	}
 	for {
-		done, err := p.Up(ctx)
+		done, err := p.UpTo(ctx, version)
 		for _, r := range done {
 			s.log.InfoContext(ctx, "database migrated", "version", r.Source.Version, "took", r.Duration)
 		}

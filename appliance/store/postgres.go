@@ -21,17 +21,53 @@ const (
 	postgresIdle    = 5 * time.Minute // then a connection goes, so that a quiet night leaves none half open
 )
 
-func (s *Store) openPostgres(ctx context.Context, dsn string) error {
-	s.dialect = postgresDialect()
+func (s *Store) openPostgres(ctx context.Context, dsn string, alone bool) error {
+	if err := s.reachPostgres(ctx, dsn); err != nil {
+		return err
+	}
+	pending, err := s.pending(ctx, s.writer)
+	if err != nil {
+		return err
+	}
+	if alone {
+		// Before anything is changed, the schema too: it is the other's.
+		if err := s.takeAlone(ctx, dsn); err != nil {
+			return err
+		}
+		if pending, err = s.pending(ctx, s.writer); err != nil { // whoever had it until now may have changed it
+			return err
+		}
+	}
+	if !pending {
+		return nil
+	}
+	if err := s.mayMakeTables(ctx); err != nil {
+		return err
+	}
+	return s.migrate(ctx, 0)
+}
+
+// postgresConfig is how a server is spoken to.
+func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return badDSN("this PostgreSQL URL cannot be read: " + parseCause(err))
+		return nil, badDSN("this PostgreSQL URL cannot be read: " + parseCause(err))
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = postgresConnect
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "palisade"
+	}
+	return cfg, nil
+}
+
+// reachPostgres connects and looks whether rows can be kept there. It changes nothing.
+func (s *Store) reachPostgres(ctx context.Context, dsn string) error {
+	s.dialect = postgresDialect()
+	cfg, err := postgresConfig(dsn)
+	if err != nil {
+		return err
 	}
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(postgresConns)
@@ -55,19 +91,19 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 	if readOnly {
 		return &Error{Kind: ErrReadOnly, Err: errors.New("this server, or this user's setting, refuses writes"), hint: postgresStandby}
 	}
-	pending, err := s.pending(ctx, db)
-	if err != nil || !pending {
-		return err
-	}
-	// Asked first, because the migrations would try for seconds before they give up.
+	return nil
+}
+
+// mayMakeTables is asked first, because the migrations would try for seconds before they give up.
+func (s *Store) mayMakeTables(ctx context.Context) error {
 	var mayCreate bool
-	if err := db.QueryRowContext(ctx, "SELECT COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)").Scan(&mayCreate); err != nil {
+	if err := s.writer.QueryRowContext(ctx, "SELECT COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)").Scan(&mayCreate); err != nil {
 		return s.wrap(ctx, "", err)
 	}
 	if !mayCreate {
 		return &Error{Kind: ErrDenied, Err: errors.New("the user may not make tables"), hint: postgresNoRights}
 	}
-	return s.migrate(ctx)
+	return nil
 }
 
 // parseCause is what pgx found wrong with a URL, without the URL.

@@ -44,9 +44,21 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 		return err
 	}
 
+	if err := s.attachSQLite(ctx, path); err != nil {
+		return err
+	}
+	if pending {
+		return s.migrate(ctx, 0)
+	}
+	return nil
+}
+
+// attachSQLite opens a file that exists, for writing and for reading.
+func (s *Store) attachSQLite(ctx context.Context, path string) (err error) {
+	s.dialect = sqliteDialect(path)
 	// IMMEDIATE: a transaction that begins as a reader and then writes fails with "busy" at once,
 	// without regard to busy_timeout, when another process wrote in between.
-	s.writer, err = sql.Open("sqlite", sqliteURI(path, "_txlock=immediate", "_journal_mode=WAL"))
+	s.writer, err = sql.Open("sqlite", sqliteURI(path, "mode=rw", "_txlock=immediate", "_journal_mode=WAL"))
 	if err != nil {
 		return err
 	}
@@ -58,11 +70,6 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 	if mode != "wal" {
 		return &Error{Kind: ErrUnavailable, Err: errors.New("this file system cannot share memory between processes (journal mode " + mode + ")"),
 			hint: "keep " + path + " on a local disk, not on a network file system; or use --database postgres://..."}
-	}
-	if pending {
-		if err := s.migrate(ctx); err != nil {
-			return err
-		}
 	}
 	s.reader, err = sql.Open("sqlite", sqliteURI(path, "_query_only=1"))
 	if err != nil {

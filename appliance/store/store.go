@@ -24,6 +24,9 @@ var errNoAnswer = fmt.Errorf("no answer within %v", opTimeout)
 type Options struct {
 	// DSN is sqlite:PATH, a plain path to a SQLite file, or a postgres:// URL.
 	DSN string
+	// Alone keeps every other program that asks for it out of the database for as long as the store is open: of two
+	// daemons one would undo what the other decides. A SQLite file is kept by the lock of its data directory instead.
+	Alone bool
 	// Log is told of migrations and of operations that had to be tried again; nil for silence.
 	Log *slog.Logger
 }
@@ -31,9 +34,11 @@ type Options struct {
 // Store keeps rows. All methods are safe for concurrent use.
 type Store struct {
 	dialect dialect
-	dsn     string  // without password
-	writer  *sql.DB // SQLite: one connection, whose transactions take the write lock when they begin
-	reader  *sql.DB // SQLite: several connections that cannot write; PostgreSQL: the same as writer
+	dsn     string     // without password
+	writer  *sql.DB    // SQLite: one connection, whose transactions take the write lock when they begin
+	reader  *sql.DB    // SQLite: several connections that cannot write; PostgreSQL: the same as writer
+	alone   *alone     // nil where others may come
+	past    *usagePast // SQLite, to which nobody else writes; else nil
 	log     *slog.Logger
 	closed  atomic.Bool
 }
@@ -68,9 +73,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{dsn: Redact(opts.DSN), log: log}
 	if addr.scheme == schemePostgres {
-		err = s.openPostgres(ctx, addr.url)
+		err = s.openPostgres(ctx, addr.url, opts.Alone)
 	} else {
+		s.past = &usagePast{}
 		err = s.openSQLite(ctx, addr.path)
+	}
+	if err == nil {
+		err = s.forgetMove(ctx)
 	}
 	if err != nil {
 		err = s.wrap(ctx, op, err)
@@ -108,6 +117,8 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.Close())
 	}
+	// Last, when nothing of ours can reach the database any more: somebody waits for it.
+	s.alone.release()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
@@ -147,6 +158,9 @@ func (e commitError) Unwrap() error { return e.err }
 // but its last result.
 func (s *Store) write(ctx context.Context, op string, fn func(context.Context, *tx) error) error {
 	return s.do(ctx, op, func(ctx context.Context) error {
+		if err := s.alone.await(ctx); err != nil {
+			return err
+		}
 		t, err := s.writer.BeginTx(ctx, nil)
 		if err != nil {
 			return err

@@ -56,7 +56,7 @@ func (s *Store) TouchTokens(ctx context.Context, used map[string]time.Time) erro
 	})
 }
 
-const keyColumns = "id, hash, name, created_by, created_at, last_used, revoked_at"
+const keyColumns = "id, hash, name, created_by, created_at, last_used, revoked_at, owner, scope, project, expires_at"
 
 // Keys implements keys.Store, oldest first. Revoked ones are among them.
 func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
@@ -64,7 +64,8 @@ func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
 		sql: "SELECT " + keyColumns + " FROM api_keys ORDER BY created_at, id"},
 		func(row scanner) (keys.Key, error) {
 			var k keys.Key
-			err := row.Scan(&k.ID, &k.Hash, &k.Name, &k.CreatedBy, intoTime{&k.CreatedAt}, intoTime{&k.LastUsed}, intoTime{&k.RevokedAt})
+			err := row.Scan(&k.ID, &k.Hash, &k.Name, &k.CreatedBy, intoTime{&k.CreatedAt}, intoTime{&k.LastUsed}, intoTime{&k.RevokedAt},
+				&k.Owner, &k.Scope, &k.Project, intoTime{&k.ExpiresAt})
 			return k, err
 		})
 }
@@ -73,10 +74,11 @@ func (s *Store) Keys(ctx context.Context) ([]keys.Key, error) {
 // copy of the key says. ErrExists when another key has the hash.
 func (s *Store) SaveKey(ctx context.Context, k keys.Key) error {
 	return s.write(ctx, "saving API key "+k.ID, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		_, err := t.exec(ctx, `INSERT INTO api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 			ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, name = excluded.name, created_by = excluded.created_by,
-			created_at = excluded.created_at, `+laterUse("api_keys")+`, `+firstRevocation("api_keys"),
-			k.ID, k.Hash, k.Name, k.CreatedBy, k.CreatedAt, k.LastUsed, k.RevokedAt)
+			created_at = excluded.created_at, owner = excluded.owner, scope = excluded.scope, project = excluded.project,
+			expires_at = excluded.expires_at, `+laterUse("api_keys")+`, `+firstRevocation("api_keys"),
+			k.ID, k.Hash, k.Name, k.CreatedBy, k.CreatedAt, k.LastUsed, k.RevokedAt, k.Owner, string(k.Scope), k.Project, k.ExpiresAt)
 		return err
 	})
 }

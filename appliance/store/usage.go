@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,28 +12,65 @@ import (
 )
 
 const (
-	usageColumns = "hour, token, project, service_id, service, model, class, " +
-		"requests, prompt_tokens, completion_tokens, cached_tokens, estimated_tokens, streams, first_us, took_us"
-	usageWidth = 15 // columns
 	usageChunk = 10 // rows of one statement: SQLite takes longer for each where there are many parameters
 
 	// writerKept is how long a writer is remembered after its last batch. None waits for the answer to one as long.
 	writerKept = 30 * 24 * time.Hour
 )
 
+// usageTable is one of the tables that keep usage, each with its own grain.
+type usageTable struct {
+	name   string
+	whose, // columns before the sums
+	unique []string // of those: of one row each
+	at func(r usage.Row) usage.Row // the row of this table that r counts in
+}
+
+// usageTables are those that a batch is added to: by the hour; by the day in UTC; by the hour and the project. The
+// latter two are sums of the first.
+func usageTables() [3]usageTable {
+	all := []string{"hour", "token", "project", "service_id", "service", "model", "class"}
+	few := []string{"hour", "project", "class"}
+	return [3]usageTable{
+		{"usage_hours", all, []string{"hour", "token", "service_id", "model", "class"}, nil},
+		{"usage_days", all, all, func(r usage.Row) usage.Row {
+			r.Hour = r.Hour.Truncate(usageDay)
+			return r
+		}},
+		{"usage_projects", few, few, func(r usage.Row) usage.Row {
+			r.Key = usage.Key{Project: r.Project}
+			return r
+		}},
+	}
+}
+
+// usageSums are the columns that are summed up.
+func usageSums() []string {
+	return []string{"requests", "prompt_tokens", "completion_tokens", "cached_tokens", "estimated_tokens", "streams", "first_us", "took_us"}
+}
+
 // AddUsage implements usage.Store. The number of the writer's last batch is kept in the same transaction as its rows:
 // that makes a batch that comes again, after an answer that was lost, do nothing.
 func (s *Store) AddUsage(ctx context.Context, b usage.Batch) error {
+	if s.past != nil {
+		defer s.past.added(b.Rows) // whatever the answer: it may be in
+	}
 	return s.write(ctx, "adding usage", func(ctx context.Context, t *tx) error {
 		fresh, err := t.claim(ctx, &b)
 		if err != nil || !fresh {
 			return err
 		}
-		whole := len(b.Rows) / usageChunk * usageChunk
-		if err := t.addUsage(ctx, b.Rows[:whole], usageChunk); err != nil {
-			return err
+		for _, table := range usageTables() {
+			rows := table.rows(b.Rows)
+			whole := len(rows) / usageChunk * usageChunk
+			if err := t.addUsage(ctx, &table, rows[:whole], usageChunk); err != nil {
+				return err
+			}
+			if err := t.addUsage(ctx, &table, rows[whole:], 1); err != nil {
+				return err
+			}
 		}
-		return t.addUsage(ctx, b.Rows[whole:], 1)
+		return nil
 	})
 }
 
@@ -50,20 +88,47 @@ func (t *tx) claim(ctx context.Context, b *usage.Batch) (bool, error) {
 	return true, err
 }
 
+// rows are those of a batch as the table keeps them: each of its own once, in one order everywhere.
+func (u *usageTable) rows(batch []usage.Row) []usage.Row {
+	if u.at == nil {
+		return batch
+	}
+	type bucket struct {
+		hour  int64
+		key   usage.Key
+		class usage.Class
+	}
+	var out []usage.Row
+	index := map[bucket]int{}
+	for _, r := range batch {
+		r = u.at(r)
+		k := bucket{r.Hour.UnixMicro(), r.Key, r.Class}
+		if at, known := index[k]; known {
+			out[at].Add(&r.Sums)
+			continue
+		}
+		index[k] = len(out)
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b usage.Row) int {
+		return cmp.Or(a.Hour.Compare(b.Hour), strings.Compare(a.Token, b.Token), strings.Compare(a.Project, b.Project), strings.Compare(a.ServiceID, b.ServiceID),
+			strings.Compare(a.Service, b.Service), strings.Compare(a.Model, b.Model), cmp.Compare(a.Class, b.Class))
+	})
+	return out
+}
+
 // addUsage adds rows, chunk of them in one statement. The statement is not prepared for all of them: where the context
 // ends just then, database/sql gives the connection up without it, and closing it later reaches into a connection that
 // is gone.
-func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
+func (t *tx) addUsage(ctx context.Context, table *usageTable, rows []usage.Row, chunk int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	add := addUsage(chunk)
+	add := table.add(chunk)
 	for some := range slices.Chunk(rows, chunk) {
-		args := make([]any, 0, usageWidth*chunk)
+		var args []any
 		for i := range some {
-			r := &some[i]
-			args = append(args, r.Hour, r.Token, r.Project, r.ServiceID, r.Service, r.Model, int64(r.Class),
-				r.Requests, r.Prompt, r.Completion, r.Cached, r.Estimated, r.Streams, r.First, r.Took)
+			args = table.args(args, &some[i])
 		}
 		if _, err := t.exec(ctx, add, args...); err != nil {
 			return err
@@ -72,94 +137,30 @@ func (t *tx) addUsage(ctx context.Context, rows []usage.Row, chunk int) error {
 	return nil
 }
 
-// addUsage is the statement that adds a number of rows to those that are there.
-func addUsage(rows int) string {
+// args appends the values of a row's columns.
+func (u *usageTable) args(args []any, r *usage.Row) []any {
+	if len(u.whose) == 3 {
+		args = append(args, r.Hour, r.Project, int64(r.Class))
+	} else {
+		args = append(args, r.Hour, r.Token, r.Project, r.ServiceID, r.Service, r.Model, int64(r.Class))
+	}
+	return append(args, r.Requests, r.Prompt, r.Completion, r.Cached, r.Estimated, r.Streams, r.First, r.Took)
+}
+
+// add is the statement that adds a number of rows to those that are there.
+func (u *usageTable) add(rows int) string {
+	columns := slices.Concat(u.whose, usageSums())
 	var values, sums []string
 	for row := range rows {
-		marks := make([]string, usageWidth)
+		marks := make([]string, len(columns))
 		for i := range marks {
-			marks[i] = fmt.Sprint("$", row*usageWidth+i+1)
+			marks[i] = fmt.Sprint("$", row*len(columns)+i+1)
 		}
 		values = append(values, "("+strings.Join(marks, ", ")+")")
 	}
 	for _, name := range usageSums() {
-		sums = append(sums, name+" = usage_hours."+name+" + excluded."+name)
+		sums = append(sums, name+" = "+u.name+"."+name+" + excluded."+name)
 	}
-	return "INSERT INTO usage_hours (" + usageColumns + ") VALUES " + strings.Join(values, ", ") +
-		" ON CONFLICT (hour, token, service_id, model, class) DO UPDATE SET " + strings.Join(sums, ", ")
-}
-
-// usageSums are the columns that are summed up; those before them say whose they are.
-func usageSums() []string { return strings.Split(usageColumns, ", ")[7:] }
-
-// Usage implements usage.Store.
-func (s *Store) Usage(ctx context.Context, q usage.Query) ([]usage.Row, error) {
-	st := usageStatement(&q)
-	return list(ctx, s, st, func(row scanner) (usage.Row, error) {
-		var r usage.Row
-		var class int64
-		err := row.Scan(intoTime{&r.Hour}, &r.Token, &r.Project, &r.Service, &r.Model, &class,
-			&r.Requests, &r.Prompt, &r.Completion, &r.Cached, &r.Estimated, &r.Streams, &r.First, &r.Took)
-		r.Class = usage.Class(class)
-		return r, err
-	})
-}
-
-// usageStatement sums up in the database as far as it can: by the hour only where days do not begin a whole number of
-// days apart, since a year of hours is a lot to carry over.
-func usageStatement(q *usage.Query) statement {
-	st := statement{op: "summing up usage"}
-	arg := func(v any) string {
-		st.args = append(st.args, v)
-		return fmt.Sprint("$", len(st.args))
-	}
-	group := []string{"class"}
-	column := func(name string, wanted bool) string {
-		if !wanted {
-			return "''"
-		}
-		group = append(group, name)
-		return name
-	}
-	columns := []string{
-		"MIN(hour)", column("token", q.Has(usage.ByToken)), column("project", q.Has(usage.ByProject) || q.Has(usage.ByService)),
-		column("service", q.Has(usage.ByService)), column("model", q.Has(usage.ByModel)), "class",
-	}
-	for _, name := range usageSums() {
-		columns = append(columns, "CAST(SUM("+name+") AS BIGINT)")
-	}
-	switch ahead, constant := q.Constant(); {
-	case q.Time() == "":
-	case q.Time() == usage.ByHour || !constant:
-		group = append(group, "hour")
-	default:
-		group = append(group, fmt.Sprintf("(hour + %d) / %d", ahead.Microseconds(), (24*time.Hour).Microseconds()))
-	}
-	where := []string{"1 = 1"}
-	if !q.From.IsZero() {
-		where = append(where, "hour >= "+arg(q.From))
-	}
-	if !q.To.IsZero() {
-		where = append(where, "hour < "+arg(q.To))
-	}
-	if q.Project != "" {
-		where = append(where, "project = "+arg(q.Project))
-	}
-	if q.Service != "" {
-		name := arg(q.Service)
-		where = append(where, "(service = "+name+" OR service_id = "+name+")")
-	}
-	if q.Model != "" {
-		where = append(where, "model = "+arg(q.Model))
-	}
-	if len(q.Tokens) > 0 {
-		var ids []string
-		for _, id := range q.Tokens {
-			ids = append(ids, arg(id))
-		}
-		where = append(where, "token IN ("+strings.Join(ids, ", ")+")")
-	}
-	st.sql = "SELECT " + strings.Join(columns, ", ") + " FROM usage_hours WHERE " + strings.Join(where, " AND ") +
-		" GROUP BY " + strings.Join(group, ", ")
-	return st
+	return "INSERT INTO " + u.name + " (" + strings.Join(columns, ", ") + ") VALUES " + strings.Join(values, ", ") +
+		" ON CONFLICT (" + strings.Join(u.unique, ", ") + ") DO UPDATE SET " + strings.Join(sums, ", ")
 }

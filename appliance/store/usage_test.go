@@ -95,7 +95,7 @@ func TestUsageIsAddedOnce(t *testing.T) {
 		}
 		batch("two", 1)
 		must(t, s.AddUsage(t.Context(), usage.Batch{Writer: "three", Number: 1, At: at.AddDate(1, 0, 0)})) // forgets the others
-		got, err := s.Usage(t.Context(), usage.Query{By: []usage.Dimension{usage.ByModel}})
+		got, err := s.Usage(t.Context(), usage.Query{By: []usage.Dimension{usage.ByModel, usage.ByHour}})
 		must(t, err)
 		want := []usage.Row{{Hour: midnight, Key: usage.Key{Model: awkward}, Class: usage.Class2xx, Sums: usage.Sums{Requests: 3, Prompt: 30}}}
 		if d := cmp.Diff(want, got); d != "" {
