@@ -1,0 +1,238 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/clustertest"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// candidate is a box that stands for election again and again, and writes down when it led.
+type candidate struct {
+	name  string
+	a     *cluster.Agreement
+	leads atomic.Pointer[cluster.Reign] // nil: not now, as far as it knows
+	cause chan error                    // of the end of each reign
+}
+
+func stand(t *testing.T, client *clientv3.Client, at, name string) *candidate {
+	c := &candidate{name: name, a: cluster.New(client, at), cause: make(chan error, 100)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			_ = c.a.Lead(ctx, name, func(ctx context.Context, r cluster.Reign) error {
+				c.leads.Store(&r)
+				<-ctx.Done()
+				c.leads.Store(nil)
+				c.cause <- context.Cause(ctx)
+				return nil
+			})
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return c
+}
+
+// A leader that is cut off stops before another leads, and what it writes afterwards is refused.
+func TestALeaderThatIsCutOff(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	cable, far := etcd.Cable(t)
+	at := clustertest.Prefix()
+	one := stand(t, far, at, "one")
+	clustertest.Soon(t, "one leads", func() bool { return one.leads.Load() != nil })
+	first := *one.leads.Load()
+	two := stand(t, client, at, "two")
+	cable.Pull()
+	began := time.Now()
+	clustertest.Soon(t, "two leads", func() bool { return two.leads.Load() != nil })
+	if one.leads.Load() != nil {
+		t.Error("both lead, as far as they know")
+	}
+	t.Logf("two leads %s after one was cut off", time.Since(began).Round(10*time.Millisecond))
+	second := *two.leads.Load()
+	if cause := <-one.cause; !errors.Is(cause, cluster.ErrLeaseLost) {
+		t.Errorf("one ends for %v", cause)
+	}
+	if second.Term <= first.Term {
+		t.Errorf("term %d follows term %d", second.Term, first.Term)
+	}
+	// As one that was frozen: it comes back and does not know yet.
+	n := cluster.Node{Name: "box", State: cluster.In}
+	if err := two.a.PutNode(t.Context(), first, n); !errors.Is(err, cluster.ErrDeposed) {
+		t.Errorf("what is decided in a term that is over: %v", err)
+	}
+	if err := two.a.PutNode(t.Context(), second, n); err != nil {
+		t.Error(err)
+	}
+	cable.Plug()
+	if name, term, err := two.a.Leader(t.Context()); err != nil || name != "two" || term != second.Term {
+		t.Errorf("%s leads in term %d: %v", name, term, err)
+	}
+}
+
+// Who stops gives its place away at once.
+func TestALeaderThatStops(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	led := errors.New("enough")
+	a := cluster.New(client, at)
+	if err := a.Lead(t.Context(), "one", func(context.Context, cluster.Reign) error { return led }); !errors.Is(err, led) {
+		t.Errorf("%v", err)
+	}
+	if name, term, err := a.Leader(t.Context()); err != nil || name != "" || term != 0 {
+		t.Errorf("%q leads in term %d: %v", name, term, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Lead(ctx, "one", func(context.Context, cluster.Reign) error { t.Error("it leads"); return nil }); err == nil {
+		t.Error("it stood for election without time")
+	}
+}
+
+func TestALeaseIsKeptAndLost(t *testing.T) {
+	etcd := clustertest.Start(t)
+	cable, far := etcd.Cable(t)
+	l, err := cluster.New(far, clustertest.Prefix()).Grant(t.Context(), cluster.LeaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := l.Until()
+	clustertest.Soon(t, "it is renewed", func() bool { return l.Until().After(first) })
+	cable.Pull()
+	select {
+	case <-l.Lost().Done():
+	case <-time.After(clustertest.Patience):
+		t.Fatal("it is kept by nobody")
+	}
+	if late := time.Since(l.Until()); late < 0 {
+		t.Errorf("it is said to be lost %s before it is", -late)
+	}
+	if !errors.Is(context.Cause(l.Lost()), cluster.ErrLeaseLost) {
+		t.Error(context.Cause(l.Lost()))
+	}
+}
+
+// A roster knows who is a node, who lives and who has fallen silent; also across a time in which the past was thrown away.
+func TestRoster(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	cable, far := etcd.Cable(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	leader := stand(t, client, at, "one")
+	clustertest.Soon(t, "one leads", func() bool { return leader.leads.Load() != nil })
+	reign := *leader.leads.Load()
+
+	roster := cluster.New(far, at).NewRoster(time.Now, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { roster.Follow(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	for _, name := range []string{"one", "two"} {
+		if err := a.PutNode(t.Context(), reign, cluster.Node{Name: name, State: cluster.In, Labels: map[string]string{"rack": "r1"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := a.Grant(t.Context(), cluster.LeaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := cluster.Inventory{Node: accel.Node{Name: "two", Memory: 64}, Images: []string{"engine:1"}}
+	if err := a.Announce(t.Context(), l, "two", cluster.Alive{Version: "1.2.3"}, has); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Soon(t, "two is heard of, and one is not", func() bool {
+		n := roster.Nodes()
+		return roster.Known() && len(n) == 2 && n[0].Unheard && n[0].Alive == nil && n[1].Alive != nil && n[1].Alive.Version == "1.2.3" && n[1].Inventory.Node.Memory == 64 && n[1].Labels["rack"] == "r1"
+	})
+	// What happens while it is cut off, and is thrown away before it is back, is found out all the same.
+	cable.Pull()
+	if err := l.End(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.RemoveNode(t.Context(), reign, "one"); err != nil {
+		t.Fatal(err)
+	}
+	now, err := client.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Compact(t.Context(), now.Header.Revision); err != nil {
+		t.Fatal(err)
+	}
+	if n := roster.Nodes(); len(n) != 2 || n[1].Alive == nil {
+		t.Errorf("cut off, it makes something up: %+v", n)
+	}
+	cable.Plug()
+	clustertest.Soon(t, "one is gone, and two is silent", func() bool {
+		n := roster.Nodes()
+		return len(n) == 1 && n[0].Name == "two" && n[0].Alive == nil && !n[0].Silent.IsZero() && !n[0].Unheard
+	})
+}
+
+func TestGuardRefusesTermsThatAreOver(t *testing.T) {
+	var kept []cluster.Term
+	broken := errors.New("the disk is full")
+	var fails bool
+	g := cluster.NewGuard(5, func(term cluster.Term) error {
+		if fails {
+			return broken
+		}
+		kept = append(kept, term)
+		return nil
+	})
+	for _, tt := range []struct {
+		term  cluster.Term
+		fails bool
+		want  error
+	}{
+		{4, false, cluster.ErrDeposed}, {5, false, nil}, {8, true, broken}, {7, false, nil}, {8, false, nil}, {7, false, cluster.ErrDeposed}, {8, false, nil},
+	} {
+		fails = tt.fails
+		if err := g.Pass(tt.term); !errors.Is(err, tt.want) {
+			t.Errorf("term %d: %v, want %v", tt.term, err, tt.want)
+		}
+	}
+	if g.Pass(0) == nil || g.Pass(-1) == nil {
+		t.Error("no term at all is let through")
+	}
+	if fmt.Sprint(kept) != "[7 8]" {
+		t.Errorf("kept are %v", kept)
+	}
+}
+
+// An error of another box is of the same kind here, and has the hint that it had.
+func TestFaultsKeepTheirKind(t *testing.T) {
+	for _, kind := range []error{
+		sessions.ErrNoInstance, sessions.ErrInstanceExists, sessions.ErrNotSupported, sessions.ErrNoImage, sessions.ErrImageDenied,
+		sessions.ErrImagePlatform, sessions.ErrRuntimeDown,
+	} {
+		f := &cluster.Fault{Kind: cluster.KindOf(fmt.Errorf("here: %w", kind)), Text: "there", Hint: "do this"}
+		err := f.Remote()
+		if !errors.Is(err, kind) || err.Error() != "there" {
+			t.Errorf("%v has become %v", kind, err)
+		}
+		if h, ok := errors.AsType[interface {
+			error
+			Hint() string
+		}](err); !ok || h.Hint() != "do this" {
+			t.Errorf("%v has no hint", err)
+		}
+	}
+	f := &cluster.Fault{Text: "there"}
+	if _, hints := f.Remote().(interface{ Hint() string }); hints || cluster.KindOf(errors.New("x")) != "" {
+		t.Error("what has no hint or kind has one")
+	}
+}

@@ -1,0 +1,264 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/agent"
+	"github.com/palisade-run/palisade/appliance/cluster/clustertest"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/runtimetest"
+	"github.com/palisade-run/palisade/variants"
+)
+
+// life is something that goes on until it is ended.
+type life struct {
+	end func()
+}
+
+func live(run func(context.Context)) *life {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { run(ctx) })
+	return &life{sync.OnceFunc(func() { cancel(); wg.Wait() })}
+}
+
+// leads makes a box lead, and returns its reign and what ends it.
+func leads(t *testing.T, a *cluster.Agreement, box string) (cluster.Reign, *life) {
+	t.Helper()
+	reigns := make(chan cluster.Reign)
+	l := live(func(ctx context.Context) {
+		if err := a.Lead(ctx, box, func(ctx context.Context, r cluster.Reign) error {
+			reigns <- r
+			<-ctx.Done()
+			return nil
+		}); err != nil && ctx.Err() == nil {
+			t.Errorf("%s leads: %v", box, err)
+		}
+	})
+	select {
+	case r := <-reigns:
+		return r, l
+	case <-time.After(clustertest.Patience):
+		t.Fatalf("%s does not lead", box)
+		return cluster.Reign{}, nil
+	}
+}
+
+// node is one with a runtime that is not real, on a real etcd.
+type node struct {
+	name    string
+	runtime *runtimetest.Fake
+	heard   func() time.Time
+}
+
+func newNode(name string) *node {
+	return &node{name, runtimetest.NewFake(), func() time.Time { return time.Now().Add(time.Hour) }}
+}
+
+// agent runs the node's agent until it is ended.
+func (n *node) agent(t *testing.T, client *clientv3.Client, prefix string) *life {
+	a := agent.New(agent.Deps{
+		Node: n.name, Desk: cluster.New(client, prefix), Runtime: n.runtime, Heard: n.heard, Grace: time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	l := live(func(ctx context.Context) {
+		if err := a.Run(ctx); err != nil && ctx.Err() == nil {
+			t.Errorf("agent of %s: %v", n.name, err)
+		}
+	})
+	select {
+	case <-a.Synced():
+	case <-time.After(clustertest.Patience):
+		t.Fatalf("%s does not begin", n.name)
+	}
+	return l
+}
+
+// fleetOf is the fleet of a reign, with the doors of nodes.
+func fleetOf(t *testing.T, a *cluster.Agreement, r cluster.Reign, fence time.Duration, nodes ...*node) (*fleet.Fleet, *life) {
+	f := fleet.New(fleet.Deps{Desk: a, Reign: r, Fence: func(sessions.Spec) time.Duration { return fence }, Door: func(name string) (fleet.Box, error) {
+		for _, n := range nodes {
+			if n.name == name {
+				return n.runtime, nil
+			}
+		}
+		return nil, errors.New("no such node")
+	}})
+	return f, live(f.Run)
+}
+
+// A node far away is a runtime like the one that is here: also after its box, and the one that leads, were started again.
+func TestANodeIsARuntime(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	runtimetest.Run(t, runtimetest.Harness{
+		New: func(t *testing.T) func() runtimetest.Box {
+			at := clustertest.Prefix()
+			a := cluster.New(client, at)
+			n := newNode("one")
+			var lives, heard []*life
+			end := func(lives []*life) {
+				for _, l := range lives {
+					l.end()
+				}
+			}
+			t.Cleanup(func() { end(append(lives, heard...)) })
+			return func() runtimetest.Box {
+				end(lives)
+				reign, leading := leads(t, a, "one")
+				f, hearing := fleetOf(t, a, reign, 0, n)
+				heard = append(heard, hearing) // who waits by the fleet of before hears of it still
+				lives = []*life{n.agent(t, client, at), leading}
+				return f.Node("one")
+			}
+		},
+		Image: "any", Program: runtimetest.Argv, Parallel: true,
+	})
+}
+
+// spec is a session that runs until it is ended.
+func spec(id string) sessions.Spec {
+	return sessions.Spec{ID: id, Name: id, Image: "any", Processes: []variants.Process{{Name: "main", Argv: runtimetest.Argv(runtimetest.Forever())}}}
+}
+
+// Who leads no more decides nothing more, however little it knows of that; who leads next finds all that runs.
+func TestWhoLeadsNoMoreDecidesNothing(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	n := newNode("one")
+	t.Cleanup(n.agent(t, client, at).end)
+	first, leading := leads(t, a, "first")
+	old, hearing := fleetOf(t, a, first, 0, n)
+	t.Cleanup(hearing.end)
+	if _, err := old.Node("one").Start(t.Context(), spec("a")); err != nil {
+		t.Fatal(err)
+	}
+	leading.end()
+	second, next := leads(t, a, "second")
+	t.Cleanup(next.end)
+	if second.Term <= first.Term {
+		t.Errorf("term %d follows %d", second.Term, first.Term)
+	}
+	if name, term, err := a.Leader(t.Context()); err != nil || name != "second" || term != second.Term {
+		t.Errorf("%s leads in term %d: %v", name, term, err)
+	}
+	if _, err := old.Node("one").Start(t.Context(), spec("b")); !errors.Is(err, cluster.ErrDeposed) {
+		t.Errorf("the first one starts a session: %v", err)
+	}
+	if err := old.Node("one").Stop(t.Context(), "a", 0); !errors.Is(err, cluster.ErrDeposed) {
+		t.Errorf("the first one ends a session: %v", err)
+	}
+	f, hears := fleetOf(t, a, second, 0, n)
+	t.Cleanup(hears.end)
+	list, err := f.Node("one").List(t.Context())
+	if err != nil || len(list) != 1 || !list[0].Running {
+		t.Errorf("the second one finds %+v, %v", list, err)
+	}
+	if got := n.runtime.Running(); len(got) != 1 || got[0] != "a" {
+		t.Errorf("there run %v", got)
+	}
+}
+
+// An id is on one node at a time, from whichever side one comes.
+func TestAnIDIsOnOneNode(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	one, two := newNode("one"), newNode("two")
+	t.Cleanup(one.agent(t, client, at).end)
+	t.Cleanup(two.agent(t, client, at).end)
+	reign, leading := leads(t, a, "one")
+	t.Cleanup(leading.end)
+	f, hearing := fleetOf(t, a, reign, 0, one, two)
+	t.Cleanup(hearing.end)
+	start := func(on *node) error {
+		_, err := f.Node(on.name).Start(t.Context(), spec("a"))
+		return err
+	}
+	if err := start(one); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(two); !errors.Is(err, sessions.ErrInstanceExists) {
+		t.Errorf("it runs on one, and on two: %v", err)
+	}
+	if err := errors.Join(f.Node("one").Stop(t.Context(), "a", 0), f.Node("one").Remove(t.Context(), "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(two); err != nil {
+		t.Errorf("one has let it go, and two: %v", err)
+	}
+	if len(one.runtime.Running()) != 0 || len(two.runtime.Running()) != 1 {
+		t.Errorf("one runs %v, two %v", one.runtime.Running(), two.runtime.Running())
+	}
+}
+
+// A node that is cut off goes on with what nobody may begin elsewhere, and ends by itself what somebody may. When it is back it
+// gives up what was moved, and nothing ran twice under one id at any time.
+func TestANodeThatIsCutOff(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	cable, far := etcd.Cable(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	one, two := newNode("one"), newNode("two")
+	var cut atomic.Pointer[time.Time]
+	one.heard = func() time.Time {
+		if at := cut.Load(); at != nil {
+			return *at
+		}
+		return time.Now()
+	}
+	t.Cleanup(one.agent(t, far, at).end)
+	t.Cleanup(two.agent(t, client, at).end)
+	reign, leading := leads(t, a, "two")
+	t.Cleanup(leading.end)
+	f, hearing := fleetOf(t, a, reign, 0, one, two)
+	t.Cleanup(hearing.end)
+	const fence = 200 * time.Millisecond
+	fenced, hears := fleetOf(t, a, reign, fence, one, two)
+	t.Cleanup(hears.end)
+	for _, start := range []func() error{
+		func() error { _, err := f.Node("one").Start(t.Context(), spec("stays")); return err },
+		func() error { _, err := f.Node("one").Start(t.Context(), spec("moved")); return err },
+		func() error { _, err := fenced.Node("one").Start(t.Context(), spec("fenced")); return err },
+	} {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cable.Pull()
+	cut.Store(new(time.Now()))
+	clustertest.Soon(t, "it ends by itself what may be begun elsewhere", func() bool { return len(one.runtime.Running()) == 2 })
+	if err := a.Abandon(t.Context(), reign, "one", "fenced"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fenced.Node("two").Start(t.Context(), spec("fenced")); err != nil {
+		t.Errorf("what it has ended by itself is begun elsewhere: %v", err)
+	}
+	if err := a.Unwant(t.Context(), reign, "one", "moved"); err != nil { // a service's route: another has been started in its place
+		t.Fatal(err)
+	}
+	cable.Plug()
+	cut.Store(nil)
+	clustertest.Soon(t, "it gives up what was moved", func() bool { got := one.runtime.Running(); return len(got) == 1 && got[0] == "stays" })
+	clustertest.Soon(t, "nothing of that is left", func() bool {
+		reports, err := a.Reports(t.Context(), "one")
+		return err == nil && len(reports) == 1 && reports["stays"].State == cluster.Running
+	})
+	if got := two.runtime.Running(); len(got) != 1 || got[0] != "fenced" {
+		t.Errorf("two runs %v", got)
+	}
+	if _, err := f.Node("one").Start(t.Context(), spec("fenced")); !errors.Is(err, sessions.ErrInstanceExists) {
+		t.Errorf("what two runs is begun on one too: %v", err)
+	}
+}

@@ -1,0 +1,196 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Node is one node as a sessions.Runtime and sessions.Observer. Where the node is silent, what is asked of it waits for as long as
+// the caller does.
+type Node struct {
+	fleet *Fleet
+	name  string
+}
+
+// undoing bounds how long what is broken off is still tended.
+const undoing = 10 * time.Second
+
+// Pull implements sessions.Runtime.
+func (n *Node) Pull(ctx context.Context, image string, progress func(sessions.Progress)) error {
+	box, err := n.fleet.Door(n.name)
+	if err != nil {
+		return err
+	}
+	return box.Pull(ctx, image, progress)
+}
+
+// Start implements sessions.Runtime. An id is taken while any node has it.
+func (n *Node) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	w := cluster.Wanted{Round: rand.Text(), Spec: spec}
+	if n.fleet.Fence != nil {
+		w.Fence = n.fleet.Fence(spec)
+	}
+	switch err := n.fleet.Desk.Want(ctx, n.fleet.Reign, n.name, w); {
+	case errors.Is(err, cluster.ErrTaken):
+		return sessions.Instance{}, fmt.Errorf("%s: %w", spec.ID, sessions.ErrInstanceExists)
+	case err != nil:
+		n.undo(ctx, spec.ID, w.Round) // it may be written nevertheless
+		return sessions.Instance{}, n.away(ctx, spec.ID, err)
+	}
+	r, err := n.fleet.until(ctx, n.name, spec.ID, func(r *cluster.Report) bool {
+		return r != nil && r.Round == w.Round && r.State != cluster.Starting
+	})
+	switch {
+	case err != nil:
+		n.undo(ctx, spec.ID, w.Round)
+		return sessions.Instance{}, n.away(ctx, spec.ID, err)
+	case r.State == cluster.Refused:
+		n.undo(ctx, spec.ID, w.Round)
+		if r.Fault == nil {
+			return sessions.Instance{}, fmt.Errorf("%s has refused %s", n.name, spec.ID)
+		}
+		return sessions.Instance{}, r.Fault.Remote()
+	}
+	return r.Instance, nil
+}
+
+// away says that a start did not come about for want of an answer: it may be tried again.
+func (n *Node) away(ctx context.Context, id string, err error) error {
+	if ctx.Err() == nil && !errors.Is(err, cluster.ErrDeposed) {
+		err = fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
+	}
+	return fmt.Errorf("starting %s on %s: %w", id, n.name, err)
+}
+
+// undo takes a start back, and waits a while for what came of it to be gone.
+func (n *Node) undo(ctx context.Context, id, round string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+	defer cancel()
+	if n.fleet.Desk.UnwantRound(ctx, n.fleet.Reign, n.name, id, round) == nil {
+		_, _ = n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool { return r == nil }) // the node will, when it can
+	}
+}
+
+// Wait implements sessions.Runtime.
+func (n *Node) Wait(ctx context.Context, id string) (sessions.Exit, error) {
+	r, err := n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool { return r == nil || over(r) })
+	switch {
+	case err != nil:
+		return sessions.Exit{}, err
+	case r == nil || r.Instance.Exit == nil:
+		return sessions.Exit{}, missing(id)
+	}
+	return *r.Instance.Exit, nil
+}
+
+func over(r *cluster.Report) bool { return r.State == cluster.Ended || r.State == cluster.Refused }
+
+func missing(id string) error { return fmt.Errorf("%s: %w", id, sessions.ErrNoInstance) }
+
+// Stop implements sessions.Runtime.
+func (n *Node) Stop(ctx context.Context, id string, grace time.Duration) error {
+	r, err := n.fleet.until(ctx, n.name, id, func(*cluster.Report) bool { return true })
+	switch {
+	case err != nil:
+		return err
+	case r != nil && over(r):
+		return nil
+	}
+	// It may be wanted, and the node be silent since.
+	there, err := n.fleet.Desk.WantStop(ctx, n.fleet.Reign, n.name, id, cluster.Stop{Grace: grace})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return err
+	case err == nil && !there && r == nil:
+		return missing(id)
+	}
+	gone := func(now *cluster.Report) bool { return now == nil && r != nil || now != nil && over(now) }
+	if _, err = n.fleet.until(ctx, n.name, id, gone); err == nil {
+		return nil
+	}
+	// SIGKILL follows at once.
+	killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+	defer cancel()
+	if _, err := n.fleet.Desk.WantStop(killing, n.fleet.Reign, n.name, id, cluster.Stop{}); err != nil {
+		return err
+	}
+	if _, err := n.fleet.until(killing, n.name, id, gone); err != nil {
+		return fmt.Errorf("ending %s: %s does not say that it is gone: %w", id, n.name, err)
+	}
+	return nil
+}
+
+// Remove implements sessions.Runtime.
+func (n *Node) Remove(ctx context.Context, id string) error {
+	r, err := n.fleet.until(ctx, n.name, id, func(*cluster.Report) bool { return true })
+	switch {
+	case err != nil:
+		return err
+	case r != nil && !over(r):
+		return fmt.Errorf("%s runs on %s: end it first", id, n.name)
+	}
+	if err := n.fleet.Desk.Unwant(ctx, n.fleet.Reign, n.name, id); err != nil {
+		return fmt.Errorf("removing %s: %w", id, err)
+	}
+	_, err = n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool { return r == nil })
+	return err
+}
+
+// List implements sessions.Runtime: what the node has reported last, though it may be silent now.
+func (n *Node) List(ctx context.Context) ([]sessions.Instance, error) {
+	if _, err := n.fleet.until(ctx, n.name, "", func(*cluster.Report) bool { return true }); err != nil {
+		return nil, err
+	}
+	n.fleet.mu.Lock()
+	defer n.fleet.mu.Unlock()
+	var out []sessions.Instance
+	for _, r := range n.fleet.reports[n.name] {
+		if r.State == cluster.Running || r.State == cluster.Ended {
+			out = append(out, r.Instance)
+		}
+	}
+	return out, nil
+}
+
+// Inspect implements sessions.Observer.
+func (n *Node) Inspect(ctx context.Context, id string) (sessions.Instance, error) {
+	box, err := n.fleet.Door(n.name)
+	if err != nil {
+		return sessions.Instance{}, err
+	}
+	return box.Inspect(ctx, id)
+}
+
+// Logs implements sessions.Observer.
+func (n *Node) Logs(ctx context.Context, id string, opts sessions.LogOptions) (io.ReadCloser, error) {
+	box, err := n.fleet.Door(n.name)
+	if err != nil {
+		return nil, err
+	}
+	return box.Logs(ctx, id, opts)
+}
+
+// Stats implements sessions.Observer.
+func (n *Node) Stats(ctx context.Context, id string) (sessions.Stats, error) {
+	box, err := n.fleet.Door(n.name)
+	if err != nil {
+		return sessions.Stats{}, err
+	}
+	return box.Stats(ctx, id)
+}
+
+// Exec implements sessions.Observer.
+func (n *Node) Exec(ctx context.Context, id string, cmd sessions.ExecSpec) (sessions.Exit, error) {
+	box, err := n.fleet.Door(n.name)
+	if err != nil {
+		return sessions.Exit{}, err
+	}
+	return box.Exec(ctx, id, cmd)
+}

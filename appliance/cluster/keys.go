@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Kinds of errors.
+var (
+	// ErrDeposed: somebody else leads, or nobody; what was to be decided was not.
+	ErrDeposed = errors.New("this box does not lead the cluster any more")
+	// ErrTaken: another has it already.
+	ErrTaken = errors.New("taken already")
+	// ErrNoNode: the cluster has no node of that name, or has removed it.
+	ErrNoNode = errors.New("no such node in the cluster")
+	// ErrLeaseLost: etcd has heard nothing of this process for as long as it was promised.
+	ErrLeaseLost = errors.New("the cluster has heard nothing of this box for too long")
+)
+
+// Agreement is what the boxes of one cluster agree on.
+type Agreement struct {
+	client *clientv3.Client
+	prefix string // ends with a slash
+}
+
+// New returns the agreement below a prefix of etcd's keys, /palisade/1/ where it is empty. The client remains the caller's.
+func New(client *clientv3.Client, prefix string) *Agreement {
+	if prefix == "" {
+		prefix = "/palisade/1/"
+	}
+	return &Agreement{client: client, prefix: strings.TrimSuffix(prefix, "/") + "/"}
+}
+
+// The parts of the prefix; what follows is a node's name, and a session's id where there is one.
+const (
+	partNodes     = "nodes/"     // Node: the leader's to write
+	partAlive     = "alive/"     // Alive: the node's, with its lease
+	partInventory = "inventory/" // Inventory: the node's
+	partLeader    = "leader/"    // etcd's election
+	partPlaced    = "placed/"    // by session: which node has it. The leader puts it, the node that let it go takes it away
+	partWanted    = "wanted/"    // Wanted: the leader's
+	partReport    = "report/"    // Report: the node's
+)
+
+func (a *Agreement) key(part string, names ...string) string {
+	return a.prefix + part + strings.Join(names, "/")
+}
+
+// nodeAndSession are the names in a key below partWanted or partReport.
+func nodeAndSession(key string) (node, session string, ok bool) {
+	node, session, ok = strings.Cut(key, "/")
+	return node, session, ok && node != "" && session != ""
+}
+
+func encode(v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("writing to the cluster: %w", err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+)
+
+// Term says who decides: of two, the greater is the later one. No two reigns have the same.
+type Term int64
+
+// Reign is the time in which one box leads.
+type Reign struct {
+	Term Term
+	key  string // of the election, there for as long as this box leads
+}
+
+// LeaseTime is how long a box may be silent before it leads no more, and before its routes are taken out.
+const LeaseTime = 2 * time.Second
+
+// Lead waits until this box leads, and calls reign. Its context ends, with ErrLeaseLost as its cause, as soon as
+// that may be over: reign is to stop at once, and what it still writes is refused. Lead returns when reign has; then others may
+// lead at once. An error of reign is returned as it is.
+func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Context, Reign) error) error {
+	lease, err := a.Grant(ctx, LeaseTime)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaseTime)
+		defer cancel()
+		_ = lease.End(giving) // else it runs out
+	}()
+	bound, cancel := whileBoth(ctx, lease.Lost())
+	defer cancel(nil)
+	session, err := concurrency.NewSession(a.client, concurrency.WithLease(lease.id), concurrency.WithContext(bound))
+	if err != nil {
+		return fmt.Errorf("standing for election: %w", err)
+	}
+	defer session.Orphan()
+	election := concurrency.NewElection(session, a.prefix+"leader")
+	if err := election.Campaign(bound, node); err != nil {
+		if cause := context.Cause(bound); cause != nil {
+			err = cause
+		}
+		return fmt.Errorf("standing for election: %w", err)
+	}
+	return reign(bound, Reign{Term: Term(election.Rev()), key: election.Key()})
+}
+
+// whileBoth is a context that ends with either.
+func whileBoth(ctx, other context.Context) (context.Context, context.CancelCauseFunc) {
+	both, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return both, func(cause error) { stop(); cancel(cause) }
+}
+
+// Leader is the name of the box that leads, and its term; "" and 0: none does at the moment.
+func (a *Agreement) Leader(ctx context.Context) (string, Term, error) {
+	got, err := a.client.Get(ctx, a.prefix+partLeader, clientv3.WithFirstCreate()...)
+	if err != nil {
+		return "", 0, fmt.Errorf("asking who leads: %w", err)
+	}
+	if len(got.Kvs) == 0 {
+		return "", 0, nil
+	}
+	return string(got.Kvs[0].Value), Term(got.Kvs[0].CreateRevision), nil
+}
+
+// decide does ops if r still is and what conditions say is so: ErrDeposed, or ErrTaken where a condition does not hold.
+func (a *Agreement) decide(ctx context.Context, r Reign, conditions []clientv3.Cmp, ops ...clientv3.Op) error {
+	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", int64(r.Term))
+	done, err := a.client.Txn(ctx).If(append([]clientv3.Cmp{leads}, conditions...)...).Then(ops...).Else(clientv3.OpGet(r.key)).Commit()
+	switch {
+	case err != nil:
+		return fmt.Errorf("deciding: %w", err)
+	case done.Succeeded:
+		return nil
+	}
+	if got := done.Responses[0].GetResponseRange().Kvs; len(got) == 0 || got[0].CreateRevision != int64(r.Term) {
+		return ErrDeposed
+	}
+	return ErrTaken
+}
+
+var errNoTerm = errors.New("a term is a positive number")
+
+// Guard refuses what is told by a leader of before.
+type Guard struct {
+	seen Term
+	keep func(Term) error
+}
+
+// NewGuard starts with the greatest term that was seen before; keep brings a greater one to the disk, before it is gone by.
+func NewGuard(seen Term, keep func(Term) error) *Guard { return &Guard{seen, keep} }
+
+// Pass lets a term through that is the greatest so far, else it says ErrDeposed. It is not for several goroutines at once.
+func (g *Guard) Pass(t Term) error {
+	switch {
+	case t <= 0:
+		return errNoTerm
+	case t < g.seen:
+		return fmt.Errorf("%w: term %d is over, this is %d", ErrDeposed, t, g.seen)
+	case t > g.seen:
+		if err := g.keep(t); err != nil {
+			return fmt.Errorf("keeping term %d: %w", t, err)
+		}
+		g.seen = t
+	}
+	return nil
+}
