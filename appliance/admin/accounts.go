@@ -43,7 +43,33 @@ func (s *server) getSessionUsage(c *gin.Context) error {
 	if len(report.Groups) > usageGroups {
 		return badField("?by", "ask for less time, for one user or session, or by fewer things", "that makes %d groups, more than %d", len(report.Groups), usageGroups)
 	}
-	return respond(c, http.StatusOK, sessionUsageAnswer(&report, &q))
+	out := sessionUsageAnswer(&report, &q)
+	if hour, known := s.Prices.Hour(s.deviceKinds()); known {
+		out.Currency = s.Prices.Currency
+		for _, row := range append(pointers(out.Groups), &out.Total) {
+			row.Cost = new(cents(row.ShareSeconds / 3600 * hour))
+		}
+	}
+	return respond(c, http.StatusOK, out)
+}
+
+// deviceKinds are how many accelerators of each kind there are.
+func (s *server) deviceKinds() map[string]int {
+	kinds := map[string]int{}
+	for _, b := range s.boxes() {
+		for _, d := range b.State.Node().Devices {
+			kinds[d.Name]++
+		}
+	}
+	return kinds
+}
+
+func pointers[T any](items []T) []*T {
+	out := make([]*T, 0, len(items)+1)
+	for i := range items {
+		out = append(out, &items[i])
+	}
+	return out
 }
 
 // sessionUsage reads what the query is about, but for the project.

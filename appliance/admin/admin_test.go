@@ -18,6 +18,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
+	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/router/quota"
 )
@@ -210,7 +211,7 @@ func TestMediaTypeAndSize(t *testing.T) {
 
 func TestWhoMayAsk(t *testing.T) {
 	b := newBox(t)
-	k, secret, err := b.Keys.Issue(t.Context(), "laptop", "me")
+	k, secret, err := b.Keys.Issue(t.Context(), keys.Wish{Name: "laptop", Scope: keys.Admin, By: "me"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,8 +30,8 @@ func (s *server) listApps(c *gin.Context) error {
 			Name: a.Name, Aliases: apps.Aliases(a.Name), Title: a.Title, Protocol: string(a.Protocol), Port: a.Port, Source: string(a.Source),
 			Status: string(a.Status), Path: path, Strip: a.Strip,
 		}
-		if a.Protocol == apps.HTTP {
-			item.URL = s.Apps.Address(hostOf(c)) + path
+		if at := s.Apps.Address(hostOf(c)); at != "" && a.Protocol == apps.HTTP {
+			item.URL = at + path
 		}
 		items = append(items, item)
 	}
@@ -51,9 +51,12 @@ func (s *server) linkApp(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.permitEnter(c, v); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	by := actorOf(ctx)
-	link, err := s.Apps.Link(ctx, v.Project, v.ID, c.Param("name"), apps.Actor{Name: by.Name, Key: by.Key})
+	link, err := s.Apps.Link(ctx, v.Project, v.ID, c.Param("name"), apps.Actor{Name: by.Name, User: by.User.Name, Key: by.Key})
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (s *server) tunnelSession(c *gin.Context) error {
 	case (app == "") == (port == 0):
 		return badField("?port", "?port=8000, or ?app=jupyter", "one of port and app must be there")
 	}
-	if err := mayTakeOver(c, api.TunnelProtocol); err != nil {
+	if err := firstError(s.permitEnter(c, v), func() error { return mayTakeOver(c, api.TunnelProtocol) }); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)

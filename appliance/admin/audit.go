@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -39,14 +38,17 @@ const (
 // unrecorded are changes that are none, or of which there is one for each few megabytes: that an upload begins and is finished
 // is recorded.
 var unrecorded = []string{
-	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /catalog/plan", "POST /audit/verify",
+	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /sessions/check", "POST /services/check", "POST /services/:id/rehearse", "POST /validate", "POST /catalog/plan", "POST /audit/verify",
 }
 
-// entering are requests that read by their method, and let somebody into a session.
-var entering = []string{"GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
+// entering are requests that read by their method, and let somebody in.
+var entering = []string{"GET /login/oidc/:name/callback", "GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
 
 // contents are requests whose bodies are files, whatever type they say.
 var contents = []string{"PUT /folders/:id/files", "POST /images/import", "POST /bundles", "POST /bundles/check"}
+
+// proofs are requests whose bodies are what proves somebody, under names that tell nothing: they are not looked at.
+var proofs = []string{"POST /login", "PUT /me/password", "POST /me/totp", "DELETE /me/totp"}
 
 // unlooked are documents that are not looked at beside a change: what is here of an upload is found out by looking.
 var unlooked = []string{"/folders/:id/uploads/:uid"}
@@ -67,7 +69,7 @@ type auditor struct {
 	action string
 	enters bool
 	create bool
-	files  bool // the body is one
+	files  bool // the body is one, or proves somebody
 }
 
 // lettingIn is under what a request carries how it is recorded that somebody is let in.
@@ -80,14 +82,18 @@ func letIn(c *gin.Context) {
 	}
 }
 
+// unworthy is under what a request carries that it is not recorded: it has done nothing, and is one of very many.
+const unworthy = "palisade.unworthy"
+
 // audited has recorded what a handler changes.
-func (s *server) audited(method, path string, h func(*gin.Context) error) func(*gin.Context) error {
-	route := method + " " + path
+func (s *server) audited(n need, method, path string, h func(*gin.Context) error) func(*gin.Context) error {
+	route, name := method+" "+path, nameOf(h)
+	h = s.guarded(n, h) // what was refused is recorded too
 	enters := slices.Contains(entering, route)
 	if (method == http.MethodGet || method == http.MethodHead) && !enters || slices.Contains(unrecorded, route) {
 		return h
 	}
-	a := &auditor{server: s, action: nameOf(h), enters: enters, create: method == http.MethodPost, files: slices.Contains(contents, route)}
+	a := &auditor{server: s, action: name, enters: enters, create: method == http.MethodPost, files: slices.Contains(contents, route) || slices.Contains(proofs, route)}
 	return func(c *gin.Context) error {
 		if s.Audit == nil {
 			return h(c)
@@ -130,6 +136,9 @@ func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
 	ended := false
 	defer func() {
 		c.Writer = answer.ResponseWriter
+		if about := c.GetString(aboutKey); about != "" {
+			e.Project = shortText(about, auditNames)
+		}
 		switch {
 		case !ended:
 			e.Error = "the answer was broken off"
@@ -141,7 +150,12 @@ func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
 		if e.Error == "" && e.Status < http.StatusBadRequest {
 			a.changes(c, &e, before, asked, answer)
 		}
-		a.Audit.Add(r.Context(), e)
+		if who := actorOf(c.Request.Context()); e.Actor == "" { // who logs in is known by now
+			e.Actor, e.Via = who.Name, who.Via
+		}
+		if !c.GetBool(unworthy) {
+			a.Audit.Add(r.Context(), e)
+		}
 	}()
 	err = h(c)
 	ended = true
@@ -155,16 +169,26 @@ func (a *auditor) enter(c *gin.Context, e audit.Entry, h func(*gin.Context) erro
 	c.Set(lettingIn, func() {
 		in = true
 		e.Status = http.StatusSwitchingProtocols
+		if who := actorOf(c.Request.Context()); e.Actor == "" { // who logs in is known by now
+			e.Actor, e.Via, e.Status = who.Name, who.Via, http.StatusSeeOther
+		}
 		a.Audit.Add(ctx, e)
 	})
 	err := h(c)
 	if in {
 		return err
 	}
-	if e.Status = c.Writer.Status(); err != nil {
+	why, away := c.Value(turnedAway).(error)
+	switch e.Status = c.Writer.Status(); {
+	case away:
+		e.Actor = actorOf(c.Request.Context()).Name
+		refuse(ctx, &e, why)
+	case err != nil:
 		refuse(ctx, &e, err)
 	}
-	a.Audit.Add(ctx, e)
+	if !c.GetBool(unworthy) {
+		a.Audit.Add(ctx, e)
+	}
 	return err
 }
 
@@ -187,10 +211,7 @@ func (a *auditor) entry(c *gin.Context) audit.Entry {
 		e.Project = DefaultProject
 	}
 	if actor.Via != "socket" {
-		e.From = r.RemoteAddr
-		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-			e.From = host
-		}
+		e.From = a.addressOf(r)
 	}
 	return e
 }
@@ -283,6 +304,9 @@ func detailOf(q url.Values) string {
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		values := audit.HideWords(q[name])
 		for i, v := range values {
+			if name == "code" || name == "state" || name == "id_token" || name == "access_token" { // of a log-in by a provider
+				v = "(hidden)"
+			}
 			if name == "env" {
 				variable, _, given := strings.Cut(q[name][i], "=")
 				if v = "(hidden)"; given {

@@ -30,10 +30,10 @@ func (h *heard) name() string {
 	type named struct{ Name, ID string }
 	var made struct {
 		named
-		Key, Token named // beside their secrets
+		Key, Token, User named // beside their secrets
 	}
 	_ = json.Unmarshal(h.body.Bytes(), &made) // not every answer is a document
-	return cmp.Or(made.Name, made.ID, made.Key.Name, made.Token.Name, made.Key.ID, made.Token.ID)
+	return cmp.Or(made.Name, made.ID, made.Key.Name, made.Token.Name, made.User.Name, made.Key.ID, made.Token.ID)
 }
 
 // reading takes an answer that goes to nobody.

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -47,6 +49,23 @@ func (s *server) auditQuery(p *params) (audit.Query, error) {
 	return q, p.err
 }
 
+// ofProjects begin the targets of records that the owners of a project may see. What was done to the box itself is kept with the
+// project default too, and is for administrators.
+var ofProjects = []string{"services", "sessions", "tokens", "pipelines", "jobs", "installs", "models", "folders", "folder-trash"}
+
+// auditSeen tells which records of a project who asks may see.
+func (s *server) auditSeen(c *gin.Context) func(*audit.Record) bool {
+	isAdmin := s.rights.grant(actorOf(c.Request.Context()), "").admin
+	return func(r *audit.Record) bool {
+		head, rest, _ := strings.Cut(r.Target, "/")
+		if head == "projects" {
+			name, _, _ := strings.Cut(rest, "/")
+			return isAdmin || name != "" && name == r.Project
+		}
+		return isAdmin || slices.Contains(ofProjects, head)
+	}
+}
+
 // listAudit answers with records, newest first.
 func (s *server) listAudit(c *gin.Context) error {
 	p := query(c, "actor", "action", "target", "from", "to", "zone", "all", "limit", "cursor")
@@ -69,7 +88,11 @@ func (s *server) listAudit(c *gin.Context) error {
 		return err
 	}
 	page := api.Page[api.AuditRecord]{Items: []api.AuditRecord{}}
+	sees := s.auditSeen(c)
 	for i := range records[:min(limit, len(records))] {
+		if !sees(&records[i]) {
+			continue
+		}
 		page.Items = append(page.Items, auditRecord(&records[i]))
 	}
 	if len(records) > limit {
@@ -90,7 +113,11 @@ func (s *server) exportAudit(c *gin.Context) error {
 	c.Writer.WriteHeader(http.StatusOK)
 	enc := json.NewEncoder(c.Writer)
 	enc.SetEscapeHTML(false)
+	sees := s.auditSeen(c)
 	return s.Audit.Each(c.Request.Context(), q, func(r *audit.Record) error {
+		if !sees(r) {
+			return nil
+		}
 		return enc.Encode(api.AuditLine{Seq: r.Seq, Prev: r.Prev, Hash: r.Hash, Entry: string(r.Text)})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -18,7 +19,8 @@ import (
 type Bundles interface {
 	List() []bundle.Held
 	Check(ctx context.Context, r io.Reader, allowUnsigned bool) (bundle.Held, error)
-	Receive(ctx context.Context, r io.Reader, allowUnsigned bool, tell bundle.Progress) (bundle.Held, error)
+	// GoOn takes in a bundle of which the first leftOut bytes of its files, which are here, do not come.
+	GoOn(ctx context.Context, r io.Reader, leftOut int64, allowUnsigned bool) (bundle.Held, error)
 	Remove(name string) error
 	// Make prepares a bundle of a model.
 	Make(ctx context.Context, project, model string, withImage bool) (*bundle.Made, error)
@@ -27,12 +29,21 @@ type Bundles interface {
 // longestCheck is the longest beginning of a bundle that is looked at, in bytes.
 const longestCheck = 40 << 20
 
+// longestRest is how much more of a bundle that is refused is read, in bytes.
+const longestRest = 256 << 20
+
+// readOut reads what is left of a body, up to so much of it. A browser that still sends when the answer comes, and finds the
+// connection closed, shows nothing of the answer.
+func readOut(body io.Reader, most int64) {
+	_, _ = io.CopyN(io.Discard, body, most) // where it breaks off there is nobody to tell
+}
+
 func bundleOf(h bundle.Held) api.Bundle {
 	out := api.Bundle{
 		Name: h.Contents.Name, Version: h.Contents.Version, Title: h.Contents.Title, Source: bundle.Catalog + "/" + h.Contents.Name, Digest: h.Digest,
 		License: api.BundleLicense(h.Contents.License), Origin: h.Contents.Origin, Variant: h.Contents.Variant,
 		Files: len(h.Contents.Files), Bytes: h.Contents.Weight(), SignedBy: h.SignedBy, MadeAt: h.Contents.MadeAt, MadeBy: h.Contents.MadeBy,
-		ReceivedAt: h.ReceivedAt,
+		ReceivedAt: h.ReceivedAt, Here: h.Here,
 	}
 	if h.Contents.Image != nil {
 		out.Image, out.ImageUsed = h.Contents.Image.Reference, !h.NoImage
@@ -85,7 +96,9 @@ func (s *server) checkBundle(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	h, err := s.Bundles.Check(c.Request.Context(), http.MaxBytesReader(c.Writer, c.Request.Body, longestCheck), allow)
+	body := http.MaxBytesReader(c.Writer, c.Request.Body, longestCheck)
+	h, err := s.Bundles.Check(c.Request.Context(), body, allow)
+	readOut(body, longestCheck)
 	if err != nil {
 		return err
 	}
@@ -94,12 +107,15 @@ func (s *server) checkBundle(c *gin.Context) error {
 
 // receiveBundle reads the body as it comes. Nothing changes before its last byte is verified.
 func (s *server) receiveBundle(c *gin.Context) error {
-	allow, err := s.allowUnsigned(query(c, "allow_unsigned"))
+	p := query(c, "allow_unsigned", "left_out")
+	leftOut := p.number("left_out", 0, 0, math.MaxInt)
+	allow, err := s.allowUnsigned(p)
 	if err != nil {
 		return err
 	}
-	h, err := s.Bundles.Receive(c.Request.Context(), c.Request.Body, allow, nil)
+	h, err := s.Bundles.GoOn(c.Request.Context(), c.Request.Body, int64(leftOut), allow)
 	if err != nil {
+		readOut(c.Request.Body, longestRest)
 		return err
 	}
 	return respond(c, http.StatusCreated, bundleOf(h))

@@ -24,32 +24,55 @@ func timePtr(t time.Time) *time.Time {
 // stamp writes a time so that text order is the order of time.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
 
-func (s *server) service(v sessions.ServiceView, folders map[string]string) api.Service {
+// serviceFor is a service as somebody may see it.
+func (s *server) serviceFor(ctx context.Context, v sessions.ServiceView, folders map[string]string, held map[string]*api.Claim) api.Service {
+	out := s.service(v, folders, held)
+	out.Recipe = s.recipeFor(ctx, v.Project, out.Recipe)
+	return out
+}
+
+// notShown stands for a value that is not for who looks.
+const notShown = "***"
+
+// shownAsHidden refuses a value that was never seen: it would be written over the one that it stands for.
+func shownAsHidden(name string) error {
+	return badField("environ."+name, "the value itself, or leave the name out to keep what there is", "%q stands for a value that is not shown", notShown)
+}
+
+// recipeFor covers values of the environment for who may not change the service: many a token stands there.
+func (s *server) recipeFor(ctx context.Context, project string, r api.Recipe) api.Recipe {
+	if len(r.Environ) > 0 && !s.rights.grant(actorOf(ctx), project).meets(member) {
+		r.Environ = named(r.Environ)
+	}
+	return r
+}
+
+func (s *server) service(v sessions.ServiceView, folders map[string]string, held map[string]*api.Claim) api.Service {
 	out := api.Service{
 		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
 		ScaledBy: v.ScaledBy, ScaledAt: timePtr(v.ScaledAt), ReadyAt: timePtr(v.ReadyAt),
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
 		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
-		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v),
+		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v, held),
 	}
 	out.Autoscaling, out.AutoscalingPaused = s.scalingOf(v)
 	return out
 }
 
-func routes(v sessions.ServiceView) []api.Route {
+func routes(v sessions.ServiceView, held map[string]*api.Claim) []api.Route {
 	out := []api.Route{}
 	for _, r := range v.Routes {
-		out = append(out, route(r))
+		out = append(out, route(r, held))
 	}
 	return out
 }
 
-func route(r sessions.RouteView) api.Route {
+func route(r sessions.RouteView, held map[string]*api.Claim) api.Route {
 	return api.Route{
 		ID: r.ID, SessionID: r.ID, Status: string(r.Status), SessionStatus: string(r.Session), Reason: r.Reason, Health: r.Health,
 		Revision: r.Revision, TrafficRatio: r.Weight, Address: r.Address, InFlight: r.InFlight,
-		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), ReadyAt: timePtr(r.ReadyAt), Exit: exitOut(r.Exit),
+		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), ReadyAt: timePtr(r.ReadyAt), Exit: exitOut(r.Exit), Claim: held[r.ID],
 	}
 }
 

@@ -214,8 +214,8 @@ func article(word string) string {
 	return "a " + word
 }
 
-// member is one member of an object, or one item of a list.
-type member struct {
+// element is one member of an object, or one item of a list.
+type element struct {
 	name            string
 	nameAt, valueAt int // offsets in the body
 	raw             []byte
@@ -223,13 +223,13 @@ type member struct {
 
 // members reads an object or a list that is known to be well formed; ok is false when raw is another kind of
 // value. offset is where raw begins in the body.
-func members(raw []byte, offset int, open json.Delim) (out []member, ok bool) {
+func members(raw []byte, offset int, open json.Delim) (out []element, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if t, err := dec.Token(); err != nil || t != open {
 		return nil, false
 	}
 	for dec.More() {
-		var m member
+		var m element
 		if open == '{' {
 			m.nameAt = skip(raw, dec.InputOffset())
 			t, err := dec.Token()

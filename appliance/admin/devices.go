@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // boxes are the nodes by name; none where there is no pool.
@@ -31,23 +32,38 @@ func (s *server) listNodes(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
+	return respondPage(c, p, s.nodes(), func(n api.Node) string { return n.Name })
+}
+
+func (s *server) nodes() []api.Node {
 	items := []api.Node{}
 	for _, b := range s.boxes() {
 		items = append(items, node(b))
 	}
-	return respondPage(c, p, items, func(n api.Node) string { return n.Name })
+	return items
 }
 
 // devices are all of the appliance's, in order.
-func (s *server) devices() []api.Device { return devices(s.boxes(), s.whoHolds()) }
+func (s *server) devices() []api.Device {
+	boxes := s.boxes()
+	return devices(boxes, s.whoHolds(boxes))
+}
 
-// whoHolds names live sessions of every project, by id.
-func (s *server) whoHolds() map[string]holderName {
-	services := s.serviceNames("")
-	names := map[string]holderName{}
-	for _, v := range s.Sessions.Sessions("", anySession) {
-		names[v.ID] = holderName{name: v.Name, project: v.Project, service: services[v.ServiceID]}
+// whoHolds names the sessions that hold something of boxes, of every project, by id. One that has ended may still be leaving.
+func (s *server) whoHolds(boxes []Box) map[string]holderName {
+	names, held := map[string]holderName{}, map[string]bool{}
+	for _, b := range boxes {
+		for _, c := range b.Claims {
+			held[c.Session] = true
+		}
 	}
+	if len(held) == 0 {
+		return names
+	}
+	services := s.serviceNames("")
+	s.Sessions.EachSession("", sessions.SessionFilter{IDs: held}, func(v *sessions.Session) {
+		names[v.ID] = holderName{name: v.Name, project: v.Project, service: services[v.ServiceID]}
+	})
 	return names
 }
 
@@ -61,10 +77,28 @@ func (s *server) listDevices(c *gin.Context) error {
 		key string
 	}
 	items := []numbered{}
-	for i, d := range s.devices() {
+	for i, d := range s.hidden(c, s.devices()) {
 		items = append(items, numbered{d, fmt.Sprintf("%s\x00%09d\x00%s", d.Node, i, d.ID)})
 	}
 	return respondPage(c, p, items, func(d numbered) string { return d.key })
+}
+
+// anotherProject stands for what is in a project that who asks has no part in.
+const anotherProject = "(another project)"
+
+// hidden are devices without the names of those who hold them in projects that who asks has no part in.
+func (s *server) hidden(c *gin.Context, all []api.Device) []api.Device {
+	a := actorOf(c.Request.Context())
+	for i := range all {
+		holders := slices.Clone(all[i].Holders)
+		for j, h := range holders {
+			if !s.rights.Sees(a, h.Project) {
+				holders[j].Session, holders[j].Name, holders[j].Project, holders[j].Service = "", anotherProject, "", ""
+			}
+		}
+		all[i].Holders = holders //nolint:gosec // i is of all
+	}
+	return all
 }
 
 // findDevice returns the device that the path names.
@@ -138,7 +172,7 @@ func (s *server) getDevice(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, d)
+	return respond(c, http.StatusOK, s.hidden(c, []api.Device{d})[0])
 }
 
 func (s *server) fenceDevice(c *gin.Context) error {

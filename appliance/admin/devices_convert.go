@@ -9,11 +9,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/sessions"
 )
-
-// anySession finds sessions that may hold something: one that has ended may still be leaving.
-var anySession = sessions.SessionFilter{}
 
 // holderName is what people call a session.
 type holderName struct{ name, project, service string }

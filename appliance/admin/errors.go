@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
@@ -50,6 +51,7 @@ func translations() []translation {
 		{bundle.ErrRefused, api.KindChecksum, http.StatusUnprocessableEntity},
 		{bundle.ErrNotBundle, api.KindInvalid, http.StatusBadRequest},
 		{bundle.ErrUnsigned, api.KindState, http.StatusConflict},
+		{bundle.ErrGone, api.KindConflict, http.StatusConflict},
 		{bundle.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -58,6 +60,10 @@ func translations() []translation {
 		{calibrate.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{pipeline.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{router.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{people.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{people.ErrExists, api.KindExists, http.StatusConflict},
+		{people.ErrState, api.KindState, http.StatusConflict},
+		{people.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{authorized.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{install.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -81,6 +87,7 @@ func translations() []translation {
 		{keys.ErrExists, api.KindExists, http.StatusConflict},
 		{authorized.ErrExists, api.KindExists, http.StatusConflict},
 		{catalog.ErrDenied, api.KindForbidden, http.StatusForbidden},
+		{catalog.ErrChanged, api.KindPrecondition, http.StatusPreconditionFailed},
 		{catalog.ErrOffset, api.KindConflict, http.StatusConflict},
 		{catalog.ErrChecksum, api.KindChecksum, http.StatusUnprocessableEntity},
 		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
@@ -88,6 +95,7 @@ func translations() []translation {
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
 		{pipeline.ErrState, api.KindState, http.StatusConflict},
 		{figures.ErrUnreadable, api.KindState, http.StatusConflict},
+		{sessions.ErrLimit, api.KindLimit, http.StatusConflict},
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},

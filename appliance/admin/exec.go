@@ -106,7 +106,7 @@ func (s *server) execSession(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
+	if err := firstError(s.permitEnter(c, v), func() error { return mayTakeOver(c, api.ExecProtocol) }); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)
@@ -226,7 +226,7 @@ func (s *server) sessionTerminal(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mayTakeOver(c, api.ExecProtocol); err != nil {
+	if err := firstError(s.permitEnter(c, v), func() error { return mayTakeOver(c, api.ExecProtocol) }); err != nil {
 		return err
 	}
 	ctx, done, err := s.Lines.begin(c.Request.Context(), v.ID)

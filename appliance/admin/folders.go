@@ -27,9 +27,14 @@ func (s *server) folder(p *params, f catalog.Reached) api.Folder {
 	return out
 }
 
-// who asks, as folders know them.
-func who(c *gin.Context, p *params) catalog.Who {
-	return catalog.Who{Person: actorOf(c.Request.Context()).Name, Project: p.project()}
+// who asks in a project, as folders know them. What is shared with a person is not for a key of the box that is called as they
+// are, nor for one that opens a single project.
+func (s *server) who(c *gin.Context, project string) catalog.Who {
+	a := actorOf(c.Request.Context())
+	if a.Project != "" || !s.rights.made(a, a.Name) {
+		return catalog.Who{Project: project}
+	}
+	return catalog.Who{Person: a.Name, Project: project}
 }
 
 func (s *server) listFolders(c *gin.Context) error {
@@ -37,7 +42,7 @@ func (s *server) listFolders(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	folders, err := s.Folders.Reachable(c.Request.Context(), who(c, p))
+	folders, err := s.Folders.Reachable(c.Request.Context(), s.who(c, p.project()))
 	if err != nil {
 		return err
 	}
@@ -54,16 +59,16 @@ func (s *server) createFolder(c *gin.Context) error {
 	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	ctx := c.Request.Context()
-	spec := catalog.FolderSpec{Name: in.Name, Project: p.project(), Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name, Quota: in.Quota}
-	if in.Project != "" {
-		if !projectName.MatchString(in.Project) {
-			return badField("project", "", "%q is no name of a project", in.Project)
-		}
-		spec.Project = in.Project
+	project, err := s.projectOf(c, p, in.Project)
+	if err != nil {
+		return err
 	}
+	ctx := c.Request.Context()
+	spec := catalog.FolderSpec{Name: in.Name, Project: project, Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name, Quota: in.Quota}
 	var f catalog.Folder
-	var err error
+	if in.ImportPath != "" && !s.rights.grant(actorOf(ctx), "").admin {
+		return boxFiles("a directory of the box")
+	}
 	if in.ImportPath == "" {
 		f, err = s.Folders.Create(ctx, spec)
 	} else {
@@ -87,7 +92,7 @@ func (s *server) findFolder(c *gin.Context, p *params, want catalog.Permission) 
 	if p.err != nil {
 		return catalog.Reached{}, p.err
 	}
-	return s.Folders.Reach(c.Request.Context(), who(c, p), c.Param("id"), want)
+	return s.Folders.Reach(c.Request.Context(), s.who(c, p.project()), c.Param("id"), want)
 }
 
 func (s *server) getFolder(c *gin.Context) error {
@@ -147,16 +152,9 @@ func (s *server) walk(ctx context.Context, f catalog.Folder, dir string, recursi
 			return nil, err
 		}
 		for _, e := range found {
-			item := api.Entry{
-				Path: path.Join(here, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link, Executable: e.Executable,
-			}
-			if !e.Dir {
-				item.ETag = etagOf(e.Modified, e.Size)
-			} else {
-				item.Type, item.Size = "directory", 0
-				if recursive && !e.Link {
-					left = append(left, item.Path)
-				}
+			item := entryAt(here, &e)
+			if e.Dir && recursive && !e.Link {
+				left = append(left, item.Path)
 			}
 			items = append(items, item)
 		}
@@ -196,7 +194,8 @@ func (s *server) removeEntry(c *gin.Context) error {
 
 // download sends a file, or the part of it that Range asks for.
 func (s *server) download(c *gin.Context) error {
-	p := query(c, "path")
+	p := query(c, "path", "show")
+	show := p.flag("show")
 	name, err := wantedPath(p)
 	if err != nil {
 		return err
@@ -214,9 +213,9 @@ func (s *server) download(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	// What a folder holds is anyone's: a browser must neither guess its type nor show it.
-	c.Header("Content-Type", "application/octet-stream")
-	c.Header("Content-Disposition", "attachment")
+	if err := handOut(c, name, file, show); err != nil {
+		return err
+	}
 	c.Header("ETag", etagOf(info.ModTime(), info.Size()))
 	out := &rangeWriter{ResponseWriter: c.Writer, r: c.Request, size: info.Size()}
 	name, digest := wantedDigest(c.GetHeader("Want-Content-Digest"))
@@ -278,6 +277,9 @@ func (s *server) upload(c *gin.Context) error {
 		}
 	}
 	if content.Digest, err = digestIn(c); err != nil {
+		return err
+	}
+	if content.Replaces, err = seenVersion(c); err != nil {
 		return err
 	}
 	f, err := s.findFolder(c, p, catalog.ReadWrite)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -111,15 +112,28 @@ func (s *server) removeShare(c *gin.Context) error {
 	return noContent(c)
 }
 
+// cloneFrom is the project whose folders who asks means, of those that they see: the one that the query names, else their own,
+// else the one in which the clone is to be.
+func (s *server) cloneFrom(c *gin.Context, p *params, to string) string {
+	a := actorOf(c.Request.Context())
+	if from := cmp.Or(p.text("project"), s.ownProject(a)); s.rights.Sees(a, from) {
+		return from
+	}
+	return to
+}
+
 // cloneFolder sends a FolderCloning a line, at least one in pingEvery. The clone ends with the request.
 func (s *server) cloneFolder(c *gin.Context) error {
 	p := query(c)
 	var in api.FolderClone
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
-	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	project, err := projectOf(p, in.Project)
+	project, err := s.projectOf(c, p, in.Project)
+	if err != nil {
+		return err
+	}
+	f, err := s.Folders.Reach(c.Request.Context(), s.who(c, s.cloneFrom(c, p, project)), c.Param("id"), catalog.ReadOnly)
 	if err != nil {
 		return err
 	}

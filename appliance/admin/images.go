@@ -43,9 +43,12 @@ func (s *server) wantImages() error {
 	}
 }
 
+// maxImageUsers are told of those that need an image; more are counted.
+const maxImageUsers = 20
+
 func image(img sessions.Image, users map[string][]string) api.Image {
 	out := api.Image{
-		Name: img.Name, Digest: img.Digest, Size: img.Size, CreatedAt: img.CreatedAt.UTC(), Platforms: img.Platforms, UsedBy: users[img.Name],
+		Name: img.Name, Digest: img.Digest, Size: img.Size, CreatedAt: img.CreatedAt.UTC(), Platforms: img.Platforms, UsedBy: clipped(users[img.Name], maxImageUsers),
 	}
 	if out.Platforms == nil {
 		out.Platforms = []string{}
@@ -76,15 +79,33 @@ func fullName(ref string) string {
 // imageUsers says, for each image by its full name, who needs it: sessions that live, and services with the revisions
 // that they run or would go back to. Projects do not matter: images are the box's.
 func (s *server) imageUsers(ctx context.Context) (map[string][]string, error) {
-	users := map[string][]string{}
-	add := func(ref, who string) {
-		name := fullName(ref)
-		if !slices.Contains(users[name], who) {
+	return s.imageUsersAs(ctx, func(string) bool { return true })
+}
+
+// imageUsersSeen is imageUsers without the names of what is in projects that who asks has no part in.
+func (s *server) imageUsersSeen(ctx context.Context) (map[string][]string, error) {
+	a := actorOf(ctx)
+	return s.imageUsersAs(ctx, func(project string) bool { return s.rights.Sees(a, project) })
+}
+
+func (s *server) imageUsersAs(ctx context.Context, sees func(project string) bool) (map[string][]string, error) {
+	users, names, there := map[string][]string{}, map[string]string{}, map[[2]string]bool{}
+	add := func(ref, project, who string) {
+		if !sees(project) {
+			who = anotherProject
+		}
+		name, known := names[ref] // thousands have one image
+		if !known {
+			name = fullName(ref)
+			names[ref] = name
+		}
+		if one := [2]string{name, who}; !there[one] {
+			there[one] = true
 			users[name] = append(users[name], who)
 		}
 	}
 	for _, v := range s.Services.Services("") {
-		add(v.Recipe.Image, "service "+v.Name)
+		add(v.Recipe.Image, v.Project, "service "+v.Name)
 		if v.GoodRevision == 0 || v.GoodRevision == v.Revision {
 			continue
 		}
@@ -94,12 +115,13 @@ func (s *server) imageUsers(ctx context.Context) (map[string][]string, error) {
 		}
 		for _, r := range revisions {
 			if r.Number == v.GoodRevision {
-				add(r.Recipe.Image, fmt.Sprintf("service %s (revision %d)", v.Name, r.Number))
+				add(r.Recipe.Image, v.Project, fmt.Sprintf("service %s (revision %d)", v.Name, r.Number))
 			}
 		}
 	}
-	for _, v := range s.Sessions.Sessions("", sessions.SessionFilter{Live: true}) {
-		add(v.Image, "session "+v.ID)
+	s.Sessions.EachSession("", sessions.SessionFilter{Live: true}, func(v *sessions.Session) { add(v.Image, v.Project, "session "+v.ID) })
+	for _, all := range users {
+		slices.Sort(all) // services first
 	}
 	return users, nil
 }
@@ -114,7 +136,7 @@ func (s *server) listImages(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	users, err := s.imageUsers(ctx)
+	users, err := s.imageUsersSeen(ctx)
 	if err != nil {
 		return err
 	}

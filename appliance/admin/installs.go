@@ -20,7 +20,7 @@ type Installs interface {
 	Install(project, ref string) (install.View, error)
 	Cancel(ctx context.Context, project, ref, by string) (install.View, error)
 	// Preview is the recipe that an install of a place of files would make up of them.
-	Preview(ctx context.Context, source string) (recipe.Recipe, error)
+	Preview(ctx context.Context, source string, byHand bool) (recipe.Recipe, error)
 	// Changed is closed at the next change of any install or model.
 	Changed() <-chan struct{}
 }
@@ -79,13 +79,16 @@ func (s *server) createInstall(c *gin.Context) error {
 	if err := firstError(firstError(p.err, s.wantInstalls), func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	project, err := projectOf(p, in.Project)
+	project, err := s.projectOf(c, p, in.Project)
 	if err != nil {
 		return err
 	}
 	ctx := c.Request.Context()
+	if err := s.permitSource(ctx, in.Source); err != nil {
+		return err
+	}
 	v, joined, err := s.Installs.Begin(ctx, project, actorOf(ctx).Name, install.Wish{
-		Kind: install.KindInstall, Source: in.Source, Name: in.Name, Variant: in.Variant, Devices: in.Devices, Context: in.Context, Concurrency: in.Concurrency,
+		Kind: install.KindInstall, Source: in.Source, ByHand: s.ownsBox(ctx), Name: in.Name, Variant: in.Variant, Devices: in.Devices, Context: in.Context, Concurrency: in.Concurrency,
 		Replicas: in.Replicas, AcceptLicense: in.AcceptLicense, NoService: in.NoService, NoCalibrate: in.NoCalibrate, Force: in.Force,
 	})
 	return s.accepted(c, v, joined, err)

@@ -316,7 +316,7 @@ func TestNoInstalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &box{Appliance: full, t: t}
-	b.Handler = admin.New(admin.Deps{Keys: full.Keys, Services: full.Manager, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	b.Handler = admin.New(admin.Deps{Keys: full.Keys, Users: full.Users, Projects: full.Project, Services: full.Manager, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	for _, r := range [][3]string{
 		{"GET", "/installs", ""}, {"POST", "/installs", `{"source":"small"}`}, {"GET", "/installs/x", ""}, {"DELETE", "/installs/x", ""}, {"GET", "/installs/x/events", ""},
 		{"GET", "/models", ""}, {"GET", "/models/x", ""}, {"PATCH", "/models/x", `{}`}, {"DELETE", "/models/x", ""}, {"GET", "/models/x/readme", ""},

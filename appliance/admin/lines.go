@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -38,7 +39,8 @@ func NewLines() *Lines {
 	return l
 }
 
-// begin counts one more of a session, "" of none, until done is called. Its context ends with End alone.
+// begin counts one more of a session, "" of none, until done is called. Its context ends with End, and when whoever has it
+// may not any more.
 func (l *Lines) begin(ctx context.Context, session string) (own context.Context, done func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +50,14 @@ func (l *Lines) begin(ctx context.Context, session string) (own context.Context,
 	if err := l.room(session); err != nil {
 		return nil, nil, err
 	}
+	asked := ctx
 	own, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	apart := context.AfterFunc(asked, func() {
+		// That a client has gone is seen on the line itself. That its request may not go on is said by a cause.
+		if cause := context.Cause(asked); !errors.Is(cause, context.Canceled) {
+			end(cause)
+		}
+	})
 	line := &openLine{end, session}
 	if len(l.open) == 0 {
 		l.quiet = make(chan struct{})
@@ -59,6 +68,7 @@ func (l *Lines) begin(ctx context.Context, session string) (own context.Context,
 		closed = l.Opened(session)
 	}
 	return own, func() {
+		apart()
 		closed()
 		l.mu.Lock()
 		defer l.mu.Unlock()

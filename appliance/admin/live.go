@@ -20,6 +20,9 @@ import (
 type Live interface {
 	Snapshot(now time.Time) []record.ServiceFigures
 	Service(now time.Time, id string) (record.ServiceFigures, bool)
+	// History is what is kept of a service after a time, the earliest first; Latest the last moment of every busy one.
+	History(id string, after time.Time) []record.Moment
+	Latest() map[string]record.Moment
 }
 
 // Captures are requests that were kept to be looked at. *record.Captures is one.

@@ -168,8 +168,11 @@ func (s *server) updateModel(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
+	if err := s.permitSource(ctx, in.Source); err != nil {
+		return err
+	}
 	v, joined, err := s.Models.Update(ctx, m.Project, m.ID, actorOf(ctx).Name, install.Wish{
-		Source: in.Source, Variant: in.Variant, Context: in.Context, Concurrency: in.Concurrency, AcceptLicense: in.AcceptLicense, NoCalibrate: in.NoCalibrate, Force: in.Force,
+		Source: in.Source, ByHand: s.ownsBox(ctx), Variant: in.Variant, Context: in.Context, Concurrency: in.Concurrency, AcceptLicense: in.AcceptLicense, NoCalibrate: in.NoCalibrate, Force: in.Force,
 	})
 	return s.accepted(c, v, joined, err)
 }

@@ -35,17 +35,24 @@ func personal(out *api.Session, v sessions.Session) {
 	}
 }
 
-func (s *server) createSession(c *gin.Context) error {
+// wish reads the session that a request asks for.
+func (s *server) wish(c *gin.Context) (w training.Wish, err error) {
 	p := query(c)
 	var in api.SessionCreate
 	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
-		return err
+		return w, err
 	}
-	project, err := projectOf(p, in.Project)
+	project, err := s.projectOf(c, p, in.Project)
 	if err != nil {
-		return err
+		return w, err
 	}
-	w := training.Wish{
+	if err := s.permitReach(c.Request.Context(), in.Image, in.Environ); err != nil {
+		return w, err
+	}
+	if err := s.imageFrom(c.Request.Context(), in.Image); err != nil {
+		return w, err
+	}
+	w = training.Wish{
 		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Type: sessions.Type(in.Type), Image: in.Image,
 		Command: in.StartupCommand, Env: in.Environ, Ports: in.PreopenPorts, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
 		Selector: in.Selector, Priority: in.Priority, Preemptible: in.Preemptible, DependsOn: in.DependsOn, Retries: in.Retries, Array: in.Array,
@@ -59,10 +66,35 @@ func (s *server) createSession(c *gin.Context) error {
 	}
 	if err := readSeconds(duration{"timeout", &in.Timeout, &w.Timeout}, duration{"min_runtime", &in.MinRuntime, &w.MinRuntime},
 		duration{"idle_timeout", &in.IdleTimeout, &w.IdleTimeout}, duration{"max_lifetime", &in.MaxLifetime, &w.MaxLifetime}); err != nil {
-		return err
+		return w, err
 	}
 	if in.Timeout > 0 && w.Timeout < time.Millisecond {
-		return badField("timeout", "", "%v: less than a thousandth of a second", in.Timeout)
+		return w, badField("timeout", "", "%v: less than a thousandth of a second", in.Timeout)
+	}
+	return w, nil
+}
+
+// checkSession says what would come of a session if it were asked for now.
+func (s *server) checkSession(c *gin.Context) error {
+	w, err := s.wish(c)
+	if err != nil {
+		return err
+	}
+	f, count, err := s.People.Foresee(c.Request.Context(), w)
+	if err != nil {
+		return err
+	}
+	out := api.SessionCheck{Resources: asked(f.Demand.Slots), Sessions: count, Starts: f.Node != "", Node: f.Node, Ahead: f.Ahead, Waits: append([]api.Wait{}, waits(f.Waits)...)}
+	if out.Resources == nil {
+		out.Resources = map[string]string{}
+	}
+	return respond(c, http.StatusOK, out)
+}
+
+func (s *server) createSession(c *gin.Context) error {
+	w, err := s.wish(c)
+	if err != nil {
+		return err
 	}
 	made, err := s.People.Create(c.Request.Context(), w)
 	if err != nil {
@@ -77,19 +109,6 @@ func (s *server) createSession(c *gin.Context) error {
 	return respond(c, http.StatusCreated, out)
 }
 
-// projectOf is the project that the query and the body name; they may not differ.
-func projectOf(p *params, inBody string) (string, error) {
-	switch {
-	case inBody == "":
-		return p.project(), nil
-	case p.text("project") != "" && p.text("project") != inBody:
-		return "", badField("project", "", "%q in the body, %q in the query", inBody, p.text("project"))
-	case !projectName.MatchString(inBody):
-		return "", badField("project", "", "%q is no name of a project", inBody)
-	}
-	return inBody, nil
-}
-
 func (s *server) updateSession(c *gin.Context) error {
 	p := query(c)
 	v, err := s.findSession(c, p)
@@ -97,19 +116,33 @@ func (s *server) updateSession(c *gin.Context) error {
 		return err
 	}
 	var in api.SessionUpdate
-	if err := decode(c, &in); err != nil {
+	if err := firstError(s.permitEnter(c, v), func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	v, err = s.Sessions.UpdateSession(c.Request.Context(), v.Project, v.ID, sessions.SessionUpdate{Name: in.Name, Priority: in.Priority})
+	up := sessions.SessionUpdate{Name: in.Name, Priority: in.Priority}
+	for _, d := range []struct {
+		name string
+		from *float64
+		to   **time.Duration
+	}{{"idle_timeout", in.IdleTimeout, &up.IdleTimeout}, {"max_lifetime", in.MaxLifetime, &up.MaxLifetime}} {
+		if d.from == nil {
+			continue
+		}
+		*d.to = new(time.Duration)
+		if err := readSeconds(duration{d.name, d.from, *d.to}); err != nil {
+			return err
+		}
+	}
+	v, err = s.Sessions.UpdateSession(c.Request.Context(), v.Project, v.ID, up)
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, session(v, s.serviceNames(p.project()), claims(s.boxes())))
+	return respond(c, http.StatusOK, s.withIdle(session(v, s.serviceNames(p.project()), claims(s.boxes())), v))
 }
 
 func (s *server) restartSession(c *gin.Context) error {
 	v, err := s.findSession(c, query(c))
-	if err != nil {
+	if err := firstError(err, func() error { return s.permitEnter(c, v) }); err != nil {
 		return err
 	}
 	ctx := c.Request.Context()
@@ -128,8 +161,13 @@ func (s *server) commitSession(c *gin.Context) error {
 	if in.Image == "" {
 		return badField("image", "as in mine:1", "is needed")
 	}
+	if in.Replace { // the image that has the name may be anybody's
+		if err := s.permit(c.Request.Context(), admin, ""); err != nil {
+			return err
+		}
+	}
 	v, err := s.findRunning(c, p)
-	if err != nil {
+	if err := firstError(err, func() error { return s.permitEnter(c, v) }); err != nil {
 		return err
 	}
 	return s.tellImage(c, func(ctx context.Context, tell func(sessions.Progress)) (sessions.Image, error) {

@@ -111,7 +111,7 @@ func job(j pipeline.Job) api.Job {
 }
 
 // pipelineIn reads a file that is to be checked or kept.
-func pipelineIn(c *gin.Context, parameters bool) (in api.PipelineApply, project string, err error) {
+func (s *server) pipelineIn(c *gin.Context, parameters bool) (in api.PipelineApply, project string, err error) {
 	p := query(c)
 	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return in, "", err
@@ -119,12 +119,12 @@ func pipelineIn(c *gin.Context, parameters bool) (in api.PipelineApply, project 
 	if in.Parameters != nil && !parameters {
 		return in, "", badField("parameters", "give them to its runs, or to its schedule", "are not kept with a pipeline")
 	}
-	project, err = projectOf(p, in.Project)
+	project, err = s.projectOf(c, p, in.Project)
 	return in, project, err
 }
 
 func (s *server) validatePipeline(c *gin.Context) error {
-	in, project, err := pipelineIn(c, true)
+	in, project, err := s.pipelineIn(c, true)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *server) validatePipeline(c *gin.Context) error {
 }
 
 func (s *server) applyPipeline(c *gin.Context) error {
-	in, project, err := pipelineIn(c, false)
+	in, project, err := s.pipelineIn(c, false)
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (s *server) createJob(c *gin.Context) error {
 	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	project, err := projectOf(p, in.Project)
+	project, err := s.projectOf(c, p, in.Project)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/quota"
+	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
@@ -32,11 +33,23 @@ type Deps struct {
 	Files     Files
 	Tokens    Tokens
 	Keys      Keys
-	SSHKeys   SSHKeys
+	Users     Users
+	// HostSessions: whoever is a member of a project may run plain processes of the box.
+	HostSessions bool
+	// Providers is nil where nobody but the appliance itself proves users.
+	Providers Providers
+	// Advertised is the URL by which clients are to reach the appliance, without a slash at the end; "": as they do.
+	Advertised string
+	Projects   Projects
+	SSHKeys    SSHKeys
+	Limits     Limits
+	LimitUse   LimitUse
 	// SSH says where people come into their sessions by SSH.
 	SSH func() api.SSH
 	// Usage is nil where nothing is counted.
 	Usage Usage
+	// Prices are nil where nothing is charged.
+	Prices *usage.Prices
 	// Accounts is nil where it is not counted what sessions hold.
 	Accounts Accounts
 	// Idle is nil where no session is ended for want of use.
@@ -66,7 +79,9 @@ type Deps struct {
 	Bundles    Bundles
 	ModelBytes ModelBytes
 	Registries Registries
-	Secrets    Secrets
+	// Registry says why who does not own the box may not name an image of a registry; nil: they may name any.
+	Registry func(host string) error
+	Secrets  Secrets
 	// Audit is nil where it is not kept who changed what.
 	Audit    Audit
 	Catalogs Catalogs
@@ -77,18 +92,26 @@ type Deps struct {
 	Runtimes func() []api.Runtime
 	// Doctor looks at the box.
 	Doctor func(ctx context.Context) []api.Check
+	// Settings are those that hold, without what is secret. Nil: they are not told.
+	Settings func() []api.Setting
+	// LastLines are the newest of the daemon's log. Nil: none are kept.
+	LastLines func() []byte
 	// Restart replaces the daemon for whom by names, and returns when the new one answers. Nil where that cannot be.
 	Restart func(ctx context.Context, by string) (api.Restarted, error)
 	// PublicURL is where clients reach the router: http://127.0.0.1:8080, without a slash at the end.
 	PublicURL string
-	Version   api.Version
-	Log       *slog.Logger
-	Now       func() time.Time
+	// TrustForwarded: a proxy of the owner stands before, and X-Forwarded-For and X-Forwarded-Proto are its word.
+	TrustForwarded bool
+	Version        api.Version
+	Log            *slog.Logger
+	Now            func() time.Time
 }
 
 // Services are what is wanted. *sessions.Manager is one.
 type Services interface {
 	CreateService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceView, error)
+	// ForeseeService says what would come of a request; it fails as CreateService would.
+	ForeseeService(ctx context.Context, req sessions.ServiceRequest) (sessions.ServiceForecast, error)
 	UpdateService(ctx context.Context, project, ref string, up sessions.ServiceUpdate) (sessions.ServiceView, error)
 	ScaleService(ctx context.Context, project, ref string, wish sessions.Scale) (sessions.ServiceView, error)
 	DestroyService(ctx context.Context, project, ref, by string) error
@@ -110,6 +133,10 @@ type Revisions interface {
 // Sessions are what runs. *sessions.Manager is one.
 type Sessions interface {
 	Sessions(project string, f sessions.SessionFilter) []sessions.Session
+	// EachSession shows what is chosen, in no order, without a copy: do neither changes nor keeps it.
+	EachSession(project string, f sessions.SessionFilter, do func(s *sessions.Session))
+	// NewestSessions are a part of what is chosen, newest first: at most so many from the offset on; and how many there are.
+	NewestSessions(project string, f sessions.SessionFilter, offset, most int) (part []sessions.Session, total int)
 	Session(project, ref string) (sessions.Session, error)
 	Containers(project, ref string) ([]sessions.Session, error)
 	Transitions(ctx context.Context, project, ref string) ([]sessions.Transition, error)
@@ -126,6 +153,7 @@ type Sessions interface {
 // People take sessions of their own. *training.Desk is where they ask.
 type People interface {
 	Create(ctx context.Context, w training.Wish) ([]sessions.Session, error)
+	Foresee(ctx context.Context, w training.Wish) (f sessions.Forecast, count int, err error)
 }
 
 // Terminals are the shells that people have open in sessions. *terminal.Keeper is one.
@@ -156,9 +184,10 @@ type Tokens interface {
 
 // Keys let clients use this API. *keys.Keyring is one.
 type Keys interface {
-	Issue(ctx context.Context, name, by string) (keys.Key, string, error)
+	Issue(ctx context.Context, w keys.Wish) (keys.Key, string, error)
 	Authenticate(ctx context.Context, secret string) (keys.Key, error)
 	List() []keys.Key
+	Find(id string) (k keys.Key, good bool)
 	Revoke(ctx context.Context, ref string) error
 }
 
@@ -204,6 +233,7 @@ type FolderBounds interface {
 // Files are what is in folders; no path leaves its folder. *catalog.Folders is one.
 type Files interface {
 	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
+	Directory(f catalog.Folder, dir string, q catalog.ListQuery) (catalog.Listing, error)
 	Open(f catalog.Folder, path string) (*os.File, error)
 	Write(ctx context.Context, f catalog.Folder, path string, c catalog.Content) (catalog.Written, error)
 	MakeDirectory(f catalog.Folder, path string) error

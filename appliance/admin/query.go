@@ -95,23 +95,33 @@ func (p *params) number(name string, otherwise, least, most int) int {
 // respondPage answers with the part of items that limit and cursor ask for. key gives each item's place in
 // the order, unlike every other's: a cursor stays good though items come and go.
 func respondPage[T any](c *gin.Context, p *params, items []T, key func(T) string) error {
+	part, next, err := pageOf(p, items, key)
+	if err != nil {
+		return err
+	}
+	page := api.Page[T]{Items: []T{}, Next: next}
+	page.Items = append(page.Items, part...)
+	return respond(c, 200, page)
+}
+
+// pageOf is the part of items that limit and cursor ask for, and the cursor of the next one, "" at the end.
+func pageOf[T any](p *params, items []T, key func(T) string) (part []T, next string, err error) {
 	limit := p.number("limit", api.DefaultLimit, 1, api.MaxLimit)
 	after, err := base64.RawURLEncoding.DecodeString(p.text("cursor"))
 	if err != nil && p.err == nil {
 		p.err = badField("?cursor", "take it from the \"next\" of an answer", "%q is no cursor", p.text("cursor"))
 	}
 	if p.err != nil {
-		return p.err
+		return nil, "", p.err
 	}
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	from := 0
 	if len(after) > 0 {
 		from, _ = slices.BinarySearchFunc(items, string(after)+"\x00", func(item T, k string) int { return strings.Compare(key(item), k) })
 	}
-	page := api.Page[T]{Items: []T{}}
-	page.Items = append(page.Items, items[from:min(from+limit, len(items))]...)
+	part = items[from:min(from+limit, len(items))]
 	if from+limit < len(items) {
-		page.Next = base64.RawURLEncoding.EncodeToString([]byte(key(page.Items[limit-1])))
+		next = base64.RawURLEncoding.EncodeToString([]byte(key(part[limit-1])))
 	}
-	return respond(c, 200, page)
+	return part, next, nil
 }

@@ -25,9 +25,11 @@ func (s *server) listQueue(c *gin.Context) error {
 		return p.err
 	}
 	reasons := map[string][]sessions.Wait{}
-	for _, v := range s.Sessions.Sessions("", sessions.SessionFilter{Live: true}) {
-		reasons[v.ID] = v.Waits
-	}
+	s.Sessions.EachSession("", sessions.SessionFilter{Live: true}, func(v *sessions.Session) {
+		if len(v.Waits) > 0 {
+			reasons[v.ID] = v.Waits
+		}
+	})
 	items := []api.Waiting{}
 	for i, w := range s.waiting() { // the place is one among all, whoever asks
 		if all || w.Project == p.project() {

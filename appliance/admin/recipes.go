@@ -152,7 +152,7 @@ func (s *server) planned(ctx context.Context, source string) (e recipe.Entry, er
 	if s.Installs == nil || !fetch.IsRef(source) {
 		return s.findRecipe(ctx, source)
 	}
-	if e.Recipe, err = s.Installs.Preview(ctx, source); err == nil {
+	if e.Recipe, err = s.Installs.Preview(ctx, source, s.ownsBox(ctx)); err == nil {
 		e.Recipe = s.Planning.WithImages(ctx, e.Recipe)
 	}
 	return e, err
@@ -173,6 +173,9 @@ func (s *server) makePlan(c *gin.Context) error {
 		}
 	}
 	ctx := c.Request.Context()
+	if err := s.permitSource(ctx, in.Recipe); err != nil {
+		return err
+	}
 	e, err := s.planned(ctx, in.Recipe)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ type Secrets interface {
 	Put(ctx context.Context, name string, s vault.Secret) error
 	Delete(ctx context.Context, name string) error
 	List(ctx context.Context) ([]vault.Entry, error)
+	// Rotate encrypts all with a new key, and returns how many they are.
+	Rotate(ctx context.Context) (int, error)
 }
 
 func secret(e vault.Entry) api.Secret {
@@ -84,6 +86,17 @@ func (s *server) setSecret(c *gin.Context) error {
 		return err
 	}
 	return respond(c, http.StatusOK, kept)
+}
+
+func (s *server) rotateSecrets(c *gin.Context) error {
+	if p := query(c); p.err != nil {
+		return p.err
+	}
+	n, err := s.Secrets.Rotate(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, api.SecretsRotated{Encrypted: n})
 }
 
 func (s *server) deleteSecret(c *gin.Context) error {

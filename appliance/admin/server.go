@@ -19,22 +19,25 @@ import (
 
 type server struct {
 	Deps
-	engine   *gin.Engine
-	readable map[string]bool // patterns of the paths that GET knows; not changed once it serves
+	rights     Rights
+	engine     *gin.Engine
+	rehearsing chan struct{}   // held by the one who plays a trace
+	readable   map[string]bool // patterns of the paths that GET knows; not changed once it serves
+	looked     lastLook
 }
 
 // New returns the API's handler. It answers everything below api.Prefix.
 func New(d Deps) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	s := &server{Deps: d, engine: e, readable: map[string]bool{}}
+	s := &server{Deps: d, rights: Rights{Keys: d.Keys, Users: d.Users, Parts: d.Projects}, engine: e, readable: map[string]bool{}, rehearsing: make(chan struct{}, 1)}
 	// A name may hold %2F: it must reach the handler as one segment, and be refused there with a sentence.
 	e.UseRawPath, e.UnescapePathValues = true, true
 	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
 	e.ContextWithFallback = false
-	e.NoRoute(s.handle(noRoute))
-	e.NoMethod(s.handle(noMethod))
+	e.NoRoute(s.handle(anyone, s.guarded(anyone, noRoute)))
+	e.NoMethod(s.handle(anyone, s.guarded(anyone, noMethod)))
 	s.routes(e)
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +55,7 @@ func (s *server) outermost(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // a page of elsewhere cannot even show what is here
 		rec := &recorder{ResponseWriter: w}
 		begin := s.Now()
 		// Registered first, so that it runs last and sees what the recovery has written.
@@ -149,12 +153,17 @@ func requestIDOf(ctx context.Context) string {
 	return id
 }
 
-// handle makes a gin handler of one that returns its error: errors become answers here and nowhere else.
-func (s *server) handle(h func(c *gin.Context) error) gin.HandlerFunc {
+// handle makes a gin handler of one that returns its error: who asks is known, or is refused, and errors become answers, here
+// and nowhere else.
+func (s *server) handle(n need, h func(c *gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if err := s.authenticate(c); err != nil {
-			s.fail(c, err)
-			return
+		if n.role() != open {
+			done, err := s.authenticate(c)
+			if err != nil {
+				s.fail(c, err)
+				return
+			}
+			defer done()
 		}
 		if rec, ok := findRecorder(c.Writer); ok {
 			rec.actor = actorOf(c.Request.Context())

@@ -22,33 +22,81 @@ func (s *server) listServices(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	names := s.folderNamesOf(c.Request.Context(), p.project())
+	names, held := s.folderNamesOf(c.Request.Context(), p.project()), claims(s.boxes())
 	items := []api.Service{}
 	for _, v := range s.Services.Services(p.project()) {
 		if !strings.EqualFold(string(v.Status), p.text("status")) && p.text("status") != "" {
 			continue
 		}
 		if strings.Contains(v.Name, p.text("name")) {
-			items = append(items, s.service(v, names))
+			items = append(items, s.serviceFor(c.Request.Context(), v, names, held))
 		}
 	}
 	return respondPage(c, p, items, func(v api.Service) string { return v.Name + "\x00" + v.ID })
 }
 
-func (s *server) createService(c *gin.Context) error {
-	p := query(c)
-	var in api.ServiceCreate
-	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
-		return err
-	}
-	project, err := projectOf(p, in.Project)
+// checkService says what would come of a service if it were asked for now.
+func (s *server) checkService(c *gin.Context) error {
+	req, _, err := s.serviceRequest(c)
 	if err != nil {
 		return err
 	}
-	if in.Image == "" {
-		return badField("image", "an image reference, or \"host\" for plain processes of this box", "is needed")
+	f, err := s.Services.ForeseeService(c.Request.Context(), req)
+	if err != nil {
+		return err
 	}
-	req := sessions.ServiceRequest{
+	out := api.ServiceCheck{
+		Resources: asked(f.Demand.Slots), Replicas: req.Replicas, Start: f.Placed, Nodes: append([]string{}, f.Nodes...), Ahead: f.Ahead,
+		Fit: f.Fits, Waits: append([]api.Wait{}, waits(f.Waits)...), Warnings: fieldErrors(f.Warnings),
+	}
+	if out.Resources == nil {
+		out.Resources = map[string]string{}
+	}
+	return respond(c, http.StatusOK, out)
+}
+
+func (s *server) createService(c *gin.Context) error {
+	req, scaling, err := s.serviceRequest(c)
+	if err != nil {
+		return err
+	}
+	v, err := s.Services.CreateService(c.Request.Context(), req)
+	if err != nil {
+		return err
+	}
+	if err := s.keepAutoscaling(c.Request.Context(), v, scaling); err != nil {
+		return err
+	}
+	c.Header("Location", api.Prefix+"/services/"+v.ID)
+	return s.respondService(c, http.StatusCreated, v)
+}
+
+// serviceRequest reads the service that is asked for, and its autoscaling; nil where it says nothing of that.
+func (s *server) serviceRequest(c *gin.Context) (req sessions.ServiceRequest, scaling *autoscaler.Kept, err error) {
+	p := query(c)
+	var in api.ServiceCreate
+	if err := firstError(p.err, func() error { return decode(c, &in) }); err != nil {
+		return req, nil, err
+	}
+	project, err := s.projectOf(c, p, in.Project)
+	if err != nil {
+		return req, nil, err
+	}
+	for name, value := range in.Environ {
+		if value == notShown {
+			return req, nil, shownAsHidden(name)
+		}
+	}
+	if err := s.permitReach(c.Request.Context(), in.Image, in.Environ); err != nil {
+		return req, nil, err
+	}
+	if in.Image == "" {
+		return req, nil, badField("image", "an image reference, or \"host\" for plain processes of this box", "is needed")
+	}
+	if err := s.imageFrom(c.Request.Context(), in.Image); err != nil {
+		return req, nil, err
+	}
+	req = sessions.ServiceRequest{
 		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Replicas: 1, Public: in.OpenToPublic, Priority: in.Priority,
 		Recipe: sessions.Recipe{
 			Image: in.Image, Folder: in.Folder, Variant: in.RuntimeVariant, DefinitionPath: in.ModelDefinitionPath,
@@ -66,29 +114,21 @@ func (s *server) createService(c *gin.Context) error {
 	if in.Policy != nil {
 		policy, err := policyIn(*in.Policy, sessions.DefaultPolicy())
 		if err != nil {
-			return err
+			return req, nil, err
 		}
 		req.Policy = &policy
 	}
 	if req.Routing, err = routingIn(in.Routing, sessions.DefaultRouting()); err != nil {
-		return err
+		return req, nil, err
 	}
-	scaling, err := s.checkAutoscaling(in.Autoscaling, func() autoscaler.Kept { return autoscaler.Kept{Policy: firstPolicy(req.Replicas)} })
+	scaling, err = s.checkAutoscaling(in.Autoscaling, func() autoscaler.Kept { return autoscaler.Kept{Policy: firstPolicy(req.Replicas)} })
 	if err != nil {
-		return err
+		return req, nil, err
 	}
 	if scaling != nil && in.Replicas == nil {
 		req.Replicas = min(max(req.Replicas, scaling.Policy.Min), scaling.Policy.Max)
 	}
-	v, err := s.Services.CreateService(c.Request.Context(), req)
-	if err != nil {
-		return err
-	}
-	if err := s.keepAutoscaling(c.Request.Context(), v, scaling); err != nil {
-		return err
-	}
-	c.Header("Location", api.Prefix+"/services/"+v.ID)
-	return s.respondService(c, http.StatusCreated, v)
+	return req, scaling, nil
 }
 
 func firstError(err error, then func() error) error {
@@ -100,7 +140,7 @@ func firstError(err error, then func() error) error {
 
 func (s *server) respondService(c *gin.Context, status int, v sessions.ServiceView) error {
 	c.Header("ETag", api.ETag(v.Version))
-	return respond(c, status, s.service(v, s.folderNamesOf(c.Request.Context(), v.Project)))
+	return respond(c, status, s.serviceFor(c.Request.Context(), v, s.folderNamesOf(c.Request.Context(), v.Project), claims(s.boxes())))
 }
 
 // find returns the service that the path names; a name that is nearly right is suggested.
@@ -159,9 +199,24 @@ func (s *server) updateService(c *gin.Context) error {
 	if err := checkMatch(c, v); err != nil {
 		return err
 	}
+	for name, value := range in.Environ {
+		if value != nil && *value == notShown {
+			return shownAsHidden(name)
+		}
+	}
+	if in.Image != nil {
+		if err := s.imageFrom(c.Request.Context(), *in.Image); err != nil {
+			return err
+		}
+	}
 	up := sessions.ServiceUpdate{
 		Name: in.Name, Public: in.OpenToPublic, Replicas: in.Replicas, Priority: in.Priority, Recipe: mergeRecipe(v.Recipe, in),
 		By: actorOf(c.Request.Context()).Name,
+	}
+	if up.Recipe != nil {
+		if err := s.permitReach(c.Request.Context(), up.Recipe.Image, up.Recipe.Env); err != nil {
+			return err
+		}
 	}
 	if in.Policy != nil {
 		policy, err := policyIn(*in.Policy, v.Policy)
@@ -233,7 +288,7 @@ func (s *server) listRoutes(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respondPage(c, p, routes(v), func(r api.Route) string { return stamp(r.CreatedAt) + r.ID })
+	return respondPage(c, p, routes(v, claims(s.boxes())), func(r api.Route) string { return stamp(r.CreatedAt) + r.ID })
 }
 
 // findRoute returns the service and the route that the path names.
@@ -245,7 +300,7 @@ func (s *server) findRoute(c *gin.Context) (sessions.ServiceView, api.Route, err
 	ref := c.Param("rid")
 	for _, r := range v.Routes {
 		if r.ID == ref || r.Name == ref {
-			return v, route(r), nil
+			return v, route(r, claims(s.boxes())), nil
 		}
 	}
 	return v, api.Route{}, fmt.Errorf("route %q of service %q: %w", ref, v.Name, sessions.ErrNotFound)
@@ -321,7 +376,7 @@ func (s *server) listRevisions(c *gin.Context) error {
 	items := []api.Revision{}
 	for _, r := range revisions {
 		items = append(items, api.Revision{
-			Number: r.Number, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, Recipe: recipeOut(r.Recipe, names),
+			Number: r.Number, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy, Recipe: s.recipeFor(c.Request.Context(), v.Project, recipeOut(r.Recipe, names)),
 			Current: r.Number == v.Revision, Good: r.Number == v.GoodRevision, Failed: r.Failed,
 		})
 	}

@@ -4,42 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/sessions"
 )
-
-func (s *server) listSessions(c *gin.Context) error {
-	p := query(c, "type", "status", "service", "all", "limit", "cursor")
-	f := sessions.SessionFilter{Live: !p.flag("all")}
-	if p.err != nil {
-		return p.err
-	}
-	if ref := p.text("service"); ref != "" {
-		f.Service = ref
-		// A service that is gone may still have sessions, under its id.
-		if v, err := s.Services.Service(p.project(), ref); err == nil {
-			f.Service = v.ID
-		}
-	}
-	if word := p.text("status"); word != "" {
-		f.Status, f.Live = []sessions.Status{sessions.Status(strings.ToUpper(word))}, false
-	}
-	names, held := s.serviceNames(p.project()), claims(s.boxes())
-	items := []api.Session{}
-	for _, v := range s.Sessions.Sessions(p.project(), f) {
-		if v.IsSub() && !p.flag("all") {
-			continue // it is shown with its main container
-		}
-		if kind := p.text("type"); kind == "" || kind == string(v.Type) {
-			items = append(items, session(v, names, held))
-		}
-	}
-	return respondPage(c, p, items, func(v api.Session) string { return stamp(v.CreatedAt) + v.ID })
-}
 
 func (s *server) serviceNames(project string) map[string]string {
 	names := map[string]string{}
@@ -73,9 +43,7 @@ func (s *server) findSession(c *gin.Context, p *params) (sessions.Session, error
 	v, err := s.Sessions.Session(p.project(), ref)
 	return v, withNearest(err, ref, func() []string {
 		var names []string
-		for _, v := range s.Sessions.Sessions(p.project(), sessions.SessionFilter{}) {
-			names = append(names, v.ID, v.Name)
-		}
+		s.Sessions.EachSession(p.project(), sessions.SessionFilter{}, func(v *sessions.Session) { names = append(names, v.ID, v.Name) })
 		return names
 	})
 }
@@ -103,7 +71,7 @@ func (s *server) terminateSession(c *gin.Context) error {
 	p := query(c, "forced")
 	forced := p.flag("forced")
 	v, err := s.findSession(c, p)
-	if err != nil {
+	if err := firstError(err, func() error { return s.permitEnter(c, v) }); err != nil {
 		return err
 	}
 	ctx := c.Request.Context()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -104,10 +105,21 @@ func (s *server) listTokens(c *gin.Context) error {
 
 func (s *server) respondTokens(c *gin.Context, p *params, serviceID string) error {
 	items := []api.Token{}
+	now := s.Now()
 	for _, t := range s.Tokens.List(p.project(), serviceID) {
-		items = append(items, s.token(t))
+		if !passing(t, now) {
+			items = append(items, s.token(t))
+		}
 	}
 	return respondPage(c, p, items, func(t api.Token) string { return stamp(t.CreatedAt) + t.ID })
+}
+
+// visit is the longest that a token is good for which was made for a visit: a chat, a look at a model.
+const visit = time.Hour
+
+// passing says that a token was made for a visit that is over: a list of these hides the others.
+func passing(t router.Token, now time.Time) bool {
+	return t.State(now) != nil && t.ExpiresAt.Sub(t.CreatedAt) <= visit
 }
 
 func (s *server) revokeServiceToken(c *gin.Context) error {

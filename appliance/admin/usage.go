@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,6 +42,9 @@ func (s *server) getUsage(c *gin.Context) error {
 	if !all {
 		q.Project = p.project()
 	}
+	if s.Prices.Any() {
+		q.Prices = s.Prices
+	}
 	names, err := s.usageTokens(p.text("token"), &q)
 	if err != nil {
 		return err
@@ -63,10 +67,10 @@ func (s *server) getUsage(c *gin.Context) error {
 // usageTokens finds the tokens that a word means: an id, or the name of one or several; and returns the names of all that
 // the project has. A token that is not kept any more can be named by its id.
 func (s *server) usageTokens(word string, q *usage.Query) (names map[string]string, err error) {
-	names = map[string]string{}
+	names, q.Users = map[string]string{}, map[string]string{}
 	var known []string
 	for _, t := range s.Tokens.List("", "") {
-		names[t.ID] = t.Name
+		names[t.ID], q.Users[t.ID] = t.Name, t.CreatedBy
 		if q.Project != "" && t.Project != q.Project {
 			continue
 		}
@@ -210,7 +214,10 @@ func (p *params) span(name, word string, now time.Time) (from, to time.Time) {
 }
 
 func usageAnswer(r *usage.Report, q *usage.Query, names map[string]string) api.Usage {
-	out := api.Usage{From: r.From.UTC(), To: r.To.UTC(), Zone: cmp.Or(q.Zone.String(), "UTC"), By: []string{}, Groups: []api.UsageRow{}, Total: usageRow(&r.Total, names)}
+	out := api.Usage{From: r.From.UTC(), To: r.To.UTC(), Zone: cmp.Or(q.Zone.String(), "UTC"), By: []string{}, Groups: []api.UsageRow{}, Total: usageRow(&r.Total, q, names)}
+	if q.Prices != nil {
+		out.Currency = q.Prices.Currency
+	}
 	for _, d := range q.By {
 		out.By = append(out.By, string(d))
 	}
@@ -218,19 +225,22 @@ func usageAnswer(r *usage.Report, q *usage.Query, names map[string]string) api.U
 		return out // the one group is the total
 	}
 	for i := range r.Groups {
-		out.Groups = append(out.Groups, usageRow(&r.Groups[i], names))
+		out.Groups = append(out.Groups, usageRow(&r.Groups[i], q, names))
 	}
 	return out
 }
 
-func usageRow(g *usage.Group, names map[string]string) api.UsageRow {
+func usageRow(g *usage.Group, q *usage.Query, names map[string]string) api.UsageRow {
 	row := api.UsageRow{
-		Token: g.Token, TokenName: names[g.Token], Project: g.Project, Service: g.Service, Model: g.Model, Status: g.Status,
+		Token: g.Token, TokenName: names[g.Token], User: g.User, Project: g.Project, Service: g.Service, Model: g.Model, Status: g.Status,
 		Requests: g.Requests, Failed: g.Failed, Aborted: g.Aborted, PromptTokens: g.Prompt, CompletionTokens: g.Completion,
 		CachedTokens: g.Cached, EstimatedTokens: g.Estimated, TotalTokens: g.Prompt + g.Completion,
 	}
 	if !g.Start.IsZero() {
 		row.Start = new(g.Start) // in the zone that was asked for: it is the beginning of a day there
+	}
+	if q.Prices != nil {
+		row.Cost, row.UnpricedTokens = new(cents(g.Cost)), g.Unpriced
 	}
 	if g.Streams > 0 {
 		row.TTFT = new(meanSeconds(g.First, g.Streams))
@@ -240,6 +250,9 @@ func usageRow(g *usage.Group, names map[string]string) api.UsageRow {
 	}
 	return row
 }
+
+// cents rounds a cost to a millionth: what is added up bit by bit has more digits than mean anything.
+func cents(cost float64) float64 { return math.Round(cost*1e6) / 1e6 }
 
 // meanSeconds is the mean of n durations, to the microsecond.
 func meanSeconds(microseconds, n int64) float64 { return float64(microseconds/n) / 1e6 }

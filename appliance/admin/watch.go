@@ -26,7 +26,7 @@ func (s *server) watchService(c *gin.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		return s.service(view, s.folderNamesOf(ctx, view.Project)), nil
+		return s.serviceFor(ctx, view, s.folderNamesOf(ctx, view.Project), claims(s.boxes())), nil
 	})
 }
 

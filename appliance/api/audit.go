@@ -97,6 +97,15 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery, limit int) ([]AuditRec
 	return out, nil
 }
 
+// AuditPage returns a part of the records, newest first; cursor is the Next of the part before.
+func (c *Client) AuditPage(ctx context.Context, q AuditQuery, limit int, cursor string) (Page[AuditRecord], error) {
+	v := q.values()
+	v.Set("limit", strconv.Itoa(limit))
+	v.Set("cursor", cursor)
+	var page Page[AuditRecord]
+	return page, c.unary(ctx, call{method: http.MethodGet, path: "/audit", query: v}, &page)
+}
+
 // ExportAudit copies records to w, a line of JSON each, oldest first.
 func (c *Client) ExportAudit(ctx context.Context, q AuditQuery, w io.Writer) error {
 	resp, err := c.send(ctx, call{method: http.MethodGet, path: "/audit/export", query: q.values()})

@@ -20,6 +20,8 @@ type Bundle struct {
 	MadeAt     time.Time     `json:"made_at"`     // where it was made
 	MadeBy     string        `json:"made_by"`     // palisade 1.2.3
 	ReceivedAt time.Time     `json:"received_at"` // here; zero of one that is only looked at
+	// Here are bytes of the files of one that is only looked at, in their order: an upload that was cut off goes on without them.
+	Here int64 `json:"here,omitempty"`
 }
 
 // BundleLicense is what whoever installs it agrees to.

@@ -32,6 +32,8 @@ type Options struct {
 	Project string
 	// UserAgent names the program in the daemon's log.
 	UserAgent string
+	// Transport carries the calls in place of a connection to Host, for who speaks to an appliance in its own process.
+	Transport http.RoundTripper
 }
 
 // Client calls the API. It is safe for concurrent use.
@@ -95,8 +97,12 @@ func NewClient(o Options) (*Client, error) {
 		}
 		c.base = u.Scheme + "://" + u.Host
 	}
+	var carrier http.RoundTripper = transport
+	if o.Transport != nil {
+		carrier = o.Transport
+	}
 	c.http = &http.Client{
-		Transport: transport,
+		Transport: carrier,
 		// The API never redirects: whoever does is not it, and must not see the key.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -135,6 +141,23 @@ func (c *Client) unary(ctx context.Context, k call, out any) error {
 		return fmt.Errorf("reading the answer to %s %s: %w", k.method, k.path, err)
 	}
 	return nil
+}
+
+// cookies is unary that also returns what the answer gives a browser to keep.
+func (c *Client) cookies(ctx context.Context, k call, out any) ([]*http.Cookie, error) {
+	ctx, cancel := context.WithTimeout(ctx, unaryTimeout)
+	defer cancel()
+	resp, err := c.send(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if out != nil {
+		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+			return nil, fmt.Errorf("reading the answer to %s %s: %w", k.method, k.path, err)
+		}
+	}
+	return resp.Cookies(), nil
 }
 
 // send sends a call and returns its answer when it is a good one; otherwise a *Problem, or a

@@ -19,15 +19,30 @@ func (c *Client) CheckBundle(ctx context.Context, beginning io.Reader, size int6
 	return c.bundle(ctx, call{method: http.MethodPost, path: "/bundles/check", body: beginning, size: size}, allowUnsigned)
 }
 
-// ReceiveBundle brings a bundle, size bytes long (-1 unknown).
-func (c *Client) ReceiveBundle(ctx context.Context, from io.Reader, size int64, allowUnsigned bool) (Bundle, error) {
-	return c.bundle(ctx, call{method: http.MethodPost, path: "/bundles", body: from, size: size}, allowUnsigned)
+// BundleUpload is a bundle as it is sent.
+type BundleUpload struct {
+	From          io.Reader
+	Size          int64 // of what is sent; -1: not known
+	LeftOut       int64 // bytes of its files, in their order, that are there and not sent: at most Here of a check
+	AllowUnsigned bool
+}
+
+// ReceiveBundle brings a bundle. KindConflict where what is left out is not there any more: it is checked again then.
+func (c *Client) ReceiveBundle(ctx context.Context, in BundleUpload) (Bundle, error) {
+	k := call{method: http.MethodPost, path: "/bundles", body: in.From, size: in.Size, query: url.Values{}}
+	if in.LeftOut > 0 {
+		k.query.Set("left_out", strconv.FormatInt(in.LeftOut, 10))
+	}
+	return c.bundle(ctx, k, in.AllowUnsigned)
 }
 
 func (c *Client) bundle(ctx context.Context, k call, allowUnsigned bool) (Bundle, error) {
 	k.header = http.Header{"Content-Type": {"application/octet-stream"}}
 	if allowUnsigned {
-		k.query = url.Values{"allow_unsigned": {"true"}}
+		if k.query == nil {
+			k.query = url.Values{}
+		}
+		k.query.Set("allow_unsigned", "true")
 	}
 	resp, err := c.send(ctx, k)
 	if err != nil {

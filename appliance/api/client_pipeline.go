@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // ValidatePipeline checks a file against the appliance: what is told is what running it would be told.
@@ -49,6 +50,14 @@ func (c *Client) RunPipeline(ctx context.Context, in JobCreate) (Job, error) {
 // Jobs lists jobs, newest first; of one pipeline where a name is given.
 func (c *Client) Jobs(ctx context.Context, pipeline string) ([]Job, error) {
 	return list[Job](ctx, c, "/jobs", url.Values{"pipeline": {pipeline}})
+}
+
+// RecentJobs lists the newest jobs, at most limit of them; of one pipeline where a name is given.
+func (c *Client) RecentJobs(ctx context.Context, pipeline string, limit int) ([]Job, error) {
+	var out Page[Job]
+	q := url.Values{"pipeline": {pipeline}, "limit": {strconv.Itoa(limit)}}
+	err := c.unary(ctx, call{method: http.MethodGet, path: "/jobs", query: q}, &out)
+	return out.Items, err
 }
 
 // Job returns one by its id, its name, or the newest of a pipeline by that one's name.

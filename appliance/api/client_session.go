@@ -5,23 +5,55 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
-// SessionFilter chooses sessions; what is "" chooses all.
+// SessionFilter chooses sessions; what is "" or empty chooses all.
 type SessionFilter struct {
-	Type    string
-	Status  string
-	Service string // id or name
-	All     bool   // ended ones too
+	Type     string
+	Types    []string // any of these
+	Status   string
+	Statuses []string // any of these
+	Service  string   // id or name
+	Owner    string   // who made it
+	Search   string   // in its name, id or image
+	All      bool     // ended ones too
+}
+
+func (f SessionFilter) values() url.Values {
+	q := url.Values{"type": f.Types, "status": f.Statuses, "service": {f.Service}, "owner": {f.Owner}, "search": {f.Search}}
+	if f.Type != "" {
+		q.Add("type", f.Type)
+	}
+	if f.Status != "" {
+		q.Add("status", f.Status)
+	}
+	if f.All {
+		q.Set("all", "true")
+	}
+	return q
 }
 
 // Sessions lists sessions, oldest first.
 func (c *Client) Sessions(ctx context.Context, f SessionFilter) ([]Session, error) {
-	q := url.Values{"type": {f.Type}, "status": {f.Status}, "service": {f.Service}}
-	if f.All {
-		q.Set("all", "true")
-	}
-	return list[Session](ctx, c, "/sessions", q)
+	return list[Session](ctx, c, "/sessions", f.values())
+}
+
+// SessionsPage returns a part of a list, newest first: limit of them behind the first offset, with how many there are.
+func (c *Client) SessionsPage(ctx context.Context, f SessionFilter, offset, limit int) (SessionPage, error) {
+	q := f.values()
+	q.Set("order", "newest")
+	q.Set("offset", strconv.Itoa(offset))
+	q.Set("limit", strconv.Itoa(limit))
+	var out SessionPage
+	return out, c.unary(ctx, call{method: http.MethodGet, path: "/sessions", query: q}, &out)
+}
+
+// CheckSession says what would come of a session if it were asked for now; nothing is made. What is wrong with it is a Problem,
+// as it is for CreateSession.
+func (c *Client) CheckSession(ctx context.Context, in SessionCreate) (SessionCheck, error) {
+	var out SessionCheck
+	return out, c.unary(ctx, call{method: http.MethodPost, path: "/sessions/check", in: in}, &out)
 }
 
 // Session returns one by id or name.

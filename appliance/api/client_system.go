@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
+	"time"
 )
 
 // Version asks what answers.
@@ -13,10 +16,17 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return out, c.unary(ctx, call{method: http.MethodGet, path: "/version"}, &out)
 }
 
-// Doctor asks for the state of the box.
-func (c *Client) Doctor(ctx context.Context) (Doctor, error) {
+// Doctor looks at the state of the box.
+func (c *Client) Doctor(ctx context.Context) (Doctor, error) { return c.DoctorWithin(ctx, 0) }
+
+// DoctorWithin is Doctor for who is content with a look that is at most so old.
+func (c *Client) DoctorWithin(ctx context.Context, age time.Duration) (Doctor, error) {
+	q := url.Values{}
+	if age > 0 {
+		q.Set("max_age", strconv.FormatFloat(age.Seconds(), 'f', -1, 64))
+	}
 	var out Doctor
-	return out, c.unary(ctx, call{method: http.MethodGet, path: "/doctor"}, &out)
+	return out, c.unary(ctx, call{method: http.MethodGet, path: "/doctor", query: q}, &out)
 }
 
 // Restart replaces the daemon by the program that is at its path now, and returns when that one answers. Where it does
@@ -42,7 +52,7 @@ func (c *Client) CreateKey(ctx context.Context, in KeyCreate) (KeyIssued, error)
 	return out, c.unary(ctx, call{method: http.MethodPost, path: "/keys", in: in}, &out)
 }
 
-// Keys lists API keys that are not revoked.
+// Keys lists the API keys of who asks that are not revoked; for an administrator those of all.
 func (c *Client) Keys(ctx context.Context) ([]Key, error) { return list[Key](ctx, c, "/keys", nil) }
 
 // RevokeKey ends a key by its id or its name, at once.

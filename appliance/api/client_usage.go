@@ -10,7 +10,7 @@ import (
 // UsageQuery chooses what is summed up, and how groups are made. Zero fields take the default: all of the project in the
 // last 30 days, in UTC, in one sum.
 type UsageQuery struct {
-	By       []string // token, project, service, model, status; and one of hour, day, month
+	By       []string // token, user, project, service, model, status; and one of hour, day, month
 	From, To string   // RFC 3339, 2026-03-01, 2026-03, or how long ago: 7d, 12h
 	Zone     string   // Asia/Seoul, +09:00
 	Token    string   // id or name

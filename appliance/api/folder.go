@@ -100,6 +100,27 @@ type Entry struct {
 	SHA256     string `json:"sha256,omitempty"`     // hex, of one that was just written
 }
 
+// Directory is a part of a directory of a folder: directories first, then files.
+type Directory struct {
+	Path        string  `json:"path"` // from the folder's root; empty: the root itself
+	Items       []Entry `json:"items"`
+	Offset      int     `json:"offset"`      // entries before these
+	Directories int     `json:"directories"` // that match, in all
+	Files       int     `json:"files"`       // that match, in all
+}
+
+// Validate asks what is wrong with a text.
+type Validate struct {
+	File string `json:"file"` // its name: model-definition.yaml
+	Text string `json:"text"`
+}
+
+// Validation says that nothing is wrong with a text. What is wrong comes as a Problem.
+type Validation struct {
+	Kind     string       `json:"kind"`     // what it was read as: model-definition, recipe, pipeline, yaml, json, toml; empty: text
+	Warnings []FieldError `json:"warnings"` // what is doubtful, with line and column
+}
+
 // EntryMove gives a file or directory of a folder another path in it.
 type EntryMove struct {
 	From string `json:"from"`

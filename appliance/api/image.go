@@ -9,7 +9,7 @@ type Image struct {
 	Size      int64     `json:"size"`   // bytes of its layers, compressed
 	CreatedAt time.Time `json:"created_at"`
 	Platforms []string  `json:"platforms"` // linux/amd64
-	UsedBy    []string  `json:"used_by"`   // services and sessions that need it; empty for none
+	UsedBy    []string  `json:"used_by"`   // services and sessions that need it, 20 and how many more; empty for none
 }
 
 // ImagePull asks for an image.

@@ -14,7 +14,10 @@ const ProblemType = "application/problem+json"
 const (
 	KindInvalid        = "invalid"       // 400: fields that are wrong are in Errors
 	KindUnauthorized   = "unauthorized"  // 401
+	KindCode           = "code-needed"   // 401: the password is right, and a code of the second factor is needed too
 	KindForbidden      = "forbidden"     // 403
+	KindPassword       = "password-due"  // 403: the password has to be changed first
+	KindFactor         = "totp-needed"   // 403: a second factor has to be set up first
 	KindNotFound       = "not-found"     // 404
 	KindNoRoute        = "no-such-path"  // 404: the path itself is not part of the API
 	KindMethod         = "method"        // 405
@@ -29,11 +32,13 @@ const (
 	KindMediaType      = "media-type"    // 415
 	KindRange          = "range"         // 416
 	KindChecksum       = "checksum"      // 422: what arrived is not what was sent
+	KindLocked         = "locked"        // 429: too many wrong tries; Retry-After says when the next may come
 	KindInternal       = "internal"      // 500
 	KindNotSupported   = "not-supported" // 501
 	KindUnavailable    = "unavailable"   // 503
 	KindStorageFull    = "storage-full"  // 507
 	KindQuota          = "quota"         // 507: more than a folder or a project may hold
+	KindLimit          = "limit"         // 409: more services or routes than a project or a person may have
 	problemURN         = "urn:palisade:problem:"
 	maxProblemBodySize = 1 << 20
 )

@@ -18,6 +18,17 @@ type SecretValue struct {
 	Value string `json:"value"` // at most 64 KiB
 }
 
+// SecretsRotated says that all secrets are encrypted with a new key.
+type SecretsRotated struct {
+	Encrypted int `json:"encrypted"` // secrets, log-ins of registries and second factors
+}
+
+// RotateSecrets makes a new key for all that is kept encrypted, and forgets the one before.
+func (c *Client) RotateSecrets(ctx context.Context) (SecretsRotated, error) {
+	var out SecretsRotated
+	return out, c.unary(ctx, call{method: http.MethodPost, path: "/secrets/rotate"}, &out)
+}
+
 // Secrets that are kept, by name.
 func (c *Client) Secrets(ctx context.Context) ([]Secret, error) {
 	return list[Secret](ctx, c, "/secrets", nil)

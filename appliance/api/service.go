@@ -156,7 +156,8 @@ type Route struct {
 	Revision      int        `json:"revision"`
 	TrafficRatio  float64    `json:"traffic_ratio"` // weight; 0 takes it out of the balance
 	Address       string     `json:"address,omitempty"`
-	InFlight      int        `json:"in_flight"` // requests now
+	Claim         *Claim     `json:"claim,omitempty"` // what it holds of a node; left out while it waits for a place
+	InFlight      int        `json:"in_flight"`       // requests now
 	CreatedAt     time.Time  `json:"created_at"`
 	StartedAt     *time.Time `json:"started_at,omitempty"`
 	ReadyAt       *time.Time `json:"ready_at,omitempty"` // of one that starts: when it is expected to answer, as others like it did

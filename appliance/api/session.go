@@ -114,10 +114,30 @@ type SessionsCreated struct {
 	Items []Session `json:"items"`
 }
 
+// SessionPage is a part of a list of sessions.
+type SessionPage struct {
+	Items []Session `json:"items"`
+	Next  string    `json:"next,omitempty"` // left out where the newest come first
+	Total int       `json:"total"`          // how many there are, on other pages too
+}
+
+// SessionCheck says what would come of a session if it were asked for now.
+type SessionCheck struct {
+	Resources map[string]string `json:"resources"` // what it would ask for, with what is given where nothing is said
+	Sessions  int               `json:"sessions"`  // how many would be made: more than one of an array
+	Starts    bool              `json:"starts"`    // there is a place for it now
+	Node      string            `json:"node,omitempty"`
+	Ahead     int               `json:"ahead"` // sessions that wait already
+	Waits     []Wait            `json:"waits"` // what it would wait for; none where it starts
+}
+
 // SessionUpdate changes a session of a person: what is left out stays.
 type SessionUpdate struct {
 	Name     *string `json:"name,omitempty"`
 	Priority *int    `json:"priority,omitempty"` // counts at once
+	// Of an interactive one, within what the box has: seconds, 0 for what the box has.
+	IdleTimeout *float64 `json:"idle_timeout,omitempty"`
+	MaxLifetime *float64 `json:"max_lifetime,omitempty"`
 }
 
 // Exit is how a session ended.

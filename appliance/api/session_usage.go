@@ -16,6 +16,8 @@ type SessionUsage struct {
 	By     []string          `json:"by"`     // what groups differ in
 	Groups []SessionUsageRow `json:"groups"` // by time, in a time the largest first; none where By is empty
 	Total  SessionUsageRow   `json:"total"`
+
+	Currency string `json:"currency,omitempty"` // of costs; left out where accelerators have no price
 }
 
 // SessionUsageRow is what a group of sessions held and used together. Of its first fields it has those that groups were
@@ -35,6 +37,8 @@ type SessionUsageRow struct {
 	ShareSeconds      float64 `json:"share_seconds"`      // accelerators that were held, parts of them by their size
 	CPUSeconds        float64 `json:"used_core_seconds"`  // cores that were really used
 	UsedMemorySeconds float64 `json:"used_gib_seconds"`   // memory that was really used
+
+	Cost *float64 `json:"cost,omitempty"` // of the accelerators that were held; left out where they have no price
 }
 
 // SessionUsageQuery chooses what is summed up, and how groups are made. Zero fields take the default: all of the project in

@@ -47,15 +47,18 @@ func shapes() map[string]reflect.Type {
 	for _, v := range []any{
 		Problem{}, FieldError{}, Service{}, Recipe{}, Mount{}, Policy{}, Routing{}, ServiceCreate{}, ServiceUpdate{}, Scale{}, Route{},
 		RouteUpdate{}, ServiceErrors{}, RouteError{}, Event{}, Revision{}, RollBack{}, Token{}, TokenCreate{}, TokenIssued{}, TokenLimits{}, TokenStanding{},
-		Session{}, Cluster{}, Container{}, SessionMount{}, SessionIdle{}, SessionMetrics{}, SessionMetric{}, SessionMetricPoint{}, App{}, AppLink{}, SessionCreate{}, SessionsCreated{}, SessionUpdate{}, SessionCommit{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, FolderUpdate{}, FolderUse{}, FolderShare{}, FolderClone{}, FolderCloning{}, FolderRestore{}, Entry{}, EntryMove{}, DirectoryCreate{}, UploadCreate{}, FolderUpload{}, UploadFinish{}, Version{}, Restarted{}, Runtime{}, Doctor{}, Check{},
-		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Bundle{}, BundleLicense{}, Secret{}, SecretValue{}, AuditRecord{}, AuditChange{}, AuditLine{}, AuditVerify{}, AuditVerdict{}, Catalog{}, CatalogAdd{}, CatalogUpdate{}, CatalogPin{}, CatalogUpdated{}, CatalogChange{}, CatalogFieldChange{}, CatalogKey{}, CatalogKeyTrust{}, Key{}, KeyCreate{}, KeyIssued{}, SSH{}, SSHKey{}, SSHKeyCreate{},
-		CatalogRecipe{}, RecipeLicense{}, RecipeSource{}, RecipeVariant{}, RecipeVerified{}, RecipeFit{}, PlanCreate{}, Plan{}, PlanPart{}, PlanPlace{}, PlanUse{}, PlanMove{}, PlanDisk{}, PlanStep{}, PlanAttempt{}, PlanAlternative{},
+		Session{}, Cluster{}, Container{}, SessionMount{}, SessionIdle{}, SessionMetrics{}, SessionMetric{}, SessionMetricPoint{}, App{}, AppLink{}, SessionCreate{}, SessionsCreated{}, SessionUpdate{}, SessionCommit{}, Exit{}, Transition{}, Stats{}, Folder{}, FolderCreate{}, FolderUpdate{}, FolderUse{}, FolderShare{}, FolderClone{}, FolderCloning{}, FolderRestore{}, Entry{}, Directory{}, Validate{}, Validation{}, EntryMove{}, DirectoryCreate{}, UploadCreate{}, FolderUpload{}, UploadFinish{}, Version{}, Restarted{}, Runtime{}, Doctor{}, Check{}, Glance{}, About{}, Module{}, Setting{}, GlanceServices{}, GlanceService{}, GlanceSessions{}, GlanceInstall{}, GlanceToken{}, Happening{},
+		Image{}, ImagePull{}, PullProgress{}, ImagePrune{}, ImagesPruned{}, Registry{}, RegistryLogIn{}, Bundle{}, BundleLicense{}, Secret{}, SecretValue{}, SecretsRotated{}, AuditRecord{}, AuditChange{}, AuditLine{}, AuditVerify{}, AuditVerdict{}, Catalog{}, CatalogAdd{}, CatalogUpdate{}, CatalogPin{}, CatalogUpdated{}, CatalogChange{}, CatalogFieldChange{}, CatalogKey{}, CatalogKeyTrust{}, Me{}, MyProject{}, LogIn{}, Key{}, KeyCreate{}, KeyIssued{}, SSH{}, SSHKey{}, SSHKeyCreate{},
+		Provider{}, LogInSession{}, PasswordChange{}, TOTPStart{}, TOTPDrop{}, RecoveryRenewal{}, TOTP{}, User{}, UserCreate{}, UserMade{}, UserUpdate{}, UserReset{},
+		Project{}, ProjectCreate{}, ProjectUpdate{}, ProjectMember{}, ProjectContents{}, ProjectMemberSet{}, Limits{}, LimitBound{}, LimitsSet{},
+		CatalogRecipe{}, RecipeLicense{}, RecipeSource{}, RecipeVariant{}, RecipeVerified{}, RecipeFit{}, RecipeOverview{}, RecipeRow{}, PlanCreate{}, Plan{}, PlanPart{}, PlanPlace{}, PlanUse{}, PlanMove{}, PlanDisk{}, PlanStep{}, PlanAttempt{}, PlanAlternative{},
 		ModelVerify{}, VerifyProgress{}, ModelDamage{}, ModelsSwept{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
+		SessionPage{}, SessionCheck{},
 		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
 		InstallCreate{}, Install{}, InstallStep{}, InstallTransfer{}, Model{}, ModelRevision{}, ModelFile{}, ModelUpdate{}, ModelRollback{}, ModelPin{}, ModelRemoved{},
 		Claim{}, ClaimDevice{}, Wait{}, Waiting{},
-		Usage{}, UsageRow{}, SessionUsage{}, SessionUsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, Calibrate{}, CalibrationStanding{}, CalibrationRun{}, CalibrationFailure{}, Calibration{}, CalibrationPoint{}, ServiceLive{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
+		Usage{}, UsageRow{}, SessionUsage{}, SessionUsageRow{}, Autoscaling{}, AutoscalingStanding{}, Rule{}, Decision{}, Standoff{}, Seen{}, Verdict{}, Wish{}, Signal{}, Metric{}, Calibrate{}, CalibrationStanding{}, CalibrationRun{}, CalibrationFailure{}, Calibration{}, CalibrationPoint{}, ServiceLive{}, ServiceCheck{}, Rehearse{}, Rehearsal{}, RehearsalRoute{}, RehearsalRun{}, RehearsalStep{}, RehearsalPoint{}, ServiceOverview{}, ServiceRow{}, ServiceHistory{}, ServiceMoment{}, RouteLive{}, LiveFigures{}, LiveQuantiles{}, Capture{}, CaptureMessage{}, CaptureField{},
 	} {
 		t := reflect.TypeOf(v)
 		out[t.Name()] = t
@@ -170,6 +173,9 @@ func TestDocumentHoldsTogether(t *testing.T) {
 	}
 	used := map[string]bool{}
 	walk(&whole, func(key, value *yaml.Node) {
+		if key.Value == "description" && strings.Contains(value.Value, "`json:") {
+			t.Errorf("line %d: the description is source text", value.Line)
+		}
 		if key.Value != "$ref" {
 			return
 		}

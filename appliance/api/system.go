@@ -57,18 +57,29 @@ type Restarted struct {
 	InFlight int     `json:"in_flight"`        // requests that the process before it finishes
 }
 
-// Key lets a client use this API from elsewhere, until it is revoked.
+// Key lets a client use this API from elsewhere, until it is revoked or expires. It may no more than its owner, and than its
+// scope.
 type Key struct {
 	ID        string     `json:"id"`
 	Name      string     `json:"name"`
+	Owner     string     `json:"owner,omitempty"`   // the user who answers for it; left out: the appliance itself
+	Scope     string     `json:"scope"`             // read, write, or admin: all that its owner may
+	Project   string     `json:"project,omitempty"` // the one that it opens; left out: all that its owner has
 	CreatedBy string     `json:"created_by"`
 	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Standing  string     `json:"standing"`            // good, expiring (within 14 days), expired, or suspended: its owner may not log in
 	LastUsed  *time.Time `json:"last_used,omitempty"` // accurate to a minute
 }
 
 // KeyCreate asks for an API key.
 type KeyCreate struct {
 	Name string `json:"name"`
+	// Owner is another user than who asks, for an administrator to say.
+	Owner     string     `json:"owner,omitempty"`
+	Scope     string     `json:"scope,omitempty"`   // read, write or admin; write where it is left out
+	Project   string     `json:"project,omitempty"` // the one that it opens; left out: all that its owner has
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // KeyIssued is a new key: the only time its secret is shown.

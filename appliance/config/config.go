@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
 	"github.com/palisade-run/palisade/sessions"
@@ -52,8 +53,16 @@ type Config struct {
 	Autoscaler Autoscaler `yaml:"autoscaler"`
 	// Folders bound what people keep.
 	Folders Folders `yaml:"folders"`
+	// Usage is how what was used is told of.
+	Usage Usage `yaml:"usage"`
 	// Catalog says how models come to the box.
 	Catalog Catalog `yaml:"catalog"`
+	// People are how users are let in.
+	People people.Config `yaml:"people"`
+	// Fetch says what may be asked on others' behalf.
+	Fetch Fetch `yaml:"fetch"`
+	// Redis keeps counts that several boxes share.
+	Redis Redis `yaml:"redis"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -131,8 +140,8 @@ func Default() Config {
 		Limits:  Limits{SessionLog: 64 << 20},
 		Service: sessions.DefaultPolicy(),
 
-		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(),
-		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(),
+		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(), Redis: defaultRedis(),
+		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(), People: people.DefaultConfig(),
 	}
 }
 

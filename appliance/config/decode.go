@@ -192,7 +192,7 @@ func (d *decoder) words(n *yaml.Node, path string, v reflect.Value) {
 	v.Set(out)
 }
 
-// list reads a sequence of single values.
+// list reads a sequence of values, or of sections.
 func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
@@ -203,7 +203,11 @@ func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		d.value(item, path, out.Index(i))
+		at := path
+		if isSection(v.Type().Elem()) {
+			at = fmt.Sprintf("%s[%d]", path, i)
+		}
+		d.value(item, at, out.Index(i))
 	}
 	v.Set(out)
 }
@@ -229,6 +233,12 @@ func setScalar(v reflect.Value, text string) (message, hint string) {
 			return fmt.Sprintf("%q is neither true nor false", text), "write true or false"
 		}
 		*target = parsed
+	case **bool:
+		var parsed bool
+		if message, hint = setScalar(reflect.ValueOf(&parsed).Elem(), text); message == "" {
+			*target = &parsed
+		}
+		return message, hint
 	case *int:
 		parsed, err := strconv.Atoi(text)
 		if err != nil {

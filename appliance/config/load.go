@@ -50,7 +50,7 @@ func (o Overrides) flags() []struct{ field, flag, value string } {
 }
 
 // Load reads the settings: defaults, then the file at path ("" for none), then overrides; and makes its
-// paths absolute, a file's relative to the file. The error holds every problem of the settings, each with
+// paths absolute, a file's relative to the file. Where they name no database, it is the one that rows were moved to. The error holds every problem of the settings, each with
 // its place (catalog.Problems), or says why the file cannot be read. Warnings come with a good Config.
 func Load(path string, overrides Overrides) (Config, catalog.Problems, error) {
 	var text []byte
@@ -62,6 +62,9 @@ func Load(path string, overrides Overrides) (Config, catalog.Problems, error) {
 	}
 	cfg, d := parse(path, text, overrides)
 	if d.problems.Err() == nil {
+		if err := d.follow(&cfg); err != nil {
+			return Config{}, nil, err
+		}
 		d.merge(missingFiles(cfg))
 	}
 	if err := d.problems.Err(); err != nil {
@@ -140,6 +143,7 @@ func (d *decoder) merge(more catalog.Problems) {
 func (c *Config) paths() map[string]*string {
 	return map[string]*string{"data": &c.Data, "variants": &c.Variants, "tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key,
 		"containerd.cni": &c.Containerd.CNI, "access_log.path": &c.AccessLog.Path,
+		"redis.password_file": &c.Redis.PasswordFile, "redis.ca": &c.Redis.CA,
 		"autoscaler.prometheus.authorization": &c.Autoscaler.Prometheus.Authorization}
 }
 

@@ -47,10 +47,14 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.checkRouter()...)
 	ps = append(ps, c.checkSeeing()...)
 	ps = append(ps, c.Autoscaler.check()...)
+	ps = append(ps, c.Redis.check()...)
 	ps = append(ps, c.Restart.check()...)
 	ps = append(ps, c.Folders.check()...)
+	ps = append(ps, c.Usage.Prices.check()...)
 	ps = append(ps, c.Catalog.check()...)
+	ps = append(ps, c.Fetch.check()...)
 	ps = append(ps, c.Sessions.check()...)
+	ps = append(ps, checkPeople(c.People)...)
 	return append(ps, checkService(c.Service)...)
 }
 

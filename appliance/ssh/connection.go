@@ -43,7 +43,10 @@ type connection struct {
 func newConnection(s *Server, w *World, crypt *xssh.ServerConn, key authorized.Key) *connection {
 	c := &connection{server: s, world: w, crypt: crypt, key: key}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.to, c.wrong = resolve(w.Sessions, key, crypt.User())
+	may := func(s sessions.Session) Part { return w.may(key, s) }
+	if c.to, c.wrong = resolve(shown{w.Sessions, may}, key, crypt.User()); c.wrong == nil && may(c.to) != Enters {
+		c.wrong = forOwners(c.to)
+	}
 	return c
 }
 
@@ -63,7 +66,13 @@ func (c *connection) serve(channels <-chan xssh.NewChannel, requests <-chan *xss
 	c.all.Wait()
 }
 
-var errClientGone = errors.New("the client has gone")
+var (
+	errClientGone = errors.New("the client has gone")
+	errTakenAway  = errors.New("you may not enter this session any more")
+)
+
+// askEvery is how often it is asked again whether somebody may stay.
+const askEvery = 5 * time.Second
 
 // answerGlobal refuses what is asked of the connection as a whole: what listens in a session is reached from outside, but
 // nobody listens there for a client. A refusal is also a sign of life.
@@ -79,9 +88,17 @@ func answerGlobal(requests <-chan *xssh.Request) {
 func (c *connection) keepAlive() {
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
+	ask := time.NewTicker(askEvery)
+	defer ask.Stop()
 	for {
 		select {
 		case <-tick.C:
+		case <-ask.C:
+			if c.wrong == nil && (c.world.may(c.key, c.to) != Enters || c.world.Good != nil && !c.world.Good(c.key)) {
+				c.end(errTakenAway)
+				return
+			}
+			continue
 		case <-c.ctx.Done():
 			return
 		}
@@ -198,6 +215,9 @@ func (c *connection) current() (sessions.Session, error) {
 		return sessions.Session{}, c.wrong
 	}
 	s, err := c.world.Sessions.Session(c.to.Project, c.to.ID)
+	if err == nil && c.world.may(c.key, s) != Enters {
+		return s, forOwners(s)
+	}
 	if err != nil {
 		return sessions.Session{}, &refusal{what: "session " + c.to.Name + " is gone", hint: "see: palisade ps --all"}
 	}

@@ -50,7 +50,7 @@ func (l *login) config() *xssh.ServerConfig {
 // show is asked for each key, before it is known whether its owner has it.
 func (l *login) show(meta xssh.ConnMetadata, public xssh.PublicKey) (*xssh.Permissions, error) {
 	l.user = meta.User()
-	if _, known := l.world.Keys.Find(public); known {
+	if _, known := l.world.find(public); known {
 		return &xssh.Permissions{}, nil
 	}
 	l.shown = append(l.shown, xssh.FingerprintSHA256(public))
@@ -60,7 +60,7 @@ func (l *login) show(meta xssh.ConnMetadata, public xssh.PublicKey) (*xssh.Permi
 
 // comeIn is called once the owner has shown that the key is theirs. It may have been removed since it was looked at.
 func (l *login) comeIn(public xssh.PublicKey) error {
-	key, known := l.world.Keys.Find(public)
+	key, known := l.world.find(public)
 	if !known {
 		return errUnknownKey
 	}

@@ -34,6 +34,74 @@ type World struct {
 	Keys     Keys
 	// Accessed is told that somebody is connected with a session, until what it returns is called. May be nil.
 	Accessed func(session string) (left func())
+	// May tells what who comes with a key may with a session, as things stand. Nil: everything.
+	May func(key authorized.Key, s sessions.Session) Part
+	// Good tells whether who comes with a key may come at all. Nil: all may.
+	Good func(key authorized.Key) bool
+}
+
+// Part is what somebody may with a session.
+type Part int
+
+// The parts.
+const (
+	Nothing Part = iota // it is not there for them
+	Looks               // they may know of it
+	Enters
+)
+
+// may is what who comes with a key may with a session.
+func (w *World) may(key authorized.Key, s sessions.Session) Part {
+	if w.May == nil {
+		return Enters
+	}
+	return w.May(key, s)
+}
+
+// find is a key that lets somebody in now.
+func (w *World) find(public xssh.PublicKey) (authorized.Key, bool) {
+	key, known := w.Keys.Find(public)
+	return key, known && (w.Good == nil || w.Good(key))
+}
+
+// shown are the sessions that who comes with a key may know of: all others are not there for them.
+type shown struct {
+	all Sessions
+	may func(s sessions.Session) Part
+}
+
+func (v shown) Sessions(project string, f sessions.SessionFilter) []sessions.Session {
+	return slices.DeleteFunc(v.all.Sessions(project, f), func(s sessions.Session) bool { return v.may(s) == Nothing })
+}
+
+// Session finds one among those, as the manager does among all: one that is not for them hides none that is.
+func (v shown) Session(project, ref string) (sessions.Session, error) {
+	found, err := v.all.Session(project, ref)
+	if err != nil || v.may(found) != Nothing {
+		return found, err
+	}
+	for _, live := range []bool{true, false} {
+		for _, s := range v.Sessions(project, sessions.SessionFilter{Live: live}) {
+			if s.Name == ref {
+				return s, nil
+			}
+		}
+	}
+	return sessions.Session{}, fmt.Errorf("session %q %w", ref, sessions.ErrNotFound)
+}
+
+// looked are sessions to be found.
+type looked interface {
+	Sessions(project string, f sessions.SessionFilter) []sessions.Session
+	Session(project, ref string) (sessions.Session, error)
+}
+
+// forOwners says that a session is somebody else's.
+func forOwners(s sessions.Session) error {
+	return &refusal{
+		what: fmt.Sprintf("session %s is %s's: who enters it is they or an owner of project %s", s.Name, s.CreatedBy, s.Project),
+		hint: "the owners are: palisade project members " + s.Project,
+	}
 }
 
 // defaultProject is the one of a name that several projects have.
@@ -45,7 +113,7 @@ const defaultProject = "default"
 //     one of that name, that of the project "default".
 //  2. What stands after the last dot is a project, where the key opens that.
 //  3. There is none: the error says what there is.
-func resolve(w Sessions, key authorized.Key, name string) (sessions.Session, error) {
+func resolve(w looked, key authorized.Key, name string) (sessions.Session, error) {
 	found, err := inProject(w, key.Project, name)
 	if err == nil || !errors.Is(err, sessions.ErrNotFound) {
 		return found, err
@@ -65,7 +133,7 @@ func resolve(w Sessions, key authorized.Key, name string) (sessions.Session, err
 	return sessions.Session{}, missing(w, key, name)
 }
 
-func inProject(w Sessions, project, name string) (sessions.Session, error) {
+func inProject(w looked, project, name string) (sessions.Session, error) {
 	if project != "" {
 		return w.Session(project, name)
 	}
@@ -90,7 +158,7 @@ func inProject(w Sessions, project, name string) (sessions.Session, error) {
 }
 
 // missing says that there is no such session, and what there is.
-func missing(w Sessions, key authorized.Key, name string) error {
+func missing(w looked, key authorized.Key, name string) error {
 	r := &refusal{what: fmt.Sprintf("there is no session %q", name), hint: "see: palisade ps"}
 	var live []string
 	for _, s := range w.Sessions(key.Project, sessions.SessionFilter{Live: true}) {

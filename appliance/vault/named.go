@@ -45,6 +45,9 @@ func (n Named) Delete(ctx context.Context, name string) error {
 	return n.of(name, n.vault.Delete(ctx, namedPrefix+name))
 }
 
+// Rotate changes the key of the whole vault; see Vault.Rotate.
+func (n Named) Rotate(ctx context.Context) (int, error) { return n.vault.Rotate(ctx) }
+
 // List returns which are kept, by name.
 func (n Named) List(ctx context.Context) ([]Entry, error) {
 	entries, err := n.vault.List(ctx, namedPrefix)

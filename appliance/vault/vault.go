@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -87,8 +88,11 @@ func (s Secret) Reveal() string { return string(s) }
 // Vault keeps secrets. It is safe for concurrent use.
 type Vault struct {
 	rows Rows
-	key  *age.X25519Identity
+	file string // of the keys
 	now  func() time.Time
+
+	mu   sync.RWMutex          // a secret is not kept while all are encrypted anew: it would be with a key that is forgotten
+	keys []*age.X25519Identity // the first encrypts, all open: there is one, but while they change
 }
 
 // Error is an error that says what to do about it.
@@ -110,9 +114,9 @@ func Open(ctx context.Context, rows Rows, keyFile string, now func() time.Time) 
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault: %w", err)
 	}
-	key, err := readKey(keyFile)
+	found, err := readKeys(keyFile)
 	if errors.Is(err, fs.ErrNotExist) && len(kept) == 0 {
-		key, err = makeKey(keyFile)
+		found, err = makeKey(keyFile)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = &Error{
@@ -123,16 +127,24 @@ func Open(ctx context.Context, rows Rows, keyFile string, now func() time.Time) 
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault: %w", err)
 	}
-	v := &Vault{rows: rows, key: key, now: now}
+	v := &Vault{rows: rows, file: keyFile, keys: found, now: now}
 	if len(kept) > 0 {
 		if _, err := v.open(kept[0]); err != nil {
+			return nil, fmt.Errorf("opening the vault: %w", err)
+		}
+	}
+	if len(found) > 1 { // a change of the key broke off
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if _, err := v.renew(ctx); err != nil {
 			return nil, fmt.Errorf("opening the vault: %w", err)
 		}
 	}
 	return v, nil
 }
 
-func readKey(file string) (*age.X25519Identity, error) {
+// readKeys returns at least one.
+func readKeys(file string) ([]*age.X25519Identity, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -147,26 +159,31 @@ func readKey(file string) (*age.X25519Identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	var keys []*age.X25519Identity
 	for line := range strings.Lines(string(raw)) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
 		key, err := age.ParseX25519Identity(line)
 		if err != nil {
+			keys = nil
 			break // its words may hold the key
 		}
-		return key, nil
+		keys = append(keys, key)
+	}
+	if len(keys) > 0 {
+		return keys, nil
 	}
 	return nil, &Error{fmt.Errorf("%w: %s holds no key", ErrSealed, file), "bring the file back from a backup"}
 }
 
 // makeKey writes a new key. It is there as a whole or not at all: half a key would lock out what it locked.
-func makeKey(file string) (*age.X25519Identity, error) {
+func makeKey(file string) ([]*age.X25519Identity, error) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
-	text := "# The key to this appliance's secrets (age). Without it they cannot be read: back it up, apart from the database.\n" + key.String() + "\n"
+	text := keyHead + key.String() + "\n"
 	f, err := os.CreateTemp(filepath.Dir(file), ".vault-*") // mode 0600
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
@@ -179,7 +196,7 @@ func makeKey(file string) (*age.X25519Identity, error) {
 	// A link, not a rename: of two that make one at once, the second must take the first one's.
 	err = os.Link(f.Name(), file)
 	if errors.Is(err, fs.ErrExist) {
-		return readKey(file)
+		return readKeys(file)
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(file)) // or a power cut may leave secrets without their key
@@ -187,7 +204,7 @@ func makeKey(file string) (*age.X25519Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
-	return key, nil
+	return []*age.X25519Identity{key}, nil
 }
 
 func syncDir(dir string) error {
@@ -203,18 +220,14 @@ func (v *Vault) Put(ctx context.Context, name string, s Secret) error {
 	if err := check(name, s); err != nil {
 		return err
 	}
-	var sealed bytes.Buffer
-	w, err := age.Encrypt(&sealed, v.key.Recipient())
-	if err == nil {
-		// The name goes in too: a row's content under another's name opens nothing.
-		_, err = io.WriteString(w, name+"\x00"+s.Reveal())
-		err = errors.Join(err, w.Close())
-	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	sealed, err := v.seal(name, s)
 	if err != nil {
-		return fmt.Errorf("encrypting secret %s: %w", name, err)
+		return err
 	}
 	now := v.now().UTC()
-	return v.rows.SaveSecret(ctx, Row{Name: name, Ciphertext: sealed.Bytes(), CreatedAt: now, UpdatedAt: now})
+	return v.rows.SaveSecret(ctx, Row{Name: name, Ciphertext: sealed, CreatedAt: now, UpdatedAt: now})
 }
 
 func check(name string, s Secret) error {
@@ -232,6 +245,8 @@ func check(name string, s Secret) error {
 
 // Get returns a secret; ErrNotFound where there is none.
 func (v *Vault) Get(ctx context.Context, name string) (Secret, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	row, found, err := v.rows.Secret(ctx, name)
 	if err != nil {
 		return "", err
@@ -242,9 +257,10 @@ func (v *Vault) Get(ctx context.Context, name string) (Secret, error) {
 	return v.open(row)
 }
 
+// open decrypts. v.mu is held, or nobody else has v.
 func (v *Vault) open(row Row) (Secret, error) {
 	var text []byte
-	r, err := age.Decrypt(bytes.NewReader(row.Ciphertext), v.key)
+	r, err := age.Decrypt(bytes.NewReader(row.Ciphertext), v.identities()...)
 	if err == nil {
 		text, err = io.ReadAll(io.LimitReader(r, largestSecret+longestName+2))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
+	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
@@ -35,19 +36,24 @@ import (
 
 // Appliance is one that tests speak to.
 type Appliance struct {
-	Manager *Manager
-	Folders *catalog.Folders
-	Tokens  *router.Tokens
-	Keys    *keys.Keyring
-	Usage   *usage.Meter
-	Pool    *Pool
-	Images  *Images
-	Live    *record.Live
-	Capture *record.Captures
-	Scaling *Scaling
-	Traces  *Traces
-	Places  *Places
-	Handler http.Handler
+	Manager   *Manager
+	Folders   *catalog.Folders
+	Tokens    *router.Tokens
+	Keys      *keys.Keyring
+	Users     *people.Book
+	Project   *people.Projects
+	Limits    *people.LimitBook
+	Usage     *usage.Meter
+	Pool      *Pool
+	Images    *Images
+	Live      *record.Live
+	Capture   *record.Captures
+	Scaling   *Scaling
+	Traces    *Traces
+	Places    *Places
+	Pipelines *Pipelines
+	Handler   http.Handler
+	deps      admin.Deps
 
 	Lines     *admin.Lines
 	Terminals *terminal.Keeper
@@ -67,7 +73,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening keys: %w", err)
 	}
-	people, err := authorized.Open(ctx, &sshRows{}, time.Now, nil)
+	sshKeys, err := authorized.Open(ctx, &sshRows{}, time.Now, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +81,26 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces()}
+	users, err := people.Open(ctx, people.Around{
+		Store: store, Secrets: secrets, Hasher: people.Argon2{Memory: 64, Time: 1, Threads: 1}, Config: people.DefaultConfig(), Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	projects, err := people.OpenProjects(ctx, store, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range Projects() {
+		if _, err := projects.Create(ctx, name, "", "test"); err != nil {
+			return nil, err
+		}
+	}
+	limits, err := people.OpenLimits(ctx, store, nil, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces()}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
@@ -90,14 +115,29 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if a.Installs, err = a.newInstalls(ctx, recipes{catalogs}, kept{secrets.Named()}, dir, log); err != nil {
 		return nil, err
 	}
-	a.Handler = admin.New(admin.Deps{
+	a.deps = admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, SSHKeys: people, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart,
+		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
-	})
+	}
+	a.Handler = admin.New(a.deps)
 	return a, nil
+}
+
+// Rebuild makes the handler anew, of what it works with as change leaves it.
+func (a *Appliance) Rebuild(change func(*admin.Deps)) {
+	change(&a.deps)
+	a.Handler = admin.New(a.deps)
+}
+
+// Projects are those that there are beside the default one.
+func Projects() []string { return []string{"red", "blue", "vision", "research", "other"} }
+
+// Rights say what somebody may there.
+func (a *Appliance) Rights() admin.Rights {
+	return admin.Rights{Keys: a.Keys, Users: a.Users, Parts: a.Project}
 }
 
 func runtimes() []api.Runtime {
@@ -105,6 +145,13 @@ func runtimes() []api.Runtime {
 		{Name: "custom", Description: "what the model definition says"},
 		{Name: "llama-cpp", Port: 8080, Health: "/health", Command: []string{"llama-server", "-m", "FIRST.gguf"}},
 		{Name: "vllm", Port: 8000, Health: "/health", Command: []string{"vllm", "serve", "{model_path}"}},
+	}
+}
+
+func settings() []api.Setting {
+	return []api.Setting{
+		{Name: "listen", Value: "127.0.0.1:8080", From: api.SettingDefault}, {Name: "database", Value: "postgres://palisade:***@db/palisade", From: api.SettingFile, Hidden: true},
+		{Name: "router.domain", Value: "models.example", From: api.SettingFlag},
 	}
 }
 
@@ -131,6 +178,12 @@ type memory struct {
 	keys    map[string]keys.Key
 	secrets map[string]vault.Row
 	records []audit.Record
+	users   map[string]people.User
+	logins  map[string]people.Session
+
+	projects map[string]people.Project
+	members  map[[2]string]people.Membership
+	limits   map[[2]string]people.LimitRow
 }
 
 func (m *memory) Folders(context.Context) ([]catalog.Folder, error) {

@@ -57,9 +57,14 @@ func newApps(a *Appliance, log *slog.Logger) (*apps.Apps, error) {
 	return apps.New(apps.Deps{
 		Sessions: a.Manager, Key: make([]byte, 32), URL: "http://127.0.0.1:8080",
 		Who: func(r *http.Request) (apps.Actor, bool) {
-			actor, _ := admin.Identify(r, a.Keys) // only who it is counts here
-			return apps.Actor{Name: actor.Name, Key: actor.Key}, actor.Via != ""
+			actor, _ := a.Rights().Identify(r, nil) // only who it is counts here
+			return apps.Actor{Name: actor.Name, User: actor.User.Name, Key: actor.Key}, actor.Via != ""
 		},
-		Good: func(string) bool { return true }, Log: log, Now: time.Now,
+		Good: func(string) bool { return true },
+		May: func(by apps.Actor, s sessions.Session) bool {
+			actor, may := a.Rights().Again(admin.ActorOf(by.Name, by.User, by.Key))
+			return may && a.Rights().Enters(actor, s)
+		},
+		Log: log, Now: time.Now,
 	})
 }

@@ -134,7 +134,7 @@ type places struct {
 }
 
 // Source implements install.Places.
-func (p places) Source(context.Context, fetch.Ref, string) (fetch.Source, error) {
+func (p places) Source(context.Context, fetch.Ref, install.Asker) (fetch.Source, error) {
 	return p.Places, nil
 }
 

@@ -230,9 +230,12 @@ func (m *Manager) has(id string) bool {
 	return slices.ContainsFunc(m.services, func(s *service) bool { return s.ID == id })
 }
 
-func (m *Manager) view(s *service) sessions.ServiceView {
+func (m *Manager) view(s *service) sessions.ServiceView { return s.view(m.live(s)) }
+
+// view is how a service is, with these sessions of it.
+func (s *service) view(live []*sessions.Session) sessions.ServiceView {
 	v := sessions.ServiceView{Service: s.Service, Recipe: s.revisions[s.Revision-1].Recipe, ModelName: s.Name}
-	for _, ses := range m.live(s) {
+	for _, ses := range live {
 		r := sessions.RouteView{
 			ID: ses.ID, Name: ses.Name, Session: ses.Status, Revision: ses.Revision, Weight: ses.TrafficRatio, Address: ses.Address,
 			Reason: ses.Reason, Health: s.health[ses.ID], CreatedAt: ses.CreatedAt, StartedAt: ses.StartedAt, Status: sessions.RouteProvisioning,
@@ -353,10 +356,16 @@ func (m *Manager) DestroyService(_ context.Context, project, ref, _ string) erro
 func (m *Manager) Services(project string) []sessions.ServiceView {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []sessions.ServiceView
+	live := map[string][]*sessions.Session{} // by service: each of them would look through all
+	for _, ses := range m.sessions {
+		if ses.ServiceID != "" && !ses.Status.Terminal() {
+			live[ses.ServiceID] = append(live[ses.ServiceID], ses)
+		}
+	}
+	out := make([]sessions.ServiceView, 0, len(m.services))
 	for _, s := range m.services {
 		if project == "" || s.Project == project {
-			out = append(out, m.view(s))
+			out = append(out, s.view(live[s.ID]))
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -29,6 +30,20 @@ func (m *Manager) CheckSession(_ context.Context, req sessions.SessionRequest) (
 		}
 	}
 	return ps
+}
+
+// Foresee implements training.Manager: who asks for more than four devices waits.
+func (m *Manager) Foresee(ctx context.Context, req sessions.SessionRequest) (sessions.Forecast, catalog.Problems) {
+	slots, err := accel.ParseSlots(req.Resources)
+	ps := m.CheckSession(ctx, req)
+	if err != nil {
+		ps = append(ps, catalog.Problem{Severity: catalog.SeverityError, Field: "resources", Message: err.Error()})
+	}
+	f := sessions.Forecast{Demand: sessions.Demand{Slots: slots}, Node: "box"}
+	if slots["cuda.device"] > 400 {
+		f.Node, f.Waits = "", []sessions.Wait{{Predicate: sessions.PredicateResources, Sentence: "waits for " + req.Resources["cuda.device"] + " cuda.device: 4 of 8 free", Would: "would fit with 4"}}
+	}
+	return f, ps
 }
 
 // CreateSessions implements training.Manager. A session runs at once, unless it depends on another; a command decides

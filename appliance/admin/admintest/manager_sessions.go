@@ -4,25 +4,47 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// Sessions implements admin.Sessions.
+// Sessions implements admin.Sessions: in the order in which they were made.
 func (m *Manager) Sessions(project string, f sessions.SessionFilter) []sessions.Session {
+	var out []sessions.Session
+	m.EachSession(project, f, func(s *sessions.Session) { out = append(out, *s) })
+	return out
+}
+
+// EachSession implements admin.Sessions.
+func (m *Manager) EachSession(project string, f sessions.SessionFilter, do func(s *sessions.Session)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []sessions.Session
 	for _, s := range m.sessions {
-		if (project == "" || s.Project == project) && (f.Service == "" || s.ServiceID == f.Service) && (!f.Live || !s.Status.Terminal()) &&
-			(len(f.Status) == 0 || slices.Contains(f.Status, s.Status)) {
-			out = append(out, *s)
+		if (project == "" || s.Project == project) && f.Chooses(s) {
+			do(s)
 		}
 	}
-	return out
+}
+
+// NewestSessions implements admin.Sessions.
+func (m *Manager) NewestSessions(project string, f sessions.SessionFilter, offset, most int) (part []sessions.Session, total int) {
+	var order sessions.Newest[*sessions.Session]
+	if most > 0 {
+		order.Keep = offset + most
+	}
+	m.EachSession(project, f, func(s *sessions.Session) {
+		total++
+		order.Add(s.CreatedAt, s.ID, s)
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	chosen := order.Rows()
+	for _, s := range chosen[min(offset, len(chosen)):] {
+		part = append(part, *s)
+	}
+	return part, total
 }
 
 // Session implements admin.Sessions.

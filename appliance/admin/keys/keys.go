@@ -35,11 +35,28 @@ const touchEvery = time.Minute
 
 var nameRule = regexp.MustCompile(`^\w[\w.-]*\w$`)
 
-// Key is one API key. It is valid until it is revoked.
+// Scope is the most that a key may, of what its owner may. The order is Read, Write, Admin.
+type Scope string
+
+// The scopes.
+const (
+	Read  Scope = "read"  // look, as a viewer
+	Write Scope = "write" // and change, as a member
+	Admin Scope = "admin" // all that its owner may
+)
+
+// Level is the place of a scope among the others, from 1; 0 of a word that is none.
+func (s Scope) Level() int { return slices.Index([]Scope{Read, Write, Admin}, s) + 1 }
+
+// Key is one API key. It is valid until it is revoked, or ends by itself.
 type Key struct {
 	ID        string // "key-" and 12 characters; safe to show
 	Hash      string // hex SHA-256 of the secret
 	Name      string // unique among those that are not revoked
+	Owner     string // the user who answers for it, and who may most of what it may; "": the box itself
+	Scope     Scope
+	Project   string    // the one that it opens; "": all that its owner has
+	ExpiresAt time.Time // zero: never
 	CreatedBy string
 	CreatedAt time.Time
 	LastUsed  time.Time // zero: never; accurate to a minute
@@ -50,6 +67,16 @@ type Key struct {
 type Store interface {
 	Keys(ctx context.Context) ([]Key, error)
 	SaveKey(ctx context.Context, k Key) error // inserts or updates
+}
+
+// Wish is a key that somebody wants.
+type Wish struct {
+	Name      string
+	Owner     string // a user's name; "": the box itself
+	Scope     Scope  // "" is Read
+	Project   string
+	ExpiresAt time.Time // zero: never
+	By        string    // who makes it
 }
 
 // Keyring holds every key in memory, by hash. It is safe for concurrent use.
@@ -74,24 +101,41 @@ func Open(ctx context.Context, store Store, now func() time.Time) (*Keyring, err
 	return r, nil
 }
 
-// Issue makes a key and returns it with its secret, which is kept nowhere.
-func (r *Keyring) Issue(ctx context.Context, name, by string) (Key, string, error) {
-	if len(name) < 2 || len(name) > 64 || !nameRule.MatchString(name) {
-		return Key{}, "", fmt.Errorf("%w: key name %q: 2 to 64 letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_'", ErrInvalid, name)
+// check says what is wrong with a wish.
+func (r *Keyring) check(w Wish) error {
+	switch {
+	case len(w.Name) < 2 || len(w.Name) > 64 || !nameRule.MatchString(w.Name):
+		return fmt.Errorf("%w: key name %q: 2 to 64 letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_'", ErrInvalid, w.Name)
+	case w.Scope.Level() < 1:
+		return fmt.Errorf("%w: scope %q: one of read, write, admin", ErrInvalid, w.Scope)
+	case !w.ExpiresAt.IsZero() && !w.ExpiresAt.After(r.now()):
+		return fmt.Errorf("%w: a key that expires at %s would be good for nothing", ErrInvalid, w.ExpiresAt.UTC().Format(time.RFC3339))
 	}
+	for _, k := range r.byHash {
+		if k.Name == w.Name && k.RevokedAt.IsZero() {
+			return fmt.Errorf("API key %q %w", w.Name, ErrExists)
+		}
+	}
+	return nil
+}
+
+// Issue makes a key and returns it with its secret, which is kept nowhere.
+func (r *Keyring) Issue(ctx context.Context, w Wish) (Key, string, error) {
+	w.Scope = cmp.Or(w.Scope, Read)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range r.byHash {
-		if k.Name == name && k.RevokedAt.IsZero() {
-			return Key{}, "", fmt.Errorf("API key %q %w", name, ErrExists)
-		}
+	if err := r.check(w); err != nil {
+		return Key{}, "", err
 	}
 	var random [32]byte
 	rand.Read(random[:]) // never fails: it ends the program instead
 	secret := prefix + base64.RawURLEncoding.EncodeToString(random[:])
 	k := Key{
-		ID: "key-" + strings.ToLower(rand.Text()[:12]), Hash: hash(secret), Name: name,
-		CreatedBy: by, CreatedAt: r.now().UTC(),
+		ID: "key-" + strings.ToLower(rand.Text()[:12]), Hash: hash(secret), Name: w.Name, Owner: w.Owner, Scope: w.Scope,
+		Project: w.Project, CreatedBy: w.By, CreatedAt: r.now().UTC(),
+	}
+	if !w.ExpiresAt.IsZero() {
+		k.ExpiresAt = w.ExpiresAt.UTC()
 	}
 	if err := r.store.SaveKey(ctx, k); err != nil {
 		return Key{}, "", fmt.Errorf("keeping API key %s: %w", k.Name, err)
@@ -114,6 +158,9 @@ func (r *Keyring) Authenticate(ctx context.Context, secret string) (Key, error) 
 		return Key{}, fmt.Errorf("%w: API key %s was revoked", ErrRefused, k.Name)
 	}
 	now := r.now().UTC()
+	if k.Expired(now) {
+		return Key{}, &Expired{Key: k}
+	}
 	if now.Sub(k.LastUsed) < touchEvery {
 		return k, nil
 	}
@@ -125,7 +172,31 @@ func (r *Keyring) Authenticate(ctx context.Context, secret string) (Key, error) 
 	return k, nil
 }
 
-// List returns the keys that are not revoked, oldest first.
+// Expired reports whether a key has ended by itself.
+func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
+
+// Expired is ErrRefused of a key that has ended by itself. Only who has its secret is told.
+type Expired struct{ Key Key }
+
+func (e *Expired) Error() string {
+	return fmt.Sprintf("the API key %s has expired at %s", e.Key.Name, e.Key.ExpiresAt.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+func (e *Expired) Unwrap() error { return ErrRefused }
+
+// Find returns a key by its id, if it is neither revoked nor expired.
+func (r *Keyring) Find(id string) (Key, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.byHash {
+		if k.ID == id {
+			return k, k.RevokedAt.IsZero() && !k.Expired(r.now())
+		}
+	}
+	return Key{}, false
+}
+
+// List returns the keys that are not revoked, oldest first. Expired ones are among them.
 func (r *Keyring) List() []Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -34,6 +34,7 @@ type Key struct {
 	ID          string // "sshkey-" and 12 characters
 	Name        string // unique among its owner's
 	Owner       string // who added it, and who comes with it
+	User        string // the Owner as a user of the appliance; "": added from the box itself
 	Project     string // whose sessions it opens; "" those of all
 	Fingerprint string // SHA256:..., unique
 	Line        string // as a line of authorized_keys, without the comment: ssh-ed25519 AAAA...
@@ -83,6 +84,7 @@ type Wish struct {
 	Text    string // a line of authorized_keys, as in a .pub file
 	Name    string // "" takes the line's comment
 	Owner   string
+	User    string // the Owner as a user of the appliance, "" where they are none
 	Project string // "" opens all projects
 }
 
@@ -93,7 +95,7 @@ func (b *Book) Add(ctx context.Context, w Wish) (Key, error) {
 		return Key{}, err
 	}
 	k := Key{
-		ID: "sshkey-" + strings.ToLower(rand.Text()[:12]), Name: w.Name, Owner: w.Owner, Project: w.Project,
+		ID: "sshkey-" + strings.ToLower(rand.Text()[:12]), Name: w.Name, Owner: w.Owner, User: w.User, Project: w.Project,
 		Fingerprint: ssh.FingerprintSHA256(public), Line: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))), CreatedAt: b.now().UTC(),
 	}
 	if k.Name == "" {
