@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -335,44 +334,4 @@ func (a *app) bundleRemove() *cobra.Command {
 			return a.eachOf(args, func(name string) error { return c.RemoveBundle(cmd.Context(), name) })
 		},
 	}
-}
-
-// bringBundle sends a bundle to the appliance, and verifies it on the way: what is wrong with the file is said here, whatever
-// becomes of the connection.
-func (a *app) bringBundle(ctx context.Context, c *api.Client, name string, allowUnsigned bool) (api.Bundle, error) {
-	f, length, err := a.openBundle(name)
-	if err != nil {
-		return api.Bundle{}, err
-	}
-	defer f.Close()
-	var seen bytes.Buffer
-	head, err := bundle.ReadHead(ctx, io.TeeReader(f, &seen))
-	if err == nil {
-		_, err = sized(length)(head)
-	}
-	if err != nil {
-		return api.Bundle{}, fmt.Errorf("%s: %w", name, err)
-	}
-	beginning := bytes.Clone(seen.Bytes())
-	if _, err := c.CheckBundle(ctx, bytes.NewReader(beginning), int64(len(beginning)), allowUnsigned); err != nil {
-		return api.Bundle{}, err
-	}
-	meter := a.newMeter()
-	defer meter.clear()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	from, to := io.Pipe()
-	verified := make(chan error, 1)
-	go func() {
-		_, err := bundle.Copy(ctx, io.MultiReader(&seen, f), to, nil, func(done, total int64) { meter.set("bringing "+name, done, total) })
-		_ = to.CloseWithError(err) // of a pipe: never an error
-		verified <- err
-	}()
-	got, err := c.ReceiveBundle(ctx, from, head.Size, allowUnsigned)
-	_ = from.Close() // of a pipe: never an error
-	cancel()
-	if here := <-verified; errors.Is(here, bundle.ErrRefused) {
-		return got, fmt.Errorf("%s: %w", name, here)
-	}
-	return got, err
 }

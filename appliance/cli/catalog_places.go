@@ -228,8 +228,8 @@ func (a *app) updateCatalogs(ctx context.Context, names []string, in api.Catalog
 	}
 	failed := false
 	updates := []api.CatalogUpdated{}
-	for _, name := range names {
-		u, err := c.UpdateCatalog(ctx, name, in)
+	for _, next := range updatesAtOnce(ctx, c, names, in) {
+		u, err := next()
 		if err != nil {
 			a.report(err)
 			failed = true
@@ -250,6 +250,28 @@ func (a *app) updateCatalogs(ctx context.Context, names []string, in api.Catalog
 		return err
 	}
 	return errQuietFailure
+}
+
+// catalogsAtOnce is how many catalogs are asked at a time: one whose place is slow holds up no other.
+const catalogsAtOnce = 8
+
+// updatesAtOnce begins to update catalogs, and returns what waits for each.
+func updatesAtOnce(ctx context.Context, c *api.Client, names []string, in api.CatalogUpdate) []func() (api.CatalogUpdated, error) {
+	slots := make(chan struct{}, catalogsAtOnce)
+	out := make([]func() (api.CatalogUpdated, error), len(names))
+	for i, name := range names {
+		var u api.CatalogUpdated
+		var err error
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			slots <- struct{}{}
+			u, err = c.UpdateCatalog(ctx, name, in)
+			<-slots
+		}()
+		out[i] = func() (api.CatalogUpdated, error) { <-over; return u, err }
+	}
+	return out
 }
 
 // describeUpdate tells what changed, or would.

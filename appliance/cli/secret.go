@@ -14,7 +14,7 @@ import (
 
 func (a *app) secretCommand() *cobra.Command {
 	cmd := asGroup(&cobra.Command{Use: "secret", Aliases: []string{"secrets"}, Short: "Secrets that models and services use by name, kept encrypted"})
-	cmd.AddCommand(a.secretSet(), a.secretList(), a.secretRemove())
+	cmd.AddCommand(a.secretSet(), a.secretList(), a.secretRemove(), a.secretRotate())
 	return cmd
 }
 
@@ -89,6 +89,29 @@ func (a *app) secretRemove() *cobra.Command {
 				return err
 			}
 			return a.eachOf(args, func(name string) error { return c.DeleteSecret(cmd.Context(), name) })
+		},
+	}
+}
+
+func (a *app) secretRotate() *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate", Short: "Encrypt all secrets with a new key", Args: words("", 0, 0),
+		Long: "Make a new key, encrypt with it all that is kept (secrets, log-ins of registries, second factors), and forget the key\n" +
+			"before: a copy of it that somebody else has opens nothing any more that is kept from now on. Backups of the data\n" +
+			"directory from before go with the key from before; back the new one up.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			done, err := c.RotateSecrets(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(result{json: done, text: func() error {
+				a.notef("%d encrypted with a new key: back up vault.key in the data directory", done.Encrypted)
+				return nil
+			}})
 		},
 	}
 }

@@ -16,11 +16,14 @@ import (
 type ServeOptions struct {
 	Config     config.Config
 	Version    api.Version
-	Executable string   // this program's file
-	Command    []string // how this program was started: its path, then its words
-	Check      bool     // look at the settings and return
+	Executable string           // this program's file
+	Command    []string         // how this program was started: its path, then its words
+	Check      bool             // look at the settings and return
+	Flags      config.Overrides // what of Config the command line said
 	Log        *slog.Logger
 	Ready      func(gateway string) // to be called once the appliance answers
+	// First is to be called of the administrator whom the first start has made.
+	First func(name, password, console string)
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -45,8 +48,8 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			err = a.Serve(cmd.Context(), ServeOptions{
-				Config: cfg, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check,
-				Log: a.logger(cfg.Log), Ready: a.ready,
+				Config: cfg, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check, Flags: o,
+				Log: a.logger(cfg.Log), Ready: a.ready, First: a.first,
 			})
 			if err == nil && check {
 				a.notef("the settings are good")
@@ -86,6 +89,20 @@ func (a *app) logger(l config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(a.Stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(a.Stderr, o))
+}
+
+// first tells who reads standard output how to log in the first time, and nobody else: it is no line of the log, and where
+// standard output is the journal, which many may read and which is kept, it does not say the password.
+func (a *app) first(name, password, console string) {
+	if a.env("JOURNAL_STREAM") != "" && !isTerminal(a.Stdout) {
+		fmt.Fprintf(a.Stdout, "A user %s was made for the console at %s. Its password: palisade user reset %s\n", name, console, name)
+		return
+	}
+	fmt.Fprintf(a.Stdout, "\n"+
+		"  Log in to the console: %s\n"+
+		"    name      %s\n"+
+		"    password  %s\n"+
+		"  It is shown this once. If it is lost: palisade user reset %s\n\n", console, name, password, name)
 }
 
 // ready tells a person who sits there what to do next; a log has its own line.

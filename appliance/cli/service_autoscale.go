@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,9 +97,8 @@ func (f *scalingFlags) rules(ctx context.Context, c *api.Client, rules []api.Rul
 		if at <= 0 {
 			return nil, bad
 		}
-		goal, err := strconv.ParseFloat(word[at+1:], 64)
-		auto := strings.EqualFold(word[at+1:], "auto")
-		if !auto && (err != nil || goal <= 0 || math.IsInf(goal, 0)) {
+		var wanted goal
+		if err := wanted.Set(word[at+1:]); err != nil {
 			return nil, bad
 		}
 		source, name, err := metricOf(ctx, c, "--target", word[:at])
@@ -114,7 +112,7 @@ func (f *scalingFlags) rules(ctx context.Context, c *api.Client, rules []api.Rul
 			i = len(rules)
 			rules = append(rules, api.Rule{Kind: new("target"), MetricSource: &source, MetricName: &name})
 		}
-		if rules[i].Target, rules[i].TargetAuto = &goal, nil; auto {
+		if rules[i].Target, rules[i].TargetAuto = &wanted.value, nil; wanted.auto {
 			rules[i].Target, rules[i].TargetAuto = nil, new(true)
 		}
 	}

@@ -27,7 +27,8 @@ type ruleFlags struct {
 	threshold, minThreshold, maxThreshold              float64
 	step, least, most                                  int
 	cooldown                                           time.Duration
-	target, panicAt                                    float64
+	target                                             goal
+	panicAt                                            float64
 	stable, panics                                     time.Duration
 	start, end, zone                                   string
 }
@@ -45,7 +46,7 @@ func (r *ruleFlags) add(a *app, cmd *cobra.Command) {
 	f.Float64Var(&r.maxThreshold, "max-threshold", 0, "step, without --comparator: above it --step-size more")
 	f.IntVar(&r.step, "step-size", 0, "step: how many routes; with --comparator, negative for fewer (default 1, or -1 for less_than)")
 	f.Var(newDuration(&r.cooldown, 0), "cooldown-seconds", "step: how long it rests after it fired and what it asked for is ready: 300, 5m (default 5m)")
-	f.Float64Var(&r.target, "target", 0, "target: what each route is to have on average")
+	f.Var(&r.target, "target", "target: what each route is to have on average, or auto: as many requests at once as palisade calibrate found")
 	f.Var(newDuration(&r.stable, 0), "stable-window", "target: what it averages over (default 1m)")
 	f.Var(newDuration(&r.panics, 0), "panic-window", "target: in which it sees a burst (default 6s)")
 	f.Float64Var(&r.panicAt, "panic-at", 0, "target: a burst is so many times what the ready routes are to carry (default 2)")
@@ -55,6 +56,7 @@ func (r *ruleFlags) add(a *app, cmd *cobra.Command) {
 	f.IntVar(&r.least, "min-replicas", 0, "fewest routes that it wishes; of a schedule, that the service has then")
 	f.IntVar(&r.most, "max-replicas", 0, "most")
 	_ = cmd.RegisterFlagCompletionFunc("kind", fixedWords("step", "target", "schedule"))
+	_ = cmd.RegisterFlagCompletionFunc("target", fixedWords("auto"))
 	_ = cmd.RegisterFlagCompletionFunc("metric-source", fixedWords(sources()...))
 	_ = cmd.RegisterFlagCompletionFunc("comparator", fixedWords(slices.Sorted(maps.Values(comparators()))...))
 	_ = cmd.RegisterFlagCompletionFunc("metric", a.completeMetrics(""))
@@ -72,7 +74,7 @@ func (r *ruleFlags) rule(cmd *cobra.Command, c *api.Client) (api.Rule, error) {
 		Comparator: ifGiven(given("comparator"), r.comparator), Threshold: ifGiven(given("threshold"), r.threshold),
 		MinThreshold: ifGiven(given("min-threshold"), r.minThreshold), MaxThreshold: ifGiven(given("max-threshold"), r.maxThreshold),
 		StepSize: ifGiven(given("step-size"), r.step), Cooldown: ifGiven(given("cooldown-seconds"), r.cooldown.Seconds()),
-		Target: ifGiven(given("target"), r.target), PanicAt: ifGiven(given("panic-at"), r.panicAt),
+		Target: ifGiven(given("target") && !r.target.auto, r.target.value), TargetAuto: ifGiven(r.target.auto, true), PanicAt: ifGiven(given("panic-at"), r.panicAt),
 		StableWindow: ifGiven(given("stable-window"), r.stable.Seconds()), PanicWindow: ifGiven(given("panic-window"), r.panics.Seconds()),
 		Start: ifGiven(given("start"), r.start), End: ifGiven(given("end"), r.end), Timezone: ifGiven(given("timezone"), r.zone),
 		MinReplicas: ifGiven(given("min-replicas"), r.least), MaxReplicas: ifGiven(given("max-replicas"), r.most),
@@ -93,7 +95,7 @@ func fieldOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 
 // inRuleFlags gives err in the words of the flags.
 func inRuleFlags(err error) error {
-	flags := map[string]string{}
+	flags := map[string]string{"target_auto": "--target"}
 	for _, flag := range ruleFields() {
 		flags[fieldOf(flag)] = "--" + flag
 	}

@@ -156,6 +156,8 @@ func usageDimension(by string, r *api.UsageRow, wide bool) []string {
 			return []string{orDash(r.TokenName), orDash(r.Token)}
 		}
 		return []string{orDash(cmp.Or(r.TokenName, r.Token))}
+	case "user":
+		return []string{orDash(r.User)}
 	case "project":
 		return []string{orDash(r.Project)}
 	case "service":
@@ -285,6 +287,8 @@ func (a *app) usageCSV(u api.Usage) error {
 			switch by {
 			case "token":
 				row = append(row, cell(r.Token), cell(r.TokenName))
+			case "user":
+				row = append(row, cell(r.User))
 			case "project":
 				row = append(row, cell(r.Project))
 			case "service":

@@ -239,11 +239,11 @@ type bundlePlaces struct {
 }
 
 // Source implements install.Places.
-func (p bundlePlaces) Source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error) {
+func (p bundlePlaces) Source(ctx context.Context, ref fetch.Ref, by install.Asker) (fetch.Source, error) {
 	if held, is := p.shelf.At(ref.Where); is && ref.Scheme == "file" {
 		return shelved{held}, nil
 	}
-	return p.Places.Source(ctx, ref, secret)
+	return p.Places.Source(ctx, ref, by)
 }
 
 // bundleBlobs are files by their checksums, of which those of bundles are not swept away.

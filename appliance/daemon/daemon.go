@@ -20,6 +20,9 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/appliance/console"
+	"github.com/palisade-run/palisade/appliance/people"
+	"github.com/palisade-run/palisade/appliance/people/oidc"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/vault"
@@ -28,14 +31,15 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/router/quota/tally"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/clusterdir"
 	"github.com/palisade-run/palisade/sessions/logs"
-	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/accounts"
@@ -50,12 +54,15 @@ import (
 // Options of Serve.
 type Options struct {
 	Config     config.Config
-	Version    api.Version // StartedAt and Gateway are filled in
-	Executable string      // this program: it is started again as the supervisor of sessions
-	Command    []string    // how this program was started, for its successor: the path first
-	Check      bool        // look at the settings and return
+	Version    api.Version      // StartedAt and Gateway are filled in
+	Executable string           // this program: it is started again as the supervisor of sessions
+	Command    []string         // how this program was started, for its successor: the path first
+	Check      bool             // look at the settings and return
+	Flags      config.Overrides // what of Config the command line said
 	Log        *slog.Logger
 	Ready      func(gateway string) // called once when the appliance answers; may be nil
+	// First is told once of the administrator whom the first start has made, with a password that is kept nowhere.
+	First func(name, password, console string)
 }
 
 // daemon is one life of the appliance. A process has one, or several where a successor could not take over: the house
@@ -63,38 +70,44 @@ type Options struct {
 type daemon struct {
 	Options
 	*house
-	store    *store.Store
-	folders  *catalog.Folders
-	variants *variants.Table
-	tokens   *router.Tokens
-	keys     *keys.Keyring
-	sshKeys  *authorized.Book
-	router   *router.Router
-	traffic  *traffic
-	seeing   *seeing
-	books    *books
-	usage    *usage.Meter
-	spilled  *spilled
-	runtime  runtimeChoice
-	pool     *pool
-	vault    *vault.Vault
-	audit    *audit.Log
-	manager  *sessions.Manager
-	blobs    *blobs.Store
-	fetcher  *fetch.Fetcher
-	installs *install.Manager
-	bundles  *bundles
-	planning *planning
-	apps     *apps.Apps
-	catalogs *index.Index
-	points   *checkpoints.Keep
-	accounts *accounts.Meter
-	idle     *idle.Keeper
-	scaling  *scaling
-	keeper   *autoscaler.Keeper
-	measures *calibrate.Keeper
-	jobs     *keeper.Keeper
-	registry *prometheus.Registry
+	store     *store.Store
+	folders   *catalog.Folders
+	variants  *variants.Table
+	tokens    *router.Tokens
+	tally     *tally.Counter // nil: limits are counted by this process for itself
+	keys      *keys.Keyring
+	people    *people.Book
+	providers *oidc.Door // nil: nobody proves users elsewhere
+	projects  *people.Projects
+	limits    *people.LimitBook
+	sshKeys   *authorized.Book
+	router    *router.Router
+	traffic   *traffic
+	seeing    *seeing
+	books     *books
+	usage     *usage.Meter
+	spilled   *spilled
+	runtime   runtimeChoice
+	pool      *pool
+	vault     *vault.Vault
+	audit     *audit.Log
+	manager   *sessions.Manager
+	blobs     *blobs.Store
+	fetcher   *fetch.Fetcher
+	guard     *reach.Guard // what may be asked on whose behalf
+	installs  *install.Manager
+	bundles   *bundles
+	planning  *planning
+	apps      *apps.Apps
+	catalogs  *index.Index
+	points    *checkpoints.Keep
+	accounts  *accounts.Meter
+	idle      *idle.Keeper
+	scaling   *scaling
+	keeper    *autoscaler.Keeper
+	measures  *calibrate.Keeper
+	jobs      *keeper.Keeper
+	registry  *prometheus.Registry
 
 	deciding *loops             // of those who decide; they end before the store is closed
 	counting *loops             // of those who look at requests; they end when these have
@@ -123,11 +136,13 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(40)
 	}
+	lines := newLastLines()
+	o.Log = slog.New(slog.NewMultiHandler(o.Log.Handler(), slog.NewTextHandler(lines, nil)))
 	left, err := inherit()
 	if err != nil {
 		return err
 	}
-	h := &house{restarts: make(chan restart), lines: admin.NewLines(), book: idle.NewBook(time.Now), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}}
+	h := &house{stopped: make(chan struct{}), restarts: make(chan restart), lines: admin.NewLines(), book: idle.NewBook(time.Now), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}, lastLines: lines}
 	h.lines.Opened = h.book.Opened
 	defer func() { h.confess(err) }()
 	defer func() { err = errors.Join(err, h.close()) }()
@@ -192,12 +207,6 @@ func (d *daemon) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
-// one, though it may be idle.
-func (d *daemon) leave(toAnother bool) error {
-	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
-}
-
 // work runs the loops until ctx ends, one of them fails, or another process takes over. Where that one cannot, it
 // returns the life that goes on in its place.
 func (d *daemon) work(ctx context.Context) (*daemon, error) {
@@ -213,6 +222,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	})
 	d.deciding.run(d.keeper.Run)
 	d.deciding.run(d.audit.Run)
+	d.deciding.run(d.people.Run)
 	d.deciding.run(d.scaling.run)
 	d.deciding.run(d.measures.Run)
 	d.deciding.run(d.jobs.Run)
@@ -229,13 +239,18 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	watching, letGo := context.WithCancel(ctx)
 	defer letGo()
 	d.letGo = letGo
-	d.receive(watching)
-	var err error
+	err := d.receive(watching)
+	if err != nil {
+		return nil, d.end(ctx, err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			d.Log.Info("stopping; sessions go on")
 		case err = <-d.failed:
+		case err = <-d.store.Taken(): // whoever has it decides now, and adds what was used when this box starts again
+			d.deciding.end()
+			d.books.leaveStore(&spill{dir: spillDir(d.Config.Data)})
 		case err = <-failed:
 		case r := <-d.restarts:
 			if s := d.prepare(ctx, r); s != nil {
@@ -248,16 +263,26 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 }
 
 // receive lets requests in.
-func (d *daemon) receive(watching context.Context) {
-	d.front.rooms.Store(d.rooms(watching))
+func (d *daemon) receive(watching context.Context) error {
+	first := d.makeFirst(watching) // before anybody can look for it
+	rooms, err := d.rooms(watching)
+	if err != nil {
+		return err
+	}
+	d.front.rooms.Store(rooms)
+	d.countTogether(watching)
 	d.gate.Open(d.router)
 	d.letIn()
 	d.accept()
 	d.opened()
 	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
+	if first != "" {
+		d.First(people.FirstName, first, d.gateway+"/console/")
+	}
 	if d.Ready != nil {
 		d.Ready(d.gateway)
 	}
+	return nil
 }
 
 // end stops, in order. Decisions go on while requests are finished: a drain under way needs them.
@@ -269,14 +294,18 @@ func (d *daemon) end(ctx context.Context, err error) error {
 	d.deciding.end()
 	d.remaining.Wait()
 	d.counting.end()
+	counted := d.countLast(ctx)
+	if errors.Is(err, store.ErrTaken) {
+		return errors.Join(err, counted, d.books.close(), d.leave(false))
+	}
 	// What those before used while they ended is there by now.
-	return errors.Join(err, d.countLast(ctx), d.spilled.collect(context.WithoutCancel(ctx)), d.leave(false))
+	return errors.Join(err, counted, d.spilled.collect(context.WithoutCancel(ctx)), d.leave(false))
 }
 
 // open makes the rooms and joins them.
 func (d *daemon) open(ctx context.Context) (err error) {
 	c := d.Config
-	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Log: d.Log}); err != nil {
+	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Alone: true, Log: d.Log}); err != nil {
 		return err
 	}
 	defer func() {
@@ -320,10 +349,15 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
 		return err
 	}
-	d.openCatalogs()
+	if err = d.openPeople(ctx); err != nil {
+		return err
+	}
+	if err = d.openCatalogs(); err != nil {
+		return err
+	}
 	d.audit = audit.New(d.store, filepath.Join(c.Data, "audit.head"), time.Now, d.Log.With("room", "audit"))
 	d.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
-		executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
+		guard: d.guard, executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
 	})
 	if err != nil {
 		return err
@@ -364,6 +398,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		},
 		Secret: d.secret,
 	})
+	if err = d.openLimits(ctx); err != nil {
+		return err
+	}
 	d.planning = &planning{pool: d.pool, runtime: &d.runtime, manager: d.manager, variants: d.variants, recipes: d.catalogs, data: c.Data,
 		measured: func() []calibrate.Calibration { return d.measures.All() }}
 	if err = d.openApps(); err != nil {
@@ -386,87 +423,31 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	return d.openInstalls(ctx)
 }
 
-// adopt takes over what runs. A containerd that is just being restarted is waited for: whoever takes its sessions for
-// ended starts them twice.
-func (d *daemon) adopt(ctx context.Context) error {
-	if err := d.seesAll(ctx); err != nil {
-		return err
-	}
-	deadline := time.Now().Add(containerdPatience)
-	for {
-		err := d.manager.Adopt(ctx)
-		if !errors.Is(err, sessions.ErrRuntimeDown) || time.Now().After(deadline) {
-			return err
-		}
-		d.Log.Warn("what runs cannot be seen yet; trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// seesAll refuses a runtime that does not see what runs in the other one: it would be taken for ended, its devices given
-// to somebody else, and the same started again beside it.
-func (d *daemon) seesAll(ctx context.Context) error {
-	all, err := d.store.Sessions(ctx)
-	if err != nil {
-		return err
-	}
-	unseen := 0
-	for _, s := range all {
-		kept := d.runtime.containerd != nil
-		if s.Image == process.HostImage {
-			kept = d.runtime.process != nil
-		}
-		if kept || s.Status.Terminal() || s.PID <= 1 {
-			continue
-		}
-		if id, runs := owner(s.PID); runs && id == s.ID {
-			unseen++
-		}
-	}
-	if unseen == 0 {
-		return nil
-	}
-	return hinted{
-		fmt.Errorf("%d sessions run that --runtime %s does not see", unseen, d.Config.Runtime),
-		"start with --runtime auto, which sees both kinds; or remove their services first",
-	}
-}
-
 // rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that
 // the grace of a stop is for answers of models alone.
-func (d *daemon) rooms(ctx context.Context) *rooms {
+func (d *daemon) rooms(ctx context.Context) (*rooms, error) {
 	version := d.Version
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	handler := admin.New(admin.Deps{
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Installs: d.installs, Models: d.installs, Bundles: d.bundles, ModelBytes: d.installs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart,
-		PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
+		Tokens: d.tokens, Keys: d.keys, Users: d.people, Providers: d.byProviders(), Advertised: d.Config.Advertise, HostSessions: d.Config.People.HostSessions, Projects: d.projects, Limits: d.limits, LimitUse: limitUse{d}, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
+		Usage: d.usage, Prices: d.Config.Usage.Prices.Settings(), Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Installs: d.installs, Models: d.installs, Bundles: d.bundles, ModelBytes: d.installs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Registry: d.registryOfOthers, Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text,
+		TrustForwarded: d.Config.Router.TrustForwarded, PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)
-	return &rooms{
-		gateway: d.router, admin: until(ctx, handler), apps: doorUntil(ctx, d.apps), home: home(version.Version, version.Gateway),
-		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
+	pages, err := console.New(console.Deps{
+		API: handler, Changed: d.manager.Changed, Version: version, Log: d.Log.With("room", "console"), Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
 	}
+	d.deciding.run(pages.Run)
+	return &rooms{
+		gateway: d.router, admin: until(ctx, handler), apps: doorUntil(ctx, d.apps), appsAt: d.apps.Address, console: until(ctx, pages), home: home(version.Version, version.Gateway),
+		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
+	}, nil
 }
-
-// runtimes lists the variants that a service can name.
-func (d *daemon) runtimes() []api.Runtime { return describeVariants(d.variants) }
 
 // stopGrace is how long requests under way may go on when the daemon stops.
 const stopGrace = 10 * time.Second
-
-// countLast writes what was counted since the last time.
-func (d *daemon) countLast(ctx context.Context) error {
-	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := d.usage.Flush(writing); err != nil {
-		return fmt.Errorf("writing what was used since the last second: %w", err)
-	}
-	return nil
-}

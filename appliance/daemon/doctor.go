@@ -25,8 +25,9 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 	checks := []api.Check{
 		{Name: "appliance", Status: api.CheckOK, Detail: fmt.Sprintf("%s answers at %s", d.Version.Version, d.gateway)},
 		d.checkStore(ctx), checkDisk(d.Config.Data),
-		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why}, d.checkShells(),
+		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why}, d.checkShells(), d.checkApps(),
 	}
+	checks = append(checks, d.checkTally()...)
 	checks = append(checks, d.pool.checks...)
 	checks = append(checks, d.checkDevices()...)
 	checks = append(checks, d.runtime.diagnose(ctx)...)

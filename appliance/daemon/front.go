@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/console"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/training/apps"
 )
@@ -19,29 +20,54 @@ import (
 // is ready the port is open already, so that a client of a daemon that restarts is told to try again
 // in a second instead of being refused.
 type front struct {
-	rooms  atomic.Pointer[rooms] // nil until ready
-	appURL string                // where apps have a port of their own, browsers are sent there; "": they have not
+	rooms   atomic.Pointer[rooms] // nil until ready
+	appHost string                // by which name browsers reach apps at this port; "": by none
 }
 
 // rooms are those who answer once the daemon is ready.
 type rooms struct {
-	gateway interface {
-		http.Handler
-		Handles(host, path string) bool
-	}
+	gateway gateway
 	admin   http.Handler
-	apps    http.Handler // of sessions
+	apps    http.Handler             // of sessions
+	appsAt  func(host string) string // their origin, for who calls this box so; "": none
 	metrics http.Handler
+	console http.Handler
 	home    http.Handler
 	check   func(context.Context) error // whether rows can be kept
+}
+
+// gateway is a router, as it is asked here.
+type gateway interface {
+	http.Handler
+	Handles(host, path string) bool
+	Enter() // before the next two lines of visit; see router.Gate.Uses
+	Leave()
+}
+
+// visit takes the gateway of now, such that it knows before another takes its place.
+func (f *front) visit() gateway {
+	for {
+		rs := f.rooms.Load()
+		rs.gateway.Enter()
+		if f.rooms.Load() == rs {
+			return rs.gateway
+		}
+		rs.gateway.Leave()
+	}
 }
 
 // ServeHTTP asks the gateway first: below a service's own host name every path is its engine's, /healthz
 // too. Calls of gRPC are engines' at any path: nobody else here speaks it.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.appHost != "" && strings.EqualFold(r.Host, f.appHost) { // another origin: nothing else is there
+		f.appsAlone().ServeHTTP(w, r)
+		return
+	}
 	rs := f.rooms.Load()
 	if rs != nil && (rs.gateway.Handles(r.Host, r.URL.Path) || router.IsGRPC(r)) {
-		rs.gateway.ServeHTTP(w, r)
+		gateway := f.visit()
+		defer gateway.Leave()
+		gateway.ServeHTTP(w, r)
 		return
 	}
 	switch r.URL.Path {
@@ -57,11 +83,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		starting(w)
 	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
 		rs.admin.ServeHTTP(w, r)
-	case apps.Handles(r.URL.Path) && f.appURL != "" && !admin.IsLocal(r.Context()):
-		to := f.appURL + r.URL.RequestURI()                   // below an origin that the owner has set
-		http.Redirect(w, r, to, http.StatusTemporaryRedirect) //nolint:gosec // what the client chooses is the path alone
 	case apps.Handles(r.URL.Path):
-		rs.apps.ServeHTTP(w, r)
+		f.toApps(w, r, rs)
+	case strings.HasPrefix(r.URL.Path, console.Prefix+"/"):
+		rs.console.ServeHTTP(w, r)
 	case r.URL.Path == "/metrics":
 		rs.metrics.ServeHTTP(w, r)
 	default:
@@ -131,15 +156,19 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text))
 }
 
-// home is what a browser finds at the root until there is a console.
+// home is what is found at the root: browsers go on to the console.
 func home(version, gateway string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == console.Prefix || r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.Redirect(w, r, console.Prefix+"/", http.StatusSeeOther)
+			return
+		}
 		if r.URL.Path != "/" {
 			writeOpenAIError(w, http.StatusNotFound, "invalid_request_error", "not_found",
 				"there is nothing at "+r.URL.Path+"; models answer at "+gateway+" and at /services/NAME/")
 			return
 		}
-		writeText(w, http.StatusOK, "Palisade "+version+"\n\nOpenAI-compatible gateway  "+gateway+"\nAdmin API                  "+api.Prefix+"/openapi.yaml\nMetrics                    /metrics\n")
+		writeText(w, http.StatusOK, "Palisade "+version+"\n\nOpenAI-compatible gateway  "+gateway+"\nConsole                    "+console.Prefix+"/\nAdmin API                  "+api.Prefix+"/openapi.yaml\nMetrics                    /metrics\n")
 	})
 }
 

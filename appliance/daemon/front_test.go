@@ -25,6 +25,9 @@ func (gate) Handles(host, path string) bool {
 	return host == "chat.example.com" || strings.HasPrefix(path, "/v1/")
 }
 
+func (gate) Enter() {}
+func (gate) Leave() {}
+
 func openFront(check error) *front {
 	f := &front{}
 	f.rooms.Store(&rooms{check: func(context.Context) error { return check }, gateway: gate{"gateway"}, admin: sign("admin"), metrics: sign("metrics"), home: home("1.2.3", "http://x/v1")})

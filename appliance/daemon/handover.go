@@ -121,7 +121,7 @@ func (d *daemon) startSuccessor(ctx context.Context) (*successor, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, SSH: d.shellListen, Apps: d.Config.Apps.Listen, Activated: d.activated}) // one that has ended says so below
+	_ = s.line.say(message{Say: sayHello, Data: d.Config.Data, Listen: d.listen, SSH: d.shellListen, Apps: d.appListen, Activated: d.activated}) // one that has ended says so below
 	ctx, cancel := d.patience(ctx)
 	defer cancel()
 	m, err := s.await(ctx, sayPrepared)
@@ -276,9 +276,19 @@ func (d *daemon) remains(before *daemon) {
 	d.elders.join(remains{before.traffic, ended})
 	d.remaining.Go(func() {
 		defer close(ended)
-		ctx := context.Background() // as long as they take; a stop ends their connections
-		_ = waitFor(ctx, before.traffic.idle)
-		before.finishCounting(ctx)
+		// As long as they take; after a stop no longer than it takes to count what it has cut off. Upgraded connections it
+		// leaves as they are.
+		ctx, cut := context.WithCancel(context.Background())
+		defer cut()
+		go func() {
+			select {
+			case <-d.stopped:
+				time.AfterFunc(time.Second, cut)
+			case <-ctx.Done():
+			}
+		}()
+		_ = waitFor(ctx, func() bool { return !before.gate.Uses(before.router) && before.traffic.idle() })
+		before.finishCounting(context.Background())
 	})
 }
 

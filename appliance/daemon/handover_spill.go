@@ -200,3 +200,13 @@ func (s *spilled) add(ctx context.Context, text []byte, path string) error {
 	}
 	return nil
 }
+
+// countLast writes what was counted since the last time.
+func (d *daemon) countLast(ctx context.Context) error {
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := d.usage.Flush(writing); err != nil {
+		return fmt.Errorf("writing what was used since the last second: %w", err)
+	}
+	return nil
+}

@@ -39,6 +39,7 @@ type house struct {
 	crossed   bool        // requests have been let in once
 	restarts  chan restart
 	unit      serviceManager
+	lastLines *lastLines  // of the log
 	busy      atomic.Bool // a restart is under way
 	lines     *admin.Lines
 	book      *idle.Book // who uses sessions
@@ -46,14 +47,16 @@ type house struct {
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 
 	shells      *ssh.Server  // nil: there is no SSH port
-	appServer   *http.Server // of apps on a port of their own; nil: they are on the gateway's
+	appServer   *http.Server // of apps on a port of their own; nil: there is none
 	appURL      string       // http://127.0.0.1:8081
+	appListen   string       // where it was to be
 	shellListen string       // where it was to be
 	shellFault  error        // why it is not there, where nobody asked for one
 
 	accepting sync.WaitGroup
 	failed    chan error
 	once      sync.Once
+	stopped   chan struct{} // closed when stop has given all requests their time
 	stopErr   error
 }
 
@@ -276,6 +279,7 @@ func (h *house) stop() error {
 			h.stopErr = h.gate.Close()
 		}
 		before.Wait()
+		close(h.stopped)
 	})
 	return errors.Join(h.stopErr, h.close())
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
+
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
 	"github.com/palisade-run/palisade/catalog/blobs"
@@ -39,7 +41,7 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 	}
 	p := newPlaces(placesOptions{
 		data: d.Config.Data, hub: cmp.Or(c.Hub, os.Getenv("HF_ENDPOINT")), insecure: d.Config.Containerd.Insecure, vault: d.vault,
-		http: web.New(web.Options{UserAgent: "palisade/" + cmp.Or(d.Version.Version, "dev")}),
+		guard: d.guard, http: web.New(web.Options{UserAgent: "palisade/" + cmp.Or(d.Version.Version, "dev"), Guard: d.guard}),
 	})
 	d.fetcher = fetch.New(d.blobs, fetch.Options{Connections: c.Connections, Rate: rate, Keep: reserve, Log: log})
 	shelf, err := d.openShelf(d.blobs, d.runtime.containerd, d.catalogs.TrustedKeys)
@@ -65,13 +67,39 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 // collectedRecipes finds recipes in all catalogs.
 type collectedRecipes struct {
 	collection func(ctx context.Context) *recipe.Collection
+	registry   func(host string) error // why a registry may not be named by others
 }
 
-func (d *daemon) collected() collectedRecipes { return collectedRecipes{d.catalogs.Collection} }
+func (d *daemon) collected() collectedRecipes {
+	return collectedRecipes{d.catalogs.Collection, d.registryOfOthers}
+}
+
+// imagesFar refuses a recipe of a catalog that was added whose images are at this box, or beside it.
+func (c collectedRecipes) imagesFar(e recipe.Entry) error {
+	if e.Catalog == recipe.Shipped {
+		return nil
+	}
+	for _, v := range e.Variants {
+		for _, image := range v.Images {
+			named, err := reference.ParseNormalizedNamed(image.Reference)
+			if err != nil {
+				continue // who pulls it says what is wrong
+			}
+			if err := c.registry(reference.Domain(named)); err != nil {
+				return fmt.Errorf("recipe %s of catalog %s names the image %s: %w", e.Name, e.Catalog, image.Reference, err)
+			}
+		}
+	}
+	return nil
+}
 
 // Find implements install.Recipes.
 func (c collectedRecipes) Find(ctx context.Context, name string) (recipe.Entry, error) {
-	return c.collection(ctx).Find(name)
+	e, err := c.collection(ctx).Find(name)
+	if err == nil {
+		err = c.imagesFar(e)
+	}
+	return e, err
 }
 
 // installPlaces are where files come from, and how.

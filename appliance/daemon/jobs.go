@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 	"github.com/palisade-run/palisade/sessions/process"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/pipeline/keeper"
@@ -17,8 +19,8 @@ import (
 // openJobs reads the pipelines that are kept and the jobs that run.
 func (d *daemon) openJobs(ctx context.Context) (err error) {
 	d.jobs, err = keeper.New(ctx, keeper.Around{
-		Store: d.store, Desk: training.NewDesk(d.manager, d.folders), Sessions: d.manager, Services: d.manager, Folders: d.folders,
-		Digest: d.digest, LookupEnv: os.LookupEnv, Client: outgoing(http.ProxyFromEnvironment), Direct: outgoing(nil), Log: d.Log.With("room", "pipeline"),
+		Store: d.store, Desk: boundDesk{training.NewDesk(d.manager, d.folders), d}, Sessions: d.manager, Services: boundServices{d.manager, d}, Folders: d.folders,
+		Digest: d.digest, LookupEnv: os.LookupEnv, Client: d.webhooks(), Trusted: outgoing(http.ProxyFromEnvironment), Direct: outgoing(nil), Log: d.Log.With("room", "pipeline"),
 	})
 	return err
 }
@@ -49,8 +51,27 @@ func (d *daemon) digest(ctx context.Context, ref string) string {
 	return ""
 }
 
-// outgoing asks what files of people name: webhooks, and engines that are to pass a test. Where either sends it elsewhere it
-// does not go.
+// webhooks asks what files of people name, and no address of the box itself, nor of what is there for machines alone: chat servers
+// of the owner's network are what most of them name. Where one sends it elsewhere it does not go.
+func (d *daemon) webhooks() *http.Client {
+	client := outgoing(nil) // of which only the way is another
+	carry := d.guard.Transport(func(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+		return &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dial, ForceAttemptHTTP2: true, MaxIdleConns: 10, IdleConnTimeout: 30 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		}
+	})
+	client.Transport = onLAN{carry}
+	return client
+}
+
+// onLAN lets requests go as far as those of the owner that name nothing by hand.
+type onLAN struct{ carry http.RoundTripper }
+
+func (o onLAN) RoundTrip(r *http.Request) (*http.Response, error) {
+	return o.carry.RoundTrip(r.WithContext(reach.Owner(r.Context())))
+}
+
+// outgoing asks what the owner has named, and engines that are to pass a test. Where one sends it elsewhere it does not go.
 func outgoing(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

@@ -18,6 +18,9 @@ func (d *daemon) openTokens(ctx context.Context) error {
 	if d.tokens, err = router.NewTokens(ctx, d.store, time.Now); err != nil {
 		return err
 	}
+	if err = d.openTally(); err != nil {
+		return err
+	}
 	return d.tokens.Limit(ctx, limits, func(ctx context.Context, from time.Time) (tokens, projects map[string]int64, err error) {
 		return usage.Spent(ctx, d.store, from)
 	})

@@ -27,3 +27,9 @@ func (l *loops) end() {
 	l.cancel(errors.New("the daemon stops"))
 	l.all.Wait()
 }
+
+// leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
+// one, though it may be idle.
+func (d *daemon) leave(toAnother bool) error {
+	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,8 +20,10 @@ import (
 	"github.com/palisade-run/palisade/catalog/fetch/made"
 	"github.com/palisade-run/palisade/catalog/fetch/ngc"
 	"github.com/palisade-run/palisade/catalog/fetch/oci"
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 	"github.com/palisade-run/palisade/catalog/fetch/s3"
 	"github.com/palisade-run/palisade/catalog/fetch/web"
+	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/model-definitions/hello/gguf"
 )
 
@@ -34,6 +37,7 @@ type places struct {
 	registries vault.Registries
 	http       *web.Client
 	insecure   []string
+	hub        string
 	table      map[string]maker
 
 	mu   sync.Mutex
@@ -49,11 +53,12 @@ type placesOptions struct {
 	hub      string   // address of the hub, or of a mirror; "": what it is
 	insecure []string // registries that may be asked without TLS
 	vault    *vault.Vault
+	guard    *reach.Guard
 	http     *web.Client
 }
 
 func newPlaces(o placesOptions) *places {
-	p := &places{named: o.vault.Named(), registries: o.vault.Registries(), http: o.http, insecure: o.insecure, made: map[string]fetch.Source{}}
+	p := &places{named: o.vault.Named(), registries: o.vault.Registries(), http: o.http, insecure: o.insecure, hub: o.hub, made: map[string]fetch.Source{}}
 	p.table = map[string]maker{
 		"hf": func(secret string) (fetch.Source, error) {
 			return hub.New(hub.Options{Endpoint: o.hub, Token: p.secret(secret, "HF_TOKEN"), Secret: secret, HTTP: o.http})
@@ -63,9 +68,11 @@ func newPlaces(o placesOptions) *places {
 		},
 		"file": func(string) (fetch.Source, error) { return local.New(), nil },
 		"oci": func(string) (fetch.Source, error) {
-			return oci.New(oci.Config{Credentials: p.registries.Credentials, PlainHTTP: o.insecure}), nil
+			return oci.New(oci.Config{Credentials: p.registries.Credentials, PlainHTTP: o.insecure, Transport: web.Patient(o.guard)}), nil
 		},
-		"s3": func(string) (fetch.Source, error) { return s3.New(s3.Config{Settings: p.store}), nil },
+		"s3": func(string) (fetch.Source, error) {
+			return s3.New(s3.Config{Settings: p.store, Transport: web.Patient(o.guard)}), nil
+		},
 		"git": func(string) (fetch.Source, error) {
 			return git.New(git.Options{Dir: filepath.Join(o.data, "catalog", "git"), LogIn: p.registries.Credentials, PlainHTTP: o.insecure, HTTP: o.http}), nil
 		},
@@ -79,8 +86,53 @@ func newPlaces(o placesOptions) *places {
 // prefixes are what names of secrets begin with that go to a place.
 var prefixes = map[string][]string{"hf": {"HF_", "HUGGING"}, "ngc": {"NGC_"}, "s3": {"AWS_", "S3_"}}
 
-// Source is the place of a ref. secret is what a recipe names for it; "" is the one that the place has by itself.
-func (p *places) Source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error) {
+// Source is the place of a ref. The secret is what a recipe names for it; "" is the one that the place has by itself. What the
+// settings name (a mirror of the hub, a store) is the owner's, whoever asks.
+func (p *places) Source(ctx context.Context, ref fetch.Ref, by install.Asker) (fetch.Source, error) {
+	s, err := p.source(ctx, ref, by.Secret)
+	switch {
+	case err != nil:
+		return nil, err
+	case ref.Scheme == "hf" && p.hub != "":
+		return ours{s, hostIn(p.hub)}, nil
+	case ref.Scheme == "s3":
+		set, err := p.store(ctx, "")
+		if err != nil || set.Endpoint == "" {
+			return s, err
+		}
+		return ours{s, hostIn(set.Endpoint)}, nil
+	case by.ByHand:
+		return ours{s, hostIn(ref.Where)}, nil
+	}
+	return s, nil
+}
+
+// ours is a place that the owner of the box has named.
+type ours struct {
+	fetch.Source
+	host string
+}
+
+// List implements fetch.Source.
+func (o ours) List(ctx context.Context, ref fetch.Ref) (fetch.Listing, error) {
+	return o.Source.List(reach.Owner(ctx, o.host), ref)
+}
+
+// Open implements fetch.Source.
+func (o ours) Open(ctx context.Context, in fetch.Listing, f fetch.File, offset, length int64) (io.ReadCloser, error) {
+	return o.Source.Open(reach.Owner(ctx, o.host), in, f, offset, length)
+}
+
+// hostIn is the host of an address, or of what begins with one.
+func hostIn(where string) string {
+	if u, err := url.Parse(where); err == nil && u.Host != "" {
+		return u.Host
+	}
+	host, _, _ := strings.Cut(where, "/")
+	return host
+}
+
+func (p *places) source(ctx context.Context, ref fetch.Ref, secret string) (fetch.Source, error) {
 	if ref.Scheme == "http" { // by host: it has one of its own each time
 		return p.web(ctx, ref)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/fetch/hub/hubtest"
 	"github.com/palisade-run/palisade/catalog/fetch/web"
+	"github.com/palisade-run/palisade/catalog/install"
 )
 
 // safe keeps a vault's rows for one test.
@@ -53,15 +54,15 @@ func TestEveryKindOfPlaceHasASource(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := p.Source(t.Context(), ref, "")
+		s, err := p.Source(t.Context(), ref, install.Asker{})
 		if err != nil || s == nil {
 			t.Errorf("%s: %v", text, err)
 		}
-		if again, _ := p.Source(t.Context(), ref, ""); ref.Scheme != "http" && again != s {
+		if again, _ := p.Source(t.Context(), ref, install.Asker{}); ref.Scheme != "http" && again != s {
 			t.Errorf("%s has two sources", text)
 		}
 	}
-	if _, err := p.Source(t.Context(), fetch.Ref{Scheme: "gopher"}, ""); !errors.Is(err, fetch.ErrRef) {
+	if _, err := p.Source(t.Context(), fetch.Ref{Scheme: "gopher"}, install.Asker{}); !errors.Is(err, fetch.ErrRef) {
 		t.Error(err)
 	}
 }
@@ -73,7 +74,7 @@ func TestSecretsOpenTheirOwnPlaceAlone(t *testing.T) {
 	p, v := testPlaces(t, h.URL())
 	ref := fetch.Ref{Scheme: "hf", Where: "acme/tiny"}
 	list := func(secret string) error {
-		s, err := p.Source(t.Context(), ref, secret)
+		s, err := p.Source(t.Context(), ref, install.Asker{Secret: secret})
 		if err == nil {
 			_, err = s.List(t.Context(), ref)
 		}
@@ -126,7 +127,7 @@ func TestLogInsGoByHost(t *testing.T) {
 	}
 	for _, at := range []string{ours, theirs} {
 		ref := fetch.Ref{Scheme: "http", Where: at + "/tiny.gguf"}
-		s, err := p.Source(t.Context(), ref, "HF_TOKEN")
+		s, err := p.Source(t.Context(), ref, install.Asker{Secret: "HF_TOKEN"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +137,7 @@ func TestLogInsGoByHost(t *testing.T) {
 	if err := v.Registries().Put(t.Context(), "ghcr.io", "ann", "secret"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Source(t.Context(), fetch.Ref{Scheme: "http", Where: "http://ghcr.io/tiny.gguf"}, ""); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(err.Error(), "not sent over plain http") {
+	if _, err := p.Source(t.Context(), fetch.Ref{Scheme: "http", Where: "http://ghcr.io/tiny.gguf"}, install.Asker{}); !errors.Is(err, fetch.ErrRefused) || !strings.Contains(err.Error(), "not sent over plain http") {
 		t.Error(err)
 	}
 	if !strings.HasPrefix(seen["ours"], "Basic ") || seen["theirs"] != "" || len(seen) != 2 {

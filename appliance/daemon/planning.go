@@ -54,11 +54,7 @@ func (p *planning) Box(ctx context.Context, project, name string) (plan.Box, err
 		services[v.ID] = v.Name
 	}
 	for _, s := range p.manager.Sessions("", sessions.SessionFilter{}) {
-		h := plan.Holder{Name: "session " + cmp.Or(s.Name, s.ID), MayMove: s.Demand.Preemptible}
-		if name := services[s.ServiceID]; name != "" {
-			h.Name = "service " + name
-		}
-		holders[s.ID] = h
+		holders[s.ID] = plan.Holder{Name: holderName(&s, project, services), MayMove: s.Demand.Preemptible}
 		own[s.ID] = service != "" && s.ServiceID == service
 	}
 	_, used := p.pool.busy.use()
@@ -86,6 +82,18 @@ func (p *planning) Box(ctx context.Context, project, name string) (plan.Box, err
 		b.Images = append(b.Images, i.Name)
 	}
 	return b, nil
+}
+
+// holderName is what a plan calls a session that holds a part of the box: by its service, by name, by id. What is in another
+// project than the plan's is not for everybody who may see that to know.
+func holderName(s *sessions.Session, project string, services map[string]string) string {
+	switch name := services[s.ServiceID]; {
+	case s.Project != project:
+		return "somebody of another project"
+	case name != "":
+		return "service " + name
+	}
+	return "session " + cmp.Or(s.Name, s.ID)
 }
 
 // downloadSpeed is what past downloads say of the next.

@@ -9,6 +9,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/catalog/recipe"
+	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -71,6 +72,26 @@ func TestImagesAreLentOnlyByEngines(t *testing.T) {
 	for name, want := range map[string]string{"vllm": "example.org/vllm:1", "nim": "", "custom": "", "cmd": "", "nobody-knows": ""} {
 		if got := p.WithImages(t.Context(), variant(name)).Variants[0].Image("cuda", "amd64"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// A plan tells nobody what is done in other projects than its own.
+func TestHolderName(t *testing.T) {
+	services := map[string]string{"svc-1": "chat"}
+	for _, c := range []struct {
+		s       sessions.Session
+		project string
+		want    string
+	}{
+		{sessions.Session{ID: "ses-1", Project: "red", ServiceID: "svc-1"}, "red", "service chat"},
+		{sessions.Session{ID: "ses-2", Project: "red", Name: "night"}, "red", "session night"},
+		{sessions.Session{ID: "ses-3", Project: "red"}, "red", "session ses-3"},
+		{sessions.Session{ID: "ses-1", Project: "red", ServiceID: "svc-1"}, "blue", "somebody of another project"},
+		{sessions.Session{ID: "ses-2", Project: "red", Name: "night"}, "", "somebody of another project"},
+	} {
+		if got := holderName(&c.s, c.project, services); got != c.want {
+			t.Errorf("%s of %s for %q: %q, want %q", c.s.ID, c.s.Project, c.project, got, c.want)
 		}
 	}
 }

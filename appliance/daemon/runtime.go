@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/catalog/fetch/reach"
 	sessioninit "github.com/palisade-run/palisade/firmware-images/session-init"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/containerd"
@@ -41,6 +42,7 @@ const logFiles = 4
 
 // runtimeOptions are what chooseRuntime needs beside the settings.
 type runtimeOptions struct {
+	guard       *reach.Guard
 	executable  string
 	credentials func(ctx context.Context, host string) (user, secret string, err error)
 	log         *slog.Logger
@@ -115,7 +117,7 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 	cfg := containerd.Config{
 		Address: c.Containerd.Address, Root: containersDir(c), Snapshotter: c.Containerd.Snapshotter, Init: sessioninit.Program(),
 		LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, UserNamespace: c.Containerd.UserNamespace,
-		PlainHTTP: c.Containerd.Insecure, Credentials: o.credentials, Log: o.log,
+		PlainHTTP: c.Containerd.Insecure, Reach: o.guard.Limit, Credentials: o.credentials, Log: o.log,
 	}
 	if cfg.Address == config.PrivateContainerd {
 		if r.private, err = private.Start(ctx, private.Config{Dir: filepath.Join(c.Data, "containerd"), Log: o.log}); err != nil {
@@ -292,3 +294,6 @@ func describeVariants(table *variants.Table) []api.Runtime {
 	}
 	return out
 }
+
+// runtimes lists the variants that a service can name.
+func (d *daemon) runtimes() []api.Runtime { return describeVariants(d.variants) }

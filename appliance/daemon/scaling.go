@@ -252,6 +252,9 @@ func (s *scaling) tell(o *autoscaler.Observed, rate float64, known bool, now tim
 // Scale implements autoscaler.World.
 func (s *scaling) Scale(ctx context.Context, o *autoscaler.Observed, to int, reason string) error {
 	_, err := s.manager.ScaleService(ctx, o.Project, o.ID, sessions.Scale{To: to, Reason: reason, Auto: true, Version: o.Version})
+	if capped, is := errors.AsType[*sessions.CappedError](err); is {
+		return &autoscaler.CappedError{At: capped.At, Reason: capped.Error()}
+	}
 	return inItsWords(err)
 }
 

@@ -12,9 +12,11 @@ import (
 
 	xssh "golang.org/x/crypto/ssh"
 
+	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/ssh"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // shellDoor is the name of the SSH port's socket for a successor, and for systemd.
@@ -81,8 +83,27 @@ func (h *house) drainShells(ctx context.Context) <-chan error {
 // letIn lets people into their sessions by SSH.
 func (d *daemon) letIn() {
 	if d.shells != nil {
-		d.shells.Enter(ssh.World{Sessions: d.manager, Keys: d.sshKeys, Accessed: d.book.Opened})
+		d.shells.Enter(ssh.World{
+			Sessions: d.manager, Keys: d.sshKeys, Accessed: d.book.Opened,
+			May: func(k authorized.Key, s sessions.Session) ssh.Part { return partOf(d.rights(), k, s) },
+			Good: func(k authorized.Key) bool {
+				_, may := d.rights().Again(admin.ActorOf(k.Owner, k.User, ""))
+				return may
+			},
+		})
 	}
+}
+
+// partOf is what the owner of an SSH key may with a session.
+func partOf(r admin.Rights, k authorized.Key, s sessions.Session) ssh.Part {
+	a, may := r.Again(admin.ActorOf(k.Owner, k.User, ""))
+	switch {
+	case !may || !r.Sees(a, s.Project):
+		return ssh.Nothing
+	case r.Enters(a, s):
+		return ssh.Enters
+	}
+	return ssh.Looks
 }
 
 // shellAddr is where SSH is served; nil: nowhere.

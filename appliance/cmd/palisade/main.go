@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cli"
 	"github.com/palisade-run/palisade/appliance/daemon"
 	"github.com/palisade-run/palisade/sessions/process"
@@ -27,6 +28,10 @@ func main() {
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Version: version(), Executable: executable, Command: command(executable),
 		Serve: func(ctx context.Context, o cli.ServeOptions) error { return daemon.Serve(ctx, daemon.Options(o)) },
+		MoveDatabase: func(ctx context.Context, o cli.DatabaseMove) (api.DatabaseMoved, error) {
+			return daemon.MoveDatabase(ctx, daemon.DatabaseMove(o))
+		},
+		DatabaseStatus: daemon.DatabaseStatus,
 	}
 	os.Exit(p.Run(ctx))
 }

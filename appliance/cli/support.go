@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+func (a *app) supportCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "support", Short: "Write what helps others to find out what is wrong with this box, without its secrets", Args: words("", 0, 0),
+		Long: "Write a tar.gz with versions, checks of the box, settings, services, sessions, devices, the head of the record of\n" +
+			"changes and the last lines of the daemon's log. Tokens, passwords, prompts, answers and values of environments are\n" +
+			"not in it. Look through it before you hand it on.",
+		Example: "  palisade support -o support.tar.gz && tar tzf support.tar.gz",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name := output
+			if name == "" {
+				name = "palisade-support-" + a.now().UTC().Format("20060102-150405") + ".tar.gz"
+			}
+			if err := canBeFile(name); err != nil {
+				return err
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			if name == "-" {
+				_, err := c.SupportBundle(cmd.Context(), a.out)
+				return err
+			}
+			n, err := supportFile(cmd.Context(), c, name)
+			if err != nil {
+				return err
+			}
+			a.notef("%s: %s", name, size(n))
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file that it is written to (default palisade-support-TIME.tar.gz); - is standard output")
+	return cmd
+}
+
+// supportFile writes a file that is there as a whole or not at all, and that nobody else may read.
+func supportFile(ctx context.Context, c *api.Client, name string) (int64, error) {
+	part := name + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(part) // gone already when all went well
+	n, err := c.SupportBundle(ctx, f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, os.Rename(part, name)
+}
