@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e engine test-tools clean
+.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e screenshots engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,16 +46,19 @@ test-tools: session-init
 	@.ci/deps build engine images test
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
+	@.ci/axe >/dev/null
 	@.ci/containerd/build >/dev/null
+	@.ci/dex/build >/dev/null
 	@.ci/s3/build >/dev/null
 	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
-	go test -count=1 -timeout 20m ./...
+	go test -count=1 -timeout 40m ./...
 
 race: ## the rooms with goroutines under the race detector
 	@.ci/deps build engine test
 	@.ci/containerd/build >/dev/null
+	@.ci/dex/build >/dev/null
 	CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
 
 vet:
@@ -63,6 +66,10 @@ vet:
 
 e2e: test-tools ## only the tests of the whole appliance, with what they say
 	go test -count=1 -timeout 20m -v ./appliance/e2e/...
+
+screenshots: test-tools ## docs/screenshots anew, from the console in a real browser
+	@rm -rf docs/screenshots
+	go test -count=1 -timeout 20m ./appliance/e2e -run 'TestConsole$$' -args -screenshots $(CURDIR)/docs/screenshots
 
 lint: ## gofmt, go vet, golangci-lint (pinned in .ci/lint/go.mod), shellcheck
 	@.ci/deps build lint

@@ -171,7 +171,9 @@ func newBrowser(t testing.TB) *browser {
 		defer br.mu.Unlock()
 		switch e := event.(type) {
 		case *log.EventEntryAdded:
-			br.complaints = append(br.complaints, e.Entry.Text)
+			if e.Entry.Level != log.LevelVerbose { // advice
+				br.complaints = append(br.complaints, e.Entry.Text)
+			}
 		case *runtime.EventExceptionThrown:
 			br.complaints = append(br.complaints, e.ExceptionDetails.Error())
 		}

@@ -197,6 +197,8 @@ func TestFolderLife(t *testing.T) {
 	b.run("folder", "rm", "-r", "data:much")
 	b.run("folder", "cp", small, "data:more")
 
+	b.fails(1, []string{"no project", "project create vision"}, "--project", "vision", "folder", "list")
+	b.run("project", "create", "vision")
 	b.fails(1, []string{"there is no folder"}, "--project", "vision", "folder", "cat", "data@default:small")
 	b.run("folder", "share", "data", "--with-project", "vision", "--permission", "ro")
 	if out := b.run("--project", "vision", "folder", "list", "-q"); out != "data@default" {

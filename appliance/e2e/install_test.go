@@ -207,14 +207,34 @@ func (b *installing) killed(t *testing.T, commit string, bytes int64) {
 		t.Fatal(err)
 	}
 	b.kill()
+	again, resumed := make(chan struct{}), make(chan struct{}, 8)
+	b.hub.Break(hubtest.Store, "model.gguf", 1, hubtest.Hold(0, again, resumed))
 	close(release)
 	later, _ := b.commit("speaker", "I came in between, and this is my voice.") // what was begun is what comes
 	if later == commit {
 		t.Fatal("the same commit")
 	}
 	b.start()
+	select {
+	case <-resumed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("what was begun does not go on")
+	}
+	goOn := make(chan error, 1)
+	go func() { // once the same is asked for a second time
+		defer close(again)
+		goOn <- eventually(20*time.Second, func() error {
+			if !strings.Contains(b.log.String(), "path=/api/v1/installs status=202") {
+				return errors.New("the second install is not there")
+			}
+			return nil
+		})
+	}()
 	if out := b.run("install", "speaker", "--no-calibrate"); !strings.Contains(out, "speaker answers at "+b.url) {
 		t.Errorf("it does not say where it answers:\n%s", out)
+	}
+	if err := <-goOn; err != nil {
+		t.Error(err)
 	}
 	if n := b.hub.Served() - bytes; n > 64<<10 { // what was on its way to the one that was killed
 		t.Errorf("%d bytes were fetched twice", n)
@@ -282,6 +302,7 @@ func (b *installing) gated(t *testing.T) {
 	before := b.hub.Served()
 	b.fails(1, []string{"palisade secret set HF_TOKEN"}, "install", "gated")
 	b.fails(1, []string{"is gated", "palisade secret set HF_TOKEN"}, "install", "hf:example/gated", "--name", "direct")
+	b.fails(1, []string{"is gated", "palisade secret set HF_TOKEN"}, "install", "hf:example/gated", "--dry-run")
 	set := func(token string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), have.palisade, "secret", "set", "HF_TOKEN")
@@ -292,10 +313,12 @@ func (b *installing) gated(t *testing.T) {
 	}
 	set("hf_wrong")
 	b.fails(1, []string{"has not been let in"}, "install", "gated")
+	b.fails(1, []string{"has not been let in"}, "install", "hf:example/gated", "--dry-run")
 	if n := b.hub.Served() - before; n != 0 {
 		t.Errorf("%d bytes were given out", n)
 	}
 	set("hf_right")
+	b.run("install", "hf:example/gated", "--dry-run")
 	b.run("install", "gated", "--no-calibrate")
 	b.says("gated", "I am gated, and this is my voice.")
 	b.run("install", "hf:example/gated", "--name", "direct", "--no-calibrate")

@@ -21,6 +21,7 @@ type tools struct {
 	badengine string // an engine with bad manners
 	engine    string // directory of llama-server
 	openai    string // directory whose node_modules has OpenAI's client
+	axe       string // the script of axe-core
 }
 
 var have tools
@@ -95,7 +96,10 @@ func prepare() error {
 	if have.engine, err = output(root, "firmware-images/engines/llama-cpp/build.sh"); err != nil {
 		return err
 	}
-	have.openai, err = output(root, ".ci/openai-client")
+	if have.openai, err = output(root, ".ci/openai-client"); err != nil {
+		return err
+	}
+	have.axe, err = output(root, ".ci/axe")
 	return err
 }
 

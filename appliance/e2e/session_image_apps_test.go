@@ -122,7 +122,7 @@ func (b *box) door(session, app string) *door {
 		b.t.Fatal(err)
 	}
 	return &door{
-		b: b, client: &http.Client{Jar: jar, Timeout: time.Minute}, key: b.run("key", "create", session+"-"+app),
+		b: b, client: &http.Client{Jar: jar, Timeout: time.Minute}, key: b.run("key", "create", session+"-"+app, "--scope", "admin"),
 		base: b.url + "/sessions/" + b.person(session).ID + "/apps/" + app + "/",
 	}
 }

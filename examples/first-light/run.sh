@@ -29,6 +29,7 @@ HERE=$CACHE/first-light
 DATA=$HERE/data
 MODEL=$HERE/models/hello
 LOG=$HERE/palisade.log
+FIRST=$HERE/first-log-in # what the first start says on stdout: no log is to keep a password
 NAME=hello
 # A unix socket's path has at most 107 bytes, so a cache that lies deep needs its data elsewhere.
 [ ${#DATA} -le 85 ] || DATA=/tmp/palisade-first-light-$(id -u)
@@ -177,9 +178,9 @@ trap 'exit 143' TERM HUP
 mkdir -p "$DATA"
 [ -O "$DATA" ] || fail "$DATA belongs to someone else" "name another place: PALISADE_CACHE=... make run"
 chmod 700 "$DATA"
-(umask 077 && : >"$LOG")
+(umask 077 && : >"$LOG" && : >"$FIRST")
 # A session of its own, so that Ctrl-C reaches this script and not the daemon: the order of ending matters.
-PATH=$engine:$PATH setsid "$PALISADE" serve --data "$DATA" --listen "127.0.0.1:$port" >>"$LOG" 2>&1 8>&- &
+PATH=$engine:$PATH setsid "$PALISADE" serve --data "$DATA" --listen "127.0.0.1:$port" >"$FIRST" 2>>"$LOG" 8>&- &
 daemon=$!
 echo "$daemon" >"$HERE/daemon.pid"
 ready() { curl -fsS -o /dev/null --max-time 2 "$base/readyz" 2>/dev/null; }
@@ -269,6 +270,13 @@ ${bold}Look around${off} from another terminal:
   bin/palisade catalog list        # models that one line installs: bin/palisade install NAME
 
 TEXT
+if [ -s "$FIRST" ]; then
+	printf '%sThe console:%s\n' "$bold" "$off"
+	cat "$FIRST"
+else
+	printf '%sThe console:%s %s/console/  %s(a password that was lost: bin/palisade user reset admin)%s\n\n' "$bold" "$off" "$base" "$dim" "$off"
+fi
+rm -f "$FIRST"
 [ -z "$once" ] || exit 0
 echo "Ctrl-C removes the service and stops the appliance."
 trap 'exit 0' INT
