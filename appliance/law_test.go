@@ -40,7 +40,8 @@ var rooms = []room{
 	{"catalog/signature", nil},
 	{"catalog/fetch", list("catalog/blobs")},
 	{"catalog/fetch/fetchtest", list("catalog/fetch")},
-	{"catalog/fetch/web", list("catalog/fetch")},
+	{"catalog/fetch/reach", nil},
+	{"catalog/fetch/web", list("catalog/fetch", "catalog/fetch/reach")},
 	{"catalog/fetch/local", list("catalog/fetch")},
 	{"catalog/fetch/made", list("catalog/fetch")},
 	{"catalog/fetch/hub", list("catalog/fetch", "catalog/fetch/web")},
@@ -66,6 +67,7 @@ var rooms = []room{
 	{"router/http1", nil},
 	{"router/scan", nil},
 	{"router/quota", nil},
+	{"router/quota/tally", list("router/quota")},
 	{"router/usage", nil},
 	{"router/waiting", nil},
 	{"router/repeat", nil},
@@ -119,56 +121,79 @@ var rooms = []room{
 	{"appliance/api", nil},
 	{"appliance/admin/keys", nil},
 	{"appliance/vault", nil},
+	{"appliance/people", list("appliance/vault")},
+	{"appliance/people/oidc", list("appliance/people")},
+	{"appliance/people/oidc/dextest", nil},
 	{"appliance/audit", nil},
 	{"appliance/ssh/authorized", nil},
 	{"appliance/ssh", list("sessions", "sessions/pid1", "appliance/ssh/authorized")},
 	{"appliance/store/pgtest", nil},
-	{"appliance/store", append(list("appliance/admin/keys", "appliance/audit", "appliance/vault", "appliance/ssh/authorized"), domain...)},
+	{"appliance/store", append(list("appliance/admin/keys", "appliance/people", "appliance/audit", "appliance/vault", "appliance/ssh/authorized"), domain...)},
+	{"appliance/cluster/trust", nil},
+	{"appliance/cluster/trust/trusttest", list("appliance/cluster/trust")},
+	{"appliance/cluster/member", list("appliance/cluster/trust")},
+	{"appliance/cluster/clustertest", nil},
 	{"appliance/cluster", domain},
-	{"appliance/admin", append(list("training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
-	{"appliance/console", append(list("appliance/api", "appliance/admin/keys"), domain...)},
-	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/audit", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
-	{"appliance/config", append(list("autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
-	{"appliance/daemon", append(append(list("catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
+	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
+	{"appliance/cluster/fleet", list("variants", "sessions", "appliance/cluster")},
+	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/console/live", nil},
+	{"appliance/console/markdown", nil},
+	{"appliance/console/preview", nil},
+	{"appliance/console/static", nil},
+	{"appliance/console/texts", nil},
+	{"appliance/console/ui", nil},
+	{"appliance/console", list("appliance/api", "appliance/console/live", "appliance/console/markdown", "appliance/console/preview", "appliance/console/static", "appliance/console/texts", "appliance/console/ui")},
+	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/config", append(list("appliance/people", "autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
+	{"appliance/daemon", append(append(list("catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/reach", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/quota/tally", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "model-definitions/hello/gguf", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
-		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/audit", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
+		"appliance/api", "appliance/store", "appliance/cluster", "appliance/admin", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
 	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
-	{"appliance/e2e", list("appliance/store/pgtest", "catalog/fetch/hub/hubtest")},
+	{"appliance/e2e", list("appliance/store/pgtest", "appliance/people/oidc/dextest", "catalog/fetch/hub/hubtest")},
 	{"appliance", nil},
 }
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
-	"catalog/index":       list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
-	"catalog/fetch/web":   list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
-	"catalog/fetch/git":   list("catalog/fetch/fetchtest"),
-	"catalog/fetch/ngc":   list("catalog/fetch/fetchtest"),
-	"catalog/fetch/hub":   list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
-	"appliance/daemon":    list("catalog/fetch/hub/hubtest"),
-	"catalog/install":     list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":   list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"), // recipes are read, resolved, planned, and their memory held against the estimator
-	"catalog/fit":         list("model-definitions/hello/gguf"),                                         // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd": list("sessions/containerd/private", "sessions/terminal", "catalog"),          // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":    list("training/checkpoints"),                                                 // whose directories they are in
-	"appliance/e2e":       list("autoscaler", "autoscaler/signals"),                                     // a real engine's page is read as the daemon reads it
-	"appliance/cli":       list("appliance/admin", "sessions"),                                          // scripts run against the real API, with fakes behind it
+	"catalog/index":           list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
+	"catalog/fetch/web":       list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
+	"catalog/fetch/git":       list("catalog/fetch/fetchtest"),
+	"catalog/fetch/ngc":       list("catalog/fetch/fetchtest"),
+	"catalog/fetch/hub":       list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
+	"appliance/daemon":        list("catalog/fetch/hub/hubtest"),
+	"appliance/people/oidc":   list("appliance/people/oidc/dextest"),
+	"appliance/cluster":       list("appliance/cluster/clustertest"),
+	"appliance/cluster/fleet": list("appliance/cluster/agent", "appliance/cluster/clustertest"), // a node's own loop is at the other end
+	"catalog/install":         list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
+	"model-definitions":       list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                          // recipes are read, resolved, planned, and their memory held against the estimator
+	"catalog/fit":             list("model-definitions/hello/gguf"),                                                                  // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd":     list("sessions/containerd/private", "sessions/terminal", "catalog"),                                   // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":        list("training/checkpoints"),                                                                          // whose directories they are in
+	"appliance/e2e":           list("autoscaler", "autoscaler/signals"),                                                              // a real engine's page is read as the daemon reads it
+	"appliance/console":       list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog"), // pages are made of the real API, with fakes behind it
+	"appliance/cli":           list("appliance/admin", "sessions"),                                                                   // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }
 
 // keepers names the one room that may link a library: elsewhere its types would spread.
 var keepers = map[string]string{
-	"C":                                "accel/nvml",
-	"github.com/gin-gonic/gin":         "appliance/admin",
-	"github.com/NVIDIA/go-nvml":        "accel/nvml",
-	"github.com/containerd/containerd": "sessions/containerd",
-	"github.com/jackc/pgx":             "appliance/store",
-	"github.com/pressly/goose":         "appliance/store",
-	"modernc.org/sqlite":               "appliance/store",
-	"github.com/spf13/cobra":           "appliance/cli",
-	"go.opentelemetry.io/otel":         "router/record/otlp",
+	"C":                                  "accel/nvml",
+	"github.com/gin-gonic/gin":           "appliance/admin",
+	"github.com/NVIDIA/go-nvml":          "accel/nvml",
+	"github.com/containerd/containerd":   "sessions/containerd",
+	"github.com/jackc/pgx":               "appliance/store",
+	"github.com/pressly/goose":           "appliance/store",
+	"modernc.org/sqlite":                 "appliance/store",
+	"github.com/redis/go-redis":          "router/quota/tally",
+	"github.com/spf13/cobra":             "appliance/cli",
+	"github.com/coreos/go-oidc":          "appliance/people/oidc",
+	"go.opentelemetry.io/otel":           "router/record/otlp",
+	"github.com/yuin/goldmark":           "appliance/console/markdown",
+	"github.com/microcosm-cc/bluemonday": "appliance/console/markdown",
 }
 
 // nobody lists folder names that say nothing about what is in them.
