@@ -50,6 +50,7 @@ test-tools: session-init
 	@.ci/containerd/build >/dev/null
 	@.ci/dex/build >/dev/null
 	@.ci/s3/build >/dev/null
+	@.ci/oras/build >/dev/null
 	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients

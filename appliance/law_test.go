@@ -161,6 +161,7 @@ var testsAlso = map[string][]string{
 	"catalog/index":           list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
 	"catalog/fetch/web":       list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
 	"catalog/fetch/git":       list("catalog/fetch/fetchtest"),
+	"catalog/fetch/oci":       list("catalog/blobs"), // what is packed comes out where models lie
 	"catalog/fetch/ngc":       list("catalog/fetch/fetchtest"),
 	"catalog/fetch/hub":       list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
 	"appliance/daemon":        list("catalog/fetch/hub/hubtest"),
