@@ -163,7 +163,7 @@ func (r *Router) apply(next *table, rows []*service) {
 	for _, s := range rows {
 		members := make([]balance.Member, len(s.Routes))
 		for i, t := range s.Routes {
-			members[i] = balance.Member{Route: s.routes[i].Route, Weight: t.Weight}
+			members[i] = balance.Member{Route: s.routes[i].Route, Weight: t.Weight, Far: t.Far}
 			if t.Draining { // and what is given to it already goes on
 				members[i].Weight = 0
 			}

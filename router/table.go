@@ -48,6 +48,7 @@ type Route struct {
 	Addr     string  // host:port
 	Weight   float64 // share of the traffic; 0 takes it out of the balance
 	Draining bool    // finishes what it has, gets nothing new
+	Far      bool    // on another box: asked only when no route that is not far can take the request
 }
 
 // service is one row of a table: what was said of it, and what outlives the table.

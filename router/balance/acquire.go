@@ -36,6 +36,9 @@ func (v Verdict) String() string {
 //  3. Where such routes are only missing since they are full: Busy. One that fails is no way out.
 //  4. Where all are passed over they are used all the same: what was seen on the way only ever
 //     prefers, and who may answer is the table's word.
+//
+// Those that are far are looked at in 2 when no near one was taken, be they full or passed over; in 4 too the near ones come
+// first.
 func (b *Balance) Acquire(ask *Ask) (*Route, Verdict) {
 	if ask.Retry && !b.budget.spend() { // 1
 		return nil, Spent
@@ -57,24 +60,38 @@ func (b *Balance) Acquire(ask *Ask) (*Route, Verdict) {
 }
 
 func (b *Balance) acquire(s *roster, ask *Ask) (*Route, Verdict) {
-	if s == nil || len(s.members) == 0 {
+	if s == nil {
 		return nil, None
 	}
-	p := pick{b: b, s: s, ask: ask}
-	if m := p.choose(); m != nil { // 2
+	p := pick{b: b, ask: ask}
+	if m := p.search(s); m != nil { // 2
 		return m.route, Taken
 	}
 	if p.full { // 3
 		return nil, Busy
 	}
 	p.forced = true // 4
-	if m := p.choose(); m != nil {
+	if m := p.search(s); m != nil {
 		return m.route, Taken
 	}
 	if p.full {
 		return nil, Busy
 	}
 	return nil, None
+}
+
+// search chooses among the near ones, and then among the far ones.
+func (p *pick) search(s *roster) *member {
+	for ; s != nil; s = s.far {
+		if len(s.members) == 0 {
+			continue
+		}
+		p.s = s
+		if m := p.choose(); m != nil {
+			return m
+		}
+	}
+	return nil
 }
 
 // pick is one search for a route.

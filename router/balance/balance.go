@@ -51,12 +51,13 @@ type Settings struct {
 type Member struct {
 	Route  *Route
 	Weight float64
+	Far    bool // it is asked only when no other can take the request
 }
 
 // Balance shares the requests of one service over its routes. The zero value has none. Set is for one
 // caller at a time with everybody else; a route is in one Balance at a time.
 type Balance struct {
-	roster atomic.Pointer[roster]
+	roster atomic.Pointer[roster] // of those that are near; its far are the others
 	_      [56]byte
 	turn   atomic.Uint64 // turns handed out
 	_      [56]byte
@@ -81,6 +82,7 @@ type roster struct {
 	places   []int32 // where keys belong; nil but for SessionAffinity
 	memory   *memory // of prompts, nil but for Prefix,
 	bySeat   []int32 // and the member that sits there; -1: none
+	far      *roster // those that are tried after all of these; nil: none
 }
 
 type member struct {
@@ -98,31 +100,53 @@ func (b *Balance) Set(members []Member, s Settings) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.roster.Load()
-	next := &roster{Settings: s.withDefaults()}
+	next, far := &roster{Settings: s.withDefaults()}, &roster{Settings: s.withDefaults()}
 	for _, m := range members {
-		if !(m.Weight > 0) || math.IsInf(m.Weight, 0) || next.has(m.Route) {
+		if !(m.Weight > 0) || math.IsInf(m.Weight, 0) || next.has(m.Route) || far.has(m.Route) {
 			continue
 		}
-		next.members = append(next.members, member{route: m.Route, weight: m.Weight})
-		next.routes = append(next.routes, m.Route)
-		next.weight += m.Weight
+		to := next
+		if m.Far {
+			to = far
+		}
+		to.members = append(to.members, member{route: m.Route, weight: m.Weight})
+		to.routes = append(to.routes, m.Route)
+		to.weight += m.Weight
 	}
 	turn := b.turn.Load()
-	next.plan(before, turn)
-	next.recall(before)
-	for i := range next.members {
-		b.admit(next.members[i].route, turn)
+	next.prepare(before, turn)
+	if len(far.members) > 0 {
+		next.far = far
+		far.prepare(before.beyond(), turn)
+	}
+	for s := next; s != nil; s = s.far {
+		for i := range s.members {
+			b.admit(s.members[i].route, turn)
+		}
 	}
 	b.roster.Store(next)
 	b.part.Store(0) // shares may be other ones
 	for _, m := range members {
 		b.dismiss(m.Route, next)
 	}
-	if before != nil {
-		for i := range before.members {
-			b.dismiss(before.members[i].route, next)
+	for s := before; s != nil; s = s.far {
+		for i := range s.members {
+			b.dismiss(s.members[i].route, next)
 		}
 	}
+}
+
+func (s *roster) prepare(before *roster, turn uint64) {
+	s.plan(before, turn)
+	s.recall(before)
+}
+
+// beyond are the far ones; nil where there are none.
+func (s *roster) beyond() *roster {
+	if s == nil {
+		return nil
+	}
+	return s.far
 }
 
 func (s Settings) withDefaults() Settings {
@@ -216,7 +240,7 @@ func (b *Balance) admit(r *Route, turn uint64) {
 
 // dismiss keeps r from being taken, if next does not have it and no other balance has taken it over.
 func (b *Balance) dismiss(r *Route, next *roster) {
-	if next.has(r) {
+	if next.has(r) || next.far != nil && next.far.has(r) {
 		return
 	}
 	r.mu.Lock()

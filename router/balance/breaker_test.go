@@ -69,7 +69,7 @@ func TestGatewayFaultsOpenAfterFiveInARow(t *testing.T) {
 	}
 	due := start.Add(firstPause)
 	b := &Balance{}
-	b.Set([]Member{{r, 1}, {NewRoute("b", nil), 1}}, Settings{})
+	b.Set([]Member{{Route: r, Weight: 1}, {Route: NewRoute("b", nil), Weight: 1}}, Settings{})
 	if got := picks(b, Ask{Now: due}, 4); strings.Count(got, "a") != 1 {
 		t.Errorf("one tries it: %s", got)
 	}

@@ -79,7 +79,7 @@ func TestMemoryOverTables(t *testing.T) {
 		home[i] = r
 	}
 	fresh := NewRoute("n", nil)
-	b.Set([]Member{{routes[1], 1}, {fresh, 1}, {routes[0], 1}}, s)
+	b.Set([]Member{{Route: routes[1], Weight: 1}, {Route: fresh, Weight: 1}, {Route: routes[0], Weight: 1}}, s)
 	for i, was := range home {
 		r := mustTake(t, b, prefixAsk(start, text(uint64(i), 3000)))
 		r.Release()
@@ -240,7 +240,7 @@ func simulate(policy Kind, seed uint64) (cachedShare, mean, p95 float64) {
 	for i := range 8 {
 		r := NewRoute(fmt.Sprint(i), nil)
 		engines[r] = &engine{has: map[string]bool{}}
-		members = append(members, Member{r, 1})
+		members = append(members, Member{Route: r, Weight: 1})
 	}
 	b.Set(members, Settings{Policy: policy, PrefixBlock: cachePiece})
 	system := []string{text(1, 3000), text(2, 6000), text(3, 500)}

@@ -44,7 +44,7 @@ func TestTurnsSurviveANewTable(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	got = picks(b, ask, 1) // a: next is b, however the table lists them
-	b.Set([]Member{{routes[1], 1}, {routes[0], 1}}, Settings{})
+	b.Set([]Member{{Route: routes[1], Weight: 1}, {Route: routes[0], Weight: 1}}, Settings{})
 	if got += picks(b, ask, 3); got != "abab" {
 		t.Errorf("in another order: %s", got)
 	}
