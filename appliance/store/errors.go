@@ -35,6 +35,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrTaken: another palisade works on the database.
 	ErrTaken = errors.New("another palisade works on this database")
+	// ErrDeposed: another box of the cluster decides by now.
+	ErrDeposed = errors.New("another box decides by now")
 	// ErrHalf: a move to this database was broken off. What it was moved from is as it was.
 	ErrHalf = errors.New("database of a move that is not over")
 	// ErrNotEmpty: rows cannot be moved to where there is something already.

@@ -27,6 +27,9 @@ type Options struct {
 	// Alone keeps every other program that asks for it out of the database for as long as the store is open: of two
 	// daemons one would undo what the other decides. A SQLite file is kept by the lock of its data directory instead.
 	Alone bool
+	// Term, where it is not 0, is that in which this process decides, in a cluster of boxes: what it writes fails with
+	// ErrDeposed once another has opened the database with a greater one; but what requests used is always kept.
+	Term int64
 	// Log is told of migrations and of operations that had to be tried again; nil for silence.
 	Log *slog.Logger
 }
@@ -38,6 +41,7 @@ type Store struct {
 	writer  *sql.DB    // SQLite: one connection, whose transactions take the write lock when they begin
 	reader  *sql.DB    // SQLite: several connections that cannot write; PostgreSQL: the same as writer
 	alone   *alone     // nil where others may come
+	reign   *reign     // nil where it is not asked who decides
 	past    *usagePast // SQLite, to which nobody else writes; else nil
 	log     *slog.Logger
 	closed  atomic.Bool
@@ -80,6 +84,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err == nil {
 		err = s.forgetMove(ctx)
+	}
+	if err == nil && opts.Term != 0 {
+		err = s.begin(ctx, opts.Term)
 	}
 	if err != nil {
 		err = s.wrap(ctx, op, err)
@@ -165,7 +172,11 @@ func (s *Store) write(ctx context.Context, op string, fn func(context.Context, *
 		if err != nil {
 			return err
 		}
-		if err := fn(ctx, &tx{t}); err != nil {
+		err = s.reign.holds(ctx, t)
+		if err == nil {
+			err = fn(ctx, &tx{t})
+		}
+		if err != nil {
 			// The transaction's own end is of no interest: a connection that cannot roll back is gone,
 			// and its transaction with it.
 			_ = t.Rollback()

@@ -45,7 +45,7 @@ func (s *Store) TouchTokens(ctx context.Context, used map[string]time.Time) erro
 	}
 	// In one order, always: two that touch the same rows must not wait for each other in a ring.
 	ids := slices.Sorted(maps.Keys(used))
-	return s.write(ctx, "noting when tokens were used", func(ctx context.Context, t *tx) error {
+	return s.write(withoutTerm(ctx), "noting when tokens were used", func(ctx context.Context, t *tx) error {
 		for _, id := range ids {
 			if _, err := t.exec(ctx, "UPDATE tokens SET last_used = $2 WHERE id = $1 AND (last_used IS NULL OR last_used < $2)",
 				id, used[id]); err != nil {

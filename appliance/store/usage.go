@@ -55,7 +55,7 @@ func (s *Store) AddUsage(ctx context.Context, b usage.Batch) error {
 	if s.past != nil {
 		defer s.past.added(b.Rows) // whatever the answer: it may be in
 	}
-	return s.write(ctx, "adding usage", func(ctx context.Context, t *tx) error {
+	return s.write(withoutTerm(ctx), "adding usage", func(ctx context.Context, t *tx) error {
 		fresh, err := t.claim(ctx, &b)
 		if err != nil || !fresh {
 			return err

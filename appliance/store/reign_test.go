@@ -1,0 +1,51 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/router/usage"
+)
+
+// TestReigns: who was deposed writes no decision any more, whichever it is; what requests used is kept all the same.
+func TestReigns(t *testing.T) {
+	onBoth(t, func(t *testing.T, dsn string) {
+		open := func(term int64) *store.Store {
+			t.Helper()
+			s, err := store.Open(t.Context(), store.Options{DSN: dsn, Term: term})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		}
+		decide := func(s *store.Store) error { return s.DeleteSession(t.Context(), "ses-nobody") }
+		first := open(7)
+		if err := decide(first); err != nil {
+			t.Fatal("before anybody else decides:", err)
+		}
+		second := open(9)
+		if err := decide(first); !errors.Is(err, store.ErrDeposed) {
+			t.Errorf("after another began: %v, want ErrDeposed", err)
+		}
+		select {
+		case <-first.Deposed():
+		default:
+			t.Error("it was not told")
+		}
+		if err := decide(second); err != nil {
+			t.Error("who decides now:", err)
+		}
+		batch := usage.Batch{Writer: "first", Number: 1, Rows: []usage.Row{{Hour: time.Now().UTC().Truncate(time.Hour), Key: usage.Key{Token: "t", Project: "p"}, Class: usage.Class2xx, Sums: usage.Sums{Requests: 1}}}}
+		if err := first.AddUsage(t.Context(), batch); err != nil {
+			t.Error("what requests used:", err)
+		}
+		if s, err := store.Open(context.WithoutCancel(t.Context()), store.Options{DSN: dsn, Term: 8}); !errors.Is(err, store.ErrDeposed) {
+			t.Errorf("beginning late: %v, want ErrDeposed", err)
+			_ = s.Close()
+		}
+	})
+}
