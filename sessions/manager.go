@@ -44,6 +44,10 @@ type Deps struct {
 	Checkpoints Checkpoints
 	// Ledger knows what the boxes have and who holds it; nil: one box of boundless cores and memory, without devices.
 	Ledger *accel.Ledger
+	// Closed says why nothing new is placed on a box; nil, or "": it is. It may not wait.
+	Closed func(node string) string
+	// Away says what is to become of what runs on a box; nil: nothing is. It may not wait.
+	Away func(node string) Vacancy
 	// Grant says how a session is given the devices that it holds; nil: there are none.
 	Grant    func(accel.Claim) (accel.Grant, error)
 	Queueing QueueConfig
@@ -297,7 +301,7 @@ func (m *Manager) routeState(s Session, h Health) RouteState {
 	}
 	return RouteState{
 		ID: s.ID, Revision: s.Revision, Status: routeStatus(s, h), Since: since, HealthyAt: s.HealthyAt,
-		InFlight: m.Traffic.InFlight(s.ID), Detail: detail, Waiting: s.Status == StatusPending,
+		InFlight: m.Traffic.InFlight(s.ID), Detail: detail, Waiting: s.Status == StatusPending, Moving: m.moving(s),
 	}
 }
 

@@ -96,7 +96,7 @@ func (m *Manager) queue() (Queue, map[string][]*runner) {
 		held[c.Session] = c
 	}
 	q := Queue{
-		Pool: m.Ledger.Pool(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
+		Pool: m.open(m.Ledger.Pool()), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
 	}
 	waiting := map[string][]*runner{}
 	clusters := map[string][]container{}
@@ -167,36 +167,6 @@ func (m *Manager) nameOf(serviceID string) string {
 		return sv.Name
 	}
 	return ""
-}
-
-// moveAway takes sessions off devices that are broken: a route ends and another one takes its place elsewhere,
-// anything else goes back to the queue. What a person has fenced goes on, until that person ends it.
-func (m *Manager) moveAway() {
-	broken := m.broken()
-	if len(broken) == 0 {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
-		r := m.sessions[id]
-		s, _ := r.snapshot()
-		if s.Claim == nil || !s.Alive() || s.Leaving() {
-			continue
-		}
-		for _, share := range s.Claim.Shares {
-			why, is := broken[s.Claim.Node+"/"+share.Device]
-			if !is {
-				continue
-			}
-			if s.Type == TypeInference {
-				r.end(stopRequest{reason: why + "; another route takes its place"}, false)
-			} else {
-				r.giveWay(why)
-			}
-			break
-		}
-	}
 }
 
 // broken lists the devices that are known to be broken, by node and device, with a sentence. One that merely cannot be

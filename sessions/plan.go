@@ -23,6 +23,7 @@ type RouteState struct {
 	InFlight  int       // requests
 	Detail    string    // what the last probe said
 	Waiting   bool      // it is in the queue: it has no place yet
+	Moving    string    // why another one is to take its place, elsewhere; "": none is
 }
 
 // ready reports whether the route can answer.
@@ -81,7 +82,7 @@ const (
 //  2. A revision with a healthy route is accepted; failures are forgotten after a settled minute.
 //  3. A new revision that keeps failing while an older one is good is rolled back.
 //  4. Routes that have been unhealthy for longer than the policy bears are given up.
-//  5. Routes of other revisions go as those of the wanted one come up (max_surge, max_unavailable).
+//  5. Routes of other revisions, and those that are to move, go as those of the wanted one come up (max_surge, max_unavailable).
 //  6. Missing routes are started, unless the back-off says to wait; after a failure one at a time.
 //  7. Routes too many are retired: those in the queue first, then not yet healthy, then unhealthy, then the least busy.
 func Plan(s ServiceState, now time.Time) (actions []PlanAction, again time.Time) {
@@ -134,7 +135,9 @@ func (p *planner) staying(keep func(RouteState) bool) []RouteState {
 	return rs
 }
 
-func (p *planner) current(r RouteState) bool  { return r.Revision == p.Service.Revision }
+func (p *planner) current(r RouteState) bool {
+	return r.Revision == p.Service.Revision && r.Moving == ""
+}
 func (p *planner) outdated(r RouteState) bool { return !p.current(r) }
 func anyRoute(RouteState) bool                { return true }
 
@@ -211,7 +214,7 @@ func (p *planner) giveUp() {
 func (p *planner) rollForward() {
 	for _, r := range p.staying(p.outdated) {
 		if !r.ready() { // it serves nobody
-			p.do(PlanRetire, r.ID, 0, "revision %d is wanted, this is %d", p.Service.Revision, r.Revision)
+			p.do(PlanRetire, r.ID, 0, "%s", p.outdatedWhy(r))
 		}
 	}
 	old := p.staying(p.outdated)
@@ -222,8 +225,15 @@ func (p *planner) rollForward() {
 	least := p.Service.Replicas - p.Service.Policy.MaxUnavailable
 	slices.SortStableFunc(old, removalOrder)
 	for _, r := range old[:min(len(old), max(0, ready-least))] {
-		p.do(PlanRetire, r.ID, 0, "revision %d is wanted and enough routes are healthy without this of revision %d", p.Service.Revision, r.Revision)
+		p.do(PlanRetire, r.ID, 0, "%s; enough routes are healthy without it", p.outdatedWhy(r))
 	}
+}
+
+func (p *planner) outdatedWhy(r RouteState) string {
+	if r.Revision == p.Service.Revision {
+		return r.Moving
+	}
+	return fmt.Sprintf("revision %d is wanted, this is %d", p.Service.Revision, r.Revision)
 }
 
 func (p *planner) start() {
@@ -254,6 +264,8 @@ func (p *planner) start() {
 func (p *planner) startReason(current, outdated int) string {
 	s := p.Service
 	switch {
+	case outdated > 0 && slices.ContainsFunc(p.Routes, func(r RouteState) bool { return r.Moving != "" && r.Revision == s.Revision }):
+		return "it takes the place of a route that is to move"
 	case outdated > 0:
 		return fmt.Sprintf("revision %d replaces an older one", s.Revision)
 	case s.Failures > 0:

@@ -63,6 +63,8 @@ func told(actions []sessions.PlanAction) []string {
 	return out
 }
 
+func moving(r *sessions.RouteState) { r.Moving = "its box is to be empty" }
+
 func TestPlan(t *testing.T) {
 	const (
 		up, starting, sick, leaving = sessions.RouteHealthy, sessions.RouteProvisioning, sessions.RouteUnhealthy, sessions.RouteDraining
@@ -101,6 +103,8 @@ func TestPlan(t *testing.T) {
 		{"the old one goes when the new one is up", wanted(2, revision(2)), []sessions.RouteState{route("a", up, busy(1)), route("b", up), route("c", up, ofRevision(2))}, []string{"accept 2", "retire b", "start 2"}, 59 * time.Second},
 		{"no surge, one may miss", wanted(2, revision(2), func(s *sessions.Service) { s.Policy.MaxSurge, s.Policy.MaxUnavailable = 0, 1 }), []sessions.RouteState{route("a", up), route("b", up)}, []string{"retire a", "start 2"}, 0},
 		{"old ones that serve nobody go at once", wanted(1, revision(2)), []sessions.RouteState{route("a", sick)}, []string{"retire a", "start 2"}, 59 * time.Second},
+		{"one that is to move: another comes first", wanted(1), []sessions.RouteState{route("a", up, healthyFor(time.Hour), moving)}, []string{"start 1"}, 0},
+		{"and it goes when the other one is up", wanted(1), []sessions.RouteState{route("a", up, healthyFor(time.Hour), moving), route("b", up, healthyFor(time.Hour))}, []string{"retire a"}, 0},
 		{"a new revision that fails once is tried again", wanted(1, revision(2), failing(1, 0)), []sessions.RouteState{route("a", up)}, []string{"start 2"}, 0},
 		{"and then rolled back", wanted(1, revision(2), failing(2, time.Second)), []sessions.RouteState{route("a", up)}, []string{"roll back 1"}, 0},
 		{"nothing to roll back to", wanted(1, func(s *sessions.Service) { s.GoodRevision = 0 }, failing(9, time.Second)), nil, nil, time.Second},

@@ -44,7 +44,7 @@ func (r *runner) pull(ctx context.Context, s Session) (sig Signal, ok bool, fail
 	progress, result := make(chan Progress), make(chan error, 1)
 	gaveWay := ""
 	go func() {
-		result <- r.runtime.Pull(pulling, s.Image, func(p Progress) {
+		result <- r.bring(pulling, s, func(p Progress) {
 			select {
 			case progress <- p:
 			case <-pulling.Done():
@@ -74,6 +74,13 @@ func (r *runner) pull(ctx context.Context, s Session) (sig Signal, ok bool, fail
 			return Signal{Kind: SignalPrepared, Reason: "all it needs is on the box"}, true, nil
 		}
 	}
+}
+
+func (r *runner) bring(ctx context.Context, s Session, progress func(Progress)) error {
+	if f, ok := r.runtime.(Fetcher); ok {
+		return f.Fetch(ctx, s, progress)
+	}
+	return r.runtime.Pull(ctx, s.Image, progress)
 }
 
 // start tells the runtime to start the instance, or takes the one that an earlier daemon started. What is likely to

@@ -60,6 +60,12 @@ type Runtime interface {
 	List(ctx context.Context) ([]Instance, error)
 }
 
+// Fetcher is a Runtime that must know for whom it fetches, since it starts sessions on several boxes.
+type Fetcher interface {
+	// Fetch is Pull for a session, which has its place: on the box where that is.
+	Fetch(ctx context.Context, s Session, progress func(Progress)) error
+}
+
 // ImageChecker is a Runtime that can tell at once that it will never run an image.
 type ImageChecker interface {
 	CheckImage(image string) error
