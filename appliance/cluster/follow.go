@@ -20,6 +20,7 @@ type Item struct {
 type follower struct {
 	whole func([]Item) // all that is there: at first, and whenever it may have missed something
 	some  func([]Item) // what has changed since, in order
+	at    func(int64)  // after each of them: the revision up to which all is told; may be nil
 }
 
 // retryFollow is how long to wait before etcd is asked again after it failed.
@@ -51,6 +52,7 @@ func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
 		items = append(items, Item{strings.TrimPrefix(string(kv.Key), prefix), kv.Value, kv.ModRevision})
 	}
 	f.whole(items)
+	f.reached(all.Header.Revision)
 	// A member that is cut off from the others says so in place of being silent.
 	for w := range a.client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(all.Header.Revision+1)) {
 		if w.Err() != nil {
@@ -67,6 +69,13 @@ func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
 			items = append(items, item)
 		}
 		f.some(items)
+		f.reached(w.Header.Revision)
+	}
+}
+
+func (f follower) reached(revision int64) {
+	if f.at != nil {
+		f.at(revision)
 	}
 }
 

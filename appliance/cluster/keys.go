@@ -44,6 +44,9 @@ const (
 	partPlaced    = "placed/"    // by session: which node has it. The leader puts it, the node that let it go takes it away
 	partWanted    = "wanted/"    // Wanted: the leader's
 	partReport    = "report/"    // Report: the node's
+	partTables    = "routes/"    // by service: who answers. The leader's
+	partNudges    = "nudge/"     // by what has changed in the database: a number of the leader's
+	partShared    = "shared/"    // what all boxes have to know, sealed
 )
 
 func (a *Agreement) key(part string, names ...string) string {

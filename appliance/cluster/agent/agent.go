@@ -26,6 +26,9 @@ type Deps struct {
 	Node    string
 	Desk    Desk
 	Runtime sessions.Runtime
+	// Prepare makes of what the leader wants what this node starts: with its own paths and the devices that it grants. It is
+	// called when the session was taken in; an error refuses it. Nil: it is started as it is wanted.
+	Prepare func(context.Context, sessions.Spec) (sessions.Spec, error)
 	// Heard is when etcd is known to have heard of this node last, or until when it keeps the node's lease: what may not run on
 	// unseen is ended by it. A process that was started again has to know it of the one before, else it says the zero time. It is
 	// called often.

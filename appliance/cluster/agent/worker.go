@@ -232,6 +232,11 @@ func (w *worker) start(ctx context.Context, want cluster.Wanted, d *deed) (err e
 		}
 		spec.Labels[fenceLabel] = want.Fence.String()
 	}
+	if w.agent.Prepare != nil {
+		if spec, err = w.agent.Prepare(ctx, spec); err != nil {
+			return err
+		}
+	}
 	d.instance, err = w.agent.Runtime.Start(ctx, spec)
 	return err
 }

@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Row is one service as all boxes are to route to it.
+type Row struct {
+	Service sessions.ServiceRoutes `json:"service"` // its routes with the addresses that they have on their boxes
+	Nodes   map[string]string      `json:"nodes"`   // which box each route is on, by its id
+	Wakes   bool                   `json:"wakes"`   // though it is at zero, a request that waits has a route of it started
+}
+
+// mostAtOnce is how many keys are changed in one transaction: etcd takes 128 operations.
+const mostAtOnce = 100
+
+// PutTable writes rows of the table, by service; nil takes one out. It is done when the revision is returned: whoever has
+// read up to there has them.
+func (a *Agreement) PutTable(ctx context.Context, r Reign, rows map[string]*Row) (revision int64, err error) {
+	var ops []clientv3.Op
+	write := func() error {
+		if len(ops) == 0 {
+			return nil
+		}
+		err := retry(ctx, func(ctx context.Context) error {
+			revision, err = a.decideAt(ctx, r, ops...)
+			return err
+		})
+		ops = ops[:0]
+		return err
+	}
+	for id, row := range rows {
+		key := a.key(partTables, id)
+		op := clientv3.OpDelete(key)
+		if row != nil {
+			text, err := encode(row)
+			if err != nil {
+				return 0, err
+			}
+			op = clientv3.OpPut(key, text)
+		}
+		if ops = append(ops, op); len(ops) == mostAtOnce {
+			if err := write(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return revision, write()
+}
+
+// decideAt does ops if r still is, and returns the revision at which they were done.
+func (a *Agreement) decideAt(ctx context.Context, r Reign, ops ...clientv3.Op) (int64, error) {
+	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", int64(r.Term))
+	done, err := a.client.Txn(ctx).If(leads).Then(ops...).Commit()
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("deciding: %w", err)
+	case !done.Succeeded:
+		return 0, ErrDeposed
+	}
+	return done.Header.Revision, nil
+}
+
+// Table is all rows, by service, with the revision up to which they were read.
+type Table struct {
+	Rows     map[string]Row
+	Revision int64
+}
+
+// FollowTable tells f of the table, all of it each time. What it is told is its own.
+func (a *Agreement) FollowTable(ctx context.Context, f func(Table)) {
+	rows := map[string]Row{}
+	take := func(items []Item) {
+		for _, i := range items {
+			var row Row
+			if i.Value == nil || json.Unmarshal(i.Value, &row) != nil {
+				delete(rows, i.Key)
+				continue
+			}
+			rows[i.Key] = row
+		}
+	}
+	tell := func(revision int64) {
+		t := Table{Rows: make(map[string]Row, len(rows)), Revision: revision}
+		for id, row := range rows {
+			t.Rows[id] = row
+		}
+		f(t)
+	}
+	a.follow(ctx, a.prefix+partTables, follower{
+		at:    tell,
+		whole: func(items []Item) { clear(rows); take(items) },
+		some:  take,
+	})
+}
+
+// Table reads the table once.
+func (a *Agreement) Table(ctx context.Context) (Table, error) {
+	prefix := a.prefix + partTables
+	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return Table{}, fmt.Errorf("reading the table of routes: %w", err)
+	}
+	t := Table{Rows: map[string]Row{}, Revision: got.Header.Revision}
+	for _, kv := range got.Kvs {
+		var row Row
+		if json.Unmarshal(kv.Value, &row) == nil {
+			t.Rows[string(kv.Key[len(prefix):])] = row
+		}
+	}
+	return t, nil
+}
+
+// Nudge tells all boxes that something in the database has changed, such as tokens.
+func (a *Agreement) Nudge(ctx context.Context, what string) error {
+	err := retry(ctx, func(ctx context.Context) error {
+		_, err := a.client.Put(ctx, a.key(partNudges, what), time.Now().UTC().Format(time.RFC3339Nano))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("telling the other boxes of changed %s: %w", what, err)
+	}
+	return nil
+}
+
+// FollowNudges tells f what has changed, and at first, and whenever something may have been missed, of everything: "".
+func (a *Agreement) FollowNudges(ctx context.Context, f func(what string)) {
+	a.follow(ctx, a.prefix+partNudges, follower{
+		whole: func([]Item) { f("") },
+		some: func(items []Item) {
+			for _, i := range items {
+				f(i.Key)
+			}
+		},
+	})
+}
+
+// Share keeps what all boxes have to know. It is the caller's to seal it.
+func (a *Agreement) Share(ctx context.Context, what string, sealed []byte) error {
+	if _, err := a.client.Put(ctx, a.key(partShared, what), string(sealed)); err != nil {
+		return fmt.Errorf("sharing %s with the other boxes: %w", what, err)
+	}
+	return nil
+}
+
+// Shared is what was shared; nil: nothing.
+func (a *Agreement) Shared(ctx context.Context, what string) ([]byte, error) {
+	got, err := a.client.Get(ctx, a.key(partShared, what))
+	if err != nil {
+		return nil, fmt.Errorf("reading what the boxes share: %w", err)
+	}
+	if len(got.Kvs) == 0 {
+		return nil, nil
+	}
+	return got.Kvs[0].Value, nil
+}
