@@ -87,8 +87,7 @@ func (r *runner) bring(ctx context.Context, s Session, progress func(Progress)) 
 // pass by itself, a runtime that is just being restarted or a driver that does not answer, is waited for as long as a
 // start may take. Then the session goes back to the queue, with the reason: for a job there would be no other start.
 func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
-	if in := r.adopted; in != nil {
-		r.adopted = nil
+	if in := r.taken(); in != nil {
 		return Signal{Kind: SignalStarted, Reason: "found running", Instance: in}, true
 	}
 	deadline := time.Now().Add(r.limits.Start)
@@ -117,6 +116,26 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 			return sig, ok
 		}
 	}
+}
+
+// taken is the instance that was found running, once. One that is only being started, as somebody before has asked for, is waited for;
+// nil where that came to nothing: it is started anew, as one that was away.
+func (r *runner) taken() *Instance {
+	in := r.adopted
+	r.adopted = nil
+	resumer, resumes := r.runtime.(Resumer)
+	if in == nil || !resumes || !in.StartedAt.IsZero() {
+		return in
+	}
+	starting, cancel := context.WithTimeout(context.Background(), r.limits.Start)
+	defer cancel()
+	now, err := resumer.Resume(starting, r.id)
+	if err != nil {
+		r.log.Warn("a start that was under way has failed; it is started anew", "error", err)
+		r.half = true // something of it may be there for a while
+		return nil
+	}
+	return &now
 }
 
 // startOnce is one try. It is seen through to its end even when the daemon stops: it is short, and half a start

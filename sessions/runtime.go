@@ -66,6 +66,13 @@ type Fetcher interface {
 	Fetch(ctx context.Context, s Session, progress func(Progress)) error
 }
 
+// Resumer is a Runtime whose starts go on though who asked for them is gone: List has those as instances that run and have not
+// been started at any time yet, without an address.
+type Resumer interface {
+	// Resume returns as Start does that was asked for such an instance; ErrNoInstance where it is not wanted any more.
+	Resume(ctx context.Context, id string) (Instance, error)
+}
+
 // ImageChecker is a Runtime that can tell at once that it will never run an image.
 type ImageChecker interface {
 	CheckImage(image string) error

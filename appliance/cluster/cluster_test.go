@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,4 +236,140 @@ func TestFaultsKeepTheirKind(t *testing.T) {
 	if _, hints := f.Remote().(interface{ Hint() string }); hints || cluster.KindOf(errors.New("x")) != "" {
 		t.Error("what has no hint or kind has one")
 	}
+}
+
+// A node that lives is emptied before it is removed. With a silent one goes all that is known of it, and of no other.
+func TestANodeIsRemoved(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	leader := stand(t, client, at, "one")
+	clustertest.Soon(t, "one leads", func() bool { return leader.leads.Load() != nil })
+	r := *leader.leads.Load()
+	ctx := t.Context()
+	alive := map[string]*cluster.Lease{}
+	for _, name := range []string{"empty", "full", "full-2"} {
+		l, err := a.Grant(ctx, cluster.LeaseTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alive[name] = l
+		if err := errors.Join(a.PutNode(ctx, r, cluster.Node{Name: name, State: cluster.In}), a.Announce(ctx, l, name, cluster.Alive{}, cluster.Inventory{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const many = 120 // more than one transaction takes
+	for i := range many {
+		w := cluster.Wanted{Round: "1", Spec: sessions.Spec{ID: fmt.Sprint("s", i)}}
+		if err := a.Want(ctx, r, "full", w); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			if err := a.Tell(ctx, "full", w.Spec.ID, cluster.Report{Round: "1", State: cluster.Running}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := a.Want(ctx, r, "full-2", cluster.Wanted{Round: "1", Spec: sessions.Spec{ID: "other"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.RemoveNode(ctx, r, "empty"); err != nil {
+		t.Error(err)
+	}
+	err := a.RemoveNode(ctx, r, "full")
+	if hint, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); !errors.Is(err, cluster.ErrBusy) || !ok || hint.Hint() == "" {
+		t.Errorf("one that lives and has sessions: %v", err)
+	}
+	if err := alive["full"].End(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := a.RemoveNode(ctx, r, "full"); err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := client.Get(ctx, at, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, kv := range got.Kvs {
+		if key := string(kv.Key[len(at):]); !strings.HasPrefix(key, "leader/") && !strings.HasPrefix(key, "alive/empty") {
+			left = append(left, key)
+		}
+	}
+	if want := "[alive/full-2 inventory/full-2 nodes/full-2 placed/other wanted/full-2/other]"; fmt.Sprint(left) != want {
+		t.Errorf("left are %s, want %s", left, want)
+	}
+	if err := a.Want(ctx, r, "full-2", cluster.Wanted{Round: "2", Spec: sessions.Spec{ID: "s0"}}); err != nil {
+		t.Errorf("what it had is begun elsewhere: %v", err)
+	}
+}
+
+// An answer to LetGo is lost, and the node takes the session in again before the first one is heard: that one takes nothing away.
+func TestLettingGoLate(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	leader := stand(t, client, at, "one")
+	clustertest.Soon(t, "one leads", func() bool { return leader.leads.Load() != nil })
+	r := *leader.leads.Load()
+	ctx := t.Context()
+	report := func() cluster.Report {
+		all, err := a.Reports(ctx, "box")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all["s"]
+	}
+	took := func(round string) {
+		t.Helper()
+		var w cluster.Wanted
+		if err := a.Want(ctx, r, "box", cluster.Wanted{Round: round, Spec: sessions.Spec{ID: "s"}}); err != nil {
+			t.Fatal(err)
+		}
+		follow, stop := context.WithCancel(ctx)
+		a.FollowWanted(follow, "box", func(all map[string]cluster.Wanted) { w = all["s"]; stop() })
+		if err := a.TakeIn(ctx, "box", w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took("1")
+	if err := a.Unwant(ctx, r, "box", "s"); err != nil {
+		t.Fatal(err)
+	}
+	// A transaction that waits between what it reads and what it writes.
+	held := &holding{KV: client.KV, go_: make(chan struct{}), read: make(chan struct{})}
+	slow := clientv3.NewCtxClient(ctx)
+	slow.KV = held
+	late := make(chan error, 1)
+	go func() { late <- cluster.New(slow, at).LetGo(ctx, "box", "s") }()
+	<-held.read
+	if err := a.LetGo(ctx, "box", "s"); err != nil {
+		t.Fatal(err)
+	}
+	took("2")
+	close(held.go_)
+	if err := <-late; err == nil {
+		t.Error("it is told that it has let it go")
+	}
+	if report().Round != "2" {
+		t.Errorf("what it has taken in since is %+v", report())
+	}
+}
+
+// holding is etcd whose transactions wait.
+type holding struct {
+	clientv3.KV
+	read, go_ chan struct{}
+}
+
+func (h *holding) Txn(ctx context.Context) clientv3.Txn {
+	close(h.read)
+	<-h.go_
+	return h.KV.Txn(ctx)
 }

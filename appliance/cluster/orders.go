@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,11 +93,7 @@ func (a *Agreement) wanted(ctx context.Context, node, id string) (w Wanted, ther
 		if there = len(got.Kvs) > 0; !there {
 			return nil
 		}
-		w = Wanted{}
-		if err := json.Unmarshal(got.Kvs[0].Value, &w); err != nil {
-			w = Wanted{Unreadable: true}
-		}
-		w.Revision = got.Kvs[0].ModRevision
+		w = readWanted(got.Kvs[0].Value, got.Kvs[0].ModRevision)
 		return nil
 	})
 	return w, there, err
@@ -210,88 +205,29 @@ func (a *Agreement) Tell(ctx context.Context, node, id string, r Report) error {
 	return nil
 }
 
-// LetGo says that a node has nothing of a session any more: another may have it.
+// LetGo says that a node has nothing of a session any more: another may have it. What an earlier attempt, whose answer was lost, does
+// late is of no effect where the node has taken the session in again since.
 func (a *Agreement) LetGo(ctx context.Context, node, id string) error {
-	placed := a.key(partPlaced, id)
-	gone := clientv3.OpDelete(a.key(partReport, node, id))
+	placed, report := a.key(partPlaced, id), a.key(partReport, node, id)
+	got, err := a.client.Get(ctx, report, clientv3.WithKeysOnly())
+	if err != nil {
+		return fmt.Errorf("letting %s go: %w", id, err)
+	}
+	revision := int64(0)
+	if len(got.Kvs) > 0 {
+		revision = got.Kvs[0].ModRevision
+	}
+	gone := clientv3.OpDelete(report)
 	mine := clientv3.Compare(clientv3.Value(placed), "=", node)
 	// A leader may want it here again by now: then it is still this node's.
 	unwanted := clientv3.Compare(clientv3.CreateRevision(a.key(partWanted, node, id)), "=", 0)
-	if _, err := a.client.Txn(ctx).If(mine, unwanted).Then(gone, clientv3.OpDelete(placed)).Else(gone).Commit(); err != nil {
+	goes := clientv3.OpTxn([]clientv3.Cmp{mine, unwanted}, []clientv3.Op{gone, clientv3.OpDelete(placed)}, []clientv3.Op{gone})
+	done, err := a.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(report), "=", revision)).Then(goes).Commit()
+	if err == nil && !done.Succeeded {
+		err = errChanged
+	}
+	if err != nil {
 		return fmt.Errorf("letting %s go: %w", id, err)
 	}
 	return nil
-}
-
-// Reports are those of one node, by session.
-func (a *Agreement) Reports(ctx context.Context, node string) (map[string]Report, error) {
-	prefix := a.key(partReport, node) + "/"
-	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix())
-	if err != nil {
-		return nil, fmt.Errorf("reading what %s reported: %w", node, err)
-	}
-	out := map[string]Report{}
-	for _, kv := range got.Kvs {
-		var r Report
-		if json.Unmarshal(kv.Value, &r) != nil {
-			r = Report{} // of no round: what it was about is found out anew
-		}
-		out[string(kv.Key[len(prefix):])] = r
-	}
-	return out, nil
-}
-
-// FollowWanted tells f what a node should run, by session, all of it each time: before the first call nothing is known.
-func (a *Agreement) FollowWanted(ctx context.Context, node string, f func(map[string]Wanted)) {
-	all := map[string]Wanted{}
-	take := func(items []Item) {
-		for _, i := range items {
-			var w Wanted
-			if i.Value == nil {
-				delete(all, i.Key)
-				continue
-			}
-			if err := json.Unmarshal(i.Value, &w); err != nil {
-				w = Wanted{Unreadable: true}
-			}
-			w.Revision = i.Revision
-			all[i.Key] = w
-		}
-		f(all)
-	}
-	a.follow(ctx, a.key(partWanted, node)+"/", follower{
-		whole: func(items []Item) { clear(all); take(items) }, some: take,
-	})
-}
-
-// Told is a report of a node, or that there is none any more.
-type Told struct {
-	Node, Session string
-	Report        *Report // nil: gone
-}
-
-// FollowReports tells f of all nodes' reports: at first and whenever something may have been missed all of them, else those that
-// have changed.
-func (a *Agreement) FollowReports(ctx context.Context, f func(told []Told, all bool)) {
-	read := func(items []Item) []Told {
-		var out []Told
-		for _, i := range items {
-			node, session, ok := nodeAndSession(i.Key)
-			if !ok {
-				continue
-			}
-			t := Told{Node: node, Session: session}
-			if i.Value != nil {
-				t.Report = &Report{}
-				if json.Unmarshal(i.Value, t.Report) != nil {
-					continue
-				}
-			}
-			out = append(out, t)
-		}
-		return out
-	}
-	a.follow(ctx, a.key(partReport), follower{
-		whole: func(items []Item) { f(read(items), true) }, some: func(items []Item) { f(read(items), false) },
-	})
 }

@@ -67,11 +67,6 @@ func (a *Agreement) PutNode(ctx context.Context, r Reign, n Node) error {
 	return a.decide(ctx, r, nil, clientv3.OpPut(a.key(partNodes, n.Name), text))
 }
 
-// RemoveNode takes a node out. What it ran is given up first: that is the caller's.
-func (a *Agreement) RemoveNode(ctx context.Context, r Reign, name string) error {
-	return a.decide(ctx, r, nil, clientv3.OpDelete(a.key(partNodes, name)), clientv3.OpDelete(a.key(partInventory, name)))
-}
-
 // Announce says with a lease that a node lives, and what it has: ErrNoNode where it is no node of the cluster any more.
 func (a *Agreement) Announce(ctx context.Context, l *Lease, name string, alive Alive, has Inventory) error {
 	lives, err := encode(alive)

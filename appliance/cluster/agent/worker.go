@@ -96,9 +96,10 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// next is what is to be done. While nobody knows what is wanted, only what may not run on unseen is ended.
+// next is what is to be done. While nobody knows what is wanted, or this version cannot read it, only what may not run on unseen is
+// ended.
 func (w *worker) next(want *cluster.Wanted, known bool) action {
-	if !known {
+	if !known || want != nil && want.Unreadable {
 		if may, _ := time.ParseDuration(w.instance.Labels[fenceLabel]); may > 0 && w.here == runs && w.unseen(max(may-w.agent.Grace, 1)) {
 			return end
 		}

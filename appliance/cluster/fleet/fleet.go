@@ -16,6 +16,7 @@ type Desk interface {
 	Unwant(ctx context.Context, r cluster.Reign, node, id string) error
 	UnwantRound(ctx context.Context, r cluster.Reign, node, id, round string) error
 	FollowReports(ctx context.Context, f func(told []cluster.Told, all bool))
+	FollowOrders(ctx context.Context, f func(orders []cluster.Order, all bool))
 }
 
 // Box is what is asked of a node itself.
@@ -40,18 +41,43 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	reports map[string]map[string]cluster.Report // by node and session; nil: not known yet
-	changed chan struct{}                        // closed and replaced at every change
+	orders  map[string]map[string]order          // by node and session, those that may not have been reported; nil: not known yet
+	waits   map[at]*wait
+	known   chan struct{} // closed once reports and orders are
+}
+
+// at is a session on a node.
+type at struct{ node, session string }
+
+// wait is for one session's next report. There may be one for each session: nobody is woken for another's.
+type wait struct {
+	changed chan struct{} // closed when it comes
+	waiting int
+}
+
+// order is what a List has to know of what is wanted.
+type order struct {
+	round  string
+	labels map[string]string
 }
 
 // New makes a fleet of which nothing is known before Run.
-func New(d Deps) *Fleet { return &Fleet{Deps: d, changed: make(chan struct{})} }
+func New(d Deps) *Fleet {
+	return &Fleet{Deps: d, waits: map[at]*wait{}, known: make(chan struct{})}
+}
 
 // Run hears of the nodes until ctx ends.
-func (f *Fleet) Run(ctx context.Context) { f.Desk.FollowReports(ctx, f.take) }
+func (f *Fleet) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { f.Desk.FollowOrders(ctx, f.order) })
+	f.Desk.FollowReports(ctx, f.take)
+	all.Wait()
+}
 
 func (f *Fleet) take(told []cluster.Told, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	before := f.reports
 	if all || f.reports == nil {
 		f.reports = map[string]map[string]cluster.Report{}
 	}
@@ -66,29 +92,110 @@ func (f *Fleet) take(told []cluster.Told, all bool) {
 		} else {
 			of[t.Session] = *t.Report
 		}
+		f.wake(at{t.Node, t.Session})
 	}
-	close(f.changed)
-	f.changed = make(chan struct{})
+	if all {
+		for k := range f.waits { // one may be gone that was there before
+			f.wake(k)
+		}
+	}
+	f.heard(before == nil && f.orders != nil)
+}
+
+// order is told what is wanted.
+func (f *Fleet) order(orders []cluster.Order, all bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.orders
+	if all || f.orders == nil {
+		f.orders = map[string]map[string]order{}
+	}
+	for _, o := range orders {
+		of := f.orders[o.Node]
+		if of == nil {
+			of = map[string]order{}
+			f.orders[o.Node] = of
+		}
+		if o.Wanted == nil {
+			delete(of, o.Session)
+		} else {
+			of[o.Session] = order{o.Wanted.Round, o.Wanted.Spec.Labels}
+		}
+	}
+	f.heard(before == nil && f.reports != nil)
+}
+
+// heard notes that all is known now for the first time. mu is held.
+func (f *Fleet) heard(first bool) {
+	if first {
+		close(f.known)
+	}
+}
+
+// wake has those look again who wait for a report of a session. mu is held.
+func (f *Fleet) wake(k at) {
+	if w := f.waits[k]; w != nil {
+		close(w.changed)
+		delete(f.waits, k)
+	}
+}
+
+// ready waits until all that is reported and wanted was read once.
+func (f *Fleet) ready(ctx context.Context) error {
+	select {
+	case <-f.known:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // until waits for a report of a session to be such as enough says; it is asked with nil where there is none.
 func (f *Fleet) until(ctx context.Context, node, id string, enough func(*cluster.Report) bool) (*cluster.Report, error) {
+	if err := f.ready(ctx); err != nil {
+		return nil, err
+	}
+	k := at{node, id}
 	for {
-		f.mu.Lock()
-		known, changed := f.reports != nil, f.changed
-		var r *cluster.Report
-		if one, ok := f.reports[node][id]; ok {
-			r = &one
-		}
-		f.mu.Unlock()
-		if known && enough(r) {
+		r, w := f.look(k, enough)
+		if w == nil {
 			return r, nil
 		}
 		select {
-		case <-changed:
+		case <-w.changed:
 		case <-ctx.Done():
+			f.leave(k, w)
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// look finds the report of a session; where it is not enough there is something to wait for.
+func (f *Fleet) look(k at, enough func(*cluster.Report) bool) (*cluster.Report, *wait) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var r *cluster.Report
+	if one, ok := f.reports[k.node][k.session]; ok {
+		r = &one
+	}
+	if enough(r) {
+		return r, nil
+	}
+	w := f.waits[k]
+	if w == nil {
+		w = &wait{changed: make(chan struct{})}
+		f.waits[k] = w
+	}
+	w.waiting++
+	return nil, w
+}
+
+// leave forgets what nobody waits for any more.
+func (f *Fleet) leave(k at, w *wait) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.waiting--; w.waiting == 0 && f.waits[k] == w {
+		delete(f.waits, k)
 	}
 }
 

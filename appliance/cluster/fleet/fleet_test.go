@@ -262,3 +262,97 @@ func TestANodeThatIsCutOff(t *testing.T) {
 		t.Errorf("what two runs is begun on one too: %v", err)
 	}
 }
+
+// Who leads next finds what the one before has wanted and the node has not said anything of, hears what comes of it, and can take it
+// back.
+func TestWhatWasWantedBefore(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	n := newNode("one")
+	first, leading := leads(t, a, "first")
+	for _, id := range []string{"goes on", "nobody's", "none"} {
+		s := spec(id)
+		s.Labels = map[string]string{"claim": id}
+		if id == "none" {
+			s.Image = "refused"
+		}
+		if err := a.Want(t.Context(), first, "one", cluster.Wanted{Round: "of " + id, Spec: s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leading.end()
+	second, next := leads(t, a, "second")
+	t.Cleanup(next.end)
+	f, hears := fleetOf(t, a, second, 0, n)
+	t.Cleanup(hears.end)
+	one := f.Node("one")
+	list, err := one.List(t.Context())
+	if err != nil || len(list) != 3 {
+		t.Fatalf("it finds %+v, %v", list, err)
+	}
+	for _, in := range list {
+		if !in.Running || !in.StartedAt.IsZero() || in.Labels["claim"] != in.ID {
+			t.Errorf("it finds %+v", in)
+		}
+	}
+	n.runtime.OnStart(func(s sessions.Spec) error {
+		if s.Image == "refused" {
+			return sessions.ErrNoImage
+		}
+		return nil
+	})
+	t.Cleanup(n.agent(t, client, at).end)
+	in, err := one.Resume(t.Context(), "goes on")
+	if err != nil || in.ID != "goes on" || in.StartedAt.IsZero() || !in.Running {
+		t.Errorf("what it was begun with comes to %+v, %v", in, err)
+	}
+	if _, err := one.Resume(t.Context(), "none"); !errors.Is(err, sessions.ErrNoImage) {
+		t.Errorf("what is refused comes to %v", err)
+	}
+	if err := errors.Join(one.Stop(t.Context(), "nobody's", 0), one.Remove(t.Context(), "nobody's")); err != nil {
+		t.Error(err)
+	}
+	if _, err := one.Resume(t.Context(), "nobody's"); !errors.Is(err, sessions.ErrNoInstance) {
+		t.Errorf("what is wanted no more: %v", err)
+	}
+	if list, err := one.List(t.Context()); err != nil || len(list) != 1 || list[0].StartedAt.IsZero() {
+		t.Errorf("there are %+v, %v", list, err)
+	}
+}
+
+// What a later version wants this one cannot read: it goes on as it is, but no longer unseen than it was begun with.
+func TestAFenceHoldsForWhatCannotBeRead(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	n := newNode("one")
+	var heard atomic.Pointer[time.Time]
+	heard.Store(new(time.Now().Add(time.Hour)))
+	n.heard = func() time.Time { return *heard.Load() }
+	t.Cleanup(n.agent(t, client, at).end)
+	reign, leading := leads(t, a, "one")
+	t.Cleanup(leading.end)
+	fenced, hears := fleetOf(t, a, reign, 2*time.Second, n)
+	t.Cleanup(hears.end)
+	free, hears := fleetOf(t, a, reign, 0, n)
+	t.Cleanup(hears.end)
+	for id, f := range map[string]*fleet.Fleet{"fenced": fenced, "free": free} {
+		if _, err := f.Node("one").Start(t.Context(), spec(id)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Put(t.Context(), at+"wanted/one/"+id, `{"round": 7}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := n.runtime.Running(); len(got) != 2 {
+		t.Errorf("while it is heard of there run %v", got)
+	}
+	heard.Store(new(time.Now().Add(-time.Hour)))
+	// Something changes, and all is looked at.
+	if _, err := client.Put(t.Context(), at+"wanted/one/fenced", `{"round": 8}`); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Soon(t, "what is fenced ends", func() bool { got := n.runtime.Running(); return len(got) == 1 && got[0] == "free" })
+}

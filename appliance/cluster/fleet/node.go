@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
@@ -44,17 +45,36 @@ func (n *Node) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance
 		n.undo(ctx, spec.ID, w.Round) // it may be written nevertheless
 		return sessions.Instance{}, n.away(ctx, spec.ID, err)
 	}
-	r, err := n.fleet.until(ctx, n.name, spec.ID, func(r *cluster.Report) bool {
-		return r != nil && r.Round == w.Round && r.State != cluster.Starting
+	return n.begun(ctx, spec.ID, w.Round)
+}
+
+// Resume implements sessions.Resumer: whoever led before has said that it is to be started, and did not hear what came of it.
+func (n *Node) Resume(ctx context.Context, id string) (sessions.Instance, error) {
+	if err := n.fleet.ready(ctx); err != nil {
+		return sessions.Instance{}, n.away(ctx, id, err)
+	}
+	n.fleet.mu.Lock()
+	o, wanted := n.fleet.orders[n.name][id]
+	n.fleet.mu.Unlock()
+	if !wanted {
+		return sessions.Instance{}, missing(id)
+	}
+	return n.begun(ctx, id, o.round)
+}
+
+// begun waits for what comes of a start.
+func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, error) {
+	r, err := n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool {
+		return r != nil && r.Round == round && r.State != cluster.Starting
 	})
 	switch {
 	case err != nil:
-		n.undo(ctx, spec.ID, w.Round)
-		return sessions.Instance{}, n.away(ctx, spec.ID, err)
+		n.undo(ctx, id, round)
+		return sessions.Instance{}, n.away(ctx, id, err)
 	case r.State == cluster.Refused:
-		n.undo(ctx, spec.ID, w.Round)
+		n.undo(ctx, id, round)
 		if r.Fault == nil {
-			return sessions.Instance{}, fmt.Errorf("%s has refused %s", n.name, spec.ID)
+			return sessions.Instance{}, fmt.Errorf("%s has refused %s", n.name, id)
 		}
 		return sessions.Instance{}, r.Fault.Remote()
 	}
@@ -143,17 +163,24 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 	return err
 }
 
-// List implements sessions.Runtime: what the node has reported last, though it may be silent now.
+// List implements sessions.Runtime: what the node has reported last, though it may be silent now, and what it is to start and has not
+// said more of: see sessions.Resumer.
 func (n *Node) List(ctx context.Context) ([]sessions.Instance, error) {
-	if _, err := n.fleet.until(ctx, n.name, "", func(*cluster.Report) bool { return true }); err != nil {
+	if err := n.fleet.ready(ctx); err != nil {
 		return nil, err
 	}
 	n.fleet.mu.Lock()
 	defer n.fleet.mu.Unlock()
 	var out []sessions.Instance
-	for _, r := range n.fleet.reports[n.name] {
+	reports := n.fleet.reports[n.name]
+	for _, r := range reports {
 		if r.State == cluster.Running || r.State == cluster.Ended {
 			out = append(out, r.Instance)
+		}
+	}
+	for id, o := range n.fleet.orders[n.name] {
+		if r, said := reports[id]; !said || r.State == cluster.Starting || r.State == cluster.Refused || r.Round != o.round && o.round != "" {
+			out = append(slices.DeleteFunc(out, func(in sessions.Instance) bool { return in.ID == id }), sessions.Instance{ID: id, Labels: o.labels, Running: true})
 		}
 	}
 	return out, nil
