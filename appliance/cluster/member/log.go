@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,7 +11,7 @@ import (
 )
 
 // sink takes etcd's log. Etcd tells much: what is news to it is for people who look for something, and what worries it
-// comes and goes while a member is away. Where it would end the whole process, only it ends.
+// comes and goes while a member is away. Where it would end the whole process, only the member stops.
 type sink struct {
 	to    *slog.Logger
 	with  []zapcore.Field
@@ -81,7 +80,9 @@ func (s *sink) Sync() error { return nil }
 
 func (s *sink) removed() bool { return s.gone.Load() }
 
-// OnWrite implements zapcore.CheckWriteHook: it is called where etcd panics, or ends the process. Its goroutine ends.
+// OnWrite implements zapcore.CheckWriteHook: it is called where etcd panics, or ends the process. It does not return: no line behind
+// it may run, and neither may what its goroutine deferred, which would undo what others of etcd's are in the middle of. What it holds is
+// held until the process ends.
 func (s *sink) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	to := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
@@ -92,5 +93,5 @@ func (s *sink) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 		why += ": " + text
 	}
 	s.fatal(why)
-	runtime.Goexit()
+	select {}
 }

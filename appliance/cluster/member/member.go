@@ -75,6 +75,9 @@ type Member struct {
 	log  *sink
 	done chan struct{}
 
+	ending sync.Once
+	ended  chan struct{} // closed when etcd has ended
+
 	mu     sync.Mutex
 	err    error
 	closed bool
@@ -185,13 +188,13 @@ func tlsOf(f trust.EtcdFiles) transport.TLSInfo {
 	}
 }
 
-// start starts etcd. Its own way out of what it cannot bear is to end the process: see sink.
+// start starts etcd. Its own way out of what it cannot bear is to end the process: see sink.OnWrite.
 func (c Config) start(ctx context.Context, e *embed.Config) (*Member, error) {
 	if err := os.MkdirAll(e.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("starting etcd: %w", err)
 	}
 	c.warnOfProxy()
-	m := &Member{done: make(chan struct{})}
+	m := &Member{done: make(chan struct{}), ended: make(chan struct{})}
 	m.log = newSink(c.Log, func(why string) {
 		m.stopped(&Error{fmt.Errorf("%w: %s", ErrBroken, why), "is the disk of " + c.Dir + " full? Make room and restart palisade. Is the data damaged? Remove " + c.Dir + " and restart: the box joins as a new member"})
 	})
@@ -215,18 +218,22 @@ func (c Config) start(ctx context.Context, e *embed.Config) (*Member, error) {
 		if err != nil {
 			return nil, fmt.Errorf("starting etcd: %w", err)
 		}
-	case <-m.done: // a part of it ended, and the rest waits for that part for ever
+	case <-m.done: // a part of it stopped, and the rest may wait for that part for ever
+		go endWhenUp(started, m)
 		return nil, fmt.Errorf("starting etcd: %w", m.Err())
 	case <-ctx.Done():
-		go func() { // it cannot be interrupted; when it is up at last, nobody wants it any more
-			if err := <-started; err == nil {
-				end(m.etcd)
-			}
-		}()
+		go endWhenUp(started, m)
 		return nil, fmt.Errorf("starting etcd: %w", context.Cause(ctx))
 	}
 	go m.watch()
 	return m, nil
+}
+
+// endWhenUp ends an etcd that nobody wants any more: its start cannot be interrupted.
+func endWhenUp(started <-chan error, m *Member) {
+	if err := <-started; err == nil {
+		end(m.etcd)
+	}
 }
 
 // warnOfProxy says what would otherwise be a riddle: etcd sends what is for its peers to a proxy where the environment
@@ -248,6 +255,9 @@ func (m *Member) watch() {
 			return
 		}
 	case <-m.done:
+		if m.Err() != nil {
+			m.quit()
+		}
 		return
 	}
 	if m.log.removed() || m.etcd.Server.Cluster().Member(m.etcd.Server.MemberID()) == nil {
@@ -257,7 +267,7 @@ func (m *Member) watch() {
 	m.stopped(ErrBroken)
 }
 
-// stopped notes the first reason.
+// stopped notes the first reason. What broke may be a part of etcd alone: it is kept from leading without it.
 func (m *Member) stopped(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -265,6 +275,23 @@ func (m *Member) stopped(err error) {
 		m.err = err
 		close(m.done)
 	}
+}
+
+// quit has a member that broke take no part any more. Its leadership goes to another as if it had been cut off: it could not hand
+// it on.
+func (m *Member) quit() {
+	m.etcd.Server.PauseSending()
+	m.end()
+}
+
+// end ends etcd, once.
+func (m *Member) end() {
+	m.ending.Do(func() {
+		go func() {
+			defer close(m.ended)
+			end(m.etcd)
+		}()
+	})
 }
 
 // Done is closed when the member ended, by Close or by itself.
@@ -301,13 +328,9 @@ func (m *Member) Close(ctx context.Context) error {
 	}
 	m.closed = true
 	m.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		end(m.etcd)
-	}()
+	m.end()
 	select {
-	case <-ended:
+	case <-m.ended:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("ending etcd: %w", context.Cause(ctx))

@@ -150,7 +150,7 @@ func truth(a, b bool) int {
 
 // Plan says what is to be done next about who is a member: one step, or none. It is asked again with a new picture after
 // each. Whatever it says, the members that answer are a majority before and after.
-//  1. Without a majority nothing can be changed.
+//  1. Without a majority nothing can be changed. Without any box the boxes are not known.
 //  2. A learner is dealt with before anything else: there is one at a time.
 //  3. A member whose box was removed, and that is silent, goes.
 //  4. While a member is silent and may be back, nothing is changed.
@@ -167,7 +167,7 @@ func Plan(seats []Seat, boxes []Box) []Step {
 			t.voters = append(t.voters, s)
 		}
 	}
-	if len(t.voters) == 0 || t.answering() < majority(len(t.voters)) { // 1
+	if len(t.voters) == 0 || len(boxes) == 0 || t.answering() < majority(len(t.voters)) { // 1
 		return nil
 	}
 	if len(t.learners) > 0 { // 2

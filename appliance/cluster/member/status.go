@@ -60,6 +60,7 @@ func (m *Members) Status(ctx context.Context, silent *Silence, now time.Time) (S
 	all.Wait()
 	s := Status{Members: views, Agreed: agreed}
 	newest := s.lead(leaders)
+	s.astray(leaders)
 	seats := []Seat{}
 	for i := range views {
 		v := &views[i]
@@ -117,6 +118,19 @@ func (s *Status) lead(leaders []uint64) (newest uint64) {
 	return newest
 }
 
+// astray takes a member that knows no leader, though others follow one, for silent: it answers who asks it, and its vote is with
+// nobody.
+func (s *Status) astray(leaders []uint64) {
+	if !slices.ContainsFunc(leaders, func(id uint64) bool { return id != 0 }) {
+		return
+	}
+	for i := range s.Members {
+		if v := &s.Members[i]; v.Answers && leaders[i] == 0 {
+			v.Answers, v.Problem = false, "it knows no leader: the other members do not reach it"
+		}
+	}
+}
+
 // look asks one member. Until lead has been, Lag is what it has applied.
 func (m *Members) look(ctx context.Context, one *etcdserverpb.Member) (v View, leader uint64) {
 	v.ID, v.Name, v.Learner = one.GetID(), one.GetName(), one.GetIsLearner()
@@ -133,6 +147,10 @@ func (m *Members) look(ctx context.Context, one *etcdserverpb.Member) (v View, l
 	v.Took = time.Since(began)
 	if err != nil {
 		v.Problem = err.Error()
+		return v, 0
+	}
+	if id := r.Header.GetMemberId(); id != v.ID {
+		v.Problem = fmt.Sprintf("another member, %x, answers at its address", id)
 		return v, 0
 	}
 	v.Answers, v.Version, v.Term, v.Lag = true, r.Version, r.RaftTerm, r.RaftAppliedIndex
