@@ -63,6 +63,8 @@ type Config struct {
 	Fetch Fetch `yaml:"fetch"`
 	// Redis keeps counts that several boxes share.
 	Redis Redis `yaml:"redis"`
+	// Cluster is this box's part of an appliance of several.
+	Cluster Cluster `yaml:"cluster"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -140,7 +142,7 @@ func Default() Config {
 		Limits:  Limits{SessionLog: 64 << 20},
 		Service: sessions.DefaultPolicy(),
 
-		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(), Redis: defaultRedis(),
+		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(), Redis: defaultRedis(), Cluster: defaultCluster(),
 		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(), People: people.DefaultConfig(),
 	}
 }

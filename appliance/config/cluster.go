@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/palisade-run/palisade/catalog"
+)
+
+// Cluster is this box's part of an appliance of several boxes. Whether it is in one is not a setting: see `palisade cluster init`
+// and `palisade join`.
+type Cluster struct {
+	// Listen is the port for other boxes, host:port. The two ports above it are those of etcd, where this box keeps a part of it:
+	// for boxes, and for its other members.
+	Listen string `yaml:"listen"`
+	// Advertise is where other boxes reach Listen, host:port; "" is what was said when the box came in.
+	Advertise string `yaml:"advertise"`
+	// SharedFolders says that the folders' directory is the same storage on all boxes.
+	SharedFolders bool `yaml:"shared_folders"`
+	// Etcd are the endpoints of an etcd of the owner's, as URLs; none: the boxes keep one among themselves.
+	Etcd []string `yaml:"etcd"`
+	// Grace is how long a box may be silent before what ran there is begun elsewhere.
+	Grace time.Duration `yaml:"grace"`
+}
+
+// ClusterPort is the port for other boxes where nothing is said.
+const ClusterPort = "8480"
+
+func defaultCluster() Cluster { return Cluster{Listen: ":" + ClusterPort, Grace: 20 * time.Second} }
+
+// mostClusterPort leaves room for the two above it.
+const mostClusterPort = 65533
+
+// leastClusterGrace is more than it takes to take a box's routes out of the tables.
+const leastClusterGrace = time.Second
+
+func (c Cluster) check() (ps catalog.Problems) {
+	const hint = "write :8480 for every network, or 10.0.0.1:8480; etcd takes the two ports above it"
+	at := func(field, text string, anywhere bool) {
+		host, port, err := net.SplitHostPort(text)
+		n, numeric := strconv.Atoi(port)
+		switch {
+		case err != nil:
+			ps = append(ps, problem(field, fmt.Sprintf("%q is not an address of the form host:port", text), hint))
+		case numeric != nil || n < 1 || n > mostClusterPort:
+			ps = append(ps, problem(field, fmt.Sprintf("%q is not a port with two above it", port), "a number from 1 to 65533"))
+		case host == "" && !anywhere:
+			ps = append(ps, problem(field, "names no box", "write the address by which the others reach this one: 10.0.0.1:8480"))
+		case host != "" && !hostName(host):
+			ps = append(ps, problem(field, fmt.Sprintf("%q is neither a host name nor an address", host), hint))
+		}
+	}
+	at("cluster.listen", c.Listen, true)
+	if c.Advertise != "" {
+		at("cluster.advertise", c.Advertise, false)
+	}
+	for _, e := range c.Etcd {
+		if u, err := url.Parse(e); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			ps = append(ps, problem("cluster.etcd", fmt.Sprintf("%q is no URL of an etcd", e), "write https://etcd-1.lan:2379"))
+		}
+	}
+	if c.Grace < leastClusterGrace {
+		ps = append(ps, problem("cluster.grace", fmt.Sprintf("%s is too short to tell a box that is gone from one that is slow", c.Grace), "20s is usual"))
+	}
+	return ps
+}
