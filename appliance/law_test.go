@@ -136,6 +136,8 @@ var rooms = []room{
 	{"appliance/cluster", domain},
 	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
 	{"appliance/cluster/fleet", list("variants", "sessions", "appliance/cluster")},
+	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
+	{"appliance/cluster/relay", list("appliance/cluster/door")},
 	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/console/live", nil},
 	{"appliance/console/markdown", nil},

@@ -282,7 +282,7 @@ func (w *worker) took(ctx context.Context, d deed) {
 	case d.what == look && d.err == nil:
 		w.here, w.instance = d.here, d.instance
 	case d.what == start && ctx.Err() == nil:
-		w.say(cluster.Report{Round: d.round, State: cluster.Refused, Fault: faultOf(d.err)})
+		w.say(cluster.Report{Round: d.round, State: cluster.Refused, Fault: cluster.FaultOf(d.err)})
 	case d.what == remove && d.err == nil:
 		w.here, w.instance = nothing, sessions.Instance{}
 	case d.what == end && errors.Is(d.err, sessions.ErrNoInstance):
@@ -337,17 +337,6 @@ func (w *worker) rest(err error) {
 func (w *worker) say(r cluster.Report) {
 	w.told = &r
 	w.agent.out.tell(w.id, r)
-}
-
-func faultOf(err error) *cluster.Fault {
-	f := &cluster.Fault{Kind: cluster.KindOf(err), Text: err.Error()}
-	if hint, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		f.Hint = hint.Hint()
-	}
-	return f
 }
 
 var errNotTakenIn = errors.New("the cluster could not be told")

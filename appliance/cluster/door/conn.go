@@ -1,0 +1,76 @@
+package door
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// keepAlive finds a box that is gone without a word, where nothing is under way to it.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
+
+// Conn is a connection through a door. It ends in three ways, which the other side can tell apart: CloseWrite and Close are an
+// orderly end, Reset is as if the program at the end had been gone before it read what it was sent, and anything else is an
+// accident.
+type Conn struct {
+	*tls.Conn
+	read  io.Reader // with what came behind an answer's header
+	moved atomic.Int64
+	once  sync.Once
+	over  func() // may be nil
+}
+
+func newConn(c *tls.Conn, read io.Reader) *Conn {
+	out := &Conn{Conn: c, read: read}
+	out.moved.Store(time.Now().UnixNano())
+	return out
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.read.Read(p)
+	if n > 0 {
+		c.moved.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// still is for how long nothing has come.
+func (c *Conn) still(now time.Time) time.Duration { return now.Sub(time.Unix(0, c.moved.Load())) }
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	c.done()
+	return c.Conn.Close()
+}
+
+// Reset ends the connection such that the other side reads ECONNRESET.
+func (c *Conn) Reset() {
+	c.done()
+	if raw := tcpOf(c.Conn); raw != nil {
+		_ = raw.SetLinger(0)
+	}
+	_ = c.NetConn().Close()
+}
+
+// Break ends the connection without a word, so that its end is not taken for an orderly one.
+func (c *Conn) Break() {
+	c.done()
+	_ = c.NetConn().Close()
+}
+
+func (c *Conn) done() {
+	c.once.Do(func() {
+		if c.over != nil {
+			c.over()
+		}
+	})
+}
+
+// WasReset tells whether a connection ended by a reset: what was sent on it and not answered was not read.
+func WasReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }

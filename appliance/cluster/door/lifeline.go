@@ -1,0 +1,116 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Where a box is asked whether it lives, while anything is open to it.
+const (
+	pingEvery    = 2 * time.Second
+	pingPatience = 3 * time.Second
+	silentAfter  = 2 // pings that failed: new connections are refused at once
+	cutAfter     = 6 // what has not moved meanwhile is cut
+)
+
+// lifelines watch the boxes to which something is open that may stand still for long, and be right to: whether they live cannot be
+// told by it then. The kernel of one that is frozen acknowledges all the same.
+type lifelines struct {
+	ping func(ctx context.Context, name string) error
+
+	mu sync.Mutex
+	of map[string]*lifeline
+}
+
+// lifeline is one box.
+type lifeline struct {
+	open   map[*Conn]struct{}
+	failed int // pings, one after the other
+	since  time.Time
+	why    error
+}
+
+// errGone says that a box is no node any more: nobody asks it whether it lives.
+var errGone = errors.New("no node any more")
+
+// line is that of a box. l.mu is held.
+func (l *lifelines) line(name string) *lifeline {
+	one := l.of[name]
+	if one == nil {
+		one = &lifeline{open: map[*Conn]struct{}{}}
+		l.of[name] = one
+		time.AfterFunc(pingEvery, func() { l.look(name, one) })
+	}
+	return one
+}
+
+// missed says that a box let somebody wait in vain: others need not until it is heard of.
+func (l *lifelines) missed(name string, began time.Time, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one := l.line(name); one.failed < silentAfter {
+		one.failed, one.since, one.why = silentAfter, began, why
+	}
+}
+
+// add watches a connection until what it returns is called.
+func (l *lifelines) add(name string, c *Conn) (over func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.line(name)
+	one.open[c] = struct{}{}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(one.open, c)
+	}
+}
+
+// silent says that a box does not answer, where that is known.
+func (l *lifelines) silent(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one := l.of[name]; one != nil && one.failed >= silentAfter {
+		return &Error{fmt.Errorf("box %s: %w: it has not answered since %s: %w", name, errAway, one.since.Format(time.TimeOnly), one.why), "palisade cluster status"}
+	}
+	return nil
+}
+
+// look asks the box, and again after a while for as long as anything is open.
+func (l *lifelines) look(name string, one *lifeline) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(context.Background(), pinging{}, true), pingPatience, fmt.Errorf("no answer within %s", pingPatience))
+	defer cancel()
+	err := l.ping(ctx, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		one.failed = 0
+	case one.failed == 0:
+		one.since = began
+		fallthrough
+	default:
+		one.failed++
+		one.why = err
+	}
+	if one.failed >= cutAfter {
+		for c := range one.open {
+			if c.still(time.Now()) > time.Since(one.since) {
+				delete(one.open, c)
+				go c.Break() // which says that it is over
+			}
+		}
+	}
+	if len(one.open) == 0 && one.failed == 0 || errors.Is(err, errGone) {
+		delete(l.of, name)
+		return
+	}
+	time.AfterFunc(pingEvery, func() { l.look(name, one) })
+}
+
+// pinging is in the context of a question whether a box lives: it is to be asked though it did not answer.
+type pinging struct{}
