@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
@@ -26,6 +27,7 @@ const (
 	connectPatience = 5 * time.Second  // for a connection, its handshake, and the answer that a tunnel is there
 	callPatience    = 10 * time.Second // for what is answered at once
 	keptPerBox      = 16               // connections that wait for the next request
+	mostDialling    = 64               // that are being made to one box: fewer than it lets in
 )
 
 // Client goes through the doors of other boxes.
@@ -34,6 +36,8 @@ type Client struct {
 	address func(name string) (hostport string, err error)
 	http    *http.Transport
 	lines   lifelines
+
+	dialling sync.Map // by box: a chan struct{} of as many as may be connecting at once
 }
 
 // NewClient returns one that shows node's certificate. address says where the door of a node is: an error where there is no such
@@ -61,24 +65,38 @@ func (c *Client) connect(ctx context.Context, name string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	known, _ := c.dialling.LoadOrStore(name, make(chan struct{}, mostDialling))
+	turn, _ := known.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, away(ctx, name, ctx.Err())
+	}
 	if err := c.lines.silent(name); err != nil && ctx.Value(pinging{}) == nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, fmt.Errorf("no answer within %s", connectPatience))
 	defer cancel()
 	began := time.Now()
-	raw, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, "tcp", at)
+	dialled, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, "tcp", at)
 	if err != nil {
 		return nil, c.missed(ctx, name, began, err)
 	}
+	tcp, ok := dialled.(*net.TCPConn)
+	if !ok {
+		_ = dialled.Close()
+		return nil, fmt.Errorf("box %s: %w: %s", name, ErrAddress, at)
+	}
 	config := c.node.DoorClient(name)
 	config.NextProtos = []string{"http/1.1"}
+	raw := &socket{TCPConn: tcp}
 	crypt := tls.Client(raw, config)
 	if err := crypt.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, c.missed(ctx, name, began, err)
 	}
-	return newConn(crypt, crypt), nil
+	return newConn(raw, crypt), nil
 }
 
 // missed is what is wrong where a connection was not made.
@@ -165,8 +183,10 @@ func refused(name string, answer *http.Response) error {
 // notReady is ErrNotReady, and as sessions' runtimes say it.
 type notReady struct{}
 
-func (notReady) Error() string        { return ErrNotReady.Error() }
-func (notReady) Is(target error) bool { return target == ErrNotReady || target == sessions.ErrRuntimeDown }
+func (notReady) Error() string { return ErrNotReady.Error() }
+func (notReady) Is(target error) bool {
+	return target == ErrNotReady || target == sessions.ErrRuntimeDown
+}
 
 // call asks for what is answered at once: in goes there as JSON where it is not nil, and the answer's JSON into out.
 func (c *Client) call(ctx context.Context, name, method, path string, in, out any) error {
@@ -270,16 +290,15 @@ func (c *Client) Renew(ctx context.Context, name string) error {
 	return c.node.TakeRenewal(got)
 }
 
-// Dial connects to a port of a session that runs on a box, at the address that it has there. The net.Conn is a *Conn. Nobody
-// listening is ECONNREFUSED.
-func (c *Client) Dial(ctx context.Context, name, session, port string) (net.Conn, error) {
+// Dial connects to a port of a session that runs on a box, at the address that it has there. Nobody listening is ECONNREFUSED.
+func (c *Client) Dial(ctx context.Context, name, session, port string) (Tunnel, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, errPort
 	}
 	return c.dial(ctx, name, pathSessions+url.PathEscape(session)+"/ports/"+port)
 }
 
-func (c *Client) dial(ctx context.Context, name, path string) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, name, path string) (Tunnel, error) {
 	conn, err := c.tunnel(ctx, name, path, upgradeTunnel)
 	if err != nil {
 		return nil, err

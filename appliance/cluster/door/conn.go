@@ -14,19 +14,28 @@ import (
 // keepAlive finds a box that is gone without a word, where nothing is under way to it.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
 
-// Conn is a connection through a door. It ends in three ways, which the other side can tell apart: CloseWrite and Close are an
-// orderly end, Reset is as if the program at the end had been gone before it read what it was sent, and anything else is an
-// accident.
+// Tunnel is a connection through a door. It ends in three ways, which the other side can tell apart: CloseWrite and Close are an
+// orderly end, Reset is as if the program at the end had been gone before it read what it was sent, and Break, or whatever else
+// happens to it, is an accident.
+type Tunnel interface {
+	net.Conn
+	CloseWrite() error
+	Reset()
+	Break()
+}
+
+// Conn is a Tunnel.
 type Conn struct {
 	*tls.Conn
+	raw   *socket
 	read  io.Reader // with what came behind an answer's header
 	moved atomic.Int64
 	once  sync.Once
 	over  func() // may be nil
 }
 
-func newConn(c *tls.Conn, read io.Reader) *Conn {
-	out := &Conn{Conn: c, read: read}
+func newConn(raw *socket, c *tls.Conn) *Conn {
+	out := &Conn{Conn: c, raw: raw, read: c}
 	out.moved.Store(time.Now().UnixNano())
 	return out
 }
@@ -36,6 +45,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.read.Read(p)
 	if n > 0 {
 		c.moved.Store(time.Now().UnixNano())
+	}
+	if errors.Is(err, io.EOF) && c.raw.cut.Load() {
+		err = io.ErrUnexpectedEOF // crypto/tls takes it for an orderly one
 	}
 	return n, err
 }
@@ -52,16 +64,14 @@ func (c *Conn) Close() error {
 // Reset ends the connection such that the other side reads ECONNRESET.
 func (c *Conn) Reset() {
 	c.done()
-	if raw := tcpOf(c.Conn); raw != nil {
-		_ = raw.SetLinger(0)
-	}
-	_ = c.NetConn().Close()
+	_ = c.raw.SetLinger(0)
+	_ = c.raw.Close()
 }
 
 // Break ends the connection without a word, so that its end is not taken for an orderly one.
 func (c *Conn) Break() {
 	c.done()
-	_ = c.NetConn().Close()
+	_ = c.raw.Close()
 }
 
 func (c *Conn) done() {

@@ -116,8 +116,8 @@ const (
 	keptIdle       = 2 * time.Minute  // a connection without a request
 	longestHeader  = 64 << 10         // bytes
 	longestBody    = 4 << 20          // bytes of what is read whole
-	mostStrangers  = 128              // connections of whom nobody knows yet who they are
-	mostOfAddress  = 16               // of them from one address
+	mostStrangers  = 1024             // connections of whom nobody knows yet who they are
+	mostOfAddress  = 256              // of them from one address: several boxes may have one
 	lookAgain      = 2 * time.Second  // at whether a box that has something open is still a node
 )
 

@@ -227,7 +227,9 @@ func TestForward(t *testing.T) {
 	})
 	h := c.client.Forward(door.Forward{
 		Leader: func() (string, error) { return "one", nil },
-		Fail:   func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusServiceUnavailable) },
+		Fail: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		},
 	})
 	r, w := newRequest(http.MethodPost, "http://example.com/a%2Fb/?x=1;y&z", "hello")
 	r.RemoteAddr = "192.0.2.7:4711"

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"time"
-
 )
 
 // Forward is how requests of this box's clients go on to who leads.
@@ -117,4 +116,3 @@ func (proxyBuffers) Get() []byte {
 
 // Put implements httputil.BufferPool.
 func (proxyBuffers) Put(b []byte) { buffers.Put((*[pieces]byte)(b)) }
-

@@ -15,11 +15,11 @@ import (
 const (
 	// From who asks for the command.
 	kindCommand = 'q' // JSON, first of all
-	kindInput  = 'i' // of its stdin; no more ahead than was credited
-	kindEnd    = 'e' // its stdin is over
-	kindWindow = 'w' // rows and columns, two bytes each
-	kindSignal = 's' // a byte
-	kindKill   = 'k'
+	kindInput   = 'i' // of its stdin; no more ahead than was credited
+	kindEnd     = 'e' // its stdin is over
+	kindWindow  = 'w' // rows and columns, two bytes each
+	kindSignal  = 's' // a byte
+	kindKill    = 'k'
 	// From where it runs.
 	kindCredit = 'c' // four bytes: so many more of stdin may come
 	kindOut    = 'o'

@@ -3,9 +3,12 @@ package door
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // gate bounds how many connections there are of whom nobody knows yet who they are: anybody may open one.
@@ -55,47 +58,52 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		_ = tcp.SetKeepAliveConfig(keepAlive)
-		return &gated{TCPConn: tcp, leave: sync.OnceFunc(func() { l.gate.leave(from) })}, nil
+		return &socket{TCPConn: tcp, leave: sync.OnceFunc(func() { l.gate.leave(from) })}, nil
 	}
 }
 
-// gated is a connection that the gate counts until it is known whose it is, or it is over.
-type gated struct {
+// socket is what lies below a connection by TLS.
+type socket struct {
 	*net.TCPConn
-	leave func()
+	leave func()      // called once it is known whose it is, or it is over; may be nil
+	cut   atomic.Bool // it ended, and TLS had not said that it would
+}
+
+// Read implements net.Conn. TLS reads on until the other side has said that it has no more to say, and no further.
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.TCPConn.Read(p)
+	if errors.Is(err, io.EOF) {
+		s.cut.Store(true)
+	}
+	return n, err
 }
 
 // Close implements net.Conn.
-func (g *gated) Close() error {
-	g.leave()
-	return g.TCPConn.Close()
+func (s *socket) Close() error {
+	s.known()
+	return s.TCPConn.Close()
 }
 
-type gatedKey struct{}
+func (s *socket) known() {
+	if s.leave != nil {
+		s.leave()
+	}
+}
+
+type socketKey struct{}
 
 func connContext(ctx context.Context, c net.Conn) context.Context {
 	if crypt, ok := c.(*tls.Conn); ok {
-		return context.WithValue(ctx, gatedKey{}, crypt.NetConn())
+		return context.WithValue(ctx, socketKey{}, crypt.NetConn())
 	}
 	return ctx
 }
 
 // known says that a connection is a node's.
 func known(ctx context.Context) {
-	if g, ok := ctx.Value(gatedKey{}).(*gated); ok {
-		g.leave()
+	if s, ok := ctx.Value(socketKey{}).(*socket); ok {
+		s.known()
 	}
-}
-
-// tcpOf is what lies below a connection by TLS.
-func tcpOf(c *tls.Conn) *net.TCPConn {
-	switch raw := c.NetConn().(type) {
-	case *net.TCPConn:
-		return raw
-	case *gated:
-		return raw.TCPConn
-	}
-	return nil
 }
 
 // addressOf is the address without its port.

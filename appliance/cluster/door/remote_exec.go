@@ -181,4 +181,3 @@ func write(ctx context.Context, w *io.Writer, p []byte) {
 		*w = nil
 	}
 }
-

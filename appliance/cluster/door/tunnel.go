@@ -40,13 +40,14 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, kind string) (
 		rec.taken = true
 	}
 	crypt, ok := raw.(*tls.Conn)
-	if !ok {
+	below, is := r.Context().Value(socketKey{}).(*socket)
+	if !ok || !is {
 		_ = raw.Close()
 		s.busy.Done()
 		return nil, nil, errors.New("taking over a connection that is not by TLS")
 	}
 	_ = crypt.SetDeadline(time.Time{})
-	c = newConn(crypt, crypt)
+	c = newConn(below, crypt)
 	if buffered.Reader.Buffered() > 0 {
 		c.read = &rest{in: buffered.Reader, then: crypt}
 	}
@@ -78,7 +79,7 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, session net.Conn
 
 // Splice passes on what comes from either side of a tunnel to the other, and how each side ends, until both have. near is the
 // end of the tunnel, far is what it is connected with here.
-func Splice(near *Conn, far net.Conn) {
+func Splice(near Tunnel, far net.Conn) {
 	j := joint{near: near, far: far}
 	var both sync.WaitGroup
 	both.Go(func() { j.pass(far, near, false) })
@@ -90,7 +91,7 @@ func Splice(near *Conn, far net.Conn) {
 
 // joint is a tunnel's end and what it is connected with.
 type joint struct {
-	near *Conn
+	near Tunnel
 	far  net.Conn
 
 	mu      sync.Mutex
@@ -161,15 +162,15 @@ func (j *joint) broke(far bool, err error) {
 		return
 	}
 	if WasReset(err) || j.inward || !j.outward { // 1, 2
-		reset(j.far)
+		Reset(j.far)
 	} else { // 3
 		_ = j.far.Close()
 	}
 	j.near.Break()
 }
 
-// reset ends a connection such that the other side reads ECONNRESET.
-func reset(c net.Conn) {
+// Reset ends a connection such that the other side reads ECONNRESET, if it can be.
+func Reset(c net.Conn) {
 	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0)
 	}
