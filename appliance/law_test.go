@@ -135,6 +135,7 @@ var rooms = []room{
 	{"appliance/cluster/clustertest", nil},
 	{"appliance/cluster", domain},
 	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
+	{"appliance/cluster/goods", list("catalog", "catalog/blobs", "catalog/fetch", "sessions")},
 	{"appliance/cluster/fleet", list("variants", "sessions", "appliance/cluster")},
 	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
 	{"appliance/cluster/door/doortest", list("appliance/cluster/trust", "appliance/cluster/trust/trusttest", "appliance/cluster/door")},
@@ -170,6 +171,7 @@ var testsAlso = map[string][]string{
 	"appliance/daemon":        list("catalog/fetch/hub/hubtest"),
 	"appliance/people/oidc":   list("appliance/people/oidc/dextest"),
 	"appliance/cluster":       list("appliance/cluster/clustertest"),
+	"appliance/cluster/goods": list("appliance/cluster/trust"), // boxes meet over the certificates of a cluster
 	"appliance/cluster/fleet": list("appliance/cluster/agent", "appliance/cluster/clustertest"), // a node's own loop is at the other end
 	"catalog/install":         list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":       list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                          // recipes are read, resolved, planned, and their memory held against the estimator

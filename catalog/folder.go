@@ -37,7 +37,8 @@ type Folder struct {
 	Quota     int64     // bytes that it may hold; 0: no bound
 	TrashedAt time.Time // when it was put into the trash; zero: it is in use
 	TrashedBy string
-	Sealed    bool // a revision of an installed model: its files never change, and it goes with the model
+	Sealed    bool   // a revision of an installed model: its files never change, and it goes with the model
+	Home      string // the box of a cluster where it was made, on whose disk Path is; "": there is one box, or all share the disk
 }
 
 // FolderStore keeps folders' rows. Names are unique among a project's folders that are not in the trash: SaveFolder and

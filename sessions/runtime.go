@@ -144,6 +144,17 @@ type Mount struct {
 	// Within is the directory in which Source lies where people may write between the two. A runtime follows no link on the
 	// way from there to Source: it could have been put there since somebody looked. "": Source is as it is.
 	Within string `json:"within,omitempty"`
+	// Folder is the folder in which Source is, where not all boxes have it: zero on a box alone. Runtimes need not know.
+	Folder MountedFolder `json:"folder,omitzero"`
+}
+
+// MountedFolder is a folder as another box needs it to be known, to bring what is in it.
+type MountedFolder struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Sub    string `json:"sub,omitempty"`    // the directory in it that is mounted; "": all of it
+	Home   string `json:"home"`             // the box where it is written to
+	Sealed bool   `json:"sealed,omitempty"` // its files never change
 }
 
 // Limits of one instance; 0 means none.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	folderColumns = "id, name, project, usage, path, imported, created_by, created_at, quota, trashed_at, trashed_by, sealed"
+	folderColumns = "id, name, project, usage, path, imported, created_by, created_at, quota, trashed_at, trashed_by, sealed, home"
 	grantColumns  = "folder_id, person, project, permission, created_by, created_at"
 )
 
@@ -19,7 +19,7 @@ func (s *Store) Folders(ctx context.Context) ([]catalog.Folder, error) {
 		func(row scanner) (catalog.Folder, error) {
 			var f catalog.Folder
 			err := row.Scan(&f.ID, &f.Name, &f.Project, &f.Usage, &f.Path, &f.Imported, &f.CreatedBy, intoTime{&f.CreatedAt},
-				&f.Quota, intoTime{&f.TrashedAt}, &f.TrashedBy, &f.Sealed)
+				&f.Quota, intoTime{&f.TrashedAt}, &f.TrashedBy, &f.Sealed, &f.Home)
 			return f, err
 		})
 }
@@ -27,8 +27,8 @@ func (s *Store) Folders(ctx context.Context) ([]catalog.Folder, error) {
 // SaveFolder implements catalog.FolderStore.
 func (s *Store) SaveFolder(ctx context.Context, f catalog.Folder) error {
 	return s.write(ctx, "saving folder "+f.Name, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, "INSERT INTO folders ("+folderColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-			f.ID, f.Name, f.Project, string(f.Usage), f.Path, f.Imported, f.CreatedBy, f.CreatedAt, f.Quota, f.TrashedAt, f.TrashedBy, f.Sealed)
+		_, err := t.exec(ctx, "INSERT INTO folders ("+folderColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+			f.ID, f.Name, f.Project, string(f.Usage), f.Path, f.Imported, f.CreatedBy, f.CreatedAt, f.Quota, f.TrashedAt, f.TrashedBy, f.Sealed, f.Home)
 		return s.folderTaken(f, err)
 	})
 }
@@ -37,8 +37,8 @@ func (s *Store) SaveFolder(ctx context.Context, f catalog.Folder) error {
 func (s *Store) UpdateFolder(ctx context.Context, f catalog.Folder) error {
 	return s.write(ctx, "saving folder "+f.Name, func(ctx context.Context, t *tx) error {
 		n, err := t.exec(ctx, "UPDATE folders SET name = $2, project = $3, usage = $4, path = $5, imported = $6, created_by = $7,"+
-			" created_at = $8, quota = $9, trashed_at = $10, trashed_by = $11, sealed = $12 WHERE id = $1",
-			f.ID, f.Name, f.Project, string(f.Usage), f.Path, f.Imported, f.CreatedBy, f.CreatedAt, f.Quota, f.TrashedAt, f.TrashedBy, f.Sealed)
+			" created_at = $8, quota = $9, trashed_at = $10, trashed_by = $11, sealed = $12, home = $13 WHERE id = $1",
+			f.ID, f.Name, f.Project, string(f.Usage), f.Path, f.Imported, f.CreatedBy, f.CreatedAt, f.Quota, f.TrashedAt, f.TrashedBy, f.Sealed, f.Home)
 		if err == nil && n == 0 {
 			return catalog.ErrNotFound
 		}

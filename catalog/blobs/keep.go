@@ -24,6 +24,8 @@ type Blob struct {
 	Bytes  int64
 	Since  time.Time
 	Names  int // in folders, by hard links
+	// What the disk calls it: its names in folders are those of the same.
+	Device, Inode uint64
 }
 
 // List is all whole files, by checksum.
@@ -47,7 +49,11 @@ func (s *Store) List(ctx context.Context) ([]Blob, error) {
 		if err != nil {
 			return err
 		}
-		out = append(out, Blob{SHA256: e.Name(), Bytes: info.Size(), Since: info.ModTime(), Names: names(info)})
+		b := Blob{SHA256: e.Name(), Bytes: info.Size(), Since: info.ModTime(), Names: names(info)}
+		if st, is := info.Sys().(*syscall.Stat_t); is {
+			b.Device, b.Inode = uint64(st.Dev), st.Ino //nolint:unconvert // not as wide on all systems
+		}
+		out = append(out, b)
 		return nil
 	})
 	if err != nil {

@@ -1,0 +1,82 @@
+package goods
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// ErrAway: no box that can be reached has what is needed. It may pass.
+var ErrAway = errors.New("no box that can be reached has it")
+
+// fault is an error with a kind to test for, and with what to do.
+type fault struct {
+	kind error // or nil
+	text string
+	hint string
+}
+
+func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.kind }
+
+// Hint says what to do.
+func (f *fault) Hint() string { return f.hint }
+
+// away says that no box can be asked, which passes when one of them is back: a session is tried again.
+func away(hint, text string) error {
+	return &fault{kind: errors.Join(ErrAway, sessions.ErrRuntimeDown), text: text, hint: hint}
+}
+
+// said is an error as it goes to another box.
+type said struct {
+	Kind string `json:"kind,omitempty"`
+	Text string `json:"text"`
+	Hint string `json:"hint,omitempty"`
+}
+
+// kinds are the errors that others tell apart, by the words that go to other boxes. They may not change.
+func kinds() map[string]error {
+	return map[string]error{
+		"not_found": catalog.ErrNotFound, "exists": catalog.ErrExists, "invalid": catalog.ErrInvalid, "in_use": catalog.ErrInUse,
+		"denied": catalog.ErrDenied, "changed": catalog.ErrChanged, "quota": catalog.ErrQuota, "no_space": catalog.ErrNoSpace,
+		"digest": catalog.ErrChecksum, "offset": catalog.ErrOffset, "disk": fetch.ErrNoSpace, "checksum": fetch.ErrChecksum, "refused": fetch.ErrRefused, "away": ErrAway,
+	}
+}
+
+func saidOf(err error) *said {
+	out := &said{Text: err.Error()}
+	if h, is := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); is {
+		out.Hint = h.Hint()
+	}
+	for word, kind := range kinds() {
+		if errors.Is(err, kind) {
+			out.Kind = word
+		}
+	}
+	return out
+}
+
+// remote is what another box said, as an error here.
+func (s said) remote() error {
+	kind := kinds()[s.Kind]
+	if s.Kind == "away" {
+		kind = errors.Join(ErrAway, sessions.ErrRuntimeDown)
+	}
+	return &fault{kind: kind, text: s.Text, hint: s.Hint}
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, ErrAway):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusConflict
+}

@@ -1,0 +1,388 @@
+package goods_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster/goods"
+	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+func model() map[string][]byte {
+	return map[string][]byte{
+		"config.json": []byte(`{"layers": 2}`), "model.safetensors": noise(3<<20+17, 1), "again/model.safetensors": noise(3<<20+17, 1),
+		"empty": {}, "sub/dir/tokenizer.model": noise(70_000, 2), "start.sh": []byte("#!/bin/sh\n"), "a name with spaces & ünïcode+100%": []byte("x"),
+	}
+}
+
+func hinted(t *testing.T, err, kind error) {
+	t.Helper()
+	var h interface{ Hint() string }
+	if !errors.Is(err, kind) || !errors.As(err, &h) || h.Hint() == "" {
+		t.Errorf("%v; it should be %v, with a hint", err, kind)
+	}
+}
+
+// What is in a folder of one box is on another one, once, whoever asks how often.
+func TestAFolderComes(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	want := w.make("a", "fld-1", true, model())
+	if err := os.Symlink("sub/dir", filepath.Join(w.rows["fld-1"].Path, "link")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(w.rows["fld-1"].Path, "nothing", "in", "it"), nil)
+	b := w.boxes["b"]
+	var said []string
+	dir := must[string](t)(b.Folder(t.Context(), want, func(p sessions.Progress) { said = append(said, p.Message) }))
+	holds(t, dir, model())
+	if to, err := os.Readlink(filepath.Join(dir, "link")); err != nil || to != "sub/dir" {
+		t.Errorf("the link leads to %q: %v", to, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "nothing/in/it")); err != nil || !info.IsDir() {
+		t.Error(err)
+	}
+	if len(said) == 0 || !strings.Contains(strings.Join(said, "\n"), "model-of-a") {
+		t.Errorf("what was said of it: %q", said)
+	}
+	came := w.boxes["a"].given.Load()
+	if again := must[string](t)(b.Folder(t.Context(), want, nil)); again != dir {
+		t.Errorf("it is at %s and at %s", dir, again)
+	}
+	b.again()
+	if again := must[string](t)(b.Folder(t.Context(), want, nil)); again != dir {
+		t.Errorf("after a restart it is at %s", again)
+	}
+	// Another folder with the same weights.
+	other := w.make("c", "fld-2", true, map[string][]byte{"w": model()["model.safetensors"], "new": []byte("new")})
+	holds(t, must[string](t)(b.Folder(t.Context(), other, nil)), map[string][]byte{"w": model()["model.safetensors"], "new": []byte("new")})
+	if n := w.boxes["a"].given.Load(); n != came {
+		t.Errorf("%d bytes came again", n-came)
+	}
+	if n := w.boxes["c"].given.Load(); n != 3 {
+		t.Errorf("%d bytes came of the other folder; 3 were missing", n)
+	}
+	// Who has it gives it on, though its home is gone.
+	w.boxes["a"].shut()
+	holds(t, must[string](t)(w.boxes["c"].Folder(t.Context(), want, nil)), model())
+}
+
+func TestTwoWhoWantTheSame(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	files := map[string][]byte{"w": noise(6<<20, 3)}
+	want := w.make("a", "fld-1", true, files)
+	b := w.boxes["b"]
+	b.SetRate(8 << 20)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			dir, err := b.Folder(t.Context(), want, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			holds(t, dir, files)
+		})
+	}
+	// One who does not wait to the end keeps nobody from it.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Folder(ctx, want, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	group.Wait()
+	if n := w.boxes["a"].given.Load(); n != 6<<20 {
+		t.Errorf("%d bytes came of %d", n, 6<<20)
+	}
+}
+
+// The nearest box gives it, and when it vanishes another one does.
+func TestASourceThatVanishes(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	files := map[string][]byte{"w": noise(12<<20, 4)}
+	want := w.make("a", "fld-1", true, files)
+	must[string](t)(w.boxes["c"].Folder(t.Context(), want, nil))
+	far := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/have") {
+				select {
+				case <-time.After(300 * time.Millisecond):
+				case <-r.Context().Done():
+				}
+			}
+			h.ServeHTTP(rw, r)
+		})
+	}
+	w.boxes["a"].spoil.Store(&far)
+	given := w.boxes["a"].given.Load()
+	b := w.boxes["b"]
+	b.SetRate(8 << 20)
+	var once sync.Once
+	dir := must[string](t)(b.Folder(t.Context(), want, func(p sessions.Progress) {
+		if p.Done > 2<<20 {
+			once.Do(func() {
+				if n := w.boxes["a"].given.Load(); n != given {
+					t.Errorf("the box that is farther away gave %d bytes", n-given)
+				}
+				w.boxes["c"].shut()
+				b.SetRate(0)
+			})
+		}
+	}))
+	holds(t, dir, files)
+	if n := w.boxes["a"].given.Load() - given; n == 0 || n > 11<<20 {
+		t.Errorf("the box that was left gave %d bytes of %d", n, 12<<20)
+	}
+}
+
+// A box that says nothing any more is left for another one.
+func TestASourceThatFallsSilent(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	files := map[string][]byte{"w": noise(2<<20, 5)}
+	want := w.make("a", "fld-1", true, files)
+	must[string](t)(w.boxes["c"].Folder(t.Context(), want, nil))
+	silent := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/file") {
+				rw.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", 2<<20-1, 2<<20))
+				rw.WriteHeader(http.StatusPartialContent)
+				_, _ = rw.Write(files["w"][:1000])
+				_ = http.NewResponseController(rw).Flush()
+				<-r.Context().Done()
+				return
+			}
+			h.ServeHTTP(rw, r)
+		})
+	}
+	w.boxes["a"].spoil.Store(&silent)
+	w.boxes["c"].spoil.Store(&silent)
+	var once sync.Once
+	holds(t, must[string](t)(w.boxes["b"].Folder(t.Context(), want, func(p sessions.Progress) {
+		if p.Done > 0 {
+			once.Do(func() { w.boxes["c"].spoil.Store(nil) })
+		}
+	})), files)
+}
+
+// What is altered on the way is used by nobody, and comes from another box where one has it.
+func TestAlteredBytes(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	files := map[string][]byte{"w": noise(2<<20, 6), "config.json": []byte("{}")}
+	want := w.make("a", "fld-1", true, files)
+	altered := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/file") {
+				rw = &alters{ResponseWriter: rw}
+			}
+			h.ServeHTTP(rw, r)
+		})
+	}
+	w.boxes["a"].spoil.Store(&altered)
+	_, err := w.boxes["b"].Folder(t.Context(), want, nil)
+	hinted(t, err, fetch.ErrChecksum)
+	if has := w.boxes["b"].Has(); len(has) > 0 {
+		t.Errorf("it has %q nevertheless", has)
+	}
+	w.boxes["a"].spoil.Store(nil)
+	must[string](t)(w.boxes["c"].Folder(t.Context(), want, nil))
+	w.boxes["a"].spoil.Store(&altered)
+	holds(t, must[string](t)(w.boxes["b"].Folder(t.Context(), want, nil)), files)
+}
+
+type alters struct {
+	http.ResponseWriter
+	done bool
+}
+
+func (a *alters) Write(p []byte) (int, error) {
+	if !a.done && len(p) > 0 {
+		p = append([]byte{p[0] ^ 1}, p[1:]...)
+		a.done = true
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+func (a *alters) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func TestADiskWithoutRoom(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", true, model())
+	b := w.boxes["b"]
+	b.open(0, 1<<60)
+	_, err := b.Folder(t.Context(), want, nil)
+	hinted(t, err, fetch.ErrNoSpace)
+	if n := w.boxes["a"].asked.Load(); n > 0 {
+		t.Errorf("%d files were asked for all the same", n)
+	}
+}
+
+// Nobody who has it can be asked: that passes, and is said so.
+func TestNobodyHasIt(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	want := w.make("a", "fld-1", true, model())
+	w.boxes["a"].shut()
+	_, err := w.boxes["b"].Folder(t.Context(), want, nil)
+	hinted(t, err, sessions.ErrRuntimeDown)
+	if !errors.Is(err, goods.ErrAway) || !strings.Contains(err.Error(), "box a") {
+		t.Error(err)
+	}
+}
+
+// A folder that people write to comes as it is; what has changed, and no more.
+func TestAFolderThatChanges(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	files := model()
+	want := w.make("a", "fld-1", false, files)
+	a, b := w.boxes["a"], w.boxes["b"]
+	first := must[string](t)(b.Folder(t.Context(), want, nil))
+	given := a.given.Load()
+	files["config.json"] = []byte(`{"layers": 3}`)
+	put(t, w.rows["fld-1"].Path, map[string][]byte{"config.json": files["config.json"]})
+	second := must[string](t)(b.Folder(t.Context(), want, nil))
+	holds(t, second, files)
+	if n := a.given.Load() - given; second == first || n != int64(len(files["config.json"])) {
+		t.Errorf("at %s and %s; %d bytes came", first, second, n)
+	}
+	// It changes while it comes: what was listed is there no more, and what is there comes.
+	var once sync.Once
+	changing := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/file") {
+				once.Do(func() {
+					files["model.safetensors"], files["again/model.safetensors"] = noise(1<<20, 9), noise(1<<20, 9)
+					put(t, w.rows["fld-1"].Path, map[string][]byte{"model.safetensors": files["model.safetensors"], "again/model.safetensors": files["again/model.safetensors"]})
+				})
+			}
+			h.ServeHTTP(rw, r)
+		})
+	}
+	a.spoil.Store(&changing)
+	b.shut() // it has what was listed
+	holds(t, must[string](t)(w.boxes["c"].Folder(t.Context(), want, nil)), files)
+	b.serve()
+	// Its home is gone: it is as it was.
+	a.shut()
+	w.boxes["c"].shut()
+	if dir := must[string](t)(b.Folder(t.Context(), want, nil)); dir != second {
+		t.Errorf("while its home is gone it is at %s, not %s", dir, second)
+	}
+}
+
+// What a power failure, or somebody, has done to what came is seen by the next program.
+func TestATreeThatIsDamaged(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", true, model())
+	b := w.boxes["b"]
+	for name, harm := range map[string]func(dir string) error{
+		"a file is gone": func(dir string) error { return os.Remove(filepath.Join(dir, "config.json")) },
+		"a file is cut": func(dir string) error {
+			if err := os.Chmod(filepath.Join(dir, "start.sh"), 0o755); err != nil {
+				return err
+			}
+			return os.Truncate(filepath.Join(dir, "start.sh"), 3)
+		},
+		"all is gone": os.RemoveAll,
+	} {
+		dir := must[string](t)(b.Folder(t.Context(), want, nil))
+		if err := harm(dir); err != nil {
+			t.Fatal(err)
+		}
+		b.again()
+		if dir, err := b.Folder(t.Context(), want, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else {
+			holds(t, dir, model())
+		}
+	}
+}
+
+func mount(w goods.Want, sub string, readOnly bool) sessions.Mount {
+	return sessions.Mount{Source: "/elsewhere/" + sub, Target: "/models", ReadOnly: readOnly, Folder: sessions.MountedFolder{ID: w.ID, Name: w.Name, Home: w.Home, Sealed: w.Sealed, Sub: sub}}
+}
+
+// What is to be started is started with the folders where this box has them.
+func TestPrepare(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	model, general := w.make("a", "fld-1", true, model()), w.make("a", "fld-2", false, map[string][]byte{"sub/x": []byte("1")})
+	a, b := w.boxes["a"], w.boxes["b"]
+	plain := sessions.Mount{Source: "/dev/shm", Target: "/shm"}
+	spec := sessions.Spec{ID: "ses-1", Mounts: []sessions.Mount{plain, mount(model, "", true), mount(general, "sub", true)}}
+	if at := must[sessions.Spec](t)(a.Prepare(t.Context(), spec)); at.Mounts[1] != spec.Mounts[1] {
+		t.Errorf("at its home a folder is elsewhere: %+v", at.Mounts[1])
+	}
+	at := must[sessions.Spec](t)(b.Prepare(t.Context(), spec))
+	if at.Mounts[0] != plain || spec.Mounts[1].Source != "/elsewhere/" {
+		t.Errorf("%+v; %+v", at.Mounts[0], spec.Mounts[1])
+	}
+	holds(t, at.Mounts[2].Source, map[string][]byte{"x": []byte("1")})
+	if at.Mounts[2].Within+"/sub" != at.Mounts[2].Source || !at.Mounts[2].ReadOnly {
+		t.Errorf("%+v", at.Mounts[2])
+	}
+	for what, m := range map[string]sessions.Mount{"written to elsewhere": mount(general, "", false), "of a directory that is not there": mount(general, "none", true)} {
+		if _, err := b.Prepare(t.Context(), sessions.Spec{ID: "ses-2", Mounts: []sessions.Mount{m}}); err == nil {
+			t.Errorf("a mount %s is prepared", what)
+		}
+	}
+	old := at.Mounts[2].Within
+	put(t, w.rows["fld-2"].Path, map[string][]byte{"sub/x": []byte("2")})
+	newer := must[sessions.Spec](t)(b.Prepare(t.Context(), sessions.Spec{ID: "ses-3", Mounts: []sessions.Mount{mount(general, "", true)}})).Mounts[0].Source
+	sweep := func(there, gone []string, lives ...string) {
+		t.Helper()
+		past := time.Now().Add(-time.Hour)
+		for _, name := range []string{"ses-1", "ses-3"} {
+			_ = os.Chtimes(filepath.Join(b.dir, "goods", "uses", name), past, past)
+		}
+		if err := b.Sweep(t.Context(), func(id string) bool { return strings.Contains(strings.Join(lives, " "), id) }); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range there {
+			if _, err := os.Stat(dir); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, dir := range gone {
+			if _, err := os.Stat(dir); err == nil {
+				t.Errorf("%s is there still", dir)
+			}
+		}
+	}
+	sweep([]string{old, newer, at.Mounts[1].Source}, nil, "ses-1", "ses-3")
+	sweep([]string{newer, at.Mounts[1].Source}, []string{old}, "ses-3")
+	delete(w.rows, "fld-1")
+	delete(w.rows, "fld-2")
+	sweep([]string{newer}, []string{at.Mounts[1].Source}, "ses-3")
+	sweep(nil, []string{newer})
+}
+
+// Who leads has a box bring what a session needs, and hears how far it is.
+func TestBringTo(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	want := w.make("a", "fld-1", true, map[string][]byte{"w": noise(4<<20, 7)})
+	b := w.boxes["b"]
+	b.SetRate(2 << 20)
+	var said []string
+	if err := w.boxes["c"].BringTo(t.Context(), "b", []sessions.Mount{mount(want, "", true)}, func(p sessions.Progress) { said = append(said, p.Message) }); err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "bringing model-of-a from a: ") || !strings.Contains(all, " of 4.2 MB, ") || !strings.Contains(all, " s left") {
+		t.Errorf("it said %q", all)
+	}
+	if has := b.Has(); len(has) != 1 || !strings.HasPrefix(has[0], "fld-1@") {
+		t.Errorf("%q", has)
+	}
+	w.boxes["a"].shut()
+	err := w.boxes["c"].BringTo(t.Context(), "b", []sessions.Mount{mount(w.make("a", "fld-2", true, nil), "", true)}, nil)
+	hinted(t, err, sessions.ErrRuntimeDown)
+	b.shut()
+	if err := w.boxes["c"].BringTo(t.Context(), "b", nil, nil); !errors.Is(err, sessions.ErrRuntimeDown) {
+		t.Error(err)
+	}
+}
