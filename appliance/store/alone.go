@@ -16,13 +16,17 @@ import (
 
 // alone holds a PostgreSQL database for one process, by an advisory lock of the schema on a connection of its own. The
 // lock is the server's and ends with the connection. Where that breaks, writes wait while it is got again; where
-// another process has got it meanwhile, they fail, for good.
+// another process has got it meanwhile, they fail, for good, also where that one has lost it again: a row says who had
+// it last.
 type alone struct {
 	config *pgx.ConnConfig
+	name   string // as the row has it
 	log    *slog.Logger
-	stop   context.CancelFunc
+	conn   *pgx.Conn          // with the lock, until somebody watches over it
+	stop   context.CancelFunc // nil until then
+	noted  bool               // that the database is ours; a schema that is older than the row has none
 	ended  chan struct{}
-	taken  chan error // of size 1: another process has it
+	taken  chan error // of size 1: another process has it, or had it meanwhile
 
 	mu   sync.Mutex
 	held chan struct{} // closed while the lock is ours
@@ -44,29 +48,79 @@ const (
 	aloneWait = 2 * time.Second
 )
 
+// holdersTable has the row that says who had the database last.
+const holdersTable = "holders"
+
 // aloneKeepAlive makes the server find out within 25 s that this box has vanished, and give the lock to the next. By
 // itself it takes two hours.
 const aloneKeepAlive = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"
 
-// takeAlone takes the database for this process, or fails with ErrTaken and with whose it is.
+// takeAlone takes the database for this process, or fails with ErrTaken and with whose it is. Once the schema is there, holdAlone
+// follows.
 func (s *Store) takeAlone(ctx context.Context, dsn string) error {
 	config, err := postgresConfig(dsn)
 	if err != nil {
 		return err
 	}
-	config.RuntimeParams["application_name"] = aloneName()
-	a := &alone{config: config, log: s.log, ended: make(chan struct{}), taken: make(chan error, 1), held: make(chan struct{})}
-	conn, err := a.take(ctx, alonePatience)
-	if err != nil {
+	name := aloneName()
+	config.RuntimeParams["application_name"] = name
+	a := &alone{
+		config: config, name: name + rand.Text(), log: s.log, ended: make(chan struct{}), taken: make(chan error, 1), held: make(chan struct{}),
+	}
+	if a.conn, err = a.take(ctx, alonePatience); err != nil {
 		return err
 	}
 	close(a.held)
+	s.alone = a
+	return nil
+}
+
+// holdAlone notes that the database is this process's, and watches over the lock from then on. It fails where the lock was lost since
+// it was taken.
+func (s *Store) holdAlone(ctx context.Context) error {
+	a := s.alone
+	if a == nil {
+		return nil
+	}
+	if err := a.note(ctx); err != nil {
+		return err
+	}
 	// It lasts as long as the store, not as long as opening it.
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
-	s.alone = a
-	go a.keep(keep, conn)
+	go a.keep(keep, a.conn)
 	return nil
+}
+
+// note writes that the database is ours. On the connection with the lock: so nobody else's it can be.
+func (a *alone) note(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, aloneCheck, errNoAnswer)
+	defer cancel()
+	_, err := a.conn.Exec(ctx, "INSERT INTO "+holdersTable+" (id, name, since) VALUES (1, $1, $2) "+
+		"ON CONFLICT (id) DO UPDATE SET name = excluded.name, since = excluded.since", a.name, time.Now().UnixMicro())
+	if postgresDialect().missing(err) || postgresCode(err) == "42501" { // a user who may only read writes nothing that could be old
+		return nil
+	}
+	a.noted = err == nil
+	return err
+}
+
+// still fails with ErrTaken where another process had the database since it was noted that it is ours.
+func (a *alone) still(ctx context.Context, conn *pgx.Conn) error {
+	if !a.noted {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, aloneCheck, errNoAnswer)
+	defer cancel()
+	var last string
+	if err := conn.QueryRow(ctx, "SELECT name FROM "+holdersTable+" WHERE id = 1").Scan(&last); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	if last == a.name {
+		return nil
+	}
+	return &Error{Kind: ErrTaken, Err: errors.New(holderWords(last, "") + " had it while this one was cut off from the server"),
+		hint: "what this one knows is old by now: start it again, or give it a database of its own with --database"}
 }
 
 // aloneName is what others see of who has the database: "palisade 123@box#x7c2". Boxes may share a name, and processes of
@@ -222,7 +276,10 @@ func (a *alone) regain(ctx context.Context) *pgx.Conn {
 	for {
 		conn, err := a.take(ctx, alonePatience)
 		if err == nil {
-			return conn
+			if err = a.still(ctx, conn); err == nil {
+				return conn
+			}
+			a.close(conn)
 		}
 		a.mu.Lock()
 		a.lost = err
@@ -262,13 +319,17 @@ func (a *alone) await(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return &Error{Kind: ErrUnavailable, Err: errors.New("its lock was lost with the connection, and is not there again yet"), hint: postgresDown}
+		return &Error{Kind: ErrUnavailable, Err: errors.New("its lock was lost with the connection, and is not there again yet"), hint: postgresDown + goesOn}
 	}
 }
 
 // release lets go of the database. On nil it does nothing.
 func (a *alone) release() {
 	if a == nil {
+		return
+	}
+	if a.stop == nil {
+		a.close(a.conn)
 		return
 	}
 	a.stop()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,45 +131,134 @@ func TestTheLockIsAnothers(t *testing.T) {
 func TestAHalfOpenConnection(t *testing.T) {
 	t.Parallel()
 	socket := databases["postgres"](t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	direct := server.OverTCP(t, socket, "right")
-	_, rest, _ := strings.Cut(direct, "@")
-	target, name, _ := strings.Cut(rest, "/")
-	clients := make(chan net.Conn, 100)
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			behind, err := net.Dial("tcp", target)
-			if err != nil {
-				client.Close()
-				return
-			}
-			clients <- client
-			go io.Copy(behind, client) // its end is told to nobody
-			go io.Copy(client, behind)
-		}
-	}()
-	s := alone(t, "postgres://postgres:right@"+l.Addr().String()+"/"+name)
+	w := newWay(t, socket)
+	s := alone(t, w.dsn)
 	before := holders(t, socket)
-	for range len(clients) {
-		(<-clients).Close()
-	}
+	w.cut()
 	waitFor(t, "the lock again", func() bool {
 		now := holders(t, socket)
 		return len(now) == 1 && now[0] != before[0]
 	})
 	saved(t, s, aService("svc-1", "one"))
 	// And while it is away for good, a write ends within its bound.
-	l.Close()
-	for range len(clients) {
-		(<-clients).Close()
-	}
+	w.shut(true)
+	w.cut()
 	if _, err := s.SaveService(t.Context(), aService("svc-2", "two")); !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)
+	}
+}
+
+// way leads to a server, and can be cut: its end is told to nobody behind it.
+type way struct {
+	dsn     string
+	closed  atomic.Bool
+	clients chan net.Conn
+}
+
+func newWay(t *testing.T, socket string) *way {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	direct := server.OverTCP(t, socket, "right")
+	_, rest, _ := strings.Cut(direct, "@")
+	target, name, _ := strings.Cut(rest, "/")
+	w := &way{dsn: "postgres://postgres:right@" + l.Addr().String() + "/" + name, clients: make(chan net.Conn, 1000)}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if w.closed.Load() {
+				client.Close()
+				continue
+			}
+			behind, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				return
+			}
+			w.clients <- client
+			go io.Copy(behind, client)
+			go io.Copy(client, behind)
+		}
+	}()
+	return w
+}
+
+// shut lets nobody through any more, or again.
+func (w *way) shut(is bool) { w.closed.Store(is) }
+
+// cut ends all connections that are there.
+func (w *way) cut() {
+	for range len(w.clients) {
+		(<-w.clients).Close()
+	}
+}
+
+// The server ends the locks of two in turn. The first gets its own again when the other has none any more, and is told that it was
+// another's meanwhile.
+func TestTheLockWasAnothers(t *testing.T) {
+	t.Parallel()
+	dsn := databases["postgres"](t)
+	one, two := newWay(t, dsn), newWay(t, dsn)
+	lose := func(w *way) {
+		w.shut(true)
+		for _, pid := range holders(t, dsn) {
+			_, err := raw(t, dsn).Exec("SELECT pg_terminate_backend($1)", pid)
+			must(t, err)
+		}
+		w.cut()
+		waitFor(t, "nobody has the lock", func() bool { return len(holders(t, dsn)) == 0 })
+	}
+	first := alone(t, one.dsn)
+	saved(t, first, aService("svc-1", "one"))
+	lose(one)
+	one.shut(false) // nobody else was there: it is the first one's again
+	writes := func(s *store.Store, id string) {
+		t.Helper()
+		waitFor(t, "it writes again", func() bool { _, err := s.SaveService(t.Context(), aService(id, id)); return err == nil })
+	}
+	writes(first, "svc-2")
+	lose(one)
+	second := alone(t, two.dsn)
+	saved(t, second, aService("svc-3", "three"))
+	lose(two)
+	one.shut(false)
+	select {
+	case err := <-first.Taken():
+		wantKind(t, err, store.ErrTaken)
+		if want := fmt.Sprintf("process %d on", os.Getpid()); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: not %s", err, want)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody said so")
+	}
+	_, err := first.SaveService(t.Context(), aService("svc-4", "four"))
+	wantKind(t, err, store.ErrTaken)
+	two.shut(false)
+	writes(second, "svc-5")
+}
+
+// Who could not open the database is not promised that it goes on by itself, as who has it open is.
+func TestWhoGoesOnByItself(t *testing.T) {
+	t.Parallel()
+	dsn := databases["postgres"](t)
+	w := newWay(t, dsn)
+	s := open(t, w.dsn)
+	w.shut(true)
+	w.cut()
+	_, err := s.SaveService(t.Context(), aService("svc-1", "one"))
+	_, start := store.Open(t.Context(), store.Options{DSN: w.dsn})
+	for _, tt := range []struct {
+		err  error
+		goes bool
+	}{{err, true}, {start, false}} {
+		wantKind(t, tt.err, store.ErrUnavailable)
+		h, _ := errors.AsType[*store.Error](tt.err)
+		if strings.Contains(h.Hint(), "goes on by itself") != tt.goes {
+			t.Errorf("%v: %q", tt.err, h.Hint())
+		}
 	}
 }

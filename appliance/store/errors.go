@@ -103,7 +103,7 @@ func (s *Store) wrap(ctx context.Context, op string, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(cause, errNoAnswer) {
-			return &Error{Kind: ErrUnavailable, Op: op, Err: cause, hint: s.dialect.downHint}
+			return &Error{Kind: ErrUnavailable, Op: op, Err: cause, hint: s.onward(ErrUnavailable, s.dialect.downHint)}
 		}
 		return fmt.Errorf("%s: %w", op, cause)
 	}
@@ -111,9 +111,21 @@ func (s *Store) wrap(ctx context.Context, op string, err error) error {
 		return &Error{Kind: ErrClosed, Op: op}
 	}
 	if hint, kind := s.dialect.kind(err); kind != nil {
-		return &Error{Kind: kind, Op: op, Err: err, hint: hint}
+		return &Error{Kind: kind, Op: op, Err: err, hint: s.onward(kind, hint)}
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// goesOn is added to hints about what passes.
+const goesOn = "; palisade goes on by itself then"
+
+// onward is a hint with what comes after it: who has opened the database goes on by itself, and who could not is to be started
+// again.
+func (s *Store) onward(kind error, hint string) string {
+	if s.opened.Load() && (kind == ErrFull || hint == postgresDown) {
+		return hint + goesOn
+	}
+	return hint
 }
 
 // fileError translates what the operating system said about the database's file.
@@ -138,5 +150,5 @@ func readOnlyHint(path string) string {
 }
 
 func fullHint(path string) string {
-	return "free space on the disk of " + path + "; what was saved before is safe, and palisade goes on by itself"
+	return "free space on the disk of " + path + "; what was saved before is safe"
 }

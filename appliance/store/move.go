@@ -197,7 +197,7 @@ func (m *mover) strays(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{versionTable: true, markTable: true}
+	known := map[string]bool{versionTable: true, holdersTable: true, markTable: true}
 	for _, t := range m.tables {
 		known[t.name] = true
 	}
@@ -291,6 +291,9 @@ func attach(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	if addr.scheme == schemePostgres {
 		if err = s.reachPostgres(ctx, addr.url); err == nil {
 			err = s.takeAlone(ctx, addr.url)
+		}
+		if err == nil {
+			err = s.holdAlone(ctx)
 		}
 	} else {
 		if _, err := os.Stat(addr.path); err != nil {

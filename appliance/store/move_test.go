@@ -23,8 +23,8 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// tablesOf are all tables that a new database has but those of the migrations and of a move, as the database itself
-// lists them.
+// tablesOf are all tables that a new database has but those of the migrations, of a move and of the lock, which writes it when it is
+// taken, as the database itself lists them.
 func tablesOf(t testing.TB, dsn string) []string {
 	t.Helper()
 	query := "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
@@ -32,7 +32,7 @@ func tablesOf(t testing.TB, dsn string) []string {
 		query = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 	}
 	names := column[string](t, dsn, query)
-	names = slices.DeleteFunc(names, func(n string) bool { return n == "palisade_schema" })
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "palisade_schema" || n == "holders" })
 	slices.Sort(names)
 	return names
 }

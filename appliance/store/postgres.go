@@ -39,12 +39,15 @@ func (s *Store) openPostgres(ctx context.Context, dsn string, alone bool) error 
 		}
 	}
 	if !pending {
-		return nil
+		return s.holdAlone(ctx)
 	}
 	if err := s.mayMakeTables(ctx); err != nil {
 		return err
 	}
-	return s.migrate(ctx, 0)
+	if err := s.migrate(ctx, 0); err != nil {
+		return err
+	}
+	return s.holdAlone(ctx)
 }
 
 // postgresConfig is how a server is spoken to.
@@ -117,7 +120,7 @@ func parseCause(err error) string {
 
 // Hints.
 const (
-	postgresDown     = "is PostgreSQL running, and may this box reach it? palisade goes on by itself once it answers"
+	postgresDown     = "is PostgreSQL running, and may this box reach it?"
 	postgresStandby  = "is it a standby? name the primary, or add target_session_attrs=read-write to the URL"
 	postgresNoRights = "the user needs the right to make tables: make it the owner of the database"
 )
@@ -169,7 +172,7 @@ func postgresKind(err error) (hint string, kind error) {
 	switch {
 	case code == "":
 	case code == "53100", code == "53200":
-		return "the PostgreSQL server is out of disk or memory: free some; palisade goes on by itself", ErrFull
+		return "the PostgreSQL server is out of disk or memory: free some", ErrFull
 	case code == "25006":
 		return postgresStandby, ErrReadOnly
 	case strings.HasPrefix(code, "28"):

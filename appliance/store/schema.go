@@ -31,7 +31,8 @@ type table struct {
 	key     []int // columns that tell rows apart, by their places in columns: those of the primary key
 }
 
-// schemaOf are the tables as the migrations make them up to a version, by name. They are read from an empty database that
+// schemaOf are the tables as the migrations make them up to a version, by name, but those that are about the database and not about the
+// appliance. They are read from an empty database that
 // is made for it, so that a new table cannot be forgotten anywhere.
 func schemaOf(ctx context.Context, version int64) ([]table, error) {
 	db, err := sql.Open("sqlite", ":memory:")
@@ -44,7 +45,7 @@ func schemaOf(ctx context.Context, version int64) ([]table, error) {
 	if err := s.migrate(ctx, version); err != nil {
 		return nil, err
 	}
-	names, err := texts(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '"+versionTable+"' ORDER BY name")
+	names, err := texts(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN ('"+versionTable+"', '"+holdersTable+"') ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema: %w", err)
 	}

@@ -44,6 +44,7 @@ type Store struct {
 	reign   *reign     // nil where it is not asked who decides
 	past    *usagePast // SQLite, to which nobody else writes; else nil
 	log     *slog.Logger
+	opened  atomic.Bool
 	closed  atomic.Bool
 }
 
@@ -93,6 +94,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
+	s.opened.Store(true)
 	return s, nil
 }
 

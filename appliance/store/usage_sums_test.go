@@ -1,8 +1,11 @@
 package store_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -69,6 +72,26 @@ func sameSums(t *testing.T, s *store.Store, rows []usage.Row, seed uint64) {
 	}
 }
 
+// since are the words that drop all tables that a migration and those after it have made.
+func since(t *testing.T, version int) (drops []string) {
+	files, err := filepath.Glob("migrations/*.sql")
+	must(t, err)
+	for _, file := range files {
+		var of int
+		_, err := fmt.Sscanf(filepath.Base(file), "%d_", &of)
+		must(t, err)
+		if of < version {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, made := range regexp.MustCompile(`CREATE TABLE (\w+)`).FindAllSubmatch(text, -1) {
+			drops = append(drops, "DROP TABLE "+string(made[1]))
+		}
+	}
+	return drops
+}
+
 // Sums by days and projects are those of their hours, whatever is asked, also of what was there before there were any; and
 // of hours that are added to late.
 func TestSumsOfUsageAreThoseOfItsHours(t *testing.T) {
@@ -83,7 +106,7 @@ func TestSumsOfUsageAreThoseOfItsHours(t *testing.T) {
 		must(t, s.Close())
 
 		db := raw(t, dsn) // as an older program left it
-		for _, change := range []string{"DROP TABLE usage_days", "DROP TABLE usage_projects", "DELETE FROM palisade_schema WHERE version_id >= 22"} {
+		for _, change := range append(since(t, 22), "DELETE FROM palisade_schema WHERE version_id >= 22") {
 			if _, err := db.ExecContext(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
