@@ -168,7 +168,7 @@ var testsAlso = map[string][]string{
 	"catalog/fetch/oci":       list("catalog/blobs"), // what is packed comes out where models lie
 	"catalog/fetch/ngc":       list("catalog/fetch/fetchtest"),
 	"catalog/fetch/hub":       list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
-	"appliance/daemon":        list("catalog/fetch/hub/hubtest"),
+	"appliance/daemon":        list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
 	"appliance/people/oidc":   list("appliance/people/oidc/dextest"),
 	"appliance/cluster":       list("appliance/cluster/clustertest"),
 	"appliance/cluster/goods": list("appliance/cluster/trust"), // boxes meet over the certificates of a cluster

@@ -61,6 +61,7 @@ type databaseMove struct {
 	home      os.FileInfo // of the data directory: whose the files are
 	setIn     string
 	settings  []byte // new text of File, nil where that stays
+	before    []byte // its text until then
 	record    []byte // new text of the data directory's record
 }
 
@@ -117,13 +118,14 @@ func (m *databaseMove) plan() error {
 		return fmt.Errorf("%s: %w", m.File, err)
 	}
 	if named {
-		m.settings, m.setIn = changed, m.File
+		m.settings, m.before, m.setIn = changed, text, m.File
 	}
 	return nil
 }
 
-// use makes the new database the one that is used. The settings come first: when they name the new one, the appliance
-// can be started whatever becomes of the record; the other way round it would be refused.
+// use makes the new database the one that is used. Both files are written beside the old ones before either takes its place. The
+// settings come first: when they name the new one, the appliance can be started whatever becomes of the record; the other way round it
+// would be refused. Where the record cannot follow, the settings are put back.
 func (m *databaseMove) use(store.Moved) error {
 	if m.Keep {
 		return nil
@@ -133,16 +135,40 @@ func (m *databaseMove) use(store.Moved) error {
 			return errors.New(word)
 		}
 	}
-	if m.settings != nil {
-		info, err := os.Stat(m.File)
-		if err != nil {
-			return err
-		}
-		if err := m.replace(m.File, m.settings, info, settingsMode(info, m.home, store.Redact(m.To) != m.To)); err != nil {
-			return err
-		}
+	record, err := m.beside(filepath.Join(m.Config.Data, config.DatabaseFile), m.record, m.home, 0o600)
+	if err != nil {
+		return err
 	}
-	return m.replace(filepath.Join(m.Config.Data, config.DatabaseFile), m.record, m.home, 0o600)
+	defer record.drop()
+	if m.settings == nil {
+		return record.replace()
+	}
+	info, err := os.Stat(m.File)
+	if err != nil {
+		return err
+	}
+	settings, err := m.beside(m.File, m.settings, info, settingsMode(info, m.home, store.Redact(m.To) != m.To))
+	if err != nil {
+		return err
+	}
+	defer settings.drop()
+	before, err := m.beside(m.File, m.before, info, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	defer before.drop()
+	if err := settings.replace(); err != nil {
+		return err
+	}
+	err = record.replace()
+	if err == nil {
+		return nil
+	}
+	if undo := before.replace(); undo != nil {
+		return hinted{fmt.Errorf("%w; and %s names the new database now: %w", err, m.File, undo),
+			"all rows are in both: name the old database in " + m.File + " again, then repeat the move"}
+	}
+	return err
 }
 
 // settingsMode is that of a settings file with another database in it: one with a password is for its owner alone, or,
@@ -160,17 +186,19 @@ func settingsMode(file, home os.FileInfo, secret bool) os.FileMode {
 	return mode & 0o600
 }
 
-// replace writes a file that is there as it was or as it is to be, and nothing between, whatever happens. It belongs to
-// whom like belongs to.
-func (m *databaseMove) replace(path string, text []byte, like os.FileInfo, mode os.FileMode) (err error) {
+// draft is a file as it is to be, beside the one that it is to replace.
+type draft struct{ name, path string }
+
+// beside writes a draft. It belongs to whom like belongs to.
+func (m *databaseMove) beside(path string, text []byte, like os.FileInfo, mode os.FileMode) (d draft, err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return err
+		return draft{}, err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	d = draft{f.Name(), path}
 	_, err = f.Write(text)
 	if owner, ok := like.Sys().(*syscall.Stat_t); ok && err == nil && os.Geteuid() == 0 {
 		err = f.Chown(int(owner.Uid), int(owner.Gid))
@@ -182,17 +210,26 @@ func (m *databaseMove) replace(path string, text []byte, like os.FileInfo, mode 
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		d.drop()
+		return draft{}, fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	return d, nil
+}
+
+// replace puts the draft in the file's place: it is there as it was or as it is to be, and nothing between, whatever happens.
+func (d draft) replace() error {
+	if err := os.Rename(d.name, d.path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.Open(filepath.Dir(d.path))
 	if err != nil {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
+
+// drop removes a draft that has replaced nothing.
+func (d draft) drop() { _ = os.Remove(d.name) }
 
 // give lets files that root has made belong to whom the data directory belongs to: the appliance may run as somebody
 // else. It returns what went wrong, "" for nothing.

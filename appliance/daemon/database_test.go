@@ -11,6 +11,8 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/appliance/store/pgtest"
+	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog"
 )
 
@@ -117,6 +119,90 @@ func TestMoveDatabaseOfASettingsFile(t *testing.T) {
 	}
 	if _, err := os.Stat(data + "/third.db"); err == nil {
 		t.Error("it was begun all the same")
+	}
+}
+
+// Where the second of the two files that say which database is used cannot be written, the first one is as it was, and the move can
+// be repeated.
+func TestASwitchIsWholeOrNotAtAll(t *testing.T) {
+	data := t.TempDir()
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	was := "database: " + data + "/first.db\n"
+	if err := os.WriteFile(file, []byte(was), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	c := loaded(t, file, data)
+	oneFolder(t, c)
+	record, to := filepath.Join(data, config.DatabaseFile), "sqlite:"+data+"/second.db"
+	_, err := MoveDatabase(t.Context(), DatabaseMove{Config: c, File: file, To: to, Progress: func(phase, _ string, _, _ int64) {
+		if phase == store.MoveOver {
+			if err := os.MkdirAll(filepath.Join(record, "in the way"), 0o700); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	if err == nil {
+		t.Fatal("the record took the place of a directory")
+	}
+	text, err := os.ReadFile(file)
+	info, statErr := os.Stat(file)
+	if err != nil || statErr != nil || string(text) != was || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v %v: %s", err, statErr, text)
+	}
+	for _, dir := range []string{data, filepath.Dir(file)} {
+		if left, _ := filepath.Glob(dir + "/*.json.*"); len(left) > 0 {
+			t.Errorf("left are %v", left)
+		}
+		if left, _ := filepath.Glob(dir + "/*.yaml.*"); len(left) > 0 {
+			t.Errorf("left are %v", left)
+		}
+	}
+	if err := os.RemoveAll(record); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := MoveDatabase(t.Context(), DatabaseMove{Config: c, File: file, To: to}); err != nil || loaded(t, file, data).DSN() != to {
+		t.Errorf("it cannot be repeated: %v, it uses %s", err, loaded(t, file, data).DSN())
+	}
+}
+
+// What was sealed before a move is opened after it, with the key that stays in the data directory.
+func TestSecretsAreMoved(t *testing.T) {
+	data := t.TempDir()
+	c := loaded(t, "", data)
+	var server pgtest.Server
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	in := func(c config.Config, do func(v *vault.Vault)) {
+		t.Helper()
+		s, err := store.Open(t.Context(), store.Options{DSN: c.DSN(), Alone: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		v, err := vault.Open(t.Context(), s, filepath.Join(data, "vault.key"), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(v)
+	}
+	const words vault.Secret = "hf_\x00\xff secret"
+	in(c, func(v *vault.Vault) {
+		if err := v.Put(t.Context(), "token", words); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, to := range []string{server.Database(t), "sqlite"} {
+		if _, err := MoveDatabase(t.Context(), DatabaseMove{Config: loaded(t, "", data), To: to}); err != nil {
+			t.Fatal(err)
+		}
+		in(loaded(t, "", data), func(v *vault.Vault) {
+			if got, err := v.Get(t.Context(), "token"); err != nil || got != words {
+				t.Errorf("after the move to %s: %v", store.Redact(to), err)
+			}
+		})
 	}
 }
 
