@@ -73,12 +73,12 @@ func (r *Record) due(now time.Time) bool {
 }
 
 // Join answers a box that wants to be let in. from is the address that it asks from, without a port.
-//  1. Who asks must have the key that it asks with.
+//  1. Who asks must have the key that it asks with. A key that was removed stays out.
 //  2. The key that a record is about needs no token: it gets its answer, today's or that of a join that broke off. Nobody
 //     else can use what it gets.
 //  3. Who came with wrong tokens before waits.
 //  4. The token must be right, in time, and not used up.
-//  5. A key that was removed stays out; a name that another key has is taken.
+//  5. A name that another key has is taken, and so is a key that has another name.
 //  6. One use of the token is gone in the same moment as the box is written down.
 func (d *Desk) Join(ctx context.Context, from string, r Request) (Answer, error) {
 	who, err := r.check() // 1
@@ -101,6 +101,9 @@ func (d *Desk) join(ctx context.Context, from string, r Request, who asked) (Ans
 	if err != nil {
 		return Answer{}, false, err
 	}
+	if err := d.admissible(ctx, who.key, who.name); err != nil {
+		return Answer{}, false, err
+	}
 	var record Record
 	revision, err := d.get(ctx, requests+who.name, &record)
 	if err != nil {
@@ -118,16 +121,21 @@ func (d *Desk) join(ctx context.Context, from string, r Request, who asked) (Ans
 	if err != nil {
 		return Answer{}, false, err
 	}
-	denied, err := d.shelf.Get(ctx, deniedKeys+who.key) // 5
-	if err != nil {
-		return Answer{}, false, fmt.Errorf("node %s: %w", who.name, err)
-	}
-	if denied.Revision != 0 {
-		return Answer{}, false, hinted("on that box: palisade cluster leave, then join again: it makes itself a new key", "node %s: %w", who.name, ErrRemoved)
-	}
-	if revision != 0 && record.Key != who.key && record.State != Refused {
+	if revision != 0 && record.Key != who.key && record.State != Refused { // 5
 		return Answer{}, false, hinted("choose another name with --name; or, if that box is gone for good: palisade cluster remove "+who.name,
 			"the name %s: %w", who.name, ErrTaken)
+	}
+	mine, err := d.claim(ctx, who.key, who.name)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	also := []Write{mine}
+	if revision != 0 && record.Key != who.key {
+		free, err := d.release(ctx, record.Key, who.name)
+		if err != nil {
+			return Answer{}, false, err
+		}
+		also = append(also, free...)
 	}
 	record = Record{
 		Name: who.name, Key: who.key, State: Waiting, TokenID: r.TokenID, Version: r.Version, Address: r.Address, From: from,
@@ -144,7 +152,7 @@ func (d *Desk) join(ctx context.Context, from string, r Request, who asked) (Ans
 	if err != nil {
 		return Answer{}, false, fmt.Errorf("a join token: %w", err)
 	}
-	ok, err := d.put(ctx, record, revision, Write{Key: tokens + token.ID, Value: used, Revision: tokenRevision}) // 6
+	ok, err := d.put(ctx, record, revision, append(also, Write{Key: tokens + token.ID, Value: used, Revision: tokenRevision})...) // 6
 	return record.answer(authority), ok, err
 }
 

@@ -14,6 +14,7 @@ const (
 	tokens       = "tokens/"
 	requests     = "requests/"
 	deniedKeys   = "denied/"
+	keyNames     = "keys/" // by id of a public key: which box has it, by its name as JSON
 )
 
 // Shelf keeps records by name; all boxes of the cluster see the same.
@@ -64,7 +65,13 @@ func (d *Desk) Begin(ctx context.Context, f Founding) error {
 	if err != nil {
 		return fmt.Errorf("founding a cluster: %w", err)
 	}
-	ok, err := d.shelf.Commit(ctx, []Write{{Key: authorityKey, Value: authority}, {Key: requests + f.Record.Name, Value: record}})
+	name, err := json.Marshal(f.Record.Name)
+	if err != nil {
+		return fmt.Errorf("founding a cluster: %w", err)
+	}
+	ok, err := d.shelf.Commit(ctx, []Write{
+		{Key: authorityKey, Value: authority}, {Key: requests + f.Record.Name, Value: record}, {Key: keyNames + f.Record.Key, Value: name},
+	})
 	if err != nil {
 		return fmt.Errorf("founding a cluster: %w", err)
 	}

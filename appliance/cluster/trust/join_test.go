@@ -321,6 +321,120 @@ func TestARemovedBoxJoinsAnew(t *testing.T) {
 	}
 }
 
+// A key has one name: under another one it is not let in, and with the one it goes whole.
+func TestAKeyHasOneName(t *testing.T) {
+	c := found(t)
+	ctx := t.Context()
+	dir := t.TempDir()
+	box, err := trust.Create(dir, "second", c.clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := c.token(trust.Asked{Uses: 9, For: time.Hour})
+	if _, err := c.ask(box, token); err != nil {
+		t.Fatal(err)
+	}
+	// The same key, with another name in its file.
+	file := filepath.Join(dir, "node.pem")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(text, []byte("Node: second"), []byte("Node: third"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	third, err := trust.Open(dir, c.clock.now)
+	if err != nil || third.Name() != "third" {
+		t.Fatal(third, err)
+	}
+	_, err = c.ask(third, token)
+	is(t, err, trust.ErrTaken, true)
+	if err := c.desk.Approve(ctx, "second", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.desk.Remove(ctx, "second", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*trust.Node{box, third} {
+		_, err = c.ask(n, token)
+		is(t, err, trust.ErrRemoved, true)
+	}
+	// One that waits until its name is another's gives its key's name back.
+	for _, name := range []string{"fourth", "fifth"} {
+		if _, err := c.ask(c.box(name), token); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.desk.Remove(ctx, name, "ann"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if keys, err := c.shelf.List(ctx, "keys/"); err != nil || len(keys) != 1 { // the first box's
+		t.Errorf("%+v, %v", keys, err)
+	}
+}
+
+// Records from before keys had one name each are removed whole, one after the other.
+func TestOneKeyUnderTwoNamesIsRemoved(t *testing.T) {
+	c := found(t)
+	ctx := t.Context()
+	c.joined("second")
+	waits := c.box("waits")
+	if _, err := c.ask(waits, c.token(trust.Asked{Uses: 1, For: time.Hour})); err != nil {
+		t.Fatal(err)
+	}
+	again := func(name, key string, issued ...string) {
+		t.Helper()
+		e, err := c.shelf.Get(ctx, "requests/"+name)
+		var r trust.Record
+		if err == nil && e.Revision != 0 {
+			err = json.Unmarshal(e.Value, &r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Name, r.Key = name, key
+		if r.State == "" {
+			r.State = trust.In
+		}
+		for _, s := range issued {
+			r.Issued = append(r.Issued, trust.Issued{Serial: s, Until: c.clock.now().Add(time.Hour)})
+		}
+		raw, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := c.shelf.Commit(ctx, []trust.Write{{Key: "requests/" + name, Value: raw, Revision: e.Revision}}); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	records, err := c.desk.Records(ctx)
+	if err != nil || len(records) != 3 {
+		t.Fatal(records, err)
+	}
+	key := records[1].Key
+	again("third", key, "abc")
+	for _, name := range []string{"second", "third"} {
+		if err := c.desk.Remove(ctx, name, "ann"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, denied, err := c.desk.Beliefs(ctx)
+	if err != nil || len(denied) != 1 || len(denied[0].Serials) != 2 || denied[0].Serials[1] != "abc" {
+		t.Errorf("%+v, %v", denied, err)
+	}
+	// A key that was removed while it waited under another name is not let in.
+	e, err := c.shelf.Get(ctx, "denied/"+key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := c.shelf.Commit(ctx, []trust.Write{{Key: "denied/" + records[2].Key, Value: e.Value}}); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	is(t, c.desk.Approve(ctx, "waits", "ann"), trust.ErrRemoved, true)
+}
+
 func TestWrongTokensAreSlowed(t *testing.T) {
 	c := found(t)
 	box := c.box("second")

@@ -81,6 +81,8 @@ func (n *Node) take(a Answer, believed *x509.CertPool) (State, error) {
 	if err := write(n.dir, clusterFile, key.file()); err != nil {
 		return "", err
 	}
+	// The bundle is taken as it came, other authorities in it too: who said it had to show a certificate of one that is believed, and
+	// whoever has such a certificate holds the cluster key, with which they could sign whatever the others would vouch for.
 	err = n.change(func(h *held) error {
 		h.leaf, h.bundle, h.roots = leaf, a.Bundle, roots
 		return nil

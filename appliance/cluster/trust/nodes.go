@@ -27,7 +27,8 @@ func (d *Desk) record(ctx context.Context, name string) (Record, int64, error) {
 	return r, revision, nil
 }
 
-// Approve lets a box in that waits, or that was refused before it gave up. Said again, it changes nothing.
+// Approve lets a box in that waits, or that was refused before it gave up. Said again, it changes nothing. ErrRemoved where its key was
+// removed meanwhile.
 func (d *Desk) Approve(ctx context.Context, name, by string) error {
 	return retried(func() (bool, error) {
 		r, revision, err := d.record(ctx, name)
@@ -36,6 +37,9 @@ func (d *Desk) Approve(ctx context.Context, name, by string) error {
 		}
 		who, err := checkCSR(r.CSR)
 		if err != nil {
+			return false, err
+		}
+		if err := d.admissible(ctx, who.key, name); err != nil {
 			return false, err
 		}
 		a, _, err := d.authority(ctx)
@@ -54,6 +58,10 @@ func (d *Desk) Approve(ctx context.Context, name, by string) error {
 // believed no more: by each node from when it has read the list (see Beliefs), for each connection from its next
 // handshake, and through the door from the next request.
 //
+// A connection to etcd that is open stays open until it breaks, and with it what the box may do there: etcd looks at who comes at the
+// handshake alone. So its membership is taken first; and whoever fears what it may do until then restarts palisade on the boxes that are
+// members, one after the other.
+//
 // The box had the cluster key. Who fears that it was kept: Tend with an heir at once, and make the cluster anew when the
 // box was in bad hands, for until the old authority is forgotten the box could issue certificates to itself.
 func (d *Desk) Remove(ctx context.Context, name, by string) error {
@@ -62,26 +70,50 @@ func (d *Desk) Remove(ctx context.Context, name, by string) error {
 		if err != nil {
 			return false, err
 		}
-		switch r.State {
-		case Waiting:
+		if r.State == Waiting {
 			r.State, r.By, r.Decided = Refused, by, d.now()
 			return d.put(ctx, r, revision)
-		case Refused:
-			return d.shelf.Commit(ctx, []Write{{Key: requests + name, Revision: revision}})
 		}
-		denied := Denied{Name: name, Key: r.Key, At: d.now(), Until: d.now().Add(nodeLife)}
-		for _, i := range r.Issued {
-			denied.Serials = append(denied.Serials, i.Serial)
-			if i.Until.After(denied.Until) {
-				denied.Until = i.Until
-			}
-		}
-		raw, err := json.Marshal(denied)
+		free, err := d.release(ctx, r.Key, name)
 		if err != nil {
-			return false, fmt.Errorf("node %s: %w", name, err)
+			return false, err
 		}
-		return d.shelf.Commit(ctx, []Write{{Key: deniedKeys + r.Key, Value: raw}, {Key: requests + name, Revision: revision}})
+		writes := append(free, Write{Key: requests + name, Revision: revision})
+		if r.State != Refused {
+			denied, err := d.deny(ctx, r)
+			if err != nil {
+				return false, err
+			}
+			writes = append(writes, denied)
+		}
+		return d.shelf.Commit(ctx, writes)
 	})
+}
+
+// deny is what writes that a node's key and certificates are believed no more, beside what was removed of that key before.
+func (d *Desk) deny(ctx context.Context, r Record) (Write, error) {
+	var denied Denied
+	revision, err := d.get(ctx, deniedKeys+r.Key, &denied)
+	if err != nil {
+		return Write{}, fmt.Errorf("node %s: %w", r.Name, err)
+	}
+	denied.Name, denied.Key, denied.At = r.Name, r.Key, d.now()
+	if until := d.now().Add(nodeLife); until.After(denied.Until) {
+		denied.Until = until
+	}
+	for _, i := range r.Issued {
+		if !slices.Contains(denied.Serials, i.Serial) {
+			denied.Serials = append(denied.Serials, i.Serial)
+		}
+		if i.Until.After(denied.Until) {
+			denied.Until = i.Until
+		}
+	}
+	raw, err := json.Marshal(denied)
+	if err != nil {
+		return Write{}, fmt.Errorf("node %s: %w", r.Name, err)
+	}
+	return Write{Key: deniedKeys + r.Key, Value: raw, Revision: revision}, nil
 }
 
 // Renew gives a node a new certificate, for the key that it has. peer is who the door says it is.
