@@ -48,7 +48,7 @@ var entering = []string{"GET /login/oidc/:name/callback", "GET /sessions/:id/exe
 var contents = []string{"PUT /folders/:id/files", "POST /images/import", "POST /bundles", "POST /bundles/check"}
 
 // proofs are requests whose bodies are what proves somebody, under names that tell nothing: they are not looked at.
-var proofs = []string{"POST /login", "PUT /me/password", "POST /me/totp", "DELETE /me/totp"}
+var proofs = []string{"POST /login", "PUT /me/password", "POST /me/totp", "DELETE /me/totp", "POST /me/recovery-codes"}
 
 // unlooked are documents that are not looked at beside a change: what is here of an upload is found out by looking.
 var unlooked = []string{"/folders/:id/uploads/:uid"}

@@ -25,6 +25,7 @@ type Limits interface {
 	Row(kind people.LimitKind, name string) (people.LimitRow, bool)
 	Set(ctx context.Context, kind people.LimitKind, name string, limits people.Limits, by string) (people.LimitRow, error)
 	Clear(ctx context.Context, kind people.LimitKind, name string) error
+	Forget(ctx context.Context, kind people.LimitKind, name string) error // of one that was removed
 }
 
 // LimitUse says what of their limits projects and people use now.

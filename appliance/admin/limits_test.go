@@ -66,3 +66,18 @@ func TestLimitsGoWithTheirOwner(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 }
+
+// TestNobodyIsMadeUnderTheNameOfAKey of the box itself: what was done with it would look like theirs, also when it is gone.
+func TestNobodyIsMadeUnderTheNameOfAKey(t *testing.T) {
+	b := newBox(t)
+	b.do("POST", "/keys", `{"name":"nightly","scope":"write"}`, 201, nil)
+	b.do("POST", "/users", `{"name":"ada","password":"`+birds+`"}`, 201, nil)
+	b.do("POST", "/keys", `{"name":"adas-own","scope":"write","owner":"ada"}`, 201, nil)
+	b.do("POST", "/users", `{"name":"nightly"}`, 409, nil)
+	b.do("POST", "/users", `{"name":"adas-own"}`, 201, nil) // what is done with that one is put down to ada
+	b.do("DELETE", "/keys/nightly", "", 204, nil)
+	b.do("POST", "/users", `{"name":"Nightly"}`, 409, nil)
+	if _, err := b.Users.LogInWith(t.Context(), people.Outside{Name: "nightly", Issuer: "https://corp", Subject: "1"}, people.From{}); err == nil {
+		t.Error("a provider makes one")
+	}
+}

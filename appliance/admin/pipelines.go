@@ -183,7 +183,11 @@ func (s *server) getPipeline(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, s.pipeline(k))
+	out := s.pipeline(k)
+	if !s.rights.grant(actorOf(c.Request.Context()), k.Project).meets(member) {
+		out.Definition = covered(out.Definition)
+	}
+	return respond(c, http.StatusOK, out)
 }
 
 func (s *server) removePipeline(c *gin.Context) error {

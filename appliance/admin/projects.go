@@ -26,7 +26,7 @@ type ProjectChanges interface {
 	Remove(ctx context.Context, name string, has func(project string) ([]string, error)) error
 	SetMember(ctx context.Context, m people.Membership, last bool) (people.Membership, error)
 	RemoveMember(ctx context.Context, project, user string, last bool) error
-	RemoveUser(ctx context.Context, user string) error
+	Forget(user string)
 }
 
 // project shows one as who asks has it.
@@ -162,7 +162,7 @@ func (s *server) removeProject(c *gin.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := s.Limits.Clear(ctx, people.LimitProject, p.Name); err != nil { // another one may be called so later
+	if err := s.Limits.Forget(ctx, people.LimitProject, p.Name); err != nil {
 		return err
 	}
 	return noContent(c)

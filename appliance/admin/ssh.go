@@ -62,7 +62,7 @@ func (s *server) addSSHKey(c *gin.Context) error {
 	ctx := c.Request.Context()
 	a := actorOf(ctx)
 	w := authorized.Wish{Text: in.Key, Name: in.Name, Owner: a.Name, User: a.User.Name, Project: s.home(c, viewer)}
-	if in.AllProjects || s.partless(c, a) {
+	if in.AllProjects || s.homeless(c, a) {
 		w.Project = ""
 	} else if err := s.permit(ctx, viewer, w.Project); err != nil { // what it opens there is asked with each session
 		return err
@@ -77,9 +77,10 @@ func (s *server) addSSHKey(c *gin.Context) error {
 	return respond(c, http.StatusCreated, sshKey(k))
 }
 
-// partless reports whether who asks has a part in no project, and names none: their key is good for those that they come to have.
-func (s *server) partless(c *gin.Context, a Actor) bool {
-	return a.User.Name != "" && !s.rights.grant(a, "").admin && c.Request.URL.Query().Get("project") == "" && len(s.rights.Parts.Parts(a.User.Name)) == 0
+// homeless reports whether who asks names no project, and has none that is meant then: they have a part in none, or in several,
+// and the default one is not among them. Their key is good for all that they have, or come to have.
+func (s *server) homeless(c *gin.Context, a Actor) bool {
+	return a.User.Name != "" && !s.rights.grant(a, "").admin && c.Request.URL.Query().Get("project") == "" && !s.rights.Sees(a, s.ownProject(a))
 }
 
 // pickSSHKey finds a key by id, fingerprint or name: a name of who asks before one of somebody else.

@@ -28,3 +28,22 @@ func TestAnSSHKeyBeforeAProject(t *testing.T) {
 		t.Errorf("%d %s", answer.Code, answer.Body)
 	}
 }
+
+// TestAnSSHKeyOfSeveralProjects: who has a part in several, and none in the default one, need not say which.
+func TestAnSSHKeyOfSeveralProjects(t *testing.T) {
+	w := newTown(t)
+	if _, _, err := w.Users.Create(t.Context(), people.Wish{Name: "new", Password: birds, Keep: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, project := range []string{"red", "blue"} {
+		if _, err := w.Project.SetMember(t.Context(), people.Membership{Project: project, User: "new", Role: people.Member}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answer := w.as("new", "POST", "/ssh-keys?project=vision", `{"key":"`+publicKey+`"}`); answer.Code != 404 {
+		t.Errorf("for a project of others: %d %s", answer.Code, answer.Body)
+	}
+	if answer := w.as("new", "POST", "/ssh-keys", `{"key":"`+publicKey+`"}`); answer.Code != 201 || strings.Contains(answer.Body.String(), `"project"`) {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+}

@@ -125,10 +125,8 @@ func (s *server) removeUser(c *gin.Context) error {
 	if err := s.Users.Remove(ctx, name); err != nil {
 		return s.nearUser(err, name)
 	}
-	if err := s.Projects.RemoveUser(ctx, people.Fold(name)); err != nil {
-		return err
-	}
-	if err := s.Limits.Clear(ctx, people.LimitUser, people.Fold(name)); err != nil {
+	s.Projects.Forget(people.Fold(name))
+	if err := s.Limits.Forget(ctx, people.LimitUser, people.Fold(name)); err != nil {
 		return err
 	}
 	return noContent(c)

@@ -28,6 +28,9 @@ func TestLimitsOnPages(t *testing.T) {
 		b.post(at+"/limits", url.Values{"set.sessions": {""}}, 204)
 		has(t, b.get(at, "en", 200), nil, []string{"Set by root", "set here"})
 	}
+	b.post("/users/eve/limits", url.Values{"set.routes": {"3"}}, 204)
+	own := b.as(eve, http.MethodGet, "/profile", nil).Body.String()
+	has(t, own, []string{`id="limit-routes"`, "0 of 3 used", `id="live-own-limits"`}, append(keys, `id="limits-form"`))
 	page := b.as(eve, http.MethodGet, "/projects/default", nil)
 	if page.Code != 200 || !strings.Contains(page.Body.String(), `id="limit-sessions"`) || strings.Contains(page.Body.String(), `id="limits-form"`) {
 		t.Errorf("a viewer: %d\n%s", page.Code, page.Body)

@@ -50,6 +50,7 @@ type profile struct {
 	SSHKeys  []api.SSHKey
 	Keys     []api.Key
 	SSH      api.SSH
+	Limits   limitsOnPage
 	Local    bool   // has a password here
 	Enter    string // how sessions are entered by SSH; "" where they are not
 }
@@ -58,9 +59,14 @@ func profileData(v *View) (any, error) {
 	out := profile{Local: v.Me.Session != "" && v.Me.Source == "local"}
 	var wait sync.WaitGroup
 	var browsers []api.LogInSession
-	var failed [4]error
+	var failed [5]error
 	if v.Me.Session != "" {
 		wait.Go(func() { browsers, failed[0] = v.API.OwnSessions(v.Context()) })
+		wait.Go(func() {
+			var limits api.Limits
+			limits, failed[4] = v.API.MyLimits(v.Context())
+			out.Limits = limitsOf(v, limits, "") // an administrator sets them
+		})
 	}
 	wait.Go(func() { out.SSHKeys, failed[1] = v.API.SSHKeys(v.Context()) })
 	wait.Go(func() { out.Keys, failed[2] = v.API.Keys(v.Context()) })

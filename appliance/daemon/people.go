@@ -11,6 +11,7 @@ import (
 func (d *daemon) openPeople(ctx context.Context) (err error) {
 	d.people, err = people.Open(ctx, people.Around{
 		Store: d.store, Secrets: d.vault, Hasher: people.DefaultArgon2(), Config: d.Config.People, Now: time.Now, Log: d.Log.With("room", "people"),
+		Taken: func(name string) bool { return d.keys.Own(name) }, // the keys are there before anybody asks
 	})
 	if err != nil {
 		return err

@@ -41,7 +41,8 @@ func DefaultConfig() Config {
 // Store keeps rows of users and of their log-in sessions.
 type Store interface {
 	Users(ctx context.Context) ([]User, error)
-	SaveUser(ctx context.Context, u User) error // inserts or updates, by name
+	// SaveUser inserts or updates, by name. With one who is removed go their log-ins, parts in projects and limits, all or nothing.
+	SaveUser(ctx context.Context, u User) error
 	LogIns(ctx context.Context) ([]Session, error)
 	SaveLogIn(ctx context.Context, s Session) error // inserts or updates, by id
 	// TouchLogIns notes when sessions were seen, by id; times before those kept are left out.
@@ -60,10 +61,12 @@ type Secrets interface {
 type Around struct {
 	Store   Store
 	Secrets Secrets
-	Hasher  Hasher
-	Config  Config
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Taken reports whether something that is no user does things under a name, such as a key of the box itself; nil: nothing does.
+	Taken  func(name string) bool
+	Hasher Hasher
+	Config Config
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Book holds all users and their log-in sessions in memory: who shows a session is known without a look into the store. It is

@@ -70,6 +70,9 @@ func (b *Book) Create(ctx context.Context, w Wish) (u User, drawn string, err er
 		}
 		u.MustChange = drawn != "" || !w.Keep
 	}
+	if err := b.free(u.Name); err != nil {
+		return User{}, "", err
+	}
 	b.turn.Lock()
 	defer b.turn.Unlock()
 	b.mu.Lock()
@@ -85,6 +88,14 @@ func (b *Book) Create(ctx context.Context, w Wish) (u User, drawn string, err er
 		return User{}, "", fmt.Errorf("a user with that subject %w", ErrExists)
 	}
 	return u, drawn, b.keep(ctx, u)
+}
+
+// free refuses a name under which something that is no user has done things: they would look like the user's.
+func (b *Book) free(name string) error {
+	if b.Taken == nil || !b.Taken(name) {
+		return nil
+	}
+	return &Fault{Kind: ErrExists, Text: fmt.Sprintf("an API key of the box itself is or was called %s, and what was done with it bears that name", name), Advice: "take another name"}
 }
 
 // hasSubject is asked by who has mu.

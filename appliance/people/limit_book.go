@@ -107,6 +107,20 @@ func (b *LimitBook) Clear(ctx context.Context, kind LimitKind, name string) erro
 	return b.enforce(ctx)
 }
 
+// Forget leaves out what was set of one that was removed: nothing of it is kept.
+func (b *LimitBook) Forget(ctx context.Context, kind LimitKind, name string) error {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	b.mu.Lock()
+	_, was := b.rows[kind][name]
+	delete(b.rows[kind], name)
+	b.mu.Unlock()
+	if !was {
+		return nil
+	}
+	return b.enforce(ctx)
+}
+
 // enforce puts the book into force. The caller holds changing.
 func (b *LimitBook) enforce(ctx context.Context) error {
 	if b.follow == nil {

@@ -211,6 +211,9 @@ func (b *Book) meet(ctx context.Context, o Outside) (string, error) {
 	if err := checkName(name); err != nil {
 		return "", err
 	}
+	if err := b.free(name); err != nil {
+		return "", err
+	}
 	if taken {
 		return "", &Fault{Kind: ErrExists, Text: fmt.Sprintf("a user %s exists already, and is not this one", name), Advice: "an administrator can join the two: palisade user update " + name + " --subject " + o.Subject}
 	}

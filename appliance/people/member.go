@@ -114,16 +114,15 @@ func (ps *Projects) RemoveMember(ctx context.Context, project, user string, last
 	return ps.drop(ctx, project, user)
 }
 
-// RemoveUser ends a user's part in all projects: the user is removed.
-func (ps *Projects) RemoveUser(ctx context.Context, user string) error {
+// Forget leaves a user out of all projects: the user was removed, and of their parts nothing is kept.
+func (ps *Projects) Forget(user string) {
 	ps.changing.Lock()
 	defer ps.changing.Unlock()
-	for _, m := range ps.Parts(user) {
-		if err := ps.drop(ctx, m.Project, user); err != nil {
-			return err
-		}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, members := range ps.members {
+		delete(members, user)
 	}
-	return nil
 }
 
 // drop takes a member out. The caller holds changing.

@@ -34,6 +34,7 @@ type Project struct {
 // ProjectStore keeps the rows of projects and their members.
 type ProjectStore interface {
 	Projects(ctx context.Context) ([]Project, error) // those that were removed are among them
+	// SaveProject inserts or updates, by name. With one that is removed go its members and its limits, all or nothing.
 	SaveProject(ctx context.Context, p Project) error
 	Members(ctx context.Context) ([]Membership, error)
 	SaveMember(ctx context.Context, m Membership) error
@@ -161,7 +162,7 @@ func (ps *Projects) Retitle(ctx context.Context, name, title string) (Project, e
 	return p, ps.save(ctx, p)
 }
 
-// Remove ends a project, and its members' part in it. has says what it still has, in words, such as "2 services"; then it is
+// Remove ends a project, its members' part in it, and what was kept of its limits. has says what it still has, in words, such as "2 services"; then it is
 // not removed. ErrState, ErrNotFound.
 func (ps *Projects) Remove(ctx context.Context, name string, has func(project string) (what []string, err error)) error {
 	ps.changing.Lock()
@@ -183,13 +184,14 @@ func (ps *Projects) Remove(ctx context.Context, name string, has func(project st
 			Advice: "remove those first; with --project " + name + " the lists show them",
 		}
 	}
-	for _, m := range ps.Members(name) {
-		if err := ps.drop(ctx, name, m.User); err != nil {
-			return err
-		}
-	}
 	p.RemovedAt = ps.now().UTC()
-	return ps.save(ctx, p)
+	if err := ps.save(ctx, p); err != nil {
+		return err
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	delete(ps.members, name)
+	return nil
 }
 
 // missing says that a project is not there. It tells no names of others: who asks may not know them.

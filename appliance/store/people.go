@@ -21,7 +21,8 @@ func (s *Store) Users(ctx context.Context) ([]people.User, error) {
 	})
 }
 
-// SaveUser implements people.Store. ErrExists when another user has the provider's subject.
+// SaveUser implements people.Store. ErrExists when another user has the provider's subject. With one who is removed go their log-ins,
+// their parts in projects and their limits, all or nothing.
 func (s *Store) SaveUser(ctx context.Context, u people.User) error {
 	return s.write(ctx, "saving user "+u.Name, func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `INSERT INTO users (`+userColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
@@ -31,6 +32,15 @@ func (s *Store) SaveUser(ctx context.Context, u people.User) error {
 			last_login = excluded.last_login, disabled_at = excluded.disabled_at, removed_at = excluded.removed_at`,
 			u.Name, u.DisplayName, u.Email, u.Admin, u.Source, u.Issuer, u.Subject, u.Password, u.MustChange, u.TOTP, u.TOTPStep,
 			asJSON{u.Recovery}, asJSON{u.Known}, u.CreatedAt, u.CreatedBy, u.LastLogIn, u.DisabledAt, u.RemovedAt)
+		if err != nil || u.RemovedAt.IsZero() {
+			return err
+		}
+		for _, of := range []string{"DELETE FROM logins WHERE user_name = $1", "DELETE FROM project_members WHERE person = $1"} {
+			if _, err := t.exec(ctx, of, u.Name); err != nil {
+				return err
+			}
+		}
+		_, err = t.exec(ctx, "DELETE FROM limits WHERE kind = $1 AND name = $2", string(people.LimitUser), u.Name)
 		return err
 	})
 }

@@ -16,12 +16,19 @@ func (s *Store) Projects(ctx context.Context) ([]people.Project, error) {
 		})
 }
 
-// SaveProject implements people.ProjectStore.
+// SaveProject implements people.ProjectStore. With one that is removed go its members and its limits, all or nothing.
 func (s *Store) SaveProject(ctx context.Context, p people.Project) error {
 	return s.write(ctx, "saving project "+p.Name, func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, `INSERT INTO projects (name, title, created_by, created_at, removed_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (name) DO UPDATE SET title = excluded.title, created_by = excluded.created_by, created_at = excluded.created_at,
 			removed_at = excluded.removed_at`, p.Name, p.Title, p.CreatedBy, p.CreatedAt, p.RemovedAt)
+		if err != nil || p.RemovedAt.IsZero() {
+			return err
+		}
+		if _, err := t.exec(ctx, "DELETE FROM project_members WHERE project = $1", p.Name); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, "DELETE FROM limits WHERE kind = $1 AND name = $2", string(people.LimitProject), p.Name)
 		return err
 	})
 }

@@ -82,7 +82,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 		return nil, err
 	}
 	users, err := people.Open(ctx, people.Around{
-		Store: store, Secrets: secrets, Hasher: people.Argon2{Memory: 64, Time: 1, Threads: 1}, Config: people.DefaultConfig(), Now: time.Now, Log: log,
+		Store: store, Secrets: secrets, Hasher: people.Argon2{Memory: 64, Time: 1, Threads: 1}, Config: people.DefaultConfig(), Now: time.Now, Log: log, Taken: ring.Own,
 	})
 	if err != nil {
 		return nil, err

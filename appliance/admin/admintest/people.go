@@ -24,6 +24,11 @@ func (m *memory) SaveUser(_ context.Context, u people.User) error {
 		m.users = map[string]people.User{}
 	}
 	m.users[u.Name] = u
+	if !u.RemovedAt.IsZero() {
+		maps.DeleteFunc(m.logins, func(_ string, s people.Session) bool { return s.User == u.Name })
+		maps.DeleteFunc(m.members, func(key [2]string, _ people.Membership) bool { return key[1] == u.Name })
+		delete(m.limits, [2]string{string(people.LimitUser), u.Name})
+	}
 	return nil
 }
 
@@ -81,6 +86,10 @@ func (m *memory) SaveProject(_ context.Context, p people.Project) error {
 		m.projects = map[string]people.Project{}
 	}
 	m.projects[p.Name] = p
+	if !p.RemovedAt.IsZero() {
+		maps.DeleteFunc(m.members, func(key [2]string, _ people.Membership) bool { return key[0] == p.Name })
+		delete(m.limits, [2]string{string(people.LimitProject), p.Name})
+	}
 	return nil
 }
 

@@ -196,6 +196,18 @@ func (r *Keyring) Find(id string) (Key, bool) {
 	return Key{}, false
 }
 
+// Own reports whether a key of the box itself is called so, or was before it was revoked.
+func (r *Keyring) Own(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.byHash {
+		if k.Owner == "" && k.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
 // List returns the keys that are not revoked, oldest first. Expired ones are among them.
 func (r *Keyring) List() []Key {
 	r.mu.Lock()
