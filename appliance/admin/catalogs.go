@@ -76,6 +76,9 @@ func (s *server) addCatalog(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
+	if err := s.catalogFrom(ctx, in.URL, in.Path); err != nil {
+		return err
+	}
 	v, err := s.Catalogs.Add(ctx, index.Request{
 		Name: in.Name, URL: in.URL, Dir: in.Path, Track: in.Tracks, Pin: in.Pin, Trust: index.Trust{Unsigned: in.AllowUnsigned},
 		PublicKey: in.TrustKey, By: actorOf(ctx).Name,

@@ -152,6 +152,9 @@ func (s *server) pullImage(c *gin.Context) error {
 	if in.Image == "" {
 		return badField("image", "as in docker.io/vllm/vllm-openai:latest", "is needed")
 	}
+	if err := s.imageFrom(c.Request.Context(), in.Image); err != nil {
+		return err
+	}
 	return s.tellImage(c, func(ctx context.Context, tell func(sessions.Progress)) (sessions.Image, error) {
 		return s.Images.Refresh(ctx, in.Image, tell)
 	})

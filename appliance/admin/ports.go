@@ -79,9 +79,11 @@ type Deps struct {
 	Bundles    Bundles
 	ModelBytes ModelBytes
 	Registries Registries
-	// Registry says why who does not own the box may not name an image of a registry; nil: they may name any.
+	// Registry says why who does not own the box may not name a host, of a registry or of files; nil: they may name any.
 	Registry func(host string) error
-	Secrets  Secrets
+	// ByHand says why a host may not be named by anybody who comes over the network, its owner neither; nil: any may.
+	ByHand  func(host string) error
+	Secrets Secrets
 	// Audit is nil where it is not kept who changed what.
 	Audit    Audit
 	Catalogs Catalogs

@@ -44,6 +44,9 @@ func (s *server) permitSource(ctx context.Context, source string) error {
 	if err == nil && ref.Scheme == "file" && !s.rights.grant(actorOf(ctx), "").admin {
 		return boxFiles("a model of the box's own files")
 	}
+	if err == nil {
+		return s.placeFrom(ctx, ref)
+	}
 	return nil // who fetches it says what else is wrong
 }
 

@@ -432,7 +432,7 @@ func (d *daemon) rooms(ctx context.Context) (*rooms, error) {
 		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
 		Tokens: d.tokens, Keys: d.keys, Users: d.people, Providers: d.byProviders(), Advertised: d.Config.Advertise, HostSessions: d.Config.People.HostSessions, Projects: d.projects, Limits: d.limits, LimitUse: limitUse{d}, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
 		Usage: d.usage, Prices: d.Config.Usage.Prices.Settings(), Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Installs: d.installs, Models: d.installs, Bundles: d.bundles, ModelBytes: d.installs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Registry: d.registryOfOthers, Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text,
+		Images: d.runtime.images(), Registries: d.vault.Registries(), Registry: d.registryOfOthers, ByHand: d.namedByHand, Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text,
 		TrustForwarded: d.Config.Router.TrustForwarded, PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	d.apps.Terminal = terminalLine(handler)

@@ -29,6 +29,8 @@ func main() {
 		http.HandleFunc("/", func(http.ResponseWriter, *http.Request) { select {} })
 	case "steady":
 		steady()
+	case "rude":
+		rude()
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 	case "flood":
@@ -42,7 +44,7 @@ func main() {
 			panic(err)
 		}
 	}
-	if mode != "hang" {
+	if mode != "hang" && mode != "rude" {
 		http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); fmt.Fprintln(w, mode) })
 	}
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(":"+port, nil))
