@@ -112,13 +112,26 @@ func openPlain(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// checkInside refuses paths that are not below the folder's root as they are written. Symbolic links
+// Bounds of a path in a folder: each directory on the way is opened for each file, so a path of thousands costs minutes.
+const (
+	longestPath = 4095 // bytes, as the kernel has it
+	longestName = 255  // bytes of a file or a directory
+	deepestPath = 128  // directories on the way
+)
+
+// checkInside refuses paths that are not below the folder's root as they are written, and those that nobody means. Symbolic links
 // are os.Root's business.
 func checkInside(name string) error {
-	if filepath.IsLocal(name) && !strings.ContainsRune(name, 0) {
-		return nil
+	switch {
+	case !filepath.IsLocal(name) || strings.ContainsRune(name, 0):
+		return outside(name)
+	case len(name) > longestPath || strings.Count(name, "/") > deepestPath || slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return len(part) > longestName }):
+		return &fault{
+			kind: ErrInvalid, message: fmt.Sprintf("%q is too long a path", shorten(name)),
+			hint: fmt.Sprintf("at most %d bytes, %d of a name, and %d directories in one another", longestPath, longestName, deepestPath),
+		}
 	}
-	return outside(name)
+	return nil
 }
 
 func outside(name string) error {

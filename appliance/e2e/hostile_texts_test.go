@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,11 +23,13 @@ func (b *box) socket(method, path string, in any) {
 
 func (b *box) json(in any) []byte {
 	b.t.Helper()
-	text, err := json.Marshal(in)
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(in); err != nil {
 		b.t.Fatal(err)
 	}
-	return text
+	return bytes.TrimSpace(text.Bytes())
 }
 
 // isHostile makes one of everything.
@@ -62,7 +65,7 @@ func (b *box) hostileServices(h *hostility) {
 		b.t.Fatal(err)
 	}
 	b.socket("POST", "/services/rude/scale", object{"to": 1, "reason": h.text("the reason of a scaling")})
-	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+"/services/rude/v1/chat/completions?x="+url.QueryEscape(h.text("the address of a request")),
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+"/services/rude/v1/chat/completions?x="+url.QueryEscape(`"'><img src=x onerror=owned() data-owned>`),
 		strings.NewReader(string(b.json(object{"model": h.text("the model of a request"), "messages": []object{{"role": "user", "content": h.text("a prompt that is kept")}}, "stream": true}))))
 	if err != nil {
 		b.t.Fatal(err)
@@ -90,26 +93,26 @@ func (b *box) hostileFolder(h *hostility) {
 	write(h.text("a file's name"), "x")
 	write(filepath.Join(h.text("a directory's name"), "x"), "x")
 	const markup = "\n<script data-owned>owned()</script>\n\n[x](javascript:owned())\n\n![x](javascript:owned())\n\n<iframe srcdoc='<script>owned()</script>' data-owned></iframe>\n\n<javascript:owned()>\n"
-	write("README.md", h.text("a text with marks")+"\n\n# "+h.text("its heading")+"\n\n`"+h.text("its code")+"`\n"+markup)
+	write("README.md", h.marked("a text with marks")+"\n\n# "+h.marked("its heading")+"\n\n`"+h.text("its code")+"`\n"+markup)
 	write("page.html", h.text("a page")+markup)
 	write("picture.svg", `<svg xmlns="http://www.w3.org/2000/svg" onload="owned()"><text>`+h.text("a picture")+`</text></svg>`)
 	write("table.csv", "name,value\n\""+strings.ReplaceAll(h.text("a cell"), `"`, `""`)+"\",=1+1\n")
 	write("notes.ipynb", string(b.json(object{
-		"nbformat": 4, "nbformat_minor": 5, "metadata": object{"kernelspec": object{"name": "python3", "display_name": "x"}, "language_info": object{"name": h.text("the language of a notebook")}},
+		"nbformat": 4, "nbformat_minor": 5, "metadata": object{"kernelspec": object{"name": "python3", "display_name": "x"}, "language_info": object{"name": h.unseen("the language of a notebook")}},
 		"cells": []object{
-			{"cell_type": "markdown", "metadata": object{}, "source": []string{h.text("a notebook's text"), markup}},
+			{"cell_type": "markdown", "metadata": object{}, "source": []string{h.marked("a notebook's text"), markup}},
 			{"cell_type": "code", "metadata": object{}, "execution_count": 1, "source": []string{h.text("a notebook's code")}, "outputs": []object{
 				{"output_type": "stream", "name": "stdout", "text": []string{h.text("a notebook's output")}},
 				{"output_type": "display_data", "metadata": object{}, "data": object{"text/html": []string{markup}, "image/svg+xml": markup, "application/javascript": "owned()", "text/plain": h.text("a notebook's figure")}},
-				{"output_type": "error", "ename": h.text("a notebook's error"), "evalue": h.text("what it says"), "traceback": []string{h.text("where it was")}},
+				{"output_type": "error", "ename": h.unseen("a notebook's error"), "evalue": h.unseen("what it says"), "traceback": []string{h.text("where it was")}},
 			}},
 		},
 	})))
-	header := b.json(object{h.text("the name of a tensor"): object{"dtype": "F32", "shape": []int{1}, "data_offsets": []int{0, 4}}, "__metadata__": object{"note": h.text("what weights say of themselves")}})
+	header := b.json(object{h.unseen("the name of a tensor"): object{"dtype": "F32", "shape": []int{1}, "data_offsets": []int{0, 4}}, "__metadata__": object{"note": h.text("what weights say of themselves")}})
 	write("weights.safetensors", string(binary.LittleEndian.AppendUint64(nil, uint64(len(header))))+string(header)+"\x00\x00\x00\x00")
 	write("model-definition.yaml", "models:\n- name: x\n  "+string(b.json(h.text("a key of a definition")))+": "+string(b.json(h.text("its value")))+"\n")
 	b.run("folder", "create", "odd")
-	b.run("folder", "cp", "-r", dir+"/.", "odd:/")
+	b.run("folder", "cp", dir+"/.", "odd:")
 }
 
 func (b *box) hostilePipeline(h *hostility) {
@@ -132,7 +135,7 @@ func (b *box) hostileCatalog(h *hostility) {
 	}
 	text := strings.NewReplacer("NAME", "rude", "VERSION", "1", "title: Tiny", "title: "+string(b.json(h.text("a title of the catalog"))), "description: A model of a test.", "description: "+string(b.json(h.text("a description of the catalog"))),
 		"publisher: Example", "publisher: "+string(b.json(h.text("a publisher")))).Replace(catalogRecipe)
-	for name, text := range map[string]string{"recipe.yaml": text, "README.md": h.text("a model's card") + "\n\n[x](javascript:owned()) <script data-owned>owned()</script>\n"} {
+	for name, text := range map[string]string{"recipe.yaml": text, "README.md": h.marked("a model's card") + "\n\n[x](javascript:owned()) <script data-owned>owned()</script>\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			b.t.Fatal(err)
 		}
