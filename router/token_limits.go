@@ -217,17 +217,20 @@ func (t *Tokens) take(now time.Time, p quota.Payers, ask quota.Ask) (quota.Grant
 }
 
 // Charge counts tokens that a request has used which another process let in: for the token with the id, "" where
-// there was none, and for its service's project. Where counts are shared that process has told the others itself.
+// there was none, for its service's project, and for who issued the token. Where counts are shared that process has told the others
+// itself.
 func (t *Tokens) Charge(id, project string, used int64) {
+	now, p := t.now(), quota.Payers{1: t.Project(project)}
+	if e := t.current.Load().byID[id]; e != nil {
+		p[0], p[2] = e.payer, e.person
+	}
 	if t.counter != nil {
+		t.counter.Charge(now, p, used)
 		return
 	}
-	now := t.now()
-	if e := t.current.Load().byID[id]; e != nil {
-		e.payer.Charge(now, used)
-		e.person.Charge(now, used)
+	for _, s := range p {
+		s.Charge(now, used)
 	}
-	t.Project(project).Charge(now, used)
 }
 
 // Standing is how much of its limits a token has left. The zero value where it has none, or is not there.

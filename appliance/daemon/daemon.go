@@ -323,6 +323,11 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err = d.spilled.collect(ctx); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.closeTally())
+		}
+	}()
 	if err = d.openTokens(ctx); err != nil {
 		return err
 	}

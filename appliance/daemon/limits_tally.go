@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/router/quota/tally"
 )
 
@@ -21,30 +22,14 @@ func (d *daemon) openTally() error {
 	if c.URL == "" {
 		return nil
 	}
-	o := tally.Options{
-		URL: c.URL, Prefix: c.Prefix, Boxes: c.Boxes, Bound: c.Bound, Box: d.Config.Node.Name,
-		Registry: d.registry, Log: d.Log.With("room", "limits"),
+	o, err := tallyOptions(c)
+	if err != nil {
+		return err
 	}
+	o.Box, o.Registry, o.Log = d.Config.Node.Name, d.registry, d.Log.With("room", "limits")
 	if o.Box == "" {
 		name, _ := os.Hostname() // each process adds something of its own
 		o.Box = cmp.Or(name, "box")
-	}
-	if c.PasswordFile != "" {
-		text, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return fmt.Errorf("redis.password_file: %w", err)
-		}
-		o.Password = strings.TrimSpace(string(text))
-	}
-	if c.CA != "" {
-		text, err := os.ReadFile(c.CA)
-		if err != nil {
-			return fmt.Errorf("redis.ca: %w", err)
-		}
-		o.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		if !o.TLS.RootCAs.AppendCertsFromPEM(text) {
-			return fmt.Errorf("redis.ca: %s has no certificate in PEM", c.CA)
-		}
 	}
 	counter, err := tally.Open(o)
 	if err != nil {
@@ -53,6 +38,37 @@ func (d *daemon) openTally() error {
 	d.tally = counter
 	d.tokens.Share(counter)
 	return nil
+}
+
+// tallyOptions are the way to Redis, as the settings have it.
+func tallyOptions(c config.Redis) (tally.Options, error) {
+	o := tally.Options{URL: c.URL, Prefix: c.Prefix, Boxes: c.Boxes, Bound: c.Bound}
+	if c.PasswordFile != "" {
+		text, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return o, fmt.Errorf("redis.password_file: %w", err)
+		}
+		o.Password = strings.TrimSpace(string(text))
+	}
+	if c.CA != "" {
+		text, err := os.ReadFile(c.CA)
+		if err != nil {
+			return o, fmt.Errorf("redis.ca: %w", err)
+		}
+		o.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		if !o.TLS.RootCAs.AppendCertsFromPEM(text) {
+			return o, fmt.Errorf("redis.ca: %s has no certificate in PEM", c.CA)
+		}
+	}
+	return o, nil
+}
+
+// closeTally gives up what is not counted with yet.
+func (d *daemon) closeTally() error {
+	if d.tally == nil {
+		return nil
+	}
+	return d.tally.Close()
 }
 
 // tallyPatience is how long the first requests wait for Redis: its first answer takes some connections more than others do.

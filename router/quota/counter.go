@@ -9,6 +9,9 @@ type Counter interface {
 	Take(now time.Time, p Payers, ask Ask) (Grant, Refusal, bool)
 	// Settle counts out what Take let in: Grant.Settle calls it. It does not wait.
 	Settle(now time.Time, s Settlement)
+	// Charge counts tokens that a request has used which another process of this box let in, for distinct payers, unless that one has
+	// told the others itself.
+	Charge(now time.Time, p Payers, used int64)
 }
 
 // Settlement is the end of a request that a Counter let in.

@@ -27,13 +27,30 @@ var (
 	errOver     = errors.New("counting together has ended")
 )
 
-// call is one run of a script.
+// call is one request that is to be let in, or that has ended. Calls go to Redis together.
 type call struct {
+	epoch    int64
+	reserved int64
+	used     int64 // of one that has ended
+	n        int   // of claims
+	claims   [len(quota.Payers{})]quota.Claim
+	done     chan result // of size 1; nil: it has ended, and nobody waits
+}
+
+func (k *call) about(now time.Time, p quota.Payers) {
+	for _, s := range p {
+		if s != nil {
+			k.claims[k.n] = s.Claim(now)
+			k.n++
+		}
+	}
+}
+
+// run is one run of a script.
+type run struct {
 	script *script
-	epoch  int64
 	keys   []string
 	args   []any
-	done   chan result // of size 1; nil: nobody waits
 }
 
 type result struct {
@@ -58,41 +75,54 @@ func (c *Counter) key(kind, name string) string { return "{" + c.o.Prefix + "}:"
 // before is what all names begin with.
 func (c *Counter) before() string { return "{" + c.o.Prefix + "}:" }
 
-// newCall is one without subjects.
-func (c *Counter) newCall(s *script, epoch int64) *call {
-	return &call{
-		script: s, epoch: epoch,
-		keys: append(make([]string, 0, 3+2*len(quota.Payers{})), c.key("fence", c.name), c.before()+"clock", c.key("has", c.name)),
-		args: append(make([]any, 0, 4+7*len(quota.Payers{})), epoch, c.name),
-	}
+// newRun is one without subjects.
+func (c *Counter) newRun(s *script, epoch int64) *run {
+	return &run{script: s, keys: []string{c.key("fence", c.name), c.before() + "clock", c.key("has", c.name)}, args: []any{epoch, c.name}}
 }
 
-// about adds a subject to a call.
-func (k *call) about(c *Counter, claim *quota.Claim) {
-	k.keys = append(k.keys, c.key("all", claim.Key), c.key("own", c.name+":"+claim.Key))
+// about adds a subject.
+func (r *run) about(c *Counter, claim *quota.Claim) {
+	r.keys = append(r.keys, c.key("all", claim.Key), c.key("own", c.name+":"+claim.Key))
 	l := &claim.Limits
-	k.args = append(k.args, l.RequestsPerMinute, l.TokensPerMinute, l.Concurrent, l.Budget, string(l.Window), claim.Spent, claim.From)
+	r.args = append(r.args, l.RequestsPerMinute, l.TokensPerMinute, l.Concurrent, l.Budget, string(l.Window), claim.Spent, claim.From)
 }
 
-func newSettle(c *Counter, epoch int64, now time.Time, s *quota.Settlement) *call {
-	k := c.newCall(&settleScript, epoch)
-	k.args = append(k.args, s.Reserved, s.Used)
-	for _, one := range s.Payers {
-		if one != nil {
-			k.about(c, new(one.Claim(now)))
+// together makes one run of calls. Of a subject that several are about the last claim is the one that holds.
+func (c *Counter) together(epoch int64, calls []*call) *run {
+	r := c.newRun(&batchScript, epoch)
+	var claims []*quota.Claim
+	number := map[string]int{}
+	for _, k := range calls {
+		for i := range k.claims[:k.n] {
+			claim := &k.claims[i]
+			if n, there := number[claim.Key]; there {
+				claims[n-1] = claim
+				continue
+			}
+			claims = append(claims, claim)
+			number[claim.Key] = len(claims)
 		}
 	}
-	return k
+	for _, claim := range claims {
+		r.about(c, claim)
+	}
+	for _, k := range calls {
+		if k.done != nil {
+			r.args = append(r.args, 1, k.reserved, k.n)
+		} else {
+			r.args = append(r.args, 2, k.reserved, k.used, k.n)
+		}
+		for i := range k.claims[:k.n] {
+			r.args = append(r.args, number[k.claims[i].Key])
+		}
+	}
+	return r
 }
 
 // ask has Redis decide.
 func (c *Counter) ask(v visit, now time.Time, q *quota.Call) (answer, error) {
-	k := c.newCall(&takeScript, v.epoch)
-	k.args = append(k.args, q.Reserved)
-	for _, s := range q.Payers[:q.N] {
-		k.about(c, new(s.Claim(now)))
-	}
-	k.done = make(chan result, 1)
+	k := &call{epoch: v.epoch, reserved: q.Reserved, done: make(chan result, 1)}
+	k.about(now, q.Payers)
 	bound := c.o.Bound
 	if v.waited {
 		bound /= 2
@@ -167,24 +197,26 @@ func (c *Counter) deliver(ctx context.Context, calls []*call) {
 	}
 	within, cancel := context.WithTimeout(ctx, c.o.Bound)
 	defer cancel()
-	cmds := c.run(within, live)
+	values, err := c.run(within, c.together(epoch, live))[0].Int64Slice()
 	c.tripped.Add(1)
 	c.figures.calls.Add(float64(len(live)))
-	for i, k := range live {
-		values, err := cmds[i].Int64Slice()
-		if k.script == &settleScript {
-			_, err = cmds[i].Int64()
+	err = plain(err)
+	for _, k := range live {
+		if k.done == nil {
+			continue
 		}
-		var r result
-		if r.err = plain(err); r.err == nil && k.done != nil {
-			r.answer, r.err = readAnswer(values)
+		r := result{err: err}
+		if r.err == nil {
+			r.answer, values, r.err = readAnswer(values, k.n)
+			err = r.err
 		}
-		if r.err != nil {
-			c.lost(k.epoch, r.err)
-		}
-		if k.done != nil {
-			k.done <- r
-		}
+		k.done <- r
+	}
+	if err == nil && len(values) > 0 {
+		err = fmt.Errorf("%d numbers too many in an answer", len(values))
+	}
+	if err != nil {
+		c.lost(epoch, err)
 	}
 }
 
@@ -195,11 +227,11 @@ func (c *Counter) current() (epoch int64, over bool) {
 	return c.epoch, c.mode == Alone
 }
 
-// run sends calls in one round trip; scripts that Redis does not know, as after a restart, are told it and run again.
-func (c *Counter) run(ctx context.Context, calls []*call) []*redis.Cmd {
-	cmds := make([]*redis.Cmd, len(calls))
-	again := make([]int, 0, len(calls))
-	for i := range calls {
+// run has scripts run in one round trip; those that Redis does not know, as after a restart, are told it and run again.
+func (c *Counter) run(ctx context.Context, runs ...*run) []*redis.Cmd {
+	cmds := make([]*redis.Cmd, len(runs))
+	again := make([]int, 0, len(runs))
+	for i := range runs {
 		again = append(again, i)
 	}
 	for attempt := range 2 {
@@ -210,7 +242,7 @@ func (c *Counter) run(ctx context.Context, calls []*call) []*redis.Cmd {
 			}
 		}
 		for _, i := range again {
-			cmds[i] = pipe.EvalSha(ctx, calls[i].script.sum, calls[i].keys, calls[i].args...)
+			cmds[i] = pipe.EvalSha(ctx, runs[i].script.sum, runs[i].keys, runs[i].args...)
 		}
 		_, _ = pipe.Exec(ctx) // each command has its own error
 		unknown := again[:0]
@@ -234,11 +266,11 @@ func plain(err error) error {
 	return err
 }
 
-func readAnswer(values []int64) (a answer, err error) {
+// readAnswer reads the answer to a call about n subjects, and gives what follows it.
+func readAnswer(values []int64, n int) (a answer, rest []int64, err error) {
 	const head, each = 6, 7
-	n := (len(values) - head) / each
-	if len(values) < head+each || n > len(a.others) || len(values) != head+n*each {
-		return a, fmt.Errorf("an answer of %d numbers", len(values))
+	if len(values) < head+n*each {
+		return a, nil, fmt.Errorf("an answer of %d numbers", len(values))
 	}
 	a.ok, a.who, a.kind, a.used = values[0] == 1, int(values[1]), quota.Kind(values[2]), values[3]
 	a.after = time.Duration(values[4]) * time.Millisecond
@@ -246,12 +278,12 @@ func readAnswer(values []int64) (a answer, err error) {
 		a.until = time.Unix(values[5], 0).UTC()
 	}
 	if a.who < 0 || a.who >= n {
-		return a, fmt.Errorf("an answer about payer %d of %d", a.who, n)
+		return a, nil, fmt.Errorf("an answer about payer %d of %d", a.who, n)
 	}
 	for i := range n {
 		a.others[i] = readElsewhere(values[head+i*each:])
 	}
-	return a, nil
+	return a, values[head+n*each:], nil
 }
 
 func readElsewhere(v []int64) quota.Elsewhere {

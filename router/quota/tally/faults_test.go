@@ -233,3 +233,80 @@ func TestComingTogetherUnderLoad(t *testing.T) {
 		return st["rs"] == sum && st["ts"] == 2*sum && st["c"] == 0 && st["v"] == 0
 	})
 }
+
+// What a process of before used counts here while Redis is gone. Together, that one has said so itself.
+func TestChargedAlone(t *testing.T) {
+	s := newServer(t)
+	b := newBox(t, s.socket, quota.Limits{Budget: 1000, Window: quota.Month}, func(o *Options) { o.Bound = 200 * time.Millisecond })
+	together(t, b)
+	b.Charge(b.now(), b.payers, 900)
+	g, _, ok := b.take(200)
+	if !ok {
+		t.Fatal("together, it was counted")
+	}
+	g.Settle(b.now(), 0)
+	s.kill()
+	eventually(t, "it counts alone", func() bool { return b.Status().Mode == Alone })
+	b.Charge(b.now(), b.payers, 900)
+	if g, _, ok = b.take(100); !ok {
+		t.Error("what is left is refused")
+	}
+	g.Settle(b.now(), 100)
+	if _, r, ok := b.take(1); ok || r.Kind != quota.Budget {
+		t.Errorf("alone: %v %+v", ok, r)
+	}
+	s.start()
+	together(t, b)
+	if _, r, ok := b.take(1); ok || r.Left != 0 {
+		t.Errorf("together again: %v %+v", ok, r)
+	}
+	if got := s.all(t, "token:ci")["bs"]; got != 1000 {
+		t.Errorf("the others hear of %d", got)
+	}
+}
+
+// A batch in which many are about the same subject, and others about more, decides as one after the other would.
+func TestOneTripForMany(t *testing.T) {
+	s := newServer(t)
+	way := newRoad(t, s, "a")
+	b := newBox(t, way.path, quota.Limits{RequestsPerMinute: 5, Concurrent: 4})
+	together(t, b)
+	other := b.payers
+	other[1] = quota.NewSubject(`project "p"`, quota.Limits{RequestsPerMinute: 2}, 0, b.now()).Keyed("project:p")
+	first, _, ok := b.take(0)
+	if !ok {
+		t.Fatal("refused")
+	}
+	way.delay.Store(int64(100 * time.Millisecond)) // what comes meanwhile goes together
+	before := b.tripped.Load()
+	var all sync.WaitGroup
+	all.Go(func() { _, _, _ = b.take(0) })
+	eventually(t, "one is on its way", func() bool { return b.tripped.Load() > before || s.all(t, "token:ci")["c"] == 2 })
+	first.Settle(b.now(), 0)
+	kinds := make([]quota.Kind, 6)
+	for i := range kinds {
+		all.Go(func() {
+			p := b.payers
+			if i < 3 {
+				p = other
+			}
+			if _, r, ok := b.Take(b.now(), p, quota.Ask{}); !ok {
+				kinds[i] = r.Kind
+			}
+		})
+	}
+	all.Wait()
+	in := 0
+	for _, k := range kinds {
+		if k == 0 {
+			in++
+		}
+	}
+	st, project := s.all(t, "token:ci"), s.all(t, "project:p")
+	if in != 3 || st["rs"] != 5 || st["c"] != 4 || project["rs"] > 2 || b.Status().Mode != Together {
+		t.Errorf("%d let in, %v: %v, %v", in, kinds, st, project)
+	}
+	if trips := b.tripped.Load() - before; trips > 4 {
+		t.Errorf("%d trips", trips)
+	}
+}

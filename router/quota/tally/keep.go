@@ -116,11 +116,11 @@ func (c *Counter) beat(ctx context.Context, epoch int64, anew bool, bound time.D
 	if anew {
 		first = 1
 	}
-	k := &call{
-		script: &beatScript, epoch: epoch, keys: []string{c.key("fence", c.name), c.before() + "boxes", c.before() + "born"},
+	k := &run{
+		script: &beatScript, keys: []string{c.key("fence", c.name), c.before() + "boxes", c.before() + "born"},
 		args: []any{epoch, c.name, c.o.Lease.Milliseconds(), first, c.before()},
 	}
-	v, err := c.run(within, []*call{k})[0].Int64Slice()
+	v, err := c.run(within, k)[0].Int64Slice()
 	if err == nil && len(v) != 2 {
 		err = fmt.Errorf("an answer of %d numbers", len(v))
 	}
@@ -206,11 +206,11 @@ func (c *Counter) tellAll(ctx context.Context, epoch int64, bound time.Duration)
 func (c *Counter) tellSome(ctx context.Context, epoch int64, subjects []*quota.Subject, bound time.Duration) error {
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	calls := make([]*call, len(subjects))
+	calls := make([]*run, len(subjects))
 	for i, s := range subjects {
 		calls[i] = c.newSync(epoch, s)
 	}
-	for i, cmd := range c.run(within, calls) {
+	for i, cmd := range c.run(within, calls...) {
 		v, err := cmd.Int64Slice()
 		if err != nil {
 			return plain(err)
@@ -223,9 +223,9 @@ func (c *Counter) tellSome(ctx context.Context, epoch int64, subjects []*quota.S
 	return nil
 }
 
-func (c *Counter) newSync(epoch int64, s *quota.Subject) *call {
+func (c *Counter) newSync(epoch int64, s *quota.Subject) *run {
 	o := s.Own(time.Now())
-	k := c.newCall(&syncScript, epoch)
+	k := c.newRun(&syncScript, epoch)
 	k.about(c, &o.Claim)
 	told := 0
 	if o.Told {

@@ -13,10 +13,8 @@ import (
 var (
 	//go:embed lua/common.lua
 	commonText string
-	//go:embed lua/take.lua
-	takeText string
-	//go:embed lua/settle.lua
-	settleText string
+	//go:embed lua/batch.lua
+	batchText string
 	//go:embed lua/sync.lua
 	syncText string
 	//go:embed lua/beat.lua
@@ -35,13 +33,12 @@ type script struct{ text, sum string }
 
 // Written once, here.
 var (
-	takeScript   = newScript(commonText + takeText)
-	settleScript = newScript(commonText + settleText)
-	syncScript   = newScript(commonText + syncText)
-	beatScript   = newScript(beatText)
+	batchScript = newScript(commonText + batchText)
+	syncScript  = newScript(commonText + syncText)
+	beatScript  = newScript(beatText)
 )
 
-func scripts() []*script { return []*script{&takeScript, &settleScript, &syncScript, &beatScript} }
+func scripts() []*script { return []*script{&batchScript, &syncScript, &beatScript} }
 
 func newScript(text string) script {
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // see above

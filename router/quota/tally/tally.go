@@ -3,8 +3,8 @@
 // It owns what is kept there, the way to it, and how a box goes on when it cannot be had. What a limit means is
 // router/quota's; who a subject is, or what a request is, it does not know.
 //
-// One script lets a request in for all that it counts for, in one round trip; requests that come at the same time share
-// one. All keys have one hash tag: they lie on one node of a Redis cluster. All time is Redis's.
+// One script lets requests in, each for all that it counts for; requests that come at the same time share one round trip, and what
+// they have in common is read and written once. All keys have one hash tag: they lie on one node of a Redis cluster. All time is Redis's.
 //
 // What each box has counted is kept apart in Redis, beside the sums, and each box counts its own in memory as well (quota.Subject).
 // So after whatever went wrong - an answer that was lost, a time alone, a Redis that came back empty - a box puts what it
@@ -283,10 +283,28 @@ func (c *Counter) Settle(now time.Time, s quota.Settlement) {
 	s.CountOut(now)
 	if mode == Together {
 		c.book.seen(s.Payers, now)
-		if c.send(newSettle(c, epoch, now, &s)) {
+		k := &call{epoch: epoch, reserved: s.Reserved, used: s.Used}
+		k.about(now, s.Payers)
+		if c.send(k) {
 			return
 		}
 		c.lost(epoch, errFull)
 	}
 	c.book.changed(s.Payers, now)
 }
+
+// Charge implements quota.Counter. Together, whoever let the request in has told the others itself.
+func (c *Counter) Charge(now time.Time, p quota.Payers, used int64) {
+	v := c.enter()
+	defer c.leave()
+	if v.mode == Together {
+		return
+	}
+	for _, s := range p {
+		s.Charge(now, used)
+	}
+	c.book.changed(p, now)
+}
+
+// Close gives up a counter that Run was never called for.
+func (c *Counter) Close() error { return c.client.Close() }

@@ -51,3 +51,28 @@ return out`
 		}
 	}
 }
+
+// A process of before a change of settings knows a subject by another window. What it ends then takes nothing away of what is spent in
+// the one that holds by now.
+func TestAWindowThatChanges(t *testing.T) {
+	s := newServer(t)
+	elder, box := newBox(t, s.socket, quota.Limits{Budget: 1000, Window: quota.Day}), newBox(t, s.socket, quota.Limits{Budget: 1000, Window: quota.Month})
+	together(t, elder, box)
+	streams, _, ok := elder.take(100)
+	if !ok {
+		t.Fatal("refused")
+	}
+	g, _, ok := box.take(600)
+	if !ok {
+		t.Fatal("refused")
+	}
+	g.Settle(box.now(), 600)
+	streams.Settle(elder.now(), 50)
+	eventually(t, "both have ended", func() bool { return s.all(t, "token:ci")["c"] == 0 })
+	if _, r, ok := box.take(500); ok || r.Kind != quota.Budget || r.Left != 400 {
+		t.Errorf("%v %+v", ok, r)
+	}
+	if _, _, ok := box.take(400); !ok {
+		t.Error("what is left is refused")
+	}
+}

@@ -69,17 +69,23 @@ end
 
 -- The i-th subject at now. Its claim begins at ARGV[at]: limits, window, what others are known to have spent and since when.
 local claimed = 7
+local slot = second % span
 local function open(i, at)
-  local s = {key = KEYS[2 + 2 * i], own = KEYS[3 + 2 * i],
+  local s = {key = KEYS[2 + 2 * i], own = KEYS[3 + 2 * i], added = {r = 0, t = 0},
     rpm = tonumber(ARGV[at]), tpm = tonumber(ARGV[at + 1]), most = tonumber(ARGV[at + 2]), budget = tonumber(ARGV[at + 3]),
     window = ARGV[at + 4], known = tonumber(ARGV[at + 5]), since = tonumber(ARGV[at + 6])}
-  local h = redis.call('HMGET', s.key, 'l', 'rs', 'ts', 'c', 'v', 'rn', 'tn', 'c:' .. box, 'v:' .. box, 'bn', 'bf', 'bu', 'bs', 'bo')
-  local o = redis.call('HMGET', s.own, 'l', 'rs', 'ts', 'bn', 'bf', 'bs')
+  local h = redis.call('HMGET', s.key, 'l', 'rs', 'ts', 'c', 'v', 'rn', 'tn', 'c:' .. box, 'v:' .. box, 'bn', 'bf', 'bu', 'bs', 'bo', 'e', 'r' .. slot, 't' .. slot)
+  local o = redis.call('HMGET', s.own, 'l', 'rs', 'ts', 'bn', 'bf', 'bs', 'e', 'r' .. slot, 't' .. slot)
   s.requests, s.tokens = slide(s.key, number(h[1]), number(h[2]), number(h[3]))
   s.ownrequests, s.owntokens = slide(s.own, number(o[1]), number(o[2]), number(o[3]))
+  -- What has been counted in this second; where none was, there is that of a minute ago.
+  local same, ownsame = number(h[1]) == second, number(o[1]) == second
+  s.now = {r = same and number(h[16]) or 0, t = same and number(h[17]) or 0}
+  s.ownnow = {r = ownsame and number(o[8]) or 0, t = ownsame and number(o[9]) or 0}
   s.flying, s.reserved, s.lastrequest, s.lasttoken = number(h[4]), number(h[5]), number(h[6]), number(h[7])
   s.ownflying, s.ownreserved = number(h[8]), number(h[9])
   s.flew = s.ownflying > 0
+  s.expires, s.ownexpires = number(h[15]), number(o[7])
   if s.budget > 0 then
     -- spent is what all have spent, told what of that is kept for single boxes.
     s.from, s.till, s.spent, s.told = number(h[11]), number(h[12]), number(h[13]), number(h[14])
@@ -87,31 +93,50 @@ local function open(i, at)
       s.spent, s.told = 0, 0
       s.from, s.till = window(s.window, raw)
     end
-    if s.since == s.from then s.spent = math.max(s.spent, s.known) end
     s.hasown = o[4] == s.window and number(o[5]) == s.from
     s.ownspent = s.hasown and number(o[6]) or 0
+    -- Processes that know of another window than this one, as while settings change, begin anew what all have spent.
+    if s.since == s.from then s.spent = math.max(s.spent, s.known + s.ownspent) end
   end
   return s
 end
 
-local function count(s, ring, at, n)
-  if n ~= 0 then
-    redis.call('HINCRBY', s.key, ring .. at % span, n)
-    redis.call('HINCRBY', s.own, ring .. at % span, n)
+-- Counts n more in this second; close writes it.
+local function count(s, ring, n) s.added[ring] = s.added[ring] + n end
+
+-- Keeps a key for at least so long, and not for much longer; not to the second, so that it need not be said each time.
+local function write(key, fields, expires, keep)
+  local off = expires < raw + keep or expires > raw + 2 * keep
+  if off then
+    keep = math.floor(keep * 1.25)
+    fields[#fields + 1] = 'e'
+    fields[#fields + 1] = raw + keep
   end
+  redis.call('HSET', key, unpack(fields))
+  if off then redis.call('EXPIRE', key, keep) end
 end
 
 local function close(s)
-  redis.call('HSET', s.key, 'l', second, 'rs', s.requests, 'ts', s.tokens, 'c', s.flying, 'v', s.reserved, 'rn', s.lastrequest, 'tn', s.lasttoken)
-  redis.call('HSET', s.own, 'l', second, 'rs', s.ownrequests, 'ts', s.owntokens)
+  local all = {'l', second, 'rs', s.requests, 'ts', s.tokens, 'c', s.flying, 'v', s.reserved, 'rn', s.lastrequest, 'tn', s.lasttoken}
+  local own = {'l', second, 'rs', s.ownrequests, 'ts', s.owntokens}
+  local function put(fields, name, v)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = v
+  end
+  for ring, n in pairs(s.added) do
+    if n ~= 0 then
+      put(all, ring .. slot, s.now[ring] + n)
+      put(own, ring .. slot, s.ownnow[ring] + n)
+    end
+  end
   local keep = s.flying > 0 and day or 2 * span
   if s.budget > 0 then
-    redis.call('HSET', s.key, 'bn', s.window, 'bf', s.from, 'bu', s.till, 'bs', s.spent, 'bo', s.told)
-    redis.call('HSET', s.own, 'bn', s.window, 'bf', s.from, 'bs', s.ownspent)
+    put(all, 'bn', s.window) put(all, 'bf', s.from) put(all, 'bu', s.till) put(all, 'bs', s.spent) put(all, 'bo', s.told)
+    put(own, 'bn', s.window) put(own, 'bf', s.from) put(own, 'bs', s.ownspent)
     keep = math.max(keep, s.window == '' and 90 * day or s.till - raw + hour)
   end
   if s.ownflying > 0 then
-    redis.call('HSET', s.key, 'c:' .. box, s.ownflying, 'v:' .. box, s.ownreserved)
+    put(all, 'c:' .. box, s.ownflying) put(all, 'v:' .. box, s.ownreserved)
     if not s.flew then
       redis.call('SADD', KEYS[3], s.key)
       redis.call('EXPIRE', KEYS[3], day)
@@ -120,8 +145,8 @@ local function close(s)
     redis.call('HDEL', s.key, 'c:' .. box, 'v:' .. box)
     redis.call('SREM', KEYS[3], s.key)
   end
-  redis.call('EXPIRE', s.key, keep)
-  redis.call('EXPIRE', s.own, keep)
+  write(s.key, all, s.expires, keep)
+  write(s.own, own, s.ownexpires, keep)
 end
 
 -- What others than this box have counted: requests and tokens of the minute, milliseconds until those have slid out, in flight,

@@ -19,7 +19,11 @@ local function ring(name, limited)
   for ago = 0, span - 1 do fields[ago + 1] = name .. (second - ago) % span end
   for i, v in ipairs(redis.call('HMGET', s.own, unpack(fields))) do
     local delta = (mine[i - 1] or 0) - number(v)
-    count(s, name, second - (i - 1), delta)
+    if delta ~= 0 then
+      local field = name .. (second - (i - 1)) % span
+      redis.call('HINCRBY', s.key, field, delta)
+      redis.call('HINCRBY', s.own, field, delta)
+    end
     change = change + delta
   end
   return change, last
