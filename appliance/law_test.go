@@ -173,6 +173,7 @@ var testsAlso = map[string][]string{
 	"appliance/cluster":       list("appliance/cluster/clustertest"),
 	"appliance/cluster/goods": list("appliance/cluster/trust"), // boxes meet over the certificates of a cluster
 	"appliance/cluster/fleet": list("appliance/cluster/agent", "appliance/cluster/clustertest"), // a node's own loop is at the other end
+	"appliance/cluster/door":  list("sessions/process", "variants"),                             // logs, commands and terminals of real processes
 	"catalog/install":         list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":       list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                          // recipes are read, resolved, planned, and their memory held against the estimator
 	"catalog/fit":             list("model-definitions/hello/gguf"),                                                                  // its models are loaded by a real engine, whose log is compared

@@ -5,125 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
+	"net/http/httptest"
+	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/appliance/cluster/door/doortest"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
-	"github.com/palisade-run/palisade/appliance/cluster/trust/trusttest"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/runtimetest"
+	"github.com/palisade-run/palisade/variants"
 )
 
 const patience = time.Minute
-
-// town is a cluster of two boxes: one has a door and sessions, two comes through it.
-type town struct {
-	*testing.T
-	shelf    *trusttest.Memory
-	desk     *trust.Desk
-	one, two *trust.Node
-	runtime  *runtimetest.Fake
-	server   *door.Server
-	at       string // of one's door
-	client   *door.Client
-
-	mu   sync.Mutex
-	gone bool // one is no node any more, as two sees it
-}
-
-// newTown makes one. rooms is what the door leads to; Node, Desk and Box are filled in.
-func newTown(t *testing.T, change func(*town, *door.Rooms)) *town {
-	t.Helper()
-	c := &town{T: t, shelf: &trusttest.Memory{}, runtime: runtimetest.NewFake()}
-	var err error
-	if c.one, err = trust.Found(filepath.Join(t.TempDir(), "one"), "one", time.Now); err != nil {
-		t.Fatal(err)
-	}
-	key, err := c.one.ClusterKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.desk = trust.NewDesk(c.shelf, key, time.Now)
-	founding, _, err := c.one.Founding()
-	if err == nil {
-		err = c.desk.Begin(t.Context(), founding)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	rooms := door.Rooms{Node: c.one, Version: "v1.4.0", Desk: func() *trust.Desk { return c.desk }, Box: box{c.runtime}}
-	if change != nil {
-		change(c, &rooms)
-	}
-	c.server, c.at = open(t, rooms)
-	c.two = c.box("two")
-	if state, err := c.join(c.two, true, ""); err != nil || state != trust.In {
-		t.Fatalf("%s, %v", state, err)
-	}
-	c.client = door.NewClient(c.two, func(name string) (string, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if name != "one" || c.gone {
-			return "", errUnknown
-		}
-		return c.at, nil
-	})
-	t.Cleanup(c.client.Close)
-	return c
-}
-
-var errUnknown = errors.New("no such box")
-
-// open opens a door and returns where it is.
-func open(t *testing.T, rooms door.Rooms) (*door.Server, string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := door.NewServer(rooms, slog.New(slog.DiscardHandler))
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = s.Shutdown(ctx)
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return s, l.Addr().String()
-}
-
-// box makes a box that is in no cluster.
-func (c *town) box(name string) *trust.Node {
-	c.Helper()
-	n, err := trust.Create(filepath.Join(c.TempDir(), name), name, time.Now)
-	if err != nil {
-		c.Fatal(err)
-	}
-	return n
-}
-
-func (c *town) token(approve bool) trust.Token {
-	c.Helper()
-	token, err := c.desk.NewToken(c.Context(), trust.Asked{Approve: approve, Uses: 1, For: time.Hour})
-	if err != nil {
-		c.Fatal(err)
-	}
-	return token
-}
-
-func (c *town) join(n *trust.Node, approve bool, version string) (trust.State, error) {
-	return door.Join(c.Context(), door.Asking{Node: n, Pending: trust.Pending{URL: "https://" + c.at, Token: c.token(approve)}, Version: version, Now: time.Now})
-}
 
 // box is a fake runtime as all of what is asked of a box.
 type box struct{ *runtimetest.Fake }
@@ -143,98 +42,216 @@ func (box) Commit(_ context.Context, id string, c sessions.Commit, tell func(ses
 	return sessions.Image{Name: c.Image, Size: 2}, nil
 }
 
+// started is a runtime in which session a runs.
+func started(t *testing.T) *runtimetest.Fake {
+	t.Helper()
+	fake := runtimetest.NewFake()
+	_, err := fake.Start(t.Context(), sessions.Spec{ID: "a", Image: "any", Processes: []variants.Process{{Name: "main", Argv: runtimetest.Argv(runtimetest.Forever())}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fake
+}
+
 func TestJoinAndRenew(t *testing.T) {
-	c := newTown(t, nil)
-	if err := c.client.Renew(t.Context(), "one"); err != nil {
+	p := doortest.New(t, door.Rooms{})
+	if err := p.Client.Renew(t.Context(), "one"); err != nil {
 		t.Error(err)
 	}
-	three := c.box("three")
-	token := c.token(false)
-	ask := door.Asking{Node: three, Pending: trust.Pending{URL: c.at, Token: token}, Version: "v1.3.9", Now: time.Now}
+	three, token := p.Box("three"), p.Token(false)
 	for range 2 {
-		if state, err := door.Join(t.Context(), ask); err != nil || state != trust.Waiting {
+		if state, err := p.Join(three, token); err != nil || state != trust.Waiting {
 			t.Errorf("%s, %v", state, err)
 		}
 	}
-	if err := c.desk.Approve(t.Context(), "three", "tester"); err != nil {
+	if err := p.Desk.Approve(t.Context(), "three", "tester"); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := door.Join(t.Context(), ask); err != nil || state != trust.In {
+	if state, err := p.Join(three, token); err != nil || state != trust.In {
 		t.Errorf("%s, %v", state, err)
 	}
 }
 
-// echo answers every connection with what it says.
-func echo(t *testing.T) (port string) {
+// Who joins in the wrong way is told what is wrong, and what to do.
+func TestJoinWrongly(t *testing.T) {
+	p, other := doortest.New(t, door.Rooms{}), doortest.New(t, door.Rooms{})
+	people := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(people.Close)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	used := p.Token(true)
+	if _, err := p.Join(p.Box("user"), used); err != nil {
+		t.Fatal(err)
+	}
+	unready := doortest.New(t, door.Rooms{})
+	unready.Shut()
+	notYet, at := listen(t, door.Rooms{Node: unready.One, Version: doortest.Version})
+	_ = notYet
+	for name, tc := range map[string]struct {
+		url, version string
+		token        *trust.Token
+		name         string
+		kind         error
+		final        bool
+		hint         string
+	}{
+		"http":                  {url: "http://" + p.At, kind: door.ErrAddress, final: true, hint: "https"},
+		"no host":               {url: "https://:8480", kind: door.ErrAddress, final: true, hint: "palisade cluster token"},
+		"a path":                {url: "https://" + p.At + "/console", kind: door.ErrAddress, final: true, hint: "palisade cluster token"},
+		"the port for people":   {url: people.Listener.Addr().String(), kind: door.ErrAddress, final: true, hint: door.DefaultPort},
+		"nobody listens":        {url: closed.Addr().String(), kind: door.ErrAway, hint: "nc -vz"},
+		"a name of nobody":      {url: "https://box.invalid", kind: door.ErrAway, hint: "DNS"},
+		"another cluster":       {url: other.At, kind: trust.ErrAuthority, final: true, hint: "this cluster"},
+		"a token of elsewhere":  {token: new(other.Token(true)), kind: trust.ErrAuthority, final: true, hint: "this cluster"},
+		"a token that was used": {token: &used, kind: trust.ErrSpent, final: true, hint: "palisade cluster token"},
+		"a name that is taken":  {name: "two", kind: trust.ErrTaken, final: true, hint: "--name"},
+		"an old version":        {version: "v1.2.9", final: true, hint: "update"},
+		"a later version":       {version: "v2.0.0", final: true, hint: "update"},
+		"one that is not ready": {url: at, token: new(unready.Token(true)), kind: door.ErrNotReady, hint: "again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asking := door.Asking{Node: p.Box(or(tc.name, "box")), Version: or(tc.version, doortest.Version), Now: time.Now}
+			asking.Pending = trust.Pending{URL: or(tc.url, p.At), Token: p.Token(true)}
+			if tc.token != nil {
+				asking.Pending.Token = *tc.token
+			}
+			_, err := door.Join(t.Context(), asking)
+			var hinted interface{ Hint() string }
+			switch {
+			case err == nil || tc.kind != nil && !errors.Is(err, tc.kind):
+				t.Errorf("%v", err)
+			case door.Final(err) != tc.final:
+				t.Errorf("final: %t: %v", !tc.final, err)
+			case !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), tc.hint):
+				t.Errorf("%v: no hint with %q", err, tc.hint)
+			}
+		})
+	}
+}
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// listen opens a door.
+func listen(t *testing.T, rooms door.Rooms) (*door.Server, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c)
-			}()
-		}
-	}()
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-func TestDial(t *testing.T) {
-	c := newTown(t, func(_ *town, r *door.Rooms) {
-		r.Reach = func(_ context.Context, session string, _ int) (string, error) {
-			if session != "a" {
-				return "", errUnknown
-			}
-			return "127.0.0.1", nil
+	s := door.NewServer(rooms, silent)
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Shutdown(context.Background()), <-done); err != nil {
+			t.Error(err)
 		}
 	})
-	conn, err := c.client.Dial(t.Context(), "one", "a", echo(t))
+	return s, l.Addr().String()
+}
+
+// Only a session's own ports are reached, wherever the caller would like to go.
+func TestDial(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	said := strings.Repeat("what is said comes back. ", 100_000)
-	go func() {
-		_, _ = io.WriteString(conn, said)
-		_ = conn.(*door.Conn).CloseWrite()
-	}()
-	if got, err := io.ReadAll(conn); err != nil || string(got) != said {
-		t.Errorf("%d bytes of %d, %v", len(got), len(said), err)
+	defer l.Close()
+	_, open, _ := net.SplitHostPort(l.Addr().String())
+	asked := make(chan string, 1)
+	p := doortest.New(t, door.Rooms{Reach: func(_ context.Context, session string, port int) (string, error) {
+		asked <- session + " " + strconv.Itoa(port)
+		if session != "a/../b" {
+			return "", fmt.Errorf("session %s: %w", session, sessions.ErrNoInstance)
+		}
+		return "127.0.0.1", nil
+	}})
+	dial := func(name, session, port string) error {
+		c, err := p.Client.Dial(t.Context(), name, session, port)
+		if err == nil {
+			c.Close()
+		}
+		return err
 	}
-	if _, err := c.client.Dial(t.Context(), "one", "b", "80"); err == nil || !strings.Contains(err.Error(), errUnknown.Error()) {
+	if err := dial("one", "a/../b", open); err != nil || <-asked != "a/../b "+open {
+		t.Errorf("%v", err)
+	}
+	if err := dial("one", "c", "80"); !errors.Is(err, sessions.ErrNoInstance) || <-asked != "c 80" {
 		t.Errorf("a session that is not there: %v", err)
 	}
-	if _, err := c.client.Dial(t.Context(), "other", "a", "80"); !errors.Is(err, errUnknown) {
+	for _, port := range []string{"", "0", "65536", "80/../../x", "localhost:80", "-1", "http"} {
+		if err := dial("one", "a/../b", port); err == nil {
+			t.Errorf("port %q is reached", port)
+		}
+	}
+	l.Close()
+	if err := dial("one", "a/../b", open); !errors.Is(err, syscall.ECONNREFUSED) || <-asked == "" {
+		t.Errorf("nobody listens: %v", err)
+	}
+	if err := dial("other", "a", "80"); !errors.Is(err, doortest.ErrUnknown) {
 		t.Errorf("a box that is none: %v", err)
 	}
 }
 
-func TestForward(t *testing.T) {
-	c := newTown(t, func(_ *town, r *door.Rooms) {
-		r.Front = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body)
-			_, _ = io.WriteString(w, r.Method+" "+r.Host+r.URL.RequestURI()+" "+r.RemoteAddr+" "+string(body))
-		})
+// What a box is asked beside what sessions' suite asks.
+func TestABoxIsAsked(t *testing.T) {
+	fake := started(t)
+	p := doortest.New(t, door.Rooms{Box: box{fake}})
+	far := p.Client.Box("one")
+	if err := far.CheckImage("foreign"); !errors.Is(err, sessions.ErrImagePlatform) {
+		t.Errorf("%v", err)
+	}
+	if err := far.CheckImage("any"); err != nil {
+		t.Error(err)
+	}
+	if err := far.CheckCluster("any"); err != nil {
+		t.Error(err)
+	}
+	var told []sessions.Progress
+	tell := func(p sessions.Progress) { told = append(told, p) }
+	img, err := far.Commit(t.Context(), "a", sessions.Commit{Image: "mine:1"}, tell)
+	if err != nil || img.Name != "mine:1" || img.Size != 2 || len(told) != 1 || told[0].Message != "half of a" {
+		t.Errorf("%+v, %v, %+v", img, err, told)
+	}
+	if _, err := far.Commit(t.Context(), "a", sessions.Commit{Image: "taken"}, tell); !errors.Is(err, sessions.ErrExists) {
+		t.Errorf("%v", err)
+	}
+	fake.OnPull(func(image string) runtimetest.PullResult {
+		return runtimetest.PullResult{Progress: []sessions.Progress{{Done: 5, Total: 7}}, Err: fmt.Errorf("%s: %w", image, sessions.ErrNoImage)}
 	})
-	h := c.client.Forward(door.Forward{
-		Leader: func() (string, error) { return "one", nil },
-		Fail: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		},
+	if err := far.Pull(t.Context(), "x", tell); !errors.Is(err, sessions.ErrNoImage) || told[len(told)-1].Done != 5 {
+		t.Errorf("%v, %+v", err, told)
+	}
+	if _, err := p.Client.Images("one").Images(t.Context()); !errors.Is(err, sessions.ErrNotSupported) {
+		t.Errorf("%v", err)
+	}
+	fake.OnDial(func(id string, port int) (net.Conn, error) {
+		if port != 80 {
+			return nil, fmt.Errorf("%s: %w", id, sessions.ErrSharedNetwork)
+		}
+		near, there := net.Pipe()
+		go func() {
+			_, _ = io.WriteString(there, "inside")
+			there.Close()
+		}()
+		return near, nil
 	})
-	r, w := newRequest(http.MethodPost, "http://example.com/a%2Fb/?x=1;y&z", "hello")
-	r.RemoteAddr = "192.0.2.7:4711"
-	h.ServeHTTP(w, r)
-	if got := w.Body.String(); w.Code != 200 || got != "POST example.com/a%2Fb/?x=1;y&z 192.0.2.7:4711 hello" {
-		t.Errorf("%d %s", w.Code, got)
+	if _, err := far.Dial(t.Context(), "a", 81); !errors.Is(err, sessions.ErrSharedNetwork) {
+		t.Errorf("%v", err)
+	}
+	c, err := far.Dial(t.Context(), "a", 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, _ := io.ReadAll(c); string(got) != "inside" {
+		t.Errorf("%q", got)
 	}
 }

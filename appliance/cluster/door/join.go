@@ -116,7 +116,7 @@ func unreached(ctx context.Context, at string, err error) error {
 	switch {
 	case errors.Is(err, trust.ErrAuthority):
 		return fmt.Errorf("%s: %w", at, err)
-	case errors.As(err, &header):
+	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
 		return &Error{fmt.Errorf("%s: %w: what answers there speaks no TLS", at, ErrAddress), "that may be the port for people: the one for other boxes is " + DefaultPort + " unless cluster.listen says otherwise"}
 	case errors.As(err, &dns):
 		return &Error{fmt.Errorf("%s: %w: %w", at, ErrAway, err), "give the box's IP address, or see to the name in DNS"}
