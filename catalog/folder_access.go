@@ -71,6 +71,7 @@ func Access(f Folder, grants []Grant, w Who) Permission {
 type Reached struct {
 	Folder
 	Permission Permission
+	Away       bool // its home is another box: see Folders.Away
 }
 
 // Ref names the folder for somebody who works in a project: a folder of another one has that behind an @.
@@ -94,7 +95,7 @@ func (fo *Folders) Reachable(ctx context.Context, w Who) ([]Reached, error) {
 	out := []Reached{}
 	for _, f := range all {
 		if p := Access(f, grants, w); p != NoPermission {
-			out = append(out, Reached{f, p})
+			out = append(out, Reached{f, p, fo.Away(f)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Reached) int { return cmp.Compare(foreign(a, w), foreign(b, w)) })

@@ -29,7 +29,11 @@ func (fo *Folders) Clone(ctx context.Context, from Folder, spec FolderSpec, prog
 	if spec.Usage == "" {
 		spec.Usage = from.Usage
 	}
-	if f, err = newFolder(spec); err != nil {
+	var made cloned
+	if is, err := fo.elsewhere(ctx, from, Operation{Do: doClone, Clone: &spec}, nil, &made); is {
+		return made.Folder, made.Cloned, err
+	}
+	if f, err = newFolder(spec, fo.Settings.Box); err != nil {
 		return Folder{}, c, err
 	}
 	if _, err := fo.Find(ctx, f.Project, f.Name); !errors.Is(err, ErrNotFound) {

@@ -40,7 +40,10 @@ func openDir(root *os.Root, name string) (*os.File, error) {
 }
 
 // Entries lists a directory of a folder, "" for its root, by name. ErrNotFound, ErrInvalid.
-func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
+func (fo *Folders) Entries(f Folder, dir string) (entries []Entry, err error) {
+	if is, err := fo.shortly(f, Operation{Do: doEntries, Path: dir}, &entries); is {
+		return entries, err
+	}
 	root, name, err := enter(f, dir)
 	if err != nil {
 		return nil, err
@@ -50,7 +53,7 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]Entry, 0, len(found))
+	entries = make([]Entry, 0, len(found))
 	for _, e := range found {
 		if name == "." && e.Name() == partsDir {
 			continue
@@ -77,14 +80,20 @@ func (fo *Folders) Entries(f Folder, dir string) ([]Entry, error) {
 }
 
 // Open opens a plain file for reading from any offset; its Stat has the size. The caller closes it.
-func (fo *Folders) Open(f Folder, path string) (*os.File, error) {
+func (fo *Folders) Open(f Folder, path string) (File, error) {
+	if fo.Away(f) && fo.Settings.Elsewhere != nil {
+		return fo.Settings.Elsewhere.Open(context.Background(), f.Home, f.ID, path)
+	}
 	root, name, err := enter(f, path)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	file, _, err := openPlain(root, name)
-	return file, err
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 // Content is what is written into a file.
@@ -107,6 +116,10 @@ type Written struct {
 // Write puts all of a content into a file, making the directories above it. Readers see the old file or the new one, never a
 // part: after an error the old one is still there. ErrNoSpace when the disk is full, ErrQuota, ErrChecksum.
 func (fo *Folders) Write(ctx context.Context, f Folder, path string, c Content) (w Written, err error) {
+	op := Operation{Do: doWrite, Path: path, Size: c.Size, Digest: c.Digest, Executable: c.Executable, Modified: c.Modified, Replaces: c.Replaces}
+	if is, err := fo.elsewhere(ctx, f, op, c.Reader, &w); is {
+		return w, err
+	}
 	root, name, err := enter(f, path)
 	if err != nil {
 		return w, err
@@ -227,6 +240,9 @@ func withExecutable(mode fs.FileMode, executable bool) fs.FileMode {
 
 // MakeDirectory makes a directory of a folder, and those above it. One that is there already is left as it is.
 func (fo *Folders) MakeDirectory(f Folder, path string) error {
+	if is, err := fo.shortly(f, Operation{Do: doMake, Path: path}, nil); is {
+		return err
+	}
 	root, name, err := enter(f, path)
 	if err != nil {
 		return err
@@ -243,6 +259,9 @@ func (fo *Folders) MakeDirectory(f Folder, path string) error {
 
 // RemoveEntry deletes a file, or a directory with all that is in it. ErrNotFound when there is none.
 func (fo *Folders) RemoveEntry(f Folder, path string) error {
+	if is, err := fo.shortly(f, Operation{Do: doDelete, Path: path}, nil); is {
+		return err
+	}
 	root, name, err := enter(f, path)
 	if err != nil {
 		return err
@@ -264,6 +283,9 @@ func (fo *Folders) RemoveEntry(f Folder, path string) error {
 // MoveEntry gives a file or directory of a folder another path in it; directories on the way are made. What is at the new one
 // stays: ErrExists.
 func (fo *Folders) MoveEntry(f Folder, from, to string) error {
+	if is, err := fo.shortly(f, Operation{Do: doMove, Path: from, To: to}, nil); is {
+		return err
+	}
 	root, name, err := enter(f, from)
 	if err != nil {
 		return err

@@ -42,7 +42,10 @@ type Listing struct {
 
 // Directory lists a part of a directory of a folder, "" for its root. Of one that is sorted by name, only what is shown is looked
 // at: it may have a million entries. ErrNotFound, ErrInvalid.
-func (fo *Folders) Directory(f Folder, dir string, q ListQuery) (Listing, error) {
+func (fo *Folders) Directory(f Folder, dir string, q ListQuery) (l Listing, err error) {
+	if is, err := fo.shortly(f, Operation{Do: doDirectory, Path: dir, List: &q}, &l); is {
+		return l, err
+	}
 	root, name, err := enter(f, dir)
 	if err != nil {
 		return Listing{}, err

@@ -12,7 +12,7 @@ import (
 // whatever way. It is there when fill has ended well, or not at all. bytes is what it will hold, against the quotas.
 // ErrExists, ErrInvalid, ErrQuota, ErrNoSpace.
 func (fo *Folders) Seal(ctx context.Context, spec FolderSpec, bytes int64, fill func(context.Context, *os.Root) error) (f Folder, err error) {
-	if f, err = newFolder(spec); err != nil {
+	if f, err = newFolder(spec, fo.Settings.Box); err != nil {
 		return Folder{}, err
 	}
 	f.Sealed = true

@@ -37,6 +37,9 @@ func (fo *Folders) Remove(ctx context.Context, project, ref, by string) error {
 	if err := fo.unused(f); err != nil {
 		return err
 	}
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doRemove, By: by}, nil, nil); is {
+		return err
+	}
 	was := f.Path
 	f.TrashedAt, f.TrashedBy = time.Now().UTC().Truncate(time.Microsecond), by
 	if !f.Imported {
@@ -100,7 +103,7 @@ func (fo *Folders) settlePlaces(ctx context.Context) (folders []Folder, failed e
 	if err != nil {
 		return nil, fmt.Errorf("listing folders: %w", err)
 	}
-	for _, f := range folders {
+	for _, f := range fo.ours(folders) {
 		if f.Imported {
 			continue
 		}
@@ -172,6 +175,9 @@ func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Fold
 		}
 		f.Name = name
 	}
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doRestore, Name: name}, nil, &f); is {
+		return f, err
+	}
 	was := f.Path
 	f.TrashedAt, f.TrashedBy = time.Time{}, ""
 	if !f.Imported {
@@ -194,6 +200,9 @@ func (fo *Folders) purge(ctx context.Context, project, ref string) error {
 	defer fo.changes.Unlock()
 	f, err := fo.findTrashed(ctx, project, ref) // by now: it may just have been restored
 	if err != nil {
+		return err
+	}
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doPurge}, nil, nil); is {
 		return err
 	}
 	if f.Imported {
@@ -257,7 +266,7 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	failed := errors.Join(err, fo.shut())
-	for _, f := range all {
+	for _, f := range fo.ours(all) {
 		if !f.TrashedAt.IsZero() && now.After(fo.KeptUntil(f)) {
 			if err := fo.purge(ctx, f.Project, f.ID); !errors.Is(err, ErrNotFound) { // it was taken out meanwhile
 				failed = errors.Join(failed, err)
@@ -268,7 +277,7 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 	if all, err = fo.store.Folders(ctx); err != nil {
 		return errors.Join(failed, fmt.Errorf("listing folders: %w", err))
 	}
-	return errors.Join(failed, fo.sweepParts(ctx, all, fo.Settings.keepUploads(), now))
+	return errors.Join(failed, fo.sweepParts(ctx, fo.ours(all), fo.Settings.keepUploads(), now))
 }
 
 // FolderChange is what is to be changed of a folder; nil leaves as it is.

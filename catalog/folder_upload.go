@@ -93,7 +93,10 @@ type upload struct {
 
 // BeginUpload prepares an upload. One that was begun before by the same person, for the same path and size, is taken over:
 // whatever else went on with it can no more, and Offset says what is here of it. ErrInvalid, ErrQuota.
-func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (Upload, error) {
+func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (out Upload, err error) {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doBegin, Upload: &spec}, nil, &out); is {
+		return out, err
+	}
 	if spec.Size < 0 || spec.Size > maxSize {
 		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a file cannot have %d bytes", spec.Size)}
 	}
@@ -223,7 +226,10 @@ func sizeOf(root *os.Root, name string) int64 {
 }
 
 // Upload finds one under way. ErrNotFound.
-func (fo *Folders) Upload(ctx context.Context, f Folder, id string) (Upload, error) {
+func (fo *Folders) Upload(ctx context.Context, f Folder, id string) (out Upload, err error) {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doUpload, ID: id}, nil, &out); is {
+		return out, err
+	}
 	u, err := fo.findUpload(ctx, f, id)
 	if err != nil {
 		return Upload{}, err
@@ -280,11 +286,14 @@ func noUpload(id string) error {
 }
 
 // Uploads lists what is on its way into a folder, oldest first.
-func (fo *Folders) Uploads(ctx context.Context, f Folder) ([]Upload, error) {
+func (fo *Folders) Uploads(ctx context.Context, f Folder) (out []Upload, err error) {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doUploads}, nil, &out); is {
+		return out, err
+	}
 	if err := fo.readUploads(ctx); err != nil {
 		return nil, err
 	}
-	out := []Upload{}
+	out = []Upload{}
 	for _, u := range fo.underWay() {
 		if u.rec.FolderID != f.ID {
 			continue
@@ -308,7 +317,10 @@ type Chunk struct {
 
 // Append adds a chunk and returns the upload as it is then. With a checksum it counts as a whole or not at all; without, what
 // came before an error counts. ErrOffset, ErrChecksum, ErrNotFound, ErrNoSpace.
-func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (Upload, error) {
+func (fo *Folders) Append(ctx context.Context, f Folder, id string, c Chunk) (out Upload, err error) {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doAppend, ID: id, Offset: c.Offset, CRC32C: c.CRC32C}, c.Body, &out); is {
+		return out, err
+	}
 	u, err := fo.findUpload(ctx, f, id)
 	if err != nil {
 		return Upload{}, err

@@ -12,7 +12,10 @@ import (
 // FinishUpload puts an upload that is complete into its place, as a whole: what was there before is replaced at once.
 // digest ("sha256:HEX") is what the sender has; "" takes what arrived. ErrInvalid while bytes are missing; ErrChecksum, after which
 // there is no such upload.
-func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, digest string) (Written, error) {
+func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, digest string) (w Written, err error) {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doFinish, ID: id, Digest: digest}, nil, &w); is {
+		return w, err
+	}
 	u, err := fo.findUpload(ctx, f, id)
 	if err != nil {
 		return Written{}, err
@@ -100,6 +103,9 @@ func settleAt(root *os.Root, rec uploadRecord, file *os.File) error {
 
 // DropUpload gives an upload up. ErrNotFound.
 func (fo *Folders) DropUpload(ctx context.Context, f Folder, id string) error {
+	if is, err := fo.elsewhere(ctx, f, Operation{Do: doDrop, ID: id}, nil, nil); is {
+		return err
+	}
 	u, err := fo.findUpload(ctx, f, id)
 	if err != nil {
 		return err

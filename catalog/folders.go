@@ -46,6 +46,8 @@ type FolderSettings struct {
 	Quotas      map[string]int64 // bytes that all folders of a project may hold, "*" for each that has none of its own; 0: no bound
 	KeepTrash   time.Duration    // how long a removed folder can be restored; default 7 days
 	KeepUploads time.Duration    // how long an upload that stands still can be gone on with; default 1 day
+	Box         string           // this box's name in a cluster, where folders have their homes; "": all folders are here
+	Elsewhere   Elsewhere        // reaches the homes of the others; nil: they cannot be reached
 }
 
 // NewFolders keeps new folders' directories below root, an absolute path. inUse says who uses a folder,
@@ -66,7 +68,7 @@ type FolderSpec struct {
 
 // Create makes an empty folder. ErrInvalid for a bad name or usage, ErrExists for one that is taken.
 func (fo *Folders) Create(ctx context.Context, spec FolderSpec) (Folder, error) {
-	f, err := newFolder(spec)
+	f, err := newFolder(spec, fo.Settings.Box)
 	if err != nil {
 		return Folder{}, err
 	}
@@ -110,7 +112,7 @@ func (fo *Folders) shut() error {
 // ErrNotFound when there is no such directory; ErrInvalid for one that belongs to the system or to
 // Palisade itself.
 func (fo *Folders) Import(ctx context.Context, spec FolderSpec, path string) (Folder, error) {
-	f, err := newFolder(spec)
+	f, err := newFolder(spec, fo.Settings.Box)
 	if err != nil {
 		return Folder{}, err
 	}
@@ -126,7 +128,8 @@ func (fo *Folders) Import(ctx context.Context, spec FolderSpec, path string) (Fo
 	return f, nil
 }
 
-func newFolder(spec FolderSpec) (Folder, error) {
+// newFolder is a folder whose home is a box.
+func newFolder(spec FolderSpec, box string) (Folder, error) {
 	if err := CheckFolderName(spec.Name); err != nil {
 		return Folder{}, err
 	}
@@ -146,6 +149,7 @@ func newFolder(spec FolderSpec) (Folder, error) {
 		Usage:     spec.Usage,
 		CreatedBy: spec.CreatedBy,
 		Quota:     spec.Quota,
+		Home:      box,
 		CreatedAt: time.Now().UTC().Truncate(time.Microsecond), // what every store can keep
 	}, nil
 }
@@ -224,7 +228,15 @@ func (f Folder) OpenRoot() (*os.Root, error) {
 	return root, nil
 }
 
+// Away says whether a folder has its home on another box: its Path is nothing here.
+func (fo *Folders) Away(f Folder) bool {
+	return f.Home != "" && fo.Settings.Box != "" && f.Home != fo.Settings.Box
+}
+
 func (f Folder) gone() error {
+	if f.Home != "" {
+		return &fault{kind: ErrNotFound, message: fmt.Sprintf("folder %s is not on this box", f.Name), hint: "its home is box " + f.Home + ": palisade cluster status shows whether that answers"}
+	}
 	hint := "mount the disk that holds it again, or remove the folder: palisade folder rm " + f.Name
 	return &fault{kind: ErrNotFound, message: fmt.Sprintf("the directory of folder %s, %s, is gone", f.Name, f.Path), hint: hint}
 }

@@ -155,6 +155,9 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 	if ses.Mounts, err = m.mountsOf(ctx, catalog.Who{Person: s.CreatedBy, Project: s.Project}, rev.Recipe, rev.Launch.Mount); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
+	if err = ses.Demand.atHome(ses.Mounts); err != nil {
+		return m.startRefused(ctx, s, err)
+	}
 	r := newRunner(m.runnerDeps(), ses)
 	r.unsaved = []Transition{{SessionID: id, To: StatusPending, Reason: a.Reason, At: ses.CreatedAt}}
 	if err := r.save(ctx); err != nil {

@@ -100,6 +100,7 @@ func (m *Manager) draft(ctx context.Context, req SessionRequest) (Session, catal
 		wrong(field+".folder", err)
 		if err == nil {
 			s.Mounts = append(s.Mounts, found...)
+			wrong(field+".folder", s.Demand.atHome(found))
 		}
 	}
 	s.Demand.DependsOn, err = m.dependencies(req.Project, req.DependsOn)

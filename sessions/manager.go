@@ -24,6 +24,9 @@ type Deps struct {
 	Observer Observer
 	Traffic  Traffic
 	Folders  FolderFinder
+	// Glimpse makes a directory of what is to be known of the files of a folder of another box: small ones, the heads of large
+	// ones, and the sizes of all. Nil: there is no other box.
+	Glimpse func(ctx context.Context, f catalog.Folder) (dir string, err error)
 	Variants *variants.Table
 	Probe    Prober                // nil: Probe
 	Registry prometheus.Registerer // nil: no metrics

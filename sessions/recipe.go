@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -42,7 +43,7 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 	for i, mount := range r.Mounts {
 		named, sub := catalog.SplitRef(mount.Folder)
 		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
-		if err == nil {
+		if err == nil && !folder.Away { // of another box's, that one says so when it starts
 			_, err = folder.Directory(sub)
 		}
 		if err != nil {
@@ -62,6 +63,9 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 			return fail(folderError(r.Folder, err))
 		}
 		r.Folder = catalog.JoinRef(folder.ID, sub)
+		if folder, err = m.seen(ctx, folder); err != nil {
+			return fail(err)
+		}
 		root, err := folder.OpenDirectory(sub)
 		if err != nil {
 			return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
@@ -164,12 +168,19 @@ func (m *Manager) mountsOf(ctx context.Context, who catalog.Who, r Recipe, model
 		if err != nil {
 			return folderError(named, err)
 		}
-		if info, err := os.Stat(folder.Path); err != nil || !info.IsDir() {
+		if info, err := os.Stat(folder.Path); !folder.Away && (err != nil || !info.IsDir()) {
 			return fmt.Errorf("folder %s: its directory %s is not there any more; put it back, or update the service with another folder", folder.Name, folder.Path)
 		}
 		// Never more than they were given, whatever they ask for.
 		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly || !folder.Permission.Allows(catalog.ReadWrite)}
-		if sub != "" {
+		if folder.Home != "" {
+			mount.Folder = MountedFolder{ID: folder.ID, Name: folder.Name, Sub: sub, Home: folder.Home, Sealed: folder.Sealed}
+		}
+		switch {
+		case sub == "":
+		case folder.Away:
+			mount.Within, mount.Source = folder.Path, filepath.Join(folder.Path, sub)
+		default:
 			mount.Within = folder.Path
 			if mount.Source, err = folder.Directory(sub); err != nil {
 				return fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
@@ -236,7 +235,7 @@ type FolderBounds interface {
 type Files interface {
 	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
 	Directory(f catalog.Folder, dir string, q catalog.ListQuery) (catalog.Listing, error)
-	Open(f catalog.Folder, path string) (*os.File, error)
+	Open(f catalog.Folder, path string) (catalog.File, error)
 	Write(ctx context.Context, f catalog.Folder, path string, c catalog.Content) (catalog.Written, error)
 	MakeDirectory(f catalog.Folder, path string) error
 	MoveEntry(f catalog.Folder, from, to string) error

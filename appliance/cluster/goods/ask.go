@@ -2,15 +2,18 @@ package goods
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -25,25 +28,29 @@ const (
 // errSilent ends what a box no longer says anything of.
 var errSilent = errors.New("nothing comes any more")
 
+// call is what another box is asked.
+type call struct {
+	method, path string
+	query        url.Values
+	header       http.Header
+	body         io.Reader     // may be nil
+	patience     time.Duration // for the head of the answer; 0: answerPatience
+}
+
 // ask sends a request to another box. The caller closes the answer's body; an answer that is an error is one.
-func (g *Goods) ask(ctx context.Context, box, method, path string, query url.Values, header http.Header, body io.Reader) (*http.Response, error) {
-	to := "https://" + box + path
-	if len(query) > 0 {
-		to += "?" + query.Encode()
+func (g *Goods) ask(ctx context.Context, box string, c call) (*http.Response, error) {
+	to := "https://" + box + c.path
+	if len(c.query) > 0 {
+		to += "?" + c.query.Encode()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	r, err := http.NewRequestWithContext(ctx, method, to, body)
+	r, err := http.NewRequestWithContext(ctx, c.method, to, c.body)
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
-	patience := time.AfterFunc(answerPatience, func() { cancel(errSilent) })
-	if _, short := body.(*bytes.Reader); body != nil && !short {
-		patience.Stop() // it answers when it has it all
-	}
+	maps.Copy(r.Header, c.header)
+	patience := time.AfterFunc(cmp.Or(c.patience, answerPatience), func() { cancel(errSilent) })
 	answer, err := g.Transport(box).RoundTrip(r)
 	patience.Stop()
 	if err != nil {
@@ -57,6 +64,9 @@ func (g *Goods) ask(ctx context.Context, box, method, path string, query url.Val
 	}
 	defer answer.Body.Close()
 	raw, _ := io.ReadAll(io.LimitReader(answer.Body, longestFault))
+	if answer.StatusCode == http.StatusPreconditionFailed {
+		return nil, &fault{kind: catalog.ErrChanged, text: "it has been changed meanwhile", hint: "begin again"}
+	}
 	var s said
 	if json.Unmarshal(raw, &s) != nil || s.Text == "" {
 		return nil, fmt.Errorf("asking box %s: it answers %s", box, answer.Status)
@@ -129,7 +139,7 @@ func (g *Goods) have(ctx context.Context, box, folder, version string) (time.Dur
 	near := time.Duration(1<<63 - 1)
 	for range 2 { // the first one may have to make a connection
 		began := time.Now()
-		answer, err := g.ask(ctx, box, http.MethodGet, pathHave, url.Values{"folder": {folder}, "version": {version}}, nil, nil)
+		answer, err := g.ask(ctx, box, call{method: http.MethodGet, path: pathHave, query: url.Values{"folder": {folder}, "version": {version}}})
 		if err != nil {
 			return 0, err
 		}
@@ -141,7 +151,7 @@ func (g *Goods) have(ctx context.Context, box, folder, version string) (time.Dur
 
 // manifestOf asks another box what a folder holds.
 func (g *Goods) manifestOf(ctx context.Context, box, folder, version string, tell reading) (Manifest, error) {
-	answer, err := g.ask(ctx, box, http.MethodGet, pathManifest, url.Values{"folder": {folder}, "version": {version}}, nil, nil)
+	answer, err := g.ask(ctx, box, call{method: http.MethodGet, path: pathManifest, query: url.Values{"folder": {folder}, "version": {version}}})
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -165,7 +175,7 @@ func (g *Goods) BringTo(ctx context.Context, box string, mounts []sessions.Mount
 	if err != nil {
 		return err
 	}
-	answer, err := g.ask(ctx, box, http.MethodPost, pathBring, nil, http.Header{"Content-Type": {"application/json"}}, bytes.NewReader(raw))
+	answer, err := g.ask(ctx, box, call{method: http.MethodPost, path: pathBring, header: http.Header{"Content-Type": {"application/json"}}, body: bytes.NewReader(raw)})
 	if err == nil {
 		_, err = g.follow(answer, func(l line) {
 			if l.Progress != nil && tell != nil {

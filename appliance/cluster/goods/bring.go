@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,9 +123,9 @@ func (g *Goods) once(ctx context.Context, w Want, tell func(sessions.Progress)) 
 			return dir, err
 		}
 	}
-	p := &peers{Goods: g, want: w, served: map[string]map[string]bool{}}
+	p := g.newPeers(w)
 	tell(sessions.Progress{Message: "looking which box has " + w.Name})
-	if err := p.ask1(ctx, tell); err != nil {
+	if err := p.learn(ctx, tell); err != nil {
 		if errors.Is(err, ErrAway) { // 2
 			if dir, is, found := g.shelf.find(ctx, w.ID, g.shelf.newest(w.ID)); found == nil && is {
 				g.Log.Warn("the home of a folder cannot be asked; it is taken as it was when it came last", "folder", w.Name, "home", w.Home, "error", err)
@@ -143,8 +144,8 @@ func (g *Goods) once(ctx context.Context, w Want, tell func(sessions.Progress)) 
 	return g.shelf.put(ctx, p.manifest)
 }
 
-// ask1 asks what is to be brought: of a folder that never changes the nearest box that has it, else its home.
-func (p *peers) ask1(ctx context.Context, tell func(sessions.Progress)) error {
+// learn asks what is to be brought: of a folder that never changes the nearest box that has it, else its home.
+func (p *peers) learn(ctx context.Context, tell func(sessions.Progress)) error {
 	found := p.look(ctx, "")
 	if !p.want.Sealed {
 		found = slices.DeleteFunc(found, func(b *peer) bool { return b.name != p.want.Home })
@@ -184,21 +185,16 @@ func (p *peers) bring(ctx context.Context, tell func(sessions.Progress)) error {
 		if !errors.Is(err, fetch.ErrChecksum) {
 			return p.explain(ctx, err)
 		}
-		p.mu.Lock()
-		var names []string
-		for sum, by := range p.served {
-			if p.Blobs.Has(sum) {
-				continue
-			}
-			for name := range by {
-				names = append(names, name)
+		var who string
+		left := false
+		for _, f := range in.Files {
+			if strings.Contains(err.Error(), f.SHA256) {
+				who, left = p.gaveWrong(f.SHA256)
 			}
 		}
-		clear(p.served)
-		p.mu.Unlock()
-		if !p.gaveWrong(names) {
+		if !left {
 			return &fault{
-				kind: fetch.ErrChecksum, text: fmt.Sprintf("bringing %s: what boxes %v give is not what they say that it is: %v", p.want.Name, names, err),
+				kind: fetch.ErrChecksum, text: fmt.Sprintf("bringing %s: what box %s gives is not what it says that it is: %v", p.want.Name, who, err),
 				hint: "palisade model verify --repair on that box finds files that are damaged",
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
@@ -54,6 +55,7 @@ type Goods struct {
 	fetcher *fetch.Fetcher
 	sums    *sums
 	shelf   *shelf
+	files   atomic.Pointer[Files]
 
 	mu      sync.Mutex
 	flights map[string]*flight // by folder
@@ -67,7 +69,7 @@ func New(d Deps) (*Goods, error) {
 	if d.Silence <= 0 {
 		d.Silence = usualSilence
 	}
-	for _, sub := range []string{treesDir, sumsDir, usesDir} {
+	for _, sub := range []string{treesDir, sumsDir, usesDir, glimpsesDir} {
 		if err := os.MkdirAll(filepath.Join(d.Dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("opening what came from other boxes: %w", err)
 		}
@@ -76,18 +78,20 @@ func New(d Deps) (*Goods, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Goods{
+	g := &Goods{
 		Deps: d, shelf: trees, sums: &sums{dir: filepath.Join(d.Dir, sumsDir), blobs: d.Blobs}, flights: map[string]*flight{},
 		// Not so patient as with the world: another box may have what one has not, and who waits can be told so.
 		fetcher: fetch.New(d.Blobs, fetch.Options{Rate: d.Rate, Keep: d.Keep, Tries: fetchTries, Log: d.Log}),
-	}, nil
+	}
+	return g, g.dropGlimpses()
 }
 
 // Directories below Deps.Dir.
 const (
-	treesDir = "trees" // ID@VERSION: a folder's version; ID@VERSION.json: its manifest, once it is whole
-	sumsDir  = "sums"  // ID.json: checksums of files whose home is here, as they were when they were read
-	usesDir  = "uses"  // SESSION: the trees that it was started with
+	treesDir    = "trees"    // ID@VERSION: a folder's version; ID@VERSION.json: its manifest, once it is whole
+	sumsDir     = "sums"     // ID.json: checksums of files whose home is here, as they were when they were read
+	usesDir     = "uses"     // SESSION: the trees that it was started with
+	glimpsesDir = "glimpses" // ID@VERSION: what is to be known of folders that are not here; for as long as this program runs
 )
 
 // fetchTries is how often in a row one connection may bring nothing, whatever box it asks, before a folder is given up.
@@ -98,3 +102,12 @@ func (g *Goods) SetRate(bytesPerSecond int64) { g.fetcher.SetRate(bytesPerSecond
 
 // Has is what this box can give to others beside the folders whose home it is: ID@VERSION.
 func (g *Goods) Has() []string { return g.shelf.has() }
+
+// Serve has other boxes use the folders whose home is here; nil: for now they cannot.
+func (g *Goods) Serve(files Files) {
+	if files == nil {
+		g.files.Store(nil)
+		return
+	}
+	g.files.Store(&files)
+}

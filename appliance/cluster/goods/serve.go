@@ -30,6 +30,8 @@ func (g *Goods) Handler() http.Handler {
 	mux.HandleFunc("GET "+pathManifest, g.answer(g.serveManifest))
 	mux.HandleFunc("GET "+pathFile, g.answer(g.serveFile))
 	mux.HandleFunc("POST "+pathBring, g.answer(g.serveBring))
+	mux.HandleFunc("POST "+pathCarry, g.answer(g.serveCarry))
+	mux.HandleFunc("GET "+pathOpen, g.answer(g.serveOpen))
 	return mux
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,6 +27,7 @@ type peers struct {
 	mu     sync.Mutex
 	boxes  []*peer
 	served map[string]map[string]bool // by checksum: the boxes that gave some of it
+	alone  map[string]bool            // by checksum: one box alone is asked for it, so that it is known who gives something else
 	looked time.Time                  // when it was last looked who has it
 }
 
@@ -110,6 +112,11 @@ func (p *peers) pick(sum string) *peer {
 	if len(can) == 0 {
 		return nil
 	}
+	if p.alone[sum] {
+		if at := slices.IndexFunc(can, func(b *peer) bool { return p.served[sum][b.name] }); at >= 0 {
+			can = can[at : at+1]
+		}
+	}
 	nearest := slices.MinFunc(can, func(a, b *peer) int { return int(a.near - b.near) }).near
 	can = slices.DeleteFunc(can, func(b *peer) bool { return b.near > 2*nearest+time.Millisecond })
 	best := slices.MinFunc(can, func(a, b *peer) int { return a.busy - b.busy })
@@ -129,19 +136,25 @@ func (p *peers) done(b *peer, trouble bool) {
 	}
 }
 
-// gaveWrong takes the boxes out that gave some of a file that is not what they say. It reports whether others are left.
-func (p *peers) gaveWrong(names []string) bool {
+// gaveWrong is told that a file was something else than it should be. Where several boxes gave it, one is asked for all of it;
+// else that one is not asked again for anything. It returns who was told apart, and whether anybody is left to be asked.
+func (p *peers) gaveWrong(sum string) (who string, left bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left := false
+	by := slices.Sorted(maps.Keys(p.served[sum]))
+	delete(p.served, sum)
+	if len(by) > 1 {
+		p.alone[sum] = true
+		return strings.Join(by, " or "), true
+	}
 	for _, b := range p.boxes {
-		if slices.Contains(names, b.name) {
+		if slices.Contains(by, b.name) {
 			b.false = true
-			p.Log.Warn("a box gave something else than it says that it has; it is not asked again for this", "box", b.name, "folder", p.want.Name)
+			p.Log.Warn("a box gives something else than it says that it has; it is not asked again for this folder", "box", b.name, "folder", p.want.Name)
 		}
 		left = left || !b.false
 	}
-	return left
+	return strings.Join(by, ""), left && len(by) > 0
 }
 
 // from says from whom it comes, for people.
@@ -218,7 +231,7 @@ func (p *peers) open(ctx context.Context, box string, f fetch.File, offset, leng
 	if offset <= last {
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, last))
 	}
-	answer, err := p.ask(ctx, box, http.MethodGet, pathFile, url.Values{"folder": {p.want.ID}, "name": {f.At}, "sum": {f.SHA256}}, header, nil)
+	answer, err := p.ask(ctx, box, call{method: http.MethodGet, path: pathFile, query: url.Values{"folder": {p.want.ID}, "name": {f.At}, "sum": {f.SHA256}}, header: header})
 	if err != nil {
 		return nil, err
 	}
@@ -253,4 +266,9 @@ func (c *piece) Read(b []byte) (int, error) {
 func (c *piece) Close() error {
 	c.once.Do(func() { c.peers.done(c.peer, c.trouble) })
 	return c.ReadCloser.Close()
+}
+
+// newPeers are those of a folder, of whom nobody is known yet.
+func (g *Goods) newPeers(w Want) *peers {
+	return &peers{Goods: g, want: w, served: map[string]map[string]bool{}, alone: map[string]bool{}}
 }
