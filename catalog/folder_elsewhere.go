@@ -164,6 +164,17 @@ func (fo *Folders) carryUpload(ctx context.Context, f Folder, op Operation, body
 	return nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("another box asks for %q, which this one does not know", shorten(string(op.Do))), hint: "have all boxes run the same version"}
 }
 
+// useElsewhere is what a folder holds as its home counts it, kept in its account.
+func (fo *Folders) useElsewhere(ctx context.Context, f Folder, maxAge time.Duration, a *account) (use Use, err error) {
+	_, err = fo.elsewhere(ctx, f, Operation{Do: doUse, MaxAge: maxAge}, nil, &use)
+	fo.counts.Lock()
+	defer fo.counts.Unlock()
+	if a.stale = err != nil; err == nil {
+		a.use = use
+	}
+	return use, err
+}
+
 // byID is a folder, in the trash or not.
 func (fo *Folders) byID(ctx context.Context, id string) (Folder, error) {
 	all, err := fo.store.Folders(ctx)

@@ -202,13 +202,8 @@ func (fo *Folders) Use(ctx context.Context, f Folder, maxAge time.Duration) (Use
 	}
 	bounded, cancel := context.WithTimeout(ctx, countLong)
 	defer cancel()
-	if is, err := fo.elsewhere(bounded, f, Operation{Do: doUse, MaxAge: maxAge}, nil, &use); is {
-		fo.counts.Lock()
-		defer fo.counts.Unlock()
-		if a.stale = err != nil; err == nil {
-			a.use = use
-		}
-		return use, err
+	if fo.Away(f) {
+		return fo.useElsewhere(bounded, f, maxAge, a)
 	}
 	use, err := count(bounded, f.Path, time.Now(), func(part string) bool {
 		fo.counts.Lock()
