@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -65,6 +66,32 @@ func (f *Fetcher) SetRate(bytesPerSecond int64) {
 	}
 	f.limit.SetBurst(int(min(bufferSize, max(4<<10, bytesPerSecond/4))))
 	f.limit.SetLimit(rate.Limit(bytesPerSecond))
+}
+
+// Limit has what is read of a body count against the rate, beside what is fetched.
+func (f *Fetcher) Limit(ctx context.Context, body io.ReadCloser) io.ReadCloser {
+	return &slowed{ReadCloser: body, ctx: ctx, limit: f.limit}
+}
+
+// slowed is a body that comes no faster than it may.
+type slowed struct {
+	io.ReadCloser
+	ctx   context.Context //nolint:containedctx // of who reads
+	limit *rate.Limiter
+}
+
+// Read implements io.Reader.
+func (s *slowed) Read(p []byte) (int, error) {
+	if s.limit.Limit() == rate.Inf {
+		return s.ReadCloser.Read(p)
+	}
+	n, err := s.ReadCloser.Read(p[:min(len(p), s.limit.Burst())])
+	if n > 0 {
+		if waitErr := s.limit.WaitN(s.ctx, min(n, s.limit.Burst())); waitErr != nil && s.ctx.Err() != nil {
+			return n, context.Cause(s.ctx)
+		}
+	}
+	return n, err
 }
 
 // Entry is one file that is here.

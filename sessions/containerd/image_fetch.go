@@ -34,7 +34,7 @@ const leaseOwner = "palisade.run/pull-of"
 
 // fetch is one pull. What it fetches is held by a lease; when it fails, all that came goes with the lease, and the
 // parts that were under way are dropped.
-func (r *Runtime) fetch(ctx context.Context, named reference.Named, tell func(sessions.Progress)) error {
+func (r *Runtime) fetch(ctx context.Context, named reference.Named, mirrors []Mirror, tell func(sessions.Progress)) error {
 	ctx = quiet(r.in(ctx))
 	fail := func(f *fetching, err error) error {
 		if ctx.Err() != nil {
@@ -43,8 +43,12 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, tell func(se
 		return fmt.Errorf("pulling %s: %w", reference.FamiliarString(named), f.explain(err))
 	}
 	f := &fetching{runtime: r, name: named, tell: tell, layers: map[string]bool{}}
-	tell(sessions.Progress{Message: "asking " + reference.Domain(named)})
-	reg, err := r.registryOf(ctx, reference.Domain(named))
+	asked := reference.Domain(named)
+	if len(mirrors) > 0 {
+		asked = "box " + mirrors[0].Host
+	}
+	tell(sessions.Progress{Message: "asking " + asked})
+	reg, err := r.registryOf(ctx, reference.Domain(named), mirrors)
 	if err != nil {
 		return fail(f, err)
 	}

@@ -26,7 +26,7 @@ func (r *Runtime) Pull(ctx context.Context, image string, progress func(sessions
 	defer release()
 	ready, err := r.ready(ctx, named)
 	if err == nil && !ready {
-		err = r.fetchOnce(ctx, named, progress)
+		err = r.fetchOnce(ctx, named, true, progress)
 	}
 	if err == nil {
 		r.uses.ask(named.String(), time.Now())
@@ -34,10 +34,20 @@ func (r *Runtime) Pull(ctx context.Context, image string, progress func(sessions
 	return err
 }
 
-// fetchOnce waits for a pull of the image: one for all who want it at the time.
-func (r *Runtime) fetchOnce(ctx context.Context, named reference.Named, progress func(sessions.Progress)) error {
+// fetchOnce waits for a pull of the image: one for all who want it at the time. anywhere: another box may give it, where one has
+// it.
+func (r *Runtime) fetchOnce(ctx context.Context, named reference.Named, anywhere bool, progress func(sessions.Progress)) error {
 	return r.pulls.join(ctx, named.String(), progress, func(ctx context.Context, tell func(sessions.Progress)) error {
-		return r.fetch(ctx, named, tell)
+		var mirrors []Mirror
+		if anywhere && r.cfg.Mirrors != nil {
+			mirrors = r.cfg.Mirrors(ctx, named.String())
+		}
+		err := r.fetch(ctx, named, mirrors, tell)
+		if err != nil && len(mirrors) > 0 && ctx.Err() == nil {
+			r.log.Warn("an image that another box has could not be had from there; its registry is asked", "image", named.String(), "err", err)
+			err = r.fetch(ctx, named, nil, tell)
+		}
+		return err
 	})
 }
 
@@ -52,7 +62,7 @@ func (r *Runtime) Refresh(ctx context.Context, image string, progress func(sessi
 		return sessions.Image{}, err
 	}
 	defer release()
-	if err := r.fetchOnce(ctx, named, progress); err != nil {
+	if err := r.fetchOnce(ctx, named, false, progress); err != nil {
 		return sessions.Image{}, err
 	}
 	img, err := r.client.ImageService().Get(r.in(ctx), named.String())

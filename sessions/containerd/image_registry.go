@@ -38,7 +38,8 @@ type registry struct {
 
 // registryOf makes the way to host. A plain-HTTP registry is spoken to on loopback, and where the settings name it;
 // TLS is tried first there, too.
-func (r *Runtime) registryOf(ctx context.Context, host string) (*registry, error) {
+// Mirrors are asked before it.
+func (r *Runtime) registryOf(ctx context.Context, host string, mirrors []Mirror) (*registry, error) {
 	user, secret, err := r.credentials(ctx, host)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (r *Runtime) registryOf(ctx context.Context, host string) (*registry, error
 	}
 	return &registry{
 		host: host, loggedIn: secret != "",
-		resolver: docker.NewResolver(docker.ResolverOptions{Hosts: config.ConfigureHosts(ctx, options)}),
+		resolver: docker.NewResolver(docker.ResolverOptions{Hosts: mirrored(mirrors, config.ConfigureHosts(ctx, options))}),
 	}, nil
 }
 

@@ -46,7 +46,9 @@ type Config struct {
 	// Credentials returns what to log in to the registry host with, "" and "" for nothing. It may be nil.
 	Credentials func(ctx context.Context, host string) (user, secret string, err error)
 	// Reach bounds where a transport may connect that is to pull from a registry, which may send it anywhere. Nil: it may go anywhere.
-	Reach     func(t *http.Transport, registry string)
+	Reach func(t *http.Transport, registry string)
+	// Mirrors are other boxes that have an image, the nearest first. They are asked before its registry, for what is not here; nil: there are none.
+	Mirrors   func(ctx context.Context, image string) []Mirror
 	PlainHTTP []string // registries, HOST or HOST:PORT, that may be spoken to without TLS; those on loopback always may
 	Log       *slog.Logger
 }

@@ -24,6 +24,8 @@ type Deps struct {
 	Blobs *blobs.Store
 	// Folders finds a folder by its id, here or on another box: catalog.ErrNotFound where it is gone.
 	Folders func(ctx context.Context, id string) (catalog.Folder, error)
+	// Registry gives out the images of this box; nil: it has none.
+	Registry http.Handler
 	// Boxes are the other boxes that live, with what they said they have. It may not wait.
 	Boxes func() []Box
 	// Transport reaches another box. It says itself which host that is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -384,5 +385,33 @@ func TestBringTo(t *testing.T) {
 	b.shut()
 	if err := w.boxes["c"].BringTo(t.Context(), "b", nil, nil); !errors.Is(err, sessions.ErrRuntimeDown) {
 		t.Error(err)
+	}
+}
+
+// Boxes that have an image are known, and give it no faster than all may come.
+func TestImages(t *testing.T) {
+	w := newWorld(t, "a", "b", "c")
+	has := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/goods/1/v2/library/busybox/manifests/1" || r.FormValue("ns") != "docker.io" {
+			http.NotFound(rw, r)
+			return
+		}
+		_, _ = rw.Write(make([]byte, 1<<20))
+	})
+	w.boxes["a"].registry = has
+	w.boxes["a"].open(0, 0)
+	b := w.boxes["b"]
+	b.SetRate(2 << 20)
+	found := b.Images(t.Context(), "busybox:1")
+	if len(found) != 1 || found[0].Box != "a" || found[0].Path != "/goods/1/v2" {
+		t.Fatalf("%+v", found)
+	}
+	if others := b.Images(t.Context(), "busybox:2"); len(others) > 0 {
+		t.Errorf("%+v", others)
+	}
+	answer := must[*http.Response](t)((&http.Client{Transport: found[0].Transport}).Get("https://a/goods/1/v2/library/busybox/manifests/1?ns=docker.io"))
+	defer answer.Body.Close()
+	if n, err := io.Copy(io.Discard, answer.Body); err != nil || n != 1<<20 {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	pathManifest = pathPrefix + "manifest" // GET ?folder&version: lines, at the end the manifest
 	pathFile     = pathPrefix + "file"     // GET ?folder&name&sum: bytes, in ranges
 	pathBring    = pathPrefix + "bring"    // POST mounts: lines, until all is here
+
+	pathImagesBase = pathPrefix + "v2" // images, as a registry gives them
+	pathImages     = pathImagesBase + "/"
 )
 
 // Handler answers other boxes. Who asks is known to be one.
@@ -30,6 +33,9 @@ func (g *Goods) Handler() http.Handler {
 	mux.HandleFunc("GET "+pathManifest, g.answer(g.serveManifest))
 	mux.HandleFunc("GET "+pathFile, g.answer(g.serveFile))
 	mux.HandleFunc("POST "+pathBring, g.answer(g.serveBring))
+	if g.Registry != nil {
+		mux.Handle(pathImages, g.Registry)
+	}
 	mux.HandleFunc("POST "+pathCarry, g.answer(g.serveCarry))
 	mux.HandleFunc("GET "+pathOpen, g.answer(g.serveOpen))
 	return mux

@@ -41,13 +41,14 @@ type world struct {
 // box is one of them.
 type box struct {
 	*goods.Goods
-	w      *world
-	name   string
-	dir    string
-	node   *trust.Node
-	blobs  *blobs.Store
-	server *http.Server
-	at     string // where its door is; "": shut
+	w        *world
+	name     string
+	dir      string
+	node     *trust.Node
+	blobs    *blobs.Store
+	server   *http.Server
+	registry http.Handler
+	at       string // where its door is; "": shut
 
 	spoil atomic.Pointer[func(http.Handler) http.Handler] // between the door and the goods
 	given atomic.Int64                                    // bytes of files that it gave
@@ -105,7 +106,7 @@ func (b *box) open(rate, keep int64) {
 	}
 	b.Goods = must[*goods.Goods](t)(goods.New(goods.Deps{
 		Self: b.name, Dir: filepath.Join(b.dir, "goods"), Blobs: b.blobs, Folders: b.w.folder, Boxes: func() []goods.Box { return b.w.others(b.name) },
-		Transport: b.transport, Rate: rate, Keep: keep, Silence: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Transport: b.transport, Rate: rate, Keep: keep, Silence: time.Second, Registry: b.registry, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}))
 }
 
