@@ -140,7 +140,7 @@ var rooms = []room{
 	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
 	{"appliance/cluster/door/doortest", list("appliance/cluster/trust", "appliance/cluster/trust/trusttest", "appliance/cluster/door")},
 	{"appliance/cluster/relay", list("appliance/cluster/door")},
-	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/console/live", nil},
 	{"appliance/console/markdown", nil},
 	{"appliance/console/preview", nil},

@@ -90,6 +90,14 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 // IsLocal reports whether somebody came over the unix socket.
 func IsLocal(ctx context.Context) bool { return actorOf(ctx).Via == "socket" }
 
+// LocalUser is the user of this box who came over the unix socket; "": somebody else. Another box may be told it: LocalPeer.
+func LocalUser(ctx context.Context) string {
+	if a := actorOf(ctx); a.Via == viaSocket {
+		return a.Name
+	}
+	return ""
+}
+
 // actorOf returns who asks; the zero Actor when nobody has said.
 func actorOf(ctx context.Context) Actor {
 	a, _ := ctx.Value(actorKey).(Actor)

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gin-gonic/gin"
+
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
@@ -64,6 +67,10 @@ func translations() []translation {
 		{people.ErrExists, api.KindExists, http.StatusConflict},
 		{people.ErrState, api.KindState, http.StatusConflict},
 		{people.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{trust.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{trust.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{trust.ErrTaken, api.KindExists, http.StatusConflict},
+		{trust.ErrBusy, api.KindConflict, http.StatusConflict},
 		{keys.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{authorized.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{install.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -259,6 +266,19 @@ func fieldErrors(problems catalog.Problems) []api.FieldError {
 		out = append(out, e)
 	}
 	return out
+}
+
+// ownersProblem is what went wrong with what an administrator asked for: they may know it, though no room has a kind for it.
+func ownersProblem(c *gin.Context, err error) error {
+	ctx := c.Request.Context()
+	if ctx.Err() != nil || problemOf(ctx, err).Kind() != api.KindInternal {
+		return err
+	}
+	p := api.NewProblem(api.KindState, http.StatusConflict, "%s", err)
+	if h, ok := errors.AsType[hinter](err); ok {
+		p.Hint = h.Hint()
+	}
+	return p
 }
 
 func internalProblem(ctx context.Context) *api.Problem {

@@ -54,6 +54,7 @@ func shapes() map[string]reflect.Type {
 		CatalogRecipe{}, RecipeLicense{}, RecipeSource{}, RecipeVariant{}, RecipeVerified{}, RecipeFit{}, RecipeOverview{}, RecipeRow{}, PlanCreate{}, Plan{}, PlanPart{}, PlanPlace{}, PlanUse{}, PlanMove{}, PlanDisk{}, PlanStep{}, PlanAttempt{}, PlanAlternative{},
 		ModelVerify{}, VerifyProgress{}, ModelDamage{}, ModelsSwept{},
 		Node{}, Cores{}, Bytes{}, NUMANode{}, DeviceCount{}, Device{}, Holder{}, Link{}, DeviceHistory{}, DevicePoint{}, Fence{},
+		ClusterStatus{}, ClusterBox{}, ClusterMember{}, ClusterQuorum{}, ClusterSelf{}, ClusterInit{}, ClusterJoin{}, ClusterLeave{}, ClusterTokenCreate{}, ClusterToken{}, ClusterTokenIssued{}, ClusterBoxUpdate{},
 		SessionPage{}, SessionCheck{},
 		Pipeline{}, PipelineParameter{}, PipelineSchedule{}, PipelineTask{}, PipelineApply{}, JobCreate{}, Job{}, JobTask{}, JobNotification{},
 		InstallCreate{}, Install{}, InstallStep{}, InstallTransfer{}, Model{}, ModelRevision{}, ModelFile{}, ModelUpdate{}, ModelRollback{}, ModelPin{}, ModelRemoved{},

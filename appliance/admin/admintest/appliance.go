@@ -51,6 +51,7 @@ type Appliance struct {
 	Scaling   *Scaling
 	Traces    *Traces
 	Places    *Places
+	Boxes     *Boxes
 	Pipelines *Pipelines
 	Handler   http.Handler
 	deps      admin.Deps
@@ -100,7 +101,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces()}
+	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces(), Boxes: newBoxes()}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
@@ -117,7 +118,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	}
 	a.deps = admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
+		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Cluster: a.Boxes, Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
 		PublicURL: "http://127.0.0.1:8080",
 		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
 		Log:       log, Now: time.Now,
