@@ -148,7 +148,7 @@ var rooms = []room{
 	{"appliance/console/texts", nil},
 	{"appliance/console/ui", nil},
 	{"appliance/console", list("appliance/api", "appliance/console/live", "appliance/console/markdown", "appliance/console/preview", "appliance/console/static", "appliance/console/texts", "appliance/console/ui")},
-	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/admin", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("appliance/people", "autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/reach", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/quota/tally", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "model-definitions/hello/gguf", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
@@ -171,7 +171,7 @@ var testsAlso = map[string][]string{
 	"appliance/daemon":        list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
 	"appliance/people/oidc":   list("appliance/people/oidc/dextest"),
 	"appliance/cluster":       list("appliance/cluster/clustertest"),
-	"appliance/cluster/goods": list("appliance/cluster/trust"), // boxes meet over the certificates of a cluster
+	"appliance/cluster/goods": list("appliance/cluster/trust"),                                  // boxes meet over the certificates of a cluster
 	"appliance/cluster/fleet": list("appliance/cluster/agent", "appliance/cluster/clustertest"), // a node's own loop is at the other end
 	"appliance/cluster/door":  list("sessions/process", "variants"),                             // logs, commands and terminals of real processes
 	"catalog/install":         list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
