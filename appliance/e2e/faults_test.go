@@ -98,7 +98,7 @@ func TestEnginesWithBadManners(t *testing.T) {
 			if out := b.run("service", "list", "-q"); strings.Contains(out, "fork") {
 				return fmt.Errorf("still there: %s", out)
 			}
-			return processGone("sleep\x003600")
+			return processGone("sleep\x0086399")
 		}); err != nil {
 			t.Error(err)
 		}

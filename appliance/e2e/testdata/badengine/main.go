@@ -39,7 +39,7 @@ func main() {
 			os.Stdout.WriteString(line)
 		}
 	case "fork": // a grandchild in a session of its own, whose parent is gone
-		cmd := exec.Command("/bin/sh", "-c", "setsid sleep 3600 >/dev/null 2>&1 & setsid sh -c 'trap \"\" TERM; sleep 3600' >/dev/null 2>&1 &")
+		cmd := exec.Command("/bin/sh", "-c", "setsid sleep 86399 >/dev/null 2>&1 & setsid sh -c 'trap \"\" TERM; sleep 86399' >/dev/null 2>&1 &")
 		if err := cmd.Run(); err != nil {
 			panic(err)
 		}
