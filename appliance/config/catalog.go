@@ -26,11 +26,14 @@ func defaultCatalog() Catalog {
 }
 
 // Rate is Bandwidth in bytes; 0: no bound.
-func (c Catalog) Rate() (int64, error) {
-	if c.Bandwidth == "" || c.Bandwidth == "0" {
+func (c Catalog) Rate() (int64, error) { return bandwidth(c.Bandwidth) }
+
+// bandwidth is how many bytes a second a text allows; 0 is no bound.
+func bandwidth(text string) (int64, error) {
+	if text == "" || text == "0" {
 		return 0, nil
 	}
-	n, err := accel.ParseSize(c.Bandwidth)
+	n, err := accel.ParseSize(text)
 	if err == nil && n < 1<<10 {
 		err = fmt.Errorf("%d bytes a second would never end", n)
 	}

@@ -20,6 +20,8 @@ type Cluster struct {
 	Advertise string `yaml:"advertise"`
 	// SharedFolders says that the folders' directory is the same storage on all boxes.
 	SharedFolders bool `yaml:"shared_folders"`
+	// Bandwidth is how many bytes a second may come from other boxes, files and images together: 500m; "" is no bound.
+	Bandwidth string `yaml:"bandwidth"`
 	// Etcd are the endpoints of an etcd of the owner's, as URLs; none: the boxes keep one among themselves.
 	Etcd []string `yaml:"etcd"`
 	// Grace is how long a box may be silent before what ran there is begun elsewhere.
@@ -36,6 +38,9 @@ const mostClusterPort = 65533
 
 // leastClusterGrace is more than it takes to take a box's routes out of the tables.
 const leastClusterGrace = time.Second
+
+// Rate is Bandwidth in bytes a second; 0 is no bound.
+func (c Cluster) Rate() (int64, error) { return bandwidth(c.Bandwidth) }
 
 func (c Cluster) check() (ps catalog.Problems) {
 	const hint = "write :8480 for every network, or 10.0.0.1:8480; etcd takes the two ports above it"
@@ -61,6 +66,9 @@ func (c Cluster) check() (ps catalog.Problems) {
 		if u, err := url.Parse(e); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			ps = append(ps, problem("cluster.etcd", fmt.Sprintf("%q is no URL of an etcd", e), "write https://etcd-1.lan:2379"))
 		}
+	}
+	if _, err := c.Rate(); err != nil {
+		ps = append(ps, problem("cluster.bandwidth", err.Error(), "like 500m, of bytes a second; empty is no bound"))
 	}
 	if c.Grace < leastClusterGrace {
 		ps = append(ps, problem("cluster.grace", fmt.Sprintf("%s is too short to tell a box that is gone from one that is slow", c.Grace), "20s is usual"))
