@@ -339,6 +339,26 @@ func TestAtZeroWhereNobodyMayWait(t *testing.T) {
 	})
 }
 
+// What keeps a service's routes from starting is told to those who have waited in vain, at zero and while one is wanted.
+func TestWhatHoldsAServiceUpIsTold(t *testing.T) {
+	bothPaths(t, func(t *testing.T, own bool) {
+		const why = "project red may have 1 route in all, and has them"
+		c := newCold(t, own, nil, func(s *Service) { s.Held = why })
+		a := <-c.post("/v1/chat/completions", chatHello)
+		if a.status != 503 || !strings.Contains(a.body, "cannot be started now: "+why) || !strings.Contains(a.body, "within 1m30s") {
+			t.Errorf("at zero: %+v", a)
+		}
+		c.set(func(s *Service) { s.Zero, s.Status = false, "PROVISIONING" })
+		if a = <-c.post("/v1/chat/completions", chatHello); a.status != 503 || !strings.Contains(a.body, why) {
+			t.Errorf("while one is wanted: %+v", a)
+		}
+		c.set(func(s *Service) { s.Held = "" })
+		if a = <-c.post("/v1/chat/completions", chatHello); a.status != 503 || strings.Contains(a.body, why) {
+			t.Errorf("while nothing is known: %+v", a)
+		}
+	})
+}
+
 // Requests that wait when the last route goes are a reason to start one, too.
 func TestTheLastRouteGoesWhileSomeWait(t *testing.T) {
 	bothPaths(t, func(t *testing.T, own bool) {

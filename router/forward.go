@@ -468,6 +468,9 @@ func noRoute(s Service, after time.Duration) *Refusal {
 	case off > 0:
 		text += fmt.Sprintf(" (%d taken out of the balance)", off)
 	}
+	if s.Held != "" {
+		text += ": " + s.Held
+	}
 	if s.Zero {
 		return unavailable("scaled_to_zero", fmt.Sprintf("The service %q is scaled to zero, and nothing starts it by itself. Its owner does: `palisade service scale %s 1`.", s.Name, s.Name), time.Minute)
 	}

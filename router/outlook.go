@@ -77,7 +77,11 @@ func (o *outlook) noRoute(now time.Time, after time.Duration) *Refusal {
 		return f
 	}
 	after = o.retryAfter(now, cmp.Or(after, retryLater))
-	return unavailable("no_route", fmt.Sprintf("The service %q was scaled to zero and is being started. Try again in %d seconds.", o.Name, seconds(after)), after)
+	text := fmt.Sprintf("The service %q was scaled to zero and is being started", o.Name)
+	if o.Held != "" {
+		text = fmt.Sprintf("The service %q was scaled to zero and cannot be started now: %s", o.Name, o.Held)
+	}
+	return unavailable("no_route", fmt.Sprintf("%s. Try again in %d seconds.", text, seconds(after)), after)
 }
 
 // seconds is d in whole ones, no fewer.

@@ -26,6 +26,7 @@ type Service struct {
 	ReadyAt   time.Time // when a route is expected to answer, where none does; zero: not known
 	Broken    string    // starts fail, and none is under way: the engine's last words; "": they do not
 	RetryAt   time.Time // of the next start, where Broken says something; zero: not known
+	Held      string    // what keeps its routes from starting, told to clients that find none; "": nothing is known
 	EngineKey string    // sent to its engine as bearer token; "": none
 	Traffic   Traffic
 	Routes    []Route // those that may get traffic, and those that drain

@@ -106,6 +106,19 @@ func TestRoutesAreLimited(t *testing.T) {
 		if told != 1 {
 			t.Errorf("told %d times", told)
 		}
+		if _, err := scale("two", sessions.Scale{To: 0, By: "owner"}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		w.m.SetQuotas(ofDefault(sessions.Quota{Routes: 3}))
+		if capped, is := errors.AsType[*sessions.CappedError](second(scale("two", sessions.Scale{To: 1, Auto: true}))); !is || capped.At != 0 || w.balance.row("two").Held != "project default may have 3 routes in all, and has them" {
+			t.Errorf("at zero: %v, %+v", capped, w.balance.row("two"))
+		}
+		w.m.SetQuotas(ofDefault(sessions.Quota{Routes: 4}))
+		if _, err := scale("two", sessions.Scale{To: 1, Auto: true}); err != nil || w.balance.row("two").Held != "" {
+			t.Errorf("with room: %v, %+v", err, w.balance.row("two"))
+		}
+		w.after(time.Minute)
 		w.m.SetQuotas(ofDefault(sessions.Quota{Routes: 1}))
 		w.after(time.Minute)
 		w.wantUp("one", 3) // nothing that runs is ended

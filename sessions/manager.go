@@ -136,6 +136,7 @@ type service struct {
 	broken bool
 	loads  map[int]LoadTime // by revision, as they were asked for; guarded by the manager's mu
 	capped string           // how the autoscaler was told last that a limit keeps it from more routes; guarded by writing
+	short  string           // the same in words, where it has none at all; guarded by mu
 }
 
 func (s *service) revision(number int) *Revision {

@@ -49,6 +49,7 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 	if s.broken && hopeless(state) {
 		out.Broken, out.RetryAt = s.LastError, s.RetryAt
 	}
+	out.Held = s.heldUp()
 	if rev := s.revision(s.Revision); rev != nil {
 		out.Aliases = aliases(s.Name, rev.Launch)
 	}
@@ -70,6 +71,30 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 		m.metrics.routes.With(prometheus.Labels{"service": s.Name, "status": string(status)}).Set(float64(n))
 	}
 	return out
+}
+
+// heldUp is what keeps a service's routes from starting: a limit, in words for whoever asks the service; no room, without saying who
+// has it. The caller holds mu.
+func (s *service) heldUp() (why string) {
+	if len(s.routes) == 0 {
+		return s.short
+	}
+	for _, r := range s.routes {
+		ses, _ := r.snapshot()
+		if ses.Leaving() {
+			continue
+		}
+		if ses.Status != StatusPending || len(ses.Waits) == 0 {
+			return "" // that one is on its way
+		}
+		why = "the box has no room for it yet"
+		for _, w := range ses.Waits {
+			if w.Predicate == PredicateProjectLimit || w.Predicate == PredicateUserLimit {
+				why = w.Sentence
+			}
+		}
+	}
+	return why
 }
 
 // hopeless reports whether starts fail, and nothing is left that could come up.

@@ -325,7 +325,7 @@ func (m *Manager) ScaleService(ctx context.Context, project, ref string, wish Sc
 func (m *Manager) autoscale(ctx context.Context, s *service, wish Scale) error {
 	to, why := m.within(&s.Service, wish.To)
 	if why == nil {
-		s.capped = ""
+		m.cap(s, nil)
 		if s.Replicas == to && s.ScaledBy == "" {
 			return nil
 		}
@@ -340,8 +340,24 @@ func (m *Manager) autoscale(ctx context.Context, s *service, wish Scale) error {
 	} else if s.capped != why.bound() {
 		m.event(ctx, Event{ServiceID: s.ID, Kind: "limited", Message: fmt.Sprintf("not scaled to %d (%s): %s", wish.To, wish.Reason, capped.Error())})
 	}
-	s.capped = why.bound()
+	m.cap(s, why)
 	return capped
+}
+
+// cap notes that a limit keeps a service from more routes; nil: none does. Who waits for one is told. The caller holds writing.
+func (m *Manager) cap(s *service, why *LimitError) {
+	words := ""
+	if s.capped = ""; why != nil {
+		s.capped = why.bound()
+		words = fmt.Sprintf("%s %s may have %s in all, and has them", why.Kind, why.Name, plural(why.Limit, "route"))
+	}
+	m.mu.Lock()
+	same := s.short == words
+	s.short = words
+	m.mu.Unlock()
+	if !same {
+		m.changed()
+	}
 }
 
 // scaledBy notes how many routes are wanted and by whom.

@@ -37,6 +37,7 @@ type ServiceRoutes struct {
 	ReadyAt time.Time // when the first of its starting routes is expected to be healthy; zero: none starts, or it is not known
 	Broken  string    // starts fail, none is healthy or under way: the engine's last words; "" otherwise
 	RetryAt time.Time // of the next start, where Broken says something
+	Held    string    // what keeps all of its routes from starting, such as a limit; "": nothing does
 }
 
 // RouteTarget is one place that answers.

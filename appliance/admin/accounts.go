@@ -19,7 +19,7 @@ type Accounts interface {
 }
 
 func (s *server) getSessionUsage(c *gin.Context) error {
-	p := query(c, "by", "from", "to", "zone", "user", "session", "type", "all")
+	p := query(c, "by", "from", "to", "zone", "user", "session", "type", "all", "uncounted")
 	if s.Accounts == nil {
 		return api.NewProblem(api.KindNotSupported, http.StatusNotImplemented, "what sessions hold is not counted here")
 	}
@@ -74,7 +74,7 @@ func pointers[T any](items []T) []*T {
 
 // sessionUsage reads what the query is about, but for the project.
 func (p *params) sessionUsage(s *server) accounts.Query {
-	q := accounts.Query{User: p.text("user"), Session: p.text("session"), Type: p.text("type")}
+	q := accounts.Query{User: p.text("user"), Session: p.text("session"), Type: p.text("type"), Uncounted: p.flag("uncounted")}
 	var known []string
 	for _, d := range accounts.Dimensions() {
 		known = append(known, string(d))

@@ -50,7 +50,9 @@ type SessionUsageQuery struct {
 	User     string
 	Session  string // id, or a name that it had
 	Type     string
-	All      bool // of every project
+	// Uncounted: how many sessions there were in a time need not be said. Sums over time come faster.
+	Uncounted bool
+	All       bool // of every project
 }
 
 // SessionUsage returns what sessions held and used.
@@ -59,8 +61,10 @@ func (c *Client) SessionUsage(ctx context.Context, q SessionUsageQuery) (Session
 		"by": {strings.Join(q.By, ",")}, "from": {q.From}, "to": {q.To}, "zone": {q.Zone},
 		"user": {q.User}, "session": {q.Session}, "type": {q.Type},
 	}
-	if q.All {
-		query.Set("all", "true")
+	for name, on := range map[string]bool{"all": q.All, "uncounted": q.Uncounted} {
+		if on {
+			query.Set(name, "true")
+		}
 	}
 	var out SessionUsage
 	return out, c.unary(ctx, call{method: http.MethodGet, path: "/usage/sessions", query: query}, &out)

@@ -117,8 +117,21 @@ func (a *app) showLimits(l api.Limits) error {
 			full := min(int(b.Part*10+0.5), 10)
 			bar = fmt.Sprintf("%s%s %3.0f%%", strings.Repeat("#", full), strings.Repeat(".", 10-full), b.Part*100)
 		}
-		t.add(b.Name, orDash(b.Used), orDash(b.Limit), bar, orDash(b.From))
+		t.add(b.Name, orDash(b.Used), orDash(b.Limit), bar, orDash(boundFrom(b.From)))
 		r.quiet = append(r.quiet, b.Name)
 	}
 	return a.show(r)
+}
+
+// boundFrom is who says a bound, for a table.
+func boundFrom(from string) string {
+	switch from {
+	case "row":
+		return "set"
+	case "config":
+		return "settings"
+	case "default":
+		return "settings, for all"
+	}
+	return from
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/training/accounts"
 )
 
 // Of a box with much on it.
@@ -72,7 +73,35 @@ func (b *bench) used(t *testing.B) {
 			rows = rows[:0]
 		}
 	}
-	b.Rebuild(func(d *admin.Deps) { d.Usage = usage.NewMeter(kept, time.Now, slog.New(slog.DiscardHandler)) })
+	held := make([]accounts.Row, 0, manyHours)
+	for i := range manySessions { // each for a hundred hours: a million rows, too
+		for h := range 100 {
+			at := end.Add(-time.Duration(i%manyHours+h) * time.Hour)
+			held = append(held, accounts.Row{
+				Hour: at, Session: fmt.Sprintf("ses-%07d", i), Name: fmt.Sprint("job-", i), User: fmt.Sprint("user-", i%50), Project: "default", Type: "batch",
+				Sums: accounts.Sums{Held: 3_600_000_000, Cores: 7_200_000_000, Memory: 3_600_000 * 512, CPU: 1_000_000_000}, Until: at.Add(time.Hour), Run: at,
+			})
+		}
+		if i%500 == 499 {
+			if err := kept.SaveSessionUsage(t.Context(), held); err != nil {
+				t.Fatal(err)
+			}
+			held = held[:0]
+		}
+	}
+	b.Rebuild(func(d *admin.Deps) {
+		d.Usage, d.Accounts = usage.NewMeter(kept, time.Now, slog.New(slog.DiscardHandler)), keptAccounts{kept}
+	})
+}
+
+// keptAccounts report what is kept, of sessions that have ended.
+type keptAccounts struct{ of *store.Store }
+
+func (k keptAccounts) Report(ctx context.Context, q accounts.Query) (accounts.Report, error) {
+	rows, err := k.of.SessionUsage(ctx, q)
+	out := accounts.Fold(rows, &q)
+	out.From, out.To = q.From, q.To
+	return out, err
 }
 
 // BenchmarkPages is how long the server takes for each page of a large box: the middle, all but the slowest twentieth, and
@@ -90,7 +119,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 	filled := false
 	for _, path := range []string{
-		"/usage", "/usage?from=7d&by=token", "/usage?from=90d&by=user", "/usage?from=365d&zone=Asia%2FSeoul", "/usage/sessions",
+		"/usage", "/usage?from=7d&by=token", "/usage?from=90d&by=user", "/usage?from=365d&zone=Asia%2FSeoul", "/usage/sessions", "/usage/sessions?from=7d&by=session", "/usage/sessions?from=90d&by=type", "/usage/sessions?from=365d&zone=Asia%2FSeoul",
 	} {
 		b.Run(pageName(path), func(of *testing.B) {
 			if !filled {

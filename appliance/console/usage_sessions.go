@@ -33,7 +33,7 @@ func sessionUsageData(v *View) (any, error) {
 	var failed [2]error
 	p.Unit = p.guess()
 	query := func(by string) api.SessionUsageQuery {
-		return api.SessionUsageQuery{By: []string{by}, From: p.From, To: p.To, Zone: p.Zone, All: p.All}
+		return api.SessionUsageQuery{By: []string{by}, From: p.From, To: p.To, Zone: p.Zone, All: p.All, Uncounted: true}
 	}
 	wait.Go(func() { p.Usage, failed[0] = v.API.SessionUsage(v.Context(), query(p.By)) })
 	wait.Go(func() { over, failed[1] = v.API.SessionUsage(v.Context(), query(p.Unit)) })

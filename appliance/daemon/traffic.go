@@ -61,14 +61,14 @@ func (t *traffic) apply() {
 	stands := make(map[string]standing, len(services))
 	for i, s := range services {
 		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
-		table[i].ReadyAt, table[i].Broken, table[i].RetryAt = s.ReadyAt, s.Broken, s.RetryAt
+		table[i].ReadyAt, table[i].Broken, table[i].RetryAt, table[i].Held = s.ReadyAt, s.Broken, s.RetryAt, s.Held
 		table[i].Zero = s.Status == sessions.ServiceIdle
 		table[i].Wakes = t.wakes != nil && t.wakes(s.ID, s.ScaledBy, s.ScaledAt)
 		table[i].Traffic = trafficOf(s, table[i].Zero && !table[i].Wakes)
 		for _, r := range s.Routes {
 			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
 		}
-		stands[s.ID] = standing{table[i].Routes, outlook{s.ReadyAt, s.Broken, s.RetryAt}}
+		stands[s.ID] = standing{table[i].Routes, outlook{s.ReadyAt, s.Broken, s.RetryAt, s.Held}}
 	}
 	t.set(table)
 	t.elders.follow(stands)
@@ -86,6 +86,7 @@ type outlook struct {
 	ReadyAt time.Time `json:"ready_at,omitzero"`
 	Broken  string    `json:"broken,omitempty"`
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	Held    string    `json:"held,omitempty"`
 }
 
 func (t *traffic) set(table []router.Service) {
@@ -113,7 +114,7 @@ func (t *traffic) take(stands map[string]standing) {
 	var table []router.Service
 	for _, s := range t.table {
 		if now, there := stands[s.ID]; there {
-			s.Routes, s.ReadyAt, s.Broken, s.RetryAt = now.routes, now.ReadyAt, now.Broken, now.RetryAt
+			s.Routes, s.ReadyAt, s.Broken, s.RetryAt, s.Held = now.routes, now.ReadyAt, now.Broken, now.RetryAt, now.Held
 			table = append(table, s)
 		}
 	}

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,8 +33,45 @@ func (s *Store) SaveSessionUsage(ctx context.Context, rows []accounts.Row) error
 				return err
 			}
 		}
-		return nil
+		return t.sumSessionUsage(ctx, rows)
 	})
+}
+
+// sumSessionUsage makes anew what is summed up of the days and hours of rows.
+func (t *tx) sumSessionUsage(ctx context.Context, rows []accounts.Row) error {
+	type day struct {
+		begun   time.Time
+		session string
+	}
+	days, hours := map[day]bool{}, map[time.Time]bool{}
+	for i := range rows {
+		days[day{rows[i].Hour.UTC().Truncate(usageDay), rows[i].Session}] = true
+		hours[rows[i].Hour.UTC()] = true
+	}
+	const days1 = "INSERT INTO session_usage_days (hour, session, name, person, project, type, "
+	for _, d := range slices.SortedFunc(maps.Keys(days), func(a, b day) int { return cmp.Or(a.begun.Compare(b.begun), cmp.Compare(a.session, b.session)) }) {
+		if _, err := t.exec(ctx, days1+sessionSums("?")+") SELECT $1, session, MAX(name), MAX(person), MAX(project), MAX(type), "+sessionSums("CAST(SUM(?) AS BIGINT)")+
+			" FROM session_usage WHERE session = $2 AND hour >= $1 AND hour < $3 GROUP BY session ON CONFLICT (hour, session) DO UPDATE SET name = excluded.name, "+
+			sessionSums("? = excluded.?"), d.begun, d.session, d.begun.Add(usageDay)); err != nil {
+			return err
+		}
+	}
+	for _, hour := range slices.SortedFunc(maps.Keys(hours), time.Time.Compare) {
+		if _, err := t.exec(ctx, "INSERT INTO session_usage_projects (hour, project, type, "+sessionSums("?")+") SELECT hour, project, type, "+sessionSums("CAST(SUM(?) AS BIGINT)")+
+			" FROM session_usage WHERE hour = $1 GROUP BY hour, project, type ON CONFLICT (hour, project, type) DO UPDATE SET "+sessionSums("? = excluded.?"), hour); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sessionSums are the columns that are summed up, each put into a text for its question marks.
+func sessionSums(as string) string {
+	var out []string
+	for _, name := range []string{"held_us", "core_us", "mem_mibms", "share_us", "cpu_us", "used_mibms"} {
+		out = append(out, strings.ReplaceAll(as, "?", name))
+	}
+	return strings.Join(out, ", ")
 }
 
 // LastSessionUsage implements accounts.Store.
@@ -60,41 +99,3 @@ func (s *Store) LastSessionUsage(ctx context.Context, sessions []string) ([]acco
 	return out, nil
 }
 
-// SessionUsage implements accounts.Store. It sums up by the session, and where times are told apart by the hour.
-func (s *Store) SessionUsage(ctx context.Context, q accounts.Query) ([]accounts.Row, error) {
-	st := statement{op: "summing up what sessions used"}
-	where := []string{"1 = 1"}
-	only := func(condition string, v any) {
-		st.args = append(st.args, v)
-		where = append(where, strings.ReplaceAll(condition, "?", fmt.Sprint("$", len(st.args))))
-	}
-	for _, c := range []struct {
-		condition, value string
-	}{{"project = ?", q.Project}, {"person = ?", q.User}, {"(session = ? OR name = ?)", q.Session}, {"type = ?", q.Type}} {
-		if c.value != "" {
-			only(c.condition, c.value)
-		}
-	}
-	for _, c := range []struct {
-		condition string
-		at        time.Time
-	}{{"hour >= ?", q.From}, {"hour < ?", q.To}} {
-		if !c.at.IsZero() {
-			only(c.condition, c.at)
-		}
-	}
-	group := "session, project, person, type"
-	if q.Time() != "" {
-		group += ", hour"
-	}
-	sums := []string{}
-	for _, name := range []string{"held_us", "core_us", "mem_mibms", "share_us", "cpu_us", "used_mibms"} {
-		sums = append(sums, "CAST(SUM("+name+") AS BIGINT)")
-	}
-	st.sql = "SELECT MAX(hour), session, MAX(name), person, project, type, " + strings.Join(sums, ", ") +
-		" FROM session_usage WHERE " + strings.Join(where, " AND ") + " GROUP BY " + group
-	return list(ctx, s, st, func(row scanner) (r accounts.Row, err error) {
-		err = row.Scan(intoTime{&r.Hour}, &r.Session, &r.Name, &r.User, &r.Project, &r.Type, &r.Held, &r.Cores, &r.Memory, &r.Shares, &r.CPU, &r.Used)
-		return r, err
-	})
-}

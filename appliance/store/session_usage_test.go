@@ -42,11 +42,14 @@ func TestSessionUsage(t *testing.T) {
 			rows int
 			held int64
 		}{
-			{accounts.Query{}, 1001, 3000*2999/2 + one.Held},
+			{accounts.Query{}, 1, 3000*2999/2 + one.Held},
+			{accounts.Query{By: []accounts.Dimension{accounts.BySession}}, 1001, 3000*2999/2 + one.Held},
+			{accounts.Query{By: []accounts.Dimension{accounts.ByUser}}, 6, 3000*2999/2 + one.Held},
+			{accounts.Query{By: []accounts.Dimension{accounts.ByHour, accounts.ByProject}, Uncounted: true}, 4, 3000*2999/2 + one.Held},
 			{accounts.Query{Project: "red", Session: "ses-7"}, 1, 21 + 22 + 23},
 			{accounts.Query{Session: "ses-7", By: []accounts.Dimension{accounts.ByDay}}, 3, 21 + 22 + 23},
 			{accounts.Query{Session: "ses-7", From: midnight.Add(time.Hour), To: midnight.Add(2 * time.Hour)}, 1, 22},
-			{accounts.Query{User: "user-1", Session: "train-1", Type: "batch"}, 100, -1},
+			{accounts.Query{User: "user-1", Session: "train-1", Type: "batch", By: []accounts.Dimension{accounts.BySession}}, 100, -1},
 			{accounts.Query{User: "nobody"}, 0, 0},
 		} {
 			got, err := s.SessionUsage(t.Context(), c.q)
@@ -57,6 +60,61 @@ func TestSessionUsage(t *testing.T) {
 			}
 			if len(got) != c.rows || c.held >= 0 && held != c.held {
 				t.Errorf("%+v: %d rows, held %d", c.q, len(got), held)
+			}
+		}
+	})
+}
+
+// TestSessionUsageIsTheSameEitherWay: what is summed up before says what all rows say, whichever the time and the zone, and after rows
+// were written again.
+func TestSessionUsageIsTheSameEitherWay(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store.Store) {
+		var rows []accounts.Row
+		for i := range 400 {
+			rows = append(rows, accounts.Row{
+				Hour: midnight.Add(time.Duration(i*7%100-50) * time.Hour), Session: fmt.Sprint("ses-", i%13), Name: fmt.Sprint("job-", i%13), User: fmt.Sprint("user-", i%13%4),
+				Project: []string{"red", "blue"}[i%13%2], Type: []string{"batch", "interactive"}[i%13%3%2], Sums: accounts.Sums{Held: int64(i), Cores: int64(i * i), Memory: 1, Shares: int64(i % 3), CPU: 2, Used: 3},
+			})
+		}
+		kept := map[string]accounts.Row{}
+		for round := range 2 {
+			for i := range rows {
+				rows[i].Held += int64(round * 1000)
+				kept[rows[i].Hour.String()+rows[i].Session] = rows[i]
+			}
+			must(t, s.SaveSessionUsage(t.Context(), rows))
+		}
+		korea := time.FixedZone("KST", 9*3600)
+		for _, by := range [][]accounts.Dimension{
+			nil, {accounts.ByUser}, {accounts.ByProject}, {accounts.BySession}, {accounts.ByType}, {accounts.ByProject, accounts.ByType}, {accounts.ByDay}, {accounts.ByHour, accounts.ByProject}, {accounts.ByDay, accounts.ByType}, {accounts.ByDay, accounts.ByUser},
+		} {
+			for _, q := range []accounts.Query{
+				{}, {From: midnight.Add(-30 * time.Hour), To: midnight.Add(25 * time.Hour)}, {From: midnight.Add(time.Hour), To: midnight.Add(5 * time.Hour)}, {From: midnight, To: midnight.Add(24 * time.Hour)},
+				{From: midnight.Add(-10 * time.Hour), To: midnight.Add(24 * time.Hour)}, {Project: "red"}, {User: "user-1"}, {Session: "job-3"}, {Type: "batch", To: midnight.Add(3 * time.Hour)}, {From: midnight.Add(-3 * time.Hour), Zone: korea},
+			} {
+				for _, uncounted := range []bool{false, true} {
+					q.By, q.Uncounted = by, uncounted
+					var all []accounts.Sum
+					for _, r := range kept {
+						if (q.From.IsZero() || !r.Hour.Before(q.From)) && (q.To.IsZero() || r.Hour.Before(q.To)) && (q.Project == "" || r.Project == q.Project) && (q.User == "" || r.User == q.User) && (q.Session == "" || r.Name == q.Session) && (q.Type == "" || r.Type == q.Type) {
+							all = append(all, accounts.Sum{Row: r})
+						}
+					}
+					got, err := s.SessionUsage(t.Context(), q)
+					must(t, err)
+					want, have := accounts.Fold(all, &q), accounts.Fold(got, &q)
+					if uncounted && q.Time() != "" {
+						for _, r := range []*accounts.Report{&want, &have} {
+							r.Total.Sessions = 0
+							for i := range r.Groups {
+								r.Groups[i].Sessions = 0
+							}
+						}
+					}
+					if d := cmp.Diff(want, have); d != "" {
+						t.Fatalf("%+v\n%s", q, d)
+					}
+				}
 			}
 		}
 	})

@@ -49,11 +49,11 @@ func (m *memory) LastSessionUsage(_ context.Context, ids []string) ([]accounts.R
 	return out, nil
 }
 
-func (m *memory) SessionUsage(_ context.Context, q accounts.Query) ([]accounts.Row, error) {
-	var out []accounts.Row
+func (m *memory) SessionUsage(_ context.Context, q accounts.Query) ([]accounts.Sum, error) {
+	var out []accounts.Sum
 	for _, r := range m.rows {
 		if !r.Hour.Before(q.From) && r.Hour.Before(q.To) {
-			out = append(out, r)
+			out = append(out, accounts.Sum{Row: r, Sessions: 1})
 		}
 	}
 	return out, nil

@@ -40,6 +40,8 @@ type Query struct {
 	User    string
 	Session string // its id, or a name that it had
 	Type    string
+
+	Uncounted bool // how many sessions there were in a time need not be known: sums over time come from fewer rows
 }
 
 // Has reports whether the query tells sums apart by d.
@@ -55,6 +57,18 @@ func (q *Query) Time() Dimension {
 	return ""
 }
 
+// Constant returns by how much the query's Zone is ahead of UTC, and whether that is so for all that the query chooses: then days can
+// be told apart by arithmetic.
+func (q *Query) Constant() (time.Duration, bool) {
+	if q.Zone == nil || q.Zone == time.UTC {
+		return 0, true
+	}
+	from := q.From.In(q.Zone)
+	_, seconds := from.Zone()
+	_, end := from.ZoneBounds()
+	return time.Duration(seconds) * time.Second, end.IsZero() || !q.To.IsZero() && !end.Before(q.To)
+}
+
 // Group is what was held and used under one value of each dimension that was asked for; its other fields are empty.
 type Group struct {
 	Start    time.Time // of the hour, day or month
@@ -63,7 +77,7 @@ type Group struct {
 	Session  string // id
 	Name     string // of that session, the last that it had
 	Type     string
-	Sessions int // how many there were
+	Sessions int // how many there were; 0 in a query that is Uncounted
 	Sums
 }
 
@@ -96,7 +110,7 @@ func (m *Meter) Report(ctx context.Context, q Query) (Report, error) {
 }
 
 // Fold sums rows up to the query's groups.
-func Fold(rows []Row, q *Query) Report {
+func Fold(rows []Sum, q *Query) Report {
 	type key struct {
 		start                        int64
 		user, project, session, kind string
@@ -121,10 +135,20 @@ func Fold(rows []Row, q *Query) Report {
 		}
 		of.Add(r.Sums)
 		out.Total.Add(r.Sums)
-		seen[k][r.Session], all[r.Session] = true, true
-		of.Sessions = len(seen[k])
+		if r.Session == "" { // several: no session is in two of them
+			of.Sessions += r.Sessions
+			out.Total.Sessions += r.Sessions
+			continue
+		}
+		if !seen[k][r.Session] {
+			seen[k][r.Session] = true
+			of.Sessions++
+		}
+		if !all[r.Session] {
+			all[r.Session] = true
+			out.Total.Sessions++
+		}
 	}
-	out.Total.Sessions = len(all)
 	slices.SortFunc(out.Groups, func(a, b Group) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(b.Shares, a.Shares), cmp.Compare(b.Cores, a.Cores), cmp.Compare(b.CPU, a.CPU),
 			cmp.Compare(b.Held, a.Held), strings.Compare(a.Project, b.Project), strings.Compare(a.User, b.User), strings.Compare(a.Session, b.Session),

@@ -11,8 +11,14 @@ type Store interface {
 	SaveSessionUsage(ctx context.Context, rows []Row) error
 	// LastSessionUsage returns the newest row of each of the sessions that have one.
 	LastSessionUsage(ctx context.Context, sessions []string) ([]Row, error)
-	// SessionUsage returns sums over what q chooses: of each session, and with a dimension of time of each hour.
-	SessionUsage(ctx context.Context, q Query) ([]Row, error)
+	// SessionUsage returns sums over what q chooses, told apart at least as far as q does, times by the hour.
+	SessionUsage(ctx context.Context, q Query) ([]Sum, error)
+}
+
+// Sum is what one session held and used, or several together: then Session is "".
+type Sum struct {
+	Row
+	Sessions int // how many are in it; 0: nobody has counted
 }
 
 // Row is what a session held and used in an hour.
