@@ -180,7 +180,7 @@ var testsAlso = map[string][]string{
 	"sessions/containerd":     list("sessions/containerd/private", "sessions/terminal", "catalog"),                                   // a containerd of the tests' own, actions, and terminals as they are watched
 	"training/figures":        list("training/checkpoints"),                                                                          // whose directories they are in
 	"appliance/e2e":           list("autoscaler", "autoscaler/signals"),                                                              // a real engine's page is read as the daemon reads it
-	"appliance/console":       list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog"), // pages are made of the real API, with fakes behind it
+	"appliance/console":       list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
 	"appliance/cli":           list("appliance/admin", "sessions"),                                                                   // scripts run against the real API, with fakes behind it
 }
 

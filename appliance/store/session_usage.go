@@ -98,4 +98,3 @@ func (s *Store) LastSessionUsage(ctx context.Context, sessions []string) ([]acco
 	}
 	return out, nil
 }
-
