@@ -32,15 +32,23 @@ func (m *Manager) moving(s Session) string {
 	return m.Away(s.Claim.Node).Why
 }
 
-// vacancies asks about each box once in a pass.
+// vacancies asks about each box that anything is on, once in a pass.
 func (m *Manager) vacancies() map[string]Vacancy {
 	out := map[string]Vacancy{}
 	if m.Away == nil {
 		return out
 	}
-	for _, s := range m.Ledger.Pool() {
-		if v := m.Away(s.Name()); v.Why != "" {
-			out[s.Name()] = v
+	asked := map[string]bool{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.sessions {
+		s, _ := r.snapshot()
+		if s.Claim == nil || !s.Alive() || asked[s.Claim.Node] {
+			continue
+		}
+		asked[s.Claim.Node] = true
+		if v := m.Away(s.Claim.Node); v.Why != "" {
+			out[s.Claim.Node] = v
 		}
 	}
 	return out

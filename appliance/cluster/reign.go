@@ -113,3 +113,15 @@ func (g *Guard) Pass(t Term) error {
 	}
 	return nil
 }
+
+// FollowLeader tells f who leads, "" and 0 for nobody, at first and whenever that may have changed.
+func (a *Agreement) FollowLeader(ctx context.Context, f func(name string, term Term)) {
+	look := func(int64) {
+		asking, cancel := context.WithTimeout(ctx, LeaseTime)
+		defer cancel()
+		if name, term, err := a.Leader(asking); err == nil {
+			f(name, term)
+		}
+	}
+	a.follow(ctx, a.prefix+partLeader, follower{whole: func([]Item) {}, some: func([]Item) {}, at: look})
+}

@@ -133,7 +133,7 @@ func (d *daemon) enterApps(ctx context.Context, l net.Listener) (err error) {
 	}
 	h.appURL = scheme + "://" + reachable(l.Addr())
 	h.appServer = newServer(h.front.appsAlone(), d.Log)
-	h.doors = append(h.doors, &door{Listener: l, secure: secure, apps: true})
+	h.doors = append(h.doors, &doorway{Listener: l, secure: secure, apps: true})
 	return nil
 }
 

@@ -73,7 +73,7 @@ func TestThePortOfAppsIsKept(t *testing.T) {
 	defer main.Close()
 	next := func(at string, main net.Listener) net.Listener {
 		t.Helper()
-		d := &daemon{house: &house{appListen: at, doors: []*door{{Listener: main}}}}
+		d := &daemon{house: &house{appListen: at, doors: []*doorway{{Listener: main}}}}
 		d.Config.Data, d.Log = t.TempDir(), quiet()
 		return nextOf(t, d)
 	}
@@ -84,7 +84,7 @@ func TestThePortOfAppsIsKept(t *testing.T) {
 	}
 	_ = first.Close()
 	_ = taken.Close()
-	d := &daemon{house: &house{appListen: "127.0.0.1:0", doors: []*door{{Listener: main}}}}
+	d := &daemon{house: &house{appListen: "127.0.0.1:0", doors: []*doorway{{Listener: main}}}}
 	d.Config.Data, d.Log = t.TempDir(), quiet()
 	before := nextOf(t, d)
 	at := before.Addr().String()

@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin"
@@ -20,7 +20,6 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
 	"github.com/palisade-run/palisade/appliance/config"
-	"github.com/palisade-run/palisade/appliance/console"
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/people/oidc"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
@@ -41,11 +40,9 @@ import (
 	"github.com/palisade-run/palisade/sessions/clusterdir"
 	"github.com/palisade-run/palisade/sessions/logs"
 	"github.com/palisade-run/palisade/sessions/terminal"
-	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/accounts"
 	"github.com/palisade-run/palisade/training/apps"
 	"github.com/palisade-run/palisade/training/checkpoints"
-	"github.com/palisade-run/palisade/training/figures"
 	"github.com/palisade-run/palisade/training/idle"
 	"github.com/palisade-run/palisade/training/pipeline/keeper"
 	"github.com/palisade-run/palisade/variants"
@@ -70,6 +67,7 @@ type Options struct {
 type daemon struct {
 	Options
 	*house
+	base      Options // as this process was started
 	store     *store.Store
 	folders   *catalog.Folders
 	variants  *variants.Table
@@ -109,6 +107,17 @@ type daemon struct {
 	jobs      *keeper.Keeper
 	registry  *prometheus.Registry
 
+	// In a cluster.
+	began     time.Time     // of this life
+	turn      *turn         // in which it decides; nil: another box does
+	fleet     *fleetRunner  // where turn is not nil
+	revision  atomic.Int64  // of the table that it routes by
+	peers     peers         // the other boxes, as they say what they carry
+	decided   chan struct{} // closed when this life decides nothing any more
+	rostered  chan struct{} // of size 1: boxes have come, or gone
+	ending    func()        // ends the place in a cluster that this life had; nil: it goes on
+	following *loops        // of those who follow what the boxes agree on; they end with the store
+
 	deciding *loops             // of those who decide; they end before the store is closed
 	counting *loops             // of those who look at requests; they end when these have
 	letGo    context.CancelFunc // of whoever only watches the admin API
@@ -142,10 +151,11 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	h := &house{stopped: make(chan struct{}), restarts: make(chan restart), lines: admin.NewLines(), book: idle.NewBook(time.Now), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}, lastLines: lines}
+	h := &house{stopped: make(chan struct{}), seats: make(chan struct{}, 1), restarts: make(chan restart), lines: admin.NewLines(), book: idle.NewBook(time.Now), terminals: terminal.NewKeeper(), unit: serviceManager{os.Getenv("NOTIFY_SOCKET"), o.Log}, lastLines: lines}
 	h.lines.Opened = h.book.Opened
 	defer func() { h.confess(err) }()
 	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, h.seat.close()) }()
 	d := newDaemon(o, h)
 	if left.control == nil {
 		err = d.move(ctx, &left)
@@ -170,7 +180,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 }
 
 func newDaemon(o Options, h *house) *daemon {
-	d := &daemon{Options: o, house: h, registry: prometheus.NewRegistry()}
+	d := &daemon{Options: o, base: o, house: h, registry: prometheus.NewRegistry(), began: time.Now(), decided: make(chan struct{}), rostered: make(chan struct{}, 1)}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d
 }
@@ -195,6 +205,15 @@ func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
 
 // begin opens the store and takes over what runs. Where it fails, nothing is left open.
 func (d *daemon) begin(ctx context.Context) (err error) {
+	if d.seat == nil {
+		if d.house.seat, err = openSeat(ctx, d.Options, d.house); err != nil {
+			return err
+		}
+	}
+	if d.seat != nil {
+		return d.beginInCluster(ctx)
+	}
+	d.goOnAsking(ctx)
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -213,6 +232,9 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	if err := d.crossOver(ctx); err != nil {
 		return nil, errors.Join(err, d.leave(true))
 	}
+	if d.follows() {
+		return d.workFollowing(ctx)
+	}
 	failed := make(chan error, 1)
 	d.deciding, d.counting = newLoops(ctx), newLoops(ctx)
 	d.deciding.run(func(ctx context.Context) {
@@ -228,7 +250,9 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.jobs.Run)
 	d.deciding.run(d.installs.Run)
 	d.deciding.run(d.flushTokens)
-	d.deciding.run(d.pool.run)
+	if d.seat == nil {
+		d.deciding.run(d.pool.run)
+	}
 	d.deciding.run(d.usage.Run)
 	d.deciding.run(d.accounts.Run)
 	d.deciding.run(d.tendFolders)
@@ -251,6 +275,10 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 		case err = <-d.store.Taken(): // whoever has it decides now, and adds what was used when this box starts again
 			d.deciding.end()
 			d.books.leaveStore(&spill{dir: spillDir(d.Config.Data)})
+		case <-d.deposed():
+			return d.become(ctx, nil)
+		case <-d.seats:
+			return d.reseat(ctx)
 		case err = <-failed:
 		case r := <-d.restarts:
 			if s := d.prepare(ctx, r); s != nil {
@@ -265,7 +293,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 // receive lets requests in.
 func (d *daemon) receive(watching context.Context) error {
 	first := d.makeFirst(watching) // before anybody can look for it
-	rooms, err := d.rooms(watching)
+	rooms, err := d.openRooms(watching)
 	if err != nil {
 		return err
 	}
@@ -275,7 +303,7 @@ func (d *daemon) receive(watching context.Context) error {
 	d.letIn()
 	d.accept()
 	d.opened()
-	d.Log.Info("ready", "gateway", d.gateway+"/v1", "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
+	d.Log.Info("ready", "gateway", d.gateway+"/v1", "part", d.part(), "runtime", d.runtime.name, "database", d.store.DSN(), "data", d.Config.Data)
 	if first != "" {
 		d.First(people.FirstName, first, d.gateway+"/console/")
 	}
@@ -289,9 +317,12 @@ func (d *daemon) receive(watching context.Context) error {
 func (d *daemon) end(ctx context.Context, err error) error {
 	d.unit.tell("STOPPING=1")
 	d.hangUp(errStopped)
-	d.apps.Close()
+	if d.apps != nil {
+		d.apps.Close()
+	}
 	err = errors.Join(err, d.stop())
 	d.deciding.end()
+	d.giveTurnBack()
 	d.remaining.Wait()
 	d.counting.end()
 	counted := d.countLast(ctx)
@@ -305,7 +336,7 @@ func (d *daemon) end(ctx context.Context, err error) error {
 // open makes the rooms and joins them.
 func (d *daemon) open(ctx context.Context) (err error) {
 	c := d.Config
-	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Alone: true, Log: d.Log}); err != nil {
+	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Alone: d.seat == nil, Term: d.term(), Log: d.Log}); err != nil {
 		return err
 	}
 	defer func() {
@@ -340,6 +371,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
 	d.traffic = newTraffic(d.router, &d.elders)
+	d.shareTraffic()
 	d.books = &books{Store: d.store}
 	d.usage = usage.NewMeter(d.books, time.Now, d.Log.With("room", "usage"))
 	if d.seeing, err = d.openSeeing(ctx); err != nil {
@@ -351,7 +383,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		d.keeper.Kick()
 	}
 	d.router.Observe(observers)
-	if d.vault, err = vault.Open(ctx, d.store, filepath.Join(c.Data, "vault.key"), time.Now); err != nil {
+	if err = d.openVault(ctx); err != nil {
 		return err
 	}
 	if err = d.openPeople(ctx); err != nil {
@@ -361,21 +393,14 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.audit = audit.New(d.store, filepath.Join(c.Data, "audit.head"), time.Now, d.Log.With("room", "audit"))
-	d.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
-		guard: d.guard, executable: d.Executable, credentials: d.vault.Registries().Credentials, log: d.Log.With("room", "runtime"),
-	})
-	if err != nil {
+	if err = d.openRuntime(ctx); err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && d.seat == nil {
 			err = errors.Join(err, d.runtime.close(true))
 		}
 	}()
-	if d.pool, err = openPool(ctx, c, d.registry, d.overuse, d.Log.With("room", "accel")); err != nil {
-		return err
-	}
-	d.pool.runtime = d.runtime.name
 	limits, err := quotas(c.Queue.Limits)
 	if err != nil {
 		return err
@@ -396,7 +421,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
 		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Checkpoints: d.points,
 		Folders: d.folders, Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
-		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.pool.watcher.Grant,
+		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.grant(), Closed: d.closedBoxes(), Away: d.awayBoxes(),
 		Guess: func(service string) time.Duration { return d.measures.LoadTime(service) },
 		Queueing: sessions.QueueConfig{
 			Order: sessions.Order(c.Queue.Order), Strategy: sessions.Strategy(c.Queue.Strategy), Quotas: limits, Options: allocation,
@@ -426,32 +451,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	return d.openInstalls(ctx)
-}
-
-// rooms puts the handlers together. Whoever only watches the admin API is let go when ctx ends, so that
-// the grace of a stop is for answers of models alone.
-func (d *daemon) rooms(ctx context.Context) (*rooms, error) {
-	version := d.Version
-	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
-	handler := admin.New(admin.Deps{
-		Services: d.manager, Revisions: d.manager, Sessions: d.manager, People: training.NewDesk(d.manager, d.folders), Lines: d.lines, Terminals: d.terminals, Apps: d.apps, Folders: d.folders, Files: d.folders,
-		Tokens: d.tokens, Keys: d.keys, Users: d.people, Providers: d.byProviders(), Advertised: d.Config.Advertise, HostSessions: d.Config.People.HostSessions, Projects: d.projects, Limits: d.limits, LimitUse: limitUse{d}, SSHKeys: d.sshKeys, SSH: d.ssh, Pool: d.pool, Queue: d.manager,
-		Usage: d.usage, Prices: d.Config.Usage.Prices.Settings(), Accounts: d.accounts, Idle: d.idle, Figures: figures.New(d.points), Autoscaling: d.keeper, Calibrations: d.measures, Pipelines: d.jobs, Jobs: d.jobs, Installs: d.installs, Models: d.installs, Bundles: d.bundles, ModelBytes: d.installs, Live: d.seeing.live, Traces: d.seeing.demand, Captures: d.seeing.captures,
-		Images: d.runtime.images(), Registries: d.vault.Registries(), Registry: d.registryOfOthers, ByHand: d.namedByHand, Secrets: d.vault.Named(), Audit: d.audit, Catalogs: d.catalogs, Recipes: d.catalogs, Planning: d.planning, Runtimes: d.runtimes, Doctor: d.doctor, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text,
-		TrustForwarded: d.Config.Router.TrustForwarded, PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
-	})
-	d.apps.Terminal = terminalLine(handler)
-	pages, err := console.New(console.Deps{
-		API: handler, Changed: d.manager.Changed, Version: version, Log: d.Log.With("room", "console"), Now: time.Now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	d.deciding.run(pages.Run)
-	return &rooms{
-		gateway: d.router, admin: until(ctx, handler), apps: doorUntil(ctx, d.apps), appsAt: d.apps.Address, console: until(ctx, pages), home: home(version.Version, version.Gateway),
-		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
-	}, nil
 }
 
 // stopGrace is how long requests under way may go on when the daemon stops.

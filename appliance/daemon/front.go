@@ -30,6 +30,7 @@ type rooms struct {
 	admin   http.Handler
 	apps    http.Handler             // of sessions
 	appsAt  func(host string) string // their origin, for who calls this box so; "": none
+	passOn  http.Handler             // what this box has of none of it: who leads answers; nil: this box does
 	metrics http.Handler
 	console http.Handler
 	home    http.Handler
@@ -81,6 +82,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case rs == nil:
 		starting(w)
+	case rs.passOn != nil && passedOn(r.URL.Path):
+		rs.passOn.ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, api.Prefix+"/") || r.URL.Path == api.Prefix:
 		rs.admin.ServeHTTP(w, r)
 	case apps.Handles(r.URL.Path):
@@ -92,6 +95,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		rs.home.ServeHTTP(w, r)
 	}
+}
+
+// passedOn tells whether who leads answers below a path.
+func passedOn(path string) bool {
+	return strings.HasPrefix(path, api.Prefix+"/") || path == api.Prefix || apps.Handles(path) || strings.HasPrefix(path, console.Prefix+"/")
 }
 
 // until ends the requests of h when ctx ends, but for the one that is answered when a restart is over.

@@ -173,17 +173,28 @@ func (d *daemon) handOver(ctx context.Context, s *successor, r restart) (*daemon
 
 // freeze ends all that decides and writes here. Requests go on.
 func (d *daemon) freeze(ctx context.Context) *pause {
-	now := *d.front.rooms.Load()
-	p := &pause{admin: now.admin, front: d.front, over: make(chan struct{}), moved: make(chan struct{})}
-	d.front.rooms.Store(&rooms{gateway: now.gateway, admin: p, apps: p, home: p, metrics: p, check: func(context.Context) error { return nil }})
-	if d.shells != nil {
-		d.shells.Leave()
-	}
 	if err := d.lean(); err != nil {
 		d.Log.Warn("the local socket cannot be kept for the successor", "error", err)
 	}
+	p := d.halt(ctx)
+	if err := d.seat.close(); err != nil {
+		d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
+	}
+	d.house.seat = nil
+	return p
+}
+
+// halt ends this life but for its requests.
+func (d *daemon) halt(ctx context.Context) *pause {
+	now := *d.front.rooms.Load()
+	p := &pause{admin: now.admin, front: d.front, over: make(chan struct{}), moved: make(chan struct{})}
+	d.front.rooms.Store(&rooms{gateway: now.gateway, admin: p, apps: p, home: p, metrics: p, console: p, appsAt: now.appsAt, check: func(context.Context) error { return nil }})
+	if d.shells != nil {
+		d.shells.Leave()
+	}
 	d.letGo()
 	d.deciding.end()
+	d.giveTurnBack()
 	if err := d.countLast(ctx); err != nil {
 		d.Log.Warn("what was used goes to the successor in a file", "error", err)
 	}

@@ -57,7 +57,7 @@ func TestDoorsAreHandedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{doors: []*door{{Listener: tcp, open: true}, {Listener: local, open: true}}}
+	h := &house{doors: []*doorway{{Listener: tcp, open: true}, {Listener: local, open: true}}}
 	files, err := h.files()
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestLean(t *testing.T) {
 	}
 	accepted := make(chan error, 1)
 	go func() { _, err := local.Accept(); accepted <- err }()
-	h := &house{doors: []*door{{Listener: local, open: true}}}
+	h := &house{doors: []*doorway{{Listener: local, open: true}}}
 	if err := h.lean(); err != nil {
 		t.Fatal(err)
 	}

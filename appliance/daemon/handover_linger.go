@@ -53,7 +53,10 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
 	}
 	d.hangUp(fmt.Errorf("the appliance was restarted, and the command was ended: %w; the session goes on", cmp.Or(err, errNobodyWatches)))
-	ended := errors.Join(d.runtime.release(), d.close())
+	ended := d.close()
+	if d.fleet == nil { // else it is the seat's
+		ended = errors.Join(ended, d.runtime.release())
+	}
 	d.remaining.Wait()
 	counted, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

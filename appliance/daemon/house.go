@@ -28,7 +28,7 @@ import (
 // lock, the open sockets, the gate behind them, and those who still answer requests of before.
 type house struct {
 	lock      *dataLock
-	doors     []*door
+	doors     []*doorway
 	listen    string // as it was set
 	activated bool   // the sockets are systemd's
 	gateway   string // http://127.0.0.1:8080
@@ -46,6 +46,14 @@ type house struct {
 	terminals *terminal.Keeper
 	remaining sync.WaitGroup // earlier lives of this process, until they have answered all
 
+	// In a cluster, or on the way to one.
+	seat     *seat                 // nil: this box is one alone
+	seats    chan struct{}         // of size 1: take or leave a seat, as the files say
+	leaves   atomic.Bool           // the seat is to be left for good
+	waits    atomic.Bool           // somebody has to approve of this box
+	unseated atomic.Pointer[error] // why a seat could not be taken
+	asks     sync.Once             // one goroutine asks to be let in
+
 	shells      *ssh.Server  // nil: there is no SSH port
 	appServer   *http.Server // of apps on a port of their own; nil: there is none
 	appURL      string       // http://127.0.0.1:8081
@@ -60,8 +68,8 @@ type house struct {
 	stopErr   error
 }
 
-// door is one listener.
-type door struct {
+// doorway is one listener.
+type doorway struct {
 	net.Listener             // TCP or unix
 	secure       *tls.Config // nil: plain
 	shell        bool        // people come in by SSH
@@ -69,10 +77,10 @@ type door struct {
 	open         bool        // connections are accepted
 }
 
-func (d *door) local() bool { _, is := d.Listener.(*net.UnixListener); return is }
+func (d *doorway) local() bool { _, is := d.Listener.(*net.UnixListener); return is }
 
 // name is what the socket is called on its way to a successor.
-func (d *door) name() string {
+func (d *doorway) name() string {
 	if d.shell {
 		return shellDoor
 	}
@@ -84,7 +92,7 @@ func (d *door) name() string {
 
 // file is the same socket once more, for another process or for later. It is not the listener's own File, which makes the
 // socket one that blocks as soon as anybody looks at its descriptor: for this process too, which could not close it then.
-func (d *door) file() (file *os.File, err error) {
+func (d *doorway) file() (file *os.File, err error) {
 	l, ok := d.Listener.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("the listener on %s cannot be handed over", d.Addr())
@@ -155,10 +163,10 @@ func (d *daemon) enter(ctx context.Context, left *inheritance) error {
 		sockets = append(sockets, l)
 	}
 	for _, l := range ports {
-		h.doors = append(h.doors, &door{Listener: l, secure: secure})
+		h.doors = append(h.doors, &doorway{Listener: l, secure: secure})
 	}
 	for _, l := range sockets {
-		h.doors = append(h.doors, &door{Listener: l})
+		h.doors = append(h.doors, &doorway{Listener: l})
 	}
 	if h.gateway = d.Config.Advertise; h.gateway == "" {
 		h.gateway = scheme + "://" + reachable(ports[0].Addr())

@@ -15,7 +15,7 @@ func (d *daemon) openTokens(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.tokens, err = router.NewTokens(ctx, d.store, time.Now); err != nil {
+	if d.tokens, err = router.NewTokens(ctx, d.tokenRows(), time.Now); err != nil {
 		return err
 	}
 	if err = d.openTally(); err != nil {

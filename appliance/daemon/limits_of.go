@@ -23,7 +23,12 @@ func (d *daemon) openLimits(ctx context.Context) error {
 	if d.limits, err = people.OpenLimits(ctx, d.store, settings, time.Now); err != nil {
 		return err
 	}
-	return d.limits.Follow(ctx, d.enforceLimits)
+	return d.limits.Follow(ctx, func(ctx context.Context) error {
+		if err := d.enforceLimits(ctx); err != nil {
+			return err
+		}
+		return d.nudge(ctx, nudgeLimits)
+	})
 }
 
 // enforceLimits tells the rooms what the book says. The manager comes last: it publishes the table, by which services get what
@@ -43,14 +48,20 @@ func (d *daemon) enforceLimits(ctx context.Context) error {
 	delete(q.Projects, people.Everybody)
 	delete(q.Users, people.Everybody)
 	d.folders.SetQuotas(of)
+	err = d.limitRequests(ctx, projects, users)
+	d.manager.SetQuotas(q)
+	return err
+}
+
+// limitRequests tells the router what projects and people may use.
+func (d *daemon) limitRequests(ctx context.Context, projects, users map[string]quota.Limits) error {
 	spent := func(ctx context.Context, from time.Time) (tokens, projects map[string]int64, err error) {
 		return usage.Spent(ctx, d.store, from)
 	}
-	if err = d.tokens.Limit(ctx, projects, spent); err == nil {
-		err = d.tokens.LimitPeople(ctx, users, spent)
+	if err := d.tokens.Limit(ctx, projects, spent); err != nil {
+		return err
 	}
-	d.manager.SetQuotas(q)
-	return err
+	return d.tokens.LimitPeople(ctx, users, spent)
 }
 
 // limitsOf are the limits of one kind, by name and for Everybody, in the words of the rooms; those of requests go into usage.

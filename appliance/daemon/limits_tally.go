@@ -27,6 +27,12 @@ func (d *daemon) openTally() error {
 		return err
 	}
 	o.Box, o.Registry, o.Log = d.Config.Node.Name, d.registry, d.Log.With("room", "limits")
+	if d.seat != nil {
+		o.Box = d.seat.name()
+		if o.Boxes == 0 {
+			o.Boxes = len(d.seat.roster.Nodes())
+		}
+	}
 	if o.Box == "" {
 		name, _ := os.Hostname() // each process adds something of its own
 		o.Box = cmp.Or(name, "box")

@@ -31,5 +31,8 @@ func (l *loops) end() {
 // leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
 // one, though it may be idle.
 func (d *daemon) leave(toAnother bool) error {
+	if d.seat != nil {
+		return d.leaveCluster()
+	}
 	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
 }

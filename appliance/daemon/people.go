@@ -26,7 +26,7 @@ func (d *daemon) openPeople(ctx context.Context) (err error) {
 // done when nothing keeps this daemon from answering any more, and no earlier: what is said to somebody who is about to end
 // would be lost. What is lost all the same comes back by `palisade user reset`.
 func (d *daemon) makeFirst(ctx context.Context) string {
-	if d.First == nil {
+	if d.First == nil || d.follows() {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -36,7 +36,16 @@ type pool struct {
 	runtime string
 	checks  []api.Check // what was found out at the start
 	busy    *busyBox
+	seen    func([]accel.Sample) // is told how devices were seen; nil: nobody is
 	log     *slog.Logger
+}
+
+// Record implements accel.Recorder.
+func (p *pool) Record(node string, devices []accel.Device, samples []accel.Sample) error {
+	if p.seen != nil {
+		p.seen(samples)
+	}
+	return p.history.Record(node, devices, samples)
 }
 
 // openPool finds what this box has. A driver that is missing or broken is told, and is no reason not to start.
@@ -59,7 +68,7 @@ func openPool(ctx context.Context, c config.Config, registry prometheus.Register
 	p.watcher = accel.NewWatcher(accel.WatcherConfig{
 		Ledger: p.ledger, Plugins: plugins, Node: accel.Node{Name: p.node, Labels: c.Node.Labels},
 		Inventory: func() (accel.Node, error) { return accel.Inventory(os.DirFS("/")) },
-		Every:     c.Accel.Every, Owner: owner, Overuse: overuse, Recorder: p.history, Log: log,
+		Every:     c.Accel.Every, Owner: owner, Overuse: overuse, Recorder: p, Log: log,
 	})
 	if _, err := p.watcher.Discover(ctx); err != nil {
 		log.Warn("not all that this box has was found", "error", err)

@@ -27,7 +27,9 @@ type scaling struct {
 	live    *record.Live
 	stats   func(ctx context.Context, session string) (sessions.Stats, error)
 	measure *calibrate.Keeper
-	seen    map[string]*demand // by service; of the keeper's loop alone
+	// elsewhere are requests that other boxes have let through, by service.
+	elsewhere func() map[string]uint64
+	seen      map[string]*demand // by service; of the keeper's loop alone
 
 	needing sync.Mutex
 	needed  map[string]bool // services that a request found without a route since the last look; it may not wait for one
@@ -45,7 +47,7 @@ var (
 func newScaling(c signals.Config, d *daemon) *scaling {
 	return &scaling{
 		Collector: signals.New(c, d.Log.With("room", "signals")), manager: d.manager, traffic: d.traffic, ledger: d.pool.ledger,
-		live: d.seeing.live, stats: d.runtime.Stats, measure: d.measures, seen: map[string]*demand{}, needed: map[string]bool{},
+		live: d.seeing.live, stats: d.runtime.Stats, measure: d.measures, elsewhere: d.peers.totals, seen: map[string]*demand{}, needed: map[string]bool{},
 	}
 }
 
@@ -114,6 +116,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		loads[l.ID] = l
 	}
 	memory, waiting, needed := s.memory(), s.traffic.elders.waiting(), s.needs()
+	elsewhere := s.elsewhere()
 	out := make([]autoscaler.Observed, 0, len(views))
 	seen := make(map[string]*demand, len(views))
 	for i := range views {
@@ -123,6 +126,7 @@ func (s *scaling) Observe(now time.Time) []autoscaler.Observed {
 		}
 		o := s.observe(v, memory)
 		load := loads[v.ID]
+		load.Total += elsewhere[v.ID]
 		o.Held = load.Waiting + waiting[v.ID]
 		if needed[v.ID] {
 			o.Held = max(o.Held, 1)

@@ -51,7 +51,7 @@ func (d *daemon) enterShells(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	h.shells = ssh.New(key, d.Log.With("room", "ssh"))
-	h.doors = append(h.doors, &door{Listener: l, shell: true})
+	h.doors = append(h.doors, &doorway{Listener: l, shell: true})
 	return nil
 }
 
@@ -82,7 +82,7 @@ func (h *house) drainShells(ctx context.Context) <-chan error {
 
 // letIn lets people into their sessions by SSH.
 func (d *daemon) letIn() {
-	if d.shells != nil {
+	if d.shells != nil && !d.follows() {
 		d.shells.Enter(ssh.World{
 			Sessions: d.manager, Keys: d.sshKeys, Accessed: d.book.Opened,
 			May: func(k authorized.Key, s sessions.Session) ssh.Part { return partOf(d.rights(), k, s) },

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/balance"
 	"github.com/palisade-run/palisade/router/repeat"
@@ -21,6 +23,10 @@ type traffic struct {
 	wakes func(serviceID, scaledBy string, scaledAt time.Time) bool
 	// told is handed what sessions say; nil: nobody else wants to know.
 	told func([]sessions.ServiceRoutes)
+	// In a cluster: where this box is, where routes are, and who tells the other boxes. Nil where this box is one alone.
+	site      *site
+	located   func(session, addr string) (node, own string)
+	publisher *publisher
 
 	applying sync.Mutex // before mu
 	last     []sessions.ServiceRoutes
@@ -57,21 +63,44 @@ func (t *traffic) again() {
 // apply is Apply. The caller holds applying.
 func (t *traffic) apply() {
 	services := t.last
+	if t.publisher != nil {
+		rows := t.rows(services)
+		t.publisher.publish(rows)
+		t.route(rows)
+		return
+	}
 	table := make([]router.Service, len(services))
-	stands := make(map[string]standing, len(services))
 	for i, s := range services {
-		table[i] = router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
-		table[i].ReadyAt, table[i].Broken, table[i].RetryAt, table[i].Held = s.ReadyAt, s.Broken, s.RetryAt, s.Held
-		table[i].Zero = s.Status == sessions.ServiceIdle
-		table[i].Wakes = t.wakes != nil && t.wakes(s.ID, s.ScaledBy, s.ScaledAt)
-		table[i].Traffic = trafficOf(s, table[i].Zero && !table[i].Wakes)
-		for _, r := range s.Routes {
-			table[i].Routes = append(table[i].Routes, router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining})
-		}
-		stands[s.ID] = standing{table[i].Routes, outlook{s.ReadyAt, s.Broken, s.RetryAt, s.Held}}
+		table[i] = serviceOf(s, t.isWoken(s))
 	}
 	t.set(table)
-	t.elders.follow(stands)
+	t.elders.follow(standsOf(table))
+}
+
+func (t *traffic) isWoken(s sessions.ServiceRoutes) bool {
+	return t.wakes != nil && t.wakes(s.ID, s.ScaledBy, s.ScaledAt)
+}
+
+// rows are services as all boxes are to route to them.
+func (t *traffic) rows(services []sessions.ServiceRoutes) map[string]cluster.Row {
+	rows := make(map[string]cluster.Row, len(services))
+	for _, s := range services {
+		row := cluster.Row{Service: s, Nodes: map[string]string{}, Wakes: t.isWoken(s)}
+		row.Service.Routes = slices.Clone(s.Routes)
+		for i := range row.Service.Routes {
+			r := &row.Service.Routes[i]
+			row.Nodes[r.ID], r.Addr = t.located(r.ID, r.Addr)
+		}
+		rows[s.ID] = row
+	}
+	return rows
+}
+
+// route has this box route by rows.
+func (t *traffic) route(rows map[string]cluster.Row) {
+	table := tableFor(rows, *t.site)
+	t.set(table)
+	t.elders.follow(standsOf(table))
 }
 
 // standing is what those who answer requests of before must know of a service as it is now: who can answer, and what

@@ -169,3 +169,12 @@ func (a *Agent) done(w *worker) bool {
 	delete(a.workers, w.id)
 	return true
 }
+
+// Spec is what a session of this node was wanted as; false: it is not wanted here, or that is not known yet.
+func (a *Agent) Spec(id string) (sessions.Spec, bool) {
+	w, _ := a.wants(id)
+	if w == nil {
+		return sessions.Spec{}, false
+	}
+	return w.Spec, true
+}

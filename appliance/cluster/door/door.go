@@ -34,6 +34,8 @@ type Rooms struct {
 	Hear func(peer string, l Load) error
 	// Seat makes this box a member of etcd, or has it stop to be one. It returns when that is under way.
 	Seat func(ctx context.Context, from string, r SeatRequest) error
+	// Way is what a box that was let in has to know.
+	Way func(ctx context.Context) (Way, error)
 	// Goods answers below /goods/, for nodes alone.
 	Goods http.Handler
 }

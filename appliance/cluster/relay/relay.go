@@ -34,14 +34,15 @@ type Relays struct {
 	ctx  context.Context //nolint:containedctx // ends with the relays
 	end  context.CancelFunc
 
-	mu   sync.Mutex
-	open map[Target]*net.TCPListener
-	busy sync.WaitGroup
+	mu    sync.Mutex
+	open  map[Target]*net.TCPListener
+	hosts map[host]net.IP // of sessions whose ports have their own numbers here
+	busy  sync.WaitGroup
 }
 
 // New makes relays that lead nowhere yet.
 func New(dial Dial, log *slog.Logger) *Relays {
-	r := &Relays{dial: dial, log: log, open: map[Target]*net.TCPListener{}}
+	r := &Relays{dial: dial, log: log, open: map[Target]*net.TCPListener{}, hosts: map[host]net.IP{}}
 	r.ctx, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -70,12 +71,7 @@ func (r *Relays) Address(t Target) (string, error) {
 func (r *Relays) Keep(wanted func(Target) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for t, l := range r.open {
-		if !wanted(t) {
-			_ = l.Close()
-			delete(r.open, t)
-		}
-	}
+	r.drop(func(t Target) bool { return !wanted(t) })
 }
 
 // Targets is how many there are.

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/member"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// Status implements admin.Cluster.
+func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
+	s, err := b.seated()
+	if err != nil {
+		return api.ClusterStatus{}, err
+	}
+	out := api.ClusterStatus{ID: s.kept.Cluster, External: len(s.Config.Cluster.Etcd) > 0, Boxes: []api.ClusterBox{}, Members: []api.ClusterMember{}, Next: []string{}}
+	name, term, err := s.agreement.Leader(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Leader, out.Term = name, int64(term)
+	records, err := s.desk.Records(ctx)
+	if err != nil {
+		return out, err
+	}
+	certified := map[string]time.Time{}
+	for _, r := range records {
+		if n := len(r.Issued); n > 0 {
+			certified[r.Name] = r.Issued[n-1].Until
+		}
+	}
+	known := map[string]bool{}
+	for _, n := range s.roster.Nodes() {
+		known[n.Name] = true
+		box := b.box(n)
+		box.Leads = n.Name == name
+		if until, ok := certified[n.Name]; ok {
+			box.Certificate = &until
+		}
+		if !box.Alive {
+			out.Next = append(out.Next, n.Name+" is silent: look whether the box and its palisade run; one that is gone for good: palisade cluster remove "+n.Name)
+		}
+		out.Boxes = append(out.Boxes, box)
+	}
+	for _, r := range records {
+		if r.State == trust.Waiting {
+			out.Boxes = append(out.Boxes, api.ClusterBox{Name: r.Name, State: api.BoxWaiting, Address: r.Address, Version: r.Version, AskedFrom: r.From, Key: r.Key})
+			out.Next = append(out.Next, r.Name+" waits to be let in: palisade cluster approve "+r.Name)
+		}
+	}
+	if out.External {
+		return out, nil
+	}
+	return out, b.membersOf(ctx, s, &out)
+}
+
+func (b boxes) membersOf(ctx context.Context, s *seat, out *api.ClusterStatus) error {
+	st, err := s.members.Status(ctx, &s.silence, time.Now())
+	if err != nil {
+		return err
+	}
+	q := st.Quorum
+	out.Quorum = api.ClusterQuorum{Votes: q.Votes, Answer: q.Answer, Needed: q.Needed, MayFail: q.MayFail, Words: q.Words, Agreed: st.Agreed}
+	for _, v := range st.Members {
+		out.Members = append(out.Members, memberOut(v))
+	}
+	return nil
+}
+
+func memberOut(v member.View) api.ClusterMember {
+	return api.ClusterMember{
+		Box: v.Name, Learner: v.Learner, Leads: v.Leader, Answers: v.Answers, Silent: v.Silent.Seconds(), Lag: int64(min(v.Lag, math.MaxInt64)),
+		Size: v.Size, Quota: v.Quota, Version: v.Version, Alarms: v.Alarms, Problem: v.Problem,
+	}
+}
+
+// box is one box as this life knows it.
+func (b boxes) box(n cluster.Seen) api.ClusterBox {
+	out := api.ClusterBox{Name: n.Name, State: string(n.State), Address: n.Door, Alive: n.Alive != nil, Labels: n.Labels}
+	if !n.JoinedAt.IsZero() {
+		out.JoinedAt = &n.JoinedAt
+	}
+	if n.Alive != nil {
+		out.Version = n.Alive.Version
+	}
+	if !n.Silent.IsZero() && n.Alive == nil {
+		out.SilentSince = &n.Silent
+	}
+	if b.d.turn == nil {
+		return out
+	}
+	for _, st := range b.d.pool.ledger.Status() {
+		if st.State.Name() == n.Name {
+			out.Devices = len(st.State.Node().Devices)
+			for i := range st.State.Node().Devices {
+				if st.State.DeviceFree(i) == wholeDevice {
+					out.DevicesFree++
+				}
+			}
+		}
+	}
+	for _, s := range b.d.manager.Sessions("", sessions.SessionFilter{}) {
+		if s.Claim != nil && s.Claim.Node == n.Name && s.Alive() && !s.StartedAt.IsZero() {
+			out.Sessions++
+		}
+	}
+	out.Behind, out.ClockOff = b.d.behind(n.Name)
+	return out
+}
+
+// wholeDevice is a device of which nothing is taken, in hundredths.
+const wholeDevice = 100
+
+// behind is how many revisions of the table a box has not yet, and how many seconds its clock is before this box's: both as it
+// said last.
+func (d *daemon) behind(name string) (revisions int64, clock float64) {
+	newest := d.traffic.publisher.newest()
+	d.peers.mu.Lock()
+	p := d.peers.all[name]
+	d.peers.mu.Unlock()
+	if p == nil {
+		return 0, 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.heard {
+		return 0, 0
+	}
+	return max(newest-p.load.Revision, 0), p.clock.Seconds()
+}

@@ -1,0 +1,231 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/vault"
+)
+
+// In a cluster a process has one life after the other: it follows, or it leads. One that leads is that of a single box, over all
+// boxes. One that follows routes by the table that the other writes, counts what it lets through, and passes everything else on. A
+// change of lives is seen by no request: those of before end where they began.
+
+// follows tells whether another box decides.
+func (d *daemon) follows() bool { return d.seat != nil && d.turn == nil }
+
+// part is what this life does, for people.
+func (d *daemon) part() string {
+	switch {
+	case d.seat == nil:
+		return "alone"
+	case d.turn == nil:
+		return "follows"
+	}
+	return "leads"
+}
+
+// term is that in which this life decides; 0: nobody asks.
+func (d *daemon) term() int64 {
+	if d.turn == nil {
+		return 0
+	}
+	return int64(d.turn.reign.Term)
+}
+
+// deposed ends when another box may decide. It is nil where there is no other.
+func (d *daemon) deposed() <-chan struct{} {
+	if d.turn == nil {
+		return nil
+	}
+	return d.turn.ctx.Done()
+}
+
+// giveTurnBack lets another box lead. Nothing is decided here any more.
+func (d *daemon) giveTurnBack() {
+	select {
+	case <-d.decided:
+		return
+	default:
+		close(d.decided)
+	}
+	if d.turn != nil {
+		close(d.turn.over)
+	}
+}
+
+// beginInCluster is begin for a box of several.
+func (d *daemon) beginInCluster(ctx context.Context) (err error) {
+	d.Config.Database, d.Config.Redis, d.Config.Node.Name = d.seat.Config.Database, d.seat.Config.Redis, d.seat.name()
+	d.following = newLoops(ctx)
+	if d.follows() {
+		err = d.openFollower(ctx)
+	} else {
+		err = d.openLeader(ctx)
+	}
+	if err != nil {
+		d.following.end()
+		return err
+	}
+	d.seat.secrets.Store(d.vault)
+	d.seat.life.Store(d)
+	d.following.run(d.followRoster)
+	d.following.run(d.followNudges)
+	d.rosterChanged() // what came to be while this life began
+	return nil
+}
+
+// openLeader makes the rooms of who decides, and takes over what runs on all boxes.
+func (d *daemon) openLeader(ctx context.Context) error {
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	adopting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(d.turn.ctx, func() { cancel(context.Cause(d.turn.ctx)) })()
+	if err := d.manager.Adopt(adopting); err != nil {
+		return errors.Join(fmt.Errorf("taking over what runs: %w", err), d.leave(false))
+	}
+	d.following.run(d.traffic.publisher.run)
+	return nil
+}
+
+func (d *daemon) openVault(ctx context.Context) (err error) {
+	d.vault, err = vault.Open(ctx, d.store, filepath.Join(d.Config.Data, "vault.key"), time.Now)
+	return err
+}
+
+// shareTraffic tells the traffic of this box's place among others.
+func (d *daemon) shareTraffic() {
+	if d.seat == nil {
+		return
+	}
+	d.traffic.site = d.seat.site()
+	if d.turn == nil {
+		return
+	}
+	written := map[string]cluster.Row{}
+	if t := d.seat.table.Load(); t != nil {
+		written = t.Rows
+	}
+	d.traffic.publisher = newPublisher(written, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
+	})
+	d.traffic.located = func(id, addr string) (string, string) { return d.fleet.there(id, addr) }
+}
+
+// workFollowing goes on until ctx ends, this box is to lead, or another process takes over.
+func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
+	d.deciding, d.counting = newLoops(ctx), newLoops(ctx)
+	d.deciding.run(d.flushTokens)
+	d.deciding.run(d.usage.Run)
+	d.deciding.run(d.spilled.run)
+	d.counting.run(d.seeing.run)
+	watching, letGo := context.WithCancel(ctx)
+	defer letGo()
+	d.letGo = letGo
+	if err := d.receive(watching); err != nil {
+		return nil, d.end(ctx, err)
+	}
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			d.Log.Info("stopping; sessions go on")
+		case err = <-d.failed:
+		case t := <-d.seat.turns:
+			return d.become(ctx, t)
+		case <-d.seats:
+			return d.reseat(ctx)
+		case r := <-d.restarts:
+			if s := d.prepare(ctx, r); s != nil {
+				return d.handOver(ctx, s, r)
+			}
+			continue
+		}
+		return nil, d.end(ctx, err)
+	}
+}
+
+// reseat ends this life for one with another place: in a cluster, or alone. Where a place cannot be taken, it is alone as before.
+func (d *daemon) reseat(ctx context.Context) (*daemon, error) {
+	leaving := d.leaves.Swap(false)
+	d.unseated.Store(nil)
+	d.ending = func() {
+		if err := d.seat.close(); err != nil {
+			d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
+		}
+		d.house.seat = nil
+		if leaving {
+			if err := unseat(d.base.Config.Data); err != nil {
+				d.Log.Error("this box was taken out of its cluster, and keeps files of it", "error", err)
+			}
+		}
+	}
+	return d.become(ctx, nil)
+}
+
+// becomeEvery is how often a next life that cannot begin is tried again.
+const becomeEvery = time.Second
+
+// become ends this life and returns the next one, which leads in t, or follows. Requests go on all the while.
+func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
+	began := time.Now()
+	wasAlone := d.seat == nil
+	p := d.halt(ctx)
+	if d.ending != nil {
+		d.ending()
+	}
+	for {
+		next := newDaemon(d.base, d.house)
+		next.turn = t
+		err := next.begin(ctx)
+		if err == nil {
+			d.Log.Info("this box has another part in the cluster", "part", next.part(), "took", time.Since(began))
+			next.remains(d)
+			close(p.over)
+			return next, nil
+		}
+		if t != nil {
+			close(t.over)
+			t = nil // another box may fare better
+		}
+		if wasAlone && d.house.seat == nil { // it stays so
+			d.unseated.Store(&err)
+			d.Log.Error("this box cannot take its place in a cluster, and goes on alone", "error", err, "hint", adviceOf(err))
+			if err := unseat(d.base.Config.Data); err != nil {
+				d.Log.Error("files of a cluster are left", "error", err)
+			}
+			wasAlone = false
+			continue
+		}
+		if ctx.Err() != nil {
+			err := d.stop()
+			d.remaining.Wait()
+			d.finishCounting(context.WithoutCancel(ctx))
+			return nil, err
+		}
+		d.Log.Error("requests are answered, and nothing else is: the next life cannot begin; it is tried again", "error", err, "hint", adviceOf(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(becomeEvery):
+		}
+	}
+}
+
+// leaveCluster is leave for a box of several: what runs sessions remains the seat's.
+func (d *daemon) leaveCluster() error {
+	if d.following != nil {
+		d.following.end()
+	}
+	d.seat.secrets.CompareAndSwap(d.vault, nil)
+	var err error
+	if d.blobs != nil {
+		err = d.blobs.Close()
+	}
+	return errors.Join(err, d.store.Close())
+}

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// openDoor opens the port for other boxes.
+func (s *seat) openDoor(ctx context.Context) (err error) {
+	rooms := door.Rooms{
+		Node: s.node, Version: s.Version.Version, Desk: func() *trust.Desk { return s.desk }, Box: s.runtime.runner,
+		Reach: s.reachSession, Front: http.HandlerFunc(s.answerForOthers), Local: admin.LocalPeer, Hear: s.hear, Seat: s.takeSeat, Way: s.way,
+	}
+	if s.runtime.containerd != nil {
+		rooms.Images = s.runtime.containerd
+	}
+	s.door = door.NewServer(rooms, s.log.With("of", "door"))
+	if s.doorway, err = listenTCP(ctx, s.Config.Cluster.Listen); err != nil {
+		return hinted{fmt.Errorf("opening the port for other boxes (cluster.listen): %w", err), "choose another one with cluster.listen in the settings, and tell the others by cluster.advertise"}
+	}
+	go func() { // until the door is shut, which may be after the seat is left
+		if err := s.door.Serve(s.doorway); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Error("other boxes cannot come in any more", "error", err)
+		}
+	}()
+	return nil
+}
+
+// way is what a box that was let in has to know.
+func (s *seat) way(context.Context) (door.Way, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return door.Way{Cluster: s.kept.Cluster, Etcd: slices.Clone(s.kept.Etcd)}, nil
+}
+
+var _ door.Box = runner(nil)
+
+var _ sessions.Resumer = (*fleetRunner)(nil)

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/appliance/cluster/relay"
+)
+
+// answerForOthers is what this box's door has for requests that other boxes pass on.
+func (s *seat) answerForOthers(w http.ResponseWriter, r *http.Request) {
+	d, rs := s.life.Load(), s.front.rooms.Load()
+	if d == nil || d.turn == nil || rs == nil || rs.passOn != nil {
+		name, _ := s.leader()
+		w.Header().Set(door.LeaderHeader, name)
+		starting(w)
+		return
+	}
+	if r.Header.Get(appsHeader) != "" && strings.HasPrefix(r.URL.Path, "/") {
+		r.Header.Del(appsHeader)
+		rs.apps.ServeHTTP(w, r)
+		return
+	}
+	s.front.ServeHTTP(w, r)
+}
+
+// errNoLeader says that nobody decides at the moment.
+type errNoLeader struct{ last string }
+
+func (e errNoLeader) Error() string {
+	if e.last == "" {
+		return "no box of the cluster decides at the moment"
+	}
+	return "no box of the cluster decides at the moment; " + e.last + " did last"
+}
+
+// Hint says what to do.
+func (errNoLeader) Hint() string {
+	return "try again in a few seconds. Where that does not help, a majority of the boxes that keep the agreement is away: palisade cluster status"
+}
+
+// leader is who decides; an error where nobody does, as far as this box knows.
+func (s *seat) leader() (string, error) {
+	now := s.leading.Load()
+	if now == nil || now.name == "" {
+		last := ""
+		if now != nil {
+			last = now.last
+		}
+		return "", errNoLeader{last}
+	}
+	return now.name, nil
+}
+
+// leads is who decides; "": nobody.
+func (s *seat) leads() string {
+	name, _ := s.leader()
+	return name
+}
+
+// leading is who decides, or did.
+type leading struct{ name, last string }
+
+func (s *seat) followLeader(ctx context.Context) {
+	s.agreement.FollowLeader(ctx, func(name string, _ cluster.Term) {
+		now := &leading{name: name, last: name}
+		if before := s.leading.Load(); before != nil && name == "" {
+			now.last = before.last
+		}
+		s.leading.Store(now)
+		s.tellNow()
+	})
+}
+
+// noLeader answers what could not be passed on.
+func (s *seat) noLeader(w http.ResponseWriter, _ *http.Request, err error) {
+	w.Header().Set("Retry-After", "2")
+	hint := adviceOf(err)
+	if hint == "" {
+		hint = errNoLeader{}.Hint()
+	}
+	writeOpenAIError(w, http.StatusServiceUnavailable, "server_error", "no_leader", err.Error()+" ("+hint+")")
+}
+
+// tellNow has who leads be told at once.
+func (s *seat) tellNow() {
+	select {
+	case s.tell <- struct{}{}:
+	default:
+	}
+}
+
+// site is this box, as tables are made for it.
+func (s *seat) site() *site {
+	return &site{
+		name: s.name(), reach: s.relays.Host,
+		alive: func(node string) bool { return !s.roster.Known() || s.living()[node] },
+	}
+}
+
+// follow is told of the table.
+func (s *seat) follow(t cluster.Table) {
+	if s.table.Swap(&t) == nil {
+		close(s.tabled)
+	}
+	if d := s.life.Load(); d != nil && d.turn == nil {
+		d.routeByTable()
+		s.keepReach(t)
+		s.tellNow()
+	}
+}
+
+// keepReach closes the ways to sessions that are in no table any more.
+func (s *seat) keepReach(t cluster.Table) {
+	wanted := map[string]bool{}
+	for _, row := range t.Rows {
+		for _, r := range row.Service.Routes {
+			wanted[r.ID] = true
+		}
+	}
+	s.relays.Keep(func(t relay.Target) bool { return wanted[t.Session] })
+}
+
+// forgetWay closes the way to a session that is gone.
+func (s *seat) forgetWay(id string) {
+	s.relays.Keep(func(t relay.Target) bool { return t.Session != id })
+}

@@ -1,0 +1,293 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
+)
+
+// announceEvery is how often it is looked whether what this box has is still what it said.
+const announceEvery = 500 * time.Millisecond
+
+// live says with a lease that this box lives, and what it has, for as long as it does. It says so when it has begun to do what is
+// wanted of it, and knows the table.
+func (s *seat) live(ctx context.Context) {
+	for _, ready := range []<-chan struct{}{s.agent.Synced(), s.tabled} {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for ctx.Err() == nil {
+		lease, err := s.agreement.Grant(ctx, cluster.LeaseTime)
+		if err == nil {
+			s.mu.Lock()
+			s.lease = lease
+			s.mu.Unlock()
+			err = s.announce(ctx, lease)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the other boxes cannot be told that this one lives; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(announceEvery):
+		}
+	}
+}
+
+// announce returns when the lease is lost, or with why it could not be used. A process that ends keeps its lease: the next one
+// takes its place in time, or its routes go.
+func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
+	alive := cluster.Alive{Version: s.Version.Version, Began: time.Now().UTC()}
+	var said cluster.Inventory
+	tick := time.NewTicker(announceEvery)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		has := s.inventory(ctx)
+		if first || !reflect.DeepEqual(has, said) {
+			alive.Clock = time.Now().UTC()
+			saying, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
+			err := s.agreement.Announce(saying, lease, s.name(), alive, has)
+			cancel()
+			if err != nil {
+				ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				defer done()
+				_ = lease.End(ending) // another is asked for
+				return err
+			}
+			said = has
+		}
+		s.heard.note(lease.Until())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-lease.Lost().Done():
+			return context.Cause(lease.Lost())
+		case <-tick.C:
+		}
+	}
+}
+
+// inventory is what this box has.
+func (s *seat) inventory(ctx context.Context) cluster.Inventory {
+	var has cluster.Inventory
+	for _, st := range s.pool.ledger.Status() {
+		has.Node = *st.State.Node()
+	}
+	if images := s.runtime.images(); images != nil && ctx.Err() == nil {
+		looking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		list, err := images.Images(looking)
+		if err == nil {
+			for _, i := range list {
+				has.Images = append(has.Images, i.Name)
+			}
+			slices.Sort(has.Images)
+		}
+	}
+	return has
+}
+
+// heardFile remembers until when etcd knew of this box, for the process after this one.
+type heardFile struct {
+	path string
+
+	mu    sync.Mutex
+	until time.Time
+	noted time.Time
+}
+
+func (h *heardFile) note(until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = until
+	if until.Sub(h.noted) < time.Second {
+		return
+	}
+	if os.Chtimes(h.path, until, until) != nil && os.WriteFile(h.path, nil, 0o600) != nil { //nolint:gosec // of the data directory
+		return // noted the next time
+	}
+	h.noted = until
+}
+
+// last is until when it is known to have been heard.
+func (h *heardFile) last() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.until.IsZero() {
+		if info, err := os.Stat(h.path); err == nil {
+			h.until = info.ModTime()
+		}
+	}
+	return h.until
+}
+
+// beliefEvery is how often it is read who is in the line of authorities, and who was removed.
+const beliefEvery = time.Second
+
+// believe keeps up whom this box believes, and its own certificate.
+func (s *seat) believe(ctx context.Context) {
+	tick := time.NewTicker(beliefEvery)
+	defer tick.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+		bundle, denied, err := s.desk.Beliefs(asking)
+		if err == nil {
+			err = s.node.Believe(bundle, denied)
+		}
+		if err == nil && time.Now().After(s.node.RenewAt()) {
+			err = s.renew(asking)
+		}
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("whom to believe cannot be read now", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *seat) renew(ctx context.Context) error {
+	csr, err := s.node.Renewal()
+	if err != nil {
+		return err
+	}
+	answer, err := s.desk.Renew(ctx, s.name(), csr)
+	if err != nil {
+		return err
+	}
+	return s.node.TakeRenewal(answer)
+}
+
+// turn is one time in which this box leads.
+type turn struct {
+	reign cluster.Reign
+	ctx   context.Context // ends when another may lead
+	over  chan struct{}   // closed when nothing is decided any more
+}
+
+// stand stands for election, again and again. Who leads gives that up when it stops to decide.
+func (s *seat) stand(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.agreement.Lead(ctx, s.name(), func(ctx context.Context, r cluster.Reign) error {
+			t := &turn{reign: r, ctx: ctx, over: make(chan struct{})}
+			select {
+			case s.turns <- t:
+			case <-ctx.Done():
+				return nil
+			}
+			s.loops.run(func(context.Context) { s.arrange(ctx, r) })
+			s.loops.run(func(context.Context) { s.admit(ctx, r) })
+			<-t.over
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("standing for election", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// admit makes a node of each box that was let in, while this box leads.
+func (s *seat) admit(ctx context.Context, r cluster.Reign) {
+	tick := time.NewTicker(announceEvery)
+	defer tick.Stop()
+	for {
+		if err := s.admitOnce(ctx, r); err != nil && ctx.Err() == nil && !errors.Is(err, cluster.ErrDeposed) {
+			s.log.Warn("boxes that were let in cannot be made nodes now; it is tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *seat) admitOnce(ctx context.Context, r cluster.Reign) error {
+	if !s.roster.Known() {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	records, err := s.desk.Records(asking)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, n := range s.roster.Nodes() {
+		known[n.Name] = true
+	}
+	for _, record := range records {
+		if record.State != trust.In || known[record.Name] {
+			continue
+		}
+		at := record.Address
+		if record.Name == s.name() {
+			at = s.kept.Address
+		}
+		n := cluster.Node{Name: record.Name, State: cluster.In, Door: at, JoinedAt: time.Now().UTC()}
+		if err := s.agreement.PutNode(asking, r, n); err != nil {
+			return err
+		}
+		s.log.Info("a box is a node of the cluster now", "box", record.Name, "address", at)
+	}
+	return nil
+}
+
+// rosterChanged pokes whoever goes by the roster.
+func (s *seat) rosterChanged() {
+	if d := s.life.Load(); d != nil {
+		d.rosterChanged()
+	}
+}
+
+// living are the boxes that were heard of within their lease, this one among them.
+func (s *seat) living() map[string]bool {
+	out := map[string]bool{}
+	for _, n := range s.roster.Nodes() {
+		if n.Alive != nil {
+			out[n.Name] = true
+		}
+	}
+	return out
+}
+
+// samples are how this box's devices were seen last, for who leads.
+type samples struct {
+	mu     sync.Mutex
+	latest []accel.Sample
+	owners map[int]string
+	number int
+}
+
+// Record implements accel.Recorder beside the one that keeps them.
+func (s *samples) record(all []accel.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest, s.owners = slices.Clone(all), map[int]string{}
+	s.number++
+	for _, one := range all {
+		for _, p := range one.Processes {
+			if id, ours := owner(p.PID); ours {
+				s.owners[p.PID] = id
+			}
+		}
+	}
+}

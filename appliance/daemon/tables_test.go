@@ -1,0 +1,169 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// rowOf is a service with routes, each on a box: "a@one".
+func rowOf(id string, routes map[string]string) cluster.Row {
+	row := cluster.Row{Service: sessions.ServiceRoutes{ID: id, Name: id}, Nodes: map[string]string{}}
+	for _, route := range slices.Sorted(maps.Keys(routes)) {
+		row.Nodes[route] = routes[route]
+		row.Service.Routes = append(row.Service.Routes, sessions.RouteTarget{ID: route, Addr: "10.0.0.2:8000", Weight: 1})
+	}
+	return row
+}
+
+func TestTableFor(t *testing.T) {
+	rows := map[string]cluster.Row{
+		"chat":  rowOf("chat", map[string]string{"a": "one", "b": "two", "c": "three", "d": "dead"}),
+		"empty": rowOf("empty", nil),
+	}
+	at := func(name string) site {
+		return site{
+			name: name, alive: func(node string) bool { return node != "dead" },
+			reach: func(node, session string, ports ...int) (string, error) {
+				if node == "three" {
+					return "", errors.New("no address is free")
+				}
+				return "127.77.1." + fmt.Sprint(len(node)), nil
+			},
+		}
+	}
+	routes := func(name string) (out []router.Route) {
+		for _, s := range tableFor(rows, at(name)) {
+			out = append(out, s.Routes...)
+		}
+		return out
+	}
+	want := map[string][]router.Route{
+		"one": {{ID: "a", Addr: "10.0.0.2:8000", Weight: 1}, {ID: "b", Addr: "127.77.1.3:8000", Weight: 1, Far: true}},
+		"two": {{ID: "a", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "b", Addr: "10.0.0.2:8000", Weight: 1}},
+		// One that the others do not hear of has its own routes all the same.
+		"dead": {{ID: "a", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "b", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "d", Addr: "10.0.0.2:8000", Weight: 1}},
+	}
+	for name, want := range want {
+		if diff := cmp.Diff(want, routes(name)); diff != "" {
+			t.Errorf("on %s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A box that may not have read that a route is closed counts as one with a request there; once it has, its requests count.
+func TestADrainWaitsForAllBoxes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		revision, fails := int64(10), true
+		p := newPublisher(map[string]cluster.Row{}, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+			if fails {
+				return 0, errors.New("etcd is away")
+			}
+			revision++
+			return revision, nil
+		})
+		go p.run(ctx)
+		other := &peer{name: "two", over: ctx.Done(), told: p.toldAll, living: func(string) bool { return true }}
+		fails = false
+		p.publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"a": "one", "b": "two"})})
+		synctest.Wait()
+		other.hear(door.Load{Revision: revision}, carried{})
+		if n := other.flying("a"); n != 0 {
+			t.Errorf("%d in flight on an open route", n)
+		}
+		fails = true
+		p.publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"b": "two"})})
+		synctest.Wait()
+		other.hear(door.Load{Revision: 1 << 40}, carried{})
+		if n := other.flying("a"); n != 1 {
+			t.Errorf("%d in flight while nobody could be told that it is closed", n)
+		}
+		fails = false
+		time.Sleep(time.Second) // it is tried again
+		synctest.Wait()
+		other.hear(door.Load{Revision: revision - 1}, carried{})
+		if n := other.flying("a"); n != 1 {
+			t.Errorf("%d in flight of a box that has not read it", n)
+		}
+		other.hear(door.Load{Revision: revision, Flying: map[string]int{"a": 3}}, carried{})
+		if n := other.flying("a"); n != 3 {
+			t.Errorf("%d in flight, want its own 3", n)
+		}
+		other.hear(door.Load{Revision: revision}, carried{})
+		if n := other.flying("a"); n != 0 {
+			t.Errorf("%d in flight, all is done", n)
+		}
+		cancel()
+	})
+}
+
+// What is expected of routes that are not there yet changes all the time: that alone is written now and then.
+func TestTheTableIsWrittenWhereItChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		writes := 0
+		p := newPublisher(map[string]cluster.Row{}, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+			writes += len(rows)
+			return 1, nil
+		})
+		go p.run(ctx)
+		row := rowOf("chat", nil)
+		for i := range 100 {
+			row.Service.ReadyAt = time.Now().Add(time.Duration(i) * time.Second)
+			p.publish(map[string]cluster.Row{"chat": row})
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		if writes < 2 || writes > 4 {
+			t.Errorf("%d writes in 10 s", writes)
+		}
+		p.publish(map[string]cluster.Row{})
+		synctest.Wait()
+		before := writes
+		p.publish(map[string]cluster.Row{})
+		synctest.Wait()
+		if writes != before {
+			t.Error("no news was written")
+		}
+		cancel()
+	})
+}
+
+// Requests that other boxes let through count from when they were heard of, and go on when their routers begin anew.
+func TestPeersCount(t *testing.T) {
+	ps := &peers{}
+	over := make(chan struct{})
+	p := ps.of("two", func() *peer {
+		return &peer{name: "two", over: over, told: func(string, int64) bool { return true }, living: func(string) bool { return true }}
+	})
+	say := func(began int64, total uint64) {
+		p.hear(door.Load{}, carried{Began: began, Totals: map[string]uint64{"chat": total}})
+	}
+	say(1, 1000)
+	say(1, 1010)
+	say(2, 5) // it began anew
+	say(2, 7)
+	if got := ps.totals()["chat"]; got != 17 {
+		t.Errorf("%d requests, want 17", got)
+	}
+	if p.gone() {
+		t.Error("gone while it lives")
+	}
+	close(over)
+	if !p.gone() {
+		t.Error("it outlives the life that heard of it")
+	}
+}
