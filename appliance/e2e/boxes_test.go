@@ -140,7 +140,7 @@ func newBoxes(t *testing.T, names ...string) map[string]*box {
 }
 
 // client of a service at one box that counts what becomes of its requests, until it is ended.
-type steady struct {
+type asker struct {
 	asked, failed atomic.Int64
 	mu            sync.Mutex
 	first         error
@@ -148,9 +148,9 @@ type steady struct {
 	done          chan struct{}
 }
 
-func (b *box) keepAsking(ctx context.Context, token, model string) *steady {
+func (b *box) keepAsking(ctx context.Context, token, model string) *asker {
 	ctx, end := context.WithCancel(ctx)
-	s := &steady{end: end, done: make(chan struct{})}
+	s := &asker{end: end, done: make(chan struct{})}
 	client := b.client(token)
 	go func() {
 		defer close(s.done)
@@ -216,13 +216,15 @@ func TestSeveralBoxes(t *testing.T) {
 
 	// The one that decides is killed.
 	others := []*box{two, boxes["three"]}
-	var clients []*steady
+	var clients []*asker
 	for _, b := range others {
 		clients = append(clients, b.keepAsking(t.Context(), token, "voices"))
 	}
 	before := one.routes("voices")
 	one.kill()
-	after := two.settled("another one decides", func(s clusterStatus) bool { return s.Leader != "one" && s.Leader != "" && !slices.Contains(s.alive(), "one") })
+	after := two.settled("another one decides", func(s clusterStatus) bool {
+		return s.Leader != "one" && s.Leader != "" && !slices.Contains(s.alive(), "one")
+	})
 	t.Log(after.Leader, "decides")
 	whole := func(b *box) error {
 		return eventually(60*time.Second, func() error {
