@@ -51,7 +51,7 @@ func (b *Boxes) in() error {
 func (b *Boxes) Self(context.Context) api.ClusterSelf {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.self.State == api.ClusterJoining {
+	if b.self.State == api.ClusterJoining && b.self.Waiting {
 		if b.asked++; b.asked > 2 {
 			b.enter(b.self.Name, false)
 		}
@@ -91,9 +91,10 @@ func (b *Boxes) Join(_ context.Context, in api.ClusterJoin, _ string) (api.Clust
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !strings.HasPrefix(in.Token, "pal-join.") {
-		return api.ClusterSelf{}, hinting{fmt.Errorf("a join token: %w: it does not begin with pal-join.", trust.ErrInvalid), "copy the whole of what palisade cluster token printed"}
+		return api.ClusterSelf{}, hinting{fmt.Errorf("a join token: %w: it does not begin with pal-join", trust.ErrInvalid), "copy the whole of what palisade cluster token printed"}
 	}
 	at := began
+	b.asked = 0
 	b.self = api.ClusterSelf{State: api.ClusterJoining, Name: in.Name, Asks: in.URL, Key: "k7q2m4xw", Since: &at}
 	switch {
 	case strings.Contains(in.URL, "waits"):

@@ -37,12 +37,18 @@ func statusOf(err error) int {
 func refuse(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(cluster.FaultOf(err))
+	if text, failed := json.Marshal(cluster.FaultOf(err)); failed == nil {
+		_, _ = w.Write(text) // the other box may have gone
+	}
 }
 
 func respond(w http.ResponseWriter, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("answering another box: %w", err)
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the other box may have gone
+	_, _ = w.Write(text) // the other box may have gone
 	return nil
 }
 
@@ -126,7 +132,11 @@ func newLines(w http.ResponseWriter) *lines {
 func (l *lines) say(v line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = json.NewEncoder(l.w).Encode(v)
+	text, err := json.Marshal(v)
+	if err != nil { // what is in it was marshalled before
+		return
+	}
+	_, _ = l.w.Write(append(text, '\n'))
 }
 
 // end says what came of it.

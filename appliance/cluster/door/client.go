@@ -127,13 +127,28 @@ type bothKinds struct{}
 func (bothKinds) Error() string        { return ErrAway.Error() }
 func (bothKinds) Is(target error) bool { return target == ErrAway || target == sessions.ErrRuntimeDown }
 
-// request is what is asked of a box.
-func (c *Client) request(ctx context.Context, name, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "https://"+trust.ServerName(name)+path, body)
-	if err != nil {
-		return nil, fmt.Errorf("asking box %s: %w", name, err)
+// ask is what is asked of a box.
+type ask struct {
+	name, method, path string
+	query              url.Values
+	in                 any       // goes there as JSON, unless it is nil
+	body               io.Reader // or this does
+}
+
+func (c *Client) request(ctx context.Context, a ask) (*http.Request, error) {
+	if a.in != nil {
+		text, err := json.Marshal(a.in)
+		if err != nil {
+			return nil, fmt.Errorf("asking box %s: %w", a.name, err)
+		}
+		a.body = bytes.NewReader(text)
 	}
-	r.URL.RawQuery = query.Encode()
+	// The host stands for the box: where that is says address.
+	r, err := http.NewRequestWithContext(ctx, a.method, "https://"+trust.ServerName(a.name)+a.path, a.body) //nolint:gosec // the name was given by the cluster
+	if err != nil {
+		return nil, fmt.Errorf("asking box %s: %w", a.name, err)
+	}
+	r.URL.RawQuery = a.query.Encode()
 	return r, nil
 }
 
@@ -188,19 +203,12 @@ func (notReady) Is(target error) bool {
 	return target == ErrNotReady || target == sessions.ErrRuntimeDown
 }
 
-// call asks for what is answered at once: in goes there as JSON where it is not nil, and the answer's JSON into out.
-func (c *Client) call(ctx context.Context, name, method, path string, in, out any) error {
+// call asks for what is answered at once, and puts the answer's JSON into out where that is not nil.
+func (c *Client) call(ctx context.Context, a ask, out any) error {
+	name := a.name
 	ctx, cancel := context.WithTimeoutCause(ctx, callPatience, &Error{fmt.Errorf("box %s: %w: no answer within %s", name, errAway, callPatience), "palisade cluster status"})
 	defer cancel()
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("asking box %s: %w", name, err)
-		}
-		body = bytes.NewReader(text)
-	}
-	r, err := c.request(ctx, name, method, path, nil, body)
+	r, err := c.request(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -245,7 +253,7 @@ func (c *Client) ping(ctx context.Context, name string) error {
 	if _, err := c.address(name); err != nil {
 		return errGone
 	}
-	r, err := c.request(ctx, name, http.MethodGet, pathPing, nil, nil)
+	r, err := c.request(ctx, ask{name: name, method: http.MethodGet, path: pathPing})
 	if err != nil {
 		return err
 	}
@@ -258,12 +266,12 @@ func (c *Client) ping(ctx context.Context, name string) error {
 
 // Tell tells the box called name what this one carries.
 func (c *Client) Tell(ctx context.Context, name string, l Load) error {
-	return c.call(ctx, name, http.MethodPost, pathLoad, l, nil)
+	return c.call(ctx, ask{name: name, method: http.MethodPost, path: pathLoad, in: l}, nil)
 }
 
 // Seat asks a box to become a member of etcd.
 func (c *Client) Seat(ctx context.Context, name string, r SeatRequest) error {
-	return c.call(ctx, name, http.MethodPost, pathSeat, r, nil)
+	return c.call(ctx, ask{name: name, method: http.MethodPost, path: pathSeat, in: r}, nil)
 }
 
 // Renew has this box's certificate renewed by another one.
@@ -274,7 +282,7 @@ func (c *Client) Renew(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	r, err := c.request(ctx, name, http.MethodPost, pathRenew, nil, bytes.NewReader(csr))
+	r, err := c.request(ctx, ask{name: name, method: http.MethodPost, path: pathRenew, body: bytes.NewReader(csr)})
 	if err != nil {
 		return err
 	}
@@ -330,7 +338,7 @@ func (c *Client) tunnel(ctx context.Context, name, path, kind string) (*Conn, er
 
 // upgrade asks for a connection to be something else than HTTP.
 func (c *Client) upgrade(ctx context.Context, name, path, kind string, conn *Conn) error {
-	r, err := c.request(ctx, name, http.MethodGet, path, nil, nil)
+	r, err := c.request(ctx, ask{name: name, method: http.MethodGet, path: path})
 	if err != nil {
 		return err
 	}

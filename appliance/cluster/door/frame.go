@@ -47,7 +47,7 @@ type frames struct {
 func (f *frames) write(kind byte, body []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.b = binary.BigEndian.AppendUint32(append(f.b[:0], kind), uint32(len(body))) //nolint:gosec // at most mostFrame
+	f.b = binary.BigEndian.AppendUint32(append(f.b[:0], kind), uint32(len(body)))
 	f.b = append(f.b, body...)
 	if _, err := f.w.Write(f.b); err != nil {
 		return fmt.Errorf("telling another box of a command: %w", err)
@@ -111,7 +111,7 @@ func readWindow(body []byte) (sessions.Window, error) {
 	return sessions.Window{Rows: binary.BigEndian.Uint16(body), Columns: binary.BigEndian.Uint16(body[2:])}, nil
 }
 
-func creditBody(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) } //nolint:gosec // at most aheadInput
+func creditBody(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 
 func readCredit(body []byte) (int, error) {
 	if len(body) != 4 {

@@ -127,7 +127,9 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(refusal)
+	if text, failed := json.Marshal(refusal); failed == nil {
+		_, _ = w.Write(text)
+	}
 }
 
 // renew gives a node a new certificate.

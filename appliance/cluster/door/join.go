@@ -71,7 +71,7 @@ func Join(ctx context.Context, a Asking) (trust.State, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(asked)
+	text, err := json.Marshal(asked) //nolint:gosec // the token is what is to be shown, and to whom was pinned by it
 	if err != nil {
 		return "", fmt.Errorf("asking to join: %w", err)
 	}
@@ -102,8 +102,7 @@ func Join(ctx context.Context, a Asking) (trust.State, error) {
 
 // unreached says why a box cannot be asked.
 func unreached(ctx context.Context, at string, err error) error {
-	var wrong *url.Error
-	if errors.As(err, &wrong) {
+	if wrong, is := errors.AsType[*url.Error](err); is {
 		err = wrong.Err
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -1,7 +1,6 @@
 package door
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,13 +29,13 @@ func sessionPath(id, rest string) string { return pathSessions + url.PathEscape(
 
 // Inspect implements sessions.Observer.
 func (b *remote) Inspect(ctx context.Context, id string) (in sessions.Instance, err error) {
-	err = b.client.call(ctx, b.name, http.MethodGet, sessionPath(id, ""), nil, &in)
+	err = b.client.call(ctx, ask{name: b.name, method: http.MethodGet, path: sessionPath(id, "")}, &in)
 	return in, err
 }
 
 // Stats implements sessions.Observer.
 func (b *remote) Stats(ctx context.Context, id string) (st sessions.Stats, err error) {
-	err = b.client.call(ctx, b.name, http.MethodGet, sessionPath(id, "/stats"), nil, &st)
+	err = b.client.call(ctx, ask{name: b.name, method: http.MethodGet, path: sessionPath(id, "/stats")}, &st)
 	return st, err
 }
 
@@ -54,7 +53,7 @@ func (b *remote) Logs(ctx context.Context, id string, opts sessions.LogOptions) 
 
 // stream is an answer that may go on for long. It ends with ctx.
 func (b *remote) stream(ctx context.Context, path string, q url.Values) (io.ReadCloser, error) {
-	r, err := b.client.request(ctx, b.name, http.MethodGet, path, q, nil)
+	r, err := b.client.request(ctx, ask{name: b.name, method: http.MethodGet, path: path, query: q})
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +66,12 @@ func (b *remote) stream(ctx context.Context, path string, q url.Values) (io.Read
 
 // CheckImage implements sessions.ImageChecker.
 func (b *remote) CheckImage(image string) error {
-	return b.client.call(context.Background(), b.name, http.MethodPost, pathCheck, checkRequest{Image: image}, nil)
+	return b.client.call(context.Background(), ask{name: b.name, method: http.MethodPost, path: pathCheck, in: checkRequest{Image: image}}, nil)
 }
 
 // CheckCluster implements sessions.ClusterChecker.
 func (b *remote) CheckCluster(image string) error {
-	return b.client.call(context.Background(), b.name, http.MethodPost, pathCheck, checkRequest{Image: image, Cluster: true}, nil)
+	return b.client.call(context.Background(), ask{name: b.name, method: http.MethodPost, path: pathCheck, in: checkRequest{Image: image, Cluster: true}}, nil)
 }
 
 // Pull implements sessions.Runtime's.
@@ -88,11 +87,7 @@ func (b *remote) Commit(ctx context.Context, id string, commit sessions.Commit, 
 
 // follow asks for what takes a while, tells how far it is, and puts what came of it into out.
 func (b *remote) follow(ctx context.Context, path string, in, out any, tell func(sessions.Progress)) error {
-	text, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("asking box %s: %w", b.name, err)
-	}
-	r, err := b.client.request(ctx, b.name, http.MethodPost, path, nil, bytes.NewReader(text))
+	r, err := b.client.request(ctx, ask{name: b.name, method: http.MethodPost, path: path, in: in})
 	if err != nil {
 		return err
 	}
@@ -140,13 +135,13 @@ func (b *remote) Dial(ctx context.Context, id string, port int) (net.Conn, error
 
 // Images implements sessions.Images.
 func (b *remote) Images(ctx context.Context) (list []sessions.Image, err error) {
-	err = b.client.call(ctx, b.name, http.MethodGet, pathImages, nil, &list)
+	err = b.client.call(ctx, ask{name: b.name, method: http.MethodGet, path: pathImages}, &list)
 	return list, err
 }
 
 // Import implements sessions.Images.
 func (b *remote) Import(ctx context.Context, archive io.Reader) (list []sessions.Image, err error) {
-	r, err := b.client.request(ctx, b.name, http.MethodPost, pathImages, nil, archive)
+	r, err := b.client.request(ctx, ask{name: b.name, method: http.MethodPost, path: pathImages, body: archive})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +171,7 @@ func (b *remote) Export(ctx context.Context, ref string, w io.Writer) error {
 
 // RemoveImage implements sessions.Images.
 func (b *remote) RemoveImage(ctx context.Context, ref string) error {
-	r, err := b.client.request(ctx, b.name, http.MethodDelete, pathImages, url.Values{"image": {ref}}, nil)
+	r, err := b.client.request(ctx, ask{name: b.name, method: http.MethodDelete, path: pathImages, query: url.Values{"image": {ref}}})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/palisade-run/palisade/appliance/cluster/relay"
@@ -23,7 +24,7 @@ func answers(size int) func(*net.TCPConn) {
 				return
 			}
 			_, _ = io.Copy(io.Discard, r.Body)
-			if _, err := c.Write(append(head[:len(head):len(head)], body...)); err != nil {
+			if _, err := c.Write(append(slices.Clip(head), body...)); err != nil {
 				return
 			}
 		}
