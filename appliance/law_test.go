@@ -140,6 +140,7 @@ var rooms = []room{
 	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
 	{"appliance/cluster/door/doortest", list("appliance/cluster/trust", "appliance/cluster/trust/trusttest", "appliance/cluster/door")},
 	{"appliance/cluster/relay", list("appliance/cluster/door")},
+	{"appliance/cluster/simulation", nil},
 	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/console/live", nil},
 	{"appliance/console/markdown", nil},
@@ -162,26 +163,27 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
-	"catalog/index":           list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
-	"catalog/fetch/web":       list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
-	"catalog/fetch/git":       list("catalog/fetch/fetchtest"),
-	"catalog/fetch/oci":       list("catalog/blobs"), // what is packed comes out where models lie
-	"catalog/fetch/ngc":       list("catalog/fetch/fetchtest"),
-	"catalog/fetch/hub":       list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
-	"appliance/daemon":        list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
-	"appliance/people/oidc":   list("appliance/people/oidc/dextest"),
-	"appliance/cluster":       list("appliance/cluster/clustertest"),
-	"appliance/cluster/goods": list("appliance/cluster/trust"),                                  // boxes meet over the certificates of a cluster
-	"appliance/cluster/fleet": list("appliance/cluster/agent", "appliance/cluster/clustertest"), // a node's own loop is at the other end
-	"appliance/cluster/door":  list("sessions/process", "variants"),                             // logs, commands and terminals of real processes
-	"catalog/install":         list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":       list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
-	"catalog/fit":             list("model-definitions/hello/gguf"),                                                                                       // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd":     list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                        // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":        list("training/checkpoints"),                                                                                               // whose directories they are in
-	"appliance/e2e":           list("autoscaler", "autoscaler/signals"),                                                                                   // a real engine's page is read as the daemon reads it
-	"appliance/console":       list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
-	"appliance/cli":           list("appliance/admin", "sessions"),                                                                                        // scripts run against the real API, with fakes behind it
+	"catalog/index":                list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
+	"catalog/fetch/web":            list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
+	"catalog/fetch/git":            list("catalog/fetch/fetchtest"),
+	"catalog/fetch/oci":            list("catalog/blobs"), // what is packed comes out where models lie
+	"catalog/fetch/ngc":            list("catalog/fetch/fetchtest"),
+	"catalog/fetch/hub":            list("catalog/fetch/hub/hubtest", "catalog/fetch/fetchtest", "catalog/blobs"),
+	"appliance/daemon":             list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
+	"appliance/people/oidc":        list("appliance/people/oidc/dextest"),
+	"appliance/cluster":            list("appliance/cluster/clustertest"),
+	"appliance/cluster/simulation": list("catalog", "accel", "variants", "sessions", "sessions/runtimetest", "appliance/store", "appliance/store/pgtest", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/clustertest", "appliance/cluster/fleet"), // a leader and its fleet
+	"appliance/cluster/goods":      list("appliance/cluster/trust"),                                                                                                                                                                                                   // boxes meet over the certificates of a cluster
+	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                  // a node's own loop is at the other end
+	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                              // logs, commands and terminals of real processes
+	"catalog/install":              list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
+	"model-definitions":            list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
+	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                       // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                        // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":             list("training/checkpoints"),                                                                                               // whose directories they are in
+	"appliance/e2e":                list("autoscaler", "autoscaler/signals"),                                                                                   // a real engine's page is read as the daemon reads it
+	"appliance/console":            list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
+	"appliance/cli":                list("appliance/admin", "sessions"),                                                                                        // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -115,11 +116,8 @@ func deviceOf(pool accel.Pool, c *accel.Claim) string {
 		return ""
 	}
 	names := map[string]int{}
-	for _, state := range pool {
-		if state.Name() != c.Node {
-			continue
-		}
-		for _, d := range state.Node().Devices {
+	if i, there := slices.BinarySearchFunc(pool, c.Node, func(s accel.State, name string) int { return cmp.Compare(s.Name(), name) }); there {
+		for _, d := range pool[i].Node().Devices {
 			if slices.ContainsFunc(c.Shares, func(s accel.Share) bool { return s.Device == d.ID }) {
 				names[d.Name]++
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,7 @@ type Deps struct {
 	Folders  FolderFinder
 	// Glimpse makes a directory of what is to be known of the files of a folder of another box: small ones, the heads of large
 	// ones, and the sizes of all. Nil: there is no other box.
-	Glimpse func(ctx context.Context, f catalog.Folder) (dir string, err error)
+	Glimpse  func(ctx context.Context, f catalog.Folder) (dir string, err error)
 	Variants *variants.Table
 	Probe    Prober                // nil: Probe
 	Registry prometheus.Registerer // nil: no metrics
@@ -122,7 +123,9 @@ type Manager struct {
 	loads  loadTimes // guarded by mu
 	quotas Quotas    // guarded by mu; what they hold is never changed
 
+	asked      atomic.Int64 // how often publish was called
 	publishing sync.Mutex
+	shown      int64         // which of those calls have been done; guarded by publishing
 	change     chan struct{} // closed and replaced at every change; guarded by mu
 }
 

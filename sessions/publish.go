@@ -11,10 +11,16 @@ import (
 )
 
 // publish hands the table of who can answer to Traffic, and wakes whoever waits for a change. The
-// table is re-derived as a whole: there is no second book that could differ from the statuses.
+// table is re-derived as a whole: there is no second book that could differ from the statuses. When it returns, all that was so
+// when it was called has been shown: of many at once, one shows it for the others.
 func (m *Manager) publish() {
+	asked := m.asked.Add(1)
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
+	if m.shown >= asked {
+		return
+	}
+	m.shown = m.asked.Load()
 	m.mu.Lock()
 	table := make([]ServiceRoutes, 0, len(m.services))
 	live := map[Status]int{}
@@ -108,11 +114,14 @@ func hopeless(s ServiceState) bool {
 func (m *Manager) readyAt(s *service, now time.Time) (first time.Time) {
 	for _, r := range s.routes {
 		ses, health := r.snapshot()
+		if health.State == HealthPassing && !ses.Leaving() {
+			return time.Time{}
+		}
+	}
+	for _, r := range s.routes {
+		ses, _ := r.snapshot()
 		if ses.Leaving() {
 			continue
-		}
-		if health.State == HealthPassing {
-			return time.Time{}
 		}
 		if at := m.expected(s, r, ses, now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
@@ -127,6 +136,9 @@ func (m *Manager) readyAt(s *service, now time.Time) (first time.Time) {
 // expected is when a route that starts will be healthy, as others like it were; zero: nobody knows. The caller holds mu.
 func (m *Manager) expected(s *service, r *runner, ses Session, now time.Time) time.Time {
 	from := now
+	if !ses.HealthyAt.IsZero() {
+		return time.Time{}
+	}
 	switch ses.Status {
 	case StatusPending:
 		if len(ses.Waits) > 0 {
@@ -142,7 +154,7 @@ func (m *Manager) expected(s *service, r *runner, ses Session, now time.Time) ti
 		device = new(deviceOf(m.Ledger.Pool(), ses.Claim))
 	}
 	took, known := m.loadTime(s, ses.Revision, device)
-	if !known || !ses.HealthyAt.IsZero() {
+	if !known {
 		return time.Time{}
 	}
 	return from.Add(took)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,6 +98,7 @@ type Roster struct {
 
 	mu    sync.Mutex
 	known map[string]map[string]Item // by part, by name
+	nodes []Seen                     // as they were made of known last; nil: they are to be made anew
 	heard map[string]bool            // lives, or lived since this roster was made
 	since map[string]time.Time       // that it is silent
 }
@@ -123,6 +125,7 @@ func (r *Roster) Follow(ctx context.Context) {
 
 func (r *Roster) take(part string, items []Item, whole bool) {
 	r.mu.Lock()
+	r.nodes = nil
 	if whole || r.known[part] == nil {
 		r.known[part] = map[string]Item{}
 	}
@@ -169,11 +172,31 @@ func (r *Roster) Known() bool {
 	return len(r.known) == 3
 }
 
-// Nodes are all nodes, by name.
+// Nodes are all nodes, by name. What they are made of is not to be changed.
 func (r *Roster) Nodes() []Seen {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []Seen
+	return slices.Clone(r.all())
+}
+
+// Node is one of them; false: there is none of that name.
+func (r *Roster) Node(name string) (Seen, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.all()
+	i, there := slices.BinarySearchFunc(all, name, func(s Seen, name string) int { return cmp.Compare(s.Name, name) })
+	if !there {
+		return Seen{}, false
+	}
+	return all[i], true
+}
+
+// all is Nodes; r.mu is held.
+func (r *Roster) all() []Seen {
+	if r.nodes != nil {
+		return r.nodes
+	}
+	r.nodes = []Seen{}
 	for _, name := range slices.Sorted(maps.Keys(r.known[partNodes])) {
 		s := Seen{Silent: r.since[name], Unheard: !r.heard[name]}
 		if json.Unmarshal(r.known[partNodes][name].Value, &s.Node) != nil {
@@ -181,9 +204,9 @@ func (r *Roster) Nodes() []Seen {
 		}
 		s.Name = name
 		s.Alive, s.Inventory = read[Alive](r.known[partAlive], name), read[Inventory](r.known[partInventory], name)
-		out = append(out, s)
+		r.nodes = append(r.nodes, s)
 	}
-	return out
+	return r.nodes
 }
 
 func read[T any](items map[string]Item, name string) *T {

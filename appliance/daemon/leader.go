@@ -107,20 +107,17 @@ func (d *daemon) grant() func(accel.Claim) (accel.Grant, error) {
 
 // silent is for how long a box has not been heard of; there is false where it is no node any more.
 func (d *daemon) silent(node string) (long time.Duration, state cluster.NodeState, there bool) {
-	for _, n := range d.seat.roster.Nodes() {
-		if n.Name != node {
-			continue
-		}
-		switch {
-		case n.Alive != nil:
-		case n.Silent.IsZero(): // it was not heard of since this process looks
-			long = time.Since(d.seat.began)
-		default:
-			long = time.Since(n.Silent)
-		}
-		return long, n.State, true
+	n, there := d.seat.roster.Node(node)
+	switch {
+	case !there:
+		return 0, "", false
+	case n.Alive != nil:
+	case n.Silent.IsZero(): // it was not heard of since this process looks
+		long = time.Since(d.seat.began)
+	default:
+		long = time.Since(n.Silent)
 	}
-	return 0, "", false
+	return long, n.State, true
 }
 
 // lost tells whether what ran on a box is not waited for any more.

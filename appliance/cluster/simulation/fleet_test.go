@@ -1,0 +1,164 @@
+package simulation_test
+
+import (
+	"flag"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/palisade-run/palisade/appliance/cluster/clustertest"
+	"github.com/palisade-run/palisade/appliance/store/pgtest"
+)
+
+// world is one simulation.
+type world struct {
+	t       testing.TB
+	setting setting
+	etcd    *clientv3.Client
+	leader  *child
+	nodes   *child
+}
+
+func begin(t testing.TB, s setting) *world {
+	t.Helper()
+	var server pgtest.Server
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	etcd := clustertest.Start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Port = l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	s.Etcd, s.DSN = etcd.Endpoint, server.Database(t)
+	w := &world{t: t, setting: s, etcd: etcd.Client(t)}
+	s.Role = "nodes"
+	w.nodes = start(t, s)
+	s.Role = "leader"
+	w.leader = start(t, s)
+	return w
+}
+
+// until asks again and again, and tells how long it took.
+func (w *world) until(what string, patience time.Duration, is func(standing, seen) bool) time.Duration {
+	w.t.Helper()
+	began, laps := time.Now(), time.Duration(0)
+	for {
+		var l standing
+		var n seen
+		w.leader.tell(order{Do: "stand"}, &l)
+		w.nodes.tell(order{Do: "look"}, &n)
+		if is(l, n) {
+			return time.Since(began)
+		}
+		if time.Since(began) > patience {
+			w.t.Fatalf("not within %s: %s: %+v, %d run on the nodes, %d have the table", patience, what, l, n.Running, n.Tables)
+		}
+		if lap := time.Since(began) / (10 * time.Second); lap > laps {
+			laps = lap
+			w.t.Logf("%s: not yet after %s: %+v, %d run, %d leases of boxes that live were lost", what, time.Since(began).Round(time.Second), l, n.Running, n.Lost)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (w *world) revision() int64 {
+	w.t.Helper()
+	got, err := w.etcd.Get(w.t.Context(), "x", clientv3.WithCountOnly())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got.Header.Revision
+}
+
+func (w *world) all() int { return w.setting.Services * w.setting.Replicas }
+
+// up waits until all that is wanted serves.
+func (w *world) up(patience time.Duration) time.Duration {
+	w.t.Helper()
+	return w.until("all sessions serve", patience, func(l standing, n seen) bool {
+		return l.Healthy == w.all() && l.Other == 0 && n.Running == w.all()
+	})
+}
+
+// kill cuts the power of a rack, and tells how long it took until its routes were out of the tables of all boxes that live,
+// and until as many others served in their place.
+func (w *world) kill(from, to int, patience time.Duration) (out, again time.Duration) {
+	w.t.Helper()
+	var n seen
+	w.nodes.tell(order{Do: "kill", From: from, To: to}, &n)
+	lost := w.all() - n.Running
+	if lost == 0 {
+		w.t.Fatal("nothing ran on what was killed")
+	}
+	out = w.until("the routes of the dead are out", patience, func(l standing, n seen) bool { return l.Healthy <= w.all()-lost || l.OnDead > 0 })
+	again = out + w.until("others serve in their place", patience, func(l standing, n seen) bool {
+		return l.Healthy == w.all() && l.OnDead == 0 && n.Running == w.all()
+	})
+	return out, again
+}
+
+// A small fleet under the leader: all comes up, a dead rack is replaced, and nothing ran in two places.
+func TestFleet(t *testing.T) {
+	w := begin(t, setting{Nodes: 12, Services: 6, Replicas: 8, Grace: time.Second})
+	w.up(time.Minute)
+	w.kill(0, 3, time.Minute)
+	var n seen
+	w.nodes.tell(order{Do: "look"}, &n)
+	if len(n.Doubled) > 0 {
+		t.Errorf("in two places ran %v", n.Doubled)
+	}
+}
+
+var (
+	size    = flag.Int("nodes", 1000, "in BenchmarkFleet, with ten sessions for each")
+	profile = flag.String("leader-profile", "", "prefix of files for the leader's profiles of its processor time")
+)
+
+// BenchmarkFleet is 1,000 nodes with 8 accelerators each and 10,000 sessions: how long it takes until all serve, what the leader and
+// etcd take while nothing happens, and how long it takes until a dead rack of 40 nodes is replaced.
+func BenchmarkFleet(b *testing.B) {
+	for b.Loop() {
+		s := setting{Nodes: *size, Services: *size, Replicas: 10, Grace: 3 * time.Second, Profile: *profile}
+		w := begin(b, s)
+		leader := func() usage { return usageOf(b, w.leader.cmd.Process.Pid) }
+		itself := func() usage { return usageOf(b, os.Getpid()) } // etcd is in this process
+		up := w.up(20 * time.Minute)
+		busy := leader()
+		w.leader.tell(order{Do: "profile", Name: "calm"}, &standing{})
+		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes })
+		const calm = 60 * time.Second
+		l, e, r, began := leader(), itself(), w.revision(), time.Now()
+		time.Sleep(calm)
+		took := time.Since(began)
+		l2, e2, r2 := leader(), itself(), w.revision()
+		w.leader.tell(order{Do: "profile", Name: "rack"}, &standing{})
+		before := leader()
+		wrote := w.revision()
+		out, again := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
+		after := leader()
+		w.leader.tell(order{Do: "profile"}, &standing{})
+		var n seen
+		w.nodes.tell(order{Do: "look"}, &n)
+		if len(n.Doubled) > 0 {
+			b.Errorf("in two places ran %v", n.Doubled)
+		}
+		for unit, v := range map[string]float64{
+			"s-until-all-serve": up.Seconds(), "leader-cpu-s-until-then": busy.processor.Seconds(),
+			"leader-cores": (l2.processor - l.processor).Seconds() / took.Seconds(), "leader-MB": float64(l2.resident) / 1e6,
+			"etcd-cores": (e2.processor - e.processor).Seconds() / took.Seconds(), "etcd-MB": float64(e2.resident) / 1e6,
+			"etcd-writes/s":     float64(r2-r) / took.Seconds(),
+			"rack-routes-out-s": out.Seconds(), "rack-replaced-s": again.Seconds(), "rack-leader-cpu-s": (after.processor - before.processor).Seconds(),
+			"rack-etcd-writes": float64(w.revision() - wrote),
+		} {
+			b.ReportMetric(v, unit)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package simulation_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/agent"
+	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/runtimetest"
+)
+
+// seen is what the nodes say of themselves.
+type seen struct {
+	Running int
+	Doubled []string // sessions that ran in two places at a time
+	Tables  int      // nodes that have the newest table that any of them has
+	Lost    int64    // leases, of nodes that live
+}
+
+// witness sees what runs where, on all nodes at once.
+type witness struct {
+	mu      sync.Mutex
+	where   map[string]string
+	doubled []string
+	lost    atomic.Int64
+}
+
+// watched is a node's runtime in memory, under the eyes of the witness.
+type watched struct {
+	*runtimetest.Fake
+	node string
+	by   *witness
+	dead atomic.Bool
+}
+
+func (r *watched) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	in, err := r.Fake.Start(ctx, spec)
+	if err == nil {
+		r.by.mu.Lock()
+		if at := r.by.where[spec.ID]; at != "" {
+			r.by.doubled = append(r.by.doubled, spec.ID+" on "+at+" and "+r.node)
+		}
+		r.by.where[spec.ID] = r.node
+		r.by.mu.Unlock()
+	}
+	return in, err
+}
+
+func (r *watched) Stop(ctx context.Context, id string, grace time.Duration) error {
+	err := r.Fake.Stop(ctx, id, grace)
+	if err == nil {
+		r.by.mu.Lock()
+		delete(r.by.where, id)
+		r.by.mu.Unlock()
+	}
+	return err
+}
+
+// box is one node.
+type box struct {
+	runtime  *watched
+	power    context.CancelFunc
+	revision atomic.Int64
+}
+
+const devices = 8
+
+func nodeName(i int) string { return fmt.Sprintf("node-%04d", i) }
+
+func inventory(name string) cluster.Inventory {
+	n := accel.Node{Name: name, CPU: 256_000, Memory: 2 << 40, Labels: map[string]string{"rack": name[:7]}}
+	for d := range devices {
+		n.Devices = append(n.Devices, accel.Device{
+			ID: fmt.Sprintf("GPU-%s-%d", name, d), Index: d, Family: "cuda", Slot: "cuda.device", Name: "NVIDIA H100 80GB HBM3", Memory: 80 << 30, Architecture: "sm_90", NUMA: -1,
+		})
+	}
+	return cluster.Inventory{Node: n, Images: []string{"registry.lan/engine:1"}}
+}
+
+// nodes is all boxes: each has a client, a lease, an agent and the table of routes, as a daemon has.
+func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.Port))
+	if err != nil {
+		return err
+	}
+	go func() { _ = http.Serve(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) }()
+	by := &witness{where: map[string]string{}}
+	boxes := make([]*box, s.Nodes)
+	failed := make(chan error, s.Nodes)
+	var up sync.WaitGroup
+	for i := range boxes {
+		boxes[i] = &box{runtime: &watched{Fake: runtimetest.NewFake(), node: nodeName(i), by: by}}
+		boxes[i].runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{Address: "127.0.0.1"} })
+		var ctx context.Context
+		ctx, boxes[i].power = context.WithCancel(context.Background())
+		up.Add(1)
+		go func() {
+			if err := boxes[i].live(ctx, s, up.Done); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", boxes[i].runtime.node, err)
+			}
+		}()
+		if i%50 == 49 {
+			time.Sleep(50 * time.Millisecond) // boxes are not switched on in the same moment
+		}
+	}
+	go func() { up.Wait(); failed <- nil }()
+	if err := <-failed; err != nil {
+		return err
+	}
+	for {
+		var o order
+		if err := in.Decode(&o); err != nil {
+			return err
+		}
+		if o.Do == "kill" {
+			for _, b := range boxes[o.From:o.To] {
+				b.power()
+				by.mu.Lock()
+				for id, at := range by.where {
+					if at == b.runtime.node {
+						delete(by.where, id)
+					}
+				}
+				by.mu.Unlock()
+			}
+		}
+		by.mu.Lock()
+		v := seen{Running: len(by.where), Doubled: by.doubled, Lost: by.lost.Load()}
+		by.mu.Unlock()
+		newest := int64(0)
+		for _, b := range boxes {
+			newest = max(newest, b.revision.Load())
+		}
+		for _, b := range boxes {
+			if b.revision.Load() == newest {
+				v.Tables++
+			}
+		}
+		if err := out.Encode(v); err != nil {
+			return err
+		}
+	}
+}
+
+// live is a box's life, until its power is cut: nothing is given back then.
+func (b *box) live(ctx context.Context, s setting, up func()) error {
+	client, err := connect(s.Etcd)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = client.Close() })
+	desk := cluster.New(client, "")
+	var lease atomic.Pointer[cluster.Lease]
+	heard := func() time.Time {
+		if l := lease.Load(); l != nil {
+			return l.Until()
+		}
+		return time.Time{}
+	}
+	a := agent.New(agent.Deps{
+		Node: b.runtime.node, Desk: desk, Runtime: b.runtime, Heard: heard, Grace: time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { _ = a.Run(ctx) })
+	all.Go(func() { desk.FollowTable(ctx, func(t cluster.Table) { b.revision.Store(t.Revision) }) })
+	select {
+	case <-a.Synced():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for first := true; ctx.Err() == nil; {
+		l, err := desk.Grant(ctx, cluster.LeaseTime)
+		if err == nil {
+			lease.Store(l)
+			err = desk.Announce(ctx, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: time.Now(), Clock: time.Now()}, inventory(b.runtime.node))
+		}
+		if err != nil { // the leader may not have written it down yet
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if first {
+			first = false
+			up()
+		}
+		select {
+		case <-ctx.Done():
+		case <-l.Lost().Done():
+			b.by().lost.Add(1)
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *box) by() *witness { return b.runtime.by }

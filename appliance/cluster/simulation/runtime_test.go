@@ -1,0 +1,162 @@
+package simulation_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// publish writes rows of the table that have changed, together what has changed meanwhile.
+func (h *house) publish(ctx context.Context) {
+	for {
+		select {
+		case <-h.put:
+		case <-ctx.Done():
+			return
+		}
+		rows := map[string]*cluster.Row{}
+		h.mu.Lock()
+		for id := range h.dirty {
+			row := &cluster.Row{Service: h.table[id], Nodes: map[string]string{}}
+			row.Service.Routes = nil
+			for _, r := range h.table[id].Routes {
+				if _, silent := h.silent[h.at[r.ID]]; !silent {
+					row.Service.Routes = append(row.Service.Routes, r)
+					row.Nodes[r.ID] = h.at[r.ID]
+				}
+			}
+			rows[id] = row
+		}
+		clear(h.dirty)
+		h.wrote += int64(len(rows))
+		h.mu.Unlock()
+		if _, err := h.desk.PutTable(ctx, h.reign, rows); err != nil {
+			return
+		}
+	}
+}
+
+func (h *house) stands() standing {
+	alive := 0
+	h.manager.EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
+		if s.Alive() {
+			alive++
+		}
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := standing{Written: h.wrote}
+	for _, s := range h.table {
+		for _, r := range s.Routes {
+			switch _, silent := h.silent[h.at[r.ID]]; {
+			case r.Draining:
+			case silent:
+				v.OnDead++
+			default:
+				v.Healthy++
+			}
+		}
+	}
+	v.Other = alive - v.Healthy - v.OnDead
+	return v
+}
+
+// node is where a session is.
+func (h *house) node(id string) (*fleet.Node, string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	name := h.at[id]
+	if name == "" {
+		return nil, "", fmt.Errorf("%s: %w", id, sessions.ErrNoInstance)
+	}
+	return h.fleet.Node(name), name, nil
+}
+
+// Pull implements sessions.Runtime: images are there.
+func (*house) Pull(context.Context, string, func(sessions.Progress)) error { return nil }
+
+// Start implements sessions.Runtime.
+func (h *house) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	var claim accel.Claim
+	if err := json.Unmarshal([]byte(spec.Labels[sessions.LabelClaim]), &claim); err != nil {
+		return sessions.Instance{}, err
+	}
+	h.mu.Lock()
+	h.at[spec.ID] = claim.Node
+	h.mu.Unlock()
+	return h.fleet.Node(claim.Node).Start(ctx, spec)
+}
+
+// Wait implements sessions.Runtime.
+func (h *house) Wait(ctx context.Context, id string) (sessions.Exit, error) {
+	n, _, err := h.node(id)
+	if err != nil {
+		return sessions.Exit{}, err
+	}
+	return n.Wait(ctx, id)
+}
+
+// Stop implements sessions.Runtime. What is on a node that is gone is not waited for.
+func (h *house) Stop(ctx context.Context, id string, grace time.Duration) error {
+	n, name, err := h.node(id)
+	if err != nil {
+		return err
+	}
+	if h.away(name).Gone {
+		return h.desk.Unwant(ctx, h.reign, name, id)
+	}
+	return n.Stop(ctx, id, grace)
+}
+
+// Remove implements sessions.Runtime.
+func (h *house) Remove(ctx context.Context, id string) error {
+	n, name, err := h.node(id)
+	if err != nil || h.away(name).Gone {
+		return nil
+	}
+	return n.Remove(ctx, id)
+}
+
+// List implements sessions.Runtime.
+func (h *house) List(ctx context.Context) (all []sessions.Instance, err error) {
+	for _, n := range h.roster.Nodes() {
+		list, err := h.fleet.Node(n.Name).List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		h.mu.Lock()
+		for _, in := range list {
+			h.at[in.ID] = n.Name
+		}
+		h.mu.Unlock()
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// Inspect implements sessions.Observer.
+func (*house) Inspect(_ context.Context, id string) (sessions.Instance, error) {
+	return sessions.Instance{ID: id, Running: true, PID: 7}, nil
+}
+
+// Logs implements sessions.Observer.
+func (*house) Logs(context.Context, string, sessions.LogOptions) (io.ReadCloser, error) {
+	return nil, sessions.ErrNotSupported
+}
+
+// Stats implements sessions.Observer.
+func (*house) Stats(context.Context, string) (sessions.Stats, error) {
+	return sessions.Stats{}, sessions.ErrNotSupported
+}
+
+// Exec implements sessions.Observer.
+func (*house) Exec(context.Context, string, sessions.ExecSpec) (sessions.Exit, error) {
+	return sessions.Exit{}, sessions.ErrNotSupported
+}
