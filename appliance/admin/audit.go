@@ -61,6 +61,7 @@ var volatile = []string{
 	"updated_at", "version", "status", "reason", "healthy_routes", "routes", "ready_at", "failures", "last_error", "next_retry", "good_revision", "scaled_at",
 	"exit", "address", "pid", "started_at", "ended_at", "claim", "waits", "idle", "last_used", "touched_at", "endpoint", "warnings", "state",
 	"memory_used", "utilization", "temperature", "power", "sampled_at", "taken", "holders",
+	"alive", "silent_since", "clock_off", "behind", "sessions", "devices_free", "asked_from", "problem", "leads",
 }
 
 // auditor is what is recorded of the requests to one route.

@@ -194,7 +194,7 @@ func (s *server) updateBox(c *gin.Context) error {
 	switch in.State {
 	case "", api.BoxIn, api.BoxCordoned, api.BoxDraining:
 	default:
-		return badField("state", "", "%q is none of in, cordoned, draining", in.State)
+		return badField("standing", "", "%q is none of in, cordoned, draining", in.State)
 	}
 	ctx := c.Request.Context()
 	out, err := k.Update(ctx, c.Param("name"), in, actorOf(ctx).Name)

@@ -203,6 +203,9 @@ func (s *server) fail(c *gin.Context, err error) {
 	writeProblem(c.Writer, c.Request, p)
 }
 
+// WriteProblem answers for the API, where it cannot.
+func WriteProblem(w http.ResponseWriter, r *http.Request, p *api.Problem) { writeProblem(w, r, p) }
+
 func writeProblem(w http.ResponseWriter, r *http.Request, p *api.Problem) {
 	out := *p
 	out.RequestID = requestIDOf(r.Context())

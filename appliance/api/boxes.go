@@ -25,7 +25,7 @@ type ClusterStatus struct {
 // ClusterBox is one box of a cluster.
 type ClusterBox struct {
 	Name        string            `json:"name"`
-	State       string            `json:"state"`             // waiting, in, cordoned, draining
+	State       string            `json:"standing"`          // waiting, in, cordoned, draining
 	Address     string            `json:"address,omitempty"` // HOST:PORT for other boxes
 	Version     string            `json:"version,omitempty"`
 	Leads       bool              `json:"leads"`
@@ -140,6 +140,6 @@ type ClusterTokenIssued struct {
 
 // ClusterBoxUpdate changes a box. What is left out stays.
 type ClusterBoxUpdate struct {
-	State  string             `json:"state,omitempty"`  // in, cordoned, draining
-	Labels map[string]*string `json:"labels,omitempty"` // null takes one away
+	State  string             `json:"standing,omitempty"` // in, cordoned, draining
+	Labels map[string]*string `json:"labels,omitempty"`   // null takes one away
 }

@@ -73,6 +73,9 @@ func (a *app) printCluster(s api.ClusterStatus) {
 	fmt.Fprintf(a.out, "cluster %s: %s, %s, term %d\n\n", oneLine(s.ID), boxes(len(s.Boxes)), oneLine(leads), s.Term)
 	a.boxTable(s.Boxes).write(a.out)
 	for _, b := range s.Boxes {
+		if b.Key != "" {
+			fmt.Fprintf(a.out, "  %s: its key is %s\n", oneLine(b.Name), oneLine(b.Key))
+		}
 		if b.Problem != "" {
 			fmt.Fprintf(a.out, "  %s: %s\n", oneLine(b.Name), oneLine(b.Problem))
 		}
@@ -118,7 +121,7 @@ func (a *app) boxTable(all []api.ClusterBox) *table {
 			state += ", leads"
 		}
 		if b.State == api.BoxWaiting {
-			state = "waits, key " + orDash(b.Key)
+			state = "waits"
 		}
 		row := []string{b.Name, state, heardWords(a, b), orDash(b.Version), deviceWords(b), fmt.Sprint(b.Sessions), orDash(mapWords(b.Labels))}
 		if wide {

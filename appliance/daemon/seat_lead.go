@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/palisade-run/palisade/appliance/admin"
+	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/door"
 	"github.com/palisade-run/palisade/appliance/cluster/relay"
@@ -75,14 +77,23 @@ func (s *seat) followLeader(ctx context.Context) {
 	})
 }
 
-// noLeader answers what could not be passed on.
-func (s *seat) noLeader(w http.ResponseWriter, _ *http.Request, err error) {
+// noLeader answers what could not be passed on, as who asks reads it.
+func (s *seat) noLeader(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Retry-After", "2")
 	hint := adviceOf(err)
 	if hint == "" {
 		hint = errNoLeader{}.Hint()
 	}
-	writeOpenAIError(w, http.StatusServiceUnavailable, "server_error", "no_leader", err.Error()+" ("+hint+")")
+	switch {
+	case r.URL.Path == api.Prefix || strings.HasPrefix(r.URL.Path, api.Prefix+"/"):
+		p := api.NewProblem(api.KindUnavailable, http.StatusServiceUnavailable, "%s", err)
+		p.Hint = hint
+		admin.WriteProblem(w, r, p)
+	case strings.Contains(r.Header.Get("Accept"), "text/html"):
+		writeText(w, http.StatusServiceUnavailable, "No box of this cluster decides now: "+err.Error()+"\n"+hint+"\nServices go on being served.\n")
+	default:
+		writeOpenAIError(w, http.StatusServiceUnavailable, "server_error", "no_leader", err.Error()+" ("+hint+")")
+	}
 }
 
 // tellNow has who leads be told at once.
