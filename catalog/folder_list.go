@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"container/heap"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,6 @@ func (fo *Folders) Directory(f Folder, dir string, q ListQuery) (l Listing, err 
 		}
 		entries = append(entries, entry)
 	}
-	slices.SortFunc(entries, order(q))
 	var out Listing
 	for i := range entries {
 		if entries[i].Dir {
@@ -76,7 +76,8 @@ func (fo *Folders) Directory(f Folder, dir string, q ListQuery) (l Listing, err 
 	}
 	out.Files = len(entries) - out.Directories
 	from := min(max(0, q.Offset), len(entries))
-	for _, e := range entries[from:min(from+max(0, q.Limit), len(entries))] {
+	to := min(from+max(0, q.Limit), len(entries))
+	for _, e := range first(entries, to, order(q))[from:] {
 		if e.Modified.IsZero() && !e.Link {
 			e = look(root, name, e)
 		}
@@ -84,6 +85,35 @@ func (fo *Folders) Directory(f Folder, dir string, q ListQuery) (l Listing, err 
 	}
 	return out, nil
 }
+
+// first are the first n entries in an order. Of many, few are asked for: not all of them are sorted. entries are in another order then.
+func first(entries []Entry, n int, by func(a, b Entry) int) []Entry {
+	if n*8 < len(entries) {
+		best := &heaped{entries[:n:n], by}
+		heap.Init(best)
+		for i := n; n > 0 && i < len(entries); i++ {
+			if by(entries[i], best.entries[0]) < 0 {
+				best.entries[0] = entries[i]
+				heap.Fix(best, 0)
+			}
+		}
+		entries = best.entries
+	}
+	slices.SortFunc(entries, by)
+	return entries[:n]
+}
+
+// heaped has the last of its entries on top.
+type heaped struct {
+	entries []Entry
+	by      func(a, b Entry) int
+}
+
+func (h *heaped) Len() int           { return len(h.entries) }
+func (h *heaped) Less(i, j int) bool { return h.by(h.entries[i], h.entries[j]) > 0 }
+func (h *heaped) Swap(i, j int)      { h.entries[i], h.entries[j] = h.entries[j], h.entries[i] }
+func (h *heaped) Push(any)           {} // it has as many as it has
+func (h *heaped) Pop() any           { return nil }
 
 // readNames returns what is in a directory, without looking at each.
 func readNames(root *os.Root, name string) ([]fs.DirEntry, error) {

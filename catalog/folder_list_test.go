@@ -147,3 +147,26 @@ func BenchmarkDirectory100000(b *testing.B) {
 		})
 	}
 }
+
+// TestFirst: the first of many are those that sorting all of them gives.
+func TestFirst(t *testing.T) {
+	same := func(sizes []uint8, n uint8) bool {
+		var all []Entry
+		for i, size := range sizes {
+			all = append(all, Entry{Name: fmt.Sprint("f", i), Size: int64(size), Dir: size%5 == 0})
+		}
+		by := order(ListQuery{Order: OrderSize, Reverse: len(sizes)%2 == 0})
+		want := slices.Clone(all)
+		slices.SortFunc(want, by)
+		most := min(int(n), len(all))
+		return slices.Equal(first(all, most, by), want[:most])
+	}
+	if err := quick.Check(same, &quick.Config{MaxCount: 500}); err != nil {
+		t.Error(err)
+	}
+	for _, n := range []uint8{0, 1, 7} {
+		if sizes := make([]uint8, 500); !same(sizes, n) {
+			t.Error(n)
+		}
+	}
+}

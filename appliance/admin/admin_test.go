@@ -231,6 +231,13 @@ func TestWhoMayAsk(t *testing.T) {
 	if w := ask("bearer " + secret); w.Code != 200 {
 		t.Errorf("good key: %d %s", w.Code, w.Body)
 	}
+	// In an address it is nobody's: those are in logs of proxies, in histories, and in what is sent on as Referer.
+	for _, name := range []string{"key", "api_key", "token", "access_token", "authorization", "palisade_session"} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", api.Prefix+"/services?"+name+"="+secret, nil)
+		if w := b.serve(r); w.Code != 401 || strings.Contains(w.Body.String(), secret) {
+			t.Errorf("?%s: %d %s", name, w.Code, w.Body)
+		}
+	}
 	if !strings.Contains(b.log.String(), "actor=laptop via=key") {
 		t.Errorf("the log does not say who asked:\n%s", b.log)
 	}

@@ -166,7 +166,13 @@ func newBrowser(t testing.TB) *browser {
 	}
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // it writes into its directory until it has ended
 	br := &browser{t: t, ctx: ctx}
-	chromedp.ListenTarget(ctx, func(event any) {
+	br.listen()
+	return br
+}
+
+// listen notes what pages complain of.
+func (br *browser) listen() {
+	chromedp.ListenTarget(br.ctx, func(event any) {
 		br.mu.Lock()
 		defer br.mu.Unlock()
 		switch e := event.(type) {
@@ -178,7 +184,24 @@ func newBrowser(t testing.TB) *browser {
 			br.complaints = append(br.complaints, e.ExceptionDetails.Error())
 		}
 	})
-	return br
+}
+
+// comes waits until an expression is true of a page that goes to others by itself: what is asked of one that is left is not answered.
+func (br *browser) comes(expression string) {
+	br.t.Helper()
+	var at string
+	if err := eventually(90*time.Second, func() error {
+		ctx, cancel := context.WithTimeout(br.ctx, 3*time.Second)
+		defer cancel()
+		var is bool
+		err := chromedp.Run(ctx, chromedp.Evaluate(`location.href + " " + document.title + " " + document.body?.innerText.slice(0, 500)`, &at), chromedp.Evaluate("!!("+expression+")", &is))
+		if err == nil && !is {
+			err = errors.New("it is false")
+		}
+		return err
+	}); err != nil {
+		br.t.Fatalf("%s: %v; at %q", expression, err, at)
+	}
 }
 
 func (br *browser) do(actions ...chromedp.Action) {

@@ -80,8 +80,8 @@ func (rd *reader) chats() {
 	rd.content("chat")
 }
 
-// token makes one, which works with the official client.
-func (rd *reader) token() {
+// token makes one, which works with the official client, and returns it.
+func (rd *reader) token() (secret string) {
 	rd.open("/tokens")
 	rd.click("#new-token")
 	rd.see("#create-token")
@@ -89,13 +89,44 @@ func (rd *reader) token() {
 	rd.click("#create-token [type=submit]")
 	rd.holds(`document.querySelector("#token-made [data-token]") && !document.querySelector("#create-token").open`)
 	rd.reads("#live-tokens", "laptop")
-	var secret string
 	rd.truth(`document.querySelector("#token-made [data-token]").textContent`, &secret)
 	text, err := say(rd.t.Context(), rd.box.client(secret), "hello", 50, nil)
 	if err != nil || !strings.Contains(text, "Hello") {
 		rd.t.Errorf("%q, %v", text, err)
 	}
 	rd.content("token")
+	return secret
+}
+
+// keepsSecrets fails where a secret that the browser had is in an address, in the log, or in the audit record.
+func (rd *reader) keepsSecrets(secrets ...string) {
+	rd.t.Helper()
+	var cookies []*network.Cookie
+	rd.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		cookies, err = network.GetCookies().Do(ctx)
+		return err
+	}))
+	for _, c := range cookies {
+		if strings.HasSuffix(c.Name, "palisade_session") {
+			secrets = append(secrets, c.Value)
+			if !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" {
+				rd.t.Errorf("the cookie %s: %+v", c.Name, c)
+			}
+		}
+	}
+	if len(secrets) < 4 {
+		rd.t.Errorf("%d secrets are looked for", len(secrets))
+	}
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	kept := map[string]string{"an address": strings.Join(rd.asked, "\n"), "the log": strings.Join(logLines(rd.box.log.String()), "\n"), "the record": rd.box.run("audit", "export", "--all")}
+	for where, text := range kept {
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				rd.t.Errorf("%.6s... is in %s", secret, where)
+			}
+		}
+	}
 }
 
 // scales a service, and sees it without loading the page anew.

@@ -27,6 +27,7 @@ type reader struct {
 	box   *box
 	bytes float64 // that came over the wire since the last page was asked for
 	away  []string
+	asked []string // every address
 	axe   string
 }
 
@@ -43,6 +44,7 @@ func (b *box) newReader() *reader {
 		defer rd.mu.Unlock()
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
+			rd.asked = append(rd.asked, e.Request.URL, e.Request.URL+" with Referer "+fmt.Sprint(e.Request.Headers["Referer"]))
 			if url := e.Request.URL; !strings.HasPrefix(url, b.url) && !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "blob:") {
 				rd.away = append(rd.away, url)
 			}

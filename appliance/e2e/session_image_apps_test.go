@@ -46,7 +46,11 @@ func (b *box) worksInTheEditor() {
 // home's files.
 func (b *box) seesTheEditor() {
 	b.run("session", "exec", "editor", "--", "touch", "/home/work/seen-in-the-editor.txt")
-	br := newBrowser(b.t)
+	rd := b.newReader()
+	rd.logIn("admin", b.run("user", "reset", "admin", "-q"))
+	rd.open("/sessions/editor")
+	br, shut := rd.tab("#app-code-server")
+	defer shut()
 	var mu sync.Mutex
 	var missing []string
 	lines := 0
@@ -65,8 +69,10 @@ func (b *box) seesTheEditor() {
 			}
 		}
 	})
-	br.do(network.Enable(), chromedp.Navigate(b.run("app", "editor", "code-server", "--url", "-q")),
-		chromedp.WaitVisible(`.explorer-folders-view [aria-label^="seen-in-the-editor.txt"]`, chromedp.ByQuery))
+	const there = `.explorer-folders-view [aria-label^="seen-in-the-editor.txt"]`
+	br.comes(fmt.Sprintf("!!document.querySelector(%q)", there))
+	br.do(network.Enable(), chromedp.Reload(), chromedp.WaitVisible(there, chromedp.ByQuery))
+	rd.content("the page of its session")
 	mu.Lock()
 	defer mu.Unlock()
 	br.mu.Lock()
@@ -101,6 +107,13 @@ func (b *box) worksInTheNotebook(image string) {
 	if status := door.get("api/status"); !strings.Contains(status, `"kernels"`) {
 		b.t.Fatalf("the notebook's state: %s", status)
 	}
+	rd := b.newReader()
+	rd.logIn("admin", b.run("user", "reset", "admin", "-q"))
+	rd.open("/sessions/desk")
+	tab, shut := rd.tab("#app-jupyter")
+	defer shut()
+	tab.comes(`/jupyter|notebook/i.test(document.title) && !!document.querySelector("#notebook_list, #main-panel, .jp-DirListing, .lm-Widget")`)
+	rd.content("the page of its session")
 	if said := door.compute("import torch\nprint('sum', int(torch.arange(4).sum()))"); !strings.Contains(said, "sum 6") {
 		b.t.Errorf("a cell of a notebook says %q", said)
 	}
