@@ -72,10 +72,11 @@ func sameSums(t *testing.T, s *store.Store, rows []usage.Row, seed uint64) {
 	}
 }
 
-// since are the words that drop all tables that a migration and those after it have made.
-func since(t *testing.T, version int) (drops []string) {
+// since are the words that drop all columns and tables that a migration and those after it have made.
+func since(t *testing.T, version int) []string {
 	files, err := filepath.Glob("migrations/*.sql")
 	must(t, err)
+	var columns, tables []string
 	for _, file := range files {
 		var of int
 		_, err := fmt.Sscanf(filepath.Base(file), "%d_", &of)
@@ -86,10 +87,13 @@ func since(t *testing.T, version int) (drops []string) {
 		text, err := os.ReadFile(file)
 		must(t, err)
 		for _, made := range regexp.MustCompile(`CREATE TABLE (\w+)`).FindAllSubmatch(text, -1) {
-			drops = append(drops, "DROP TABLE "+string(made[1]))
+			tables = append(tables, "DROP TABLE "+string(made[1]))
+		}
+		for _, added := range regexp.MustCompile(`ALTER TABLE (\w+) ADD COLUMN (\w+)`).FindAllSubmatch(text, -1) {
+			columns = append(columns, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", added[1], added[2]))
 		}
 	}
-	return drops
+	return append(columns, tables...)
 }
 
 // Sums by days and projects are those of their hours, whatever is asked, also of what was there before there were any; and
