@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -88,11 +89,7 @@ func (a *Agreement) FollowTable(ctx context.Context, f func(Table)) {
 		}
 	}
 	tell := func(revision int64) {
-		t := Table{Rows: make(map[string]Row, len(rows)), Revision: revision}
-		for id, row := range rows {
-			t.Rows[id] = row
-		}
-		f(t)
+		f(Table{Rows: maps.Clone(rows), Revision: revision})
 	}
 	a.follow(ctx, a.prefix+partTables, follower{
 		at:    tell,

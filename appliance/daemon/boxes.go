@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,7 @@ func (b boxes) Self(context.Context) api.ClusterSelf {
 // outside is a box that is in no cluster, or not yet.
 func (b boxes) outside() api.ClusterSelf {
 	out := api.ClusterSelf{State: api.ClusterAlone}
-	if why := b.d.house.unseated.Load(); why != nil {
+	if why := b.d.unseated.Load(); why != nil {
 		out.Problem, out.Hint = (*why).Error(), adviceOf(*why)
 	}
 	node, err := trust.Open(b.dir(), time.Now)
@@ -56,7 +57,7 @@ func (b boxes) outside() api.ClusterSelf {
 	}
 	out.Name = node.Name()
 	if p, ok, err := node.Pending(); ok || err != nil {
-		out.State, out.Asks, out.Waiting = api.ClusterJoining, p.URL, b.d.house.waits.Load()
+		out.State, out.Asks, out.Waiting = api.ClusterJoining, p.URL, b.d.waits.Load()
 		if key, err := node.KeyID(); err == nil {
 			out.Key = key
 		}
@@ -72,7 +73,7 @@ func (b boxes) Init(ctx context.Context, in api.ClusterInit, _ string) (api.Clus
 	if err := foundCluster(b.d.Config, in.Name, in.Address); err != nil {
 		return api.ClusterSelf{}, err
 	}
-	b.d.house.sit()
+	b.d.sit()
 	return b.coming(ctx)
 }
 
@@ -103,7 +104,7 @@ func (b boxes) Join(ctx context.Context, in api.ClusterJoin, _ string) (api.Clus
 		return api.ClusterSelf{}, err
 	}
 	if state == trust.In {
-		b.d.house.sit()
+		b.d.sit()
 		return b.coming(ctx)
 	}
 	b.d.goOnAsking(ctx)
@@ -149,7 +150,7 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 	if err := s.tellLeaving(ctx, by); err != nil && !force {
 		return api.ClusterSelf{}, fmt.Errorf("the other boxes cannot be told: %w", err)
 	}
-	b.d.house.rise()
+	b.d.rise()
 	return api.ClusterSelf{State: api.ClusterAlone}, nil
 }
 
@@ -181,7 +182,7 @@ func (b boxes) Rescue(ctx context.Context, _ string) (api.ClusterSelf, error) {
 	if err != nil {
 		return api.ClusterSelf{}, err
 	}
-	b.d.house.sit()
+	b.d.sit()
 	return b.Self(ctx), nil
 }
 
@@ -266,9 +267,9 @@ func (b boxes) Update(ctx context.Context, name string, u api.ClusterBoxUpdate, 
 	if u.State != "" {
 		n.State = cluster.NodeState(u.State)
 	}
-	labels := map[string]string{}
-	for k, v := range n.Labels {
-		labels[k] = v
+	labels := maps.Clone(n.Labels)
+	if labels == nil {
+		labels = map[string]string{}
 	}
 	for k, v := range u.Labels {
 		if v == nil {

@@ -206,7 +206,7 @@ func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
 // begin opens the store and takes over what runs. Where it fails, nothing is left open.
 func (d *daemon) begin(ctx context.Context) (err error) {
 	if d.seat == nil {
-		if d.house.seat, err = openSeat(ctx, d.Options, d.house); err != nil {
+		if d.seat, err = openSeat(ctx, d.Options, d.house); err != nil {
 			return err
 		}
 	}
@@ -323,6 +323,7 @@ func (d *daemon) end(ctx context.Context, err error) error {
 	err = errors.Join(err, d.stop())
 	d.deciding.end()
 	d.giveTurnBack()
+	d.seat.farewell()
 	d.remaining.Wait()
 	d.counting.end()
 	counted := d.countLast(ctx)

@@ -180,7 +180,7 @@ func (d *daemon) freeze(ctx context.Context) *pause {
 	if err := d.seat.close(); err != nil {
 		d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
 	}
-	d.house.seat = nil
+	d.left, d.seat = d.seat, nil
 	return p
 }
 

@@ -49,6 +49,9 @@ func (d *daemon) linger(ctx context.Context, s *successor, p *pause) error {
 	if err == nil {
 		err = <-shells
 	}
+	if err == nil && d.left != nil {
+		err = d.left.passed(bounded)
+	}
 	if err != nil {
 		d.Log.Warn("the last requests are cut off", "error", err, "in_flight", len(d.traffic.flying()), "commands", d.lines.Count())
 	}

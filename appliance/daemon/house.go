@@ -48,6 +48,7 @@ type house struct {
 
 	// In a cluster, or on the way to one.
 	seat     *seat                 // nil: this box is one alone
+	left     *seat                 // what a successor has taken over; nil: nothing
 	seats    chan struct{}         // of size 1: take or leave a seat, as the files say
 	leaves   atomic.Bool           // the seat is to be left for good
 	waits    atomic.Bool           // somebody has to approve of this box

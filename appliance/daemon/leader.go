@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -51,11 +52,8 @@ func (d *daemon) syncPool() {
 		node.Name = n.Name
 		if len(n.Labels) > 0 {
 			labels := map[string]string{}
-			for _, from := range []map[string]string{node.Labels, n.Labels} {
-				for k, v := range from {
-					labels[k] = v
-				}
-			}
+			maps.Copy(labels, node.Labels)
+			maps.Copy(labels, n.Labels)
 			node.Labels = labels
 		}
 		d.pool.ledger.SetNode(node)

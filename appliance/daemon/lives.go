@@ -159,7 +159,7 @@ func (d *daemon) reseat(ctx context.Context) (*daemon, error) {
 		if err := d.seat.close(); err != nil {
 			d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
 		}
-		d.house.seat = nil
+		d.seat = nil
 		if leaving {
 			if err := unseat(d.base.Config.Data); err != nil {
 				d.Log.Error("this box was taken out of its cluster, and keeps files of it", "error", err)
@@ -194,7 +194,7 @@ func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
 			close(t.over)
 			t = nil // another box may fare better
 		}
-		if wasAlone && d.house.seat == nil { // it stays so
+		if wasAlone && d.seat == nil { // it stays so
 			d.unseated.Store(&err)
 			d.Log.Error("this box cannot take its place in a cluster, and goes on alone", "error", err, "hint", adviceOf(err))
 			if err := unseat(d.base.Config.Data); err != nil {

@@ -110,7 +110,7 @@ type peers struct {
 }
 
 // of is the one of that name, which is made, and joins the elders, where it is not there or has gone.
-func (ps *peers) of(name string, make func() *peer) *peer {
+func (ps *peers) of(name string, begin func() *peer) *peer {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.all == nil {
@@ -118,7 +118,7 @@ func (ps *peers) of(name string, make func() *peer) *peer {
 	}
 	p := ps.all[name]
 	if p == nil || p.gone() {
-		p = make()
+		p = begin()
 		ps.all[name] = p
 	}
 	return p

@@ -70,6 +70,10 @@ type seat struct {
 	member *member.Member // nil: this box is a client of etcd alone
 	lease  *cluster.Lease
 	asked  *door.SeatRequest // to be a member of etcd
+	// leaving: this box says no more that it lives.
+	leaving bool
+
+	passing sync.WaitGroup // what other boxes ask sessions here for by a door that is shut
 }
 
 // seatRecord is what a box must know before it can ask etcd.
@@ -111,7 +115,7 @@ func (r seatRecord) write(dir string) error {
 
 func writeWhole(path string, text []byte) error {
 	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // of the data directory
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -227,6 +231,26 @@ func (s *seat) run() {
 	s.loops.run(s.rememberEtcd)
 }
 
+// farewell is before close, where no other process goes on: the other boxes take the routes of this one out at once, and end what
+// they ask its sessions for.
+func (s *seat) farewell() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	lease := s.lease
+	s.leaving = true
+	s.mu.Unlock()
+	if lease != nil {
+		ending, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = lease.End(ending) // else it runs out
+	}
+	if s.door != nil {
+		s.endDoor(stopGrace)
+	}
+}
+
 // close leaves what the box has of the cluster to another process, or for good. Sessions go on, and so do connections that are
 // open to them.
 func (s *seat) close() error {
@@ -236,7 +260,7 @@ func (s *seat) close() error {
 	s.loops.end()
 	var err error
 	if s.door != nil {
-		go s.endDoor(s.Config.Restart.Grace)
+		s.passing.Go(func() { s.endDoor(s.Config.Restart.Grace) })
 	}
 	if s.doorway != nil {
 		_ = s.doorway.Close()
@@ -264,7 +288,20 @@ func (s *seat) close() error {
 	return err
 }
 
+// passed returns when other boxes ask nothing more by the door that was shut.
+func (s *seat) passed(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { s.passing.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func (s *seat) endDoor(grace time.Duration) {
+	_ = s.doorway.Close()
 	ending, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	_ = s.door.Shutdown(ending) // what is left is cut

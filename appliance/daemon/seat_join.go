@@ -248,7 +248,7 @@ func (d *daemon) goOnAsking(ctx context.Context) {
 	}
 	if p, ok, err := node.Pending(); err == nil && ok {
 		d.waits.Store(true)
-		d.asks.Do(func() { go d.house.ask(context.WithoutCancel(ctx), d.base, node, p) })
+		d.asks.Do(func() { go d.ask(context.WithoutCancel(ctx), d.base, node, p) })
 	}
 }
 

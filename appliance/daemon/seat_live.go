@@ -27,7 +27,7 @@ func (s *seat) live(ctx context.Context) {
 			return
 		}
 	}
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !s.isLeaving() {
 		lease, err := s.agreement.Grant(ctx, cluster.LeaseTime)
 		if err == nil {
 			s.mu.Lock()
@@ -43,6 +43,12 @@ func (s *seat) live(ctx context.Context) {
 		case <-time.After(announceEvery):
 		}
 	}
+}
+
+func (s *seat) isLeaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leaving
 }
 
 // announce returns when the lease is lost, or with why it could not be used. A process that ends keeps its lease: the next one
@@ -114,7 +120,7 @@ func (h *heardFile) note(until time.Time) {
 	if until.Sub(h.noted) < time.Second {
 		return
 	}
-	if os.Chtimes(h.path, until, until) != nil && os.WriteFile(h.path, nil, 0o600) != nil { //nolint:gosec // of the data directory
+	if os.Chtimes(h.path, until, until) != nil && os.WriteFile(h.path, nil, 0o600) != nil {
 		return // noted the next time
 	}
 	h.noted = until

@@ -90,12 +90,13 @@ type publisher struct {
 	at      map[string]time.Time // when each was written
 	// closed are routes that take nothing new, with the revision at which all are told so; 0: it is not written yet.
 	closed map[string]int64
-	known  map[string]bool // routes that were ever told
-	last   int64           // revision of the last write
+	known  map[string]bool      // routes that were ever told
+	since  map[string]time.Time // when each of closed was seen to be, about
+	last   int64                // revision of the last write
 }
 
 func newPublisher(written map[string]cluster.Row, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *publisher {
-	p := &publisher{put: put, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}}
+	p := &publisher{put: put, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{}}
 	for _, row := range written {
 		for _, r := range row.Service.Routes {
 			p.known[r.ID] = true
@@ -119,6 +120,7 @@ func (p *publisher) publish(rows map[string]cluster.Row) {
 		switch _, was := p.closed[id]; {
 		case open[id]:
 			delete(p.closed, id)
+			delete(p.since, id)
 		case !was:
 			p.closed[id] = 0
 		}
@@ -197,6 +199,7 @@ func (p *publisher) write(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = max(p.last, revision)
+	p.forget(now)
 	for id, row := range rows {
 		if row == nil {
 			delete(p.written, id)
@@ -249,14 +252,25 @@ func (p *publisher) newest() int64 {
 	return p.last
 }
 
-// forget drops what is known of routes that are gone, and that nobody asks for any more.
-func (p *publisher) forget(gone func(route string) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// closedFor is how long it is remembered that a route is gone: nobody asks for it after that.
+const closedFor = time.Hour
+
+// forget drops what is known of routes that are long gone. p.mu is held.
+func (p *publisher) forget(now time.Time) {
+	open := map[string]bool{}
+	for _, row := range p.wanted {
+		for _, r := range row.Service.Routes {
+			open[r.ID] = true
+		}
+	}
 	for id, at := range p.closed {
-		if at != 0 && gone(id) {
+		switch since := p.since[id]; {
+		case since.IsZero():
+			p.since[id] = now
+		case at != 0 && !open[id] && now.Sub(since) > closedFor:
 			delete(p.closed, id)
 			delete(p.known, id)
+			delete(p.since, id)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (r *Relays) Host(node, session string, ports ...int) (ip string, err error)
 	}
 	for range hostTries {
 		// Beyond those of blocks.
-		at := net.IPv4(127, 77, byte(1+rand.IntN(255)), byte(1+rand.IntN(254))) //nolint:gosec // any will do
+		at := net.IPv4(127, 77, byte(1+rand.IntN(255)), byte(1+rand.IntN(254)))
 		if err = r.listenAt(at, h, ports); err == nil {
 			r.hosts[h] = at
 			return at.String(), nil
