@@ -155,7 +155,6 @@ func Serve(ctx context.Context, o Options) (err error) {
 	h.lines.Opened = h.book.Opened
 	defer func() { h.confess(err) }()
 	defer func() { err = errors.Join(err, h.close()) }()
-	defer func() { err = errors.Join(err, h.seat.close()) }()
 	d := newDaemon(o, h)
 	if left.control == nil {
 		err = d.move(ctx, &left)
@@ -166,6 +165,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer h.lock.release()
+	defer func() { err = errors.Join(err, h.seat.close()) }() // before that: the next process opens the same ports
 	if err := d.begin(ctx); err != nil {
 		return err
 	}

@@ -68,8 +68,10 @@ type seat struct {
 	mu     sync.Mutex
 	kept   seatRecord
 	member *member.Member // nil: this box is a client of etcd alone
-	lease  *cluster.Lease
-	asked  *door.SeatRequest // to be a member of etcd
+	// resumed is when it was last tried to start a member that did not start.
+	resumed time.Time
+	lease   *cluster.Lease
+	asked   *door.SeatRequest // to be a member of etcd
 	// leaving: this box says no more that it lives.
 	leaving bool
 

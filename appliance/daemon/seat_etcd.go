@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -165,11 +166,17 @@ func (s *seat) takeSeats(ctx context.Context) {
 				s.member = nil
 				s.mu.Unlock()
 				s.log.Warn("this box keeps no part of etcd any more", "error", m.Err())
+				if errors.Is(m.Err(), member.ErrRemoved) {
+					if err := s.update(func(r *seatRecord) { r.Member = false }); err != nil {
+						s.log.Warn("that is not kept for the next start", "error", err)
+					}
+				}
 			default:
 				continue
 			}
 		}
 		if asked == nil {
+			s.resumeMember(ctx)
 			continue
 		}
 		if err := s.joinMembers(ctx); err != nil && ctx.Err() == nil {
@@ -177,6 +184,25 @@ func (s *seat) takeSeats(ctx context.Context) {
 		}
 	}
 }
+
+// resumeMember tries again to start a member that could not be started: another process may have had its ports.
+func (s *seat) resumeMember(ctx context.Context) {
+	s.mu.Lock()
+	wanted := s.kept.Member && s.member == nil && member.HasData(s.dir) && time.Since(s.resumed) > resumeEvery
+	if wanted {
+		s.resumed = time.Now()
+	}
+	s.mu.Unlock()
+	if !wanted {
+		return
+	}
+	if err := s.startMember(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("this box's part of etcd does not run; it is tried again", "error", err)
+	}
+}
+
+// resumeEvery is how often that is tried.
+const resumeEvery = 5 * time.Second
 
 func (s *seat) joinMembers(ctx context.Context) error {
 	c, err := memberConfig(s)
