@@ -102,3 +102,6 @@ func (m *Manager) vacate(r *runner, s Session, v Vacancy) bool {
 	}
 	return true
 }
+
+// Look has the manager look again soon: what Closed or Away say has changed.
+func (m *Manager) Look() { m.poke() }

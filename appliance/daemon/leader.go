@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -21,10 +22,17 @@ func (d *daemon) rosterChanged() {
 
 // followRoster goes by who is there.
 func (d *daemon) followRoster(ctx context.Context) {
+	tick := time.NewTicker(rosterEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-tick.C:
+			if d.turn != nil && d.unsettled() {
+				d.manager.Look() // one may be silent for long enough by now, or empty
+			}
+			continue
 		case <-d.rostered:
 		}
 		if d.turn == nil {
@@ -34,7 +42,16 @@ func (d *daemon) followRoster(ctx context.Context) {
 		d.syncPool()
 		d.syncPeers()
 		d.traffic.again()
+		d.manager.Look()
 	}
+}
+
+// rosterEvery is how often boxes are looked at that are not as they should be.
+const rosterEvery = time.Second
+
+// unsettled tells whether a box is silent, or is to be empty.
+func (d *daemon) unsettled() bool {
+	return slices.ContainsFunc(d.seat.roster.Nodes(), func(n cluster.Seen) bool { return n.Alive == nil || n.State == cluster.Draining })
 }
 
 // syncPool enters what the boxes have into the ledger of who leads.
