@@ -63,13 +63,13 @@ func (g *guard) lets(m *member) bool {
 	}
 	if g.window > 0 && m.route.total.Load()%fresh != 0 {
 		// What was seen a moment ago may let, and keeps nobody out.
-		if g.part = math.Float64frombits(g.p.b.part.Load()); lets() {
+		if g.part = math.Float64frombits(g.p.s.level.part.Load()); lets() {
 			return true
 		}
 	}
 	g.part, g.looked = g.look(), true
 	if g.window > 0 {
-		g.p.b.part.Store(math.Float64bits(g.part))
+		g.p.s.level.part.Store(math.Float64bits(g.part))
 	}
 	return lets()
 }

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -59,14 +60,22 @@ type Member struct {
 type Balance struct {
 	roster atomic.Pointer[roster] // of those that are near; its far are the others
 	_      [56]byte
-	turn   atomic.Uint64 // turns handed out
-	_      [56]byte
-	spare  atomic.Uint64 // turns handed out among what is left, where most are passed over
-	part   atomic.Uint64 // what one share may carry, a float64: as a guard saw it last
+	near   level
+	far    level
 	budget budget
 	looks  sync.Pool // of *look
 
 	mu sync.Mutex // for those who set
+}
+
+// level is what rosters of the near ones hand on to the next, and those of the far ones. A request that finds the near ones full has
+// had turns of theirs; of turns that both had in common the far ones would see only some, which are always the same one's.
+type level struct {
+	turn  atomic.Uint64 // turns handed out
+	_     [56]byte
+	spare atomic.Uint64 // turns handed out among what is left, where most are passed over
+	part  atomic.Uint64 // what one share may carry, a float64: as a guard saw it last
+	_     [48]byte
 }
 
 // roster is what one Set made of its members. It is never changed once it is published.
@@ -82,6 +91,7 @@ type roster struct {
 	places   []int32 // where keys belong; nil but for SessionAffinity
 	memory   *memory // of prompts, nil but for Prefix,
 	bySeat   []int32 // and the member that sits there; -1: none
+	level    *level
 	far      *roster // those that are tried after all of these; nil: none
 }
 
@@ -100,7 +110,7 @@ func (b *Balance) Set(members []Member, s Settings) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.roster.Load()
-	next, far := &roster{Settings: s.withDefaults()}, &roster{Settings: s.withDefaults()}
+	next, far := &roster{Settings: s.withDefaults(), level: &b.near}, &roster{Settings: s.withDefaults(), level: &b.far}
 	for _, m := range members {
 		if !(m.Weight > 0) || math.IsInf(m.Weight, 0) || next.has(m.Route) || far.has(m.Route) {
 			continue
@@ -113,19 +123,19 @@ func (b *Balance) Set(members []Member, s Settings) {
 		to.routes = append(to.routes, m.Route)
 		to.weight += m.Weight
 	}
-	turn := b.turn.Load()
-	next.prepare(before, turn)
+	next.prepare(before)
 	if len(far.members) > 0 {
 		next.far = far
-		far.prepare(before.beyond(), turn)
+		far.prepare(before.beyond())
 	}
 	for s := next; s != nil; s = s.far {
 		for i := range s.members {
-			b.admit(s.members[i].route, turn)
+			s.level.admit(s.members[i].route)
 		}
 	}
 	b.roster.Store(next)
-	b.part.Store(0) // shares may be other ones
+	b.near.part.Store(0) // shares may be other ones
+	b.far.part.Store(0)
 	for _, m := range members {
 		b.dismiss(m.Route, next)
 	}
@@ -136,8 +146,8 @@ func (b *Balance) Set(members []Member, s Settings) {
 	}
 }
 
-func (s *roster) prepare(before *roster, turn uint64) {
-	s.plan(before, turn)
+func (s *roster) prepare(before *roster) {
+	s.plan(before, s.level.turn.Load())
 	s.recall(before)
 }
 
@@ -228,12 +238,12 @@ func (s *roster) sharesAs(other *roster) bool {
 func (s *roster) at(turn uint64) uint64 { return (turn + s.offset) % uint64(len(s.schedule)) }
 
 // admit lets r be taken. Who comes new is due now: what it did elsewhere is no measure here.
-func (b *Balance) admit(r *Route, turn uint64) {
+func (l *level) admit(r *Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.home != b {
-		r.home = b
-		r.due.Store(turn * dueParts)
+	if r.home != l {
+		r.home = l
+		r.due.Store(l.turn.Load() * dueParts)
 	}
 	r.setOut(false)
 }
@@ -245,8 +255,8 @@ func (b *Balance) dismiss(r *Route, next *roster) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.home == nil || r.home == b {
-		r.home = b
+	if r.home == nil || r.home == &b.near || r.home == &b.far {
+		r.home = cmp.Or(r.home, &b.near)
 		r.setOut(true)
 	}
 }

@@ -20,7 +20,7 @@ func (p *pick) leastInFlight() *member {
 			return nil
 		}
 		if p.take(m) {
-			p.b.took(m)
+			p.s.level.took(m)
 			return m
 		}
 	}
@@ -38,7 +38,7 @@ func (p *pick) idlest() *member {
 	routes, inverse := p.s.routes, p.s.inverse[:len(p.s.routes)]
 	i := 0
 	if len(routes) > enough {
-		i = int(p.b.turn.Load() * enough % uint64(len(routes)))
+		i = int(p.s.level.turn.Load() * enough % uint64(len(routes)))
 	}
 	for n := range routes {
 		if n >= enough && best >= 0 {
@@ -66,8 +66,8 @@ func (p *pick) idlest() *member {
 
 // took moves the time at which m is due next: one of its strides after it was due, or from now where
 // that is long ago, so that nobody saves up turns.
-func (b *Balance) took(m *member) {
-	now := b.turn.Add(1) * dueParts
+func (l *level) took(m *member) {
+	now := l.turn.Add(1) * dueParts
 	due := &m.route.due
 	due.Store(max(due.Load(), now-min(now, m.stride)) + m.stride)
 }

@@ -63,7 +63,7 @@ func (p *pick) cheapest(l *look) *member {
 			return nil
 		}
 		if m := &p.s.members[best]; p.take(m) {
-			p.b.took(m)
+			p.s.level.took(m)
 			return m
 		}
 	}

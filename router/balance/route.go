@@ -27,7 +27,7 @@ type Route struct {
 
 	mu   sync.Mutex
 	idle chan struct{} // closed when nothing is in flight; nil while nobody waits
-	home *Balance      // the one whose table has or had it last; 128 bytes in all: Go lays such out on whole lines
+	home *level        // of the Balance whose table has or had it last; 128 bytes in all: Go lays such out on whole lines
 }
 
 // What word holds.

@@ -13,7 +13,7 @@ func (p *pick) inTurn() *member {
 		return p.amongTheRest()
 	}
 	for range min(mostSkips, len(p.s.schedule)) {
-		m := &p.s.members[p.s.schedule[p.s.at(p.b.turn.Add(1)-1)]]
+		m := &p.s.members[p.s.schedule[p.s.at(p.s.level.turn.Add(1)-1)]]
 		if p.take(m) {
 			return m
 		}
@@ -33,7 +33,7 @@ func (p *pick) amongTheRest() *member {
 	if sum == 0 {
 		return nil
 	}
-	left := (p.b.spare.Add(1) - 1) % sum
+	left := (p.s.level.spare.Add(1) - 1) % sum
 	first := 0
 	for i := range p.s.members {
 		m := &p.s.members[i]
