@@ -19,7 +19,7 @@ func hostileNames() map[string]bool {
 	return map[string]bool{
 		"../x": false, "a/../../x": false, "..": false, "/": false, "": false, ".": false, "./..": false, "a/..": false, "\x00": false, "a\x00b": false, "a/\x00": false, "..\\..\\x\x00": false,
 		".palisade-uploads": false, ".palisade-uploads/x": false, "a/../.palisade-uploads/x": false, "./.palisade-uploads/x": false, strings.Repeat("x", 256): false, strings.Repeat("x/", 3000) + "x": false,
-		"/etc/passwd": true, "..\\..\\x": true, "a\nb": true, "-rf": true, " x ": true, "...": true, "CON": true, `"><script>alert(1)</script>`: true, "\u202egnp.exe": true, "%2e%2e%2fx": true, "x\x7f": true,
+		"/etc/passwd": true, "..\\..\\x": true, "a\nb": true, "-rf": true, " x" + "\t": true, "...": true, "CON": true, `"><script>alert(1)</script>`: true, "\u202egnp.exe": true, "%2e%2e%2fx": true, "x\x7f": true,
 	}
 }
 

@@ -71,7 +71,8 @@ func (b *box) seesTheEditor() {
 	})
 	const there = `.explorer-folders-view [aria-label^="seen-in-the-editor.txt"]`
 	br.comes(fmt.Sprintf("!!document.querySelector(%q)", there))
-	br.do(network.Enable(), chromedp.Reload(), chromedp.WaitVisible(there, chromedp.ByQuery))
+	br.do(network.Enable(), chromedp.Evaluate(`window.before = true; setTimeout(() => location.reload()); 0`, nil))
+	br.comes(fmt.Sprintf("!window.before && !!document.querySelector(%q)", there))
 	rd.content("the page of its session")
 	mu.Lock()
 	defer mu.Unlock()
