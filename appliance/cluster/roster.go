@@ -46,6 +46,8 @@ type Alive struct {
 type Inventory struct {
 	Node   accel.Node `json:"node"`
 	Images []string   `json:"images,omitempty"` // by name
+	// Folders are those of other boxes that it has, too: ID@VERSION.
+	Folders []string `json:"folders,omitempty"`
 }
 
 // Seen is what the cluster knows of one node.

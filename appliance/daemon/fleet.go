@@ -180,7 +180,10 @@ func (f *fleetRunner) Fetch(ctx context.Context, s sessions.Session, progress fu
 	if err != nil {
 		return err
 	}
-	return box.Pull(ctx, s.Image, progress)
+	if err := box.Pull(ctx, s.Image, progress); err != nil {
+		return err
+	}
+	return f.bring(ctx, s, progress)
 }
 
 // Start implements sessions.Runtime: on the box that the session's claim names.

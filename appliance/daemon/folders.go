@@ -15,9 +15,15 @@ func (d *daemon) openFolders() (*catalog.Folders, error) {
 		return nil, err
 	}
 	folders := catalog.NewFolders(d.store, filepath.Join(d.Config.Data, "folders"), func(id string) (string, bool) {
+		if d.manager == nil { // who leads knows, and has asked
+			return "", false
+		}
 		return d.manager.FolderUsedBy(id)
 	}, d.Config.Data)
 	folders.Settings = settings
+	if d.seat.homes() {
+		folders.Settings.Box, folders.Settings.Elsewhere = d.seat.name(), d.seat.goods
+	}
 	return folders, nil
 }
 

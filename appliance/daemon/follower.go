@@ -57,6 +57,9 @@ func (d *daemon) openFollower(ctx context.Context) (err error) {
 	if err = d.rereadLimits(ctx); err != nil {
 		return err
 	}
+	if d.folders, err = d.openFolders(); err != nil {
+		return err
+	}
 	d.routeByTable()
 	return nil
 }

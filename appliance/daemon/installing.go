@@ -36,7 +36,9 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 		return err
 	}
 	log := d.Log.With("room", "install")
-	if d.blobs, err = blobs.Open(filepath.Join(d.Config.Data, "blobs"), log); err != nil {
+	if d.seat != nil {
+		d.blobs = d.seat.blobs
+	} else if d.blobs, err = blobs.Open(filepath.Join(d.Config.Data, "blobs"), log); err != nil {
 		return err
 	}
 	p := newPlaces(placesOptions{

@@ -67,12 +67,11 @@ func (d *daemon) syncPool() {
 		}
 		node := n.Inventory.Node
 		node.Name = n.Name
-		if len(n.Labels) > 0 {
-			labels := map[string]string{}
-			maps.Copy(labels, node.Labels)
-			maps.Copy(labels, n.Labels)
-			node.Labels = labels
+		labels := map[string]string{}
+		for _, from := range []map[string]string{node.Labels, n.Labels, {sessions.LabelBox: n.Name}} {
+			maps.Copy(labels, from)
 		}
+		node.Labels = labels
 		d.pool.ledger.SetNode(node)
 		there[n.Name] = true
 	}

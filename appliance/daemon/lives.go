@@ -72,6 +72,7 @@ func (d *daemon) beginInCluster(ctx context.Context) (err error) {
 		return err
 	}
 	d.seat.secrets.Store(d.vault)
+	d.seat.goods.Serve(d.folders)
 	d.seat.life.Store(d)
 	d.following.run(d.followRoster)
 	d.following.run(d.followNudges)
@@ -83,6 +84,9 @@ func (d *daemon) beginInCluster(ctx context.Context) (err error) {
 func (d *daemon) openLeader(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return err
+	}
+	if err := d.folders.Adopt(ctx); err != nil {
+		return errors.Join(err, d.leave(false))
 	}
 	adopting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -124,6 +128,7 @@ func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.flushTokens)
 	d.deciding.run(d.usage.Run)
 	d.deciding.run(d.spilled.run)
+	d.deciding.run(d.tendFolders)
 	d.counting.run(d.seeing.run)
 	watching, letGo := context.WithCancel(ctx)
 	defer letGo()
@@ -223,9 +228,5 @@ func (d *daemon) leaveCluster() error {
 		d.following.end()
 	}
 	d.seat.secrets.CompareAndSwap(d.vault, nil)
-	var err error
-	if d.blobs != nil {
-		err = d.blobs.Close()
-	}
-	return errors.Join(err, d.store.Close())
+	return d.store.Close()
 }

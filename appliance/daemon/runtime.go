@@ -45,6 +45,7 @@ type runtimeOptions struct {
 	guard       *reach.Guard
 	executable  string
 	credentials func(ctx context.Context, host string) (user, secret string, err error)
+	mirrors     func(ctx context.Context, image string) []containerd.Mirror // nil: there are no other boxes
 	log         *slog.Logger
 }
 
@@ -117,7 +118,7 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 	cfg := containerd.Config{
 		Address: c.Containerd.Address, Root: containersDir(c), Snapshotter: c.Containerd.Snapshotter, Init: sessioninit.Program(),
 		LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, UserNamespace: c.Containerd.UserNamespace,
-		PlainHTTP: c.Containerd.Insecure, Reach: o.guard.Limit, Credentials: o.credentials, Log: o.log,
+		PlainHTTP: c.Containerd.Insecure, Reach: o.guard.Limit, Credentials: o.credentials, Mirrors: o.mirrors, Log: o.log,
 	}
 	if cfg.Address == config.PrivateContainerd {
 		if r.private, err = private.Start(ctx, private.Config{Dir: filepath.Join(c.Data, "containerd"), Log: o.log}); err != nil {

@@ -21,10 +21,12 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/agent"
 	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/appliance/cluster/goods"
 	"github.com/palisade-run/palisade/appliance/cluster/member"
 	"github.com/palisade-run/palisade/appliance/cluster/relay"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/vault"
+	"github.com/palisade-run/palisade/catalog/blobs"
 )
 
 // seat is this box's place in a cluster, for as long as this process has it: what outlives the lives of the daemon. It runs the
@@ -42,6 +44,8 @@ type seat struct {
 	roster    *cluster.Roster
 	silence   member.Silence
 
+	blobs   *blobs.Store
+	goods   *goods.Goods
 	runtime runtimeChoice
 	pool    *pool
 	agent   *agent.Agent
@@ -176,6 +180,9 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	if err := s.openBox(ctx); err != nil {
 		return s, err
 	}
+	if err := s.openGoods(); err != nil {
+		return s, err
+	}
 	if err := s.founded(ctx); err != nil {
 		return s, err
 	}
@@ -230,6 +237,7 @@ func (s *seat) run() {
 	s.loops.run(s.stand)
 	s.loops.run(s.believe)
 	s.loops.run(s.takeSeats)
+	s.loops.run(s.tendGoods)
 	s.loops.run(s.rememberEtcd)
 }
 
@@ -275,6 +283,9 @@ func (s *seat) close() error {
 	}
 	if s.pool != nil {
 		err = errors.Join(err, s.pool.close())
+	}
+	if s.blobs != nil {
+		err = errors.Join(err, s.blobs.Close())
 	}
 	if s.client != nil {
 		_ = s.client.Close()

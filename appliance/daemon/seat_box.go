@@ -31,7 +31,7 @@ func (s *seat) openBox(ctx context.Context) error {
 		return err
 	}
 	s.runtime, err = chooseRuntime(ctx, c, runtimeOptions{
-		guard: guard, executable: s.Executable, credentials: s.credentials, log: s.Log.With("room", "runtime"),
+		guard: guard, executable: s.Executable, credentials: s.credentials, mirrors: s.mirrors, log: s.Log.With("room", "runtime"),
 	})
 	if err != nil {
 		return err
@@ -128,7 +128,11 @@ func (h held) Wait(ctx context.Context, id string) (sessions.Exit, error) {
 const labelData = "run.palisade.data"
 
 // prepare makes of what the leader wants what this box starts.
-func (s *seat) prepare(_ context.Context, spec sessions.Spec) (sessions.Spec, error) {
+func (s *seat) prepare(ctx context.Context, spec sessions.Spec) (sessions.Spec, error) {
+	spec, err := s.goods.Prepare(ctx, spec)
+	if err != nil {
+		return spec, err
+	}
 	spec.Env, spec.Labels, spec.Mounts = maps.Clone(spec.Env), maps.Clone(spec.Labels), slices.Clone(spec.Mounts)
 	if err := s.ownPaths(&spec); err != nil {
 		return spec, err
@@ -165,6 +169,9 @@ func (s *seat) ownPaths(spec *sessions.Spec) error {
 	}
 	for i := range spec.Mounts {
 		m := &spec.Mounts[i]
+		if m.Folder.ID != "" { // it is where its home, or who brought it, says
+			continue
+		}
 		var ours bool
 		m.Source, ours = own(m.Source)
 		m.Within, _ = own(m.Within)

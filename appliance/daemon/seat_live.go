@@ -101,6 +101,7 @@ func (s *seat) inventory(ctx context.Context) cluster.Inventory {
 			slices.Sort(has.Images)
 		}
 	}
+	has.Folders = s.goods.Has()
 	return has
 }
 
