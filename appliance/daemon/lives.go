@@ -228,5 +228,6 @@ func (d *daemon) leaveCluster() error {
 		d.following.end()
 	}
 	d.seat.secrets.CompareAndSwap(d.vault, nil)
+	d.seat.goods.Serve(nil)
 	return d.store.Close()
 }

@@ -301,6 +301,9 @@ func (m *Manager) whole(ctx context.Context, r Revision) bool {
 	if err != nil {
 		return false
 	}
+	if boxes, is := m.Folders.(interface{ Away(f catalog.Folder) bool }); is && boxes.Away(f) {
+		return true // its home says so when it is asked for it
+	}
 	_, err = os.Stat(f.Path)
 	return err == nil
 }
