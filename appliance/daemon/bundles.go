@@ -38,6 +38,7 @@ type bundles struct {
 	images  *containerd.Runtime // nil: sessions are plain processes
 	version string
 	now     func() time.Time
+	near    func(ctx context.Context, f catalog.Folder) (catalog.Folder, error) // brings a folder that has its home on another box; nil: there is none
 }
 
 // importer takes in an image's archive.
@@ -72,6 +73,9 @@ func (b *bundles) Make(ctx context.Context, project, ref string, withImage bool)
 	if revision == nil {
 		return nil, &notBundled{"model " + model.Name + " has no revision that came up", "palisade install " + model.Name + " goes on with it"}
 	}
+	if err := b.bring(ctx, model, *revision); err != nil {
+		return nil, err
+	}
 	spec := bundle.Spec{
 		Contents: bundle.Contents{
 			MadeAt: b.now(), MadeBy: "palisade " + b.version, Origin: origin(*revision), Source: revision.Choice.Source, Variant: revision.Choice.Variant,
@@ -98,6 +102,21 @@ func (b *bundles) Make(ctx context.Context, project, ref string, withImage bool)
 		return nil, fmt.Errorf("making a bundle of %s: %w", model.Name, err)
 	}
 	return made, nil
+}
+
+// bring has a model's files here that lie on another box.
+func (b *bundles) bring(ctx context.Context, model install.Model, r install.Revision) error {
+	if b.near == nil || r.Folder == "" {
+		return nil
+	}
+	f, err := b.folders.Find(ctx, model.Project, r.Folder)
+	if err == nil {
+		_, err = b.near(ctx, f)
+	}
+	if err != nil {
+		return fmt.Errorf("bringing the files of %s: %w", model.Name, err)
+	}
+	return nil
 }
 
 func origin(r install.Revision) string {
@@ -178,6 +197,11 @@ func (b *bundles) texts(ctx context.Context, model install.Model, revision insta
 	folder, err := b.folders.Find(ctx, model.Project, revision.Folder)
 	if err != nil {
 		return nil, fmt.Errorf("the folder of %s: %w", model.Name, err)
+	}
+	if b.near != nil {
+		if folder, err = b.near(ctx, folder); err != nil {
+			return nil, fmt.Errorf("the folder of %s: %w", model.Name, err)
+		}
 	}
 	root, err := folder.OpenRoot()
 	if err != nil {

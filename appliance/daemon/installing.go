@@ -63,6 +63,9 @@ func (d *daemon) openInstalls(ctx context.Context) (err error) {
 	d.bundles = &bundles{
 		Shelf: shelf, models: d.installs, folders: d.folders, blobs: d.blobs, images: d.runtime.containerd, version: cmp.Or(d.Version.Version, "dev"), now: time.Now,
 	}
+	if d.seat != nil {
+		d.bundles.near = d.seat.near
+	}
 	return err
 }
 

@@ -66,6 +66,16 @@ func (s *seat) otherBoxes() (out []goods.Box) {
 	return out
 }
 
+// near is a folder where this box has it, brought where it has its home on another one.
+func (s *seat) near(ctx context.Context, f catalog.Folder) (catalog.Folder, error) {
+	if f.Home == "" || f.Home == s.name() {
+		return f, nil
+	}
+	dir, err := s.goods.Folder(ctx, goods.Want{ID: f.ID, Name: f.Name, Home: f.Home, Sealed: f.Sealed}, nil)
+	f.Path = dir
+	return f, err
+}
+
 // mirrors are the boxes that have an image.
 func (s *seat) mirrors(ctx context.Context, image string) (out []containerd.Mirror) {
 	if s.goods == nil {

@@ -150,7 +150,7 @@ func (g *Goods) have(ctx context.Context, box, folder, version string) (time.Dur
 }
 
 // manifestOf asks another box what a folder holds.
-func (g *Goods) manifestOf(ctx context.Context, box, folder, version string, tell reading) (Manifest, error) {
+func (g *Goods) manifestOf(ctx context.Context, box, folder, version string, tell told) (Manifest, error) {
 	answer, err := g.ask(ctx, box, call{method: http.MethodGet, path: pathManifest, query: url.Values{"folder": {folder}, "version": {version}}})
 	if err != nil {
 		return Manifest{}, err

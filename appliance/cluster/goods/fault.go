@@ -9,7 +9,7 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// ErrAway: no box that can be reached has what is needed. It may pass.
+// ErrAway is that no box that can be reached has what is needed. It may pass.
 var ErrAway = errors.New("no box that can be reached has it")
 
 // fault is an error with a kind to test for, and with what to do.

@@ -50,9 +50,13 @@ func (g *Goods) answer(h func(w http.ResponseWriter, r *http.Request) error) htt
 }
 
 func refuse(w http.ResponseWriter, err error) {
+	text, encoding := json.Marshal(saidOf(err))
+	if encoding != nil {
+		text = nil
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(err))
-	_ = json.NewEncoder(w).Encode(saidOf(err)) // the other box may have gone
+	_, _ = w.Write(text) // the other box may have gone
 }
 
 // homeOf is a folder whose home is here.
@@ -163,7 +167,11 @@ func (l *lines) end(v line, err error) error {
 }
 
 func (l *lines) write(v line) {
-	if json.NewEncoder(l.w).Encode(v) == nil { // else nobody listens
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = l.w.Write(append(text, '\n'))
+	}
+	if err == nil { // else nobody listens
 		_ = http.NewResponseController(l.w).Flush()
 	}
 }
@@ -203,7 +211,7 @@ func (g *Goods) serveFile(w http.ResponseWriter, r *http.Request) error {
 	id, name, sum := r.FormValue("folder"), r.FormValue("name"), r.FormValue("sum")
 	file, err := g.Blobs.Open(sum) // 1
 	if err != nil {
-		file, err = g.copied(r, id, name, sum) // 2
+		file, err = g.copied(id, name, sum) // 2
 	}
 	if err != nil {
 		file, err = g.own(r, id, name, sum) // 3
@@ -218,7 +226,7 @@ func (g *Goods) serveFile(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (g *Goods) copied(r *http.Request, id, name, sum string) (*os.File, error) {
+func (g *Goods) copied(id, name, sum string) (*os.File, error) {
 	for _, has := range g.shelf.of(id) {
 		k, err := g.shelf.manifest(has)
 		if err != nil {

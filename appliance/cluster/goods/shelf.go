@@ -38,8 +38,6 @@ type tree struct {
 	sound           bool // looked at since this program started
 }
 
-func (t *tree) name() string { return t.folder + "@" + t.version }
-
 // kept is a tree's file beside it.
 type kept struct {
 	Manifest

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -49,15 +50,24 @@ func stampOf(info fs.FileInfo) (stamp, bool) {
 	return stamp{Device: uint64(st.Dev), Inode: st.Ino, Size: st.Size, Modified: st.Mtim.Nano(), Changed: st.Ctim.Nano()}, true //nolint:unconvert // other architectures
 }
 
-// reading is told how much of a folder has been read.
-type reading func(done, total int64)
+// told is told how much of a folder has been read.
+type told func(done, total int64)
+
+// reading is one look at the files of a folder.
+type reading struct {
+	ctx         context.Context //nolint:containedctx // of who waits for it
+	root        *os.Root
+	buffer      []byte
+	done, total int64
+	tell        told // may be nil
+}
 
 // uploadsDir holds files that are not whole yet: catalog's own.
 const uploadsDir = ".palisade-uploads"
 
 // manifest lists a folder as it is now. Files that were not read before are; one that changes while it is read is listed as what
 // was read, and is brought to nobody.
-func (s *sums) manifest(ctx context.Context, f catalog.Folder, tell reading) (Manifest, error) {
+func (s *sums) manifest(ctx context.Context, f catalog.Folder, tell told) (Manifest, error) {
 	release, err := s.turn(ctx, f.ID)
 	if err != nil {
 		return Manifest{}, err
@@ -73,7 +83,8 @@ func (s *sums) manifest(ctx context.Context, f catalog.Folder, tell reading) (Ma
 		return Manifest{}, fmt.Errorf("listing folder %s: %w", f.Name, err)
 	}
 	if len(unread) > 0 {
-		if err := s.read(ctx, root, f.ID, m.Files, unread, tell); err != nil {
+		r := &reading{ctx: ctx, root: root, buffer: make([]byte, 1<<20), tell: tell}
+		if err := s.read(r, m, unread); err != nil {
 			return Manifest{}, fmt.Errorf("reading folder %s: %w", f.Name, err)
 		}
 	}
@@ -190,48 +201,46 @@ func (s *sums) inodes(ctx context.Context) (map[inode]string, error) {
 }
 
 // read reads files whose checksums are not known, and keeps those.
-func (s *sums) read(ctx context.Context, root *os.Root, id string, files []File, todo []unread, tell reading) error {
-	var total, done int64
+func (s *sums) read(r *reading, m Manifest, todo []unread) error {
 	for _, u := range todo {
-		total += files[u.at].Bytes
+		r.total += m.Files[u.at].Bytes
 	}
-	fresh, buffer := map[string]summed{}, make([]byte, 1<<20)
+	fresh := map[string]summed{}
 	for _, u := range todo {
-		f := &files[u.at]
+		f := &m.Files[u.at]
 		h := sha256.New()
-		n, err := readInto(ctx, root, f.Name, h, buffer, func(n int64) {
-			if done += n; tell != nil {
-				tell(done, total)
-			}
-		})
+		n, err := r.into(h, f.Name)
 		if err != nil {
 			return err
 		}
 		f.Bytes, f.SHA256 = n, hex.EncodeToString(h.Sum(nil))
 		// Kept where it is as it was before it was read.
-		if info, err := root.Lstat(f.Name); err == nil {
+		if info, err := r.root.Lstat(f.Name); err == nil {
 			if now, _ := stampOf(info); now == u.stamp {
 				fresh[f.Name] = summed{now, f.SHA256}
 			}
 		}
 	}
-	return s.keep(id, files, fresh)
+	return s.keep(m.Folder, m.Files, fresh)
 }
 
-func readInto(ctx context.Context, root *os.Root, name string, to io.Writer, buffer []byte, tell func(int64)) (total int64, err error) {
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may have become a pipe
+// into reads a file into a hash.
+func (r *reading) into(h hash.Hash, name string) (total int64, err error) {
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may have become a pipe
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
 	for {
-		if ctx.Err() != nil {
-			return total, context.Cause(ctx)
+		if r.ctx.Err() != nil {
+			return total, context.Cause(r.ctx)
 		}
-		n, err := file.Read(buffer)
-		_, _ = to.Write(buffer[:n]) // hashes do not fail
+		n, err := file.Read(r.buffer)
+		_, _ = h.Write(r.buffer[:n]) // hashes do not fail
 		total += int64(n)
-		tell(int64(n))
+		if r.done += int64(n); r.tell != nil {
+			r.tell(r.done, r.total)
+		}
 		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
