@@ -29,7 +29,7 @@ import (
 // world is boxes of one cluster, each behind a door of its own with the certificates of the cluster, and the rows of folders
 // that all of them read.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	desk  *trust.Desk
 	first *trust.Node
 
@@ -55,7 +55,7 @@ type box struct {
 	asked atomic.Int64                                    // requests for files
 }
 
-func newWorld(t *testing.T, names ...string) *world {
+func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
 	w := &world{t: t, boxes: map[string]*box{}, rows: map[string]catalog.Folder{}}
 	for _, name := range names {
@@ -67,7 +67,7 @@ func newWorld(t *testing.T, names ...string) *world {
 	return w
 }
 
-func must[T any](t *testing.T) func(T, error) T {
+func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -214,7 +214,7 @@ func (w *world) make(home, id string, sealed bool, files map[string][]byte) good
 	return goods.Want{ID: id, Name: w.rows[id].Name, Home: home, Sealed: sealed}
 }
 
-func put(t *testing.T, dir string, files map[string][]byte) {
+func put(t testing.TB, dir string, files map[string][]byte) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func put(t *testing.T, dir string, files map[string][]byte) {
 }
 
 // holds compares a directory with files.
-func holds(t *testing.T, dir string, files map[string][]byte) {
+func holds(t testing.TB, dir string, files map[string][]byte) {
 	t.Helper()
 	for name, want := range files {
 		file, err := os.Open(filepath.Join(dir, name))
@@ -262,7 +262,7 @@ func noise(n int, seed byte) []byte {
 }
 
 // joined is a node that is let in.
-func joined(t *testing.T, desk *trust.Desk, dir, name string) *trust.Node {
+func joined(t testing.TB, desk *trust.Desk, dir, name string) *trust.Node {
 	t.Helper()
 	n := must[*trust.Node](t)(trust.Create(dir, name, time.Now))
 	token := must[trust.Token](t)(desk.NewToken(t.Context(), trust.Asked{Approve: true, Uses: 1, For: time.Hour}))
