@@ -29,7 +29,10 @@ func (m *Manager) moving(s Session) string {
 	if m.Away == nil || s.Claim == nil {
 		return ""
 	}
-	return m.Away(s.Claim.Node).Why
+	if v := m.Away(s.Claim.Node); !v.Gone { // else it is not waited for: see moveAway
+		return v.Why
+	}
+	return ""
 }
 
 // vacancies asks about each box that anything is on, once in a pass.

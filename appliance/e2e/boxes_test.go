@@ -272,9 +272,7 @@ func TestSeveralBoxes(t *testing.T) {
 	// A box that is to be empty.
 	for _, box := range two.settled("", func(clusterStatus) bool { return true }).Boxes {
 		if box.Sessions > 0 && box.Name != after.Leader {
-			if err := one.ask(http.MethodPatch, "cluster/boxes/"+box.Name, map[string]string{"state": "draining"}, nil); err != nil {
-				t.Fatal(err)
-			}
+			one.run("cluster", "drain", box.Name)
 			drained := box.Name
 			two.settled(drained+" is empty", func(s clusterStatus) bool {
 				for _, b := range s.Boxes {
