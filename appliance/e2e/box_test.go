@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,6 +32,7 @@ type box struct {
 	program  string   // whose daemon it is
 	activate *os.File // a listener that the daemon is started with, as systemd does; nil: it opens one
 	settings []string // flags of every start
+	dial     dialer   // nil: as anybody on this machine
 	env      []string
 }
 
@@ -142,7 +144,7 @@ func (b *box) launch(args ...string) error {
 }
 
 func (b *box) get(path string) error {
-	resp, err := http.Get(b.url + path)
+	resp, err := b.http().Get(b.url + path)
 	if err != nil {
 		return err
 	}
@@ -151,6 +153,16 @@ func (b *box) get(path string) error {
 		return errors.New(resp.Status)
 	}
 	return nil
+}
+
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// http is a client that reaches the box.
+func (b *box) http() *http.Client {
+	if b.dial == nil {
+		return http.DefaultClient
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true}}
 }
 
 // kill ends the daemon as a power failure of its process would.

@@ -97,6 +97,12 @@ func (s clusterStatus) alive() (names []string) {
 // newBoxes makes boxes that are one appliance, each on a loopback address of its own, and returns them by name.
 func newBoxes(t *testing.T, names ...string) map[string]*box {
 	t.Helper()
+	return newBoxesWith(t, "", names...)
+}
+
+// newBoxesWith is newBoxes with more lines of settings.
+func newBoxesWith(t *testing.T, more string, names ...string) map[string]*box {
+	t.Helper()
 	var server pgtest.Server
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
@@ -108,7 +114,7 @@ func newBoxes(t *testing.T, names ...string) map[string]*box {
 	var token struct{ Token, URL string }
 	for i, name := range names {
 		b := newBox(t)
-		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"127.31.0.%d:8480\", grace: 2s}\n", i+1)
+		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"127.31.0.%d:8480\", grace: 2s}\n", i+1) + more
 		file := filepath.Join(filepath.Dir(b.dir), "palisade.yaml")
 		if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 			t.Fatal(err)
