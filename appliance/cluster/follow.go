@@ -41,7 +41,7 @@ func (a *Agreement) follow(ctx context.Context, prefix string, f follower) {
 func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	asking, done := context.WithTimeout(ctx, 5*time.Second)
+	asking, done := context.WithTimeout(ctx, 2*time.Second) // of a member that is frozen another one is asked then
 	all, err := a.client.Get(asking, prefix, clientv3.WithPrefix())
 	done()
 	if err != nil {
@@ -53,21 +53,52 @@ func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
 	}
 	f.whole(items)
 	f.reached(all.Header.Revision)
-	// A member that is cut off from the others says so in place of being silent.
-	for w := range a.client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(all.Header.Revision+1)) {
-		if w.Err() != nil {
+	// A member that is cut off from the others says so in place of being silent. One that is frozen says nothing: it is asked.
+	ctx = clientv3.WithRequireLeader(ctx)
+	watch := a.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(all.Header.Revision+1))
+	quiet := time.NewTicker(askAfter)
+	defer quiet.Stop()
+	for heard := time.Now(); ; {
+		select {
+		case w, open := <-watch:
+			if !open || w.Err() != nil {
+				return
+			}
+			heard = time.Now()
+			f.take(w, prefix)
+		case <-quiet.C:
+			switch silent := time.Since(heard); {
+			case silent > silentAfter:
+				return
+			case silent > askAfter/2:
+				go func() { _ = a.client.RequestProgress(ctx) }() // it may wait for who is silent
+			}
+		case <-ctx.Done():
 			return
 		}
-		items := make([]Item, 0, len(w.Events))
-		for _, e := range w.Events {
-			item := Item{strings.TrimPrefix(string(e.Kv.Key), prefix), e.Kv.Value, e.Kv.ModRevision}
-			if e.Type == clientv3.EventTypeDelete {
-				item.Value = nil
-			} else if item.Value == nil {
-				item.Value = []byte{}
-			}
-			items = append(items, item)
+	}
+}
+
+// A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so. gRPC itself asks
+// every ten seconds at most.
+const (
+	askAfter    = 500 * time.Millisecond
+	silentAfter = 1500 * time.Millisecond
+)
+
+// take tells f what a watch says.
+func (f follower) take(w clientv3.WatchResponse, prefix string) {
+	items := make([]Item, 0, len(w.Events))
+	for _, e := range w.Events {
+		item := Item{strings.TrimPrefix(string(e.Kv.Key), prefix), e.Kv.Value, e.Kv.ModRevision}
+		if e.Type == clientv3.EventTypeDelete {
+			item.Value = nil
+		} else if item.Value == nil {
+			item.Value = []byte{}
 		}
+		items = append(items, item)
+	}
+	if len(items) > 0 {
 		f.some(items)
 		f.reached(w.Header.Revision)
 	}

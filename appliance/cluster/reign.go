@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/client/v3/concurrency"
 )
 
 // Term says who decides: of two, the greater is the later one. No two reigns have the same.
@@ -37,19 +37,47 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 	}()
 	bound, cancel := whileBoth(ctx, lease.Lost())
 	defer cancel(nil)
-	session, err := concurrency.NewSession(a.client, concurrency.WithLease(lease.id), concurrency.WithContext(bound))
+	r, err := a.stand(bound, lease, node)
 	if err != nil {
-		return fmt.Errorf("standing for election: %w", err)
-	}
-	defer session.Orphan()
-	election := concurrency.NewElection(session, a.prefix+"leader")
-	if err := election.Campaign(bound, node); err != nil {
 		if cause := context.Cause(bound); cause != nil {
 			err = cause
 		}
 		return fmt.Errorf("standing for election: %w", err)
 	}
-	return reign(bound, Reign{Term: Term(election.Rev()), key: election.Key()})
+	return reign(bound, r)
+}
+
+// standEvery is how often who stands for election looks whether it leads.
+const standEvery = 200 * time.Millisecond
+
+// stand waits until a box leads: whoever's key below leader/ was made first does, as in etcd's own elections. It looks again and again
+// and does not watch: a member that is frozen would say nothing, and its connection stand for ten seconds more.
+func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, error) {
+	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16))
+	err := retry(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		mine := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+		_, err := a.client.Txn(ctx).If(mine).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()
+		return err
+	})
+	for err == nil {
+		looking, cancel := context.WithTimeout(ctx, time.Second)
+		first, asked := a.client.Get(looking, a.prefix+partLeader, clientv3.WithFirstCreate()...)
+		cancel()
+		if asked == nil && len(first.Kvs) == 0 {
+			return Reign{}, ErrLeaseLost // its key is gone
+		}
+		if asked == nil && string(first.Kvs[0].Key) == key {
+			return Reign{Term: Term(first.Kvs[0].CreateRevision), key: key}, nil
+		}
+		select {
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-time.After(standEvery):
+		}
+	}
+	return Reign{}, err
 }
 
 // whileBoth is a context that ends with either.

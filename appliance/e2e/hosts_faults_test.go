@@ -146,6 +146,7 @@ func (f *hosting) bring(x fault, toLeader bool, long time.Duration) came {
 			}
 		}
 	}
+	time.Sleep(3 * time.Second) // until what was asked before is counted
 	before, own := f.counted(0), f.own
 	h, end := watch(f.t, f.hosts, f.token)
 	time.Sleep(2 * time.Second)
