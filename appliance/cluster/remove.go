@@ -8,7 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrBusy: the node lives, and has sessions.
+// ErrBusy is that a node lives, and has sessions.
 var ErrBusy = errors.New("the node has sessions")
 
 // busy says what to do about ErrBusy.

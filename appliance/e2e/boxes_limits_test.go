@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestLimitsOfSeveralBoxes: two boxes count limits in one Redis: of one request a minute the second is refused wherever it lands. When
+// TestLimitsOfSeveralBoxes: boxes count limits in one Redis: of one request a minute the second is refused wherever it lands. When
 // Redis is killed each goes on with its share, and says so; when it is back they count together again.
 func TestLimitsOfSeveralBoxes(t *testing.T) {
 	dir, err := os.MkdirTemp("", "rd")
@@ -35,10 +35,10 @@ func TestLimitsOfSeveralBoxes(t *testing.T) {
 	start()
 	t.Cleanup(func() { kill() })
 	// This machine may be busy: what is slow is not what is tested.
-	boxes := newBoxesWith(t, fmt.Sprintf("redis: {url: \"unix://%s\", bound: 1s}\n", socket), "one", "two")
+	boxes := newBoxesWith(t, fmt.Sprintf("redis: {url: \"unix://%s\", bound: 1s}\n", socket), "one", "two", "three")
 	one, two := boxes["one"], boxes["two"]
 	one.folder("voices", strings.Replace(voices, "MODE", "recite", 1), map[string]string{"mkhello": have.mkhello})
-	one.run("service", "create", "host", "voices", "2", "--name", "voices", "-r", "cpu=0.1", "--wait")
+	one.run("service", "create", "host", "voices", "3", "--name", "voices", "-r", "cpu=0.1", "--wait")
 	token := func(rpm string) string {
 		return one.run("service", "generate-token", "voices", "--duration", "1h", "--rpm", rpm, "-q")
 	}
@@ -85,7 +85,7 @@ func TestLimitsOfSeveralBoxes(t *testing.T) {
 		}
 		return status, text
 	}
-	counts("counted together in Redis by 2 processes")
+	counts("counted together in Redis by 3 processes")
 	began := time.Now()
 	var got []int
 	for _, b := range []*box{two, one, two} {
@@ -99,19 +99,19 @@ func TestLimitsOfSeveralBoxes(t *testing.T) {
 	kill()
 	counts("counted by this box alone")
 	began = time.Now()
-	for _, b := range []*box{one, two} { // of four a minute each has two
+	for _, b := range []*box{one, two} { // of four a minute each of three has two
 		got, said := []int(nil), ""
 		for range 3 {
 			var status int
 			status, said = ask(b, shared)
 			got = append(got, status)
 		}
-		if want := []int{200, 200, 429}; !slices.Equal(got, want) || !strings.Contains(said, "2 boxes count apart") {
+		if want := []int{200, 200, 429}; !slices.Equal(got, want) || !strings.Contains(said, "3 boxes count apart") {
 			t.Errorf("of its share of four come %v, want %v: %s", got, want, said)
 		}
 	}
 	start()
-	counts("counted together in Redis by 2 processes")
+	counts("counted together in Redis by 3 processes")
 	for _, b := range []*box{one, two} {
 		if status, said := ask(b, shared); (status != http.StatusTooManyRequests || strings.Contains(said, "count apart")) && time.Since(began) < time.Minute {
 			t.Errorf("what was let in apart is not counted: %d %s", status, said)

@@ -122,7 +122,7 @@ const goesOn = "; palisade goes on by itself then"
 // onward is a hint with what comes after it: who has opened the database goes on by itself, and who could not is to be started
 // again.
 func (s *Store) onward(kind error, hint string) string {
-	if s.opened.Load() && (kind == ErrFull || hint == postgresDown) {
+	if s.opened.Load() && (errors.Is(kind, ErrFull) || hint == postgresDown) {
 		return hint + goesOn
 	}
 	return hint

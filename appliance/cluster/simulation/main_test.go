@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		err = map[string]func(setting, *json.Decoder, *json.Encoder) error{"leader": leader, "nodes": nodes}[s.Role](s, json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout))
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		fmt.Fprintln(os.Stderr, s.Role+":", err)
 		os.Exit(1)
 	}

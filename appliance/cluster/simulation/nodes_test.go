@@ -40,7 +40,6 @@ type watched struct {
 	*runtimetest.Fake
 	node string
 	by   *witness
-	dead atomic.Bool
 }
 
 func (r *watched) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {

@@ -3,6 +3,7 @@ package simulation_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -118,8 +119,11 @@ func (h *house) Stop(ctx context.Context, id string, grace time.Duration) error 
 // Remove implements sessions.Runtime.
 func (h *house) Remove(ctx context.Context, id string) error {
 	n, name, err := h.node(id)
-	if err != nil || h.away(name).Gone {
+	switch {
+	case errors.Is(err, sessions.ErrNoInstance):
 		return nil
+	case err != nil || h.away(name).Gone:
+		return err
 	}
 	return n.Remove(ctx, id)
 }

@@ -78,7 +78,7 @@ func (d *Desk) Remove(ctx context.Context, name, by string) error {
 		if err != nil {
 			return false, err
 		}
-		writes := append(free, Write{Key: requests + name, Revision: revision})
+		writes := slices.Concat(free, []Write{{Key: requests + name, Revision: revision}})
 		if r.State != Refused {
 			denied, err := d.deny(ctx, r)
 			if err != nil {
