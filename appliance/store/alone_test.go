@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -153,6 +155,9 @@ type way struct {
 	dsn     string
 	closed  atomic.Bool
 	clients chan net.Conn
+	last    atomic.Pointer[string] // what is frozen when it is said; nil: nothing
+	freeze  sync.Once
+	frozen  chan struct{} // closed when nothing is passed on any more
 }
 
 func newWay(t *testing.T, socket string) *way {
@@ -163,7 +168,7 @@ func newWay(t *testing.T, socket string) *way {
 	direct := server.OverTCP(t, socket, "right")
 	_, rest, _ := strings.Cut(direct, "@")
 	target, name, _ := strings.Cut(rest, "/")
-	w := &way{dsn: "postgres://postgres:right@" + l.Addr().String() + "/" + name, clients: make(chan net.Conn, 1000)}
+	w := &way{dsn: "postgres://postgres:right@" + l.Addr().String() + "/" + name, clients: make(chan net.Conn, 1000), frozen: make(chan struct{})}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -180,11 +185,30 @@ func newWay(t *testing.T, socket string) *way {
 				return
 			}
 			w.clients <- client
-			go io.Copy(behind, client)
-			go io.Copy(client, behind)
+			go io.Copy(passage{w, behind}, client)
+			go io.Copy(passage{w, client}, behind)
 		}
 	}()
 	return w
+}
+
+// passage is one direction of a way.
+type passage struct {
+	way *way
+	to  net.Conn
+}
+
+// Write passes p on. A frozen way takes it all the same, as the kernel does for a process that is frozen.
+func (p passage) Write(b []byte) (int, error) {
+	if last := p.way.last.Load(); last != nil && bytes.Contains(b, []byte(*last)) {
+		p.way.freeze.Do(func() { close(p.way.frozen) })
+	}
+	select {
+	case <-p.way.frozen:
+		return len(b), nil
+	default:
+		return p.to.Write(b)
+	}
 }
 
 // shut lets nobody through any more, or again.

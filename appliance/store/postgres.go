@@ -22,7 +22,7 @@ const (
 )
 
 func (s *Store) openPostgres(ctx context.Context, dsn string, alone bool) error {
-	if err := s.reachPostgres(ctx, dsn); err != nil {
+	if err := s.reachPostgres(ctx, dsn, stdlib.OptionAfterConnect(letGo)); err != nil {
 		return err
 	}
 	pending, err := s.pending(ctx, s.writer)
@@ -65,14 +65,27 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
+// frozenSettings have the server end a transaction of ours that does not go on, and give its locks to others: of a process that is
+// frozen, whose kernel goes on answering, and of a box that has vanished, which by itself takes two hours. Our transactions ask
+// nobody else anything.
+const frozenSettings = `SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+	('idle_in_transaction_session_timeout', '5s'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '2'), ('tcp_keepalives_count', '3'),
+	('tcp_user_timeout', '10s')) AS wanted (name, value) USING (name)` // old servers do not know all
+
+// letGo makes conn one of which the server lets go.
+func letGo(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, frozenSettings)
+	return err
+}
+
 // reachPostgres connects and looks whether rows can be kept there. It changes nothing.
-func (s *Store) reachPostgres(ctx context.Context, dsn string) error {
+func (s *Store) reachPostgres(ctx context.Context, dsn string, options ...stdlib.OptionOpenDB) error {
 	s.dialect = postgresDialect()
 	cfg, err := postgresConfig(dsn)
 	if err != nil {
 		return err
 	}
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg, options...)
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns)
 	db.SetConnMaxIdleTime(postgresIdle)
@@ -156,7 +169,7 @@ func postgresAgain(err error) bool {
 
 // connectionEnded: the server ended the connection on its own account.
 func connectionEnded(code string) bool {
-	return code == "57P01" || code == "57P02" || code == "57P05" || strings.HasPrefix(code, "08")
+	return code == "57P01" || code == "57P02" || code == "57P05" || code == "25P03" || strings.HasPrefix(code, "08")
 }
 
 func lostConnection(err error) bool {
@@ -187,7 +200,7 @@ func postgresKind(err error) (hint string, kind error) {
 		return "", ErrExists
 	case code == "42P07":
 		return "give palisade a database of its own: createdb -E UTF8 -T template0 palisade", ErrForeignData
-	case strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57"), strings.HasPrefix(code, "08"):
+	case strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57"), strings.HasPrefix(code, "08"), code == "25P03":
 		return postgresDown, ErrUnavailable
 	default:
 		return "", nil

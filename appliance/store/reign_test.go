@@ -49,3 +49,27 @@ func TestReigns(t *testing.T) {
 		}
 	})
 }
+
+// TestFrozenInAWrite: one that decides and is frozen within a write keeps the next from deciding for seconds, and not for as long as
+// its connection seems to be there.
+func TestFrozenInAWrite(t *testing.T) {
+	t.Parallel()
+	dsn := databases["postgres"](t)
+	w := newWay(t, dsn)
+	first, err := store.Open(t.Context(), store.Options{DSN: w.dsn, Term: 7})
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	w.last.Store(new("DELETE FROM sessions"))
+	go func() { ended <- first.DeleteSession(ctx, "ses-nobody") }()
+	<-w.frozen
+	second, err := store.Open(t.Context(), store.Options{DSN: dsn, Term: 9})
+	must(t, err)
+	must(t, second.DeleteSession(t.Context(), "ses-nobody"))
+	must(t, second.Close())
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("the frozen one has written")
+	}
+	must(t, first.Close())
+}
