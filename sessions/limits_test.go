@@ -111,7 +111,7 @@ func TestRoutesAreLimited(t *testing.T) {
 		}
 		w.after(time.Minute)
 		w.m.SetQuotas(ofDefault(sessions.Quota{Routes: 3}))
-		if capped, is := errors.AsType[*sessions.CappedError](second(scale("two", sessions.Scale{To: 1, Auto: true}))); !is || capped.At != 0 || w.balance.row("two").Held != "project default may have 3 routes in all, and has them" {
+		if capped, is := errors.AsType[*sessions.CappedError](second(scale("two", sessions.Scale{To: 1, Auto: true}))); !is || capped.At != 0 || w.balance.row("two").Held != "a limit of its project keeps it from starting" {
 			t.Errorf("at zero: %v, %+v", capped, w.balance.row("two"))
 		}
 		w.m.SetQuotas(ofDefault(sessions.Quota{Routes: 4}))

@@ -79,8 +79,8 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 	return out
 }
 
-// heldUp is what keeps a service's routes from starting: a limit, in words for whoever asks the service; no room, without saying who
-// has it. The caller holds mu.
+// heldUp is what keeps a service's routes from starting: a limit or no room, in words for whoever asks the service, without saying
+// whose limit it is or who has the room: the service's page says that. The caller holds mu.
 func (s *service) heldUp() (why string) {
 	if len(s.routes) == 0 {
 		return s.short
@@ -96,11 +96,19 @@ func (s *service) heldUp() (why string) {
 		why = "the box has no room for it yet"
 		for _, w := range ses.Waits {
 			if w.Predicate == PredicateProjectLimit || w.Predicate == PredicateUserLimit {
-				why = w.Sentence
+				why = heldByLimit(w.Predicate == PredicateUserLimit)
 			}
 		}
 	}
 	return why
+}
+
+// heldByLimit are the words for a limit of a service's project, or of the user whose it is.
+func heldByLimit(users bool) string {
+	if users {
+		return "a limit of its owner keeps it from starting"
+	}
+	return "a limit of its project keeps it from starting"
 }
 
 // hopeless reports whether starts fail, and nothing is left that could come up.

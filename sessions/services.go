@@ -349,7 +349,7 @@ func (m *Manager) cap(s *service, why *LimitError) {
 	words := ""
 	if s.capped = ""; why != nil {
 		s.capped = why.bound()
-		words = fmt.Sprintf("%s %s may have %s in all, and has them", why.Kind, why.Name, plural(why.Limit, "route"))
+		words = heldByLimit(why.Kind == "user")
 	}
 	m.mu.Lock()
 	same := s.short == words
