@@ -75,7 +75,7 @@ func outwards() (string, error) {
 // foundCluster makes this box the first one of a cluster, as far as files go: the next start does the rest.
 func foundCluster(c config.Config, name, address string) error {
 	if !strings.HasPrefix(c.DSN(), "postgres") {
-		return hinted{errors.New("several boxes keep their rows in PostgreSQL; this one has SQLite"), "move them first: palisade database move postgres://USER@HOST/NAME"}
+		return hinted{errors.New("several boxes keep their rows in PostgreSQL; this one has SQLite"), "move them first: palisade database move --to postgres://USER@HOST/NAME"}
 	}
 	if _, err := sharedOf(c); err != nil {
 		return err
