@@ -27,6 +27,9 @@ func secretKeys() []string { return []string{"environ", "url"} }
 // cover takes the texts out of a node where it is to be hidden, else out of what is below secretKeys. above are the aliases on the
 // way: one may lead to itself.
 func cover(n *yaml.Node, hide bool, above []*yaml.Node) {
+	if hide { // a value that was commented out is one, too
+		n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	}
 	switch n.Kind {
 	case yaml.AliasNode:
 		if !slices.Contains(above, n.Alias) {
@@ -38,7 +41,15 @@ func cover(n *yaml.Node, hide bool, above []*yaml.Node) {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			cover(n.Content[i+1], hide || slices.Contains(secretKeys(), n.Content[i].Value), above)
+			key, name := n.Content[i], n.Content[i].Value
+			if key.Kind == yaml.AliasNode {
+				name = key.Alias.Value
+			}
+			below := hide || slices.Contains(secretKeys(), name) || key.Kind == yaml.AliasNode && name == notShown // that name is covered already
+			if below {
+				key.HeadComment, key.LineComment, key.FootComment = "", "", ""
+			}
+			cover(n.Content[i+1], below, above)
 		}
 	default:
 		for _, one := range n.Content {

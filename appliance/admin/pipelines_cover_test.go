@@ -11,18 +11,24 @@ import (
 
 const withSecrets = `version: 1
 name: nightly
-defaults: {image: "python:3", environ: {SHARED: opens-a-door}}
+defaults: {image: "python:3", environ: {SHARED: opens-a-door, KIND: &e environ}}
 tasks:
   - name: first # kept
     command: echo ${{ params.x }}
-    environ:
-      HF_TOKEN: "opens-a-door"
+    # before: opens-a-door
+    environ: # opens-a-door
+      # OLD_TOKEN: opens-a-door
+      HF_TOKEN: "opens-a-door" # was opens-a-door
       SCRIPT: |
         opens-a-door
         twice
+      # LAST_TOKEN: opens-a-door
   - name: second
     depends_on: [first]
     serve: {service: demo, image: "engine:1", environ: {API_KEY: opens-a-door}}
+  - name: third
+    command: "true"
+    *e : {ALIASED: opens-a-door}
 parameters: {x: 1}
 notifications:
   - {url: "https://hooks.example/opens-a-door", on: [failure]}
