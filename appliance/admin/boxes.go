@@ -2,12 +2,14 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // Cluster is what several boxes are as one. Its errors say what to do, to whoever asks: they are the owner.
@@ -92,7 +94,16 @@ func ofSelf[In any](s *server, c *gin.Context, do func(k Cluster, ctx context.Co
 
 func (s *server) initCluster(c *gin.Context) error { return ofSelf(s, c, Cluster.Init) }
 
-func (s *server) joinCluster(c *gin.Context) error { return ofSelf(s, c, Cluster.Join) }
+func (s *server) joinCluster(c *gin.Context) error {
+	return ofSelf(s, c, func(k Cluster, ctx context.Context, in api.ClusterJoin, by string) (api.ClusterSelf, error) {
+		if refuse := s.named(ctx); refuse != nil {
+			if err := refuse(hostIn(in.URL)); err != nil {
+				return api.ClusterSelf{}, fmt.Errorf("%s: %w: %w", in.URL, sessions.ErrInvalid, err)
+			}
+		}
+		return k.Join(ctx, in, by)
+	})
+}
 
 func (s *server) leaveCluster(c *gin.Context) error {
 	return ofSelf(s, c, func(k Cluster, ctx context.Context, in api.ClusterLeave, by string) (api.ClusterSelf, error) {

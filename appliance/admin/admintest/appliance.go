@@ -120,8 +120,14 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
 		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Cluster: a.Boxes, Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
 		PublicURL: "http://127.0.0.1:8080",
-		Version:   api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
-		Log:       log, Now: time.Now,
+		ByHand: func(host string) error {
+			if host == "169.254.169.254" {
+				return errors.New("a cloud tells a machine its secrets there")
+			}
+			return nil
+		},
+		Version: api.Version{Version: "0.0.0-test", GoVersion: "go", StartedAt: time.Now().UTC()},
+		Log:     log, Now: time.Now,
 	}
 	a.Handler = admin.New(a.deps)
 	return a, nil
