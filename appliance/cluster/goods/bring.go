@@ -39,10 +39,26 @@ func (f *flight) tell(p sessions.Progress) {
 // Folder brings a folder of another box where it is not here, and returns the directory in which it is, as it is now or, where
 // its home cannot be asked, as it was when it came last. tell, which may be nil, is told how far it is, from one goroutine. Who
 // comes second to what is being brought waits for it; when nobody waits any more it is broken off, and gone on with by the next.
-// ErrAway, fetch.ErrNoSpace, fetch.ErrChecksum; with hints.
+// ErrAway, fetch.ErrNoSpace, fetch.ErrChecksum, and what its home says of it; with hints.
 func (g *Goods) Folder(ctx context.Context, w Want, tell func(sessions.Progress)) (dir string, err error) {
+	dir, release, err := g.hold(ctx, w, tell)
+	if err == nil {
+		release()
+	}
+	return dir, err
+}
+
+// hold is Folder of what is not swept until release is called.
+func (g *Goods) hold(ctx context.Context, w Want, tell func(sessions.Progress)) (dir string, release func(), err error) {
+	if err := checkID(w.ID); err != nil {
+		return "", nil, err
+	}
 	f := g.join(ctx, w)
-	defer g.part(w.ID, f)
+	defer func() {
+		if err != nil {
+			g.part(w.ID, f)
+		}
+	}()
 	for {
 		f.mu.Lock()
 		last, told := f.last, f.told
@@ -53,9 +69,9 @@ func (g *Goods) Folder(ctx context.Context, w Want, tell func(sessions.Progress)
 		select {
 		case <-told:
 		case <-f.done:
-			return f.dir, f.err
+			return f.dir, sync.OnceFunc(func() { g.part(w.ID, f) }), f.err
 		case <-ctx.Done():
-			return "", context.Cause(ctx)
+			return "", nil, context.Cause(ctx)
 		}
 	}
 }
@@ -71,7 +87,7 @@ func (g *Goods) join(ctx context.Context, w Want) *flight {
 	if f == nil {
 		flying, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		f = &flight{cancel: cancel, done: make(chan struct{}), told: make(chan struct{})}
-		g.flights[w.ID] = f
+		g.flights[w.ID], g.held[f] = f, w.ID
 		go func() {
 			defer cancel(nil)
 			dir, err := g.fly(flying, w, f.tell)
@@ -93,6 +109,7 @@ func (g *Goods) part(id string, f *flight) {
 	defer g.mu.Unlock()
 	if f.waiters--; f.waiters == 0 {
 		f.cancel(errUnwanted)
+		delete(g.held, f)
 		if g.flights[id] == f {
 			delete(g.flights, id)
 		}
@@ -146,11 +163,7 @@ func (g *Goods) once(ctx context.Context, w Want, tell func(sessions.Progress)) 
 
 // learn asks what is to be brought: of a folder that never changes the nearest box that has it, else its home.
 func (p *peers) learn(ctx context.Context, tell func(sessions.Progress)) error {
-	found := p.look(ctx, "")
-	if !p.want.Sealed {
-		found = slices.DeleteFunc(found, func(b *peer) bool { return b.name != p.want.Home })
-	}
-	var failed error
+	found, failed := p.givers(ctx)
 	for _, b := range found {
 		m, err := p.manifestOf(ctx, b.name, p.want.ID, "", func(done, total int64) {
 			tell(sessions.Progress{Done: done, Total: total, Message: fmt.Sprintf("box %s reads %s: %s of %s", b.name, p.want.Name, bytesText(done), bytesText(total))})
@@ -165,10 +178,16 @@ func (p *peers) learn(ctx context.Context, tell func(sessions.Progress)) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if _, said := errors.AsType[*fault](err); !said {
+			err = away("", err.Error()) // beside what others say, too
+		}
 		failed = errors.Join(failed, err)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if failed != nil {
-		return away("palisade cluster status shows which boxes answer", fmt.Sprintf("folder %s cannot be brought: %v", p.want.Name, failed))
+		return whatFailed(failed, "folder "+p.want.Name+" cannot be brought", "palisade cluster status shows which boxes answer")
 	}
 	home := p.want.Home
 	if home == "" {
@@ -177,9 +196,28 @@ func (p *peers) learn(ctx context.Context, tell func(sessions.Progress)) error {
 	return away(fmt.Sprintf("bring box %s back, or install the model again", home), fmt.Sprintf("no box that answers has folder %s; its home is box %s", p.want.Name, home))
 }
 
+// givers are the boxes that are asked what a folder holds: whoever has it, where it never changes, else its home alone. failed is
+// what the home has said in the place of that it has it.
+func (p *peers) givers(ctx context.Context) (found []*peer, failed error) {
+	if p.want.Sealed {
+		return p.look(ctx, ""), nil
+	}
+	if !slices.ContainsFunc(p.Boxes(), func(b Box) bool { return b.Name == p.want.Home }) {
+		return nil, nil
+	}
+	near, err := p.have(ctx, p.want.Home, p.want.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	return []*peer{{name: p.want.Home, near: near}}, nil
+}
+
 // bring fetches what is missing. What turns out to be something else than a box said is asked of other boxes.
 func (p *peers) bring(ctx context.Context, tell func(sessions.Progress)) error {
 	in := p.listing()
+	if len(in.Files) == 0 { // it holds directories and links alone, or nothing
+		return nil
+	}
 	for {
 		_, err := p.fetcher.Fetch(ctx, p, in, func(at fetch.Progress) { tell(p.progress(at)) })
 		if !errors.Is(err, fetch.ErrChecksum) {
@@ -211,7 +249,7 @@ func (p *peers) explain(ctx context.Context, err error) error {
 	case errors.Is(err, fetch.ErrNoSpace), errors.Is(err, fetch.ErrRefused):
 		return fmt.Errorf("bringing %s: %w", p.want.Name, err)
 	}
-	return away("it goes on when a box that has it answers: palisade cluster status", fmt.Sprintf("bringing %s broke off: %v", p.want.Name, err))
+	return whatFailed(err, "bringing "+p.want.Name+" broke off", "it goes on when a box that has it answers: palisade cluster status")
 }
 
 // progress is how far it is, as the session's status shows it.

@@ -1,7 +1,9 @@
 package goods
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/palisade-run/palisade/catalog"
@@ -28,6 +30,22 @@ func (f *fault) Hint() string { return f.hint }
 // away says that no box can be asked, which passes when one of them is back: a session is tried again.
 func away(hint, text string) error {
 	return &fault{kind: errors.Join(ErrAway, sessions.ErrRuntimeDown), text: text, hint: hint}
+}
+
+// whatFailed says that something failed by what other boxes have said, with the kinds and the hint of that. Where one could not be
+// asked, that counts: it passes. So may what is of no kind, but the box that said it is there.
+func whatFailed(err error, what, hint string) error {
+	out := &fault{text: fmt.Sprintf("%s: %v", what, err), hint: hint}
+	f, is := errors.AsType[*fault](err)
+	switch {
+	case !is || errors.Is(err, ErrAway):
+		out.kind = errors.Join(ErrAway, sessions.ErrRuntimeDown)
+	case f.kind == nil:
+		out.kind = sessions.ErrRuntimeDown
+	default:
+		out.kind, out.hint = f.kind, cmp.Or(f.hint, hint)
+	}
+	return out
 }
 
 // said is an error as it goes to another box.

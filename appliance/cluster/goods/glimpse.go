@@ -29,6 +29,9 @@ const (
 // Glimpse makes a directory of what is to be known of a folder of another box: its small files, the heads of files of weights,
 // and the sizes of all. What this box has of the folder is taken as it is.
 func (g *Goods) Glimpse(ctx context.Context, f catalog.Folder) (string, error) {
+	if err := checkID(f.ID); err != nil {
+		return "", err
+	}
 	w := Want{ID: f.ID, Name: f.Name, Home: f.Home, Sealed: f.Sealed}
 	if w.Sealed {
 		if dir, is, err := g.shelf.find(ctx, w.ID, g.shelf.newest(w.ID)); err != nil || is {

@@ -61,6 +61,7 @@ type Goods struct {
 
 	mu      sync.Mutex
 	flights map[string]*flight // by folder
+	held    map[*flight]string // folders that somebody waits for, or has not said yet that they are used
 }
 
 // New opens what is here.
@@ -81,7 +82,7 @@ func New(d Deps) (*Goods, error) {
 		return nil, err
 	}
 	g := &Goods{
-		Deps: d, shelf: trees, sums: &sums{dir: filepath.Join(d.Dir, sumsDir), blobs: d.Blobs}, flights: map[string]*flight{},
+		Deps: d, shelf: trees, sums: &sums{dir: filepath.Join(d.Dir, sumsDir), blobs: d.Blobs}, flights: map[string]*flight{}, held: map[*flight]string{},
 		// Not so patient as with the world: another box may have what one has not, and who waits can be told so.
 		fetcher: fetch.New(d.Blobs, fetch.Options{Rate: d.Rate, Keep: d.Keep, Tries: fetchTries, Log: d.Log}),
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
+	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -413,5 +415,103 @@ func TestImages(t *testing.T) {
 	defer answer.Body.Close()
 	if n, err := io.Copy(io.Discard, answer.Body); err != nil || n != 1<<20 {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// A home that answers, and says that it does not give a folder as it is now, is no home that is away: what came before is not
+// taken for it.
+func TestAHomeThatSaysNo(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", false, map[string][]byte{"x": []byte("1")})
+	a, b := w.boxes["a"], w.boxes["b"]
+	old := must[string](t)(b.Folder(t.Context(), want, nil))
+	says := func(path, text string) *func(http.Handler) http.Handler {
+		spoil := func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, path) {
+					rw.WriteHeader(http.StatusConflict)
+					_, _ = io.WriteString(rw, text)
+					return
+				}
+				h.ServeHTTP(rw, r)
+			})
+		}
+		return &spoil
+	}
+	for _, path := range []string{"/have", "/manifest"} {
+		a.spoil.Store(says(path, `{"text": "its disk does not answer"}`))
+		dir, err := b.Folder(t.Context(), want, nil)
+		hinted(t, err, sessions.ErrRuntimeDown)
+		if errors.Is(err, goods.ErrAway) || dir != "" || !strings.Contains(err.Error(), "its disk does not answer") {
+			t.Errorf("%s: %q, %v", path, dir, err)
+		}
+		a.spoil.Store(says(path, `{"kind": "invalid", "text": "it is too large", "hint": "make it smaller"}`))
+		dir, err = b.Folder(t.Context(), want, nil)
+		hinted(t, err, catalog.ErrInvalid)
+		if errors.Is(err, sessions.ErrRuntimeDown) || dir != "" || !strings.Contains(err.Error(), "it is too large") {
+			t.Errorf("%s: %q, %v", path, dir, err)
+		}
+	}
+	a.spoil.Store(says("", "something else"))
+	if dir := must[string](t)(b.Folder(t.Context(), want, nil)); dir != old {
+		t.Errorf("while its home is out of its mind it is at %s", dir)
+	}
+}
+
+// What has no files is brought, too.
+func TestAFolderWithoutFiles(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", false, nil)
+	b := w.boxes["b"]
+	must[string](t)(b.Folder(t.Context(), want, nil))
+	if err := os.Mkdir(filepath.Join(w.rows["fld-1"].Path, "out"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("out", filepath.Join(w.rows["fld-1"].Path, "link")); err != nil {
+		t.Fatal(err)
+	}
+	dir := must[string](t)(b.Folder(t.Context(), want, nil))
+	if info, err := os.Stat(filepath.Join(dir, "link")); err != nil || !info.IsDir() {
+		t.Error(err)
+	}
+}
+
+// Names that JSON cannot hold are said to whoever can change them.
+func TestNamesThatAreNoText(t *testing.T) {
+	for what, harm := range map[string]func(dir string) error{
+		"a file":      func(dir string) error { return os.WriteFile(filepath.Join(dir, "bad\xff"), nil, 0o600) },
+		"a directory": func(dir string) error { return os.Mkdir(filepath.Join(dir, "bad\xff"), 0o700) },
+		"a link":      func(dir string) error { return os.Symlink("bad\xff", filepath.Join(dir, "link")) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, "a", "b")
+			want := w.make("a", "fld-1", false, map[string][]byte{"x": []byte("1")})
+			if err := harm(w.rows["fld-1"].Path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.boxes["b"].Folder(t.Context(), want, nil)
+			hinted(t, err, catalog.ErrInvalid)
+			if err == nil || !strings.Contains(err.Error(), `bad\xff`) {
+				t.Errorf("it does not say which: %v", err)
+			}
+		})
+	}
+}
+
+// What is no id leads nowhere.
+func TestIDsThatAreNone(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	for _, id := range []string{"", ".", "../../x", "a@b", "a b", strings.Repeat("a", 65)} {
+		_, err := w.boxes["b"].Folder(t.Context(), w.make("a", id, false, map[string][]byte{"x": []byte("1")}), nil)
+		hinted(t, err, catalog.ErrInvalid)
+		_, err = w.boxes["b"].Glimpse(t.Context(), catalog.Folder{ID: id, Home: "a"})
+		hinted(t, err, catalog.ErrInvalid)
+		for _, path := range []string{"have", "manifest"} {
+			answer := must[*http.Response](t)((&http.Client{Transport: w.boxes["b"].Transport("a")}).Get("https://a/goods/1/" + path + "?folder=" + url.QueryEscape(id)))
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusConflict {
+				t.Errorf("%s of %q: %s", path, id, answer.Status)
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
 )
@@ -66,7 +67,19 @@ const (
 	mostEntries  = 100_000
 	mostManifest = 64 << 20 // bytes
 	longestLink  = 4096
+	longestID    = 64
 )
+
+// checkID makes sure of a folder's id that it can be part of a file's name, whoever says it.
+func checkID(id string) error {
+	strange := func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	if id == "" || len(id) > longestID || strings.ContainsFunc(id, strange) {
+		return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("%q is no id of a folder", id), hint: "palisade folder list shows which there are"}
+	}
+	return nil
+}
 
 // check makes sure of a manifest that came from another box: that it is what its version says, and that it can be put together
 // without leaving its place. A box with a damaged memory is a box, too.

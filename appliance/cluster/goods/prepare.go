@@ -18,9 +18,11 @@ import (
 // Bring brings the folders of mounts that have their home on another box.
 func (g *Goods) Bring(ctx context.Context, mounts []sessions.Mount, tell func(sessions.Progress)) error {
 	for _, m := range mounts {
-		if _, err := g.here(ctx, m, tell); err != nil {
+		_, release, err := g.here(ctx, m, tell)
+		if err != nil {
 			return err
 		}
+		release()
 	}
 	return nil
 }
@@ -30,10 +32,11 @@ func (g *Goods) Prepare(ctx context.Context, spec sessions.Spec) (sessions.Spec,
 	spec.Mounts = slices.Clone(spec.Mounts)
 	var used []string
 	for i, m := range spec.Mounts {
-		here, err := g.here(ctx, m, nil)
+		here, release, err := g.here(ctx, m, nil)
 		if err != nil {
 			return spec, err
 		}
+		defer release() // once it is written down that it is used
 		if here != m {
 			used = append(used, filepath.Base(g.treeOf(here.Source)))
 		}
@@ -45,30 +48,31 @@ func (g *Goods) Prepare(ctx context.Context, spec sessions.Spec) (sessions.Spec,
 	return spec, g.use(spec.ID, used)
 }
 
-// here is a mount with the folder where it is on this box.
-func (g *Goods) here(ctx context.Context, m sessions.Mount, tell func(sessions.Progress)) (sessions.Mount, error) {
+// here is a mount with the folder where it is on this box. It is not swept until release is called.
+func (g *Goods) here(ctx context.Context, m sessions.Mount, tell func(sessions.Progress)) (_ sessions.Mount, release func(), err error) {
 	of := m.Folder
 	if of.ID == "" || of.Home == "" || of.Home == g.Self {
-		return m, nil
+		return m, func() {}, nil
 	}
 	if !m.ReadOnly && !of.Sealed {
-		return m, &fault{
+		return m, nil, &fault{
 			kind: sessions.ErrInvalid, text: fmt.Sprintf("folder %s has its home on box %s, and can be written to there alone; this is %s", of.Name, of.Home, g.Self),
 			hint: "mount it read-only, or let the session run on " + of.Home,
 		}
 	}
-	dir, err := g.Folder(ctx, Want{ID: of.ID, Name: of.Name, Home: of.Home, Sealed: of.Sealed}, tell)
+	dir, release, err := g.hold(ctx, Want{ID: of.ID, Name: of.Name, Home: of.Home, Sealed: of.Sealed}, tell)
 	if err != nil {
-		return m, err
+		return m, nil, err
 	}
 	m.Source, m.Within, m.ReadOnly = dir, "", true
 	if of.Sub != "" {
 		m.Source, m.Within = filepath.Join(dir, of.Sub), dir
 		if info, err := os.Lstat(m.Source); err != nil || !info.IsDir() {
-			return m, &fault{kind: catalog.ErrNotFound, text: fmt.Sprintf("folder %s has no directory %s", of.Name, of.Sub), hint: "palisade folder ls " + of.Name}
+			release()
+			return m, nil, &fault{kind: catalog.ErrNotFound, text: fmt.Sprintf("folder %s has no directory %s", of.Name, of.Sub), hint: "palisade folder ls " + of.Name}
 		}
 	}
-	return m, nil
+	return m, release, nil
 }
 
 // treeOf is the tree in which a directory is.
@@ -99,13 +103,10 @@ func (g *Goods) Sweep(ctx context.Context, lives func(session string) bool) erro
 	if err != nil {
 		return err
 	}
-	var failed error
+	failed := g.shelf.sweepDamaged(used)
 	for _, name := range g.shelf.has() {
 		id := folderOf(name)
-		g.mu.Lock()
-		flying := g.flights[id] != nil
-		g.mu.Unlock()
-		if used[name] || flying {
+		if used[name] {
 			continue
 		}
 		_, err := g.Folders(ctx, id)
@@ -114,13 +115,38 @@ func (g *Goods) Sweep(ctx context.Context, lives func(session string) bool) erro
 			return fmt.Errorf("looking which folders there are: %w", err)
 		}
 		if gone || id+"@"+g.shelf.newest(id) != name {
-			failed = errors.Join(failed, g.shelf.drop(name))
+			failed = errors.Join(failed, g.sweepOne(name, lives))
 		}
 		if gone {
 			failed = errors.Join(failed, g.sums.forget(id))
 		}
 	}
 	return failed
+}
+
+// sweepOne removes a tree, unless somebody has come for it since.
+func (g *Goods) sweepOne(name string, lives func(session string) bool) error {
+	aside, err := g.unlist(name, lives)
+	if err != nil || aside == "" {
+		return err
+	}
+	return removeTree(aside)
+}
+
+// unlist looks for the last time who uses a tree: from then on nobody gets it.
+func (g *Goods) unlist(name string, lives func(session string) bool) (aside string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, id := range g.held {
+		if id == folderOf(name) {
+			return "", nil
+		}
+	}
+	used, err := g.used(lives)
+	if err != nil || used[name] {
+		return "", err
+	}
+	return g.shelf.unlist(name, g.shelf.tree(name), g.shelf.path(making+name))
 }
 
 // starting is how long a session may take from Prepare until it is among those that live.

@@ -74,6 +74,9 @@ func (g *Goods) homeOf(r *http.Request, id string) (catalog.Folder, error) {
 // serveHave says whether a version of a folder is here; of one that nobody names, whether the folder has its home here.
 func (g *Goods) serveHave(w http.ResponseWriter, r *http.Request) error {
 	id, version := r.FormValue("folder"), r.FormValue("version")
+	if err := checkID(id); err != nil {
+		return err
+	}
 	if version == "" {
 		version = g.shelf.newest(id)
 	}
@@ -179,6 +182,9 @@ func (l *lines) write(v line) {
 // serveManifest lists a version that came here, or the folder as it is now where it has its home here.
 func (g *Goods) serveManifest(w http.ResponseWriter, r *http.Request) error {
 	id, version := r.FormValue("folder"), r.FormValue("version")
+	if err := checkID(id); err != nil {
+		return err
+	}
 	f, homeErr := g.homeOf(r, id)
 	if version == "" && homeErr != nil {
 		version = g.shelf.newest(id)

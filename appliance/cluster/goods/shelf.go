@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // shelf holds versions of folders of other boxes, each as a directory of links to the store's files.
@@ -26,6 +25,8 @@ type shelf struct {
 	dir   string
 	blobs *blobs.Store
 	log   *slog.Logger
+
+	changing sync.Mutex // held while what is in dir under its own name is changed; before mu
 
 	mu    sync.Mutex
 	trees map[string]*tree // by ID@VERSION
@@ -44,7 +45,14 @@ type kept struct {
 	Linked bool `json:"linked"` // its files are the store's own: one that the store has no more is damaged
 }
 
-const making = ".making-" // what is being put together
+// What lies beside trees.
+const (
+	making  = ".making-"  // what is being put together, or removed
+	damaged = ".damaged-" // ID@VERSION: what is not as it came, but sessions were started with it
+)
+
+// errDamaged is that a tree is not as it came; whatever else keeps one from being looked at may pass.
+var errDamaged = errors.New("it is not as it came")
 
 func openShelf(dir string, store *blobs.Store, log *slog.Logger) (*shelf, error) {
 	s := &shelf{dir: dir, blobs: store, log: log, trees: map[string]*tree{}}
@@ -54,17 +62,22 @@ func openShelf(dir string, store *blobs.Store, log *slog.Logger) (*shelf, error)
 	}
 	for _, e := range entries {
 		name, is := strings.CutSuffix(e.Name(), ".json")
-		folder, version, at := strings.Cut(name, "@")
-		info, err := e.Info()
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("looking what came from other boxes: %w", err)
-		case is && at:
-			s.trees[name] = &tree{folder: folder, version: version, since: info.ModTime()}
-		case strings.HasPrefix(e.Name(), making): // its maker was killed
-			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
-				return nil, err
+		if folder, version, at := strings.Cut(name, "@"); is && at && !strings.HasPrefix(name, damaged) {
+			info, err := e.Info()
+			if err != nil {
+				return nil, fmt.Errorf("looking what came from other boxes: %w", err)
 			}
+			s.trees[name] = &tree{folder: folder, version: version, since: info.ModTime()}
+		}
+	}
+	for _, e := range entries { // its maker was killed, or who removed it
+		name := e.Name()
+		half := strings.Contains(name, "@") && s.trees[name] == nil && s.trees[strings.TrimSuffix(name, ".json")] == nil && !strings.HasPrefix(name, damaged)
+		if !half && !strings.HasPrefix(name, making) {
+			continue
+		}
+		if err := removeTree(filepath.Join(dir, name)); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
@@ -82,6 +95,20 @@ func (s *shelf) has() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// tree is one that is here; nil: it is not.
+func (s *shelf) tree(name string) *tree {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trees[name]
+}
+
+func (s *shelf) isSound(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.trees[name]
+	return t != nil && t.sound
 }
 
 // newest is the version of a folder that came last; "": none did.
@@ -112,8 +139,14 @@ func (s *shelf) find(ctx context.Context, folder, version string) (dir string, i
 			if ctx.Err() != nil {
 				return "", false, context.Cause(ctx)
 			}
+			if !errors.Is(err, errDamaged) {
+				return "", false, &fault{kind: sessions.ErrRuntimeDown, text: "what is here of the folder cannot be looked at: " + err.Error(), hint: "it is tried again; the log of this box says more"}
+			}
 			s.log.Warn("what came of a folder from another box is not as it was; it is brought again", "folder", folder, "error", err)
-			return "", false, s.drop(name)
+			if err := s.putAside(name, t); err != nil {
+				return "", false, err
+			}
+			return s.find(ctx, folder, version) // somebody else may have been faster, and have brought it
 		}
 		s.mu.Lock()
 		t.sound = true
@@ -122,19 +155,29 @@ func (s *shelf) find(ctx context.Context, folder, version string) (dir string, i
 	return s.path(name), true, nil
 }
 
-func (s *shelf) manifest(name string) (kept, error) {
-	var k kept
+func (s *shelf) manifest(name string) (k kept, err error) {
 	raw, err := os.ReadFile(s.path(name) + ".json")
 	if err == nil {
-		err = json.Unmarshal(raw, &k)
+		if err = json.Unmarshal(raw, &k); err != nil {
+			err = errors.Join(errDamaged, err)
+		}
 	}
 	if err != nil {
-		return k, fmt.Errorf("looking what %s holds: %w", name, err)
+		return k, fmt.Errorf("looking what %s holds: %w", name, gone(err))
 	}
 	return k, nil
 }
 
+// gone has what is not there be damage.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return errors.Join(errDamaged, err)
+	}
+	return err
+}
+
 // look compares a tree with its manifest, as far as that needs no reading but of files that a power failure may have damaged.
+// errDamaged.
 func (s *shelf) look(ctx context.Context, name string) error {
 	k, err := s.manifest(name)
 	if err != nil {
@@ -142,143 +185,72 @@ func (s *shelf) look(ctx context.Context, name string) error {
 	}
 	root, err := os.OpenRoot(s.path(name))
 	if err != nil {
-		return err
+		return gone(err)
 	}
 	defer root.Close()
 	for _, f := range k.Files {
 		info, err := root.Lstat(f.Name)
 		if err != nil {
-			return err
+			return gone(err)
 		}
 		if !info.Mode().IsRegular() || info.Size() != f.Bytes {
-			return fmt.Errorf("%s is not what came", f.Name)
+			return fmt.Errorf("%s: %w", f.Name, errDamaged)
 		}
 		if !k.Linked || f.Run {
 			continue
 		}
-		if _, is, err := s.blobs.Sure(ctx, f.SHA256); err != nil || !is {
-			return errors.Join(fmt.Errorf("%s is damaged", f.Name), err)
+		_, is, err := s.blobs.Sure(ctx, f.SHA256)
+		if err != nil {
+			return fmt.Errorf("looking at %s: %w", f.Name, err)
+		}
+		if !is {
+			return fmt.Errorf("%s: %w", f.Name, errDamaged)
 		}
 		s.blobs.Release(f.SHA256)
 	}
 	return nil
 }
 
-// put makes a tree of a version whose files are in the store.
-func (s *shelf) put(ctx context.Context, m Manifest) (dir string, err error) {
-	name := m.Folder + "@" + m.Version
-	aside, err := os.MkdirTemp(s.dir, making)
-	if err != nil {
-		return "", full(err)
+// unlist has a tree not count any more, and puts it aside: the caller removes it. One that was put anew stays; aside is "" then.
+func (s *shelf) unlist(name string, t *tree, to string) (aside string, err error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.tree(name) != t {
+		return "", nil
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, removeTree(aside))
-		}
-	}()
-	linked, err := s.fill(ctx, aside, m)
-	if err != nil {
-		return "", full(fmt.Errorf("putting the folder together: %w", err))
-	}
-	if err := removeTree(s.path(name)); err != nil { // of one that was given up half-way
+	if err := removeTree(to); err != nil { // of before
 		return "", err
 	}
-	if err := os.Rename(aside, s.path(name)); err != nil {
-		return "", err
+	if err := os.Remove(s.path(name) + ".json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("removing what came from another box: %w", err)
 	}
-	raw, err := json.Marshal(kept{m, linked})
-	if err != nil {
-		return "", err
-	}
-	// Only what has its manifest beside it counts. After a power failure look says whether it is whole.
-	beside := s.path(name) + ".json"
-	if err := os.WriteFile(beside+".new", raw, 0o600); err != nil {
-		return "", full(err)
-	}
-	if err := os.Rename(beside+".new", beside); err != nil {
-		return "", err
+	if err := os.Rename(s.path(name), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("removing what came from another box: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trees[name] = &tree{folder: m.Folder, version: m.Version, since: time.Now(), sound: true}
-	return s.path(name), nil
-}
-
-// fill puts directories, files and links into a directory.
-func (s *shelf) fill(ctx context.Context, dir string, m Manifest) (linked bool, err error) {
-	if err := os.Chmod(dir, 0o755); err != nil { // sessions' users read it; the way there is this program's alone
-		return false, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	linked = true
-	for _, d := range m.Dirs {
-		if err := root.MkdirAll(d, 0o755); err != nil {
-			return false, err
-		}
-	}
-	for _, f := range m.Files {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		if f.Run { // the store's own files are run by nobody
-			if err := s.copy(root, f); err != nil {
-				return false, err
-			}
-			continue
-		}
-		if err := s.blobs.Link(f.SHA256, root, f.Name); err != nil {
-			return false, err
-		}
-		info, err := root.Lstat(f.Name)
-		if err != nil {
-			return false, err
-		}
-		if st, is := info.Sys().(*syscall.Stat_t); !is || st.Nlink < 2 {
-			linked = false
-		}
-	}
-	for _, l := range m.Links { // last: nothing is put through one
-		if err := root.MkdirAll(path.Dir(l.Name), 0o755); err != nil {
-			return false, err
-		}
-		if err := root.Symlink(l.To, l.Name); err != nil {
-			return false, err
-		}
-	}
-	return linked, nil
-}
-
-func (s *shelf) copy(root *os.Root, f File) (err error) {
-	from, err := s.blobs.Open(f.SHA256)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	if err := root.MkdirAll(path.Dir(f.Name), 0o755); err != nil {
-		return err
-	}
-	to, err := root.OpenFile(f.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	s.blobs.Release(f.SHA256)
-	return errors.Join(err, to.Chmod(0o555), to.Close())
-}
-
-// drop removes a tree: first the word that it is there.
-func (s *shelf) drop(name string) error {
-	s.mu.Lock()
 	delete(s.trees, name)
-	s.mu.Unlock()
-	if err := os.Remove(s.path(name) + ".json"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return to, nil
+}
+
+// putAside takes a tree that is damaged away from its name. What of it is sound stays, for sessions that were started with it.
+func (s *shelf) putAside(name string, t *tree) error {
+	_, err := s.unlist(name, t, s.path(damaged+name))
+	return err
+}
+
+// sweepDamaged removes trees that were put aside and nobody uses.
+func (s *shelf) sweepDamaged(used map[string]bool) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("looking what came from other boxes: %w", err)
 	}
-	return removeTree(s.path(name))
+	for _, e := range entries {
+		if name, is := strings.CutPrefix(e.Name(), damaged); is && !used[name] {
+			err = errors.Join(err, removeTree(s.path(e.Name())))
+		}
+	}
+	return err
 }
 
 // removeTree removes a directory though some in it may not be written to.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
@@ -135,6 +136,9 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 		case len(m.Files)+len(m.Links)+len(m.Dirs) > mostEntries:
 			return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("it has more than %d entries, which is too much to bring to another box", mostEntries), hint: "pack small files together, or have sessions run where the folder is"}
 		}
+		if !utf8.ValidString(name) {
+			return unspeakable(name)
+		}
 		full[filepath.Dir(name)] = true
 		switch {
 		case e.IsDir():
@@ -143,6 +147,9 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 			to, err := root.Readlink(name)
 			if err != nil {
 				return err
+			}
+			if !utf8.ValidString(to) {
+				return unspeakable(to)
 			}
 			m.Links = append(m.Links, Link{name, to})
 		case e.Type().IsRegular():
@@ -180,6 +187,11 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 		}
 	}
 	return m, todo, err
+}
+
+// unspeakable says that a name cannot be told to another box.
+func unspeakable(name string) error {
+	return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("the name %q is not in UTF-8, and cannot be given to another box", name), hint: "rename it, or have sessions run where the folder is"}
 }
 
 // inode is what the disk calls a file.

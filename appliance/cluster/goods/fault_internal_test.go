@@ -1,0 +1,36 @@
+package goods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/sessions"
+)
+
+// What another box said is that, and no more; one that could not be asked may be tomorrow.
+func TestWhatFailed(t *testing.T) {
+	plain := errors.New("it broke")
+	for what, c := range map[string]struct {
+		err        error
+		away, down bool
+		kind       error
+		hint       string
+	}{
+		"nothing was said":                   {err: plain, away: true, down: true, hint: "usual"},
+		"time was up":                        {err: context.DeadlineExceeded, away: true, down: true, hint: "usual"},
+		"said, with a kind":                  {err: fmt.Errorf("fetching: %w", said{Kind: "denied", Text: "no", Hint: "ask ann"}.remote()), kind: catalog.ErrDenied, hint: "ask ann"},
+		"said, without a hint":               {err: said{Kind: "not_found", Text: "gone"}.remote(), kind: catalog.ErrNotFound, hint: "usual"},
+		"said, of no kind":                   {err: said{Text: "its disk does not answer"}.remote(), down: true, hint: "usual"},
+		"said that others are away":          {err: said{Kind: "away", Text: "away"}.remote(), away: true, down: true, hint: "usual"},
+		"one said no, the other said naught": {err: errors.Join(said{Kind: "denied", Text: "no"}.remote(), away("", "it broke")), away: true, down: true, hint: "usual"},
+	} {
+		got := whatFailed(c.err, "bringing x broke off", "usual")
+		f, is := errors.AsType[*fault](got)
+		if !is || f.Hint() != c.hint || errors.Is(got, ErrAway) != c.away || errors.Is(got, sessions.ErrRuntimeDown) != c.down || c.kind != nil && !errors.Is(got, c.kind) {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
