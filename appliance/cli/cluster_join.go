@@ -60,7 +60,7 @@ func (a *app) joinCommand() *cobra.Command {
 
 func orUnnamed(leader string) string {
 	if leader == "" {
-		return "nobody yet"
+		return "nobody"
 	}
 	return leader
 }
@@ -70,19 +70,26 @@ const (
 	joinFirst = 250 * time.Millisecond
 	joinMost  = time.Second
 	joinAway  = time.Minute // the daemon may begin anew meanwhile
+	// joinLeader is how long a box that is in is given to hear who leads.
+	joinLeader = 5 * time.Second
 )
 
 // joined waits until this box is in, and says what it waits for whenever that changes.
 func (a *app) joined(ctx context.Context, c *api.Client, self api.ClusterSelf) (api.ClusterSelf, error) {
-	said, heard := "", a.now()
+	said, heard, in := "", a.now(), time.Time{}
 	for pause := joinFirst; ; pause = min(2*pause, joinMost) {
 		switch self.State {
 		case api.ClusterIn:
-			return self, nil
+			if in.IsZero() {
+				in = a.now()
+			}
+			if self.Leader != "" || a.now().Sub(in) > joinLeader {
+				return self, nil
+			}
 		case api.ClusterAlone:
 			return self, &hinted{err: errors.New(orElse(self.Problem, "this box has given up to join")), hint: orElse(self.Hint, "say palisade join again")}
 		}
-		if words := joinWords(self); words != said {
+		if words := joinWords(self); words != said && self.State != api.ClusterIn {
 			a.notef("%s", words)
 			said = words
 		}
@@ -114,6 +121,14 @@ func orElse(s, otherwise string) string {
 func joinWords(self api.ClusterSelf) string {
 	name := orElse(self.Name, "this box")
 	switch {
+	case self.Problem != "" && self.Asks == "":
+		text := fmt.Sprintf("%s was let in, and cannot take its place yet; it tries again: %s", name, self.Problem)
+		if self.Hint != "" {
+			text += "\n  hint: " + self.Hint
+		}
+		return text
+	case self.Asks == "":
+		return name + " was let in, and takes its place"
 	case self.Problem != "":
 		text := fmt.Sprintf("%s asks %s: %s", name, self.Asks, self.Problem)
 		if strings.Contains(self.Problem, strings.TrimPrefix(self.Asks, "https://")) {

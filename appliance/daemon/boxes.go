@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/member"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
+	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -61,6 +62,13 @@ func (b boxes) outside() api.ClusterSelf {
 		if key, err := node.KeyID(); err == nil {
 			out.Key = key
 		}
+		return out
+	}
+	if _, _, in := node.Certified(); in { // it was let in, and is about to take its place, or tries to
+		out.State = api.ClusterJoining
+		if r, err := readSeat(b.dir()); err == nil {
+			out.Cluster, out.Address = r.Cluster, r.Address
+		}
 	}
 	return out
 }
@@ -74,16 +82,8 @@ func (b boxes) Init(ctx context.Context, in api.ClusterInit, _ string) (api.Clus
 		return api.ClusterSelf{}, err
 	}
 	b.d.sit()
-	return b.coming(ctx)
-}
-
-// coming is this box as it is about to be.
-func (b boxes) coming(ctx context.Context) (api.ClusterSelf, error) {
 	out := b.Self(ctx)
-	r, err := readSeat(b.dir())
-	if err == nil {
-		out.State, out.Cluster, out.Address = api.ClusterIn, r.Cluster, r.Address
-	}
+	out.State = api.ClusterIn
 	return out, nil
 }
 
@@ -105,7 +105,7 @@ func (b boxes) Join(ctx context.Context, in api.ClusterJoin, _ string) (api.Clus
 	}
 	if state == trust.In {
 		b.d.sit()
-		return b.coming(ctx)
+		return b.Self(ctx), nil
 	}
 	b.d.goOnAsking(ctx)
 	return b.Self(ctx), nil
@@ -129,7 +129,9 @@ func (d *daemon) runs() int {
 func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSelf, error) {
 	s := b.d.seat
 	if s == nil {
-		if err := trust.Leave(b.dir()); err != nil {
+		b.d.apart.Store(false)
+		b.d.unseated.Store(nil)
+		if err := unseat(b.d.Config); err != nil {
 			return api.ClusterSelf{}, err
 		}
 		return b.Self(ctx), nil
@@ -321,6 +323,7 @@ func (b boxes) Remove(ctx context.Context, name string, force bool, by string) e
 
 // sit has this process take its place in the cluster, as its files say.
 func (h *house) sit() {
+	h.apart.Store(false)
 	select {
 	case h.seats <- struct{}{}:
 	default:
@@ -334,9 +337,15 @@ func (h *house) rise() {
 }
 
 // unseat takes away what makes this box one of a cluster. What it kept of etcd is set aside.
-func unseat(data string) error {
-	dir := filepath.Join(data, clusterDir)
-	err := os.Remove(filepath.Join(dir, seatFile))
+func unseat(c config.Config) error {
+	dir := filepath.Join(c.Data, clusterDir)
+	r, err := readSeat(dir)
+	if err == nil && r.Shared.Database != "" && r.Shared.Database != c.DSN() {
+		if err := ownHead(c.Data); err != nil {
+			return err
+		}
+	}
+	err = os.Remove(filepath.Join(dir, seatFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -205,7 +205,7 @@ func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
 
 // begin opens the store and takes over what runs. Where it fails, nothing is left open.
 func (d *daemon) begin(ctx context.Context) (err error) {
-	if d.seat == nil {
+	if d.seat == nil && !d.apart.Load() {
 		if d.seat, err = openSeat(ctx, d.Options, d.house); err != nil {
 			return err
 		}
@@ -393,7 +393,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err = d.openCatalogs(); err != nil {
 		return err
 	}
-	d.audit = audit.New(d.store, filepath.Join(c.Data, "audit.head"), time.Now, d.Log.With("room", "audit"))
+	d.audit = audit.New(d.store, filepath.Join(c.Data, auditHead), time.Now, d.Log.With("room", "audit"))
 	if err = d.openRuntime(ctx); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why}, d.checkShells(), d.checkApps(),
 	}
 	checks = append(checks, d.checkTally()...)
+	checks = append(checks, d.checkSeat()...)
 	checks = append(checks, d.pool.checks...)
 	checks = append(checks, d.checkDevices()...)
 	checks = append(checks, d.runtime.diagnose(ctx)...)

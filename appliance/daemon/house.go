@@ -53,6 +53,7 @@ type house struct {
 	leaves   atomic.Bool           // the seat is to be left for good
 	waits    atomic.Bool           // somebody has to approve of this box
 	unseated atomic.Pointer[error] // why a seat could not be taken
+	apart    atomic.Bool           // this box was let in, and cannot take its seat yet: it goes on alone meanwhile
 	asks     sync.Once             // one goroutine asks to be let in
 
 	shells      *ssh.Server  // nil: there is no SSH port

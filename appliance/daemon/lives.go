@@ -166,7 +166,7 @@ func (d *daemon) reseat(ctx context.Context) (*daemon, error) {
 		}
 		d.seat = nil
 		if leaving {
-			if err := unseat(d.base.Config.Data); err != nil {
+			if err := unseat(d.base.Config); err != nil {
 				d.Log.Error("this box was taken out of its cluster, and keeps files of it", "error", err)
 			}
 		}
@@ -193,6 +193,9 @@ func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
 			d.Log.Info("this box has another part in the cluster", "part", next.part(), "took", time.Since(began))
 			next.remains(d)
 			close(p.over)
+			if d.apart.Load() {
+				go next.comeAgain(ctx, againEvery)
+			}
 			return next, nil
 		}
 		if t != nil {
@@ -202,10 +205,14 @@ func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
 		if wasAlone && d.seat == nil { // it stays so
 			d.unseated.Store(&err)
 			d.Log.Error("this box cannot take its place in a cluster, and goes on alone", "error", err, "hint", adviceOf(err))
-			if err := unseat(d.base.Config.Data); err != nil {
+			wasAlone = false
+			if letIn(d.base.Config.Data) {
+				d.apart.Store(true)
+				continue
+			}
+			if err := unseat(d.base.Config); err != nil {
 				d.Log.Error("files of a cluster are left", "error", err)
 			}
-			wasAlone = false
 			continue
 		}
 		if ctx.Err() != nil {

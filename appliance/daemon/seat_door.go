@@ -11,6 +11,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/cluster/door"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
+	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -24,8 +25,8 @@ func (s *seat) openDoor(ctx context.Context) (err error) {
 		rooms.Images = s.runtime.containerd
 	}
 	s.door = door.NewServer(rooms, s.log.With("of", "door"))
-	if s.doorway, err = listenTCP(ctx, s.Config.Cluster.Listen); err != nil {
-		return hinted{fmt.Errorf("opening the port for other boxes (cluster.listen): %w", err), "choose another one with cluster.listen in the settings, and tell the others by cluster.advertise"}
+	if s.doorway, err = listenDoor(ctx, s.Config); err != nil {
+		return err
 	}
 	go func() { // until the door is shut, which may be after the seat is left
 		if err := s.door.Serve(s.doorway); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -33,6 +34,23 @@ func (s *seat) openDoor(ctx context.Context) (err error) {
 		}
 	}()
 	return nil
+}
+
+func listenDoor(ctx context.Context, c config.Config) (net.Listener, error) {
+	l, err := listenTCP(ctx, c.Cluster.Listen)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("opening the port for other boxes (cluster.listen): %w", err), "choose another one with cluster.listen in the settings, and tell the others by cluster.advertise"}
+	}
+	return l, nil
+}
+
+// doorOpens tells whether the port for other boxes can be opened, before others are told of it.
+func doorOpens(ctx context.Context, c config.Config) error {
+	l, err := listenDoor(ctx, c)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // way is what a box that was let in has to know.

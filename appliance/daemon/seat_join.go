@@ -184,6 +184,9 @@ type asking struct {
 
 // joinCluster asks a box of a cluster to let this one in, once. In: the next life takes the place.
 func joinCluster(ctx context.Context, o Options, a asking) (trust.State, error) {
+	if err := doorOpens(ctx, o.Config); err != nil {
+		return "", err
+	}
 	node, err := trust.Create(filepath.Join(o.Config.Data, clusterDir), boxName(o.Config, a.name), time.Now)
 	if err != nil {
 		return "", err

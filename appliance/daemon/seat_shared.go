@@ -71,6 +71,11 @@ func (s *seat) learnShared(ctx context.Context) error {
 	got, err := s.readShared(ctx)
 	switch {
 	case err == nil:
+		if s.kept.Shared.Database == "" && got.Database != s.Config.DSN() { // the first time
+			if err := clusterHead(s.Config.Data); err != nil {
+				return err
+			}
+		}
 		if err := s.update(func(r *seatRecord) { r.Shared = got }); err != nil {
 			return err
 		}

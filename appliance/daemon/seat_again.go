@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
+)
+
+// A box that was let in and cannot take its seat keeps its identity, which the others know: under another one it would be refused,
+// for its name is taken. It goes on alone, and tries again.
+
+// letIn tells whether the box of this data directory was let into a cluster that was there before it. One that founds its own has
+// nobody who knows it yet.
+func letIn(data string) bool {
+	node, err := trust.Open(filepath.Join(data, clusterDir), time.Now)
+	if err != nil {
+		return false
+	}
+	_, _, in := node.Certified()
+	_, founding, err := node.Founding()
+	return in && !founding && err == nil
+}
+
+// againEvery is how often it is tried to take the seat.
+const againEvery = 5 * time.Second
+
+// comeAgain has the seat be taken once the port for other boxes can be opened, and nothing runs here that the others would not know.
+func (d *daemon) comeAgain(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.stopped:
+			return
+		case <-tick.C:
+		}
+		if !d.apart.Load() { // it was given up
+			return
+		}
+		if doorOpens(ctx, d.Config) == nil && d.runs() == 0 && d.apart.CompareAndSwap(true, false) {
+			d.sit()
+			return
+		}
+	}
+}
+
+// checkSeat says why a seat is not taken.
+func (d *daemon) checkSeat() []api.Check {
+	why := d.unseated.Load()
+	if d.seat != nil || why == nil {
+		return nil
+	}
+	return []api.Check{{Name: "cluster", Status: api.CheckFailed, Detail: (*why).Error(), Hint: adviceOf(*why)}}
+}

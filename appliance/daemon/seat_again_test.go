@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster/trust"
+	"github.com/palisade-run/palisade/appliance/config"
+)
+
+// takenPort is an address that another program has.
+func takenPort(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// A box whose port for others is taken does not ask to join: the others would know a box that cannot be reached.
+func TestJoiningWithoutAPort(t *testing.T) {
+	c := config.Config{Data: t.TempDir()}
+	c.Cluster.Listen = takenPort(t).Addr().String()
+	_, err := joinCluster(t.Context(), Options{Config: c}, asking{url: "https://127.0.0.1:1", name: "box-2"})
+	if err == nil || !strings.Contains(err.Error(), "the port is taken") || !strings.Contains(adviceOf(err), "cluster.listen") {
+		t.Errorf("%v (%s)", err, adviceOf(err))
+	}
+	if _, err := trust.Open(filepath.Join(c.Data, clusterDir), time.Now); !errors.Is(err, trust.ErrNoIdentity) {
+		t.Errorf("it has begun to join: %v", err)
+	}
+}
+
+// A box that was let in and cannot take its seat keeps its identity, says why, and tries again.
+func TestASeatIsTriedAgain(t *testing.T) {
+	port := takenPort(t)
+	c := config.Config{Data: t.TempDir()}
+	c.Cluster.Listen = port.Addr().String()
+	dir := filepath.Join(c.Data, clusterDir)
+	node, err := trust.Found(dir, "box-2", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if letIn(c.Data) {
+		t.Error("one that founds a cluster is known to nobody yet")
+	}
+	if err := node.Founded(); err != nil {
+		t.Fatal(err)
+	}
+	if !letIn(c.Data) {
+		t.Error("it was let in")
+	}
+	if err := (seatRecord{Address: "box-2:8480", Cluster: "c"}).write(dir); err != nil {
+		t.Fatal(err)
+	}
+	h := &house{seats: make(chan struct{}, 1), stopped: make(chan struct{})}
+	d := &daemon{Options: Options{Config: c}, house: h}
+	why := doorOpens(t.Context(), c)
+	if !errors.Is(why, syscall.EADDRINUSE) && (why == nil || !strings.Contains(why.Error(), "taken")) {
+		t.Fatal(why)
+	}
+	h.unseated.Store(&why)
+	h.apart.Store(true)
+	self := boxes{d}.Self(t.Context())
+	if self.State != api.ClusterJoining || self.Name != "box-2" || self.Cluster != "c" || self.Problem != why.Error() || self.Hint == "" {
+		t.Errorf("%+v", self)
+	}
+	if checks := d.checkSeat(); len(checks) != 1 || checks[0].Status != api.CheckFailed || checks[0].Hint == "" {
+		t.Errorf("%+v", checks)
+	}
+	go d.comeAgain(t.Context(), time.Millisecond)
+	_ = port.Close()
+	<-h.seats
+	if h.apart.Load() {
+		t.Error("its seat is not to be taken")
+	}
+}
+
+// The head of the audit record is of one database.
+func TestHeadsOfAuditRecords(t *testing.T) {
+	c := config.Config{Data: t.TempDir()}
+	head := func(name string) string {
+		text, _ := os.ReadFile(filepath.Join(c.Data, name))
+		return string(text)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(c.Data, auditHead), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("own")
+	if err := clusterHead(c.Data); err != nil || head(auditHead) != "" {
+		t.Errorf("after joining: %q %v", head(auditHead), err)
+	}
+	write("cluster's")
+	dir := filepath.Join(c.Data, clusterDir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := seatRecord{Cluster: "c", Shared: shared{Database: "postgres://db/palisade"}}
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := unseat(c); err != nil || head(auditHead) != "own" || head(headOf) != "cluster's" {
+		t.Errorf("after leaving: %q %q %v", head(auditHead), head(headOf), err)
+	}
+	// One that goes on with the cluster's database goes on with its head.
+	c.Database = r.Shared.Database
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := unseat(c); err != nil || head(auditHead) != "own" {
+		t.Errorf("after leaving with the database: %q %v", head(auditHead), err)
+	}
+}
