@@ -102,6 +102,51 @@ func TestALeaderThatStops(t *testing.T) {
 	}
 }
 
+// An era of its own makes the terms of an etcd that is made anew, or goes on from what one member had, greater than those of before.
+func TestEras(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	lead := func(a *cluster.Agreement) (term cluster.Term) {
+		t.Helper()
+		if err := a.Lead(t.Context(), "one", func(ctx context.Context, r cluster.Reign) error {
+			term = r.Term
+			if name, now, err := a.Leader(ctx); err != nil || name != "one" || now != term {
+				t.Errorf("%s leads in term %d, and not in %d: %v", name, now, term, err)
+			}
+			if _, err := a.PutTable(ctx, r, map[string]*cluster.Row{"svc": {}}); err != nil {
+				t.Error(err)
+			}
+			return a.PutNode(ctx, r, cluster.Node{Name: "box", State: cluster.In})
+		}); err != nil {
+			t.Error(err)
+		}
+		return term
+	}
+	a := cluster.New(client, clustertest.Prefix())
+	first := lead(a)
+	if era := cluster.EraAfter(0); era != 0 {
+		t.Errorf("the first era of all is %d", era)
+	}
+	next := cluster.EraAfter(first)
+	for range 2 {
+		if err := a.BeginEra(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := lead(a)
+	if lowest := cluster.Term(1)<<40 + 1; first >= lowest || second < lowest {
+		t.Errorf("term %d and, in the era after it, %d", first, second)
+	}
+	if err := a.BeginEra(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := a.Era(t.Context()); err != nil || now != next {
+		t.Errorf("an era that was over is back: %d %v", now, err)
+	}
+	if after := cluster.EraAfter(second); after != next+1 {
+		t.Errorf("era %d comes after %d", after, next)
+	}
+}
+
 func TestALeaseIsKeptAndLost(t *testing.T) {
 	etcd := clustertest.Start(t)
 	cable, far := etcd.Cable(t)

@@ -46,6 +46,7 @@ const (
 	partReport    = "report/"    // Report: the node's
 	partTables    = "routes/"    // by service: who answers. The leader's
 	partNudges    = "nudge/"     // by what has changed in the database: a number of the leader's
+	partEra       = "era"        // a number: see Term
 	partShared    = "shared/"    // what all boxes have to know, sealed
 )
 

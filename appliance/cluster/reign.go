@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Term says who decides: of two, the greater is the later one. No two reigns have the same.
+// Term says who decides: of two, the greater is the later one. No two reigns have the same, also of clusters that follow each other
+// on one database, or of one before and after it was rescued.
 type Term int64
 
 // Reign is the time in which one box leads.
@@ -63,13 +65,13 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 	})
 	for err == nil {
 		looking, cancel := context.WithTimeout(ctx, time.Second)
-		first, asked := a.client.Get(looking, a.prefix+partLeader, clientv3.WithFirstCreate()...)
+		first, era, asked := a.first(looking)
 		cancel()
-		if asked == nil && len(first.Kvs) == 0 {
+		if asked == nil && first == nil {
 			return Reign{}, ErrLeaseLost // its key is gone
 		}
-		if asked == nil && string(first.Kvs[0].Key) == key {
-			return Reign{Term: Term(first.Kvs[0].CreateRevision), key: key}, nil
+		if asked == nil && string(first.Key) == key {
+			return Reign{Term: newTerm(era, first.CreateRevision), key: key}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -78,6 +80,22 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 		}
 	}
 	return Reign{}, err
+}
+
+// first is the key of who leads, nil where nobody does, and the era.
+func (a *Agreement) first(ctx context.Context) (*mvccpb.KeyValue, int64, error) {
+	got, err := a.client.Txn(ctx).Then(clientv3.OpGet(a.prefix+partLeader, clientv3.WithFirstCreate()...), clientv3.OpGet(a.key(partEra))).Commit()
+	if err != nil {
+		return nil, 0, err
+	}
+	era, err := readEra((*clientv3.GetResponse)(got.Responses[1].GetResponseRange()))
+	if err != nil {
+		return nil, 0, err
+	}
+	if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		return kvs[0], era, nil
+	}
+	return nil, era, nil
 }
 
 // whileBoth is a context that ends with either.
@@ -89,19 +107,19 @@ func whileBoth(ctx, other context.Context) (context.Context, context.CancelCause
 
 // Leader is the name of the box that leads, and its term; "" and 0: none does at the moment.
 func (a *Agreement) Leader(ctx context.Context) (string, Term, error) {
-	got, err := a.client.Get(ctx, a.prefix+partLeader, clientv3.WithFirstCreate()...)
+	first, era, err := a.first(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("asking who leads: %w", err)
 	}
-	if len(got.Kvs) == 0 {
+	if first == nil {
 		return "", 0, nil
 	}
-	return string(got.Kvs[0].Value), Term(got.Kvs[0].CreateRevision), nil
+	return string(first.Value), newTerm(era, first.CreateRevision), nil
 }
 
 // decide does ops if r still is and what conditions say is so: ErrDeposed, or ErrTaken where a condition does not hold.
 func (a *Agreement) decide(ctx context.Context, r Reign, conditions []clientv3.Cmp, ops ...clientv3.Op) error {
-	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", int64(r.Term))
+	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", r.Term.revision())
 	done, err := a.client.Txn(ctx).If(append([]clientv3.Cmp{leads}, conditions...)...).Then(ops...).Else(clientv3.OpGet(r.key)).Commit()
 	switch {
 	case err != nil:
@@ -109,7 +127,7 @@ func (a *Agreement) decide(ctx context.Context, r Reign, conditions []clientv3.C
 	case done.Succeeded:
 		return nil
 	}
-	if got := done.Responses[0].GetResponseRange().Kvs; len(got) == 0 || got[0].CreateRevision != int64(r.Term) {
+	if got := done.Responses[0].GetResponseRange().Kvs; len(got) == 0 || got[0].CreateRevision != r.Term.revision() {
 		return ErrDeposed
 	}
 	return ErrTaken

@@ -58,7 +58,7 @@ func (a *Agreement) PutTable(ctx context.Context, r Reign, rows map[string]*Row)
 
 // decideAt does ops if r still is, and returns the revision at which they were done.
 func (a *Agreement) decideAt(ctx context.Context, r Reign, ops ...clientv3.Op) (int64, error) {
-	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", int64(r.Term))
+	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", r.Term.revision())
 	done, err := a.client.Txn(ctx).If(leads).Then(ops...).Commit()
 	switch {
 	case err != nil:

@@ -78,7 +78,11 @@ func (b boxes) Init(ctx context.Context, in api.ClusterInit, _ string) (api.Clus
 	if b.d.seat != nil {
 		return api.ClusterSelf{}, hinted{fmt.Errorf("this box is in a cluster already: %w", trust.ErrTaken), "see it with: palisade cluster status"}
 	}
-	if err := foundCluster(b.d.Config, in.Name, in.Address); err != nil {
+	last, err := b.d.store.LastTerm(ctx)
+	if err != nil {
+		return api.ClusterSelf{}, err
+	}
+	if err := foundCluster(b.d.Config, in.Name, in.Address, cluster.EraAfter(cluster.Term(last))); err != nil {
 		return api.ClusterSelf{}, err
 	}
 	b.d.sit()

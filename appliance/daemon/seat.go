@@ -86,9 +86,11 @@ type seat struct {
 type seatRecord struct {
 	Address string   `json:"address"` // of its door, for others
 	Cluster string   `json:"cluster"`
-	Etcd    []string `json:"etcd"`             // HOST:PORT of members, or URLs of the owner's own
-	Member  bool     `json:"member"`           // it is one of them
-	Rescue  bool     `json:"rescue,omitempty"` // its member is to be the only one
+	Etcd    []string `json:"etcd"`              // HOST:PORT of members, or URLs of the owner's own
+	Member  bool     `json:"member"`            // it is one of them
+	Rescue  bool     `json:"rescue,omitempty"`  // its member is to be the only one
+	Rescued bool     `json:"rescued,omitempty"` // it is, and an era is to begin before anybody decides
+	Era     int64    `json:"era,omitempty"`     // that with which a cluster is founded
 	Shared  shared   `json:"shared"`
 }
 
@@ -166,6 +168,9 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 		}
 	}()
 	if err := s.connect(ctx); err != nil {
+		return s, err
+	}
+	if err := s.rescued(ctx); err != nil {
 		return s, err
 	}
 	if err := s.found(ctx); err != nil {

@@ -61,7 +61,7 @@ func (s *seat) startMember(ctx context.Context) error {
 	}
 	m, err := begin(ctx, c)
 	if err == nil && s.kept.Rescue {
-		err = s.update(func(r *seatRecord) { r.Rescue, r.Etcd = false, []string{c.Client.Advertise} })
+		err = s.update(func(r *seatRecord) { r.Rescue, r.Rescued, r.Etcd = false, true, []string{c.Client.Advertise} })
 	}
 	if err != nil {
 		if len(s.kept.Etcd) < 2 {

@@ -72,8 +72,9 @@ func outwards() (string, error) {
 	return found[0], nil
 }
 
-// foundCluster makes this box the first one of a cluster, as far as files go: the next start does the rest.
-func foundCluster(c config.Config, name, address string) error {
+// foundCluster makes this box the first one of a cluster, as far as files go: the next start does the rest. Era is after those of
+// clusters that had the database before.
+func foundCluster(c config.Config, name, address string, era int64) error {
 	if !strings.HasPrefix(c.DSN(), "postgres") {
 		return hinted{errors.New("several boxes keep their rows in PostgreSQL; this one has SQLite"), "move them first: palisade database move --to postgres://USER@HOST/NAME"}
 	}
@@ -97,7 +98,7 @@ func foundCluster(c config.Config, name, address string) error {
 	if err != nil {
 		return err
 	}
-	r := seatRecord{Address: at, Cluster: f.Authority.Cluster, Etcd: []string{etcd}, Member: true}
+	r := seatRecord{Address: at, Cluster: f.Authority.Cluster, Etcd: []string{etcd}, Member: true, Era: era}
 	if len(c.Cluster.Etcd) > 0 {
 		r.Member, r.Etcd = false, nil
 	}
@@ -124,11 +125,31 @@ func (s *seat) found(ctx context.Context) error {
 	if err := s.desk.Begin(ctx, f); err != nil {
 		return err
 	}
+	if err := s.agreement.BeginEra(ctx, s.kept.Era); err != nil {
+		return err
+	}
 	out, err := sharedOf(s.Config)
 	if err != nil {
 		return err
 	}
 	return s.share(ctx, out)
+}
+
+// rescued has terms be greater than those of before a rescue: what this box's member did not know yet is lost, and with it revisions.
+func (s *seat) rescued(ctx context.Context) error {
+	if !s.kept.Rescued {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, foundPatience)
+	defer cancel()
+	era, err := s.agreement.Era(ctx)
+	if err == nil {
+		err = s.agreement.BeginEra(ctx, era+1)
+	}
+	if err != nil {
+		return err
+	}
+	return s.update(func(r *seatRecord) { r.Rescued = false })
 }
 
 // foundPatience is how long a new etcd may take until it answers.

@@ -39,6 +39,18 @@ func (s *Store) begin(ctx context.Context, term int64) error {
 	return nil
 }
 
+// LastTerm is the greatest in which anybody decided in this database; 0: nobody did.
+func (s *Store) LastTerm(ctx context.Context) (term int64, err error) {
+	err = s.do(ctx, "asking who decided", func(ctx context.Context) error {
+		err := s.reader.QueryRowContext(ctx, reignRow).Scan(&term)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return term, err
+}
+
 func deposed() error {
 	return &Error{Kind: ErrDeposed, Err: errors.New("its term is over"), hint: "ask again: the box that decides answers"}
 }

@@ -23,7 +23,15 @@ func TestReigns(t *testing.T) {
 			return s
 		}
 		decide := func(s *store.Store) error { return s.DeleteSession(t.Context(), "ses-nobody") }
+		last := func(s *store.Store, want int64) {
+			t.Helper()
+			if got, err := s.LastTerm(t.Context()); err != nil || got != want {
+				t.Errorf("decided last: %d %v, want %d", got, err, want)
+			}
+		}
+		last(open(0), 0)
 		first := open(7)
+		last(first, 7)
 		if err := decide(first); err != nil {
 			t.Fatal("before anybody else decides:", err)
 		}
