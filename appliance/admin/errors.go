@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -159,7 +160,10 @@ func problemOf(ctx context.Context, err error) *api.Problem {
 		return api.NewProblem(api.KindTooLarge, http.StatusRequestEntityTooLarge, "the body is larger than the %d bytes allowed here", tooLarge.Limit)
 	}
 	var p *api.Problem
-	if problems, ok := errors.AsType[catalog.Problems](err); ok {
+	if retryAfter(err) > 0 {
+		p = api.NewProblem(api.KindUnavailable, http.StatusServiceUnavailable, "%s", err)
+	}
+	if problems, ok := errors.AsType[catalog.Problems](err); ok && p == nil {
 		p = definitionProblem(err, problems)
 	}
 	for _, t := range translations() {
@@ -177,6 +181,17 @@ func problemOf(ctx context.Context, err error) *api.Problem {
 		p.Hint = "free some space on the box; `palisade doctor` shows how much is left"
 	}
 	return p
+}
+
+// retryAfter is when to ask again, for an error that says so; 0: it says nothing.
+func retryAfter(err error) time.Duration {
+	if again, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); ok {
+		return again.RetryAfter()
+	}
+	return 0
 }
 
 // hinter is an error that knows what to do about it.

@@ -1,10 +1,16 @@
 package admin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/accel"
@@ -38,6 +44,29 @@ func TestWordsOfProblems(t *testing.T) {
 		if p.Detail != c.detail || len(p.Errors) != c.errors || p.Kind() == api.KindInternal {
 			t.Errorf("%v: %q with %d errors, want %q with %d", c.err, p.Detail, len(p.Errors), c.detail, c.errors)
 		}
+	}
+}
+
+// another decides: an error that says when to ask again.
+type anotherDecides struct{}
+
+func (anotherDecides) Error() string             { return "another box decides by now" }
+func (anotherDecides) Hint() string              { return "ask again" }
+func (anotherDecides) RetryAfter() time.Duration { return 1500 * time.Millisecond }
+
+// TestAskAgain: who asks a box that decides no more is told to ask again, and when.
+func TestAskAgain(t *testing.T) {
+	w := httptest.NewRecorder()
+	c, _ := gin.CreateTestContext(w)
+	c.Request = httptest.NewRequest(http.MethodPost, "/api/v1/services", nil)
+	s := &server{Deps: Deps{Log: slog.New(slog.DiscardHandler)}}
+	s.fail(c, fmt.Errorf("saving: %w", anotherDecides{}))
+	var p api.Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" || p.Kind() != api.KindUnavailable || p.Hint != "ask again" {
+		t.Errorf("%d, in %q s: %s", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
 }
 

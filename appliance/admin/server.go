@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -199,6 +201,9 @@ func (s *server) fail(c *gin.Context, err error) {
 	}
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
+	}
+	if after := retryAfter(err); after > 0 {
+		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
 	writeProblem(c.Writer, c.Request, p)
 }

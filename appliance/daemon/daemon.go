@@ -277,6 +277,9 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 			d.books.leaveStore(&spill{dir: spillDir(d.Config.Data)})
 		case <-d.deposed():
 			return d.become(ctx, nil)
+		case <-d.store.Deposed():
+			d.Log.Warn("the database says that another box decides: this one stops to, and stands for election anew")
+			return d.become(ctx, nil)
 		case <-d.seats:
 			return d.reseat(ctx)
 		case err = <-failed:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog"
@@ -151,4 +152,12 @@ func readOnlyHint(path string) string {
 
 func fullHint(path string) string {
 	return "free space on the disk of " + path + "; what was saved before is safe"
+}
+
+// RetryAfter is when to ask again where another box decides by now: the box that was asked knows who does by then. 0: nobody knows.
+func (e *Error) RetryAfter() time.Duration {
+	if e.Kind == ErrDeposed {
+		return 2 * time.Second
+	}
+	return 0
 }

@@ -36,8 +36,12 @@ func TestReigns(t *testing.T) {
 			t.Fatal("before anybody else decides:", err)
 		}
 		second := open(9)
-		if err := decide(first); !errors.Is(err, store.ErrDeposed) {
+		err := decide(first)
+		if !errors.Is(err, store.ErrDeposed) {
 			t.Errorf("after another began: %v, want ErrDeposed", err)
+		}
+		if e, ok := errors.AsType[*store.Error](err); !ok || e.RetryAfter() <= 0 {
+			t.Errorf("who is told so is not told to ask again: %v", err)
 		}
 		select {
 		case <-first.Deposed():
