@@ -140,6 +140,9 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 		}
 		return b.Self(ctx), nil
 	}
+	if err := ownDatabase(b.d.base.Config, s.Config, len(s.roster.Nodes())); err != nil && !force {
+		return api.ClusterSelf{}, err
+	}
 	all, err := s.runtime.List(ctx)
 	if err != nil {
 		return api.ClusterSelf{}, err
@@ -158,6 +161,15 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 	}
 	b.d.rise()
 	return api.ClusterSelf{State: api.ClusterAlone}, nil
+}
+
+// ownDatabase fails where a box that leaves so many would go on alone on the database of those that remain.
+func ownDatabase(own, of config.Config, boxes int) error {
+	if boxes < 2 || own.DSN() != of.DSN() {
+		return nil
+	}
+	return hinted{fmt.Errorf("the settings of this box name the database of the cluster, which the other boxes work on: %w", cluster.ErrBusy),
+		"give it one of its own, with database in the settings or --database, and palisade restart; then leave"}
 }
 
 // tellLeaving takes this box out of the records of trust, and its member out of etcd.

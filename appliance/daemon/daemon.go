@@ -340,7 +340,7 @@ func (d *daemon) end(ctx context.Context, err error) error {
 // open makes the rooms and joins them.
 func (d *daemon) open(ctx context.Context) (err error) {
 	c := d.Config
-	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Alone: d.seat == nil, Term: d.term(), Log: d.Log}); err != nil {
+	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Alone: d.seat == nil, Shared: d.seat != nil, Term: d.term(), Log: d.Log}); err != nil {
 		return err
 	}
 	defer func() {

@@ -24,7 +24,7 @@ import (
 // openFollower makes the rooms of a box that routes, and decides nothing.
 func (d *daemon) openFollower(ctx context.Context) (err error) {
 	c := d.Config
-	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Log: d.Log}); err != nil {
+	if d.store, err = store.Open(ctx, store.Options{DSN: c.DSN(), Shared: true, Log: d.Log}); err != nil {
 		return err
 	}
 	defer func() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/config"
 )
@@ -120,5 +121,25 @@ func TestHeadsOfAuditRecords(t *testing.T) {
 	}
 	if err := unseat(c); err != nil || head(auditHead) != "own" {
 		t.Errorf("after leaving with the database: %q %v", head(auditHead), err)
+	}
+}
+
+// A box does not leave its cluster for the database that the others go on with.
+func TestLeavingForADatabase(t *testing.T) {
+	of := config.Config{Data: t.TempDir(), Database: "postgres://db/palisade"}
+	for _, c := range []struct {
+		own   string
+		boxes int
+		busy  bool
+	}{
+		{of.Database, 2, true},
+		{of.Database, 1, false}, // there are no others
+		{"postgres://db/own", 3, false},
+		{"", 3, false}, // a file
+	} {
+		err := ownDatabase(config.Config{Data: of.Data, Database: c.own}, of, c.boxes)
+		if errors.Is(err, cluster.ErrBusy) != c.busy || (err != nil) != c.busy {
+			t.Errorf("one of %d with %q: %v", c.boxes, c.own, err)
+		}
 	}
 }

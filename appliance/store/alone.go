@@ -17,10 +17,11 @@ import (
 // alone holds a PostgreSQL database for one process, by an advisory lock of the schema on a connection of its own. The
 // lock is the server's and ends with the connection. Where that breaks, writes wait while it is got again; where
 // another process has got it meanwhile, they fail, for good, also where that one has lost it again: a row says who had
-// it last.
+// it last. Boxes of a cluster share the lock: it keeps those out that want it for themselves, and who has it meanwhile is waited for.
 type alone struct {
 	config *pgx.ConnConfig
 	name   string // as the row has it
+	shared bool
 	log    *slog.Logger
 	conn   *pgx.Conn          // with the lock, until somebody watches over it
 	stop   context.CancelFunc // nil until then
@@ -56,8 +57,8 @@ const holdersTable = "holders"
 const aloneKeepAlive = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"
 
 // takeAlone takes the database for this process, or fails with ErrTaken and with whose it is. Once the schema is there, holdAlone
-// follows.
-func (s *Store) takeAlone(ctx context.Context, dsn string) error {
+// follows. Shared it is taken beside others that share it.
+func (s *Store) takeAlone(ctx context.Context, dsn string, shared bool) error {
 	config, err := postgresConfig(dsn)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (s *Store) takeAlone(ctx context.Context, dsn string) error {
 	name := aloneName()
 	config.RuntimeParams["application_name"] = name
 	a := &alone{
-		config: config, name: name + rand.Text(), log: s.log, ended: make(chan struct{}), taken: make(chan error, 1), held: make(chan struct{}),
+		config: config, name: name + rand.Text(), shared: shared, log: s.log, ended: make(chan struct{}), taken: make(chan error, 1), held: make(chan struct{}),
 	}
 	if a.conn, err = a.take(ctx, alonePatience); err != nil {
 		return err
@@ -82,8 +83,10 @@ func (s *Store) holdAlone(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
-	if err := a.note(ctx); err != nil {
-		return err
+	if !a.shared {
+		if err := a.note(ctx); err != nil {
+			return err
+		}
 	}
 	// It lasts as long as the store, not as long as opening it.
 	keep, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -165,7 +168,11 @@ func (a *alone) take(ctx context.Context, patience time.Duration) (*pgx.Conn, er
 func (a *alone) try(ctx context.Context, conn *pgx.Conn) (got bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, aloneCheck, errNoAnswer)
 	defer cancel()
-	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext(COALESCE(current_schema(), '')))", int32(aloneSpace)).Scan(&got)
+	function := "pg_try_advisory_lock"
+	if a.shared {
+		function += "_shared"
+	}
+	err = conn.QueryRow(ctx, "SELECT "+function+"($1, hashtext(COALESCE(current_schema(), '')))", int32(aloneSpace)).Scan(&got)
 	if got && err == nil {
 		// Older servers do not know all of it, and it is a help only.
 		for word := range strings.SplitSeq(aloneKeepAlive, ";") {
@@ -284,7 +291,7 @@ func (a *alone) regain(ctx context.Context) *pgx.Conn {
 		a.mu.Lock()
 		a.lost = err
 		a.mu.Unlock()
-		if errors.Is(err, ErrTaken) {
+		if errors.Is(err, ErrTaken) && !a.shared {
 			a.taken <- err
 			return nil
 		}
@@ -348,7 +355,7 @@ func (a *alone) close(conn *pgx.Conn) {
 }
 
 // Taken yields one error when another process has got hold of the database, after the connection to it was lost: this
-// one must decide nothing any more, and its writes fail. It never yields on SQLite.
+// one must decide nothing any more, and its writes fail. It never yields on SQLite, and where the lock is shared.
 func (s *Store) Taken() <-chan error {
 	if s.alone == nil {
 		return nil

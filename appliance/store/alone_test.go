@@ -75,6 +75,41 @@ func TestADatabaseForOne(t *testing.T) {
 	}
 }
 
+// Boxes of a cluster work on a database together, and one alone does not beside them.
+func TestADatabaseForACluster(t *testing.T) {
+	t.Parallel()
+	dsn := databases["postgres"](t)
+	open := func(o store.Options) (*store.Store, error) {
+		o.DSN = dsn
+		s, err := store.Open(t.Context(), o)
+		if err == nil {
+			t.Cleanup(func() { _ = s.Close() })
+		}
+		return s, err
+	}
+	leads, err := open(store.Options{Shared: true, Term: 7})
+	must(t, err)
+	follows, err := open(store.Options{Shared: true})
+	must(t, err)
+	must(t, leads.DeleteSession(t.Context(), "ses-nobody"))
+	_, err = open(store.Options{Alone: true})
+	wantKind(t, err, store.ErrTaken)
+	must(t, leads.Close())
+	_, err = open(store.Options{Alone: true})
+	wantKind(t, err, store.ErrTaken)
+
+	// And the other way round.
+	must(t, follows.Close())
+	one, err := open(store.Options{Alone: true})
+	must(t, err)
+	_, err = open(store.Options{Shared: true})
+	wantKind(t, err, store.ErrTaken)
+	must(t, one.Close())
+	again, err := open(store.Options{Shared: true, Term: 8})
+	must(t, err)
+	must(t, again.DeleteSession(t.Context(), "ses-nobody"))
+}
+
 // Where the connection with the lock ends, it is got again, and a write waits for it.
 func TestTheLockIsGotAgain(t *testing.T) {
 	t.Parallel()

@@ -290,7 +290,7 @@ func attach(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	s := &Store{dsn: Redact(dsn), log: log}
 	if addr.scheme == schemePostgres {
 		if err = s.reachPostgres(ctx, addr.url); err == nil {
-			err = s.takeAlone(ctx, addr.url)
+			err = s.takeAlone(ctx, addr.url, false)
 		}
 		if err == nil {
 			err = s.holdAlone(ctx)

@@ -21,7 +21,7 @@ const (
 	postgresIdle    = 5 * time.Minute // then a connection goes, so that a quiet night leaves none half open
 )
 
-func (s *Store) openPostgres(ctx context.Context, dsn string, alone bool) error {
+func (s *Store) openPostgres(ctx context.Context, dsn string, opts Options) error {
 	if err := s.reachPostgres(ctx, dsn, stdlib.OptionAfterConnect(letGo)); err != nil {
 		return err
 	}
@@ -29,9 +29,9 @@ func (s *Store) openPostgres(ctx context.Context, dsn string, alone bool) error 
 	if err != nil {
 		return err
 	}
-	if alone {
+	if opts.Alone || opts.Shared {
 		// Before anything is changed, the schema too: it is the other's.
-		if err := s.takeAlone(ctx, dsn); err != nil {
+		if err := s.takeAlone(ctx, dsn, !opts.Alone); err != nil {
 			return err
 		}
 		if pending, err = s.pending(ctx, s.writer); err != nil { // whoever had it until now may have changed it

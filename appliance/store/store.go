@@ -27,6 +27,8 @@ type Options struct {
 	// Alone keeps every other program that asks for it out of the database for as long as the store is open: of two
 	// daemons one would undo what the other decides. A SQLite file is kept by the lock of its data directory instead.
 	Alone bool
+	// Shared keeps those out that ask for Alone, and them alone: boxes of one cluster work on one database.
+	Shared bool
 	// Term, where it is not 0, is that in which this process decides, in a cluster of boxes: what it writes fails with
 	// ErrDeposed once another has opened the database with a greater one; but what requests used is always kept.
 	Term int64
@@ -40,7 +42,7 @@ type Store struct {
 	dsn     string     // without password
 	writer  *sql.DB    // SQLite: one connection, whose transactions take the write lock when they begin
 	reader  *sql.DB    // SQLite: several connections that cannot write; PostgreSQL: the same as writer
-	alone   *alone     // nil where others may come
+	alone   *alone     // nil where anybody may come
 	reign   *reign     // nil where it is not asked who decides
 	past    *usagePast // SQLite, to which nobody else writes; else nil
 	log     *slog.Logger
@@ -78,7 +80,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{dsn: Redact(opts.DSN), log: log}
 	if addr.scheme == schemePostgres {
-		err = s.openPostgres(ctx, addr.url, opts.Alone)
+		err = s.openPostgres(ctx, addr.url, opts)
 	} else {
 		s.past = &usagePast{}
 		err = s.openSQLite(ctx, addr.path)
