@@ -156,7 +156,7 @@ func fullHint(path string) string {
 
 // RetryAfter is when to ask again where another box decides by now: the box that was asked knows who does by then. 0: nobody knows.
 func (e *Error) RetryAfter() time.Duration {
-	if e.Kind == ErrDeposed {
+	if errors.Is(e.Kind, ErrDeposed) {
 		return 2 * time.Second
 	}
 	return 0
