@@ -17,7 +17,7 @@ type far struct {
 	mu      sync.Mutex
 	asked   chan sessions.Spec // of size 1: what is to be started; nobody hears what comes of it
 	begun   []sessions.Instance
-	resumed func(id string) (sessions.Instance, error)
+	resumed func(ctx context.Context, id string) (sessions.Instance, error)
 	starts  int
 }
 
@@ -41,7 +41,9 @@ func (f *far) List(ctx context.Context) ([]sessions.Instance, error) {
 	return append(list, f.begun...), err
 }
 
-func (f *far) Resume(_ context.Context, id string) (sessions.Instance, error) { return f.resumed(id) }
+func (f *far) Resume(ctx context.Context, id string) (sessions.Instance, error) {
+	return f.resumed(ctx, id)
+}
 
 // A daemon finds a start under way that the one before has asked for, and goes on with it; where that comes to nothing, it
 // begins anew.
@@ -69,7 +71,7 @@ func TestAStartThatIsUnderWay(t *testing.T) {
 				box.asked, box.starts = nil, 0
 				box.begun = []sessions.Instance{{ID: spec.ID, Labels: spec.Labels, Running: true}}
 				box.mu.Unlock()
-				box.resumed = func(id string) (sessions.Instance, error) {
+				box.resumed = func(_ context.Context, _ string) (sessions.Instance, error) {
 					time.Sleep(time.Minute)
 					box.mu.Lock()
 					box.begun = nil
@@ -95,6 +97,63 @@ func TestAStartThatIsUnderWay(t *testing.T) {
 				}
 				if want := map[bool]int{false: 0, true: 1}[fails]; box.starts != want {
 					t.Errorf("it was started anew %d times, want %d", box.starts, want)
+				}
+			})
+		})
+	}
+}
+
+// Who waits for a start that is under way waits no more when the daemon stops, or somebody ends the session. The start goes on in the
+// first case, and is taken back in the other.
+func TestAStartIsWaitedForNoMore(t *testing.T) {
+	for name, stops := range map[string]bool{"the daemon stops": true, "the service is stopped": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				box := &far{asked: make(chan sessions.Spec, 1)}
+				w.wrap = func(r sessions.Runtime) sessions.Runtime { box.Runtime = r; return box }
+				w.seed("chat", 1)
+				w.boot()
+				spec := <-box.asked
+				w.after(time.Second)
+				old, kept := w.store, newMemory()
+				old.mu.Lock()
+				kept.services, kept.revisions, kept.sessions = maps.Clone(old.services), maps.Clone(old.revisions), maps.Clone(old.sessions)
+				old.mu.Unlock()
+				w.halt()
+				w.store = kept
+				box.mu.Lock()
+				box.asked = nil
+				box.begun = []sessions.Instance{{ID: spec.ID, Labels: spec.Labels, Running: true}}
+				box.mu.Unlock()
+				left := make(chan error, 1)
+				box.resumed = func(ctx context.Context, _ string) (sessions.Instance, error) {
+					<-ctx.Done()
+					box.mu.Lock()
+					box.begun = nil
+					box.mu.Unlock()
+					left <- context.Cause(ctx)
+					return sessions.Instance{}, ctx.Err()
+				}
+				w.boot()
+				w.after(time.Second)
+				began := time.Now()
+				if stops {
+					w.halt()
+				} else {
+					w.scale(sessions.Scale{By: "ada"})
+				}
+				cause := <-left
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("it was waited for %v more", took)
+				}
+				if got := errors.Is(cause, sessions.ErrAskerGone); got != stops {
+					t.Errorf("the start is left for %v", cause)
+				}
+				if stops {
+					if got := w.store.sessions[spec.ID].Status; got != sessions.StatusCreating {
+						t.Errorf("the next one finds it %s", got)
+					}
+					w.boot()
 				}
 			})
 		})

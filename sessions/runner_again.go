@@ -11,7 +11,9 @@ import (
 // was written to folders stays; all else of the last run goes. A daemon that finds a session in the middle of this goes
 // on with the next run where it has begun, and else begins it.
 func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
-	if in := r.taken(); in != nil {
+	if in, sig, over, ok := r.taken(ctx); over {
+		return sig, ok
+	} else if in != nil {
 		return Signal{Kind: SignalStarted, Reason: "started again: found running", Instance: in}, true
 	}
 	r.keep(ctx) // or a daemon that found it ended would not know that it goes on

@@ -87,7 +87,9 @@ func (r *runner) bring(ctx context.Context, s Session, progress func(Progress)) 
 // pass by itself, a runtime that is just being restarted or a driver that does not answer, is waited for as long as a
 // start may take. Then the session goes back to the queue, with the reason: for a job there would be no other start.
 func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
-	if in := r.taken(); in != nil {
+	if in, sig, over, ok := r.taken(ctx); over {
+		return sig, ok
+	} else if in != nil {
 		return Signal{Kind: SignalStarted, Reason: "found running", Instance: in}, true
 	}
 	deadline := time.Now().Add(r.limits.Start)
@@ -119,23 +121,44 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 }
 
 // taken is the instance that was found running, once. One that is only being started, as somebody before has asked for, is waited for;
-// nil where that came to nothing: it is started anew, as one that was away.
-func (r *runner) taken() *Instance {
-	in := r.adopted
+// nil where that came to nothing: it is started anew, as one that was away. over: as of bide.
+func (r *runner) taken(ctx context.Context) (in *Instance, sig Signal, over, ok bool) {
+	in = r.adopted
 	r.adopted = nil
 	resumer, resumes := r.runtime.(Resumer)
 	if in == nil || !resumes || !in.StartedAt.IsZero() {
-		return in
+		return in, Signal{}, false, false
 	}
-	starting, cancel := context.WithTimeout(context.Background(), r.limits.Start)
+	starting, leave := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer leave(nil)
+	bound, cancel := context.WithTimeout(starting, r.limits.Start)
 	defer cancel()
-	now, err := resumer.Resume(starting, r.id)
-	if err != nil {
-		r.log.Warn("a start that was under way has failed; it is started anew", "error", err)
-		r.half = true // something of it may be there for a while
-		return nil
+	type outcome struct {
+		in  Instance
+		err error
 	}
-	return &now
+	done := make(chan outcome, 1)
+	go func() {
+		now, err := resumer.Resume(bound, r.id)
+		done <- outcome{now, err}
+	}()
+	select {
+	case <-ctx.Done():
+		leave(ErrAskerGone)
+		<-done
+		return nil, Signal{}, true, false
+	case <-r.stopping.Done():
+		leave(nil)
+		<-done // what has come of it nevertheless is ended like all else
+		return nil, Signal{Kind: SignalStop, Reason: r.stopReason()}, true, true
+	case o := <-done:
+		if o.err != nil {
+			r.log.Warn("a start that was under way has failed; it is started anew", "error", o.err)
+			r.half = true // something of it may be there for a while
+			return nil, Signal{}, false, false
+		}
+		return &o.in, Signal{}, false, false
+	}
 }
 
 // startOnce is one try. It is seen through to its end even when the daemon stops: it is short, and half a start

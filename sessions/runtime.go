@@ -23,6 +23,8 @@ var (
 	ErrImageDenied = errors.New("the registry denies access")
 	// ErrImagePlatform: the image is there, but not for this box's processor.
 	ErrImagePlatform = errors.New("the image is not for this processor")
+	// ErrAskerGone is the cause of a context whose owner waits no more for a start, which is to go on: see Resumer.
+	ErrAskerGone = errors.New("who asked for the start decides no more")
 	// ErrRuntimeDown: the runtime's own daemon cannot be reached for the moment. What runs goes on.
 	ErrRuntimeDown = errors.New("the runtime's daemon cannot be reached")
 )
@@ -70,6 +72,7 @@ type Fetcher interface {
 // been started at any time yet, without an address.
 type Resumer interface {
 	// Resume returns as Start does that was asked for such an instance; ErrNoInstance where it is not wanted any more.
+	// Where ctx ends with ErrAskerGone as its cause, the start goes on for the next one who asks; else it is taken back.
 	Resume(ctx context.Context, id string) (Instance, error)
 }
 

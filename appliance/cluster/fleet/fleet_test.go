@@ -296,6 +296,11 @@ func TestWhatWasWantedBefore(t *testing.T) {
 			t.Errorf("it finds %+v", in)
 		}
 	}
+	leaving, leave := context.WithCancelCause(t.Context())
+	leave(sessions.ErrAskerGone)
+	if _, err := one.Resume(leaving, "goes on"); !errors.Is(err, context.Canceled) { // and the start goes on
+		t.Errorf("who decides no more waits for it: %v", err)
+	}
 	n.runtime.OnStart(func(s sessions.Spec) error {
 		if s.Image == "refused" {
 			return sessions.ErrNoImage

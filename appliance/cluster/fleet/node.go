@@ -69,7 +69,9 @@ func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, 
 	})
 	switch {
 	case err != nil:
-		n.undo(ctx, id, round)
+		if !errors.Is(context.Cause(ctx), sessions.ErrAskerGone) {
+			n.undo(ctx, id, round)
+		}
 		return sessions.Instance{}, n.away(ctx, id, err)
 	case r.State == cluster.Refused:
 		n.undo(ctx, id, round)
