@@ -220,8 +220,28 @@ func TestSeveralBoxes(t *testing.T) {
 		t.Errorf("one route answers for several boxes: %v", said)
 	}
 
+	// A token that was made by way of one box is good on all, and revoked by way of another it is refused by all.
+	three := boxes["three"]
+	spare := three.run("service", "generate-token", "voices", "--name", "spare", "--duration", "1h", "-q")
+	everywhere := func(what string, is func(error) bool) {
+		t.Helper()
+		for name, b := range boxes {
+			if err := eventually(10*time.Second, func() error {
+				if _, err := say(t.Context(), b.client(spare), "voices", 4, nil); !is(err) {
+					return fmt.Errorf("%s: %w", what, errors.Join(errors.New("it answers otherwise"), err))
+				}
+				return nil
+			}); err != nil {
+				t.Error(name, err)
+			}
+		}
+	}
+	everywhere("a new token", func(err error) bool { return err == nil })
+	two.run("service", "revoke-token", "voices", "spare")
+	everywhere("a revoked token", func(err error) bool { return isStatus(err, http.StatusUnauthorized) })
+
 	// The one that decides is killed.
-	others := []*box{two, boxes["three"]}
+	others := []*box{two, three}
 	var clients []*asker
 	for _, b := range others {
 		clients = append(clients, b.keepAsking(t.Context(), token, "voices"))
