@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -25,22 +26,28 @@ type lifelines struct {
 	of map[string]*lifeline
 }
 
+// watched is what is open to a box: a tunnel, or a request.
+type watched interface {
+	still(now time.Time) time.Duration // for how long nothing has come
+	Break()
+}
+
 // lifeline is one box.
 type lifeline struct {
-	open   map[*Conn]struct{}
+	open   map[watched]struct{}
 	failed int // pings, one after the other
 	since  time.Time
 	why    error
 }
 
-// errGone says that a box is no node any more: nobody asks it whether it lives.
+// errGone says that a box is no node any more: nobody asks it whether it lives, and what is open to it is cut.
 var errGone = errors.New("no node any more")
 
 // line is that of a box. l.mu is held.
 func (l *lifelines) line(name string) *lifeline {
 	one := l.of[name]
 	if one == nil {
-		one = &lifeline{open: map[*Conn]struct{}{}}
+		one = &lifeline{open: map[watched]struct{}{}}
 		l.of[name] = one
 		time.AfterFunc(pingEvery, func() { l.look(name, one) })
 	}
@@ -57,7 +64,7 @@ func (l *lifelines) missed(name string, began time.Time, why error) {
 }
 
 // add watches a connection until what it returns is called.
-func (l *lifelines) add(name string, c *Conn) (over func()) {
+func (l *lifelines) add(name string, c watched) (over func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.line(name)
@@ -73,7 +80,7 @@ func (l *lifelines) add(name string, c *Conn) (over func()) {
 func (l *lifelines) silent(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if one := l.of[name]; one != nil && one.failed >= silentAfter {
+	if one := l.of[name]; one != nil && one.failed >= silentAfter && !errors.Is(one.why, syscall.ECONNREFUSED) { // which is an answer, and comes at once
 		return &Error{fmt.Errorf("box %s: %w: it has not answered since %s: %w", name, errAway, one.since.Format(time.TimeOnly), one.why), "palisade cluster status"}
 	}
 	return nil
@@ -97,15 +104,16 @@ func (l *lifelines) look(name string, one *lifeline) {
 		one.failed++
 		one.why = err
 	}
-	if one.failed >= cutAfter {
+	gone := errors.Is(err, errGone)
+	if one.failed >= cutAfter || gone {
 		for c := range one.open {
-			if c.still(time.Now()) > time.Since(one.since) {
+			if gone || c.still(time.Now()) > time.Since(one.since) {
 				delete(one.open, c)
 				go c.Break() // which says that it is over
 			}
 		}
 	}
-	if len(one.open) == 0 && one.failed == 0 || errors.Is(err, errGone) {
+	if len(one.open) == 0 && one.failed == 0 || gone {
 		delete(l.of, name)
 		return
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -67,11 +70,13 @@ func TestABoxThatIsFrozen(t *testing.T) {
 		}
 		frozen.Store(false)
 		time.Sleep(pingEvery + pingPatience)
+		synctest.Wait()
 		if err := l.silent("box"); err != nil {
 			t.Errorf("it answers: %v", err)
 		}
 		moves.Break()
 		time.Sleep(pingEvery)
+		synctest.Wait()
 		n := asked.Load()
 		time.Sleep(time.Hour)
 		if asked.Load() != n || len(l.of) > 0 {
@@ -85,8 +90,63 @@ func TestABoxThatIsFrozen(t *testing.T) {
 		}
 		frozen.Store(false)
 		time.Sleep(2 * pingEvery)
+		synctest.Wait()
 		if len(l.of) > 0 {
 			t.Error("it is asked on")
 		}
 	})
+}
+
+// A request to a box that falls silent ends, and so does an answer of which nothing comes; one that still comes does not. What is
+// open to a box that is no node any more ends at once.
+func TestRequestsToABoxThatIsFrozen(t *testing.T) {
+	for what, fails := range map[string]error{"frozen": errors.New("no answer"), "removed": errGone} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := lifelines{of: map[string]*lifeline{}, ping: func(context.Context, string) error { return fails }}
+				ended := make(chan error, 3)
+				unanswered := func(r *http.Request) (*http.Response, error) {
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				halfWay := func(r *http.Request) (*http.Response, error) {
+					in, out := io.Pipe()
+					context.AfterFunc(r.Context(), func() { _ = out.CloseWithError(r.Context().Err()) })
+					return &http.Response{Body: in}, nil
+				}
+				upgraded := func(*http.Request) (*http.Response, error) {
+					mine, others := net.Pipe()
+					t.Cleanup(func() { _ = others.Close() })
+					return &http.Response{Body: mine}, nil
+				}
+				for _, next := range []func(*http.Request) (*http.Response, error){unanswered, halfWay, upgraded} {
+					go func() {
+						answer, err := l.exchange("box", httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), next)
+						if err == nil {
+							_, err = io.ReadAll(answer.Body)
+							_ = answer.Body.Close()
+						}
+						ended <- err
+					}()
+				}
+				time.Sleep(pingEvery * (cutAfter + 1))
+				synctest.Wait()
+				for range cap(ended) {
+					select {
+					case err := <-ended:
+						if !errors.Is(err, ErrAway) {
+							t.Errorf("it ended by %v", err)
+						}
+					default:
+						t.Fatal("it has not ended")
+					}
+				}
+				for _, one := range l.of {
+					if len(one.open) > 0 {
+						t.Error("it is watched still")
+					}
+				}
+			})
+		})
+	}
 }
