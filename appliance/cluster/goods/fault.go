@@ -56,12 +56,19 @@ type said struct {
 }
 
 // kinds are the errors that others tell apart, by the words that go to other boxes. They may not change.
-func kinds() map[string]error {
-	return map[string]error{
-		"not_found": catalog.ErrNotFound, "exists": catalog.ErrExists, "invalid": catalog.ErrInvalid, "in_use": catalog.ErrInUse,
-		"denied": catalog.ErrDenied, "changed": catalog.ErrChanged, "quota": catalog.ErrQuota, "no_space": catalog.ErrNoSpace,
-		"digest": catalog.ErrChecksum, "offset": catalog.ErrOffset, "disk": fetch.ErrNoSpace, "checksum": fetch.ErrChecksum, "refused": fetch.ErrRefused, "away": ErrAway,
+func kinds() []kind {
+	return []kind{ // the first one counts that an error is
+		{"away", ErrAway}, {"refused", fetch.ErrRefused}, {"checksum", fetch.ErrChecksum}, {"disk", fetch.ErrNoSpace},
+		{"not_found", catalog.ErrNotFound}, {"exists", catalog.ErrExists}, {"in_use", catalog.ErrInUse}, {"denied", catalog.ErrDenied},
+		{"changed", catalog.ErrChanged}, {"quota", catalog.ErrQuota}, {"no_space", catalog.ErrNoSpace}, {"digest", catalog.ErrChecksum},
+		{"offset", catalog.ErrOffset}, {"invalid", catalog.ErrInvalid}, {"session", sessions.ErrInvalid}, {"down", sessions.ErrRuntimeDown},
 	}
+}
+
+// kind is an error that others tell apart, by its word.
+type kind struct {
+	word string
+	is   error
 }
 
 func saidOf(err error) *said {
@@ -72,9 +79,10 @@ func saidOf(err error) *said {
 	}](err); is {
 		out.Hint = h.Hint()
 	}
-	for word, kind := range kinds() {
-		if errors.Is(err, kind) {
-			out.Kind = word
+	for _, k := range kinds() {
+		if errors.Is(err, k.is) {
+			out.Kind = k.word
+			break
 		}
 	}
 	return out
@@ -82,11 +90,16 @@ func saidOf(err error) *said {
 
 // remote is what another box said, as an error here.
 func (s said) remote() error {
-	kind := kinds()[s.Kind]
-	if s.Kind == "away" {
-		kind = errors.Join(ErrAway, sessions.ErrRuntimeDown)
+	out := &fault{text: s.Text, hint: s.Hint}
+	for _, k := range kinds() {
+		if k.word == s.Kind {
+			out.kind = k.is
+		}
 	}
-	return &fault{kind: kind, text: s.Text, hint: s.Hint}
+	if s.Kind == "away" {
+		out.kind = errors.Join(ErrAway, sessions.ErrRuntimeDown)
+	}
+	return out
 }
 
 func statusOf(err error) int {

@@ -10,6 +10,25 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
+// An error is of the same kind on the other box.
+func TestKindsThatGoToOtherBoxes(t *testing.T) {
+	words := map[string]bool{}
+	for _, k := range kinds() {
+		if words[k.word] {
+			t.Errorf("%s stands for two", k.word)
+		}
+		words[k.word] = true
+		if got := saidOf(fmt.Errorf("doing it: %w", k.is)).remote(); !errors.Is(got, k.is) {
+			t.Errorf("%s: %v is %v there", k.word, k.is, got)
+		}
+	}
+	for _, err := range []error{sessions.ErrInvalid, sessions.ErrRuntimeDown} {
+		if got := saidOf(err).remote(); !errors.Is(got, err) || errors.Is(got, ErrAway) {
+			t.Errorf("%v is %v there", err, got)
+		}
+	}
+}
+
 // What another box said is that, and no more; one that could not be asked may be tomorrow.
 func TestWhatFailed(t *testing.T) {
 	plain := errors.New("it broke")

@@ -80,9 +80,11 @@ func (g *Goods) serveHave(w http.ResponseWriter, r *http.Request) error {
 	if version == "" {
 		version = g.shelf.newest(id)
 	}
-	if _, is, err := g.shelf.find(r.Context(), id, version); err != nil || is {
-		w.WriteHeader(http.StatusNoContent)
+	if _, is, err := g.shelf.find(r.Context(), id, version); err != nil {
 		return err
+	} else if is {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
 	}
 	f, err := g.homeOf(r, id)
 	if err != nil {
