@@ -189,7 +189,7 @@ func (d *daemon) openRooms(ctx context.Context) (*rooms, error) {
 		Cluster: boxes{d}, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text, Audit: d.audit, Advertised: d.Config.Advertise,
 		TrustForwarded: d.Config.Router.TrustForwarded, PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
-	pass := d.seat.doors.Forward(door.Forward{Leader: d.seat.leader, Local: admin.LocalUser, Fail: d.seat.noLeader})
+	pass := d.seat.doors.Forward(door.Forward{Leader: d.seat.leader, Local: admin.LocalUser, Trust: d.Config.Router.TrustForwarded, Fail: d.seat.noLeader})
 	return &rooms{
 		gateway: d.router, passOn: until(ctx, ofThisBox(own, stripped(pass))), admin: until(ctx, pass), apps: doorUntil(ctx, asApps(pass)), appsAt: func(string) string { return "" },
 		console: until(ctx, pass), home: home(version.Version, d.gateway+"/v1"),

@@ -16,6 +16,8 @@ type Forward struct {
 	Leader func() (string, error)
 	// Local is the user of this box who asks over its unix socket; "": somebody else. nil: nobody does.
 	Local func(ctx context.Context) string
+	// Trust is that who asks this box may say for whom: a proxy in front of it does. Else that is not passed on.
+	Trust bool
 	// Fail answers where it is to no avail: Leader's error, or ErrAway.
 	Fail func(w http.ResponseWriter, r *http.Request, err error)
 }
@@ -46,7 +48,7 @@ func (c *Client) Forward(f Forward) http.Handler {
 func (f Forward) rewrite(p *httputil.ProxyRequest) {
 	p.Out.Host, p.Out.URL.RawQuery = p.In.Host, p.In.URL.RawQuery
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if v := p.In.Header.Values(name); v != nil { // what was believed here is believed there
+		if v := p.In.Header.Values(name); v != nil && f.Trust { // what is believed here is believed there, and nothing else
 			p.Out.Header[name] = v
 		}
 	}

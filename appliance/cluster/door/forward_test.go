@@ -51,7 +51,8 @@ func TestForwardedAsItCame(t *testing.T) {
 			r.Header.Get("X-Forwarded-For"), r.Header.Get("Palisade-Front")+r.Header.Get("Palisade-Front-User"), body)
 	}))
 	local := ""
-	h := p.Client.Forward(door.Forward{Leader: func() (string, error) { return "one", nil }, Local: func(context.Context) string { return local }, Fail: fail})
+	forward := door.Forward{Leader: func() (string, error) { return "one", nil }, Local: func(context.Context) string { return local }, Fail: fail}
+	h := p.Client.Forward(forward)
 	ask := func(change func(*http.Request)) string {
 		r, w := httptest.NewRequest(http.MethodPut, "http://example.com/a%2Fb//c?x=1;y&z=%zz", strings.NewReader("hello")), httptest.NewRecorder()
 		r.RemoteAddr = "192.0.2.7:4711"
@@ -63,9 +64,14 @@ func TestForwardedAsItCame(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Body.String()
 	}
-	want := `PUT example.com/a%2Fb//c?x=1;y&z=%zz from 192.0.2.7:4711 by TLS false user "" forwarded "198.51.100.1" ""; hello`
+	want := `PUT example.com/a%2Fb//c?x=1;y&z=%zz from 192.0.2.7:4711 by TLS false user "" forwarded "" ""; hello`
 	if got := ask(func(*http.Request) {}); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	forward.Trust = true // a proxy stands in front of this box
+	h = p.Client.Forward(forward)
+	if got := ask(func(*http.Request) {}); !strings.Contains(got, `forwarded "198.51.100.1" ""`) {
+		t.Error(got)
 	}
 	local = "ada"
 	if got := ask(func(r *http.Request) { r.RemoteAddr = "@" }); !strings.Contains(got, `from @ by TLS false user "ada@two"`) {
