@@ -1,6 +1,7 @@
 package door_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/door"
 	"github.com/palisade-run/palisade/appliance/cluster/door/doortest"
@@ -203,3 +206,29 @@ func frame(kind byte, body string) []byte {
 type slow struct{ io.Reader }
 
 func (s *slow) Read(p []byte) (int, error) { return s.Reader.Read(p[:1]) }
+
+// Who says that there is more to come, and sends nothing, is not waited for.
+func TestAStrangerWhoKeepsABodyBack(t *testing.T) {
+	p := doortest.New(t, door.Rooms{})
+	for _, head := range []string{"POST /x", "PUT /door/1/join"} {
+		c, err := tls.Dial("tcp", p.At, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, head+" HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode/100 != 4 {
+			t.Errorf("%s: %s", head, answer.Status)
+		}
+		if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: it is waited for", head)
+		}
+	}
+}

@@ -122,6 +122,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil: // 2
 		w.Header().Set("Connection", "close")
+		unheard(w)
 		refuse(w, http.StatusForbidden, err)
 		return
 	}
@@ -176,15 +177,22 @@ func (s *Server) cut() {
 	}
 }
 
+// unheard has nobody wait for the body of a request that is refused anyway: who does not send it would keep a place at the gate.
+func unheard(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+}
+
 // stranger answers who shows no certificate.
 func (s *Server) stranger(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
 	if r.URL.Path != pathJoin {
+		unheard(w)
 		refuse(w, http.StatusUnauthorized, &Error{errors.New("this port is for other boxes of the cluster: who comes without a certificate of theirs may only ask to join"),
 			"the API, the console and the gateway are at another port of this box"})
 		return
 	}
 	if r.Method != http.MethodPost {
+		unheard(w)
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
