@@ -125,7 +125,8 @@ func (c *crowd) limitedRoutes(kind, name string) {
 		return status, head, answer
 	}
 	status, head, answer := ask()
-	if status != http.StatusServiceUnavailable || !strings.Contains(answer, kind+" "+name+" may have 1 route in all") {
+	whose := map[string]string{"project": "project", "user": "owner"}[kind] // a client need not know who that is, nor how much there is
+	if status != http.StatusServiceUnavailable || !strings.Contains(answer, "a limit of its "+whose+" keeps it from starting") || strings.Contains(answer, name) {
 		c.t.Errorf("at zero, where there may be no more: %d %s", status, answer)
 	}
 	if after, err := strconv.Atoi(head.Get("Retry-After")); err != nil || after < 1 {
