@@ -38,8 +38,14 @@ func TestKilledAnywhereInContainers(t *testing.T) {
 		}
 	}
 	b.wantNoContainers()
-	if now := b.snapshots(); now > snapshots {
-		t.Errorf("there were %d snapshots of the image alone and are %d", snapshots, now)
+	// containerd takes them from the disk beside this.
+	if err := eventually(30*time.Second, func() error {
+		if now := b.snapshots(); now > snapshots {
+			return fmt.Errorf("there were %d snapshots of the image alone and are %d", snapshots, now)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 

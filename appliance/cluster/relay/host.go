@@ -45,7 +45,7 @@ type host struct{ node, session string }
 func (r *Relays) listenAt(at net.IP, h host, ports []int) error {
 	for _, port := range ports {
 		t := Target{h.node, h.session, port}
-		if l := r.open[t]; port == 0 || l != nil && l.Addr().(*net.TCPAddr).IP.Equal(at) { //nolint:forcetypeassert // it is one of TCP
+		if l := r.open[t]; port == 0 || l != nil && l.Addr().(*net.TCPAddr).IP.Equal(at) { //nolint:forcetypeassert,errcheck // it is one of TCP
 			continue
 		} else if l != nil {
 			_ = l.Close()
