@@ -167,6 +167,15 @@ func (m *Members) Remove(ctx context.Context, id uint64) error {
 	if err == nil || errors.Is(err, rpctypes.ErrMemberNotFound) {
 		return nil
 	}
+	// A member that learns of its own removal stops before it has answered: the others say whether it is out.
+	for range 3 {
+		if left, listErr := m.client.MemberList(ctx); listErr == nil {
+			if !slices.ContainsFunc(left.Members, func(v *etcdserverpb.Member) bool { return v.ID == id }) {
+				return nil
+			}
+			break
+		}
+	}
 	return refused(fmt.Sprintf("removing member %x", id), err)
 }
 
