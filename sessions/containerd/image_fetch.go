@@ -12,7 +12,6 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -25,12 +24,7 @@ import (
 const (
 	fetchAttempts = 4 // in a row that bring nothing new
 	firstPause    = 500 * time.Millisecond
-	cleanIn       = 30 * time.Second
-	leaseFor      = 7 * 24 * time.Hour // no pull takes longer; sweepPulls ends those whose daemon died
 )
-
-// leaseOwner labels what a pull or an import holds on to, with whose it is.
-const leaseOwner = "palisade.run/pull-of"
 
 // fetch is one pull. What it fetches is held by a lease; when it fails, all that came goes with the lease, and the
 // parts that were under way are dropped.
@@ -85,82 +79,6 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, mirrors []Mi
 	}
 	r.log.Info("image pulled", "image", named.String(), "took", time.Since(begin).Round(time.Millisecond))
 	return release(nil)
-}
-
-// hold makes ctx hold on to all content and snapshots that are made with it, until release, which also drops parts
-// that were under way and, when it is given any (or an empty, non-nil list), waits until containerd has freed the space.
-func (r *Runtime) hold(ctx context.Context) (held context.Context, release func(parts []string) error, err error) {
-	manager := r.client.LeasesService()
-	lease, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseFor),
-		leases.WithLabels(map[string]string{leaseOwner: r.cfg.Root}))
-	if err != nil {
-		return nil, nil, fmt.Errorf("holding on to what is fetched: %w", err)
-	}
-	release = func(parts []string) error {
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanIn)
-		defer cancel()
-		return r.drop(cleaning, lease, parts)
-	}
-	return leases.WithLease(ctx, lease.ID), release, nil
-}
-
-// drop ends a lease.
-func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) error {
-	r.abort(ctx, parts)
-	var opts []leases.DeleteOpt
-	if parts != nil {
-		opts = append(opts, leases.SynchronousDelete)
-	}
-	if err := r.client.LeasesService().Delete(ctx, lease, opts...); err != nil && !errdefs.IsNotFound(err) {
-		r.log.Warn("what an image's pull held is freed later", "lease", lease.ID, "err", err)
-	}
-	return nil
-}
-
-// abort drops parts that are under way.
-func (r *Runtime) abort(ctx context.Context, parts []string) {
-	for _, ref := range parts {
-		// One that is there no more was finished, or never begun.
-		if err := r.client.ContentStore().Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
-			r.log.Warn("a part of an image that was under way is left", "ref", ref, "err", err)
-		}
-	}
-}
-
-// sweepPulls ends what pulls and imports of a daemon that died have left: no pull outlives its daemon.
-func (r *Runtime) sweepPulls(ctx context.Context) error {
-	ctx = r.in(ctx)
-	manager := r.client.LeasesService()
-	found, err := manager.List(ctx, fmt.Sprintf("labels.%q==%q", leaseOwner, r.cfg.Root))
-	if err != nil {
-		return fmt.Errorf("looking for pulls that were cut short: %w", down(err))
-	}
-	for _, lease := range found {
-		resources, err := manager.ListResources(ctx, lease)
-		if err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("looking for pulls that were cut short: %w", down(err))
-		}
-		parts := []string{}
-		for _, res := range resources {
-			if res.Type == "ingests" {
-				parts = append(parts, res.ID)
-			}
-		}
-		r.log.Info("sweeping a pull that was cut short", "lease", lease.ID, "parts", len(parts))
-		if err := r.drop(ctx, lease, parts); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// collect waits for a run of containerd's collector.
-func (r *Runtime) collect(ctx context.Context) error {
-	_, release, err := r.hold(r.in(ctx))
-	if err != nil {
-		return down(err)
-	}
-	return release([]string{})
 }
 
 // fetching is one pull's state.

@@ -104,7 +104,9 @@ func (r *Runtime) freeing(id string) []step {
 		{"what runc knows", func(context.Context) error { return os.RemoveAll(filepath.Join(r.runcRoot(), r.cfg.Namespace, id)) }},
 		{"cgroups", func(ctx context.Context) error { return r.removeGroups(ctx, id) }},
 		{"snapshot", func(ctx context.Context) error {
-			return absent(r.client.SnapshotService(r.cfg.Snapshotter).Remove(ctx, id))
+			err := absent(r.client.SnapshotService(r.cfg.Snapshotter).Remove(ctx, id))
+			r.collectSoon()
+			return err
 		}},
 		{"network", func(context.Context) error {
 			if r.cfg.Network == nil {

@@ -86,7 +86,9 @@ type Runtime struct {
 	starting   map[string]bool
 	pending    map[string]bool       // see later
 	images     map[string]imageFacts // by digest; what is in one never changes
-	life       context.Context       // ends with Close
+	litter     bool                  // something was removed since the last collection began: see collectSoon
+	collecting bool
+	life       context.Context // ends with Close
 	end        context.CancelFunc
 	background sync.WaitGroup
 
@@ -106,6 +108,7 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		}
 	}
 	r.sweepCommands()
+	r.collectSoon() // a daemon may have died before it asked
 	return r, nil
 }
 

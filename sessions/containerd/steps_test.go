@@ -52,6 +52,9 @@ func (r *Runtime) CrashAfter(ctx context.Context, what, id, image string, n int)
 	return names, nil
 }
 
+// Settled waits until there is nothing that the runtime does by itself.
+func (r *Runtime) Settled() { r.background.Wait() }
+
 // Leave starts a command and then does nothing more for it, as a daemon does that is killed. It returns its name.
 func (r *Runtime) Leave(ctx context.Context, id string, terminal bool, argv []string) (string, error) {
 	ctx = r.in(ctx)

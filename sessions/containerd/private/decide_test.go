@@ -52,7 +52,7 @@ func FuzzParseVersion(f *testing.F) {
 func TestSettings(t *testing.T) {
 	short := layout{"/run/x"}
 	old, current := settings(short, Version{1, 6, "1.6"}), settings(short, Version{2, 4, "v2.4"})
-	for _, want := range []string{"version = 2\n", `root = "/run/x/root"`, `address = "/run/x/c.sock"`, "deletion_threshold = 1\n"} {
+	for _, want := range []string{"version = 2\n", `root = "/run/x/root"`, `address = "/run/x/c.sock"`} {
 		if !strings.Contains(old, want) {
 			t.Errorf("1.6 lacks %s:\n%s", want, old)
 		}

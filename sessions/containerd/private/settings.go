@@ -67,8 +67,6 @@ func settings(l layout, v Version) string {
 	}
 	b.WriteString("]\n")
 	fmt.Fprintf(&b, "[grpc]\n  address = %s\n[ttrpc]\n  address = %s\n[debug]\n  level = \"warn\"\n", quote(l.socket()), quote(l.ttrpc()))
-	// What ended sessions have written is taken from the disk at once, and not with the hundredth change that comes.
-	b.WriteString("[plugins.\"io.containerd.gc.v1.scheduler\"]\n  deletion_threshold = 1\n")
 	// Where ours is too long, and in 1.6 always, shims' sockets lie in /run/containerd/s, under names that tell
 	// containerds apart.
 	if dir := l.at("s"); v.Major >= 2 && len(dir) <= longestShimDir {
