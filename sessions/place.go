@@ -25,8 +25,8 @@ const (
 //  5. The first one that is left over here, of each kind of accelerator, is the head of the queue: the
 //     room where it will fit soonest is kept for it, of what is free and of what comes free.
 //
-// A session of several containers is one: all of them get their places on one node, or none does, and where it gives
-// way they all do.
+// A session of several containers is one: all of them get their places, on one node or on as few as it can be where it may
+// be on several, or none does, and where it gives way they all do.
 //
 // What is kept is not given to any session that comes later, so no stream of small ones starves a large one; all
 // the rest is, so a large one holds up nobody that does not compete with it.
@@ -68,12 +68,13 @@ func newPass(q *Queue, now time.Time) *pass {
 			p.arrays[h.Array]++
 		}
 		if h.Leaving {
-			if node, known := p.nodes.byName[h.Claim.Node]; known {
+			for node := range p.nodes.of(h) {
 				p.nodes.leave(node, h)
 			}
 		}
 	}
 	slices.Sort(p.nodes.leaving)
+	p.nodes.join(q.Reach)
 	waiting := make([]*want, len(q.Waiting))
 	for i := range q.Waiting {
 		waiting[i] = &want{Waiting: &q.Waiting[i], shape: p.shapes.of(&q.Waiting[i])}
@@ -128,24 +129,24 @@ func (p *pass) place(w *want) bool {
 	if w.shape.noRoom {
 		return false
 	}
-	node := p.nodes.pick(w.shape, p.decision.LastNode)
-	if node < 0 {
+	parts := p.nodes.parts(w.shape, p.decision.LastNode)
+	if parts == nil {
 		w.shape.noRoom = true
 		return false
 	}
-	claims, err := w.allocate(p.nodes.now[node])
+	claims, err := p.allocate(w, parts)
 	if err != nil {
 		return false // never: a state that the need fits allocates it
 	}
 	for _, claim := range claims {
-		p.nodes.place(node, claim)
+		p.nodes.place(p.nodes.byName[claim.Node], claim)
 	}
 	p.usage.add(w.Owner, w.Project, w.shape.slots)
 	if w.Array != "" {
 		p.arrays[w.Array]++
 	}
 	if w.shape.strategy == StrategyRoundRobin {
-		p.decision.LastNode = p.nodes.now[node].Name()
+		p.decision.LastNode = p.nodes.now[parts[0].node].Name()
 	}
 	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claims[0], Others: claims[1:]})
 	return true

@@ -14,7 +14,10 @@ func (p *pass) explain() {
 	nearest := map[*shape]int{}
 	left := explained
 	for _, w := range p.tried {
-		if w.full {
+		switch {
+		case w.full && w.shape.spread:
+			w.waits = append(w.waits, p.waitOver(w))
+		case w.full:
 			node, known := nearest[w.shape]
 			if !known {
 				node = p.nearest(w.shape)

@@ -22,21 +22,24 @@ func times(each accel.Slots, count int, o accel.Options) accel.Slots {
 
 // together says of how many containers an ask is; "" of one.
 func (s *shape) together() string {
-	if s.count < 2 {
+	if s.count < 2 || s.spread {
 		return ""
 	}
 	return fmt.Sprintf(" for its %d containers together", s.count)
 }
 
-// allocate finds what each container of a session gets of one node, its own first.
-func (w *want) allocate(s accel.State) ([]accel.Claim, error) {
-	claims := make([]accel.Claim, 0, w.shape.count)
-	for _, id := range append([]string{w.ID}, w.Others...) {
-		claim, err := s.Allocate(id, &w.shape.each)
-		if err != nil {
-			return nil, err
+// allocate finds what each container of a session gets of its node, its own first.
+func (p *pass) allocate(w *want, parts []part) ([]accel.Claim, error) {
+	claims, ids := make([]accel.Claim, 0, w.shape.count), append([]string{w.ID}, w.Others...)
+	for _, part := range parts {
+		s := p.nodes.now[part.node]
+		for range part.count {
+			claim, err := s.Allocate(ids[len(claims)], &w.shape.each)
+			if err != nil {
+				return nil, err
+			}
+			claims, s = append(claims, claim), s.With(claim)
 		}
-		claims, s = append(claims, claim), s.With(claim)
 	}
 	return claims, nil
 }

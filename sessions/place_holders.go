@@ -8,9 +8,11 @@ import (
 	"github.com/palisade-run/palisade/accel"
 )
 
-// holder is one session that holds a claim, while a pass lasts.
+// holder is what one session holds of one node, while a pass lasts.
 type holder struct {
 	*Held
+	node   int
+	parts  []*holder      // of the same session on all its nodes; nil: it has one container
 	gains  []accel.Amount // by column of nodes: the most that its end could free of it
 	ends   ending
 	leaves bool // it is being ended, or will be as a victim: it is not in nodes.soon
@@ -109,21 +111,24 @@ func (p *pass) all() *holders {
 	}
 	count := len(p.nodes.now)
 	*h = holders{made: true, ending: make([][]*holder, count), victims: make([][]*holder, count), reclaim: map[int]*reclaim{}}
-	list := make([]holder, len(p.queue.Running))
-	width := len(p.nodes.slots)
-	gains := make([]accel.Amount, width*len(list))
+	list, width := make([]holder, 0, len(p.queue.Running)), len(p.nodes.slots)
 	for i := range p.queue.Running {
 		held := &p.queue.Running[i]
-		node, known := p.nodes.byName[held.Claim.Node]
-		if !known {
-			continue
+		for node := range p.nodes.of(held) {
+			list = append(list, holder{Held: held, node: node, ends: endingOf(held), leaves: held.Leaving, gone: held.Leaving})
 		}
+	}
+	gains := make([]accel.Amount, width*len(list))
+	for i := range list {
 		one := &list[i]
-		*one = holder{Held: held, gains: gains[i*width : (i+1)*width], ends: endingOf(held), leaves: held.Leaving, gone: held.Leaving}
+		one.gains = gains[i*width : (i+1)*width]
+		if len(one.Others) > 0 {
+			one.parts = partsOf(list, i)
+		}
 		p.nodes.gain(one)
-		h.ending[node] = append(h.ending[node], one)
+		h.ending[one.node] = append(h.ending[one.node], one)
 		if one.victim() {
-			h.victims[node] = append(h.victims[node], one)
+			h.victims[one.node] = append(h.victims[one.node], one)
 		}
 	}
 	for i := range count {
@@ -131,6 +136,26 @@ func (p *pass) all() *holders {
 		slices.SortFunc(h.victims[i], byCost)
 	}
 	return h
+}
+
+// partsOf are what the session of list[i] holds of all its nodes: they are side by side.
+func partsOf(list []holder, i int) (parts []*holder) {
+	first := i
+	for first > 0 && list[first-1].Held == list[i].Held {
+		first--
+	}
+	for ; first < len(list) && list[first].Held == list[i].Held; first++ {
+		parts = append(parts, &list[first])
+	}
+	return parts
+}
+
+// all are what a session holds of all its nodes.
+func (h *holder) all() []*holder {
+	if h.parts == nil {
+		return []*holder{h}
+	}
+	return h.parts
 }
 
 // byEnding sorts first who probably ends first: of those that do by themselves who has run longest.
@@ -156,12 +181,17 @@ func compareStart(a, b *holder) int {
 	return a.StartedAt.Compare(b.StartedAt)
 }
 
-// gain counts what the end of a session could free at most. A part of a device counts as the whole
+// gain counts what the end of a session could free of a node at most. A part of a device counts as the whole
 // one where whole ones are asked for: it may be the last part that is taken.
 func (n *nodes) gain(h *holder) {
-	n.gainOf(h, &h.Claim)
+	name := n.now[h.node].Name()
+	if h.Claim.Node == name {
+		n.gainOf(h, &h.Claim)
+	}
 	for i := range h.Others {
-		n.gainOf(h, &h.Others[i])
+		if h.Others[i].Node == name {
+			n.gainOf(h, &h.Others[i])
+		}
 	}
 }
 

@@ -3,24 +3,38 @@ package sessions
 import (
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/accel"
 )
 
 // kept is the room that is kept for a session.
 type kept struct {
 	nodes   []int     // the first is where it will probably fit first
-	waits   []*holder // who must go from the first node
+	waits   []*holder // who must go from the first node; from all, where the session goes to several
 	certain bool      // they are being ended
 	victims bool      // to make room for this session
 }
 
+// wait adds to those who must go, each session once.
+func (k *kept) wait(more []*holder) {
+	for _, h := range more {
+		if !slices.ContainsFunc(k.waits, func(o *holder) bool { return o.Held == h.Held }) {
+			k.waits = append(k.waits, h)
+		}
+	}
+}
+
 // awaitLeaving keeps room for a session that fits when those have gone that are being ended.
 func (p *pass) awaitLeaving(w *want) bool {
-	if w.shape.noSoon {
+	switch {
+	case w.shape.noSoon:
 		return false
+	case w.shape.spread:
+		return p.awaitLeavingOver(w)
 	}
 	for _, i := range p.nodes.leaving {
 		if w.shape.on(i) && p.nodes.soon[i].Fits(&w.shape.need) {
-			p.keepCertain(w, i)
+			p.keepCertain(w, part{i, w.shape.count})
 			return true
 		}
 	}
@@ -28,8 +42,8 @@ func (p *pass) awaitLeaving(w *want) bool {
 	return false
 }
 
-// needed lists those of a node that are being ended and must have ended before a session fits there.
-func (p *pass) needed(w *want, node int) []*holder {
+// needed lists those of a node that are being ended and must have ended before so much fits there.
+func (p *pass) needed(need *accel.Need, node int) []*holder {
 	state := p.nodes.soon[node]
 	var needed []*holder
 	for _, h := range slices.Backward(p.all().ending[node]) {
@@ -40,7 +54,7 @@ func (p *pass) needed(w *want, node int) []*holder {
 		if !holds {
 			continue
 		}
-		if beside.Fits(&w.shape.need) {
+		if beside.Fits(need) {
 			state = beside
 		} else {
 			needed = append(needed, h)
@@ -50,12 +64,19 @@ func (p *pass) needed(w *want, node int) []*holder {
 	return needed
 }
 
-// keepCertain keeps the room of a node that is or becomes free when those have gone that are being ended.
-func (p *pass) keepCertain(w *want, node int) {
-	n := p.nodes
-	waits := p.needed(w, node)
+// keepCertain keeps room that is or becomes free when those have gone that are being ended.
+func (p *pass) keepCertain(w *want, parts ...part) {
+	w.kept = &kept{certain: true}
+	for _, part := range parts {
+		p.keepPart(w, part)
+	}
+}
+
+func (p *pass) keepPart(w *want, part part) {
+	n, node, need := p.nodes, part.node, w.shape.of(part.count)
+	waits := p.needed(need, node)
 	soon, later := n.soon[node], n.later[node]
-	claim, err := soon.Allocate(w.ID, &w.shape.need)
+	claim, err := soon.Allocate(w.ID, need)
 	if err != nil {
 		return // never: it fits
 	}
@@ -65,14 +86,15 @@ func (p *pass) keepCertain(w *want, node int) {
 		n.later[node] = later.With(claim)
 	}
 	n.level(node, w.ID)
-	w.kept = &kept{nodes: []int{node}, waits: waits, certain: true}
-	p.note(w, node, p.now, waits)
+	w.kept.nodes = append(w.kept.nodes, node)
+	w.kept.wait(waits)
+	p.note(w, part, p.now, waits)
 }
 
 // note writes down what is kept.
-func (p *pass) note(w *want, node int, since time.Time, waits []*holder) {
-	p.holds[node] = append(p.holds[node], w)
-	r := Reservation{Session: w.ID, Node: p.nodes.now[node].Name(), Since: since}
+func (p *pass) note(w *want, on part, since time.Time, waits []*holder) {
+	p.holds[on.node] = append(p.holds[on.node], w)
+	r := Reservation{Session: w.ID, Node: p.nodes.now[on.node].Name(), Since: since, Containers: on.count}
 	for _, h := range waits {
 		r.Waits = append(r.Waits, h.ID)
 	}
@@ -82,6 +104,9 @@ func (p *pass) note(w *want, node int, since time.Time, waits []*holder) {
 // keepSoonest keeps room for the head of the queue where it will fit soonest. How long sessions run is not
 // known, so one node may turn out to have been the wrong one: with time, more are kept.
 func (p *pass) keepSoonest(w *want) bool {
+	if w.shape.spread {
+		return p.keepSoonestOver(w)
+	}
 	since, before := p.keptBefore(w)
 	widen := p.queue.WidenAfter
 	if widen <= 0 {
@@ -98,7 +123,7 @@ func (p *pass) keepSoonest(w *want) bool {
 	w.kept = &kept{waits: plans[0].waits}
 	for _, plan := range plans[:min(count, len(plans))] {
 		p.keepPlan(w, plan)
-		p.note(w, plan.node, since, plan.waits)
+		p.note(w, part{plan.node, plan.parts}, since, plan.waits)
 	}
 	return true
 }

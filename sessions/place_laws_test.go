@@ -34,6 +34,10 @@ func drawn(r *rand.Rand) sessions.Queue {
 	for i := range 1 + c.IntN(4) {
 		c.q.Pool = append(c.q.Pool, accel.NewState(c.node(i)))
 	}
+	c.q.Reach = map[string]string{}
+	for _, s := range c.q.Pool {
+		c.q.Reach[s.Name()] = c.word("", "bridged", "bridged", "bridged", "host")
+	}
 	for i := range c.IntN(24) {
 		c.hold(i)
 	}
@@ -83,11 +87,20 @@ func (c *chance) hold(i int) {
 		h.ServiceID, h.ServiceName = c.word("svc-1", "svc-2"), "chat"
 	}
 	node := c.IntN(len(c.q.Pool))
-	claim, err := accel.Allocate(c.q.Pool[node], h.ID, c.ask(), c.q.Options)
+	ask := c.ask()
+	claim, err := accel.Allocate(c.q.Pool[node], h.ID, ask, c.q.Options)
 	if err != nil {
 		return
 	}
 	h.Claim, c.q.Pool[node] = claim, c.q.Pool[node].With(claim)
+	if c.IntN(4) == 0 { // of several containers, each wherever there is room
+		for k := range 1 + c.IntN(3) {
+			node := c.IntN(len(c.q.Pool))
+			if claim, err := accel.Allocate(c.q.Pool[node], fmt.Sprintf("%s-%d", h.ID, k), ask, c.q.Options); err == nil {
+				h.Others, c.q.Pool[node] = append(h.Others, claim), c.q.Pool[node].With(claim)
+			}
+		}
+	}
 	c.q.Running = append(c.q.Running, h)
 }
 
@@ -109,7 +122,54 @@ func (c *chance) wait(i int) {
 	if c.IntN(10) == 0 {
 		w.DependsOn = []sessions.Dependency{{ID: "d", Status: sessions.StatusRunning}}
 	}
+	if c.IntN(4) == 0 {
+		gang(2 + c.IntN(6))(&w)
+		w.Spread = c.IntN(3) > 0
+	}
 	c.q.Waiting = append(c.q.Waiting, w)
+}
+
+// all are the claims of a session.
+func allOf(h sessions.Held) []accel.Claim { return append([]accel.Claim{h.Claim}, h.Others...) }
+
+func outOf(s accel.State, h sessions.Held) accel.State {
+	for _, c := range allOf(h) {
+		s = s.Without(c.Session)
+	}
+	return s
+}
+
+// roomFor counts the containers of a session that a node has room for, one after the other, at most so many.
+func roomFor(s accel.State, w sessions.Waiting, most int, o accel.Options) (room int, after accel.State) {
+	for ; room < most; room++ {
+		c, err := accel.Allocate(s, fmt.Sprintf("%s+%d", w.ID, room), w.Slots, o)
+		if err != nil {
+			break
+		}
+		s = s.With(c)
+	}
+	return room, s
+}
+
+// fits says whether a session fits into a pool: where it fits.
+func fits(q sessions.Queue, pool accel.Pool, w sessions.Waiting) (nodes []string, is bool) {
+	count := 1 + len(w.Others)
+	room, at := map[string]int{}, map[string][]string{}
+	for _, s := range pool {
+		n, _ := roomFor(s, w, count, q.Options)
+		if n == count {
+			return []string{s.Name()}, true
+		}
+		if kind := q.Reach[s.Name()]; kind != "" && w.Spread && n > 0 {
+			room[kind], at[kind] = room[kind]+n, append(at[kind], s.Name())
+		}
+	}
+	for kind, n := range room {
+		if n >= count {
+			return at[kind], true
+		}
+	}
+	return nil, false
 }
 
 // FuzzPlace holds decisions on queues of chance to the laws of the queue.
@@ -173,19 +233,38 @@ func checkCommits(t *testing.T, q sessions.Queue, d sessions.Decision) {
 	t.Helper()
 	pool := slices.Clone(q.Pool)
 	for _, p := range d.Placed {
-		i := slices.IndexFunc(pool, func(s accel.State) bool { return s.Name() == p.Claim.Node })
-		before := pool[i]
-		pool[i] = before.With(p.Claim)
-		for slot, amount := range p.Claim.Slots {
-			if (slot == accel.SlotCPU || slot == accel.SlotMem) && amount > before.Free(slot) {
-				t.Errorf("%s takes %s of %s, %s are free", p.Session, accel.Format(slot, amount), slot, accel.Format(slot, before.Free(slot)))
+		checkTogether(t, q, p)
+		for _, claim := range append([]accel.Claim{p.Claim}, p.Others...) {
+			i := slices.IndexFunc(pool, func(s accel.State) bool { return s.Name() == claim.Node })
+			before := pool[i]
+			pool[i] = before.With(claim)
+			for slot, amount := range claim.Slots {
+				if (slot == accel.SlotCPU || slot == accel.SlotMem) && amount > before.Free(slot) {
+					t.Errorf("%s takes %s of %s, %s are free", p.Session, accel.Format(slot, amount), slot, accel.Format(slot, before.Free(slot)))
+				}
+			}
+			for k := range pool[i].Node().Devices {
+				if taken := before.DeviceFree(k) - pool[i].DeviceFree(k); taken != shareOf(claim, pool[i].Node().Devices[k].ID) {
+					t.Errorf("%s takes more of %s than is free", p.Session, pool[i].Node().Devices[k].ID)
+				}
 			}
 		}
-		for k := range pool[i].Node().Devices {
-			if taken := before.DeviceFree(k) - pool[i].DeviceFree(k); taken != shareOf(p.Claim, pool[i].Node().Devices[k].ID) {
-				t.Errorf("%s takes more of %s than is free", p.Session, pool[i].Node().Devices[k].ID)
-			}
+	}
+}
+
+// checkTogether: all containers of a session have a place, or none; they are on one node, or on nodes that reach each other.
+func checkTogether(t *testing.T, q sessions.Queue, p sessions.Placement) {
+	t.Helper()
+	w := waitingOf(q, p.Session)
+	ids := []string{p.Claim.Session}
+	for _, c := range p.Others {
+		ids = append(ids, c.Session)
+		if c.Node != p.Claim.Node && (!w.Spread || q.Reach[c.Node] == "" || q.Reach[c.Node] != q.Reach[p.Claim.Node]) {
+			t.Errorf("%s is on %s and on %s", p.Session, p.Claim.Node, c.Node)
 		}
+	}
+	if diff := cmp.Diff(append([]string{w.ID}, w.Others...), ids); diff != "" {
+		t.Errorf("not all of %s, or not in order: %s", p.Session, diff)
 	}
 }
 
@@ -230,27 +309,29 @@ func checkVictims(t *testing.T, q sessions.Queue, d sessions.Decision) {
 		return
 	}
 	w := waitingOf(q, order[0])
-	node := heldOf(q, wanted[order[0]][0]).Claim.Node
+	node := d.Kept[0].Node
 	state := q.Pool[slices.IndexFunc(q.Pool, func(s accel.State) bool { return s.Name() == node })]
 	for _, h := range q.Running {
 		if h.Leaving {
-			state = state.Without(h.ID)
+			state = outOf(state, h)
 		}
 	}
 	for _, p := range d.Placed {
-		if p.Claim.Node == node && slices.Index(d.Order, p.Session) < slices.Index(d.Order, w.ID) {
-			state = state.With(p.Claim)
+		for _, c := range append([]accel.Claim{p.Claim}, p.Others...) {
+			if c.Node == node && slices.Index(d.Order, p.Session) < slices.Index(d.Order, w.ID) {
+				state = state.With(c)
+			}
 		}
 	}
 	without := func(spared string) bool {
 		s := state
 		for _, v := range wanted[w.ID] {
 			if v != spared {
-				s = s.Without(v)
+				s = outOf(s, heldOf(q, v))
 			}
 		}
-		_, err := accel.Allocate(s, w.ID, w.Slots, q.Options)
-		return err == nil
+		room, _ := roomFor(s, w, 1+len(w.Others), q.Options)
+		return room == 1+len(w.Others)
 	}
 	if !without("") {
 		t.Errorf("the victims %v are not enough for %s", wanted[w.ID], w.ID)
@@ -283,7 +364,8 @@ func checkRank(t *testing.T, q sessions.Queue, d sessions.Decision) {
 		for _, id := range d.Order[:slices.Index(d.Order, w.ID)] {
 			other := waitingOf(q, id)
 			waits := d.Waits[id]
-			if len(waits) == 1 && waits[0].Predicate == sessions.PredicateResources && cmp.Equal(other.Slots, w.Slots) && len(other.Selector) == 0 {
+			if len(waits) == 1 && waits[0].Predicate == sessions.PredicateResources && cmp.Equal(other.Slots, w.Slots) && len(other.Selector) == 0 &&
+				len(other.Others) == len(w.Others) && other.Spread == w.Spread {
 				t.Errorf("%s is placed, and %s, which asks for the same and comes before it, is not", w.ID, id)
 			}
 		}
@@ -298,17 +380,17 @@ func checkWouldNotFit(t *testing.T, q sessions.Queue, d sessions.Decision) {
 	}
 	pool := slices.Clone(q.Pool)
 	for _, p := range d.Placed {
-		i := slices.IndexFunc(pool, func(s accel.State) bool { return s.Name() == p.Claim.Node })
-		pool[i] = pool[i].With(p.Claim)
+		for _, c := range append([]accel.Claim{p.Claim}, p.Others...) {
+			i := slices.IndexFunc(pool, func(s accel.State) bool { return s.Name() == c.Node })
+			pool[i] = pool[i].With(c)
+		}
 	}
 	for _, w := range q.Waiting {
 		if waits := d.Waits[w.ID]; len(waits) != 1 || waits[0].Predicate != sessions.PredicateResources || len(w.Selector) > 0 {
 			continue
 		}
-		for _, s := range pool {
-			if _, err := accel.Allocate(s, w.ID, w.Slots, q.Options); err == nil {
-				t.Errorf("%s waits and fits on %s", w.ID, s.Name())
-			}
+		if nodes, is := fits(q, pool, w); is {
+			t.Errorf("%s waits and fits on %v", w.ID, nodes)
 		}
 	}
 }
@@ -317,34 +399,48 @@ func checkWouldNotFit(t *testing.T, q sessions.Queue, d sessions.Decision) {
 // gone that are waited for.
 func checkKept(t *testing.T, q sessions.Queue, d sessions.Decision) {
 	t.Helper()
+	room := map[string]int{}
+	for _, r := range d.Kept {
+		w := waitingOf(q, r.Session)
+		if room[w.ID] += r.Containers; !w.Spread {
+			room[w.ID] = r.Containers // more nodes with time, each for all of it
+		}
+	}
+	for id, n := range room {
+		if w := waitingOf(q, id); n != 1+len(w.Others) {
+			t.Errorf("room is kept for %d of the %d containers of %s", n, 1+len(w.Others), id)
+		}
+	}
 	for _, s := range q.Pool {
 		for _, p := range d.Placed {
-			if p.Claim.Node == s.Name() {
-				s = s.With(p.Claim)
+			for _, c := range append([]accel.Claim{p.Claim}, p.Others...) {
+				if c.Node == s.Name() {
+					s = s.With(c)
+				}
 			}
 		}
 		for _, h := range q.Running {
 			if h.Leaving {
-				s = s.Without(h.ID)
+				s = outOf(s, h)
 			}
 		}
 		for _, p := range d.Preempt {
-			s = s.Without(p.Victim)
+			s = outOf(s, heldOf(q, p.Victim))
 		}
 		for _, r := range d.Kept {
 			if r.Node != s.Name() {
 				continue
 			}
 			for _, id := range r.Waits {
-				s = s.Without(id)
+				s = outOf(s, heldOf(q, id))
 			}
 			w := waitingOf(q, r.Session)
-			c, err := accel.Allocate(s, w.ID, w.Slots, q.Options)
-			if err != nil {
-				t.Errorf("room is kept for %s on %s, and taken: %v", w.ID, s.Name(), err)
+			fit, after := roomFor(s, w, r.Containers, q.Options)
+			if fit < r.Containers {
+				t.Errorf("room is kept for %d containers of %s on %s, and there is some for %d", r.Containers, w.ID, s.Name(), fit)
 				continue
 			}
-			s = s.With(c)
+			s = after
 		}
 	}
 }

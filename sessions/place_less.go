@@ -25,6 +25,9 @@ const (
 // oneLess tries the pool without each session in turn, and says which end would make room at the least cost;
 // "": none would.
 func (p *pass) oneLess(w *want) string {
+	if w.shape.spread {
+		return "" // one end is seldom enough for it
+	}
 	routes := p.routes()
 	var best less
 	for node, hs := range p.all().ending {

@@ -20,8 +20,9 @@ type nodes struct {
 	slots    []accel.Slot
 	columns  [][]accel.Amount // free now, by slot and node
 	totals   [][]accel.Amount
-	equipped []bool // has accelerators
-	leaving  []int  // nodes whose soon is not their now
+	equipped []bool   // has accelerators
+	leaving  []int    // nodes whose soon is not their now
+	reach    []string // by which kind of network sessions of a node reach others; "": not at all
 	byName   map[string]int
 }
 

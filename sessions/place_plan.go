@@ -17,6 +17,7 @@ const (
 // plan is how a session comes to fit on one node: first a guess by sums, then exactly.
 type plan struct {
 	node   int
+	parts  int    // how many containers of the session go there
 	before bool   // room was kept there in the pass before
 	ends   ending // the least likely of those that must end
 	count  int    // how many must end
@@ -44,7 +45,7 @@ func falseLast(a, b bool) int {
 func (p *pass) plans(w *want, before []string, most int) []plan {
 	var guesses []plan
 	for i := range p.nodes.now {
-		if g, ok := p.guess(w, i); ok {
+		if g, ok := p.guess(w, part{i, w.shape.count}); ok {
 			g.before = slices.Contains(before, p.nodes.now[i].Name())
 			guesses = append(guesses, g)
 		}
@@ -64,8 +65,9 @@ func (p *pass) plans(w *want, before []string, most int) []plan {
 }
 
 // guess adds up what ends until it could be enough, which is never later than it is.
-func (p *pass) guess(w *want, node int) (plan, bool) {
-	g := plan{node: node}
+func (p *pass) guess(w *want, on part) (plan, bool) {
+	node, scale := on.node, w.shape.scale(on.count)
+	g := plan{node: node, parts: on.count}
 	if !w.shape.on(node) {
 		return g, false
 	}
@@ -73,8 +75,8 @@ func (p *pass) guess(w *want, node int) (plan, bool) {
 	var missing [8]accel.Amount // asks of more slots than that are only guessed more roughly
 	short := 0
 	for k, a := range w.shape.asks[:min(len(w.shape.asks), len(missing))] {
-		switch lack := a.amount - later.Free(a.slot); {
-		case p.nodes.totals[a.column][node] < a.amount:
+		switch lack := a.amount*scale - later.Free(a.slot); {
+		case p.nodes.totals[a.column][node] < a.amount*scale:
 			return g, false
 		case lack > 0:
 			missing[k] = lack
@@ -103,20 +105,20 @@ func (p *pass) guess(w *want, node int) (plan, bool) {
 // exactly works out who must end on a node: as few as the order in which they end allows, none of whom
 // could stay.
 func (p *pass) exactly(w *want, g plan) (plan, bool) {
-	state := p.nodes.later[g.node]
+	state, need := p.nodes.later[g.node], w.shape.of(g.parts)
 	var gone []*holder
 	for _, h := range p.all().ending[g.node] {
-		if state.Fits(&w.shape.need) {
+		if state.Fits(need) {
 			break
 		}
 		if !h.gone {
 			state, gone = h.outOf(state), append(gone, h)
 		}
 	}
-	if !state.Fits(&w.shape.need) {
+	if !state.Fits(need) {
 		return g, false
 	}
-	g.waits, g.after = spare(&w.shape.need, state, gone, p.nodes.later[g.node])
+	g.waits, g.after = spare(need, state, gone, p.nodes.later[g.node])
 	g.count, g.ends = len(g.waits), endsByItself
 	for _, h := range g.waits {
 		g.ends = max(g.ends, h.ends)
@@ -141,7 +143,7 @@ func spare(need *accel.Need, state accel.State, gone []*holder, before accel.Sta
 
 // keepPlan keeps a node's room for a session, as its plan says.
 func (p *pass) keepPlan(w *want, g plan) {
-	claim, err := g.after.Allocate(w.ID, &w.shape.need)
+	claim, err := g.after.Allocate(w.ID, w.shape.of(g.parts))
 	if err != nil {
 		return // never: it fits
 	}

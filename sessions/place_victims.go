@@ -10,10 +10,10 @@ import (
 
 // preempt asks others to give way to a session that may preempt, if together they make room for it, and
 // keeps their room for it. Victims are of strictly lower priority, preemptible, no routes, have run for their
-// least time, and are not being ended already. Of all sets of them that suffice, and none of whom could stay,
+// least time, and are not being ended already. A session that may be on several nodes does not. Of all sets of them that suffice, and none of whom could stay,
 // it takes the smallest; then the one whose highest priority is the lowest; then the youngest.
 func (p *pass) preempt(w *want) bool {
-	if !w.Preempts && w.Type != TypeInference || w.shape.noVictims[w.Priority] {
+	if !w.Preempts && w.Type != TypeInference || w.shape.spread || w.shape.noVictims[w.Priority] {
 		return false
 	}
 	if p.preempts >= preempting {
@@ -28,14 +28,16 @@ func (p *pass) preempt(w *want) bool {
 	p.preempts++
 	for _, v := range best.victims {
 		p.decision.Preempt = append(p.decision.Preempt, Preemption{Victim: v.ID, For: w.ID, Reason: givesWay(w)})
-		p.nodes.leave(best.node, v.Held)
-		v.leaves, v.gone = true, true
+		for _, part := range v.all() {
+			p.nodes.leave(part.node, v.Held)
+			part.leaves, part.gone = true, true
+		}
 	}
 	slices.Sort(p.nodes.leaving)
 	for _, s := range p.shapes.known { // what the victims hold is more than what w needs: others may wait for the rest
 		s.noSoon = false
 	}
-	p.keepCertain(w, best.node)
+	p.keepCertain(w, part{best.node, w.shape.count})
 	w.kept.victims = true
 	return true
 }

@@ -21,12 +21,14 @@ type want struct {
 // shape is what sessions that ask for the same have in common. What was found out for one of them need not
 // be looked for again: while a pass lasts, what is free only gets less.
 type shape struct {
-	need     accel.Need  // of all containers of the session together
-	each     accel.Need  // of one of them
-	count    int         // of containers
-	slots    accel.Slots // of all of them
-	invalid  error       // the ask is one that no box could grant as it is written
-	asks     []ask       // memory, cores, accelerators by name
+	need     accel.Need   // of all containers of the session together
+	each     accel.Need   // of one of them
+	count    int          // of containers
+	spread   bool         // they may be on several nodes: then what is asked of a node is asked for each of them
+	needs    []accel.Need // where spread: of so many of them and one more
+	slots    accel.Slots  // of all of them
+	invalid  error        // the ask is one that no box could grant as it is written
+	asks     []ask        // memory, cores, accelerators by name; of all containers, or where spread of one
 	selector map[string]string
 	strategy Strategy
 	chosen   []bool // by node: it has the labels; nil: all have
@@ -67,6 +69,7 @@ type shapeKey struct {
 	accelerators, selector string
 	strategy               Strategy
 	count                  int // of containers that ask for it
+	spread                 bool
 }
 
 // acceleratorKey writes the devices that are asked for so that equal ones are written alike.
@@ -90,12 +93,12 @@ func (s *shapes) of(w *Waiting) *shape {
 	}
 	key := shapeKey{
 		cpu: w.Slots[accel.SlotCPU], mem: w.Slots[accel.SlotMem], selector: selectorKey(w.Selector), strategy: strategy,
-		accelerators: acceleratorKey(w.Slots), count: 1 + len(w.Others),
+		accelerators: acceleratorKey(w.Slots), count: 1 + len(w.Others), spread: w.Spread && len(w.Others) > 0,
 	}
 	if known := s.known[key]; known != nil {
 		return known
 	}
-	sh := &shape{selector: w.Selector, strategy: strategy, count: key.count, noVictims: map[int]bool{}}
+	sh := &shape{selector: w.Selector, strategy: strategy, count: key.count, spread: key.spread, noVictims: map[int]bool{}}
 	s.known[key] = sh
 	slots := w.Slots
 	sh.each, sh.invalid = accel.NewNeed(slots, s.options)
@@ -104,7 +107,11 @@ func (s *shapes) of(w *Waiting) *shape {
 		sh.need, sh.invalid = accel.NewNeed(slots, s.options)
 	}
 	sh.slots = slots
-	s.take(sh, slots)
+	if sh.spread && sh.invalid == nil {
+		s.spread(sh, w.Slots)
+	} else {
+		s.take(sh, slots)
+	}
 	sh.chosen = s.choose(key.selector, w.Selector)
 	return sh
 }

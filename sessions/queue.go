@@ -15,7 +15,10 @@ type Queue struct {
 	Order    Order
 	Strategy Strategy
 	LastNode string // Decision.LastNode of the pass before
-	Quotas   Quotas
+	// Reach says by which kind of network sessions on a node reach those on other nodes. Nodes of the same kind reach each other; one
+	// that is not in it reaches none.
+	Reach  map[string]string
+	Quotas Quotas
 	// Kept is Decision.Kept of the pass before: since when who has had room kept. Without it the heads of
 	// the queue still get theirs, but never more of it with time.
 	Kept []Reservation
@@ -40,7 +43,8 @@ type Waiting struct {
 	StartsAt    time.Time // not before; zero: now
 	DependsOn   []Dependency
 	Slots       accel.Slots       // of each of its containers
-	Others      []string          // ids of its other containers, which get their places together with it, on the same node, or none does
+	Others      []string          // ids of its other containers, which get their places together with it, or none does
+	Spread      bool              // they may be on several nodes that reach each other; else all are on one
 	Selector    map[string]string // labels that its node must have
 	Strategy    Strategy          // "": the queue's
 	Array       string            // the array that it is one of; "": none
@@ -73,7 +77,7 @@ type Held struct {
 	MinRuntime  time.Duration // not preempted before it has run for so long
 	StartedAt   time.Time     // zero: it does not run yet
 	Claim       accel.Claim
-	Others      []accel.Claim // of its other containers, on the same node: they give way, and end, as one
+	Others      []accel.Claim // of its other containers: they give way, and end, as one
 	Array       string        // the array that it is one of; "": none
 	Leaving     bool          // it is being ended: its claim will come free by itself
 }
@@ -162,6 +166,8 @@ type Reservation struct {
 	Node    string
 	Since   time.Time // since when room has been kept for the session, on this node or on another
 	Waits   []string  // sessions whose claims must come free first
+	// Containers is for how many of the session's containers: all, where it does not go to several nodes.
+	Containers int
 }
 
 // Predicate names what keeps a session waiting.

@@ -124,6 +124,9 @@ func (n *nodes) checkCapacity(s *shape) []Wait {
 	if s.invalid != nil {
 		return []Wait{{Predicate: PredicateCapacity, Sentence: s.invalid.Error(), Would: "create it anew with other resources"}}
 	}
+	if s.spread {
+		return n.checkCapacityOver(s)
+	}
 	cpu, mem, device := n.totals[cpuColumn], n.totals[memColumn], n.totals[s.device]
 	for i := range cpu {
 		if cpu[i] >= s.cpu && mem[i] >= s.mem && device[i] >= s.devices && s.on(i) && (!s.several || n.large(s, i)) {
