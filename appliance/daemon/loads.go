@@ -9,6 +9,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/router/record"
 )
 
 // loadEvery is how often a box tells who leads what it carries.
@@ -21,6 +22,7 @@ type carried struct {
 	Clock   time.Time         `json:"clock"`             // of the box, now
 	Samples []accel.Sample    `json:"samples,omitempty"` // of devices, where they are new
 	Owners  map[int]string    `json:"owners,omitempty"`  // sessions of processes in Samples
+	Part    *record.Part      `json:"part,omitempty"`    // what requests did here
 }
 
 // load is what a life of this box carries.
@@ -170,6 +172,9 @@ func (s *seat) hear(name string, l door.Load) error {
 	}
 	d.peerOf(name).hear(l, f)
 	d.sawDevices(name, f)
+	if f.Part != nil {
+		d.seeing.live.Hear(time.Now(), name, f.Part)
+	}
 	for id, n := range l.Held {
 		if n > 0 {
 			d.scaling.need(id)
@@ -226,6 +231,9 @@ func (s *seat) report(ctx context.Context) {
 		if leader == "" {
 			continue
 		}
+		if d.turn == nil { // else it has the other boxes' in it
+			f.Part = d.seeing.teller.Next(time.Now(), leader)
+		}
 		text, err := json.Marshal(f)
 		if err != nil {
 			continue // numbers and text always are
@@ -234,6 +242,9 @@ func (s *seat) report(ctx context.Context) {
 		telling, cancel := context.WithTimeout(ctx, 2*loadEvery)
 		if s.doors.Tell(telling, leader, l) == nil {
 			sent = number
+			if f.Part != nil {
+				d.seeing.teller.Arrived()
+			}
 		}
 		cancel()
 	}

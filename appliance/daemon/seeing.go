@@ -21,7 +21,8 @@ import (
 
 // seeing is what looks at requests when they have ended.
 type seeing struct {
-	live     *record.Live
+	live     *record.Live   // of all boxes, where this one leads
+	teller   *record.Teller // of this box, to who leads
 	captures *record.Captures
 	log      *record.AccessLog // nil: none is written
 	spans    *otlp.Exporter    // nil: none are sent
@@ -35,6 +36,7 @@ func (d *daemon) openSeeing(ctx context.Context) (*seeing, error) {
 		live: record.NewLive(time.Now()), captures: record.NewCaptures(),
 		demand: trace.NewRecorder(filepath.Join(c.Data, "traces"), d.Log.With("room", "traces")),
 	}
+	s.teller = record.NewTeller(s.live)
 	var err error
 	if c.AccessLog.Path != "" {
 		if s.log, err = record.OpenAccessLog(c.AccessLog, d.Log.With("room", "access-log")); err != nil {

@@ -240,6 +240,8 @@ func TestSeveralBoxes(t *testing.T) {
 	two.run("service", "revoke-token", "voices", "spare")
 	everywhere("a revoked token", func(err error) bool { return isStatus(err, http.StatusUnauthorized) })
 
+	scaledByOneThatFollows(t, one, two)
+
 	// The one that decides is killed.
 	others := []*box{two, three}
 	var clients []*asker

@@ -103,14 +103,14 @@ func (w *window) figures(born time.Time) Figures {
 func (s *LiveService) figures(now time.Time) ServiceFigures {
 	f := ServiceFigures{
 		ID: s.row.ID, Name: s.row.Name, Project: s.row.Project,
-		InFlight: int(max(s.inFlight.Load(), 0)), Waiting: int(max(s.waiting.Load(), 0)),
 		Routes: []RouteFigures{},
 	}
+	f.InFlight, f.Waiting = s.flying(now)
 	var short, long window
 	short.from, short.now = s.of.begin(now, ShortWindow), now
 	long.from, long.now = s.of.begin(now, LongWindow), now
 	for id, r := range s.routes {
-		mine := RouteFigures{ID: id, Gone: !r.goneAt.IsZero(), InFlight: int(max(r.inFlight.Load(), 0))}
+		mine := RouteFigures{ID: id, Gone: !r.goneAt.IsZero(), InFlight: s.flyingAt(r, now)}
 		for _, of := range []struct {
 			all *window
 			to  *Figures

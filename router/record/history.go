@@ -52,10 +52,8 @@ func (l *Live) keep(now time.Time) {
 
 // moment is what the service did since the last one.
 func (s *LiveService) moment(now time.Time) Moment {
-	m := Moment{
-		At: now, Routes: int32(len(s.row.Routes)),
-		InFlight: int32(max(s.inFlight.Load(), 0)), Waiting: int32(max(s.waiting.Load(), 0)),
-	}
+	inFlight, waiting := s.flying(now)
+	m := Moment{At: now, Routes: int32(len(s.row.Routes)), InFlight: int32(inFlight), Waiting: int32(waiting)}
 	w := window{from: s.of.begin(now, HistoryStep), now: now}
 	begun := int64(0)
 	if s.past.since(w.from) {

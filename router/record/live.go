@@ -22,8 +22,9 @@ type Live struct {
 
 	mu       sync.Mutex // guards what follows, and the past of every meter
 	services map[string]*LiveService
-	rolls    []time.Time // when seconds were read off, oldest first; as many as the long window takes
-	kept     []time.Time // when moments were put down, oldest first
+	rolls    []time.Time      // when seconds were read off, oldest first; as many as the long window takes
+	kept     []time.Time      // when moments were put down, oldest first
+	heard    map[string]heard // by box
 }
 
 // LiveService is one service's part. Its methods may be called on nil.
@@ -34,7 +35,8 @@ type LiveService struct {
 	waiting  atomic.Int64
 	meter    // arrivals of all; the rest of those alone that no route took
 	routes   map[string]*LiveRoute
-	moments  []Moment // oldest first; guarded by Live.mu
+	moments  []Moment             // oldest first; guarded by Live.mu
+	others   map[string]elsewhere // by box; guarded by Live.mu
 }
 
 // LiveRoute is one route's part. Its methods may be called on nil.
@@ -53,7 +55,7 @@ type LiveRow struct {
 
 // NewLive makes one without services. Run it.
 func NewLive(now time.Time) *Live {
-	return &Live{born: now, services: map[string]*LiveService{}, rolls: []time.Time{now}}
+	return &Live{born: now, services: map[string]*LiveService{}, rolls: []time.Time{now}, heard: map[string]heard{}}
 }
 
 // Run reads off what came, once a second, until ctx ends.
@@ -303,9 +305,10 @@ func (l *Live) roll(now time.Time) {
 		return
 	}
 	for _, s := range l.services {
-		s.look(now, false)
+		s.look(now, len(s.others) > 0)
+		s.forgetSilent(now)
 		for id, r := range s.routes {
-			busy := r.inFlight.Load() > 0
+			busy := s.flyingAt(r, now) > 0
 			r.look(now, busy)
 			if !r.goneAt.IsZero() && !busy && r.forgotten() {
 				delete(s.routes, id)
