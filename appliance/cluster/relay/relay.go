@@ -1,6 +1,7 @@
 // Package relay owns the addresses on this box's loopback by which sessions of other boxes are reached, so that a router, a probe
 // or whoever reads an engine's figures need not know that a session is far away. Each is a listener; what connects to it goes
-// through the door of the session's box. It must not know which sessions there are: it is told.
+// through the door of the session's box, where it is of the user that this program runs as: others on this box are to come by the
+// router, with a token. It must not know which sessions there are: it is told.
 package relay
 
 import (
@@ -129,6 +130,11 @@ func (r *Relays) serve(l *net.TCPListener, t Target) {
 }
 
 func (r *Relays) pass(c *net.TCPConn, t Target, port string) {
+	if err := mine(c); err != nil {
+		door.Reset(c)
+		r.log.Warn("a connection to a session of another box is refused", "node", t.Node, "session", t.Session, "port", t.Port, "from", c.RemoteAddr(), "error", err)
+		return
+	}
 	far, err := r.dial(r.ctx, t.Node, t.Session, port)
 	if err != nil {
 		door.Reset(c) // nothing of what it sent was read: it may be sent elsewhere

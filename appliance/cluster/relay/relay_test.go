@@ -9,11 +9,16 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/appliance/cluster/door"
 	"github.com/palisade-run/palisade/appliance/cluster/door/doortest"
@@ -325,5 +330,40 @@ func TestKeep(t *testing.T) {
 	}
 	if _, err := f.relays.Address(relay.Target{Node: "one", Session: "a", Port: 1}); err == nil {
 		t.Error("there are more after the end")
+	}
+}
+
+// Another user of this box does not reach sessions of other boxes, whether it waits for an answer or not.
+func TestAnotherUserOfThisBox(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // nobody else can be played
+	}
+	var served atomic.Int64
+	f := newFar(t, func(c *net.TCPConn) {
+		served.Add(1)
+		echo(c)
+	})
+	refused := make(chan error)
+	go func() { // the thread ends with it, and takes the user along
+		runtime.LockOSThread()
+		_ = unix.Setfsuid(65534)
+		c, err := net.Dial("tcp4", f.at)
+		if err == nil {
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
+			_, _ = io.WriteString(c, "what is said")
+			_, err = c.Read(make([]byte, 1))
+			_ = c.Close()
+		}
+		refused <- err
+	}()
+	if err := <-refused; !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("it got on: %v", err)
+	}
+	mine := f.connect()
+	if _, err := io.WriteString(mine, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(mine, make([]byte, 1)); err != nil || served.Load() != 1 {
+		t.Errorf("this program's own: %v, and %d were served", err, served.Load())
 	}
 }
