@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -513,5 +514,28 @@ func TestIDsThatAreNone(t *testing.T) {
 				t.Errorf("%s of %q: %s", path, id, answer.Status)
 			}
 		}
+	}
+}
+
+// A session may put a pipe in the place of a file that is being given out: nobody waits for it.
+func TestAPipeInAFilesPlace(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", false, map[string][]byte{"x": []byte("what it was")})
+	must[string](t)(w.boxes["b"].Folder(t.Context(), want, nil))
+	path := filepath.Join(w.rows["fld-1"].Path, "x")
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	asked, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	query := url.Values{"folder": {"fld-1"}, "name": {"x"}, "sum": {sumOf([]byte("what it was"))}}
+	r := must[*http.Request](t)(http.NewRequestWithContext(asked, http.MethodGet, "https://a/goods/1/file?"+query.Encode(), nil))
+	answer, err := w.boxes["b"].transport("a").RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusConflict {
+		t.Error(answer.Status)
 	}
 }

@@ -266,15 +266,14 @@ func (g *Goods) own(r *http.Request, id, name, sum string) (*os.File, error) {
 	}
 	defer root.Close()
 	changed := &fault{kind: catalog.ErrChanged, text: fmt.Sprintf("%s of folder %s has been changed since it was listed", name, f.Name)}
-	info, err := root.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() {
+	file, info, err := openFile(root, name)
+	if errors.Is(err, errNotThere) {
 		return nil, changed
 	}
-	file, err := root.Open(name)
 	if err != nil {
-		return nil, changed
+		return nil, err
 	}
-	if info, err := file.Stat(); err != nil || !g.sums.still(id, name, sum, info) {
+	if !g.sums.still(id, name, sum, info) {
 		return nil, errors.Join(changed, file.Close())
 	}
 	return file, nil

@@ -2,18 +2,16 @@ package goods
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/palisade-run/palisade/catalog"
@@ -34,6 +32,9 @@ type sums struct {
 type summed struct {
 	Stamp  stamp  `json:"stamp"`
 	SHA256 string `json:"sha256"`
+	// Fresh: it had been changed so shortly before it was read that one more change may have left no trace. It is read again when
+	// it is listed the next time.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // stamp tells a file from what it was before: whoever writes to it, or puts another one in its place, changes it.
@@ -51,16 +52,13 @@ func stampOf(info fs.FileInfo) (stamp, bool) {
 	return stamp{Device: uint64(st.Dev), Inode: st.Ino, Size: st.Size, Modified: st.Mtim.Nano(), Changed: st.Ctim.Nano()}, true //nolint:unconvert // other architectures
 }
 
-// told is told how much of a folder has been read.
-type told func(done, total int64)
+// settles is how long ago a file must have been changed for the next change to leave another time: clocks of disks have ticks, of
+// a second on some.
+const settles = 2 * time.Second
 
-// reading is one look at the files of a folder.
-type reading struct {
-	ctx         context.Context //nolint:containedctx // of who waits for it
-	root        *os.Root
-	buffer      []byte
-	done, total int64
-	tell        told // may be nil
+// freshAt tells whether a file had been changed only just at a time.
+func (s stamp) freshAt(now time.Time) bool {
+	return max(s.Modified, s.Changed) > now.Add(-settles).UnixNano()
 }
 
 // uploadsDir holds files that are not whole yet: catalog's own.
@@ -85,10 +83,11 @@ func (s *sums) manifest(ctx context.Context, f catalog.Folder, tell told) (Manif
 	}
 	if len(unread) > 0 {
 		r := &reading{ctx: ctx, root: root, buffer: make([]byte, 1<<20), tell: tell}
-		if err := s.read(r, m, unread); err != nil {
+		if m.Files, err = s.read(r, m, unread); err != nil {
 			return Manifest{}, fmt.Errorf("reading folder %s: %w", f.Name, err)
 		}
 	}
+	m.Dirs = empty(m)
 	return versioned(m)
 }
 
@@ -120,7 +119,6 @@ type unread struct {
 func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, todo []unread, err error) {
 	known, inodes := s.of(id), (map[inode]string)(nil)
 	m.Folder = id
-	full := map[string]bool{} // directories that hold something
 	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -139,12 +137,14 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 		if !utf8.ValidString(name) {
 			return unspeakable(name)
 		}
-		full[filepath.Dir(name)] = true
 		switch {
 		case e.IsDir():
 			m.Dirs = append(m.Dirs, name)
 		case e.Type()&fs.ModeSymlink != 0:
 			to, err := root.Readlink(name)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) { // gone since, or something else
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -162,7 +162,7 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 			}
 			now, _ := stampOf(info)
 			f := File{Name: name, Bytes: info.Size(), Run: info.Mode()&0o111 != 0}
-			if was, is := known[name]; is && was.Stamp == now {
+			if was, is := known[name]; is && was.Stamp == now && !was.Fresh {
 				f.SHA256 = was.SHA256
 			} else if st, is := info.Sys().(*syscall.Stat_t); is && st.Nlink > 1 { // a model's: one of the store's own files
 				if inodes == nil {
@@ -179,14 +179,27 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 		}
 		return nil
 	})
-	dirs := m.Dirs
-	m.Dirs = nil
-	for _, d := range dirs {
+	return m, todo, err
+}
+
+// empty are the directories in which nothing is that is listed: others come with what they hold.
+func empty(m Manifest) (out []string) {
+	full := map[string]bool{}
+	for _, f := range m.Files {
+		full[path.Dir(f.Name)] = true
+	}
+	for _, l := range m.Links {
+		full[path.Dir(l.Name)] = true
+	}
+	for _, d := range m.Dirs {
+		full[path.Dir(d)] = true
+	}
+	for _, d := range m.Dirs {
 		if !full[d] {
-			m.Dirs = append(m.Dirs, d)
+			out = append(out, d)
 		}
 	}
-	return m, todo, err
+	return out
 }
 
 // unspeakable says that a name cannot be told to another box.
@@ -210,56 +223,6 @@ func (s *sums) inodes(ctx context.Context) (map[inode]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// read reads files whose checksums are not known, and keeps those.
-func (s *sums) read(r *reading, m Manifest, todo []unread) error {
-	for _, u := range todo {
-		r.total += m.Files[u.at].Bytes
-	}
-	fresh := map[string]summed{}
-	for _, u := range todo {
-		f := &m.Files[u.at]
-		h := sha256.New()
-		n, err := r.into(h, f.Name)
-		if err != nil {
-			return err
-		}
-		f.Bytes, f.SHA256 = n, hex.EncodeToString(h.Sum(nil))
-		// Kept where it is as it was before it was read.
-		if info, err := r.root.Lstat(f.Name); err == nil {
-			if now, _ := stampOf(info); now == u.stamp {
-				fresh[f.Name] = summed{now, f.SHA256}
-			}
-		}
-	}
-	return s.keep(m.Folder, m.Files, fresh)
-}
-
-// into reads a file into a hash.
-func (r *reading) into(h hash.Hash, name string) (total int64, err error) {
-	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may have become a pipe
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	for {
-		if r.ctx.Err() != nil {
-			return total, context.Cause(r.ctx)
-		}
-		n, err := file.Read(r.buffer)
-		_, _ = h.Write(r.buffer[:n]) // hashes do not fail
-		total += int64(n)
-		if r.done += int64(n); r.tell != nil {
-			r.tell(r.done, r.total)
-		}
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
 }
 
 // of is what is known of a folder. Nobody changes what it returns.
