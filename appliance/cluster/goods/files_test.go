@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,5 +207,30 @@ func TestGlimpse(t *testing.T) {
 	given := w.boxes["a"].given.Load()
 	if again := must[string](t)(b.Glimpse(t.Context(), w.rows["fld-1"])); again != dir || w.boxes["a"].given.Load() != given {
 		t.Errorf("again it is at %s", again)
+	}
+}
+
+// Many who look at a folder at once, as it changes: each has it as it is, and it comes once.
+func TestGlimpsesOfManyAtOnce(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	w.make("a", "fld-1", false, map[string][]byte{"config.json": []byte(`{"layers": 1}`), "x": noise(100_000, 1)})
+	for _, text := range []string{`{"layers": 1}`, `{"layers": 22}`} {
+		put(t, w.rows["fld-1"].Path, map[string][]byte{"config.json": []byte(text)})
+		before := w.boxes["a"].asked.Load()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				dir, err := w.boxes["b"].Glimpse(t.Context(), w.rows["fld-1"])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				holds(t, dir, map[string][]byte{"config.json": []byte(text)})
+			})
+		}
+		all.Wait()
+		if n := w.boxes["a"].asked.Load() - before; n != 2 {
+			t.Errorf("%d files were asked for, of two", n)
+		}
 	}
 }

@@ -54,10 +54,11 @@ type Want struct {
 // Goods are the folders of one box, for itself and for others. All calls may be made at once.
 type Goods struct {
 	Deps
-	fetcher *fetch.Fetcher
-	sums    *sums
-	shelf   *shelf
-	files   atomic.Pointer[Files]
+	fetcher  *fetch.Fetcher
+	sums     *sums
+	shelf    *shelf
+	files    atomic.Pointer[Files]
+	glimpses glimpses
 
 	mu      sync.Mutex
 	flights map[string]*flight // by folder
