@@ -22,8 +22,23 @@ type flight struct {
 
 	mu      sync.Mutex
 	waiters int
+	asked   time.Time // when it was begun to ask what is to be brought
 	last    sessions.Progress
 	told    chan struct{} // closed and replaced when last changes
+}
+
+// asks notes that it is asked what is to be brought.
+func (f *flight) asks() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = time.Now()
+}
+
+// asOf tells whether what it brings is no older than a time.
+func (f *flight) asOf(t time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.asked.Before(t)
 }
 
 func (f *flight) tell(p sessions.Progress) {
@@ -38,7 +53,8 @@ func (f *flight) tell(p sessions.Progress) {
 
 // Folder brings a folder of another box where it is not here, and returns the directory in which it is, as it is now or, where
 // its home cannot be asked, as it was when it came last. tell, which may be nil, is told how far it is, from one goroutine. Who
-// comes second to what is being brought waits for it; when nobody waits any more it is broken off, and gone on with by the next.
+// comes second to what is being brought waits for it, and for what has changed by then; when nobody waits any more it is broken
+// off, and gone on with by the next.
 // ErrAway, fetch.ErrNoSpace, fetch.ErrChecksum, and what its home says of it; with hints.
 func (g *Goods) Folder(ctx context.Context, w Want, tell func(sessions.Progress)) (dir string, err error) {
 	dir, release, err := g.hold(ctx, w, tell)
@@ -53,12 +69,22 @@ func (g *Goods) hold(ctx context.Context, w Want, tell func(sessions.Progress)) 
 	if err := checkID(w.ID); err != nil {
 		return "", nil, err
 	}
-	f := g.join(ctx, w)
-	defer func() {
+	for began := time.Now(); ; {
+		f := g.join(ctx, w)
+		dir, err = f.wait(ctx, tell)
 		if err != nil {
 			g.part(w.ID, f)
+			return "", nil, err
 		}
-	}()
+		if w.Sealed || f.asOf(began) {
+			return dir, sync.OnceFunc(func() { g.part(w.ID, f) }), nil
+		}
+		g.part(w.ID, f) // it was on its way already, and may have been changed before this was asked: what has comes now
+	}
+}
+
+// wait returns when the folder is there.
+func (f *flight) wait(ctx context.Context, tell func(sessions.Progress)) (dir string, err error) {
 	for {
 		f.mu.Lock()
 		last, told := f.last, f.told
@@ -69,9 +95,9 @@ func (g *Goods) hold(ctx context.Context, w Want, tell func(sessions.Progress)) 
 		select {
 		case <-told:
 		case <-f.done:
-			return f.dir, sync.OnceFunc(func() { g.part(w.ID, f) }), f.err
+			return f.dir, f.err
 		case <-ctx.Done():
-			return "", nil, context.Cause(ctx)
+			return "", context.Cause(ctx)
 		}
 	}
 }
@@ -90,7 +116,7 @@ func (g *Goods) join(ctx context.Context, w Want) *flight {
 		g.flights[w.ID], g.held[f] = f, w.ID
 		go func() {
 			defer cancel(nil)
-			dir, err := g.fly(flying, w, f.tell)
+			dir, err := g.fly(flying, w, f)
 			g.mu.Lock()
 			if g.flights[w.ID] == f {
 				delete(g.flights, w.ID)
@@ -124,9 +150,10 @@ const tries = 3
 //  2. Where nobody can be asked, what came last is taken.
 //  3. What is here as it is now is taken.
 //  4. What is missing comes, and the tree is put together.
-func (g *Goods) fly(ctx context.Context, w Want, tell func(sessions.Progress)) (dir string, err error) {
+func (g *Goods) fly(ctx context.Context, w Want, f *flight) (dir string, err error) {
 	for try := 1; ; try++ {
-		dir, err = g.once(ctx, w, tell)
+		f.asks()
+		dir, err = g.once(ctx, w, f.tell)
 		if err == nil || ctx.Err() != nil || try == tries || !errors.Is(err, fetch.ErrRefused) {
 			return dir, err
 		}

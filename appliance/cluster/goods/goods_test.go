@@ -539,3 +539,39 @@ func TestAPipeInAFilesPlace(t *testing.T) {
 		t.Error(answer.Status)
 	}
 }
+
+// Who asks for a folder while an older state of it is on its way has it as it was when it asked.
+func TestALateComer(t *testing.T) {
+	w := newWorld(t, "a", "b")
+	want := w.make("a", "fld-1", false, map[string][]byte{"x": []byte("first")})
+	a, b := w.boxes["a"], w.boxes["b"]
+	began, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	spoil := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/file") {
+				once.Do(func() { close(began); <-goOn })
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+	a.spoil.Store(&spoil)
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := b.Folder(t.Context(), want, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	<-began
+	put(t, w.rows["fld-1"].Path, map[string][]byte{"y": []byte("what the job needs")})
+	joined := sync.OnceFunc(func() { close(goOn) })
+	both.Go(func() {
+		dir, err := b.Folder(t.Context(), want, func(sessions.Progress) { joined() })
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		holds(t, dir, map[string][]byte{"x": []byte("first"), "y": []byte("what the job needs")})
+	})
+	both.Wait()
+}
