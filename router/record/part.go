@@ -218,7 +218,7 @@ func (l *Live) Hear(now time.Time, box string, p *Part) {
 			continue
 		}
 		there := elsewhere{at: now, inFlight: of.InFlight, waiting: of.Waiting, routes: map[string]int{}}
-		s.meter.take(&of.Counts)
+		s.take(&of.Counts)
 		for j := range of.Routes {
 			r := &of.Routes[j]
 			there.routes[r.ID] = r.InFlight
@@ -228,7 +228,7 @@ func (l *Live) Hear(now time.Time, box string, p *Part) {
 			}
 			counts := r.Counts
 			counts.Begun = 0 // the service has counted it
-			s.meter.take(&counts)
+			s.take(&counts)
 		}
 		if s.others == nil {
 			s.others = map[string]elsewhere{}
