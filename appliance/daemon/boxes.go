@@ -82,7 +82,7 @@ func (b boxes) Init(ctx context.Context, in api.ClusterInit, _ string) (api.Clus
 	if err != nil {
 		return api.ClusterSelf{}, err
 	}
-	if err := foundCluster(b.d.Config, in.Name, in.Address, cluster.EraAfter(cluster.Term(last))); err != nil {
+	if err := foundCluster(ctx, b.d.Config, in.Name, in.Address, cluster.EraAfter(cluster.Term(last))); err != nil {
 		return api.ClusterSelf{}, err
 	}
 	b.d.sit()
@@ -103,10 +103,13 @@ func (b boxes) Join(ctx context.Context, in api.ClusterJoin, _ string) (api.Clus
 	if err != nil {
 		return api.ClusterSelf{}, err
 	}
+	b.d.joining.Lock()
 	state, err := joinCluster(ctx, b.d.Options, asking{in.URL, token, in.Name, in.Address})
+	b.d.joining.Unlock()
 	if err != nil {
 		return api.ClusterSelf{}, err
 	}
+	b.d.unseated.Store(nil) // that was about another time
 	if state == trust.In {
 		b.d.sit()
 		return b.Self(ctx), nil
@@ -135,6 +138,8 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 	if s == nil {
 		b.d.apart.Store(false)
 		b.d.unseated.Store(nil)
+		b.d.joining.Lock()
+		defer b.d.joining.Unlock()
 		if err := unseat(b.d.Config); err != nil {
 			return api.ClusterSelf{}, err
 		}

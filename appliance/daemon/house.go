@@ -54,7 +54,8 @@ type house struct {
 	waits    atomic.Bool           // somebody has to approve of this box
 	unseated atomic.Pointer[error] // why a seat could not be taken
 	apart    atomic.Bool           // this box was let in, and cannot take its seat yet: it goes on alone meanwhile
-	asks     sync.Once             // one goroutine asks to be let in
+	joining  sync.Mutex            // what asks to be let in changes one at a time
+	asks     sync.Once             // one goroutine asks to be let in, whenever there is something to ask
 
 	shells      *ssh.Server  // nil: there is no SSH port
 	appServer   *http.Server // of apps on a port of their own; nil: there is none

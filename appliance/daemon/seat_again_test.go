@@ -2,9 +2,13 @@ package daemon
 
 import (
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +41,76 @@ func TestJoiningWithoutAPort(t *testing.T) {
 	}
 	if _, err := trust.Open(filepath.Join(c.Data, clusterDir), time.Now); !errors.Is(err, trust.ErrNoIdentity) {
 		t.Errorf("it has begun to join: %v", err)
+	}
+}
+
+// Where the ports of etcd are taken, nothing is founded, and nobody asked.
+func TestPortsOfEtcd(t *testing.T) {
+	for above := 1; above <= 2; above++ {
+		taken := takenPort(t)
+		door, err := beside(taken.Addr().String(), -above)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := config.Config{Data: t.TempDir(), Database: "postgres://db/palisade"}
+		c.Cluster.Listen = door
+		_, joining := joinCluster(t.Context(), Options{Config: c}, asking{url: "https://127.0.0.1:1", name: "box-2"})
+		for doing, err := range map[string]error{"joining": joining, "founding": foundCluster(t.Context(), c, "box-1", door, 0)} {
+			if err == nil || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(adviceOf(err), "two ports above cluster.listen") {
+				t.Errorf("%s: %v (%s)", doing, err, adviceOf(err))
+			}
+		}
+		if _, err := trust.Open(filepath.Join(c.Data, clusterDir), time.Now); !errors.Is(err, trust.ErrNoIdentity) {
+			t.Errorf("it has begun: %v", err)
+		}
+		c.Cluster.Etcd = []string{"https://etcd-1.lan:2379"} // the owner's own needs none
+		if err := portsOpen(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A box that was refused asks again when it is told to join another time, without a restart.
+func TestAskingAgain(t *testing.T) {
+	c := config.Config{Data: t.TempDir()}
+	dir := filepath.Join(c.Data, clusterDir)
+	node, err := trust.Create(dir, "box-2", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (seatRecord{Address: "box-2:8480"}).write(dir); err != nil {
+		t.Fatal(err)
+	}
+	h := &house{seats: make(chan struct{}, 1), stopped: make(chan struct{})}
+	d := &daemon{Options: Options{Config: c, Log: slog.New(slog.DiscardHandler)}, house: h}
+	d.base = d.Options
+	ended := make(chan struct{})
+	h.asks.Do(func() { // as goOnAsking does
+		go func() { h.ask(t.Context(), d.base, time.Millisecond); close(ended) }()
+	})
+	for range 2 {
+		plain := httptest.NewServer(http.NotFoundHandler()) // which speaks no TLS: it is of no use to ask it again
+		defer plain.Close()
+		token, err := trust.ParseToken("pal-join." + strings.Repeat("a", 8) + "." + strings.Repeat("b", 32) + "." + strings.Repeat("a", 52))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.unseated.Store(nil)
+		if err := node.Remember(trust.Pending{URL: strings.Replace(plain.URL, "http:", "https:", 1), Token: token}); err != nil {
+			t.Fatal(err)
+		}
+		d.goOnAsking(t.Context())
+		for h.unseated.Load() == nil {
+			runtime.Gosched()
+		}
+		if why := *h.unseated.Load(); !strings.Contains(why.Error(), strings.TrimPrefix(plain.URL, "http://")) {
+			t.Error(why)
+		}
+	}
+	close(h.stopped)
+	<-ended
+	if _, asks, err := node.Pending(); asks || err != nil || h.waits.Load() {
+		t.Errorf("it goes on asking: %v", err)
 	}
 }
 

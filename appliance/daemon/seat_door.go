@@ -53,6 +53,34 @@ func doorOpens(ctx context.Context, c config.Config) error {
 	return l.Close()
 }
 
+// portsOpen tells whether all ports can be opened that a box of a cluster needs: that for other boxes, and those that its part of etcd
+// will have, where the boxes keep one among themselves.
+func portsOpen(ctx context.Context, c config.Config) error {
+	if err := doorOpens(ctx, c); err != nil || len(c.Cluster.Etcd) > 0 {
+		return err
+	}
+	for _, port := range []struct {
+		above int
+		of    string
+	}{{etcdClients, "etcd, for boxes"}, {etcdPeers, "etcd, for its members"}} {
+		at, err := beside(c.Cluster.Listen, port.above)
+		if err != nil {
+			return err
+		}
+		l, err := listenTCP(ctx, at)
+		if err == nil {
+			err = l.Close()
+		}
+		if err != nil {
+			return hinted{
+				fmt.Errorf("opening the port of %s, %d above cluster.listen: %w", port.of, port.above, err),
+				"etcd takes the two ports above cluster.listen: choose one in the settings that has both free, then palisade restart",
+			}
+		}
+	}
+	return nil
+}
+
 // way is what a box that was let in has to know.
 func (s *seat) way(context.Context) (door.Way, error) {
 	s.mu.Lock()

@@ -74,7 +74,7 @@ func outwards() (string, error) {
 
 // foundCluster makes this box the first one of a cluster, as far as files go: the next start does the rest. Era is after those of
 // clusters that had the database before.
-func foundCluster(c config.Config, name, address string, era int64) error {
+func foundCluster(ctx context.Context, c config.Config, name, address string, era int64) error {
 	if !strings.HasPrefix(c.DSN(), "postgres") {
 		return hinted{errors.New("several boxes keep their rows in PostgreSQL; this one has SQLite"), "move them first: palisade database move --to postgres://USER@HOST/NAME"}
 	}
@@ -83,6 +83,9 @@ func foundCluster(c config.Config, name, address string, era int64) error {
 	}
 	at, err := doorAddress(c, address)
 	if err != nil {
+		return err
+	}
+	if err := portsOpen(ctx, c); err != nil {
 		return err
 	}
 	dir := filepath.Join(c.Data, clusterDir)
@@ -205,7 +208,7 @@ type asking struct {
 
 // joinCluster asks a box of a cluster to let this one in, once. In: the next life takes the place.
 func joinCluster(ctx context.Context, o Options, a asking) (trust.State, error) {
-	if err := doorOpens(ctx, o.Config); err != nil {
+	if err := portsOpen(ctx, o.Config); err != nil {
 		return "", err
 	}
 	node, err := trust.Create(filepath.Join(o.Config.Data, clusterDir), boxName(o.Config, a.name), time.Now)
@@ -264,21 +267,22 @@ func askIn(ctx context.Context, o Options, node *trust.Node, p trust.Pending) (t
 // askEvery is how often a box that waits asks whether it is in.
 const askEvery = 2 * time.Second
 
-// goOnAsking asks on where this box was on its way into a cluster.
+// goOnAsking asks on where this box is on its way into a cluster.
 func (d *daemon) goOnAsking(ctx context.Context) {
 	node, err := trust.Open(filepath.Join(d.Config.Data, clusterDir), time.Now)
 	if err != nil {
 		return
 	}
-	if p, ok, err := node.Pending(); err == nil && ok {
+	if _, ok, err := node.Pending(); err == nil && ok {
 		d.waits.Store(true)
-		d.asks.Do(func() { go d.ask(context.WithoutCancel(ctx), d.base, node, p) })
+		d.asks.Do(func() { go d.ask(context.WithoutCancel(ctx), d.base, askEvery) })
 	}
 }
 
-// ask asks until this box is in, is refused for good, or the process ends.
-func (h *house) ask(ctx context.Context, o Options, node *trust.Node, p trust.Pending) {
-	tick := time.NewTicker(askEvery)
+// ask asks, until the process ends, whenever there is something to ask: as the files say by then, for what was asked may have been
+// refused, given up, and asked of others since.
+func (h *house) ask(ctx context.Context, o Options, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -286,20 +290,34 @@ func (h *house) ask(ctx context.Context, o Options, node *trust.Node, p trust.Pe
 			return
 		case <-tick.C:
 		}
-		state, err := askIn(ctx, o, node, p)
-		switch {
-		case err == nil && state == trust.In:
-			h.waits.Store(false)
-			h.sit()
-			return
-		case err != nil && door.Final(err):
-			h.waits.Store(false)
-			h.unseated.Store(&err)
-			o.Log.Error("this box is not let into the cluster", "error", err, "hint", adviceOf(err))
-			if err := node.Forget(); err != nil {
-				o.Log.Warn("that it asked is not forgotten", "error", err)
-			}
-			return
+		h.askAgain(ctx, o)
+	}
+}
+
+func (h *house) askAgain(ctx context.Context, o Options) {
+	h.joining.Lock()
+	defer h.joining.Unlock()
+	node, err := trust.Open(filepath.Join(o.Config.Data, clusterDir), time.Now)
+	if err != nil {
+		h.waits.Store(false)
+		return
+	}
+	p, asks, err := node.Pending()
+	if err != nil || !asks {
+		h.waits.Store(false)
+		return
+	}
+	state, err := askIn(ctx, o, node, p)
+	switch {
+	case err == nil && state == trust.In:
+		h.waits.Store(false)
+		h.sit()
+	case err != nil && door.Final(err):
+		h.waits.Store(false)
+		h.unseated.Store(&err)
+		o.Log.Error("this box is not let into the cluster", "error", err, "hint", adviceOf(err))
+		if err := node.Forget(); err != nil {
+			o.Log.Warn("that it asked is not forgotten", "error", err)
 		}
 	}
 }
