@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -47,8 +48,13 @@ func TestJoiningWithoutAPort(t *testing.T) {
 // Where the ports of etcd are taken, nothing is founded, and nobody asked.
 func TestPortsOfEtcd(t *testing.T) {
 	for above := 1; above <= 2; above++ {
-		taken := takenPort(t)
-		door, err := beside(taken.Addr().String(), -above)
+		pid := os.Getpid() // an address that no other test has: the ports beside are to be free
+		door := fmt.Sprintf("127.%d.%d.%d:8480", 100+pid>>16&63, pid>>8&255, pid&255)
+		at, err := beside(door, above)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, err := net.Listen("tcp", at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +73,7 @@ func TestPortsOfEtcd(t *testing.T) {
 		if err := portsOpen(t.Context(), c); err != nil {
 			t.Error(err)
 		}
+		_ = taken.Close()
 	}
 }
 
