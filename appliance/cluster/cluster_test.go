@@ -318,6 +318,11 @@ func TestANodeIsRemoved(t *testing.T) {
 	if err := a.Want(ctx, r, "full-2", cluster.Wanted{Round: "1", Spec: sessions.Spec{ID: "other"}}); err != nil {
 		t.Fatal(err)
 	}
+	for name, busy := range map[string]bool{"empty": false, "full": true, "full-2": true} {
+		if err := a.MayRemoveNode(ctx, name); errors.Is(err, cluster.ErrBusy) != busy || (err != nil) != busy {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if err := a.RemoveNode(ctx, r, "empty"); err != nil {
 		t.Error(err)
 	}
@@ -330,6 +335,9 @@ func TestANodeIsRemoved(t *testing.T) {
 	}
 	if err := alive["full"].End(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if err := a.MayRemoveNode(ctx, "full"); err != nil {
+		t.Errorf("one that is silent: %v", err)
 	}
 	for range 2 {
 		if err := a.RemoveNode(ctx, r, "full"); err != nil {
@@ -351,6 +359,21 @@ func TestANodeIsRemoved(t *testing.T) {
 	}
 	if err := a.Want(ctx, r, "full-2", cluster.Wanted{Round: "2", Spec: sessions.Spec{ID: "s0"}}); err != nil {
 		t.Errorf("what it had is begun elsewhere: %v", err)
+	}
+	// One that is believed no more goes though it says that it lives, and cannot say so again.
+	if err := a.ExpelNode(ctx, r, "full-2"); err != nil {
+		t.Error(err)
+	}
+	if got, err = client.Get(ctx, at, clientv3.WithPrefix(), clientv3.WithKeysOnly()); err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range got.Kvs {
+		if key := string(kv.Key[len(at):]); strings.Contains(key, "full-2") || strings.HasPrefix(key, "placed/") {
+			t.Errorf("left is %s", key)
+		}
+	}
+	if err := a.Announce(ctx, alive["full-2"], "full-2", cluster.Alive{}, cluster.Inventory{}); !errors.Is(err, cluster.ErrNoNode) {
+		t.Errorf("one that was taken out says that it lives: %v", err)
 	}
 }
 

@@ -40,6 +40,10 @@ type Alive struct {
 	Version string    `json:"version"`
 	Began   time.Time `json:"began"` // the daemon, by the node's clock
 	Clock   time.Time `json:"clock"` // the node's, when it said so
+	// Leaving says that it is about to leave the cluster: others take over what it keeps of etcd, and nothing new is placed there.
+	Leaving bool `json:"leaving,omitempty"`
+	// Door is where its door is by now, host:port; "": where its Node says.
+	Door string `json:"door,omitempty"`
 }
 
 // Inventory is what a node has.

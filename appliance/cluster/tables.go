@@ -158,3 +158,11 @@ func (a *Agreement) Shared(ctx context.Context, what string) ([]byte, error) {
 	}
 	return got.Kvs[0].Value, nil
 }
+
+// Dissolve takes away all that the boxes have agreed on. The last one says it where etcd is not of its own.
+func (a *Agreement) Dissolve(ctx context.Context) error {
+	if _, err := a.client.Delete(ctx, a.prefix, clientv3.WithPrefix()); err != nil {
+		return fmt.Errorf("taking away what the boxes have agreed on: %w", err)
+	}
+	return nil
+}

@@ -132,66 +132,6 @@ func (d *daemon) runs() int {
 	return n
 }
 
-// Leave implements admin.Cluster.
-func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSelf, error) {
-	s := b.d.seat
-	if s == nil {
-		b.d.apart.Store(false)
-		b.d.unseated.Store(nil)
-		b.d.joining.Lock()
-		defer b.d.joining.Unlock()
-		if err := unseat(b.d.Config); err != nil {
-			return api.ClusterSelf{}, err
-		}
-		return b.Self(ctx), nil
-	}
-	if err := ownDatabase(b.d.base.Config, s.Config, len(s.roster.Nodes())); err != nil && !force {
-		return api.ClusterSelf{}, err
-	}
-	all, err := s.runtime.List(ctx)
-	if err != nil {
-		return api.ClusterSelf{}, err
-	}
-	running := 0
-	for _, in := range all {
-		if in.Running {
-			running++
-		}
-	}
-	if running > 0 && !force {
-		return api.ClusterSelf{}, hinted{fmt.Errorf("%d sessions run on this box: %w", running, cluster.ErrBusy), "move them away first: palisade cluster drain " + s.name() + "; or leave with --force, which ends them"}
-	}
-	if err := s.tellLeaving(ctx, by); err != nil && !force {
-		return api.ClusterSelf{}, fmt.Errorf("the other boxes cannot be told: %w", err)
-	}
-	b.d.rise()
-	return api.ClusterSelf{State: api.ClusterAlone}, nil
-}
-
-// ownDatabase fails where a box that leaves so many would go on alone on the database of those that remain.
-func ownDatabase(own, of config.Config, boxes int) error {
-	if boxes < 2 || own.DSN() != of.DSN() {
-		return nil
-	}
-	return hinted{fmt.Errorf("the settings of this box name the database of the cluster, which the other boxes work on: %w", cluster.ErrBusy),
-		"give it one of its own, with database in the settings or --database, and palisade restart; then leave"}
-}
-
-// tellLeaving takes this box out of the records of trust, and its member out of etcd.
-func (s *seat) tellLeaving(ctx context.Context, by string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	s.mu.Lock()
-	m := s.member
-	s.mu.Unlock()
-	if m != nil {
-		if err := s.members.Remove(ctx, m.ID()); err != nil {
-			return err
-		}
-	}
-	return s.desk.Remove(ctx, s.name(), by)
-}
-
 // Rescue implements admin.Cluster.
 func (b boxes) Rescue(ctx context.Context, _ string) (api.ClusterSelf, error) {
 	s := b.d.seat
@@ -307,39 +247,6 @@ func (b boxes) Update(ctx context.Context, name string, u api.ClusterBoxUpdate, 
 	}
 	all[i].Node = n
 	return b.box(all[i]), nil
-}
-
-// Remove implements admin.Cluster.
-//  1. One that waits is refused.
-//  2. Its membership of etcd goes first: a connection to etcd that is open stays open.
-//  3. Then what it was to run, which is refused while it lives and has sessions; forced, that follows when it is silent.
-//  4. Then it is believed no more.
-func (b boxes) Remove(ctx context.Context, name string, force bool, by string) error {
-	s, err := b.seated()
-	if err != nil {
-		return err
-	}
-	if b.d.turn == nil {
-		return errNoLeader{}
-	}
-	there := slices.ContainsFunc(s.roster.Nodes(), func(n cluster.Seen) bool { return n.Name == name })
-	if there && !force {
-		if err := s.agreement.RemoveNode(ctx, b.d.turn.reign, name); err != nil {
-			return err
-		}
-	}
-	st, err := s.members.Status(ctx, &s.silence, time.Now())
-	if err == nil && st.Agreed {
-		for _, v := range st.Members {
-			if v.Name == name && len(st.Members) > 1 {
-				err = s.members.Remove(ctx, v.ID)
-			}
-		}
-	}
-	if err != nil && !force {
-		return err
-	}
-	return s.desk.Remove(ctx, name, by) // 1, 4
 }
 
 // sit has this process take its place in the cluster, as its files say.

@@ -56,6 +56,9 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 	if out.External {
 		return out, nil
 	}
+	if b.d.turn != nil {
+		out.Next = append(out.Next, s.invited.words(s.roster.Nodes(), time.Now())...)
+	}
 	return out, b.membersOf(ctx, s, &out)
 }
 
@@ -67,6 +70,9 @@ func (b boxes) membersOf(ctx context.Context, s *seat, out *api.ClusterStatus) e
 	q := st.Quorum
 	out.Quorum = api.ClusterQuorum{Votes: q.Votes, Answer: q.Answer, Needed: q.Needed, MayFail: q.MayFail, Words: q.Words, Agreed: st.Agreed}
 	for _, v := range st.Members {
+		if v.Name == "" {
+			v.Name = boxAt(s.roster.Nodes(), v.Peer)
+		}
 		out.Members = append(out.Members, memberOut(v))
 	}
 	return nil
@@ -82,6 +88,9 @@ func memberOut(v member.View) api.ClusterMember {
 // box is one box as this life knows it.
 func (b boxes) box(n cluster.Seen) api.ClusterBox {
 	out := api.ClusterBox{Name: n.Name, State: string(n.State), Address: n.Door, Alive: n.Alive != nil, Labels: n.Labels}
+	if n.Alive != nil && n.Alive.Leaving {
+		out.Problem = "it is leaving: others take over what it keeps of etcd"
+	}
 	if !n.JoinedAt.IsZero() {
 		out.JoinedAt = &n.JoinedAt
 	}

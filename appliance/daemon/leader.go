@@ -144,6 +144,12 @@ func (d *daemon) lost(node string, fenced bool) bool {
 	return !there || long > grace
 }
 
+// isLeaving tells whether a box is about to leave.
+func (d *daemon) isLeaving(node string) bool {
+	n, _ := d.seat.roster.Node(node)
+	return n.Alive != nil && n.Alive.Leaving
+}
+
 // closedBoxes says why boxes get nothing new.
 func (d *daemon) closedBoxes() func(node string) string {
 	if d.seat == nil {
@@ -158,6 +164,8 @@ func (d *daemon) closedBoxes() func(node string) string {
 			return "it is silent"
 		case state != cluster.In:
 			return "it is " + string(state)
+		case d.isLeaving(node):
+			return "it is leaving"
 		}
 		return ""
 	}

@@ -75,9 +75,13 @@ type seat struct {
 	// resumed is when it was last tried to start a member that did not start.
 	resumed time.Time
 	lease   *cluster.Lease
-	asked   *door.SeatRequest // to be a member of etcd
+	asked   *seatAsked // to be a member of etcd
+	coming  bool       // it is about to become one
 	// leaving: this box says no more that it lives.
 	leaving bool
+	goes    bool // it is about to leave: what it keeps of etcd is to go to others first
+
+	invited invitations // to be members of etcd, while this box leads
 
 	passing sync.WaitGroup // what other boxes ask sessions here for by a door that is shut
 }
@@ -252,6 +256,14 @@ func (s *seat) farewell() {
 	if s == nil {
 		return
 	}
+	s.fallSilent()
+	if s.door != nil {
+		s.endDoor(stopGrace)
+	}
+}
+
+// fallSilent has this box say no more that it lives.
+func (s *seat) fallSilent() {
 	s.mu.Lock()
 	lease := s.lease
 	s.leaving = true
@@ -260,9 +272,6 @@ func (s *seat) farewell() {
 		ending, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = lease.End(ending) // else it runs out
-	}
-	if s.door != nil {
-		s.endDoor(stopGrace)
 	}
 }
 

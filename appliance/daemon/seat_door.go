@@ -59,6 +59,10 @@ func portsOpen(ctx context.Context, c config.Config) error {
 	if err := doorOpens(ctx, c); err != nil || len(c.Cluster.Etcd) > 0 {
 		return err
 	}
+	return etcdOpens(ctx, c)
+}
+
+func etcdOpens(ctx context.Context, c config.Config) error {
 	for _, port := range []struct {
 		above int
 		of    string

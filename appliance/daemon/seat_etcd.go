@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/palisade-run/palisade/appliance/cluster"
-	"github.com/palisade-run/palisade/appliance/cluster/door"
 	"github.com/palisade-run/palisade/appliance/cluster/member"
 )
 
@@ -76,75 +74,6 @@ func (s *seat) startMember(ctx context.Context) error {
 	return nil
 }
 
-// seatEvery is how often it is looked who should be a member of etcd.
-const seatEvery = 2 * time.Second
-
-// arrange brings the members of etcd to what the boxes can bear, one step after the other, while this box leads.
-func (s *seat) arrange(ctx context.Context, r cluster.Reign) {
-	if len(s.Config.Cluster.Etcd) > 0 {
-		return // the owner's own
-	}
-	tick := time.NewTicker(seatEvery)
-	defer tick.Stop()
-	for {
-		if err := s.arrangeOnce(ctx, r); err != nil && ctx.Err() == nil {
-			s.log.Warn("who keeps the agreement cannot be arranged now; it is tried again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *seat) arrangeOnce(ctx context.Context, r cluster.Reign) error {
-	looking, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	st, err := s.members.Status(looking, &s.silence, time.Now())
-	if err != nil || !st.Agreed || !s.roster.Known() {
-		return err
-	}
-	var boxes []member.Box
-	for _, n := range s.roster.Nodes() {
-		b := member.Box{Name: n.Name, Alive: n.Alive != nil}
-		if !n.Silent.IsZero() {
-			b.Silent = time.Since(n.Silent)
-		}
-		boxes = append(boxes, b)
-	}
-	for _, step := range member.Plan(st.Seats(), boxes) {
-		s.log.Info("members of etcd", "step", step.String())
-		if step.Do != member.Invite {
-			if err := s.members.Carry(looking, step); err != nil {
-				return err
-			}
-			continue
-		}
-		request := door.SeatRequest{Term: r.Term, Why: step.Why, Endpoints: s.client.Endpoints()}
-		if step.Name == s.name() {
-			err = s.takeSeat(looking, s.name(), request)
-		} else {
-			err = s.doors.Seat(looking, step.Name, request)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if v, is := member.Bloated(st); is {
-		return s.members.Defragment(ctx, v)
-	}
-	return s.members.Relieve(looking, st)
-}
-
-// takeSeat is asked to have this box be a member of etcd; takeSeats does it.
-func (s *seat) takeSeat(_ context.Context, _ string, r door.SeatRequest) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asked = &r
-	return nil
-}
-
 // takeSeats makes this box a member of etcd when it was asked to, one try after the other.
 func (s *seat) takeSeats(ctx context.Context) {
 	tick := time.NewTicker(seatEvery / 4)
@@ -179,9 +108,16 @@ func (s *seat) takeSeats(ctx context.Context) {
 			s.resumeMember(ctx)
 			continue
 		}
-		if err := s.joinMembers(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("this box could not become a member of etcd; it is asked again", "error", err)
+		err := s.joinMembers(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
+		s.log.Warn("this box could not become a member of etcd; it is tried again", "error", err, "hint", adviceOf(err))
+		s.mu.Lock()
+		if s.asked == nil && time.Since(asked.at) < joinWithin {
+			s.asked = asked // it may be written down as one already: nobody asks again then
+		}
+		s.mu.Unlock()
 	}
 }
 
@@ -201,6 +137,9 @@ func (s *seat) resumeMember(ctx context.Context) {
 	}
 }
 
+// joinWithin is for how long a box tries to become a member that was asked to. Who leads takes the seat back not long after.
+const joinWithin = 90 * time.Second
+
 // resumeEvery is how often that is tried.
 const resumeEvery = 5 * time.Second
 
@@ -209,6 +148,8 @@ func (s *seat) joinMembers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.setComing(true)
+	defer s.setComing(false)
 	joining, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	m, err := member.Join(joining, c, s.members)
@@ -225,6 +166,12 @@ func (s *seat) joinMembers(ctx context.Context) error {
 			r.Etcd = append(r.Etcd, c.Client.Advertise)
 		}
 	})
+}
+
+func (s *seat) setComing(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.coming = is
 }
 
 // rememberEtcd keeps where the members are, for the next start.

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"os"
 	"reflect"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/cluster"
-	"github.com/palisade-run/palisade/appliance/cluster/trust"
 )
 
 // announceEvery is how often it is looked whether what this box has is still what it said.
@@ -51,16 +49,26 @@ func (s *seat) isLeaving() bool {
 	return s.leaving
 }
 
+// about is whether this box is about to leave, and where its door is.
+func (s *seat) about() (leaving bool, door string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goes, s.kept.Address
+}
+
 // announce returns when the lease is lost, or with why it could not be used. A process that ends keeps its lease: the next one
 // takes its place in time, or its routes go.
 func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
 	alive := cluster.Alive{Version: s.Version.Version, Began: time.Now().UTC()}
 	var said cluster.Inventory
+	var saidOf cluster.Alive
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		has := s.inventory(ctx)
-		if first || !reflect.DeepEqual(has, said) {
+		alive.Leaving, alive.Door = s.about()
+		alive.Clock = saidOf.Clock
+		if first || alive != saidOf || !reflect.DeepEqual(has, said) {
 			alive.Clock = time.Now().UTC()
 			saying, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
 			err := s.agreement.Announce(saying, lease, s.name(), alive, has)
@@ -71,7 +79,7 @@ func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
 				_ = lease.End(ending) // another is asked for
 				return err
 			}
-			said = has
+			said, saidOf = has, alive
 		}
 		s.heard.note(lease.Until())
 		select {
@@ -209,53 +217,6 @@ func (s *seat) stand(ctx context.Context) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// admit makes a node of each box that was let in, while this box leads.
-func (s *seat) admit(ctx context.Context, r cluster.Reign) {
-	tick := time.NewTicker(announceEvery)
-	defer tick.Stop()
-	for {
-		if err := s.admitOnce(ctx, r); err != nil && ctx.Err() == nil && !errors.Is(err, cluster.ErrDeposed) {
-			s.log.Warn("boxes that were let in cannot be made nodes now; it is tried again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *seat) admitOnce(ctx context.Context, r cluster.Reign) error {
-	if !s.roster.Known() {
-		return nil
-	}
-	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	records, err := s.desk.Records(asking)
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{}
-	for _, n := range s.roster.Nodes() {
-		known[n.Name] = true
-	}
-	for _, record := range records {
-		if record.State != trust.In || known[record.Name] {
-			continue
-		}
-		at := record.Address
-		if record.Name == s.name() {
-			at = s.kept.Address
-		}
-		n := cluster.Node{Name: record.Name, State: cluster.In, Door: at, JoinedAt: time.Now().UTC()}
-		if err := s.agreement.PutNode(asking, r, n); err != nil {
-			return err
-		}
-		s.log.Info("a box is a node of the cluster now", "box", record.Name, "address", at)
-	}
-	return nil
 }
 
 // rosterChanged pokes whoever goes by the roster.

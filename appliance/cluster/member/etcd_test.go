@@ -3,6 +3,7 @@ package member_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -227,6 +228,13 @@ func (c *cluster) removes(t *testing.T) {
 	if err := b.runs.Err(); !errors.Is(err, member.ErrRemoved) {
 		t.Error(err)
 	}
+	c.until("nobody is answered by it", func() bool {
+		conn, err := net.Dial("tcp", b.config.Client.Advertise)
+		if err == nil {
+			conn.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
 	if err := b.runs.Close(c.ctx); err != nil {
 		t.Error(err)
 	}

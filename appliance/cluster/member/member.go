@@ -245,13 +245,15 @@ func (c Config) warnOfProxy() {
 	}
 }
 
-// watch waits for etcd to end by itself.
+// watch waits for etcd to end by itself. What is left of it then is ended, too: it would go on answering whoever asks it, that it has
+// stopped, and clients would take that for an answer of the cluster.
 func (m *Member) watch() {
 	select {
 	case <-m.etcd.Server.StopNotify():
 	case err := <-m.etcd.Err():
 		if err != nil {
 			m.stopped(fmt.Errorf("%w: %w", ErrBroken, err))
+			m.end()
 			return
 		}
 	case <-m.done:
@@ -260,6 +262,7 @@ func (m *Member) watch() {
 		}
 		return
 	}
+	defer m.end()
 	if m.log.removed() || m.etcd.Server.Cluster().Member(m.etcd.Server.MemberID()) == nil {
 		m.stopped(&Error{ErrRemoved, "see it with: palisade cluster status"})
 		return

@@ -14,10 +14,16 @@ const Most = 5
 // GoneAfter is how long a member is silent until it is taken for gone, and another box takes its seat.
 const GoneAfter = 10 * time.Minute
 
+// A learner has no vote to lose: it is not waited for as long as a member is.
+const (
+	learnerAway   = 5 * time.Second // that its box is silent
+	learnerStarts = 2 * time.Minute // that it does not answer, though its box does
+)
+
 // Seat is a member as it looks now.
 type Seat struct {
 	ID      uint64
-	Name    string // "" of one that was let in and has not started yet
+	Name    string // "" of one that has not started yet, where nobody knows whose it is
 	Learner bool   // it follows and has no vote
 	Answers bool
 	Silent  time.Duration // since it answered last
@@ -30,6 +36,7 @@ type Box struct {
 	Name   string
 	Alive  bool
 	Silent time.Duration // since it was alive
+	Tried  bool          // it was invited not long ago, and did not come: others are asked first
 }
 
 // Verb is what a step does.
@@ -117,6 +124,11 @@ func (t table) unsure() bool {
 	return slices.ContainsFunc(t.voters, func(s Seat) bool { return !s.Answers && !s.gone() && !t.homeless(s) })
 }
 
+// away is a member whose box is silent.
+func (t table) away(s Seat, within time.Duration) bool {
+	return slices.ContainsFunc(t.boxes, func(b Box) bool { return b.Name == s.Name && !b.Alive && b.Silent >= within })
+}
+
 // candidate is the box that is invited next: by name, so that everybody would choose the same.
 func (t table) candidate() (Box, bool) {
 	var found []Box
@@ -128,7 +140,7 @@ func (t table) candidate() (Box, bool) {
 	if len(found) == 0 {
 		return Box{}, false
 	}
-	return slices.MinFunc(found, func(a, b Box) int { return cmp.Compare(a.Name, b.Name) }), true
+	return slices.MinFunc(found, func(a, b Box) int { return cmp.Or(truth(a.Tried, b.Tried), cmp.Compare(a.Name, b.Name)) }), true
 }
 
 // leaver is the voter that goes first when one goes: whose box is no node any more, who is silent, who does not lead.
@@ -204,7 +216,8 @@ func Plan(seats []Seat, boxes []Box) []Step {
 }
 
 // learner says what becomes of one.
-//  1. One that is gone, or whose box is no node any more, goes: it has no vote to lose.
+//  1. One that does not come to run, whose box is silent, or no node any more, goes: it has no vote to lose, and keeps others from
+//     a seat.
 //  2. One that does not follow yet is waited for, and so is a voter that may be back.
 //  3. Where a vote is missing it gets it.
 //  4. Where it is somebody's heir, the one it takes the seat of goes first: so there are never more votes than boxes to
@@ -214,8 +227,10 @@ func (t table) learner(s Seat) []Step {
 	switch {
 	case t.homeless(s):
 		return remove(s, "its box is no node any more") // 1
-	case s.gone():
-		return remove(s, fmt.Sprintf("it was to become a member, and is silent for %v", s.Silent.Round(time.Second)))
+	case !s.Answers && t.away(s, learnerAway):
+		return remove(s, "it was to become a member, and its box is silent")
+	case !s.Answers && s.Silent >= learnerStarts:
+		return remove(s, fmt.Sprintf("it was to become a member, and does not answer for %v", s.Silent.Round(time.Second)))
 	case !s.Answers || !s.InStep || t.unsure(): // 2
 		return nil
 	case t.wanting(): // 3

@@ -149,11 +149,34 @@ func TestPlan(t *testing.T) {
 			w.seat("box-2", true)
 			w.seats[1].InStep = false
 		}, "", 1},
-		"a learner that is silent for a while is waited for": {3, func(w *world) {
+		"a learner that does not answer yet is waited for": {3, func(w *world) {
 			w.seats = w.seats[:1]
 			w.seat("box-2", true)
 			w.silence("box-2", time.Minute)
+			w.boxes[1].Alive = true
 		}, "", 1},
+		"a learner whose box has just fallen silent is waited for": {3, func(w *world) {
+			w.seats = w.seats[:1]
+			w.seat("box-2", true)
+			w.silence("box-2", time.Second)
+		}, "", 1},
+		"a learner whose box is silent keeps nobody from a seat": {4, func(w *world) {
+			w.seats = w.seats[:1]
+			w.seat("box-2", true)
+			w.silence("box-2", 6*time.Second)
+		}, "remove box-2 invite box-3 promote box-3 invite box-4 promote box-4", 3},
+		"one that was invited and never started, and fell silent": {4, func(w *world) {
+			w.seats = append(w.seats[:1], member.Seat{ID: 9, Name: "box-2", Learner: true, Silent: 6 * time.Second})
+			w.boxes[1].Alive, w.boxes[1].Silent = false, 6*time.Second
+		}, "remove box-2 invite box-3 promote box-3 invite box-4 promote box-4", 3},
+		"a learner that does not come to run, though its box lives": {4, func(w *world) {
+			w.seats = append(w.seats[:1], member.Seat{ID: 9, Name: "box-2", Learner: true, Silent: 3 * time.Minute})
+			w.boxes[1].Tried = true
+		}, "remove box-2 invite box-3 promote box-3 invite box-4 promote box-4", 3},
+		"one that was tried is asked last, and asked": {3, func(w *world) {
+			w.seats = w.seats[:1]
+			w.boxes[1].Tried = true
+		}, "invite box-3 promote box-3 invite box-2 promote box-2", 3},
 		"a learner that never came is given up": {3, func(w *world) {
 			w.seats = w.seats[:1]
 			w.seats = append(w.seats, member.Seat{ID: 9, Learner: true, Silent: time.Hour})

@@ -1,0 +1,137 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// leave walks boxes out of their cluster, and one of them in again: as a member of etcd with a vote, as the one that decides, as one
+// that keeps nothing of etcd, and as the last one.
+func leave(t *testing.T, boxes map[string]*box) {
+	in := func() (names []string) {
+		for name := range boxes {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names
+	}()
+	status := func() clusterStatus {
+		t.Helper()
+		return boxes[in[0]].settled("somebody decides", func(s clusterStatus) bool { return s.Leader != "" })
+	}
+	out := func(name string) {
+		t.Helper()
+		began := time.Now()
+		boxes[name].run("cluster", "leave")
+		t.Logf("%s has left after %v", name, time.Since(began).Round(time.Millisecond))
+		in = slices.DeleteFunc(in, func(n string) bool { return n == name })
+		if err := eventually(30*time.Second, func() error { // it is alone, and answers as such
+			var self clusterSelf
+			if err := boxes[name].ask(http.MethodGet, "cluster/self", struct{}{}, &self); err != nil {
+				return err
+			}
+			if self.State != "alone" || self.Problem != "" {
+				return fmt.Errorf("%+v", self)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(name, err)
+		}
+		for _, n := range in {
+			boxes[n].settled(name+" is gone, and what is left comes to rest", func(s clusterStatus) bool {
+				var members []string
+				for _, m := range s.Members {
+					members = append(members, m.Box)
+				}
+				slices.Sort(members)
+				votes := len(in) - (len(in)+1)%2
+				return len(s.Boxes) == len(in) && len(s.alive()) == len(in) && s.Leader != "" && s.Quorum.Votes == votes && s.Quorum.Answer == votes &&
+					len(members) == votes && !slices.Contains(members, name)
+			})
+		}
+	}
+	voter := func(is bool) string {
+		t.Helper()
+		s := status()
+		for _, n := range in {
+			has := slices.ContainsFunc(s.Members, func(m struct {
+				Box     string
+				Learner bool
+			},
+			) bool {
+				return m.Box == n
+			})
+			if has == is && n != s.Leader {
+				return n
+			}
+		}
+		return ""
+	}
+
+	// A member with a vote that does not decide. Its seat is free for the next box at once.
+	first := voter(true)
+	out(first)
+	b := boxes[first]
+	url, token := newToken(t, boxes[in[0]], false)
+	b.fails(1, []string{"token"}, "join", url, token[:len(token)-1]+map[bool]string{true: "q", false: "a"}[token[len(token)-1] == 'a'], "--name", first, "--detach")
+	var waiting clusterSelf // what was refused does not keep it from asking again, without a restart
+	if err := b.ask(http.MethodPost, "cluster/self/join", map[string]string{"url": url, "token": token, "name": first}, &waiting); err != nil || waiting.State != "joining" {
+		t.Fatal(waiting, err)
+	}
+	if err := eventually(20*time.Second, func() error {
+		_, errs, code := boxes[in[0]].cli("cluster", "approve", first)
+		if code != 0 {
+			return errors.New(errs)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	in = append(in, first)
+	slices.Sort(in)
+	boxes[in[0]].settled(first+" is back, with a vote", func(s clusterStatus) bool {
+		return len(s.alive()) == 3 && s.Quorum.Votes == 3 && s.Quorum.Answer == 3
+	})
+
+	// The one that decides.
+	leads := status().Leader
+	boxes[leads].fails(1, []string{"decides", "cluster leave"}, "cluster", "remove", leads)
+	out(leads)
+
+	// Of two, one keeps etcd for both: it goes on to the other one first.
+	keeps := status().Members[0].Box
+	out(keeps)
+	if s := status(); s.Leader != in[0] || s.Members[0].Box != in[0] {
+		t.Errorf("%+v", s)
+	}
+
+	// One joins again, and leaves without ever having kept anything of etcd.
+	other := boxes[keeps]
+	url, token = newToken(t, boxes[in[0]], true)
+	other.run("join", url, token, "--name", keeps)
+	in = append(in, keeps)
+	slices.Sort(in)
+	boxes[keeps].settled("it is back", func(s clusterStatus) bool { return len(s.alive()) == 2 })
+	out(voter(false))
+
+	// And the last one.
+	last := boxes[in[0]]
+	out(in[0])
+	if text := last.run("model", "list", "-q"); strings.Contains(text, "error") {
+		t.Error(text)
+	}
+}
+
+func newToken(t *testing.T, of *box, approve bool) (url, token string) {
+	t.Helper()
+	var made struct{ Token, URL string }
+	if err := of.ask(http.MethodPost, "cluster/tokens", map[string]any{"approve": approve, "uses": 1}, &made); err != nil {
+		t.Fatal(err)
+	}
+	return made.URL, made.Token
+}
