@@ -64,38 +64,44 @@ func (l *Lease) End(ctx context.Context) error {
 
 func (l *Lease) renew() {
 	defer close(l.done)
-	every := l.ttl / renewals
-	for wait := every; ; {
+	for {
 		select {
 		case <-l.lost.Done():
 			return
-		case <-time.After(min(wait, l.Until().Sub(l.now()))): // who has lost it is to know at once
+		case <-time.After(min(l.ttl/renewals, l.Until().Sub(l.now()))): // who has lost it is to know at once
 		}
-		asked := l.now()
 		// A box that was frozen has a clock that went on.
-		if !asked.Before(l.Until()) {
+		until := l.Until()
+		if !l.now().Before(until) {
 			l.lose(ErrLeaseLost)
 			return
 		}
-		// A member that is frozen says nothing: the next one is asked while there is time.
-		deadline := asked.Add(every)
-		if until := l.Until(); until.Before(deadline) {
-			deadline = until
-		}
-		ctx, cancel := context.WithDeadline(l.lost, deadline)
-		kept, err := l.client.KeepAliveOnce(ctx, l.id)
+		ctx, cancel := context.WithDeadline(l.lost, until)
+		kept, err := hedged(ctx, l.keep, func(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) })
 		cancel()
 		switch {
-		case errors.Is(err, rpctypes.ErrLeaseNotFound), err == nil && kept.TTL <= 0:
+		case errors.Is(err, rpctypes.ErrLeaseNotFound), err == nil && kept.ttl <= 0:
 			l.lose(ErrLeaseLost)
 			return
-		case err != nil:
-			wait = every / 2
-		default:
+		case err == nil:
 			l.mu.Lock()
-			l.until = asked.Add(time.Duration(kept.TTL) * time.Second) // it counts from when etcd heard, which was later
+			l.until = kept.asked.Add(kept.ttl) // it counts from when etcd heard, which was later
 			l.mu.Unlock()
-			wait = every
 		}
 	}
+}
+
+// renewal is that a lease lasts for ttl from when it was asked for.
+type renewal struct {
+	asked time.Time
+	ttl   time.Duration
+}
+
+func (l *Lease) keep(ctx context.Context) (renewal, error) {
+	asked := l.now()
+	kept, err := l.client.KeepAliveOnce(ctx, l.id)
+	if err != nil {
+		return renewal{}, err
+	}
+	return renewal{asked, time.Duration(kept.TTL) * time.Second}, nil
 }

@@ -65,7 +65,7 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 	})
 	for err == nil {
 		looking, cancel := context.WithTimeout(ctx, time.Second)
-		first, era, asked := a.first(looking)
+		first, era, asked := a.firstOfAny(looking)
 		cancel()
 		if asked == nil && first == nil {
 			return Reign{}, ErrLeaseLost // its key is gone
@@ -98,6 +98,19 @@ func (a *Agreement) first(ctx context.Context) (*mvccpb.KeyValue, int64, error) 
 	return nil, era, nil
 }
 
+// firstOfAny is first, by whichever member answers.
+func (a *Agreement) firstOfAny(ctx context.Context) (*mvccpb.KeyValue, int64, error) {
+	type found struct {
+		key *mvccpb.KeyValue
+		era int64
+	}
+	f, err := hedged(ctx, func(ctx context.Context) (found, error) {
+		key, era, err := a.first(ctx)
+		return found{key, era}, err
+	}, never)
+	return f.key, f.era, err
+}
+
 // whileBoth is a context that ends with either.
 func whileBoth(ctx, other context.Context) (context.Context, context.CancelCauseFunc) {
 	both, cancel := context.WithCancelCause(ctx)
@@ -105,9 +118,14 @@ func whileBoth(ctx, other context.Context) (context.Context, context.CancelCause
 	return both, func(cause error) { stop(); cancel(cause) }
 }
 
+// leaderPatience is how long some member of etcd is to say who leads.
+const leaderPatience = 5 * time.Second
+
 // Leader is the name of the box that leads, and its term; "" and 0: none does at the moment.
 func (a *Agreement) Leader(ctx context.Context) (string, Term, error) {
-	first, era, err := a.first(ctx)
+	ctx, cancel := context.WithTimeout(ctx, leaderPatience)
+	defer cancel()
+	first, era, err := a.firstOfAny(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("asking who leads: %w", err)
 	}

@@ -12,10 +12,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // pingEvery is how often a client looks at whether a member still answers.
 const pingEvery = 2 * time.Second
+
+// anew is how a member that is not reached is tried again. gRPC itself waits up to two minutes between two tries, and twenty seconds for
+// one: a box that was cut off would be apart for much longer than it was.
+var anew = grpc.ConnectParams{ //nolint:gochecknoglobals // a constant in all but name
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 2 * time.Second,
+}
 
 // Connect returns a client of a cluster's own etcd. config is trust.Node.EtcdClient. It does not wait for a member to
 // answer: each call has a context of its own. It goes through no proxy, and finds members that come later by itself.
@@ -24,7 +32,7 @@ func Connect(config *tls.Config, endpoints ...string) (*clientv3.Client, error) 
 		Endpoints: https(endpoints), TLS: config, Logger: zap.NewNop(),
 		DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: pingEvery, PermitWithoutStream: true,
 		AutoSyncInterval: 30 * time.Second,
-		DialOptions:      []grpc.DialOption{grpc.WithNoProxy()},
+		DialOptions:      []grpc.DialOption{grpc.WithNoProxy(), grpc.WithConnectParams(anew)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a client of etcd: %w", err)
@@ -59,6 +67,7 @@ func (x External) Connect() (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: x.Endpoints, TLS: config, Username: x.User, Password: x.Password, Logger: zap.NewNop(),
 		DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(anew)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a client of the external etcd: %w", err)

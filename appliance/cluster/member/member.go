@@ -64,7 +64,7 @@ type Config struct {
 	Files   trust.EtcdFiles
 
 	Tick     time.Duration // between heartbeats; 100 ms where it is 0
-	Election time.Duration // without a heartbeat, until a member wants to lead; 1 s where it is 0
+	Election time.Duration // without a heartbeat, until a member wants to lead; half a second where it is 0
 	Quota    int64         // bytes that the data may take; 2 GiB where it is 0
 	Log      *slog.Logger
 }
@@ -163,7 +163,7 @@ func (c Config) etcd() (*embed.Config, error) {
 	e.InitialClusterToken = c.Cluster
 	e.StrictReconfigCheck, e.PreVote = true, true
 	e.TickMs = uint(orElse(c.Tick, 100*time.Millisecond).Milliseconds())
-	e.ElectionMs = uint(orElse(c.Election, time.Second).Milliseconds())
+	e.ElectionMs = uint(orElse(c.Election, 500*time.Millisecond).Milliseconds())
 	e.QuotaBackendBytes = orElse(c.Quota, 2<<30)
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
 	e.SnapshotCount = 10_000

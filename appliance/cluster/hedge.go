@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"context"
+	"time"
+)
+
+// hedgeAfter is how long one member of etcd is waited for alone, before another one is asked the same beside it.
+const hedgeAfter = 300 * time.Millisecond
+
+// hedged asks for what may be asked several times, and returns the first answer. A member that is frozen or cut off says nothing, and
+// gRPC notices only after ten seconds and more that it does not; until then each question that its turn falls on is in vain. An error is
+// no answer unless it is final: it is asked again until ctx ends, and then the last error is returned.
+func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), final func(error) bool) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of those that are still waited for
+	answers := make(chan answer)
+	tick := time.NewTicker(hedgeAfter)
+	defer tick.Stop()
+	begin := func() {
+		v, err := ask(ctx)
+		select {
+		case answers <- answer{v, err}:
+		case <-ctx.Done():
+		}
+	}
+	go begin()
+	var last answer
+	for {
+		select {
+		case last = <-answers:
+			if last.err == nil || final(last.err) {
+				return last.value, last.err
+			}
+		case <-tick.C:
+			go begin()
+		case <-ctx.Done():
+			if last.err == nil {
+				last.err = context.Cause(ctx)
+			}
+			return last.value, last.err
+		}
+	}
+}
+
+// never is for what no error ends.
+func never(error) bool { return false }
