@@ -345,7 +345,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.store.Close())
+			err = errors.Join(err, d.closeBooks(), d.store.Close())
 		}
 	}()
 	table, problems := variants.Load(c.Variants)
@@ -376,8 +376,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
 	d.traffic = newTraffic(d.router, &d.elders)
 	d.shareTraffic()
-	d.books = &books{Store: d.store}
-	d.usage = usage.NewMeter(d.books, time.Now, d.Log.With("room", "usage"))
+	d.openBooks()
 	if d.seeing, err = d.openSeeing(ctx); err != nil {
 		return err
 	}

@@ -307,7 +307,7 @@ func (d *daemon) remains(before *daemon) {
 func (d *daemon) finishCounting(ctx context.Context) {
 	d.counting.end()
 	err := d.countLast(ctx)
-	if err = errors.Join(err, d.books.close()); err != nil {
+	if err = errors.Join(err, d.closeBooks(), d.books.close()); err != nil {
 		d.Log.Error("what the last requests used is lost", "error", err)
 	}
 }

@@ -136,8 +136,90 @@ func (s *spilled) run(ctx context.Context) {
 	}
 }
 
+// openBooks makes the meter, and what it writes to.
+func (d *daemon) openBooks() {
+	d.books = &books{Store: d.store}
+	d.usage = usage.NewMeter(d.books, time.Now, d.Log.With("room", "usage"))
+	if err := d.usage.Keep(spillDir(d.Config.Data)); err != nil {
+		d.Log.Warn("what requests use is kept in memory alone until it is in the database: a daemon that is killed takes a second of it with it", "error", err)
+	}
+}
+
+// closeBooks ends the meter: nothing is counted any more.
+func (d *daemon) closeBooks() error {
+	if d.usage == nil {
+		return nil
+	}
+	return d.usage.Close()
+}
+
 // collect adds all that is there now. Files to which nobody writes any more are removed then.
 func (s *spilled) collect(ctx context.Context) error {
+	journals, letGo, err := s.left()
+	defer letGo()
+	// What a process that was killed has spilled came before what is in its journal, and is complete.
+	return errors.Join(err, s.collectSpilled(ctx), s.collectJournals(ctx, journals))
+}
+
+// left are the journals of processes that are gone. They are locked until letGo: two who recover one would both be right, and one of
+// them would not find it.
+func (s *spilled) left() (journals []string, letGo func(), err error) {
+	var held []*os.File
+	letGo = func() {
+		for _, f := range held {
+			_ = f.Close()
+		}
+	}
+	paths, err := filepath.Glob(filepath.Join(s.dir, "*"+usage.JournalSuffix))
+	for _, path := range paths {
+		file, failed := os.Open(path)
+		if failed != nil {
+			continue // another has recovered it
+		}
+		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			_ = file.Close()
+			continue
+		}
+		held, journals = append(held, file), append(journals, path)
+	}
+	return journals, letGo, err
+}
+
+// collectJournals adds what processes had counted that were killed.
+func (s *spilled) collectJournals(ctx context.Context, paths []string) (all error) {
+	for _, path := range paths {
+		batches, err := usage.Recover(path)
+		if err != nil {
+			s.log.Error("what an earlier process counted last cannot be read; the file is kept aside", "error", err, "file", path+".broken")
+			all = errors.Join(all, os.Rename(path, path+".broken"))
+			continue
+		}
+		for i := range batches {
+			if err = s.store.AddUsage(ctx, batches[i]); err != nil {
+				break
+			}
+			s.tell(batches[i].Rows)
+		}
+		if err == nil {
+			err = usage.Recovered(path)
+		}
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("adding usage of %s: %w", filepath.Base(path), err))
+		}
+	}
+	return all
+}
+
+// tell has rows charged that were added.
+func (s *spilled) tell(rows []usage.Row) {
+	if s.added != nil {
+		for _, row := range rows {
+			s.added(row)
+		}
+	}
+}
+
+func (s *spilled) collectSpilled(ctx context.Context) error {
 	paths, err := filepath.Glob(filepath.Join(s.dir, "*"+spillSuffix))
 	if err != nil {
 		return err
@@ -193,11 +275,7 @@ func (s *spilled) add(ctx context.Context, text []byte, path string) error {
 	if err := s.store.AddUsage(ctx, batch); err != nil {
 		return err
 	}
-	if s.added != nil {
-		for _, row := range batch.Rows {
-			s.added(row)
-		}
-	}
+	s.tell(batch.Rows)
 	return nil
 }
 

@@ -148,3 +148,60 @@ func TestSpilledUsageThatIsBeingWritten(t *testing.T) {
 		t.Errorf("%d are kept of 5", store.total)
 	}
 }
+
+// What a process had counted that was killed is added by the next one, once, and after what it had spilled. The journal of one that
+// lives is its own.
+func TestUsageOfAKilledProcess(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	dir := spillDir(data)
+	away := &ledger{fail: func() (before, after error) { return errors.New("away"), nil }}
+	m := usage.NewMeter(away, time.Now, quiet())
+	if err := m.Keep(dir); err != nil {
+		t.Fatal(err)
+	}
+	count := func(prompt int64) {
+		m.Add(&usage.Key{Token: "tok"}, &usage.Sample{At: time.Now(), Status: 200, Prompt: prompt})
+	}
+	count(1)
+	_ = m.Flush(t.Context())
+	count(10)
+	reader := newSpilled(data, store, quiet())
+	if err := reader.collect(t.Context()); err != nil || store.total != 0 {
+		t.Errorf("of a process that lives %d are added, %v", store.total, err)
+	}
+	// The kernel lets go of the locks of who is killed, which is all that it does.
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "killed-"+filepath.Base(path)), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.fail = func() (before, after error) { return nil, errors.New("the answer was lost") }
+	if err := reader.collect(t.Context()); err == nil {
+		t.Error("that the store failed is told to nobody")
+	}
+	store.fail = nil
+	if err := reader.collect(t.Context()); err != nil || store.total != 11 {
+		t.Errorf("of 11 %d are added, %v", store.total, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "killed-*")); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// What cannot be read is kept for who wants to look, and told.
+	if err := os.WriteFile(filepath.Join(dir, "bad"+usage.JournalSuffix), []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.collect(t.Context()); err != nil || store.total != 11 {
+		t.Errorf("of 11 %d are there, %v", store.total, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "bad"+usage.JournalSuffix+".broken")); err != nil {
+		t.Error(err)
+	}
+}

@@ -30,9 +30,12 @@ func (l *loops) end() {
 
 // leave closes what begin has opened. Where another process goes on with it, a containerd of our own is left to that
 // one, though it may be idle.
-func (d *daemon) leave(toAnother bool) error {
-	if d.seat != nil {
-		return d.leaveCluster()
+func (d *daemon) leave(toAnother bool) (err error) {
+	if !toAnother {
+		err = d.closeBooks()
 	}
-	return errors.Join(d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
+	if d.seat != nil {
+		return errors.Join(err, d.leaveCluster())
+	}
+	return errors.Join(err, d.runtime.close(toAnother), d.pool.close(), d.blobs.Close(), d.store.Close())
 }

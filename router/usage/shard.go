@@ -14,7 +14,9 @@ type shard struct {
 	mu    sync.Mutex
 	open  *table   // guarded by mu
 	spare *table   // the flusher's: empty, with the memory of the time before
-	_     [40]byte // a cache line for each: neighbours must not slow each other down
+	area  *area    // of a journal, where open is kept too; nil: there is none
+	other *area    // the flusher's
+	_     [24]byte // a cache line for each: neighbours must not slow each other down
 }
 
 // table is sums by bucket. The index has numbers instead of sums: a known bucket then costs one look-up.
@@ -25,23 +27,23 @@ type table struct {
 
 func newTable() *table { return &table{index: map[bucket]int32{}} }
 
-// at returns the sums of a key, an hour and a class, new ones where there were none. With the table full, they are shared
+// at returns the entry of a key, an hour and a class, a new one where there were none. With the table full, they are shared
 // with other tokens and models of the service: nothing is lost but whose it was.
-func (t *table) at(k *Key, hour int64, c Class, limit int) *Sums {
+func (t *table) at(k *Key, hour int64, c Class, limit int) *entry {
 	if i, ok := t.index[newBucket(k, hour, c)]; ok {
-		return &t.rows[i].Sums
+		return &t.rows[i]
 	}
 	kept := *k
 	if len(t.rows) >= limit { // what comes beyond is bounded too: by services and hours
 		kept.Token, kept.Model = Other, Other
 		if i, ok := t.index[newBucket(&kept, hour, c)]; ok {
-			return &t.rows[i].Sums
+			return &t.rows[i]
 		}
 	}
 	kept = kept.clone()
 	t.index[newBucket(&kept, hour, c)] = int32(len(t.rows))
 	t.rows = append(t.rows, entry{Key: kept, hour: hour, class: c})
-	return &t.rows[len(t.rows)-1].Sums
+	return &t.rows[len(t.rows)-1]
 }
 
 // reset empties the table and keeps its memory, unless one busy moment made it large.
@@ -70,11 +72,23 @@ func lockAny(shards []shard) *shard {
 }
 
 // swap takes out what was added since the last time. Only the flusher calls it, and resets what it got before the
-// next one.
-func (s *shard) swap() *table {
+// next one. What comes is of the batch called number.
+func (s *shard) swap(number int64) *table {
+	if s.other != nil {
+		s.other.begin(number)
+	}
 	s.mu.Lock()
 	full := s.open
 	s.open, s.spare = s.spare, full
+	s.area, s.other = s.other, s.area
 	s.mu.Unlock()
 	return full
+}
+
+// lose takes the journal away, and tells whether all that is in it was collected.
+func (s *shard) lose() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.area, s.other = nil, nil
+	return len(s.open.rows) == 0
 }

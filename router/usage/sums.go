@@ -150,6 +150,7 @@ type entry struct {
 	Key
 	hour  int64 // since 1970 UTC
 	class Class
+	place int // of its sums in the journal's area; 0: it has none yet
 	Sums
 }
 
