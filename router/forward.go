@@ -154,6 +154,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 	x.answer.reset(c)
 	x.conversing = c
 	x.client.guard(c)
+	c.yields = x.yields()
 	c.bear(x.now)
 	err = x.converse(c)
 	if x.parted = x.parted && err == nil; x.parted {
@@ -166,6 +167,7 @@ func (x *exchange) try(t *route, fresh bool) (fault, error) {
 // depth as may be, for each goroutine that waits keeps its stack.
 func (x *exchange) resume() {
 	defer x.done()
+	x.answer.conn.yields = false // the client has a part of it
 	x.over(x.answer.conn.converse(nil, x))
 }
 
@@ -342,6 +344,8 @@ func (x *exchange) judge(c *engineConn, err error) fault {
 		return faultUpgrade
 	case x.aborted || x.client.left() || x.body.clientError() != nil:
 		return faultClient
+	case errors.Is(err, errLost):
+		return faultLost
 	case err != nil && errors.Is(err, os.ErrDeadlineExceeded):
 		return faultSilence
 	case a.begun:
@@ -358,11 +362,11 @@ func (x *exchange) judge(c *engineConn, err error) fault {
 	return faultReset
 }
 
-// retryReason is why another route may take the request: nothing was processed. "" where that is not
+// retryReason is why another route may take the request: nothing was processed, or nothing but the answer is lost. "" where that is not
 // known.
 func retryReason(f fault) string {
 	switch f {
-	case faultConnect, faultReset:
+	case faultConnect, faultReset, faultLost:
 		return string(f)
 	case faultStale:
 		return string(faultReset)
@@ -420,7 +424,7 @@ func (x *exchange) failed(f fault, err error) *Refusal {
 	}
 	name := x.service.Name
 	switch f {
-	case faultConnect, faultReset:
+	case faultConnect, faultReset, faultLost:
 		return unavailable("route_unreachable", fmt.Sprintf("No route of the service %q could be reached. Try again in a moment.", name), time.Second)
 	case faultSilence:
 		return &Refusal{
@@ -447,9 +451,11 @@ const retryLater = 5 * time.Second // when to look again for a route that starts
 
 // noRoute says why nobody can take a request now, and when to come again; after 0 is a guess.
 func noRoute(s Service, after time.Duration) *Refusal {
-	draining, off := 0, 0
+	draining, off, lost := 0, 0, 0
 	for _, t := range s.Routes {
 		switch {
+		case t.Lost:
+			lost++
 		case t.Draining:
 			draining++
 		case !(t.Weight > 0):
@@ -467,6 +473,9 @@ func noRoute(s Service, after time.Duration) *Refusal {
 		text += fmt.Sprintf(" (%d draining)", draining)
 	case off > 0:
 		text += fmt.Sprintf(" (%d taken out of the balance)", off)
+	}
+	if lost > 0 {
+		text += fmt.Sprintf(" (%d on boxes that are silent)", lost)
 	}
 	if s.Held != "" {
 		text += ": " + s.Held

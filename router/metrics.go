@@ -71,6 +71,7 @@ const (
 	faultBroken  fault = "broken"  // the answer did not begin
 	faultCut     fault = "cut"     // the answer began and did not end
 	faultSilence fault = "silence" // nothing came for too long
+	faultLost    fault = "lost"    // its box fell silent before the answer began
 	faultUpgrade fault = "upgrade" // it switched to what was not asked for
 )
 
@@ -112,7 +113,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "palisade_router_table_swaps_total", Help: "Tables of services and routes that were put in force.",
 		}),
 		flyingNow: prometheus.NewDesc("palisade_router_requests_in_flight", "Requests being answered.", []string{"service"}, nil),
-		routesNow: prometheus.NewDesc("palisade_router_routes", "Routes by what they may get: ready, avoided (connections failed), off (weight 0), draining.", []string{"service", "state"}, nil),
+		routesNow: prometheus.NewDesc("palisade_router_routes", "Routes by what they may get: ready, avoided (connections failed), off (weight 0), draining, lost (its box is silent).", []string{"service", "state"}, nil),
 	}
 	m.tokens = counter("tokens_total", "Tokens that engines said they used, or events of streams where they said nothing: prompt, of those cached, completion.", "service", "kind")
 	m.limited = counter("limited_total", "Requests that a limit of their token or project kept out, by the limit.", "service", "limit")
@@ -200,7 +201,7 @@ func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range r.table.Load().services {
 		gauge(r.metrics.flyingNow, s.flying.Load(), s.Name)
 		gauge(r.metrics.waitingNow, int64(s.line.Depth()), s.Name)
-		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0}
+		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0, "lost": 0}
 		for i, t := range s.Routes {
 			states[t.state(s.routes[i])]++
 		}
@@ -212,6 +213,8 @@ func (r *Router) Collect(ch chan<- prometheus.Metric) {
 
 func (t Route) state(r *route) string {
 	switch {
+	case t.Lost:
+		return "lost"
 	case t.Draining:
 		return "draining"
 	case !(t.Weight > 0):

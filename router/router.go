@@ -164,7 +164,7 @@ func (r *Router) apply(next *table, rows []*service) {
 		members := make([]balance.Member, len(s.Routes))
 		for i, t := range s.Routes {
 			members[i] = balance.Member{Route: s.routes[i].Route, Weight: t.Weight, Far: t.Far}
-			if t.Draining { // and what is given to it already goes on
+			if t.Draining || t.Lost { // and what is given to it already goes on, or is given to others below
 				members[i].Weight = 0
 			}
 		}
@@ -175,10 +175,13 @@ func (r *Router) apply(next *table, rows []*service) {
 		s.balance.Set(members, s.Traffic.Balance)
 		ready := 0
 		for i, t := range s.Routes {
-			s.routes[i].setClosed(t.Draining)
-			if !t.Draining && t.Weight > 0 {
+			s.routes[i].setClosed(t.Draining || t.Lost)
+			if !t.Draining && !t.Lost && t.Weight > 0 {
 				ready++
 			}
+		}
+		for i, t := range s.Routes {
+			s.routes[i].upstream.setLost(t.Lost && ready > 0)
 		}
 		s.outlook.Store(&outlook{&s.Service, ready})
 		s.line.Changed(now, ready)

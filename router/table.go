@@ -50,6 +50,7 @@ type Route struct {
 	Weight   float64 // share of the traffic; 0 takes it out of the balance
 	Draining bool    // finishes what it has, gets nothing new
 	Far      bool    // on another box: asked only when no route that is not far can take the request
+	Lost     bool    // its box is silent: it gets nothing new, and what it has not begun to answer others do, where that may be
 }
 
 // service is one row of a table: what was said of it, and what outlives the table.

@@ -31,8 +31,10 @@ type upstream struct {
 	streams streamsTo // for gRPC
 
 	mu     sync.Mutex
-	idle   []*engineConn // the one used last is the last: those that nobody needs grow old
-	closed bool          // nothing is kept
+	made   map[*engineConn]struct{} // all connections that are open
+	lost   bool                     // see setLost
+	idle   []*engineConn            // the one used last is the last: those that nobody needs grow old
+	closed bool                     // nothing is kept
 
 	table context.Context // ends with leave
 	leave context.CancelFunc
@@ -55,7 +57,7 @@ func newUpstream(addr string, c Config, b *buffers, gone *departures) *upstream 
 		at = netip.AddrPort{}
 	}
 	return &upstream{
-		table: table, leave: leave,
+		table: table, leave: leave, made: map[*engineConn]struct{}{},
 		addr: addr, at: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), wait: c.ConnectTimeout, buffers: b, gone: gone, silence: c.Silence,
 		dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
 	}
@@ -196,6 +198,8 @@ type engineConn struct {
 
 	ended       atomic.Bool // the engine has closed its side
 	interrupted atomic.Bool // by interrupt
+	forsaken    atomic.Bool // by forsake, and nothing was done about it yet
+	yields      bool        // what it carries may be asked of another route as long as nothing of the answer came
 
 	look    func(fd uintptr)      // peek, bound once
 	noise   bool                  // what it found
@@ -211,6 +215,10 @@ type engineConn struct {
 func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 	c := &engineConn{Conn: conn, upstream: e}
 	c.step, c.look = c.turn, c.peek
+	e.mu.Lock()
+	e.made[c] = struct{}{}
+	c.forsaken.Store(e.lost)
+	e.mu.Unlock()
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			if c.watch, err = e.gone.watch(raw, c.left); err == nil {
@@ -278,6 +286,9 @@ func (c *engineConn) interrupt() {
 }
 
 func (c *engineConn) close() {
+	c.upstream.mu.Lock()
+	delete(c.upstream.made, c)
+	c.upstream.mu.Unlock()
 	if c.watch != 0 {
 		c.upstream.gone.forget(c.watch)
 	}
@@ -334,6 +345,9 @@ func (c *engineConn) bear(now time.Time) {
 	if c.ended.Load() { // it was told before
 		_ = c.SetReadDeadline(past)
 	}
+	if c.forsaken.Load() {
+		_ = c.SetReadDeadline(past)
+	}
 	if c.interrupted.Load() {
 		_ = c.SetDeadline(past)
 	}
@@ -363,6 +377,10 @@ func (c *engineConn) converse(request []byte, to sink) error {
 			// The engine's end, and maybe bytes before it.
 			_ = c.SetReadDeadline(time.Time{}) // nothing is waited for any more
 			continue
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.stays():
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.forsaken.Load():
+			return errLost
 		case err != nil:
 			return fmt.Errorf("reading from the engine: %w", err)
 		}

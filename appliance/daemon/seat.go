@@ -185,6 +185,7 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	}
 	s.roster = s.agreement.NewRoster(time.Now, s.rosterChanged)
 	s.doors = door.NewClient(s.node, s.address)
+	s.doors.Doubt(s.rosterChanged)
 	s.relays = relay.New(s.doors.Dial, s.log)
 	if err := s.openBox(ctx); err != nil {
 		return s, err

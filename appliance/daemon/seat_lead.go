@@ -108,7 +108,8 @@ func (s *seat) tellNow() {
 func (s *seat) site() *site {
 	return &site{
 		name: s.name(), reach: s.relays.Host,
-		alive: func(node string) bool { return !s.roster.Known() || s.living()[node] },
+		alive:   func(node string) bool { return !s.roster.Known() || s.living()[node] },
+		doubted: s.doors.Doubted,
 	}
 }
 

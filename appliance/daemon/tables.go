@@ -19,34 +19,45 @@ import (
 type site struct {
 	name  string
 	alive func(node string) bool // whether another box is heard of
+	// doubted tells whether another box does not answer this one, though it is heard of.
+	doubted func(node string) bool
 	// reach is how a route on another box is reached from this one; an error where it is not.
 	reach func(node, session string, ports ...int) (ip string, err error)
 }
 
-// tableFor is what a box routes by: its own routes by their addresses, those of others by a way there, and none of boxes that are
-// not heard of.
+// tableFor is what a box routes by: its own routes by their addresses, and those of others by a way there. Those of boxes that are not
+// heard of are lost, and of boxes that do not answer as well, where a service has others.
 func tableFor(rows map[string]cluster.Row, at site) []router.Service {
 	table := make([]router.Service, 0, len(rows))
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		row := rows[id]
 		s := serviceOf(row.Service, row.Wakes)
 		s.Routes = nil
+		doubted, others := map[int]bool{}, false
 		for _, r := range row.Service.Routes {
 			node := row.Nodes[r.ID]
 			route := router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining}
 			if node != "" && node != at.name {
 				host, port, err := net.SplitHostPort(r.Addr)
 				n, numeric := strconv.Atoi(port)
-				if err != nil || numeric != nil || host == "" || !at.alive(node) {
+				if err != nil || numeric != nil || host == "" {
 					continue
 				}
 				ip, err := at.reach(node, r.ID, n)
 				if err != nil {
 					continue
 				}
-				route.Addr, route.Far = net.JoinHostPort(ip, port), true
+				route.Addr, route.Far, route.Lost = net.JoinHostPort(ip, port), true, !at.alive(node)
+				doubted[len(s.Routes)] = at.doubted(node)
 			}
+			others = others || !route.Draining && !route.Lost && !doubted[len(s.Routes)] && route.Weight > 0
 			s.Routes = append(s.Routes, route)
+		}
+		for i := range s.Routes {
+			r := &s.Routes[i]
+			if r.Lost = r.Lost || others && doubted[i]; r.Lost {
+				r.Weight = 0 // for routers of before, which know no lost ones
+			}
 		}
 		table = append(table, s)
 	}

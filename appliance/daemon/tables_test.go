@@ -32,10 +32,12 @@ func TestTableFor(t *testing.T) {
 	rows := map[string]cluster.Row{
 		"chat":  rowOf("chat", map[string]string{"a": "one", "b": "two", "c": "three", "d": "dead"}),
 		"empty": rowOf("empty", nil),
+		"far":   rowOf("far", map[string]string{"e": "four", "f": "four"}),
+		"wide":  rowOf("wide", map[string]string{"g": "two", "h": "four"}),
 	}
 	at := func(name string) site {
 		return site{
-			name: name, alive: func(node string) bool { return node != "dead" },
+			name: name, alive: func(node string) bool { return node != "dead" }, doubted: func(node string) bool { return node == "four" },
 			reach: func(node, session string, ports ...int) (string, error) {
 				if node == "three" {
 					return "", errors.New("no address is free")
@@ -50,11 +52,20 @@ func TestTableFor(t *testing.T) {
 		}
 		return out
 	}
+	own := func(id string) router.Route { return router.Route{ID: id, Addr: "10.0.0.2:8000", Weight: 1} }
+	far := func(id string, n int) router.Route {
+		return router.Route{ID: id, Addr: fmt.Sprintf("127.77.1.%d:8000", n), Weight: 1, Far: true}
+	}
+	lost := func(r router.Route) router.Route {
+		r.Weight, r.Lost = 0, true
+		return r
+	}
 	want := map[string][]router.Route{
-		"one": {{ID: "a", Addr: "10.0.0.2:8000", Weight: 1}, {ID: "b", Addr: "127.77.1.3:8000", Weight: 1, Far: true}},
-		"two": {{ID: "a", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "b", Addr: "10.0.0.2:8000", Weight: 1}},
+		// A box that does not answer is asked all the same where nobody else is there.
+		"one": {own("a"), far("b", 3), lost(far("d", 4)), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4))},
+		"two": {far("a", 3), own("b"), lost(far("d", 4)), far("e", 4), far("f", 4), own("g"), lost(far("h", 4))},
 		// One that the others do not hear of has its own routes all the same.
-		"dead": {{ID: "a", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "b", Addr: "127.77.1.3:8000", Weight: 1, Far: true}, {ID: "d", Addr: "10.0.0.2:8000", Weight: 1}},
+		"dead": {far("a", 3), far("b", 3), own("d"), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4))},
 	}
 	for name, want := range want {
 		if diff := cmp.Diff(want, routes(name)); diff != "" {

@@ -56,6 +56,14 @@ func NewClient(node *trust.Node, address func(name string) (hostport string, err
 	return c
 }
 
+// Doubt has f told when a box to which something is open begins not to answer, and when it answers again. To be called before anything
+// else; f must not wait.
+func (c *Client) Doubt(f func()) { c.lines.doubt = f }
+
+// Doubted tells whether a box to which something is open did not answer when it was asked last. It may be slow, and is no node less for
+// it: it is for who can do without.
+func (c *Client) Doubted(name string) bool { return c.lines.doubted(name) }
+
 // Close ends connections that wait for a request. What is under way goes on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

@@ -11,8 +11,9 @@ import (
 
 // Where a box is asked whether it lives, while anything is open to it.
 const (
-	pingEvery    = 2 * time.Second
-	pingPatience = 3 * time.Second
+	pingEvery    = time.Second
+	pingPatience = 1500 * time.Millisecond
+	doubtedAfter = 1 // pings that failed: who can do without the box does
 	silentAfter  = 2 // pings that failed: new connections are refused at once
 	cutAfter     = 6 // what has not moved meanwhile is cut
 )
@@ -21,6 +22,8 @@ const (
 // told by it then. The kernel of one that is frozen acknowledges all the same.
 type lifelines struct {
 	ping func(ctx context.Context, name string) error
+	// doubt is told when a box begins to be doubted, and when that is over; nil: nobody asks.
+	doubt func()
 
 	mu sync.Mutex
 	of map[string]*lifeline
@@ -58,7 +61,11 @@ func (l *lifelines) line(name string) *lifeline {
 func (l *lifelines) missed(name string, began time.Time, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if one := l.line(name); one.failed < silentAfter {
+	one := l.line(name)
+	if one.failed < doubtedAfter && l.doubt != nil {
+		go l.doubt()
+	}
+	if one.failed < silentAfter {
 		one.failed, one.since, one.why = silentAfter, began, why
 	}
 }
@@ -86,6 +93,14 @@ func (l *lifelines) silent(name string) error {
 	return nil
 }
 
+// doubted tells whether a box did not answer when it was asked last.
+func (l *lifelines) doubted(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.of[name]
+	return one != nil && one.failed >= doubtedAfter
+}
+
 // look asks the box, and again after a while for as long as anything is open.
 func (l *lifelines) look(name string, one *lifeline) {
 	began := time.Now()
@@ -94,6 +109,12 @@ func (l *lifelines) look(name string, one *lifeline) {
 	err := l.ping(ctx, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before := one.failed
+	defer func() {
+		if l.doubt != nil && (before >= doubtedAfter) != (one.failed >= doubtedAfter) {
+			go l.doubt()
+		}
+	}()
 	switch {
 	case err == nil:
 		one.failed = 0

@@ -37,7 +37,8 @@ func TestABoxThatIsFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
 		var frozen atomic.Bool
-		l := lifelines{of: map[string]*lifeline{}, ping: func(ctx context.Context, _ string) error {
+		var doubts atomic.Int32
+		l := lifelines{of: map[string]*lifeline{}, doubt: func() { doubts.Add(1) }, ping: func(ctx context.Context, _ string) error {
 			asked.Add(1)
 			if frozen.Load() {
 				<-ctx.Done()
@@ -52,10 +53,15 @@ func TestABoxThatIsFrozen(t *testing.T) {
 			c.over = func() { gone(); over[name] = true }
 		}
 		time.Sleep(time.Hour)
-		if n := asked.Load(); n < 100 || len(over) > 0 || l.silent("box") != nil {
-			t.Fatalf("after an hour: asked %d times, %v, %v", n, over, l.silent("box"))
+		if n := asked.Load(); n < 100 || len(over) > 0 || l.silent("box") != nil || l.doubted("box") || doubts.Load() > 0 {
+			t.Fatalf("after an hour: asked %d times, %v, %v, doubted %v", n, over, l.silent("box"), l.doubted("box"))
 		}
 		frozen.Store(true)
+		time.Sleep(pingEvery + pingPatience)
+		synctest.Wait()
+		if !l.doubted("box") || doubts.Load() != 1 || l.silent("box") != nil {
+			t.Errorf("it did not answer once: doubted %v, %v", l.doubted("box"), l.silent("box"))
+		}
 		time.Sleep((silentAfter + 1) * (pingEvery + pingPatience))
 		if err := l.silent("box"); !errors.Is(err, ErrAway) {
 			t.Errorf("connections to it are waited for: %v", err)
@@ -73,6 +79,9 @@ func TestABoxThatIsFrozen(t *testing.T) {
 		synctest.Wait()
 		if err := l.silent("box"); err != nil {
 			t.Errorf("it answers: %v", err)
+		}
+		if l.doubted("box") || doubts.Load() != 2 {
+			t.Errorf("it answers, and is doubted: %v, told %d times", l.doubted("box"), doubts.Load())
 		}
 		moves.Break()
 		time.Sleep(pingEvery)
