@@ -3,12 +3,12 @@ package e2e_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -26,46 +26,58 @@ type tools struct {
 
 var have tools
 
-// insideVar tells the second start of the test binary that it is in its own network namespace.
-const insideVar = "PALISADE_E2E_INSIDE"
+// all are what a process of the tests hands to another: see take.
+func (h *tools) all() []*string {
+	return []*string{&h.palisade, &h.mkhello, &h.badengine, &h.engine, &h.openai, &h.axe}
+}
 
-// TestMain starts the tests again in a network namespace of their own: the appliance makes a bridge and
-// takes addresses, which must be none of the machine's.
-func TestMain(m *testing.M) {
-	if os.Getenv(insideVar) == "" {
-		os.Exit(again())
+func (h *tools) String() string {
+	var paths []string
+	for _, p := range h.all() {
+		paths = append(paths, *p)
 	}
-	if err := prepare(); err != nil {
+	return strings.Join(paths, "\n")
+}
+
+func (h *tools) take(paths string) {
+	for i, path := range strings.Split(paths, "\n") {
+		*h.all()[i] = path
+	}
+}
+
+// TestMain starts each test in a process of its own, in a network namespace of its own: the appliance makes a bridge and
+// takes addresses, which must be none of the machine's nor of another test. See side_test.go.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if given := os.Getenv(insideVar); given != "" {
+		have.take(given)
+		if err := loopback(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	if flag.Lookup("test.list").Value.String() != "" {
+		os.Exit(m.Run())
+	}
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "e2e: these tests need root: they make a network namespace and limit sessions by cgroups")
+		os.Exit(1)
+	}
+	err := prepare()
+	if err == nil {
+		err = side()
+	}
+	if have.palisade != "" {
+		_ = os.RemoveAll(filepath.Dir(have.palisade))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	_ = os.RemoveAll(filepath.Dir(have.palisade))
-	os.Exit(code)
 }
 
-func again() int {
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "e2e: these tests need root: they make a network namespace and limit sessions by cgroups")
-		return 1
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), insideVar+"=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e: starting the tests in a network namespace:", err)
-		return 1
-	}
-	return 0
-}
-
-func prepare() error {
+func loopback() error {
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
@@ -73,6 +85,10 @@ func prepare() error {
 	if err != nil {
 		return fmt.Errorf("bringing loopback up: %w", err)
 	}
+	return nil
+}
+
+func prepare() error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
