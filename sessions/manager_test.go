@@ -209,6 +209,34 @@ func TestDrainHasAnEnd(t *testing.T) {
 	})
 }
 
+// Clients whose requests a frozen route has wait no longer than the drain: it hears no SIGTERM.
+func TestFrozenRouteIsKilledAfterTheDrain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{IgnoreTerm: true} })
+		w.seed("chat", 2)
+		w.boot()
+		w.after(2 * time.Minute)
+		frozen := w.service("chat").Routes[0]
+		w.balance.hold(frozen.ID, 1)
+		w.setSick(frozen.Address, "no answer")
+		for range 180 {
+			w.after(time.Second)
+			s, err := w.m.Session("default", frozen.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Status == sessions.StatusTerminating {
+				w.after(32 * time.Second)
+				if s, err = w.m.Session("default", frozen.ID); err != nil || s.Status != sessions.StatusTerminated {
+					t.Errorf("it is %s, %v, after the drain of 30 s and a second", s.Status, err)
+				}
+				return
+			}
+		}
+		t.Error("it was not given up")
+	})
+}
+
 func TestUpdateRolls(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.seed("chat", 2, func(s *sessions.Service) { s.Revision, s.GoodRevision = 2, 1 })

@@ -175,6 +175,8 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	grace := r.limits.StopGrace
 	if s.Status == StatusPreempted {
 		grace = r.limits.PreemptGrace // time to write a checkpoint
+	} else if r.sick() {
+		grace = min(grace, sickGrace)
 	}
 	if r.forced.Err() != nil {
 		grace = 0
@@ -209,6 +211,15 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
 	}
 	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
+}
+
+// sickGrace is StopGrace for who answers no probe: it seldom hears SIGTERM, and clients wait for it.
+const sickGrace = time.Second
+
+func (r *runner) sick() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.session.UnhealthySince.IsZero()
 }
 
 // keep waits until it is written that the session gives way: a daemon that found it ended, and did not know why, would
