@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e faults fresh screenshots engine test-tools clean
+.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e faults soak fresh screenshots engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,6 +70,9 @@ e2e: test-tools ## only the tests of the whole appliance, with what they say
 
 faults: test-tools ## docs/faults.md anew: what comes of boxes that are killed, frozen or cut off
 	go test -count=1 -timeout 20m -v ./appliance/e2e -run 'TestFaults$$' -args -faults $(CURDIR)/docs/faults.md
+
+soak: test-tools ## faults by dice under load for SOAK (30m), and what came of them: docs/soak.md anew
+	go test -count=1 -timeout 0 -v ./appliance/e2e -run 'TestSoak$$' -args -soak $(or $(SOAK),30m) -soak-report $(CURDIR)/docs/soak.md
 
 fresh: ## make run and make test on a new minimal Debian, as root and as a user who may install nothing; ARGS=run: only the first
 	@.ci/fresh $(ARGS)

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openai/openai-go/v3"
+
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 )
 
@@ -158,10 +160,33 @@ type asker struct {
 	done          chan struct{}
 }
 
+// reasons are why requests failed, and how many for each.
+func (s *asker) reasons() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := map[string]int{}
+	if s.first == nil {
+		return n
+	}
+	for line := range strings.Lines(s.first.Error()) {
+		n[strings.TrimSpace(line)]++
+	}
+	return n
+}
+
+// stop returns when the last answer came.
+func (s *asker) stop() {
+	s.end()
+	<-s.done
+}
+
 func (b *box) keepAsking(ctx context.Context, token, model string) *asker {
+	return keepAsking(ctx, b.client(token), model)
+}
+
+func keepAsking(ctx context.Context, client openai.Client, model string) *asker {
 	ctx, end := context.WithCancel(ctx)
 	s := &asker{end: end, done: make(chan struct{})}
-	client := b.client(token)
 	go func() {
 		defer close(s.done)
 		for ctx.Err() == nil {
@@ -272,8 +297,7 @@ func TestSeveralBoxes(t *testing.T) {
 		t.Error(err)
 	}
 	for i, s := range clients {
-		s.end()
-		<-s.done
+		s.stop()
 		if s.failed.Load() > 0 || s.asked.Load() == 0 {
 			t.Errorf("box %d: %d of %d requests failed: %v", i, s.failed.Load(), s.asked.Load(), s.first)
 		}

@@ -21,6 +21,7 @@ import (
 type load struct {
 	url, token string
 	every      time.Duration
+	patient    bool // as official clients are: what got no answer, or is to come again later, is asked again
 	kept, once *http.Client
 	next       atomic.Int64 // number of the last request
 
@@ -34,6 +35,7 @@ type result struct {
 	status int    // 0: no answer
 	end    string // "": the whole answer; else what was wrong with it
 	took   time.Duration
+	again  int // how often a patient client asked again
 }
 
 // lostAfter is when a request without an answer counts as lost.
@@ -97,11 +99,22 @@ func (l *load) ask(n int64) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), lostAfter, errors.New("no answer in time"))
 	defer cancel()
 	begun := time.Now()
-	r.status, r.end = l.send(ctx, client, r.id, body, whole)
+	for r.status, r.end = l.send(ctx, client, r.id, body, whole); l.patient && r.end != "" && passing(r.status) && ctx.Err() == nil; r.again++ {
+		select {
+		case <-time.After(500 * time.Millisecond): // as long as theirs is at first
+		case <-ctx.Done():
+		}
+		r.status, r.end = l.send(ctx, client, r.id, body, whole)
+	}
 	r.took = time.Since(begun)
 	l.mu.Lock()
 	l.results = append(l.results, r)
 	l.mu.Unlock()
+}
+
+// passing reports what official clients try again.
+func passing(status int) bool {
+	return status == 0 || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
 func (l *load) send(ctx context.Context, client *http.Client, id, body, whole string) (status int, end string) {
@@ -158,7 +171,7 @@ func readLedger(t *testing.T, dir string) ledger {
 type tally struct {
 	fault                             string
 	asked, answered, failed, notBegun int
-	retried, duplicated, lost         int
+	retried, duplicated, lost, again  int
 	p50, p99, most                    time.Duration
 	unbegun                           []result // those of notBegun and lost
 }
@@ -167,6 +180,7 @@ func (l ledger) tally(fault string, results []result, retried int) tally {
 	y := tally{fault: fault, asked: len(results), retried: retried}
 	var took []time.Duration
 	for _, r := range results {
+		y.again += r.again
 		switch {
 		case r.end == "":
 			y.answered++

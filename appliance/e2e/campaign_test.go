@@ -110,6 +110,13 @@ func TestCampaign(t *testing.T) {
 func newCampaign(t *testing.T, routes int) *campaign {
 	t.Helper()
 	b := newBox(t)
+	b.start()
+	return ledgerBox(t, b, "host", routes)
+}
+
+// ledgerBox makes the service ledger on a box that runs.
+func ledgerBox(t *testing.T, b *box, image string, routes int, more ...string) *campaign {
+	t.Helper()
 	dir := filepath.Dir(b.dir)
 	c := &campaign{box: b, t: t, ledgers: filepath.Join(dir, "ledgers")}
 	engine := filepath.Join(dir, "ledgerengine")
@@ -120,14 +127,16 @@ func newCampaign(t *testing.T, routes int) *campaign {
 	if err == nil {
 		err = os.Mkdir(c.ledgers, 0o777)
 	}
+	if err == nil {
+		err = os.Chmod(c.ledgers, 0o777)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.start()
 	b.run("folder", "import", c.ledgers, "--name", "ledgers", "--usage", "data")
 	b.folder("ledger", ledgers, map[string]string{"ledgerengine": engine})
-	b.run("service", "create", "host", "ledger", fmt.Sprint(routes), "--name", "ledger", "--mount", "ledgers:/ledgers",
-		"--unhealthy-ttl", "500ms", "--termination-grace", "1s", "--wait")
+	b.run(append([]string{"service", "create", image, "ledger", fmt.Sprint(routes), "--name", "ledger", "--mount", "ledgers:/ledgers",
+		"--unhealthy-ttl", "500ms", "--termination-grace", "1s", "--wait"}, more...)...)
 	token := b.run("service", "generate-token", "ledger", "--duration", "1h", "-q")
 	c.load = newLoad(t, b.url, token, 5*time.Millisecond)
 	return c
@@ -161,6 +170,8 @@ func (c *campaign) fault(name string, may outcome, what func()) {
 		c.t.Errorf("%s: %d requests were begun twice", name, y.duplicated)
 	case may == clean && y.failed > 0:
 		c.t.Errorf("%s: %d requests failed", name, y.failed)
+	case may == clean && y.again > 0:
+		c.t.Errorf("%s: clients had to ask again %d times", name, y.again)
 	}
 }
 
