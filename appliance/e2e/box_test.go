@@ -209,15 +209,17 @@ func (b *box) endAll() {
 		b.cli("session", "rm", "--forced", id)
 	}
 	if err := eventually(60*time.Second, func() error {
-		if left, _, _ := b.cli("service", "list", "-q"); strings.TrimSpace(left) != "" {
-			return fmt.Errorf("services are left: %s", left)
+		for _, kind := range []string{"service", "session"} {
+			if left, _, _ := b.cli(kind, "list", "-q"); strings.TrimSpace(left) != "" {
+				return fmt.Errorf("left of %ss: %s", kind, left)
+			}
 		}
 		return nil
 	}); err != nil {
 		b.t.Error(err)
 	}
 	b.stop()
-	if err := eventually(5*time.Second, func() error { return noneLeft(b.dir) }); err != nil {
+	if err := eventually(30*time.Second, func() error { return noneLeft(b.dir) }); err != nil {
 		b.t.Error(err)
 	}
 }

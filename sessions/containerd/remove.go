@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -167,12 +168,18 @@ func (r *Runtime) endTask(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.Delete(ctx, client.WithProcessKill)
+	begun := time.Now()
+	if _, err = t.Delete(ctx, client.WithProcessKill); absent(err) == nil && time.Since(begun) > shimPatience {
+		err = r.endShim(id)
+	}
 	return absent(err)
 }
 
+// shimPatience is less than what containerd has with a shim that it wants to end. After that it forgets it.
+const shimPatience = 2 * time.Second
+
 // endShim ends the shim of a container of which containerd knows no task: an older one that was killed while
-// it started a shim forgets it.
+// it started a shim forgets it, and any one forgets those that did not end in time.
 func (r *Runtime) endShim(id string) error {
 	wanted := []string{"-namespace", r.cfg.Namespace, "-id", id, "-address", strings.TrimPrefix(r.cfg.Address, "unix://")}
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
