@@ -34,11 +34,15 @@ func (s *Store) pending(ctx context.Context, db *sql.DB) (bool, error) {
 		return false, err
 	}
 	if have > known {
-		return false, &Error{Kind: ErrNewerData,
-			Err:  fmt.Errorf("the data is of version %d, this palisade knows up to %d; nothing was changed", have, known),
-			hint: "start the palisade that wrote it, or a newer one; or restore the backup made before the update"}
+		return false, newerData(have, known)
 	}
 	return have < known, nil
+}
+
+func newerData(have, known int64) error {
+	return &Error{Kind: ErrNewerData,
+		Err:  fmt.Errorf("the data is of version %d, this palisade knows up to %d; nothing was changed", have, known),
+		hint: "start the palisade that wrote it, or a newer one; or restore the backup made before the update"}
 }
 
 // knownVersion is the number of the newest migration that this program has.

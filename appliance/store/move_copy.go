@@ -123,15 +123,20 @@ func unfitError(what string) error {
 // prepare marks the new database and gives it the schema.
 func (m *mover) prepare(ctx context.Context) error {
 	m.made = ""
-	if err := m.dst.setMark(ctx, markCopying, m.src.DSN()); err != nil {
+	return m.dst.prepareAt(ctx, m.moved.Version, m.src.DSN())
+}
+
+// prepareAt marks an empty database as one that is being filled from source, and gives it the schema of a version.
+func (s *Store) prepareAt(ctx context.Context, version int64, source string) error {
+	if err := s.setMark(ctx, markCopying, source); err != nil {
 		return err
 	}
-	if err := m.dst.migrate(ctx, m.moved.Version); err != nil {
+	if err := s.migrate(ctx, version); err != nil {
 		return err
 	}
-	have, err := m.dst.dataVersion(ctx, m.dst.writer)
-	if err == nil && have != m.moved.Version {
-		err = fmt.Errorf("its schema is of version %d, and not %d", have, m.moved.Version)
+	have, err := s.dataVersion(ctx, s.writer)
+	if err == nil && have != version {
+		err = fmt.Errorf("its schema is of version %d, and not %d", have, version)
 	}
 	return err
 }
@@ -219,7 +224,7 @@ func (c *counted) Values() ([]any, error) { return c.row, nil }
 func (c *counted) Err() error { return errors.Join(c.err, c.rows.Err()) }
 
 // copyIn sends rows by COPY, within the transaction that is open on the connection.
-func copyIn(ctx context.Context, conn *sql.Conn, t *table, rows *counted) error {
+func copyIn(ctx context.Context, conn *sql.Conn, t *table, rows pgx.CopyFromSource) error {
 	return conn.Raw(func(driver any) error {
 		c, ok := driver.(*stdlib.Conn)
 		if !ok {
@@ -231,7 +236,7 @@ func copyIn(ctx context.Context, conn *sql.Conn, t *table, rows *counted) error 
 }
 
 // insertAll writes rows by one statement that is prepared once.
-func insertAll(ctx context.Context, tx *sql.Tx, t *table, rows *counted) (err error) {
+func insertAll(ctx context.Context, tx *sql.Tx, t *table, rows pgx.CopyFromSource) (err error) {
 	marks := make([]string, len(t.columns))
 	names := t.names()
 	for i := range marks {
@@ -244,7 +249,11 @@ func insertAll(ctx context.Context, tx *sql.Tx, t *table, rows *counted) (err er
 	}
 	defer func() { err = errors.Join(err, insert.Close()) }()
 	for rows.Next() {
-		if _, err := insert.ExecContext(ctx, rows.row...); err != nil {
+		row, err := rows.Values()
+		if err != nil {
+			return err
+		}
+		if _, err := insert.ExecContext(ctx, row...); err != nil {
 			return err
 		}
 	}
