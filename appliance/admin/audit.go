@@ -38,7 +38,7 @@ const (
 // unrecorded are changes that are none, or of which there is one for each few megabytes: that an upload begins and is finished
 // is recorded.
 var unrecorded = []string{
-	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /sessions/check", "POST /services/check", "POST /services/:id/rehearse", "POST /validate", "POST /catalog/plan", "POST /audit/verify",
+	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /sessions/check", "POST /services/check", "POST /services/:id/rehearse", "POST /validate", "POST /catalog/plan", "POST /audit/verify", "POST /backups/:name/verify",
 }
 
 // entering are requests that read by their method, and let somebody in.

@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/backup"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
@@ -50,6 +51,13 @@ func translations() []translation {
 		{syscall.EDQUOT, api.KindStorageFull, http.StatusInsufficientStorage},
 		{catalog.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
 		{catalog.ErrQuota, api.KindQuota, http.StatusInsufficientStorage},
+		{backup.ErrBroken, api.KindChecksum, http.StatusUnprocessableEntity},
+		{backup.ErrNotBackup, api.KindChecksum, http.StatusUnprocessableEntity},
+		{backup.ErrNewer, api.KindState, http.StatusConflict},
+		{backup.ErrNoKey, api.KindState, http.StatusConflict},
+		{backup.ErrSeal, api.KindInvalid, http.StatusBadRequest},
+		{backup.ErrBusy, api.KindConflict, http.StatusConflict},
+		{backup.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{io.ErrUnexpectedEOF, api.KindInvalid, http.StatusBadRequest}, // a body that was cut off
 		{bundle.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
 		{bundle.ErrRefused, api.KindChecksum, http.StatusUnprocessableEntity},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -227,6 +228,7 @@ func (e oneMistake) Error() string { return strings.ReplaceAll(e.error.Error(), 
 type lines struct {
 	c     *gin.Context
 	rc    *http.ResponseController
+	kind  string // its type; "" is a tar
 	begun bool
 }
 
@@ -287,13 +289,14 @@ func (s *server) exportImage(c *gin.Context) error {
 type archiveWriter struct {
 	c     *gin.Context
 	rc    *http.ResponseController
+	kind  string // its type; "" is a tar
 	begun bool
 }
 
 func (w *archiveWriter) Write(p []byte) (int, error) {
 	if !w.begun {
 		w.begun = true
-		w.c.Header("Content-Type", "application/x-tar")
+		w.c.Header("Content-Type", cmp.Or(w.kind, "application/x-tar"))
 		if w.c.Writer.Header().Get("Content-Disposition") == "" {
 			w.c.Header("Content-Disposition", "attachment")
 		}

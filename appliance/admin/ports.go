@@ -89,6 +89,8 @@ type Deps struct {
 	// Recipes are nil where nothing can be installed by name.
 	Recipes  Recipes
 	Planning Planning
+	// Backups is nil where none are made.
+	Backups Backups
 	// Cluster is nil where this daemon knows of no other boxes.
 	Cluster Cluster
 	// Runtimes returns the runtime variants, by name.

@@ -6,7 +6,7 @@
 //
 //	backup.json            the same Head
 //	rows/TABLE/000001      a part of a table: a line with the names of its columns, then a line a row, as JSON
-//	files/PART/NAME        a file, a directory or a symbolic link of a part
+//	files/PART/NAME        a file, a directory or a symbolic link of a part; a hard link names a model's file by its SHA-256
 //	manifest.json          how many rows, files and bytes there are, and what they come to
 //
 // Without a key the checksum tells that not a byte was lost or altered on the way; with it, age tells that nobody made the file who did

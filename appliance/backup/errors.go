@@ -18,6 +18,8 @@ var (
 	ErrKey = errors.New("the backup is sealed to another key")
 	// ErrNoKey: nothing was said to seal it to.
 	ErrNoKey = errors.New("a backup holds all secrets of the appliance, and there is nothing to seal it to")
+	// ErrSeal: what was said to seal it to is nothing of the kind.
+	ErrSeal = errors.New("a backup cannot be sealed so")
 	// ErrNotFound: there is none of that name.
 	ErrNotFound = errors.New("backup not found")
 	// ErrBusy: one is being made.

@@ -39,6 +39,7 @@ type Manifest struct {
 type Table struct {
 	Name   string `json:"name"`
 	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`  // of the lines
 	SHA256 string `json:"sha256"` // of the lines, in hex
 	Sum    string `json:"sum"`    // of the rows, as the database's room counts it
 }

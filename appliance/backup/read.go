@@ -254,7 +254,7 @@ func (r *reading) table(h *tar.Header) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	r.tables = append(r.tables, Table{Name: name, Rows: t.rows, SHA256: fmt.Sprintf("%x", t.sum.Sum(nil))})
+	r.tables = append(r.tables, Table{Name: name, Rows: t.rows, Bytes: t.bytes, SHA256: fmt.Sprintf("%x", t.sum.Sum(nil))})
 	return nil
 }
 
@@ -265,6 +265,7 @@ type tableReading struct {
 	lines   *bufio.Scanner
 	sum     hash.Hash
 	rows    int64
+	bytes   int64
 	ended   error
 }
 
@@ -275,6 +276,7 @@ func (t *tableReading) open(h *tar.Header) error {
 		return err
 	}
 	t.sum.Write(text)
+	t.bytes += int64(len(text))
 	t.lines = bufio.NewScanner(bytes.NewReader(text))
 	t.lines.Buffer(nil, longestEntry)
 	var columns []string
@@ -317,6 +319,8 @@ func (r *reading) file(h *tar.Header) error {
 	f := File{Name: strings.TrimSuffix(below, "/"), Mode: fs.FileMode(h.Mode).Perm(), Time: h.ModTime, Size: h.Size, Link: h.Linkname, UID: h.Uid, GID: h.Gid}
 	switch h.Typeflag {
 	case tar.TypeReg:
+	case tar.TypeLink:
+		f.Link, f.Blob = "", h.Linkname
 	case tar.TypeDir:
 		f.Mode |= fs.ModeDir
 	case tar.TypeSymlink:

@@ -34,10 +34,10 @@ const leastPassphrase = 8 // bytes
 func (s Seal) recipients() (out []age.Recipient, kind string, err error) {
 	switch {
 	case s.Passphrase != "" && len(s.Recipients) > 0:
-		return nil, "", &Error{ErrNoKey, errors.New("both keys and a passphrase were given"), "give one of them"}
+		return nil, "", &Error{ErrSeal, errors.New("both keys and a passphrase were given"), "give one of them"}
 	case s.Passphrase != "":
 		if len(s.Passphrase) < leastPassphrase {
-			return nil, "", &Error{ErrNoKey, fmt.Errorf("the passphrase is shorter than %d bytes", leastPassphrase), "whoever has the file can try as often as they like: take several words"}
+			return nil, "", &Error{ErrSeal, fmt.Errorf("the passphrase is shorter than %d bytes", leastPassphrase), "whoever has the file can try as often as they like: take several words"}
 		}
 		r, err := age.NewScryptRecipient(s.Passphrase)
 		if err != nil {
@@ -66,9 +66,9 @@ func CheckRecipient(text string) (age.Recipient, error) {
 	all, err := age.ParseRecipients(strings.NewReader(text))
 	if err != nil || len(all) != 1 {
 		if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
-			return nil, &Error{ErrNoKey, errors.New("this is the secret part of a key"), "name its public part, which begins with age1: `palisade backup key` prints both"}
+			return nil, &Error{ErrSeal, errors.New("this is the secret part of a key"), "name its public part, which begins with age1: `palisade backup key` prints both"}
 		}
-		return nil, &Error{ErrNoKey, fmt.Errorf("%.20q is no public key of age", text), "they begin with age1: `palisade backup key` makes one"}
+		return nil, &Error{ErrSeal, fmt.Errorf("%.20q is no public key of age", text), "they begin with age1: `palisade backup key` makes one"}
 	}
 	return all[0], nil
 }
@@ -120,4 +120,10 @@ func (k Keys) identities(sealed string) ([]age.Identity, error) {
 		return nil, &Error{ErrKey, errors.New("what was given is no secret key of age"), "they begin with AGE-SECRET-KEY-: `palisade backup key` has printed it"}
 	}
 	return ids, nil
+}
+
+// Check says what is wrong with it: ErrNoKey.
+func (s Seal) Check() error {
+	_, _, err := s.recipients()
+	return err
 }

@@ -115,6 +115,7 @@ func (b *Writer) Table(name string, columns []string, each func(put func(row []a
 	flush := func() error {
 		n++
 		sum.Write(buf.Bytes())
+		t.Bytes += int64(buf.Len())
 		return b.entry(fmt.Sprintf("%s%s/%06d", rowsDir, name, n), buf.Bytes())
 	}
 	if err := begin(); err != nil {
@@ -151,6 +152,7 @@ type File struct {
 	Time time.Time
 	Size int64  // of a file
 	Link string // where a symbolic link leads
+	Blob string // of a file: the SHA-256 of a file of the models, which has the same contents; then there is no Body
 	UID  int
 	GID  int
 	Body io.Reader // of a file: what is there beyond Size is left out, what is missing is filled with zeros, and said
@@ -168,6 +170,8 @@ func (b *Writer) Put(name string, f File) error {
 		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
 	case f.Mode&fs.ModeSymlink != 0:
 		h.Typeflag, h.Linkname = tar.TypeSymlink, f.Link
+	case f.Mode.IsRegular() && f.Blob != "":
+		h.Typeflag, h.Linkname = tar.TypeLink, f.Blob
 	case f.Mode.IsRegular():
 		h.Typeflag, h.Size = tar.TypeReg, f.Size
 	default:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/backup"
 	"github.com/palisade-run/palisade/appliance/config"
 )
 
@@ -39,6 +40,9 @@ type Program struct {
 	Serve func(ctx context.Context, o ServeOptions) error
 	// MoveDatabase moves the rows of an appliance that does not run to another database.
 	MoveDatabase func(ctx context.Context, o DatabaseMove) (api.DatabaseMoved, error)
+	// RestoreBackup makes an appliance of a backup, VerifyBackup reads one. Neither needs a daemon.
+	RestoreBackup func(ctx context.Context, o BackupRestore) (api.BackupRestored, error)
+	VerifyBackup  func(ctx context.Context, name string, keys *backup.Keys, progress func(done, total int64)) (api.BackupVerified, error)
 	// DatabaseStatus looks at the database that an appliance with these settings uses, whether it runs or not.
 	DatabaseStatus func(ctx context.Context, c config.Config) (api.DatabaseStatus, error)
 }
@@ -121,7 +125,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.installCommand(), a.modelCommand(), a.catalogCommand(),
 		a.calibrateCommand(), a.chatCommand(), a.compareCommand(),
 		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
-		a.runtimesCommand(), a.doctorCommand(), a.supportCommand(), a.databaseCommand(), a.restartCommand(), a.clusterCommand(), a.joinCommand(), a.userCommand(), a.whoamiCommand(), a.projectCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
+		a.runtimesCommand(), a.doctorCommand(), a.supportCommand(), a.databaseCommand(), a.backupCommand(), a.restartCommand(), a.clusterCommand(), a.joinCommand(), a.userCommand(), a.whoamiCommand(), a.projectCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {

@@ -15,6 +15,7 @@ import (
 // ServeOptions are what the daemon is started with.
 type ServeOptions struct {
 	Config     config.Config
+	File       string // the settings' file; "": there is none
 	Version    api.Version
 	Executable string           // this program's file
 	Command    []string         // how this program was started: its path, then its words
@@ -48,7 +49,7 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			err = a.Serve(cmd.Context(), ServeOptions{
-				Config: cfg, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check, Flags: o,
+				Config: cfg, File: file, Version: a.Version, Executable: a.Executable, Command: a.Command, Check: check, Flags: o,
 				Log: a.logger(cfg.Log), Ready: a.ready, First: a.first,
 			})
 			if err == nil && check {

@@ -65,6 +65,8 @@ type Config struct {
 	Redis Redis `yaml:"redis"`
 	// Cluster is this box's part of an appliance of several.
 	Cluster Cluster `yaml:"cluster"`
+	// Backup is how the appliance is kept apart from its box.
+	Backup Backup `yaml:"backup"`
 	// Restart is how a daemon is replaced by its successor.
 	Restart Restart `yaml:"restart"`
 	// Service is how services' routes are treated whose owner says nothing else.
@@ -142,7 +144,7 @@ func Default() Config {
 		Limits:  Limits{SessionLog: 64 << 20},
 		Service: sessions.DefaultPolicy(),
 
-		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(), Redis: defaultRedis(), Cluster: defaultCluster(),
+		AccessLog: record.DefaultLogConfig(), Traces: Traces{Sample: 1}, Restart: defaultRestart(), Redis: defaultRedis(), Cluster: defaultCluster(), Backup: defaultBackup(),
 		Autoscaler: defaultAutoscaler(), Folders: defaultFolders(), Catalog: defaultCatalog(), People: people.DefaultConfig(),
 	}
 }

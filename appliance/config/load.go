@@ -142,7 +142,7 @@ func (d *decoder) merge(more catalog.Problems) {
 // paths are the fields that hold a path on this box.
 func (c *Config) paths() map[string]*string {
 	return map[string]*string{"data": &c.Data, "variants": &c.Variants, "tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key,
-		"containerd.cni": &c.Containerd.CNI, "access_log.path": &c.AccessLog.Path,
+		"containerd.cni": &c.Containerd.CNI, "access_log.path": &c.AccessLog.Path, "backup.to": &c.Backup.To, "backup.passphrase_file": &c.Backup.PassphraseFile,
 		"redis.password_file": &c.Redis.PasswordFile, "redis.ca": &c.Redis.CA,
 		"autoscaler.prometheus.authorization": &c.Autoscaler.Prometheus.Authorization}
 }

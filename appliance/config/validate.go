@@ -49,6 +49,7 @@ func (c Config) Validate() catalog.Problems {
 	ps = append(ps, c.Autoscaler.check()...)
 	ps = append(ps, c.Redis.check()...)
 	ps = append(ps, c.Cluster.check()...)
+	ps = append(ps, c.Backup.check()...)
 	ps = append(ps, c.Restart.check()...)
 	ps = append(ps, c.Folders.check()...)
 	ps = append(ps, c.Usage.Prices.check()...)

@@ -51,6 +51,7 @@ import (
 // Options of Serve.
 type Options struct {
 	Config     config.Config
+	File       string           // the settings' file; "": there is none
 	Version    api.Version      // StartedAt and Gateway are filled in
 	Executable string           // this program: it is started again as the supervisor of sessions
 	Command    []string         // how this program was started, for its successor: the path first
@@ -105,6 +106,7 @@ type daemon struct {
 	keeper    *autoscaler.Keeper
 	measures  *calibrate.Keeper
 	jobs      *keeper.Keeper
+	backups   *backups
 	registry  *prometheus.Registry
 
 	// In a cluster.
@@ -248,6 +250,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	d.deciding.run(d.scaling.run)
 	d.deciding.run(d.measures.Run)
 	d.deciding.run(d.jobs.Run)
+	d.deciding.run(d.backups.keepSchedule)
 	d.deciding.run(d.installs.Run)
 	d.deciding.run(d.flushTokens)
 	if d.seat == nil {
@@ -453,6 +456,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err = d.openJobs(ctx); err != nil {
 		return err
 	}
+	d.openBackups()
 	return d.openInstalls(ctx)
 }
 

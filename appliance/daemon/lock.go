@@ -44,7 +44,15 @@ func lockData(dir string) (*dataLock, error) {
 		return nil, lockedError{dir, strings.TrimSpace(string(holder))}
 	}
 	l := &dataLock{file: file, dir: dir}
-	return l, l.sign("")
+	err = l.sign("")
+	if err == nil {
+		err = finishRestore(dir)
+	}
+	if err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
 }
 
 // inheritLock takes over the lock that file holds.

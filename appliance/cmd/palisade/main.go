@@ -31,6 +31,10 @@ func main() {
 		MoveDatabase: func(ctx context.Context, o cli.DatabaseMove) (api.DatabaseMoved, error) {
 			return daemon.MoveDatabase(ctx, daemon.DatabaseMove(o))
 		},
+		RestoreBackup: func(ctx context.Context, o cli.BackupRestore) (api.BackupRestored, error) {
+			return daemon.RestoreBackup(ctx, daemon.BackupRestore(o))
+		},
+		VerifyBackup:   daemon.VerifyBackup,
 		DatabaseStatus: daemon.DatabaseStatus,
 	}
 	os.Exit(p.Run(ctx))

@@ -1,0 +1,395 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/palisade-run/palisade/appliance/backup"
+	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/catalog/install"
+)
+
+// Parts of a backup: files of the data directory itself, and directories in it, by their names.
+const (
+	partData     = "data"
+	partSettings = "settings"
+	partBlobs    = "blobs"
+)
+
+// vaultKey is the file with what opens the secrets in the rows.
+const vaultKey = "vault.key"
+
+// keptDirs are directories that are always in a backup: they are small, and nobody else has them. With folders, and with models, there
+// are more.
+func keptDirs(h backup.Head) []string {
+	dirs := []string{"tls", "ssh", "catalogs"}
+	if h.Folders {
+		dirs = append(dirs, "folders", "checkpoints")
+	}
+	if h.Models {
+		dirs = append(dirs, "bundles", partBlobs)
+	}
+	return dirs
+}
+
+// fleeting are below such directories what a restored appliance has no use for: what is half there, and what is being removed.
+func fleeting(dir, name string) bool {
+	first, rest, _ := strings.Cut(name, "/")
+	switch dir {
+	case "folders":
+		second, _, _ := strings.Cut(rest, "/")
+		return first == ".uploads" || strings.HasPrefix(first, ".removed-") || strings.HasPrefix(first, ".cloning-") || second == ".palisade-uploads"
+	case partBlobs:
+		return first != "sha256"
+	}
+	return false
+}
+
+// inBackup is what goes into one backup: the rows as they were at one moment, and what of the files belongs to them.
+type inBackup struct {
+	run    *backupRun
+	rows   *store.Snapshot
+	data   string
+	files  map[string][]byte // of the data directory itself, as they were when the rows were
+	blobs  map[blobID]string // the files of models, by what the disk calls them
+	models []backup.Model
+	bytes  int64 // of files that are in it
+}
+
+// blobID is a file, whatever names it has.
+type blobID struct{ dev, ino uint64 }
+
+// look fixes the moment of a backup, and counts what there is.
+//  1. What is counted in memory goes to the database first.
+//  2. The head of the record of changes is read before the rows: the record may go on meanwhile, and must not end before it.
+//  3. The key of the vault is the same before and after the rows: one that is changed in between would not open them.
+func (b *backups) look(ctx context.Context, run *backupRun) (_ *inBackup, err error) {
+	in := &inBackup{run: run, data: b.d.Config.Data, blobs: map[blobID]string{}}
+	defer func() {
+		if err != nil {
+			in.Close()
+		}
+	}()
+	if err := errors.Join(b.d.usage.Flush(ctx), b.d.tokens.Flush(ctx), b.d.accounts.Flush(ctx)); err != nil { // 1
+		return nil, err
+	}
+	for range 5 {
+		if in.files, err = readFiles(in.data, vaultKey, "apps.key", auditHead); err != nil { // 2
+			return nil, err
+		}
+		if in.rows, err = store.TakeSnapshot(ctx, b.d.Config.DSN()); err != nil {
+			return nil, err
+		}
+		after, err := readFiles(in.data, vaultKey)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(after[vaultKey], in.files[vaultKey]) { // 3
+			break
+		}
+		in.rows.Close()
+		in.rows = nil
+	}
+	if in.rows == nil {
+		return nil, hinted{errors.New("the key of the vault is being changed"), "try again when `palisade secret rotate` is over"}
+	}
+	run.mu.Lock()
+	run.head.Schema, run.head.Database = in.rows.Version(), in.rows.Kind()
+	run.mu.Unlock()
+	if text, err := os.ReadFile(b.d.File); err == nil && b.d.File != "" {
+		in.files[partSettings] = text
+	}
+	if err := in.count(); err != nil {
+		return nil, err
+	}
+	in.models = b.models(run.head.Models)
+	run.mu.Lock()
+	run.total = in.bytes + in.rows.Bytes()
+	run.mu.Unlock()
+	return in, nil
+}
+
+func readFiles(dir string, names ...string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil {
+			out[name] = text
+		}
+	}
+	return out, nil
+}
+
+// models are those that are installed, to be fetched again where their files are not in the backup.
+func (b *backups) models(within bool) (out []backup.Model) {
+	if within || b.d.installs == nil {
+		return nil
+	}
+	for _, v := range b.d.installs.Models("") {
+		r := v.Revision(v.Current)
+		if r == nil {
+			continue
+		}
+		out = append(out, backup.Model{Name: v.Name, Project: v.Project, From: origin(*r), Bytes: r.Bytes(), Digests: digests(*r)})
+	}
+	return out
+}
+
+func digests(r install.Revision) (out []string) {
+	for _, f := range r.Files {
+		out = append(out, f.SHA256)
+	}
+	return out
+}
+
+// Close lets go of the database.
+func (in *inBackup) Close() {
+	if in.rows != nil {
+		_ = in.rows.Close() // it has only read
+	}
+}
+
+// likely is about how many bytes the backup will have, and rather more: rows are packed, files may not be packable.
+func (in *inBackup) likely() int64 { return in.bytes + in.rows.Bytes()/2 + 1<<20 }
+
+// count finds out how much there is, and which files are those of models.
+func (in *inBackup) count() error {
+	err := in.walk(partBlobs, func(name string, info fs.FileInfo) error {
+		if id, ok := blobOf(info); ok && info.Mode().IsRegular() {
+			in.blobs[id] = path.Base(name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, dir := range keptDirs(in.run.head) {
+		err := in.walk(dir, func(_ string, info fs.FileInfo) error {
+			if info.Mode().IsRegular() && (dir == partBlobs || in.blob(info) == "") {
+				in.bytes += info.Size()
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func blobOf(info fs.FileInfo) (blobID, bool) {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return blobID{}, false
+	}
+	return blobID{s.Dev, s.Ino}, true
+}
+
+// blob is the checksum of a file that is one of a model's; "" of another one.
+func (in *inBackup) blob(info fs.FileInfo) string {
+	id, _ := blobOf(info)
+	return in.blobs[id]
+}
+
+// walk goes over all that is in a directory of the data directory, in order. What goes while it is looked at is passed over.
+func (in *inBackup) walk(dir string, fn func(name string, info fs.FileInfo) error) error {
+	root, err := os.OpenRoot(filepath.Join(in.data, dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return in.walkIn(root, dir, fn)
+}
+
+func (in *inBackup) walkIn(root *os.Root, dir string, fn func(name string, info fs.FileInfo) error) error {
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+		if name == "." {
+			return nil
+		}
+		if fleeting(dir, name) {
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return fn(name, info)
+	})
+}
+
+// write writes it all.
+func (in *inBackup) write(ctx context.Context, out io.Writer, seal backup.Seal) (backup.Manifest, error) {
+	w, err := backup.NewWriter(out, in.run.head, seal)
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	for _, name := range in.rows.Tables() {
+		in.run.tell("rows of "+name, 0)
+		if err := in.writeTable(ctx, w, name); err != nil {
+			return backup.Manifest{}, err
+		}
+	}
+	for _, name := range []string{"apps.key", auditHead, vaultKey} {
+		if text, there := in.files[name]; there {
+			if err := putText(w, partData, name, text, in.run.head); err != nil {
+				return backup.Manifest{}, err
+			}
+		}
+	}
+	if text, there := in.files[partSettings]; there {
+		if err := putText(w, partSettings, "settings.yaml", text, in.run.head); err != nil {
+			return backup.Manifest{}, err
+		}
+	}
+	dirs := keptDirs(in.run.head)
+	slices.SortFunc(dirs, func(a, b string) int { // what others name comes first
+		return boolOrder(a != partBlobs, b != partBlobs)
+	})
+	for _, dir := range dirs {
+		in.run.tell("files of "+dir, 0)
+		if err := in.writeDir(ctx, w, dir); err != nil {
+			return backup.Manifest{}, err
+		}
+	}
+	return w.Close(in.models)
+}
+
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+func putText(w *backup.Writer, part, name string, text []byte, h backup.Head) error {
+	return w.Put(part, backup.File{Name: name, Mode: 0o600, Time: h.MadeAt, Size: int64(len(text)), Body: bytes.NewReader(text)})
+}
+
+func (in *inBackup) writeTable(ctx context.Context, w *backup.Writer, name string) error {
+	return w.Table(name, in.rows.Columns(name), func(put func([]any) error) (string, error) {
+		said := int64(0)
+		sum, err := in.rows.Each(ctx, name, func(row []any) error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			for _, v := range row {
+				if text, ok := v.(string); ok {
+					said += int64(len(text))
+				}
+			}
+			if said += 8 * int64(len(row)); said > 64<<10 {
+				in.run.tell("rows of "+name, said)
+				said = 0
+			}
+			return put(row)
+		})
+		return sum.SHA256, err
+	})
+}
+
+func (in *inBackup) writeDir(ctx context.Context, w *backup.Writer, dir string) error {
+	root, err := os.OpenRoot(filepath.Join(in.data, dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return in.walkIn(root, dir, func(name string, info fs.FileInfo) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		f := backup.File{Name: name, Mode: info.Mode(), Time: info.ModTime(), Size: info.Size()}
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			f.UID, f.GID = int(s.Uid), int(s.Gid)
+		}
+		switch {
+		case info.IsDir():
+			return w.Put(dir, f)
+		case info.Mode()&fs.ModeSymlink != 0:
+			if f.Link, err = root.Readlink(name); errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return errors.Join(err, w.Put(dir, f))
+		case !info.Mode().IsRegular():
+			return nil // sockets and pipes of programs that ran
+		}
+		if sum := in.blob(info); sum != "" && dir != partBlobs {
+			f.Blob, f.Size = sum, 0
+			return w.Put(dir, f)
+		}
+		return in.writeFile(ctx, w, root, dir, f)
+	})
+}
+
+func (in *inBackup) writeFile(ctx context.Context, w *backup.Writer, root *os.Root, dir string, f backup.File) error {
+	file, err := root.OpenFile(f.Name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err // it is another thing by now
+	}
+	f.Size, f.Body = info.Size(), &counting{r: file, ctx: ctx, tell: func(n int64) { in.run.tell("files of "+dir, n) }}
+	return w.Put(dir, f)
+}
+
+// counting tells how much was read, and ends when ctx does.
+type counting struct {
+	r    io.Reader
+	ctx  context.Context //nolint:containedctx // it lives as long as one file is read
+	tell func(int64)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	n, err := c.r.Read(p)
+	c.tell(int64(n))
+	return n, err
+}
+
+// sumOf reads a blob's name; false where it is none.
+func sumOf(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == 32
+}
