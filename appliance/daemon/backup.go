@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
 	"github.com/palisade-run/palisade/appliance/backup"
@@ -323,7 +324,7 @@ func (b *backups) onSchedule(ctx context.Context, times *cron.Times) error {
 	if err != nil {
 		return errors.Join(err, b.remember(ctx, func(r *backupRecord) { r.Tried, r.Error = time.Now(), err.Error() }))
 	}
-	b.d.audit.Add(ctx, audit.Entry{At: time.Now(), Via: "schedule", Action: "createBackup", Target: "backups/" + made.Name})
+	b.d.audit.Add(ctx, audit.Entry{At: time.Now(), Via: "schedule", Project: admin.DefaultProject, Action: "createBackup", Target: "backups/" + made.Name})
 	if err := b.remember(ctx, func(r *backupRecord) { r.Slot, r.Tried, r.Error = slot, time.Time{}, "" }); err != nil {
 		return err
 	}
