@@ -19,12 +19,29 @@ func newTerm(era, revision int64) Term { return Term(era<<eraShift | revision) }
 // revision is that at which the key of the election was made.
 func (t Term) revision() int64 { return int64(t) & (1<<eraShift - 1) }
 
+// TermOf is what was agreed on up to a revision of etcd in an era.
+func TermOf(era, revision int64) Term { return newTerm(era, revision) }
+
+// Era is the one that a term is of.
+func (t Term) Era() int64 { return int64(t) >> eraShift }
+
+// Revision is that of etcd at which the term began: it tells the terms of an era apart.
+func (t Term) Revision() int64 { return t.revision() }
+
+// String is a term as people read it.
+func (t Term) String() string {
+	if t.Era() == 0 {
+		return strconv.FormatInt(t.Revision(), 10)
+	}
+	return fmt.Sprintf("%d of era %d", t.Revision(), t.Era())
+}
+
 // EraAfter is the era of a cluster that begins where somebody decided in terms up to last; 0: nobody did.
 func EraAfter(last Term) int64 {
 	if last == 0 {
 		return 0
 	}
-	return int64(last)>>eraShift + 1
+	return last.Era() + 1
 }
 
 // Era is the one in which is decided.

@@ -31,7 +31,9 @@ const renewals = 4
 // Grant asks for a lease of ttl, whole seconds, and renews it until End or until it is lost.
 func (a *Agreement) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
 	asked := time.Now()
-	granted, err := a.client.Grant(ctx, int64(ttl/time.Second))
+	asking, cancel := context.WithTimeout(ctx, max(ttl, time.Second)) // one that comes later is of no use any more
+	defer cancel()
+	granted, err := a.client.Grant(asking, int64(ttl/time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}

@@ -168,10 +168,10 @@ func (g *Guard) Pass(t Term) error {
 	case t <= 0:
 		return errNoTerm
 	case t < g.seen:
-		return fmt.Errorf("%w: term %d is over, this is %d", ErrDeposed, t, g.seen)
+		return fmt.Errorf("%w: term %s is over, this is %s", ErrDeposed, t, g.seen)
 	case t > g.seen:
 		if err := g.keep(t); err != nil {
-			return fmt.Errorf("keeping term %d: %w", t, err)
+			return fmt.Errorf("keeping term %s: %w", t, err)
 		}
 		g.seen = t
 	}

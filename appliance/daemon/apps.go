@@ -90,7 +90,7 @@ func terminalLine(handler http.Handler) func(http.ResponseWriter, *http.Request,
 
 // doorUntil lets lines of the door go when ctx ends: browsers come back, and find the next process. Answers go on.
 func doorUntil(ctx context.Context, door http.Handler) http.Handler {
-	lines := until(ctx, door)
+	lines := until(ctx, door, nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 			lines.ServeHTTP(w, r)

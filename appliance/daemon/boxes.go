@@ -37,7 +37,7 @@ func (b boxes) Self(context.Context) api.ClusterSelf {
 	if now := s.leading.Load(); now != nil {
 		out.Leader = now.last
 	}
-	if _, err := s.leader(); err != nil {
+	if err := s.trouble(time.Now()); err != nil {
 		out.Problem, out.Hint = err.Error(), adviceOf(err)
 	}
 	return out
@@ -273,9 +273,11 @@ func unseat(c config.Config) error {
 			return err
 		}
 	}
-	err = os.Remove(filepath.Join(dir, seatFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	err = nil
+	for _, name := range []string{tableFile, heardName, seatFile} {
+		if e := os.Remove(filepath.Join(dir, name)); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
 	}
 	return errors.Join(err, member.SetAside(dir), trust.Leave(dir))
 }

@@ -118,6 +118,7 @@ type daemon struct {
 	decided   chan struct{} // closed when this life decides nothing any more
 	rostered  chan struct{} // of size 1: boxes have come, or gone
 	ending    func()        // ends the place in a cluster that this life had; nil: it goes on
+	paused    *pause        // those who waited for this life; nil: nobody does
 	following *loops        // of those who follow what the boxes agree on; they end with the store
 
 	deciding *loops             // of those who decide; they end before the store is closed
@@ -304,6 +305,10 @@ func (d *daemon) receive(watching context.Context) error {
 		return err
 	}
 	d.front.rooms.Store(rooms)
+	if d.paused != nil {
+		close(d.paused.over)
+		d.paused = nil
+	}
 	d.countTogether(watching)
 	d.gate.Open(d.router)
 	d.letIn()

@@ -84,8 +84,8 @@ func (d *daemon) rereadLimits(ctx context.Context) error {
 
 // routeByTable has a follower route by what was read last.
 func (d *daemon) routeByTable() {
-	t := d.seat.table.Load()
-	if t == nil || d.turn != nil {
+	t, _, there := d.seat.tables.current()
+	if !there || d.turn != nil {
 		return
 	}
 	d.traffic.applying.Lock()
@@ -185,22 +185,43 @@ func (d *daemon) openRooms(ctx context.Context) (*rooms, error) {
 	d.deciding.run(d.audit.Run)
 	version.StartedAt, version.Gateway = time.Now().UTC(), d.gateway+"/v1"
 	own := admin.New(admin.Deps{
-		Cluster: boxes{d}, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text, Audit: d.audit, Advertised: d.Config.Advertise,
+		Cluster: boxes{d}, Doctor: d.followersDoctor, Restart: d.restart, Settings: d.settings, LastLines: d.lastLines.text, Audit: d.audit, Advertised: d.Config.Advertise,
 		TrustForwarded: d.Config.Router.TrustForwarded, PublicURL: d.gateway, Version: version, Log: d.Log.With("room", "admin"), Now: time.Now,
 	})
 	pass := d.seat.doors.Forward(door.Forward{Leader: d.seat.leader, Local: admin.LocalUser, Trust: d.Config.Router.TrustForwarded, Fail: d.seat.noLeader})
 	return &rooms{
-		gateway: d.router, passOn: until(ctx, ofThisBox(own, stripped(pass))), admin: until(ctx, pass), apps: doorUntil(ctx, asApps(pass)), appsAt: func(string) string { return "" },
-		console: until(ctx, pass), home: home(version.Version, d.gateway+"/v1"),
-		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
+		gateway: d.router, passOn: until(ctx, d.ofThisBox(own, stripped(pass)), d.front), admin: until(ctx, pass, d.front), apps: doorUntil(ctx, asApps(pass)), appsAt: func(string) string { return "" },
+		console: until(ctx, pass, d.front), home: home(version.Version, d.gateway+"/v1"),
+		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping, note: d.note,
 	}, nil
 }
 
-// ofThisBox has what a user of this box asks about itself answered here, whoever leads.
-func ofThisBox(own, others http.Handler) http.Handler {
+// followersDoctor looks at a box that decides nothing.
+func (d *daemon) followersDoctor(ctx context.Context) []api.Check {
+	checks := []api.Check{
+		{Name: "appliance", Status: api.CheckOK, Detail: d.Version.Version + " answers at " + d.gateway},
+		d.checkStore(ctx), checkDisk(d.Config.Data), {Name: "runtime", Status: api.CheckOK, Detail: d.seat.runtime.name + ": " + d.seat.runtime.why},
+	}
+	checks = append(checks, d.checkSeat()...)
+	return append(checks, d.seat.runtime.diagnose(ctx)...)
+}
+
+// note is what who asks whether this box is ready is told beside.
+func (d *daemon) note() string {
+	if d.seat == nil {
+		return ""
+	}
+	if err := d.seat.outOfTouch(time.Now()); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// ofThisBox has what a user of this box asks about itself answered here, whoever leads; where nobody does, what is wrong with it, too.
+func (d *daemon) ofThisBox(own, others http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.Path, api.Prefix+"/")
-		if below && admin.IsLocal(r.Context()) && (path == "restart" || path == "version" || path == "settings" || strings.HasPrefix(path, "cluster/self")) {
+		if below && admin.IsLocal(r.Context()) && (path == "restart" || path == "version" || path == "settings" || strings.HasPrefix(path, "cluster/self") || path == "doctor" && d.seat.leads() == "") {
 			own.ServeHTTP(w, r)
 			return
 		}

@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -35,6 +39,7 @@ type rooms struct {
 	console http.Handler
 	home    http.Handler
 	check   func(context.Context) error // whether rows can be kept
+	note    func() string               // what else is to be known of a box that is ready; nil: nothing ever is
 }
 
 // gateway is a router, as it is asked here.
@@ -102,19 +107,115 @@ func passedOn(path string) bool {
 	return strings.HasPrefix(path, api.Prefix+"/") || path == api.Prefix || apps.Handles(path) || strings.HasPrefix(path, console.Prefix+"/")
 }
 
-// until ends the requests of h when ctx ends, but for the one that is answered when a restart is over.
-func until(ctx context.Context, h http.Handler) http.Handler {
+// outlasts tells whether a request is answered when something is over that ends the life it came to: a restart, or that the box comes
+// into a cluster or leaves one.
+func outlasts(r *http.Request) bool {
+	return r.URL.Path == api.Prefix+"/restart" || r.Method != http.MethodGet && strings.HasPrefix(r.URL.Path, api.Prefix+"/cluster/self/")
+}
+
+// errHandedOver is why requests of a life that is over end.
+var errHandedOver = hinted{errors.New("this box has another part in its cluster from now on, and what was asked of it before has ended"), "ask again"}
+
+// until ends the requests of h when ctx ends, but for those that outlast it. One that only looks, and has not been answered by then, is
+// asked again, of whatever answers next; nil: it is not.
+func until(ctx context.Context, h, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == api.Prefix+"/restart" {
+		if outlasts(r) {
 			h.ServeHTTP(w, r)
 			return
 		}
-		own, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(ctx, cancel)()
-		h.ServeHTTP(w, r.WithContext(own))
+		own, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		defer context.AfterFunc(ctx, func() { cancel(errHandedOver) })()
+		if next == nil || r.Method != http.MethodGet && r.Method != http.MethodHead || r.ContentLength != 0 {
+			h.ServeHTTP(w, r.WithContext(own))
+			return
+		}
+		a := &attempt{ResponseWriter: w, own: own}
+		a.ask(h, r.WithContext(own))
+		if a.dropped && r.Context().Err() == nil {
+			next.ServeHTTP(w, r)
+		}
 	})
 }
+
+// attempt is the answer to a request that can be asked again: a failure that comes of the end of the life that it came to is not one.
+type attempt struct {
+	http.ResponseWriter
+	own            context.Context
+	begun, dropped bool
+	header         http.Header // of an answer that is dropped
+}
+
+// ask asks h. What it breaks off, because the life is over, before anything was answered, is dropped too.
+func (a *attempt) ask(h http.Handler, r *http.Request) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			if broken != http.ErrAbortHandler || a.begun || context.Cause(a.own) != error(errHandedOver) {
+				panic(broken)
+			}
+			a.dropped = true
+		}
+	}()
+	a.header = a.ResponseWriter.Header().Clone()
+	h.ServeHTTP(a, r)
+}
+
+// Header implements http.ResponseWriter.
+func (a *attempt) Header() http.Header {
+	if a.begun {
+		return a.ResponseWriter.Header()
+	}
+	return a.header
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *attempt) WriteHeader(status int) {
+	if a.dropped || !a.begun && status >= http.StatusInternalServerError && context.Cause(a.own) == error(errHandedOver) {
+		a.dropped = true
+		return
+	}
+	a.begin()
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// begin has what was said of the answer so far be that of the answer.
+func (a *attempt) begin() {
+	if a.begun {
+		return
+	}
+	a.begun = true
+	to := a.ResponseWriter.Header()
+	clear(to)
+	maps.Copy(to, a.header)
+}
+
+// Write implements http.ResponseWriter.
+func (a *attempt) Write(p []byte) (int, error) {
+	if a.dropped {
+		return len(p), nil
+	}
+	a.begin()
+	return a.ResponseWriter.Write(p)
+}
+
+// Flush implements http.Flusher.
+func (a *attempt) Flush() {
+	if a.dropped {
+		return
+	}
+	a.begin()
+	_ = http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// Hijack implements http.Hijacker.
+func (a *attempt) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.begin()
+	return http.NewResponseController(a.ResponseWriter).Hijack()
+}
+
+// Unwrap lets the rest through.
+func (a *attempt) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // ready answers 200 when what runs has been adopted and rows can be kept.
 func (f *front) ready(w http.ResponseWriter, r *http.Request) {
@@ -129,7 +230,13 @@ func (f *front) ready(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusServiceUnavailable, err.Error()+"\n")
 		return
 	}
-	writeText(w, http.StatusOK, "ready\n")
+	text := "ready\n"
+	if rs.note != nil {
+		if note := rs.note(); note != "" {
+			text += note + "\n"
+		}
+	}
+	writeText(w, http.StatusOK, text)
 }
 
 // starting says in OpenAI's shape that it takes a moment: whoever asks now is most likely such a client.

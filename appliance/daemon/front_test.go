@@ -125,7 +125,7 @@ func TestUntil(t *testing.T) {
 		close(began)
 		<-r.Context().Done()
 		close(ended)
-	}))
+	}), nil)
 	go ask(h, "/")
 	<-began
 	stop()
@@ -134,6 +134,72 @@ func TestUntil(t *testing.T) {
 	// A client that goes ends its own request, as without it.
 	own, gone := context.WithCancel(t.Context())
 	gone()
-	until(t.Context(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })).
+	until(t.Context(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil).
 		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(own))
+}
+
+// A request that only looks, and was not answered when the life ended that it came to, is answered by the next one; others are told.
+func TestUntilTheNextLife(t *testing.T) {
+	began := make(chan struct{}, 1)
+	over := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Life", "first")
+		if r.URL.Path == "/begun" {
+			_, _ = w.Write([]byte("half, "))
+		}
+		began <- struct{}{}
+		<-r.Context().Done()
+		if r.URL.Path == "/broken" {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(context.Cause(r.Context()).Error()))
+	})
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Next", "yes")
+		_, _ = w.Write([]byte("next"))
+	})
+	for _, tt := range []struct {
+		method, path string
+		code         int
+		body         string
+	}{
+		{http.MethodGet, "/", http.StatusOK, "next"},
+		{http.MethodGet, "/broken", http.StatusOK, "next"},
+		{http.MethodGet, "/begun", http.StatusOK, "half, " + errHandedOver.Error()},
+		{http.MethodDelete, "/", http.StatusServiceUnavailable, errHandedOver.Error()},
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		h := until(ctx, over, next)
+		got := httptest.NewRecorder()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(got, httptest.NewRequest(tt.method, tt.path, nil))
+		}()
+		<-began
+		stop()
+		<-done
+		if got.Code != tt.code || got.Body.String() != tt.body {
+			t.Errorf("%s %s: %d %q", tt.method, tt.path, got.Code, got.Body)
+		}
+		if isNext := got.Header().Get("X-Next") != ""; isNext != (tt.body == "next") || isNext == (got.Header().Get("X-Life") != "") {
+			t.Errorf("%s %s: %v", tt.method, tt.path, got.Header())
+		}
+	}
+	// Who has gone is not asked for once more.
+	own, gone := context.WithCancel(t.Context())
+	gone()
+	asked := false
+	<-func() chan struct{} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			until(t.Context(), over, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true })).
+				ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(own))
+		}()
+		return done
+	}()
+	if asked {
+		t.Error("it is asked again for nobody")
+	}
 }

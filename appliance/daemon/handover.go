@@ -151,7 +151,7 @@ func (d *daemon) handOver(ctx context.Context, s *successor, r restart) (*daemon
 		switch next, s, r = d.comeBack(ctx); {
 		case next != nil:
 			next.remains(d)
-			close(p.over)
+			next.paused = p
 			return next, nil
 		case s == nil: // stopped meanwhile
 			err := d.stop()

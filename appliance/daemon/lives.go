@@ -112,9 +112,9 @@ func (d *daemon) shareTraffic() {
 	if d.turn == nil {
 		return
 	}
-	written := map[string]cluster.Row{}
-	if t := d.seat.table.Load(); t != nil {
-		written = t.Rows
+	written := d.seat.tables.inEtcd()
+	if written == nil {
+		written = map[string]cluster.Row{}
 	}
 	d.traffic.publisher = newPublisher(written, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
@@ -192,7 +192,7 @@ func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
 		if err == nil {
 			d.Log.Info("this box has another part in the cluster", "part", next.part(), "took", time.Since(began))
 			next.remains(d)
-			close(p.over)
+			next.paused = p
 			if d.apart.Load() {
 				go next.comeAgain(ctx, againEvery)
 			}

@@ -53,7 +53,7 @@ func (d *daemon) rooms(ctx context.Context) (*rooms, error) {
 	}
 	d.deciding.run(pages.Run)
 	return &rooms{
-		gateway: d.router, admin: until(ctx, handler), apps: doorUntil(ctx, d.apps), appsAt: d.apps.Address, console: until(ctx, pages), home: home(version.Version, version.Gateway),
+		gateway: d.router, admin: until(ctx, handler, d.front), apps: doorUntil(ctx, d.apps), appsAt: d.apps.Address, console: until(ctx, pages, d.front), home: home(version.Version, version.Gateway),
 		metrics: promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{Registry: d.registry}), check: d.store.Ping,
 	}, nil
 }

@@ -61,11 +61,13 @@ type seat struct {
 	loops *loops
 	heard heardFile
 
-	life    atomic.Pointer[daemon]        // who follows the table, or makes it
-	table   atomic.Pointer[cluster.Table] // as it was read last; nil: never
+	life    atomic.Pointer[daemon] // who follows the table, or makes it
 	secrets atomic.Pointer[vault.Vault]
-	tabled  chan struct{} // closed when a table was read
-	tell    chan struct{} // of size 1: who leads is to be told now
+	tables  *tableKeeper
+	ran     map[string]string // sessions that ran here when the seat was taken, with their addresses
+	tabled  chan struct{}     // closed when a table was read
+	once    sync.Once         // of tabled
+	tell    chan struct{}     // of size 1: who leads is to be told now
 	leading atomic.Pointer[leading]
 	began   time.Time // of this process's part in the cluster
 
@@ -190,6 +192,9 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	if err := s.openBox(ctx); err != nil {
 		return s, err
 	}
+	if err := s.openTables(ctx); err != nil {
+		return s, err
+	}
 	if err := s.openGoods(); err != nil {
 		return s, err
 	}
@@ -249,6 +254,7 @@ func (s *seat) run() {
 	s.loops.run(s.takeSeats)
 	s.loops.run(s.tendGoods)
 	s.loops.run(s.rememberEtcd)
+	s.loops.run(s.keepTable)
 }
 
 // farewell is before close, where no other process goes on: the other boxes take the routes of this one out at once, and end what
@@ -343,6 +349,9 @@ func (s *seat) address(name string) (string, error) {
 		if n.Name == name && n.Door != "" {
 			return n.Door, nil
 		}
+	}
+	if door := s.tables.door(name); door != "" && !s.roster.Known() { // etcd has not said yet
+		return door, nil
 	}
 	return "", fmt.Errorf("box %s: %w", name, cluster.ErrNoNode)
 }

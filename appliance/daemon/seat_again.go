@@ -49,11 +49,26 @@ func (d *daemon) comeAgain(ctx context.Context, every time.Duration) {
 	}
 }
 
-// checkSeat says why a seat is not taken.
+// checkSeat says why a seat is not taken, or not what it should be.
 func (d *daemon) checkSeat() []api.Check {
-	why := d.unseated.Load()
-	if d.seat != nil || why == nil {
+	var err error
+	switch why := d.unseated.Load(); {
+	case d.seat != nil:
+		err = d.seat.trouble(time.Now())
+	case why != nil:
+		err = *why
+	}
+	if err == nil {
 		return nil
 	}
-	return []api.Check{{Name: "cluster", Status: api.CheckFailed, Detail: (*why).Error(), Hint: adviceOf(*why)}}
+	return []api.Check{{Name: "cluster", Status: api.CheckFailed, Detail: err.Error(), Hint: adviceOf(err)}}
+}
+
+// trouble is why this box is not in its cluster as it should be; nil: it is.
+func (s *seat) trouble(now time.Time) error {
+	if err := s.outOfTouch(now); err != nil {
+		return err
+	}
+	_, err := s.leader()
+	return err
 }

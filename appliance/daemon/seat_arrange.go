@@ -46,6 +46,11 @@ func (s *seat) arrangeOnce(ctx context.Context, r cluster.Reign) error {
 	s.invited.came(seats)
 	for _, step := range member.Plan(seats, s.boxesFor(nodes, now)) {
 		s.log.Info("members of etcd", "step", step.String())
+		if to, leads := nextLeader(seats, step); leads {
+			if err := s.members.HandOver(looking, to); err != nil {
+				s.log.Debug("etcd's leader is taken out without handing that on", "error", err)
+			}
+		}
 		if step.Do != member.Invite {
 			if err := s.members.Carry(looking, step); err != nil {
 				return err
@@ -71,6 +76,19 @@ func (s *seat) arrangeOnce(ctx context.Context, r cluster.Reign) error {
 		return s.members.Defragment(ctx, v)
 	}
 	return s.members.Relieve(looking, st)
+}
+
+// nextLeader is who is to lead etcd where a step takes out the member that does; false: it does not.
+func nextLeader(seats []member.Seat, step member.Step) (to uint64, leads bool) {
+	for _, s := range seats {
+		switch {
+		case s.ID == step.ID:
+			leads = s.Leader && step.Do == member.Remove
+		case s.Answers && !s.Learner && to == 0:
+			to = s.ID
+		}
+	}
+	return to, leads && to != 0
 }
 
 // boxesFor are the boxes that may be members. One that is about to leave may not: what it has goes to others.

@@ -187,32 +187,52 @@ func (s *seat) rememberEtcd(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		looking, cancel := context.WithTimeout(ctx, 2*time.Second)
-		st, err := s.members.Status(looking, &s.silence, time.Now())
-		cancel()
-		if err != nil || !st.Agreed {
+		s.rememberOnce(ctx)
+	}
+}
+
+// rememberOnce looks who the members are. Who learns has no answers yet: it is remembered, and not asked. Where nobody says who they are,
+// all are asked that were ever heard of last: the one that was asked may be gone for good.
+func (s *seat) rememberOnce(ctx context.Context) {
+	looking, cancel := context.WithTimeout(ctx, 2*time.Second)
+	st, err := s.members.Status(looking, &s.silence, time.Now())
+	cancel()
+	s.mu.Lock()
+	kept := slices.Clone(s.kept.Etcd)
+	s.mu.Unlock()
+	if err != nil || !st.Agreed {
+		s.askAt(kept)
+		return
+	}
+	var at, asked []string
+	for _, v := range st.Members {
+		if v.Client == "" {
 			continue
 		}
-		var at []string
-		for _, v := range st.Members {
-			if v.Client != "" {
-				at = append(at, v.Client)
-			}
+		at = append(at, v.Client)
+		if !v.Learner {
+			asked = append(asked, v.Client)
 		}
-		slices.Sort(at)
-		s.mu.Lock()
-		known := slices.Equal(at, s.kept.Etcd)
-		s.mu.Unlock()
-		if known || len(at) == 0 {
-			continue
-		}
-		var urls []string
-		for _, a := range at {
-			urls = append(urls, "https://"+a)
-		}
+	}
+	slices.Sort(at)
+	s.askAt(asked)
+	if len(at) == 0 || slices.Equal(at, kept) {
+		return
+	}
+	if err := s.update(func(r *seatRecord) { r.Etcd = at }); err != nil {
+		s.log.Warn("where etcd is was not kept", "error", err)
+	}
+}
+
+// askAt has etcd be asked at these addresses from now on.
+func (s *seat) askAt(hostports []string) {
+	urls := []string{}
+	for _, at := range hostports {
+		urls = append(urls, "https://"+at)
+	}
+	slices.Sort(urls)
+	now := slices.Sorted(slices.Values(s.client.Endpoints()))
+	if len(urls) > 0 && !slices.Equal(urls, now) {
 		s.client.SetEndpoints(urls...)
-		if err := s.update(func(r *seatRecord) { r.Etcd = at }); err != nil {
-			s.log.Warn("where etcd is was not kept", "error", err)
-		}
 	}
 }

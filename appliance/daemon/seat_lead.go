@@ -67,7 +67,10 @@ func (s *seat) leads() string {
 type leading struct{ name, last string }
 
 func (s *seat) followLeader(ctx context.Context) {
-	s.agreement.FollowLeader(ctx, func(name string, _ cluster.Term) {
+	s.agreement.FollowLeader(ctx, func(name string, term cluster.Term) {
+		if s.tables.led(term) {
+			s.route()
+		}
 		now := &leading{name: name, last: name}
 		if before := s.leading.Load(); before != nil && name == "" {
 			now.last = before.last
@@ -108,6 +111,7 @@ func (s *seat) tellNow() {
 func (s *seat) site() *site {
 	return &site{
 		name: s.name(), reach: s.relays.Host,
+		own:     s.hasRoute,
 		alive:   func(node string) bool { return !s.roster.Known() || s.living()[node] },
 		doubted: s.doors.Doubted,
 	}
@@ -115,9 +119,17 @@ func (s *seat) site() *site {
 
 // follow is told of the table.
 func (s *seat) follow(t cluster.Table) {
-	if s.table.Swap(&t) == nil {
-		close(s.tabled)
+	s.once.Do(func() { close(s.tabled) })
+	if !s.tables.took(t) {
+		s.log.Warn("etcd has an older table of routes than this box has read before: was it restored from a backup? It is not routed by until somebody decides in a later era", "revision", t.Revision)
+		return
 	}
+	s.route()
+}
+
+// route has this box go by the table in force, where it follows.
+func (s *seat) route() {
+	t, _, _ := s.tables.current()
 	if d := s.life.Load(); d != nil && d.turn == nil {
 		d.routeByTable()
 		s.keepReach(t)

@@ -18,7 +18,8 @@ import (
 // site is a box, as a table is made for it.
 type site struct {
 	name  string
-	alive func(node string) bool // whether another box is heard of
+	alive func(node string) bool          // whether another box is heard of
+	own   func(session, addr string) bool // whether a route of this box is to be believed
 	// doubted tells whether another box does not answer this one, though it is heard of.
 	doubted func(node string) bool
 	// reach is how a route on another box is reached from this one; an error where it is not.
@@ -37,6 +38,9 @@ func tableFor(rows map[string]cluster.Row, at site) []router.Service {
 		for _, r := range row.Service.Routes {
 			node := row.Nodes[r.ID]
 			route := router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining}
+			if (node == "" || node == at.name) && at.own != nil && !at.own(r.ID, r.Addr) {
+				continue
+			}
 			if node != "" && node != at.name {
 				host, port, err := net.SplitHostPort(r.Addr)
 				n, numeric := strconv.Atoi(port)

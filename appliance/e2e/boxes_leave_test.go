@@ -1,9 +1,13 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -103,8 +107,14 @@ func leave(t *testing.T, boxes map[string]*box) {
 	boxes[leads].fails(1, []string{"decides", "cluster leave"}, "cluster", "remove", leads)
 	out(leads)
 
-	// Of two, one keeps etcd for both: it goes on to the other one first.
+	// Of two, one keeps etcd for both. While it is away the other one answers, over a restart too: by the table on its own disk.
 	keeps := status().Members[0].Box
+	for _, n := range in {
+		if n != keeps {
+			withoutEtcd(t, boxes[n], boxes[keeps])
+		}
+	}
+	// It leaves: what it keeps goes on to the other one first.
 	out(keeps)
 	if s := status(); s.Leader != in[0] || s.Members[0].Box != in[0] {
 		t.Errorf("%+v", s)
@@ -125,6 +135,76 @@ func leave(t *testing.T, boxes map[string]*box) {
 	if text := last.run("model", "list", "-q"); strings.Contains(text, "error") {
 		t.Error(text)
 	}
+}
+
+// withoutEtcd has a box be started while the one that keeps etcd for both is dead.
+func withoutEtcd(t *testing.T, b, keeps *box) {
+	t.Helper()
+	b.run("service", "create", "host", "voices", "2", "--name", "alone", "-r", "cpu=0.1", "--wait")
+	token := b.run("service", "generate-token", "alone", "--duration", "1h", "-q")
+	answers := func() error {
+		return eventually(20*time.Second, func() error {
+			_, err := say(t.Context(), b.client(token), "alone", 4, nil)
+			return err
+		})
+	}
+	if err := errors.Join(answers(), eventually(30*time.Second, func() error { // it is written down now and then
+		text, err := os.ReadFile(filepath.Join(b.dir, "cluster", "table.json"))
+		if err != nil {
+			return err
+		}
+		_, body, _ := strings.Cut(string(text), "\n")
+		var kept struct {
+			Rows map[string]struct{ Nodes map[string]string }
+		}
+		if err := json.Unmarshal([]byte(body), &kept); err != nil {
+			return err
+		}
+		for _, row := range kept.Rows {
+			if len(row.Nodes) == 2 {
+				return nil
+			}
+		}
+		return fmt.Errorf("two routes are not in %s", body)
+	})); err != nil {
+		t.Fatal(err)
+	}
+	keeps.kill()
+	b.kill()
+	b.start()
+	if err := answers(); err != nil {
+		t.Error("it does not answer while etcd is away:", err)
+	}
+	for _, args := range [][]string{{"cluster", "status"}, {"doctor"}} {
+		out, errs, code := b.cli(args...)
+		if code != 1 || !strings.Contains(out+errs, "kept on its disk") || !strings.Contains(out+errs, "etcd has not heard of this box") {
+			t.Errorf("palisade %v says: %d %s %s", args, code, out, errs)
+		}
+	}
+	ready, err := http.Get(b.url + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ready.Body.Close()
+	if text, err := io.ReadAll(ready.Body); err != nil || ready.StatusCode != http.StatusOK || !strings.Contains(string(text), "kept on its disk") {
+		t.Errorf("/readyz: %s %s %v", ready.Status, text, err)
+	}
+	keeps.start()
+	b.settled("all is as before", func(s clusterStatus) bool { return len(s.alive()) == 2 && s.Leader != "" })
+	if err := answers(); err != nil {
+		t.Error(err)
+	}
+	b.run("service", "rm", "alone")
+	b.settled("nothing runs", func(s clusterStatus) bool {
+		return !slices.ContainsFunc(s.Boxes, func(b struct {
+			Name, State string
+			Alive       bool
+			Sessions    int
+		},
+		) bool {
+			return b.Sessions > 0
+		})
+	})
 }
 
 func newToken(t *testing.T, of *box, approve bool) (url, token string) {

@@ -35,8 +35,12 @@ func (c *Client) Forward(f Forward) http.Handler {
 		Rewrite: func(p *httputil.ProxyRequest) { f.rewrite(p) }, Transport: &toLeader{c, f.Leader}, FlushInterval: -1,
 		BufferPool: proxyBuffers{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() != nil {
+			switch cause := context.Cause(r.Context()); {
+			case cause == nil:
+			case errors.Is(cause, context.Canceled), errors.Is(cause, http.ErrAbortHandler):
 				panic(http.ErrAbortHandler) // nobody is there who could be answered
+			default: // this box has ended it
+				err = cause
 			}
 			f.Fail(w, r, err)
 		},

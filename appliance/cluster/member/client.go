@@ -26,13 +26,12 @@ var anew = grpc.ConnectParams{ //nolint:gochecknoglobals // a constant in all bu
 }
 
 // Connect returns a client of a cluster's own etcd. config is trust.Node.EtcdClient. It does not wait for a member to
-// answer: each call has a context of its own. It goes through no proxy, and finds members that come later by itself.
+// answer: each call has a context of its own. It goes through no proxy. Members that come later are for the caller to tell it of.
 func Connect(config *tls.Config, endpoints ...string) (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: https(endpoints), TLS: config, Logger: zap.NewNop(),
 		DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: pingEvery, PermitWithoutStream: true,
-		AutoSyncInterval: 30 * time.Second,
-		DialOptions:      []grpc.DialOption{grpc.WithNoProxy(), grpc.WithConnectParams(anew)},
+		DialOptions: []grpc.DialOption{grpc.WithNoProxy(), grpc.WithConnectParams(anew)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a client of etcd: %w", err)

@@ -92,6 +92,9 @@ func (s *sink) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	if text, ok := to.Fields["error"].(string); ok {
 		why += ": " + text
 	}
+	if strings.Contains(e.Message, "failed to find local ID in cluster members") { // who is asked meanwhile looks for its own name
+		s.gone.Store(true)
+	}
 	s.fatal(why)
 	select {}
 }

@@ -196,6 +196,10 @@ func (c Config) start(ctx context.Context, e *embed.Config) (*Member, error) {
 	c.warnOfProxy()
 	m := &Member{done: make(chan struct{}), ended: make(chan struct{})}
 	m.log = newSink(c.Log, func(why string) {
+		if m.log.removed() {
+			m.stopped(removedError())
+			return
+		}
 		m.stopped(&Error{fmt.Errorf("%w: %s", ErrBroken, why), "is the disk of " + c.Dir + " full? Make room and restart palisade. Is the data damaged? Remove " + c.Dir + " and restart: the box joins as a new member"})
 	})
 	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(m.log, zap.WithFatalHook(m.log), zap.WithPanicHook(m.log)))
@@ -251,7 +255,7 @@ func (m *Member) watch() {
 	select {
 	case <-m.etcd.Server.StopNotify():
 	case err := <-m.etcd.Err():
-		if err != nil {
+		if err != nil && !m.isOut() {
 			m.stopped(fmt.Errorf("%w: %w", ErrBroken, err))
 			m.end()
 			return
@@ -263,11 +267,18 @@ func (m *Member) watch() {
 		return
 	}
 	defer m.end()
-	if m.log.removed() || m.etcd.Server.Cluster().Member(m.etcd.Server.MemberID()) == nil {
-		m.stopped(&Error{ErrRemoved, "see it with: palisade cluster status"})
+	if m.isOut() {
+		m.stopped(removedError())
 		return
 	}
 	m.stopped(ErrBroken)
+}
+
+func removedError() error { return &Error{ErrRemoved, "see it with: palisade cluster status"} }
+
+// isOut tells whether the cluster knows this member no more.
+func (m *Member) isOut() bool {
+	return m.log.removed() || m.etcd.Server.Cluster().Member(m.etcd.Server.MemberID()) == nil
 }
 
 // stopped notes the first reason. What broke may be a part of etcd alone: it is kept from leading without it.

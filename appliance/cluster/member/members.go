@@ -179,6 +179,23 @@ func (m *Members) Remove(ctx context.Context, id uint64) error {
 	return refused(fmt.Sprintf("removing member %x", id), err)
 }
 
+// handOverTries is how often it is asked: each time another member hears it, and only the one that leads may.
+const handOverTries = 3 * Most
+
+// HandOver has another member lead, which is one that answers and has a vote: one that leads and is taken out would leave the others
+// without a leader until they have noticed.
+func (m *Members) HandOver(ctx context.Context, to uint64) (err error) {
+	for range handOverTries {
+		if _, err = m.client.MoveLeader(ctx, to); !errors.Is(err, rpctypes.ErrNotLeader) {
+			break
+		}
+	}
+	if err != nil {
+		return refused(fmt.Sprintf("having member %x lead", to), err)
+	}
+	return nil
+}
+
 // Carry carries a step of Plan out that concerns members. An Invite is for the box that is invited: it says Join.
 func (m *Members) Carry(ctx context.Context, s Step) error {
 	switch s.Do {
