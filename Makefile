@@ -75,7 +75,7 @@ soak: test-tools ## faults by dice under load for SOAK (30m), and what came of t
 	go test -count=1 -timeout 0 -v ./appliance/e2e -run 'TestSoak$$' -args -soak $(or $(SOAK),30m) -soak-report $(CURDIR)/docs/soak.md
 
 fresh: ## make run and make test on a new minimal Debian, as root and as a user who may install nothing; ARGS=run: only the first
-	@.ci/fresh $(ARGS)
+	@.ci/fresh/run $(ARGS)
 
 screenshots: test-tools ## docs/screenshots anew, from the console in a real browser
 	@rm -rf docs/screenshots
