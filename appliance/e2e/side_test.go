@@ -18,7 +18,7 @@ import (
 const insideVar = "PALISADE_E2E_INSIDE"
 
 // Tests that take longest are begun first, so that none is left over at the end.
-var longest = []string{}
+var longest = []string{"TestShippedImages", "TestConsole", "TestClusterInContainers", "TestHosts", "TestSoak", "TestDatabaseMove", "TestLimits", "TestModelsGoWhereTheyRun", "TestHostileTexts"}
 
 // side runs the tests that were asked for, -parallel of them side by side.
 func side() error {
