@@ -3,10 +3,12 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 )
 
 // Item is one key below a part.
@@ -26,10 +28,12 @@ type follower struct {
 // retryFollow is how long to wait before etcd is asked again after it failed.
 const retryFollow = 200 * time.Millisecond
 
-// follow tells f until ctx ends. While etcd cannot be reached f hears nothing: what it was told last stands.
+// follow tells f until ctx ends. While etcd cannot be reached f hears nothing: what it was told last stands. Where a watch breaks the
+// next one goes on from there: what is below a prefix is read again only where etcd does not know any more what has changed since.
 func (a *Agreement) follow(ctx context.Context, prefix string, f follower) {
+	w := watching{agreement: a, prefix: prefix, follower: f, patience: silentAfter}
 	for ctx.Err() == nil {
-		a.followOnce(ctx, prefix, f)
+		w.once(ctx)
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryFollow):
@@ -37,41 +41,48 @@ func (a *Agreement) follow(ctx context.Context, prefix string, f follower) {
 	}
 }
 
-// followOnce ends when something may have been missed.
-func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
+// watching is one follow.
+type watching struct {
+	follower
+	agreement *Agreement
+	prefix    string
+	next      int64         // revision that is to be heard of next; 0: all is to be read
+	cluster   uint64        // of etcd, in which that is
+	patience  time.Duration // how long it may be silent
+}
+
+// once ends when the watch has broken, or its member may have.
+func (w *watching) once(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	asking, done := context.WithTimeout(ctx, 2*time.Second) // of a member that is frozen another one is asked then
-	all, err := a.client.Get(asking, prefix, clientv3.WithPrefix())
-	done()
-	if err != nil {
+	if w.next == 0 && !w.read(ctx) {
 		return
 	}
-	items := make([]Item, 0, len(all.Kvs))
-	for _, kv := range all.Kvs {
-		items = append(items, Item{strings.TrimPrefix(string(kv.Key), prefix), kv.Value, kv.ModRevision})
-	}
-	f.whole(items)
-	f.reached(all.Header.Revision)
+	stream := w.agreement.streams.Load()
+	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(stream, 10))
 	// A member that is cut off from the others says so in place of being silent. One that is frozen says nothing: it is asked.
 	ctx = clientv3.WithRequireLeader(ctx)
-	watch := a.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(all.Header.Revision+1))
+	watch := w.agreement.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.next), clientv3.WithCreatedNotify())
 	quiet := time.NewTicker(askAfter)
 	defer quiet.Stop()
 	for heard := time.Now(); ; {
 		select {
-		case w, open := <-watch:
-			if !open || w.Err() != nil {
+		case said, open := <-watch:
+			if !open || !w.hear(said) {
 				return
 			}
+			if time.Since(heard) < silentAfter {
+				w.patience = silentAfter
+			}
 			heard = time.Now()
-			f.take(w, prefix)
 		case <-quiet.C:
 			switch silent := time.Since(heard); {
-			case silent > silentAfter:
+			case silent > w.patience:
+				w.patience = min(2*w.patience, mostPatience) // else all boxes would ask a member anew that is only busy
+				w.agreement.streams.CompareAndSwap(stream, stream+1)
 				return
-			case silent > askAfter/2:
-				go func() { _ = a.client.RequestProgress(ctx) }() // it may wait for who is silent
+			case silent > askAfter/2 && w.agreement.mayAsk(time.Now()):
+				go func() { _ = w.agreement.client.RequestProgress(ctx) }() // it may wait for who is silent
 			}
 		case <-ctx.Done():
 			return
@@ -79,17 +90,68 @@ func (a *Agreement) followOnce(ctx context.Context, prefix string, f follower) {
 	}
 }
 
-// A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so. gRPC itself asks
-// every ten seconds at most.
+// read tells all that is there; false: etcd does not say.
+func (w *watching) read(ctx context.Context) bool {
+	asking, done := context.WithTimeout(ctx, 2*time.Second) // of a member that is frozen another one is asked then
+	defer done()
+	all, err := w.agreement.client.Get(asking, w.prefix, clientv3.WithPrefix())
+	if err != nil {
+		return false
+	}
+	items := make([]Item, 0, len(all.Kvs))
+	for _, kv := range all.Kvs {
+		items = append(items, Item{strings.TrimPrefix(string(kv.Key), w.prefix), kv.Value, kv.ModRevision})
+	}
+	w.whole(items)
+	w.reached(all.Header.Revision)
+	w.next, w.cluster = all.Header.Revision+1, all.Header.ClusterId
+	return true
+}
+
+// hear takes in what a watch says; false: it is over.
+func (w *watching) hear(said clientv3.WatchResponse) bool {
+	switch {
+	case said.CompactRevision > 0, said.Header.ClusterId != 0 && said.Header.ClusterId != w.cluster,
+		said.Created && said.Header.Revision < w.next-1: // one that was restored has not come as far
+		w.next = 0
+		return false
+	case said.Err() != nil:
+		return false
+	}
+	if said.IsProgressNotify() { // all before it was told
+		w.next = max(w.next, said.Header.Revision+1)
+	}
+	if len(said.Events) > 0 {
+		last := w.take(said, w.prefix)
+		w.next = last + 1
+		w.reached(last)
+	}
+	return true
+}
+
+// A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so within
+// silentAfter, or longer where that has just been done without avail. gRPC itself asks every ten seconds at most.
 const (
-	askAfter    = 500 * time.Millisecond
-	silentAfter = 1500 * time.Millisecond
+	askAfter     = 500 * time.Millisecond
+	silentAfter  = 1500 * time.Millisecond
+	mostPatience = 12 * time.Second
 )
 
-// take tells f what a watch says.
-func (f follower) take(w clientv3.WatchResponse, prefix string) {
-	items := make([]Item, 0, len(w.Events))
-	for _, e := range w.Events {
+// streamKey tells watches apart that are to have connections of their own: who joined the stream of those that are silent would be
+// silent as well.
+const streamKey = "palisade-stream"
+
+// mayAsk tells whether it is to be asked now whether watches are there. All on one stream hear the answer: one asks for all.
+func (a *Agreement) mayAsk(now time.Time) bool {
+	before := a.asked.Load()
+	return now.UnixNano()-before >= int64(askAfter/2) && a.asked.CompareAndSwap(before, now.UnixNano())
+}
+
+// take tells f what a watch says, and returns the revision of the last change. That of the answer may be greater: a watch that is
+// behind is told of what it missed bit by bit.
+func (f follower) take(said clientv3.WatchResponse, prefix string) (last int64) {
+	items := make([]Item, 0, len(said.Events))
+	for _, e := range said.Events {
 		item := Item{strings.TrimPrefix(string(e.Kv.Key), prefix), e.Kv.Value, e.Kv.ModRevision}
 		if e.Type == clientv3.EventTypeDelete {
 			item.Value = nil
@@ -97,11 +159,10 @@ func (f follower) take(w clientv3.WatchResponse, prefix string) {
 			item.Value = []byte{}
 		}
 		items = append(items, item)
+		last = max(last, e.Kv.ModRevision)
 	}
-	if len(items) > 0 {
-		f.some(items)
-		f.reached(w.Header.Revision)
-	}
+	f.some(items)
+	return last
 }
 
 func (f follower) reached(revision int64) {

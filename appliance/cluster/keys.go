@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -25,6 +26,9 @@ var (
 type Agreement struct {
 	client *clientv3.Client
 	prefix string // ends with a slash
+
+	streams atomic.Int64 // number of the stream that new watches are on
+	asked   atomic.Int64 // when it was asked last whether watches are there, in nanoseconds
 }
 
 // New returns the agreement below a prefix of etcd's keys, /palisade/1/ where it is empty. The client remains the caller's.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -17,6 +18,7 @@ type Lease struct {
 	ttl    time.Duration
 	client *clientv3.Client
 	now    func() time.Time
+	stream renewing
 
 	mu    sync.Mutex
 	until time.Time // etcd keeps it at least until then
@@ -66,6 +68,7 @@ func (l *Lease) End(ctx context.Context) error {
 
 func (l *Lease) renew() {
 	defer close(l.done)
+	defer l.stream.close()
 	for {
 		select {
 		case <-l.lost.Done():
@@ -99,11 +102,70 @@ type renewal struct {
 	ttl   time.Duration
 }
 
+// keep asks on the stream that is open; where that does not answer, or is waited for, on one of its own, perhaps of another member.
 func (l *Lease) keep(ctx context.Context) (renewal, error) {
 	asked := l.now()
+	if ttl, err := l.stream.keep(ctx, l.client, l.id); err == nil {
+		return renewal{asked, ttl}, nil
+	}
+	asked = l.now()
 	kept, err := l.client.KeepAliveOnce(ctx, l.id)
 	if err != nil {
 		return renewal{}, err
 	}
 	return renewal{asked, time.Duration(kept.TTL) * time.Second}, nil
+}
+
+// renewing is the stream on which a lease is renewed again and again: a stream for each time costs both sides several times as much.
+type renewing struct {
+	mu     sync.Mutex
+	stream pb.Lease_LeaseKeepAliveClient // nil: none is open
+	cancel context.CancelFunc
+}
+
+var errStreamBusy = errors.New("an answer is waited for on the stream")
+
+func (r *renewing) keep(ctx context.Context, client *clientv3.Client, id clientv3.LeaseID) (ttl time.Duration, err error) {
+	if !r.mu.TryLock() {
+		return 0, errStreamBusy
+	}
+	defer r.mu.Unlock()
+	defer func() {
+		if err != nil {
+			r.end()
+		}
+	}()
+	if r.stream == nil {
+		// A member that is cut off from the others is to say so.
+		open, cancel := context.WithCancel(clientv3.WithRequireLeader(context.WithoutCancel(ctx)))
+		r.cancel = cancel
+		defer context.AfterFunc(ctx, cancel)()
+		if r.stream, err = pb.NewLeaseClient(client.ActiveConnection()).LeaseKeepAlive(open); err != nil {
+			return 0, err
+		}
+	} else {
+		defer context.AfterFunc(ctx, r.cancel)()
+	}
+	if err := r.stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil {
+		return 0, err
+	}
+	kept, err := r.stream.Recv()
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(kept.TTL) * time.Second, nil
+}
+
+// end gives the stream up. mu is held.
+func (r *renewing) end() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.stream, r.cancel = nil, nil
+}
+
+func (r *renewing) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
 }

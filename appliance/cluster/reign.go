@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -27,7 +28,13 @@ const LeaseTime = 2 * time.Second
 // Lead waits until this box leads, and calls reign. Its context ends, with ErrLeaseLost as its cause, as soon as
 // that may be over: reign is to stop at once, and what it still writes is refused. Lead returns when reign has; then others may
 // lead at once. An error of reign is returned as it is.
+//
+// Of many boxes a few stand for election, and the others wait until one of those does not any more: each that stands costs etcd a
+// lease and several reads a second.
 func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Context, Reign) error) error {
+	if err := a.awaitTurn(ctx); err != nil {
+		return fmt.Errorf("standing for election: %w", err)
+	}
 	lease, err := a.Grant(ctx, LeaseTime)
 	if err != nil {
 		return err
@@ -47,6 +54,31 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 		return fmt.Errorf("standing for election: %w", err)
 	}
 	return reign(bound, r)
+}
+
+const (
+	// standing is how many boxes stand for election. A few more may, that began at the same time.
+	standing = 5
+	// turnEvery is about how often one that does not stand looks whether it is to: when all that stand die at once nobody leads
+	// until their leases are over and this has passed.
+	turnEvery = 2 * time.Second
+)
+
+// awaitTurn waits until fewer than standing boxes stand.
+func (a *Agreement) awaitTurn(ctx context.Context) error {
+	for {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		got, err := a.client.Get(asking, a.prefix+partLeader, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		cancel()
+		if err == nil && got.Count < standing {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(turnEvery/2 + rand.N(turnEvery)): //nolint:gosec // it is no secret
+		}
+	}
 }
 
 // standEvery is how often who stands for election looks whether it leads.

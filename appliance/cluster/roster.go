@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -103,15 +102,27 @@ type Roster struct {
 	changed   func() // may be nil; it must not block
 
 	mu    sync.Mutex
-	known map[string]map[string]Item // by part, by name
-	nodes []Seen                     // as they were made of known last; nil: they are to be made anew
-	heard map[string]bool            // lives, or lived since this roster was made
-	since map[string]time.Time       // that it is silent
+	read  map[string]bool      // by part: it was, at least once
+	known map[string]*said     // by name
+	nodes []Seen               // by name, as they were made of known last
+	stale map[string]bool      // by name: what nodes has of it is to be made anew
+	heard map[string]bool      // lives, or lived since this roster was made
+	since map[string]time.Time // that it is silent
+}
+
+// said is what is written of one box; nil: nothing is that can be read.
+type said struct {
+	node      *Node
+	alive     *Alive
+	inventory *Inventory
 }
 
 // NewRoster makes one that knows nothing yet. changed is told of every change.
 func (a *Agreement) NewRoster(now func() time.Time, changed func()) *Roster {
-	return &Roster{agreement: a, now: now, changed: changed, known: map[string]map[string]Item{}, heard: map[string]bool{}, since: map[string]time.Time{}}
+	return &Roster{
+		agreement: a, now: now, changed: changed,
+		read: map[string]bool{}, known: map[string]*said{}, stale: map[string]bool{}, heard: map[string]bool{}, since: map[string]time.Time{},
+	}
 }
 
 // Follow keeps the roster up until ctx ends. While etcd cannot be reached it stands as it was: that nobody is heard then says
@@ -131,26 +142,31 @@ func (r *Roster) Follow(ctx context.Context) {
 
 func (r *Roster) take(part string, items []Item, whole bool) {
 	r.mu.Lock()
-	r.nodes = nil
-	if whole || r.known[part] == nil {
-		r.known[part] = map[string]Item{}
-	}
-	if part == partAlive && whole { // who is silent now may have lived meanwhile
-		clear(r.since)
+	if whole {
+		r.read[part] = true
+		there := make(map[string]bool, len(items))
+		for _, i := range items {
+			there[i.Key] = true
+		}
+		for name := range r.known {
+			if !there[name] {
+				r.enter(part, Item{Key: name})
+			}
+		}
+		if part == partAlive { // who is silent now may have lived meanwhile
+			for name := range r.since {
+				r.stale[name] = true
+			}
+			clear(r.since)
+			for name := range r.heard {
+				if !there[name] {
+					r.fallSilent(name)
+				}
+			}
+		}
 	}
 	for _, i := range items {
-		if i.Value == nil {
-			delete(r.known[part], i.Key)
-			continue
-		}
-		r.known[part][i.Key] = i
-		if part == partAlive {
-			r.heard[i.Key] = true
-			delete(r.since, i.Key)
-		}
-	}
-	if part == partAlive {
-		r.hear()
+		r.enter(part, i)
 	}
 	r.mu.Unlock()
 	if r.changed != nil {
@@ -158,71 +174,111 @@ func (r *Roster) take(part string, items []Item, whole bool) {
 	}
 }
 
-// hear notes since when who was heard of is not. r.mu is held.
-func (r *Roster) hear() {
-	for name := range r.known[partAlive] {
-		r.heard[name] = true
-		delete(r.since, name)
+// enter takes in one item. r.mu is held.
+func (r *Roster) enter(part string, i Item) {
+	r.stale[i.Key] = true
+	s := r.known[i.Key]
+	if s == nil {
+		if i.Value == nil && part != partAlive {
+			return
+		}
+		s = &said{}
+		r.known[i.Key] = s
 	}
-	for name := range r.heard {
-		if _, lives := r.known[partAlive][name]; !lives && r.since[name].IsZero() {
-			r.since[name] = r.now()
+	switch part {
+	case partNodes:
+		s.node = parsed[Node](i)
+	case partInventory:
+		s.inventory = parsed[Inventory](i)
+	case partAlive:
+		s.alive = parsed[Alive](i)
+		if i.Value != nil {
+			r.heard[i.Key] = true
+			delete(r.since, i.Key)
+		} else if r.heard[i.Key] {
+			r.fallSilent(i.Key)
 		}
 	}
+	if *s == (said{}) {
+		delete(r.known, i.Key)
+	}
+}
+
+// fallSilent notes since when who was heard of is not. r.mu is held.
+func (r *Roster) fallSilent(name string) {
+	if r.since[name].IsZero() {
+		r.since[name] = r.now()
+		r.stale[name] = true
+	}
+}
+
+// parsed is what an item says; nil: it is gone, or of a later version.
+func parsed[T any](i Item) *T {
+	v := new(T)
+	if i.Value == nil || json.Unmarshal(i.Value, v) != nil {
+		return nil
+	}
+	return v
 }
 
 // Known tells whether all parts have been read at least once.
 func (r *Roster) Known() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.known) == 3
+	return len(r.read) == 3
 }
 
 // Nodes are all nodes, by name. What they are made of is not to be changed.
 func (r *Roster) Nodes() []Seen {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.all())
+	r.renew()
+	return slices.Clone(r.nodes)
 }
 
 // Node is one of them; false: there is none of that name.
 func (r *Roster) Node(name string) (Seen, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := r.all()
-	i, there := slices.BinarySearchFunc(all, name, func(s Seen, name string) int { return cmp.Compare(s.Name, name) })
+	r.renew()
+	i, there := r.find(name)
 	if !there {
 		return Seen{}, false
 	}
-	return all[i], true
+	return r.nodes[i], true
 }
 
-// all is Nodes; r.mu is held.
-func (r *Roster) all() []Seen {
-	if r.nodes != nil {
-		return r.nodes
-	}
-	r.nodes = []Seen{}
-	for _, name := range slices.Sorted(maps.Keys(r.known[partNodes])) {
-		s := Seen{Silent: r.since[name], Unheard: !r.heard[name]}
-		if json.Unmarshal(r.known[partNodes][name].Value, &s.Node) != nil {
-			continue // of a later version
+func (r *Roster) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(r.nodes, name, func(s Seen, name string) int { return cmp.Compare(s.Name, name) })
+}
+
+// renew brings nodes up to what is known: what has not changed is left as it is, for each box hears of all others. r.mu is held.
+func (r *Roster) renew() {
+	var come []Seen
+	for name := range r.stale {
+		i, there := r.find(name)
+		s := r.known[name]
+		switch {
+		case s == nil || s.node == nil:
+			if there {
+				r.nodes = slices.Delete(r.nodes, i, i+1)
+			}
+			continue
+		case there:
+			r.nodes[i] = r.seen(name, s)
+		default:
+			come = append(come, r.seen(name, s))
 		}
-		s.Name = name
-		s.Alive, s.Inventory = read[Alive](r.known[partAlive], name), read[Inventory](r.known[partInventory], name)
-		r.nodes = append(r.nodes, s)
 	}
-	return r.nodes
+	clear(r.stale)
+	if len(come) > 0 {
+		r.nodes = append(r.nodes, come...)
+		slices.SortFunc(r.nodes, func(a, b Seen) int { return cmp.Compare(a.Name, b.Name) })
+	}
 }
 
-func read[T any](items map[string]Item, name string) *T {
-	i, ok := items[name]
-	if !ok {
-		return nil
-	}
-	v := new(T)
-	if json.Unmarshal(i.Value, v) != nil {
-		return nil
-	}
-	return v
+func (r *Roster) seen(name string, s *said) Seen {
+	out := Seen{Node: *s.node, Alive: s.alive, Inventory: s.inventory, Silent: r.since[name], Unheard: !r.heard[name]}
+	out.Name = name
+	return out
 }

@@ -119,6 +119,7 @@ func TestFleet(t *testing.T) {
 
 var (
 	size    = flag.Int("nodes", 1000, "in BenchmarkFleet, with ten sessions for each")
+	calm    = flag.Duration("calm", time.Minute, "in BenchmarkFleet, for how long nothing happens")
 	profile = flag.String("leader-profile", "", "prefix of files for the leader's profiles of its processor time")
 )
 
@@ -130,21 +131,24 @@ func BenchmarkFleet(b *testing.B) {
 		w := begin(b, s)
 		leader := func() usage { return usageOf(b, w.leader.cmd.Process.Pid) }
 		itself := func() usage { return usageOf(b, os.Getpid()) } // etcd is in this process
+		w.nodes.tell(order{Do: "profile", Name: "start"}, &seen{})
 		up := w.up(20 * time.Minute)
 		busy := leader()
 		w.leader.tell(order{Do: "profile", Name: "calm"}, &standing{})
+		w.nodes.tell(order{Do: "profile", Name: "calm"}, &seen{})
 		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes })
-		const calm = 60 * time.Second
 		l, e, r, began := leader(), itself(), w.revision(), time.Now()
-		time.Sleep(calm)
+		time.Sleep(*calm)
 		took := time.Since(began)
 		l2, e2, r2 := leader(), itself(), w.revision()
 		w.leader.tell(order{Do: "profile", Name: "rack"}, &standing{})
+		w.nodes.tell(order{Do: "profile", Name: "rack"}, &seen{})
 		before := leader()
 		wrote := w.revision()
 		out, again := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
 		after := leader()
 		w.leader.tell(order{Do: "profile"}, &standing{})
+		w.nodes.tell(order{Do: "profile"}, &seen{})
 		var n seen
 		w.nodes.tell(order{Do: "look"}, &n)
 		if len(n.Doubled) > 0 {

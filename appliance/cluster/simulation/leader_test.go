@@ -27,6 +27,7 @@ type standing struct {
 	Other   int // sessions that live and are none of them
 	OnDead  int // routes that get requests, on nodes that are silent
 	Written int64
+	Example string // why one of the others is not served by yet
 }
 
 // house is the leader's rooms, as the daemon joins them.

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -120,6 +122,18 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 		var o order
 		if err := in.Decode(&o); err != nil {
 			return err
+		}
+		if o.Do == "profile" {
+			pprof.StopCPUProfile()
+			if s.Profile != "" && o.Name != "" {
+				f, err := os.Create(s.Profile + "nodes-" + o.Name)
+				if err != nil {
+					return err
+				}
+				if err := pprof.StartCPUProfile(f); err != nil {
+					return err
+				}
+			}
 		}
 		if o.Do == "kill" {
 			for _, b := range boxes[o.From:o.To] {

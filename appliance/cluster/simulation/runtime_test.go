@@ -45,15 +45,25 @@ func (h *house) publish(ctx context.Context) {
 }
 
 func (h *house) stands() standing {
-	alive := 0
+	alive, example := 0, ""
 	h.manager.EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
 		if s.Alive() {
 			alive++
+			if s.Status != sessions.StatusRunning && example == "" {
+				example = fmt.Sprintf("%s: %s: %s %v", s.ID, s.Status, s.Reason, s.Waits)
+			}
 		}
 	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	v := standing{Written: h.wrote}
+	v := standing{Written: h.wrote, Example: example}
+	if example != "" {
+		for _, st := range h.ledger.Pool() {
+			if st.Free("cuda.shares") > 0 || st.Free("cuda.device") > 0 {
+				v.Example += fmt.Sprintf("; %s free %d %d closed %q", st.Name(), st.Free("cuda.device"), st.Free("cuda.shares"), h.awayl(st.Name()))
+			}
+		}
+	}
 	for _, s := range h.table {
 		for _, r := range s.Routes {
 			switch _, silent := h.silent[h.at[r.ID]]; {
@@ -67,6 +77,13 @@ func (h *house) stands() standing {
 	}
 	v.Other = alive - v.Healthy - v.OnDead
 	return v
+}
+
+func (h *house) awayl(node string) string {
+	if since, is := h.silent[node]; is {
+		return fmt.Sprint(time.Since(since))
+	}
+	return ""
 }
 
 // node is where a session is.
