@@ -110,16 +110,17 @@ type daemon struct {
 	registry  *prometheus.Registry
 
 	// In a cluster.
-	began     time.Time     // of this life
-	turn      *turn         // in which it decides; nil: another box does
-	fleet     *fleetRunner  // where turn is not nil
-	revision  atomic.Int64  // of the table that it routes by
-	peers     peers         // the other boxes, as they say what they carry
-	decided   chan struct{} // closed when this life decides nothing any more
-	rostered  chan struct{} // of size 1: boxes have come, or gone
-	ending    func()        // ends the place in a cluster that this life had; nil: it goes on
-	paused    *pause        // those who waited for this life; nil: nobody does
-	following *loops        // of those who follow what the boxes agree on; they end with the store
+	began     time.Time         // of this life
+	turn      *turn             // in which it decides; nil: another box does
+	fleet     *fleetRunner      // where turn is not nil
+	revision  atomic.Int64      // of the table that it routes by
+	peers     peers             // the other boxes, as they say what they carry
+	entered   map[string]pooled // by box: what the ledger was told of it last
+	decided   chan struct{}     // closed when this life decides nothing any more
+	rostered  chan struct{}     // of size 1: boxes have come, or gone
+	ending    func()            // ends the place in a cluster that this life had; nil: it goes on
+	paused    *pause            // those who waited for this life; nil: nobody does
+	following *loops            // of those who follow what the boxes agree on; they end with the store
 
 	deciding *loops             // of those who decide; they end before the store is closed
 	counting *loops             // of those who look at requests; they end when these have

@@ -22,10 +22,13 @@ type elders struct {
 	all []elder
 }
 
+// join may be said again.
 func (e *elders) join(one elder) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.all = append(e.all, one)
+	if !slices.Contains(e.all, one) {
+		e.all = append(e.all, one)
+	}
 }
 
 func (e *elders) present() []elder {

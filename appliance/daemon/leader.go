@@ -54,9 +54,15 @@ func (d *daemon) unsettled() bool {
 	return slices.ContainsFunc(d.seat.roster.Nodes(), func(n cluster.Seen) bool { return n.Alive == nil || n.State == cluster.Draining })
 }
 
+// pooled is what a box was entered into the ledger as.
+type pooled struct {
+	has    *cluster.Inventory
+	labels map[string]string // of its owner
+}
+
 // syncPool enters what the boxes have into the ledger of who leads.
 func (d *daemon) syncPool() {
-	there := map[string]bool{}
+	there := map[string]pooled{}
 	own := d.seat.inventory(context.Background())
 	for _, n := range d.seat.roster.Nodes() {
 		if n.Name == d.seat.name() {
@@ -64,6 +70,11 @@ func (d *daemon) syncPool() {
 		}
 		if n.Inventory == nil || n.Inventory.Node.CPU == 0 {
 			continue
+		}
+		now := pooled{n.Inventory, n.Labels}
+		there[n.Name] = now
+		if was, known := d.entered[n.Name]; known && was.has == now.has && maps.Equal(was.labels, now.labels) {
+			continue // one box that changes is no work for each of a thousand
 		}
 		node := n.Inventory.Node
 		node.Name = n.Name
@@ -73,13 +84,13 @@ func (d *daemon) syncPool() {
 		}
 		node.Labels = labels
 		d.pool.ledger.SetNode(node)
-		there[n.Name] = true
 	}
-	for _, s := range d.pool.ledger.Pool() {
-		if !there[s.Name()] {
-			d.pool.ledger.RemoveNode(s.Name())
+	for name := range d.entered {
+		if _, is := there[name]; !is {
+			d.pool.ledger.RemoveNode(name)
 		}
 	}
+	d.entered = there
 }
 
 // openFleet makes all boxes of the cluster what sessions run on.

@@ -119,6 +119,7 @@ func (d *daemon) shareTraffic() {
 	d.traffic.publisher = newPublisher(written, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
 	})
+	d.peers.closed = d.traffic.publisher.closes
 	d.traffic.located = func(id, addr string) (string, string) { return d.fleet.there(id, addr) }
 }
 

@@ -35,7 +35,7 @@ func (d *daemon) load(revision int64) (l door.Load, f carried) {
 	return l, f
 }
 
-// peer is another box, as who leads hears of it: it answers requests by the table of who leads, as those before do.
+// peer is another box, as who leads hears of it.
 type peer struct {
 	name   string
 	over   <-chan struct{} // closed when this life decides no more
@@ -49,8 +49,6 @@ type peer struct {
 	added   map[string]uint64 // by service: requests since this box was heard of first
 	clock   time.Duration     // its clock is before this box's by so much
 }
-
-var _ elder = (*peer)(nil)
 
 // hear takes in what the box says.
 func (p *peer) hear(l door.Load, f carried) {
@@ -72,7 +70,7 @@ func (p *peer) hear(l door.Load, f carried) {
 	p.heard, p.load, p.figures, p.clock = true, l, f, time.Since(f.Clock)*-1
 }
 
-// flying implements elder: a box that may still send a route what is new is as one that has a request there.
+// flying is what it has in flight on a route: a box that may still send a route what is new is as one that has a request there.
 func (p *peer) flying(route string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,17 +83,7 @@ func (p *peer) flying(route string) int {
 	return 0
 }
 
-// waiting implements elder.
-func (p *peer) waiting() map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.load.Held)
-}
-
-// follow implements elder: the box reads the table by itself.
-func (p *peer) follow(map[string]standing) {}
-
-// gone implements elder.
+// gone tells whether it is waited for no more.
 func (p *peer) gone() bool {
 	select {
 	case <-p.over:
@@ -103,59 +91,6 @@ func (p *peer) gone() bool {
 	default:
 		return !p.living(p.name)
 	}
-}
-
-// peers are all other boxes of a life that leads.
-type peers struct {
-	mu  sync.Mutex
-	all map[string]*peer
-}
-
-// of is the one of that name, which is made, and joins the elders, where it is not there or has gone.
-func (ps *peers) of(name string, begin func() *peer) *peer {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if ps.all == nil {
-		ps.all = map[string]*peer{}
-	}
-	p := ps.all[name]
-	if p == nil || p.gone() {
-		p = begin()
-		ps.all[name] = p
-	}
-	return p
-}
-
-// totals are the requests that other boxes let through since they were heard of, by service.
-func (ps *peers) totals() map[string]uint64 {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	out := map[string]uint64{}
-	for _, p := range ps.all {
-		p.mu.Lock()
-		for id, n := range p.added {
-			out[id] += n
-		}
-		p.mu.Unlock()
-	}
-	return out
-}
-
-// sync has each box that lives be waited for, though it has said nothing yet.
-func (d *daemon) syncPeers() {
-	for name := range d.seat.living() {
-		if name != d.seat.name() {
-			d.peerOf(name)
-		}
-	}
-}
-
-func (d *daemon) peerOf(name string) *peer {
-	return d.peers.of(name, func() *peer {
-		p := &peer{name: name, over: d.decided, told: d.traffic.publisher.toldAll, living: func(name string) bool { return d.seat.living()[name] }}
-		d.elders.join(p)
-		return p
-	})
 }
 
 // hear takes what another box tells who leads.
@@ -170,7 +105,7 @@ func (s *seat) hear(name string, l door.Load) error {
 			return err
 		}
 	}
-	d.peerOf(name).hear(l, f)
+	d.peers.hear(d.peerOf(name), l, f)
 	d.sawDevices(name, f)
 	if f.Part != nil {
 		d.seeing.live.Hear(time.Now(), name, f.Part)

@@ -345,10 +345,8 @@ func (s *seat) name() string { return s.node.Name() }
 
 // address is where a box's door is.
 func (s *seat) address(name string) (string, error) {
-	for _, n := range s.roster.Nodes() {
-		if n.Name == name && n.Door != "" {
-			return n.Door, nil
-		}
+	if n, there := s.roster.Node(name); there && n.Door != "" {
+		return n.Door, nil
 	}
 	if door := s.tables.door(name); door != "" && !s.roster.Known() { // etcd has not said yet
 		return door, nil

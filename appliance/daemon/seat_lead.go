@@ -112,7 +112,7 @@ func (s *seat) site() *site {
 	return &site{
 		name: s.name(), reach: s.relays.Host,
 		own:     s.hasRoute,
-		alive:   func(node string) bool { return !s.roster.Known() || s.living()[node] },
+		alive:   func(node string) bool { return !s.roster.Known() || s.lives(node) },
 		doubted: s.doors.Doubted,
 	}
 }

@@ -237,6 +237,12 @@ func (s *seat) living() map[string]bool {
 	return out
 }
 
+// lives tells whether a box was heard of within its lease.
+func (s *seat) lives(name string) bool {
+	n, there := s.roster.Node(name)
+	return there && n.Alive != nil
+}
+
 // samples are how this box's devices were seen last, for who leads.
 type samples struct {
 	mu     sync.Mutex

@@ -260,6 +260,14 @@ func (p *publisher) toldAll(route string, revision int64) bool {
 	return !closed || at != 0 && revision >= at
 }
 
+// closes tells whether a route takes nothing new.
+func (p *publisher) closes(route string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, closed := p.closed[route]
+	return closed
+}
+
 // newest is the revision at which the table was written last; 0: it was not.
 func (p *publisher) newest() int64 {
 	p.mu.Lock()
