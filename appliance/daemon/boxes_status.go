@@ -128,7 +128,7 @@ const wholeDevice = 100
 // behind is how many revisions of the table a box has not yet, and how many seconds its clock is before this box's: both as it
 // said last.
 func (d *daemon) behind(name string) (revisions int64, clock float64) {
-	newest := d.traffic.publisher.newest()
+	newest := d.traffic.publisher.Newest()
 	d.peers.mu.Lock()
 	p := d.peers.all[name]
 	d.peers.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/vault"
 )
 
@@ -94,7 +95,7 @@ func (d *daemon) openLeader(ctx context.Context) error {
 	if err := d.manager.Adopt(adopting); err != nil {
 		return errors.Join(fmt.Errorf("taking over what runs: %w", err), d.leave(false))
 	}
-	d.following.run(d.traffic.publisher.run)
+	d.following.run(d.traffic.publisher.Run)
 	return nil
 }
 
@@ -116,10 +117,10 @@ func (d *daemon) shareTraffic() {
 	if written == nil {
 		written = map[string]cluster.Row{}
 	}
-	d.traffic.publisher = newPublisher(written, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+	d.traffic.publisher = fleet.NewPublisher(written, func() int { return len(d.seat.roster.Nodes()) }, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
 	})
-	d.peers.closed = d.traffic.publisher.closes
+	d.peers.closed = d.traffic.publisher.Closes
 	d.traffic.located = func(id, addr string) (string, string) { return d.fleet.there(id, addr) }
 }
 

@@ -30,7 +30,9 @@ func (d *daemon) load(revision int64) (l door.Load, f carried) {
 	l = door.Load{Revision: revision, Flying: d.traffic.flying(), Held: d.traffic.held()}
 	f = carried{Totals: map[string]uint64{}, Began: d.began.UnixNano(), Clock: time.Now()}
 	for _, s := range d.traffic.Snapshot() {
-		f.Totals[s.ID] = s.Total
+		if s.Total > 0 {
+			f.Totals[s.ID] = s.Total
+		}
 	}
 	return l, f
 }

@@ -150,7 +150,7 @@ func (d *daemon) syncPeers() {
 
 func (d *daemon) peerOf(name string) *peer {
 	p := d.peers.of(name, func() *peer {
-		return &peer{name: name, over: d.decided, told: d.traffic.publisher.toldAll, living: d.seat.lives}
+		return &peer{name: name, over: d.decided, told: d.traffic.publisher.Told, living: d.seat.lives}
 	})
 	d.elders.join(&d.peers)
 	return p

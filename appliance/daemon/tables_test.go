@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/door"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -79,24 +80,24 @@ func TestADrainWaitsForAllBoxes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		revision, fails := int64(10), true
-		p := newPublisher(map[string]cluster.Row{}, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+		p := fleet.NewPublisher(map[string]cluster.Row{}, func() int { return 2 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
 			if fails {
 				return 0, errors.New("etcd is away")
 			}
 			revision++
 			return revision, nil
 		})
-		go p.run(ctx)
-		other := &peer{name: "two", over: ctx.Done(), told: p.toldAll, living: func(string) bool { return true }}
+		go p.Run(ctx)
+		other := &peer{name: "two", over: ctx.Done(), told: p.Told, living: func(string) bool { return true }}
 		fails = false
-		p.publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"a": "one", "b": "two"})})
+		p.Publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"a": "one", "b": "two"})})
 		synctest.Wait()
 		other.hear(door.Load{Revision: revision}, carried{})
 		if n := other.flying("a"); n != 0 {
 			t.Errorf("%d in flight on an open route", n)
 		}
 		fails = true
-		p.publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"b": "two"})})
+		p.Publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"b": "two"})})
 		synctest.Wait()
 		other.hear(door.Load{Revision: 1 << 40}, carried{})
 		if n := other.flying("a"); n != 1 {
@@ -116,38 +117,6 @@ func TestADrainWaitsForAllBoxes(t *testing.T) {
 		other.hear(door.Load{Revision: revision}, carried{})
 		if n := other.flying("a"); n != 0 {
 			t.Errorf("%d in flight, all is done", n)
-		}
-		cancel()
-	})
-}
-
-// What is expected of routes that are not there yet changes all the time: that alone is written now and then.
-func TestTheTableIsWrittenWhereItChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		writes := 0
-		p := newPublisher(map[string]cluster.Row{}, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
-			writes += len(rows)
-			return 1, nil
-		})
-		go p.run(ctx)
-		row := rowOf("chat", nil)
-		for i := range 100 {
-			row.Service.ReadyAt = time.Now().Add(time.Duration(i) * time.Second)
-			p.publish(map[string]cluster.Row{"chat": row})
-			time.Sleep(100 * time.Millisecond)
-		}
-		synctest.Wait()
-		if writes < 2 || writes > 4 {
-			t.Errorf("%d writes in 10 s", writes)
-		}
-		p.publish(map[string]cluster.Row{})
-		synctest.Wait()
-		before := writes
-		p.publish(map[string]cluster.Row{})
-		synctest.Wait()
-		if writes != before {
-			t.Error("no news was written")
 		}
 		cancel()
 	})

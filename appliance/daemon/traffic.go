@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/balance"
 	"github.com/palisade-run/palisade/router/repeat"
@@ -26,7 +27,7 @@ type traffic struct {
 	// In a cluster: where this box is, where routes are, and who tells the other boxes. Nil where this box is one alone.
 	site      *site
 	located   func(session, addr string) (node, own string)
-	publisher *publisher
+	publisher *fleet.Publisher
 
 	applying sync.Mutex // before mu
 	last     []sessions.ServiceRoutes
@@ -65,7 +66,7 @@ func (t *traffic) apply() {
 	services := t.last
 	if t.publisher != nil {
 		rows := t.rows(services)
-		t.publisher.publish(rows)
+		t.publisher.Publish(rows)
 		t.route(rows)
 		return
 	}

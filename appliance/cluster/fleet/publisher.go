@@ -1,0 +1,270 @@
+package fleet
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+)
+
+// outlookEvery is how often a row is written again for what is expected alone, which changes with the time.
+const outlookEvery = 5 * time.Second
+
+// Publisher writes the table to the cluster while this box leads, and knows when all have read what it has written.
+//
+// Each row that is written goes to each box. While so much changes that it would be more than fanOut, what can wait does: routes that
+// come beside others. What takes a route away, and the first route of a service, is written at once.
+type Publisher struct {
+	put   func(ctx context.Context, rows map[string]*cluster.Row) (revision int64, err error)
+	boxes func() int // that read the table
+
+	changed chan struct{} // of size 1
+
+	mu      sync.Mutex
+	wanted  map[string]cluster.Row
+	written map[string]cluster.Row
+	at      map[string]time.Time // when each was written
+	// closed are routes that take nothing new, with the revision at which all are told so; 0: it is not written yet.
+	closed map[string]int64
+	known  map[string]bool      // routes that were ever told
+	since  map[string]time.Time // when each of closed was seen to be, about
+	last   int64                // revision of the last write
+}
+
+// NewPublisher makes one where written is the table as it is. put writes rows, nil for one that goes, and returns the revision at which
+// they were; boxes is how many there are that read them.
+func NewPublisher(written map[string]cluster.Row, boxes func() int, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *Publisher {
+	p := &Publisher{put: put, boxes: boxes, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{}}
+	for _, row := range written {
+		for _, r := range row.Service.Routes {
+			p.known[r.ID] = true
+		}
+	}
+	return p
+}
+
+// Publish has rows written soon: those that take a route away, or are the first of a service, at once.
+func (p *Publisher) Publish(rows map[string]cluster.Row) {
+	p.mu.Lock()
+	p.wanted = rows
+	open := map[string]bool{}
+	for _, row := range rows {
+		for _, r := range row.Service.Routes {
+			p.known[r.ID] = true
+			open[r.ID] = !r.Draining
+		}
+	}
+	for id := range p.known {
+		switch _, was := p.closed[id]; {
+		case open[id]:
+			delete(p.closed, id)
+			delete(p.since, id)
+		case !was:
+			p.closed[id] = 0
+		}
+	}
+	p.mu.Unlock()
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// fanOut is how many bytes a second of the table go to all boxes together; mostPause is how long a row waits for that at most.
+const (
+	fanOut    = 64 << 20
+	mostPause = 10 * time.Second
+)
+
+// Run writes until ctx ends.
+func (p *Publisher) Run(ctx context.Context) {
+	tick := time.NewTicker(outlookEvery)
+	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	calm := false // nothing has to wait
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.changed:
+		case <-tick.C:
+		case <-pause.C:
+			calm = true
+		}
+		began := time.Now()
+		cost, err := p.write(ctx, calm)
+		switch {
+		case err != nil:
+			select { // it is written as it is then
+			case <-ctx.Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+				p.poke()
+			}
+		case cost > 0 && calm:
+			calm = false
+			// To compare the tables is work too, which is not to take more than half of the time.
+			pause.Reset(min(mostPause, time.Since(began)+time.Duration(float64(cost)*float64(p.boxes())/fanOut*float64(time.Second))))
+		}
+	}
+}
+
+func (p *Publisher) poke() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// write brings what is written to what is wanted, all of it or what is urgent, and returns about how many bytes that were.
+func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
+	now := time.Now()
+	p.mu.Lock()
+	if p.wanted == nil {
+		p.mu.Unlock()
+		return 0, nil
+	}
+	wanted := p.wanted
+	var closing []string
+	for id, revision := range p.closed {
+		if revision == 0 {
+			closing = append(closing, id)
+		}
+	}
+	rows := map[string]*cluster.Row{}
+	for id, row := range wanted {
+		was, there := p.written[id]
+		if !all && there && !urgent(was, row) {
+			continue
+		}
+		if !there || !sameRow(was, row) || now.Sub(p.at[id]) >= outlookEvery && !reflect.DeepEqual(was, row) {
+			rows[id] = &row
+			cost += rowCost + routeCost*len(row.Service.Routes)
+		}
+	}
+	for id := range p.written {
+		if _, there := wanted[id]; !there {
+			rows[id] = nil
+			cost += rowCost
+		}
+	}
+	p.mu.Unlock()
+	if len(rows) == 0 && len(closing) == 0 {
+		return 0, nil
+	}
+	revision, err := p.put(ctx, rows)
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = max(p.last, revision)
+	p.forget(now)
+	for id, row := range rows {
+		if row == nil {
+			delete(p.written, id)
+			delete(p.at, id)
+			continue
+		}
+		p.written[id], p.at[id] = *row, now
+	}
+	for _, id := range closing {
+		if p.closed[id] == 0 {
+			p.closed[id] = max(revision, 1)
+		}
+	}
+	return cost, nil
+}
+
+// What a row takes in bytes, about.
+const (
+	rowCost   = 300
+	routeCost = 200
+)
+
+// urgent tells whether a row is not to wait: a route takes nothing new any more, or there is one now where there was none.
+func urgent(was, row cluster.Row) bool {
+	if len(was.Service.Routes) == 0 {
+		return len(row.Service.Routes) > 0
+	}
+	open := make(map[string]bool, len(row.Service.Routes))
+	for _, r := range row.Service.Routes {
+		open[r.ID] = !r.Draining
+	}
+	for _, r := range was.Service.Routes {
+		if !r.Draining && !open[r.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+// sameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
+func sameRow(a, b cluster.Row) bool {
+	a.Service.ReadyAt, b.Service.ReadyAt = time.Time{}, time.Time{}
+	a.Service.RetryAt, b.Service.RetryAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(plainRow(a), plainRow(b))
+}
+
+// plainRow is a row as it would be read back.
+func plainRow(r cluster.Row) cluster.Row {
+	if len(r.Service.Routes) == 0 {
+		r.Service.Routes = nil
+	}
+	if len(r.Service.Aliases) == 0 {
+		r.Service.Aliases = nil
+	}
+	if len(r.Nodes) == 0 {
+		r.Nodes = nil
+	}
+	return r
+}
+
+// Told tells whether a box that routes by a revision of the table knows that a route takes nothing new; true for one that does.
+func (p *Publisher) Told(route string, revision int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, closed := p.closed[route]
+	return !closed || at != 0 && revision >= at
+}
+
+// Closes tells whether a route takes nothing new.
+func (p *Publisher) Closes(route string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, closed := p.closed[route]
+	return closed
+}
+
+// Newest is the revision at which the table was written last; 0: it was not.
+func (p *Publisher) Newest() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
+// closedFor is how long it is remembered that a route is gone: nobody asks for it after that.
+const closedFor = time.Hour
+
+// forget drops what is known of routes that are long gone. p.mu is held.
+func (p *Publisher) forget(now time.Time) {
+	open := map[string]bool{}
+	for _, row := range p.wanted {
+		for _, r := range row.Service.Routes {
+			open[r.ID] = true
+		}
+	}
+	for id, at := range p.closed {
+		switch since := p.since[id]; {
+		case since.IsZero():
+			p.since[id] = now
+		case at != 0 && !open[id] && now.Sub(since) > closedFor:
+			delete(p.closed, id)
+			delete(p.known, id)
+			delete(p.since, id)
+		}
+	}
+}
