@@ -18,7 +18,7 @@ const (
 // queue's order:
 //  1. What must hold before: the time, dependencies, limits of user and project, labels, nodes that are
 //     large enough. A session that fails any of these waits and holds up nobody.
-//  2. If a node has room, it is placed: on which one, the strategy says.
+//  2. If a node has room, it is placed: on which one, the routes of its service say, and the strategy.
 //  3. If it will fit when those have gone that are being ended, that room is kept for it.
 //  4. If it may preempt and there are victims that together make room, they are asked to end, and their
 //     room is kept for it.
@@ -49,10 +49,11 @@ type pass struct {
 	shapes   shapes
 	holders  holders
 	tried    []*want
-	heads    map[string]bool // kinds of accelerators whose head has been found
-	holds    map[int][]*want // by node: for whom room is kept there
-	arrays   map[string]int  // by array: how many of it have a place
-	preempts int             // sessions that victims were chosen for
+	heads    map[string]bool  // kinds of accelerators whose head has been found
+	holds    map[int][]*want  // by node: for whom room is kept there
+	arrays   map[string]int   // by array: how many of it have a place
+	beside   map[string][]int // by service of which a route waits, and node: routes of it that stay there
+	preempts int              // sessions that victims were chosen for
 	decision Decision
 }
 
@@ -79,6 +80,7 @@ func newPass(q *Queue, now time.Time) *pass {
 	for i := range q.Waiting {
 		waiting[i] = &want{Waiting: &q.Waiting[i], shape: p.shapes.of(&q.Waiting[i])}
 	}
+	p.beside = besides(q, p.nodes)
 	p.turns = newTurns(q.Order, waiting, p.usage.share)
 	return p
 }
@@ -129,7 +131,8 @@ func (p *pass) place(w *want) bool {
 	if w.shape.noRoom {
 		return false
 	}
-	parts := p.nodes.parts(w.shape, p.decision.LastNode)
+	beside := p.beside[w.ServiceID]
+	parts := p.nodes.parts(w.shape, p.decision.LastNode, beside)
 	if parts == nil {
 		w.shape.noRoom = true
 		return false
@@ -148,6 +151,9 @@ func (p *pass) place(w *want) bool {
 	if w.shape.strategy == StrategyRoundRobin {
 		p.decision.LastNode = p.nodes.now[parts[0].node].Name()
 	}
-	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claims[0], Others: claims[1:]})
+	p.decision.Placed = append(p.decision.Placed, Placement{Session: w.ID, Claim: claims[0], Others: claims[1:], Why: p.why(w, parts[0].node, beside)})
+	if beside != nil {
+		beside[parts[0].node]++
+	}
 	return true
 }

@@ -3,14 +3,16 @@ package sessions
 import "github.com/palisade-run/palisade/accel"
 
 // pick chooses among the nodes that have room for a shape now; -1: none has. In order:
-//  1. For a session that asks for no accelerator, nodes without any come before all others.
-//  2. Round robin takes the next by name after last.
-//  3. The others compare what is left of the accelerators that are asked for, then how many times the
+//  1. For a route, the nodes with the fewest routes of its service, which beside counts by node: what befalls one box is to befall as
+//     few of them as can be. nil: it is none.
+//  2. For a session that asks for no accelerator, nodes without any come before all others.
+//  3. Round robin takes the next by name after last.
+//  4. The others compare what is left of the accelerators that are asked for, then how many times the
 //     asked cores and memory would fit, then cores and memory; concentrated takes the least, dispersed the most.
-//  4. Among equals the first by name.
-func (n *nodes) pick(s *shape, last string) int {
+//  5. Among equals the first by name.
+func (n *nodes) pick(s *shape, last string, beside []int) int {
 	if s.strategy == StrategyRoundRobin {
-		return n.pickNext(s, last)
+		return n.pickNext(s, last, beside)
 	}
 	best, rank := -1, left{}
 	cpu, mem, device := n.columns[cpuColumn], n.columns[memColumn], n.columns[s.device]
@@ -27,7 +29,10 @@ func (n *nodes) pick(s *shape, last string) int {
 		} else if n.equipped[i] {
 			l.spoils = 1
 		}
-		if best >= 0 && (l.spoils > rank.spoils || l.spoils == rank.spoils && !n.better(s, l, rank, i, best)) {
+		if beside != nil {
+			l.beside = beside[i]
+		}
+		if best >= 0 && (l.beside > rank.beside || l.beside == rank.beside && (l.spoils > rank.spoils || l.spoils == rank.spoils && !n.better(s, l, rank, i, best))) {
 			continue
 		}
 		if n.fits(s, i) {
@@ -39,6 +44,7 @@ func (n *nodes) pick(s *shape, last string) int {
 
 // left is what nodes are compared by.
 type left struct {
+	beside  int          // routes of the same service
 	spoils  int          // 1: it has accelerators, and none is asked for
 	devices accel.Amount // of the first accelerator that is asked for
 	times   float64      // how many sessions like this one the free cores and memory would take
@@ -67,12 +73,15 @@ func (n *nodes) better(s *shape, a, b left, i, j int) bool {
 }
 
 // pickNext is round robin.
-func (n *nodes) pickNext(s *shape, last string) int {
+func (n *nodes) pickNext(s *shape, last string, beside []int) int {
 	best, rank := -1, 0
 	for i := range n.now {
 		place := 0
+		if beside != nil {
+			place = 4 * beside[i]
+		}
 		if s.kind == "" && n.equipped[i] {
-			place = 2
+			place += 2
 		}
 		if n.now[i].Name() <= last {
 			place++ // only after all behind the last one

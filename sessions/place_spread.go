@@ -107,11 +107,11 @@ func (n *nodes) groups(s *shape) [][]int {
 }
 
 // parts says where the containers of a session go now; nil: there is no room for all of them.
-func (n *nodes) parts(s *shape, last string) []part {
+func (n *nodes) parts(s *shape, last string, beside []int) []part {
 	if s.spread {
 		return n.over(s, n.now)
 	}
-	if node := n.pick(s, last); node >= 0 {
+	if node := n.pick(s, last, beside); node >= 0 {
 		return []part{{node, s.count}}
 	}
 	return nil

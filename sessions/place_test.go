@@ -153,6 +153,32 @@ func TestPlaceWhere(t *testing.T) {
 		{"nothing asked for goes anywhere", []accel.Node{box("a", 1, 1, 0)}, func(l *lineup) {
 			l.held("h", "a", "cpu=1 mem=1g").waits("s", "")
 		}, []string{"s on a"}},
+		{"routes of one service go apart, before the strategy has a say", three, func(l *lineup) {
+			l.Strategy = conc
+			l.waits("1", "cpu=1 mem=1g", asRoute("chat")).waits("2", "cpu=1 mem=1g", asRoute("chat")).waits("3", "cpu=1 mem=1g", asRoute("chat"))
+			l.waits("4", "cpu=1 mem=1g", asRoute("chat")).waits("5", "cpu=1 mem=1g", asRoute("sum"))
+		}, []string{"1 on a", "2 on b", "3 on c", "4 on a", "5 on b"}},
+		{"where most is left, too", three, func(l *lineup) {
+			l.waits("1", "cpu=1 mem=1g", asRoute("chat")).waits("2", "cpu=1 mem=1g", asRoute("chat")).waits("3", "cpu=1 mem=1g", asRoute("chat"))
+		}, []string{"1 on c", "2 on b", "3 on a"}},
+		{"and round robin", three, func(l *lineup) {
+			l.Strategy, l.LastNode = robin, "a"
+			l.held("h", "b", "cpu=1", routeOf("chat")).waits("1", "cpu=1", asRoute("chat")).waits("2", "cpu=1", asRoute("chat")).waits("3", "cpu=1", asRoute("chat"))
+		}, []string{"1 on c", "2 on a", "3 on b"}},
+		{"a route goes where it fits", three, func(l *lineup) {
+			l.held("h", "c", "cpu=1 mem=1g", routeOf("chat")).waits("big", "cpu=5 mem=1g", asRoute("chat"))
+		}, []string{"big on c"}},
+		{"whole devices before going apart: the box that has some", []accel.Node{box("a", 8, 8, 2), box("b", 8, 8, 1)}, func(l *lineup) {
+			l.held("h", "a", "cuda.device=1", routeOf("chat")).held("p", "b", "cuda.shares=0.5").waits("r", "cuda.device=1", asRoute("chat"))
+		}, []string{"r on a"}},
+		{"of those that are being ended none counts", three, func(l *lineup) {
+			l.Strategy = conc
+			l.held("h", "a", "cpu=0.5 mem=1g", routeOf("chat"), isLeaving).waits("r", "cpu=1 mem=1g", asRoute("chat"))
+		}, []string{"r on a"}},
+		{"people's sessions do not go apart", three, func(l *lineup) {
+			l.Strategy = conc
+			l.waits("1", "cpu=1 mem=1g").waits("2", "cpu=1 mem=1g")
+		}, []string{"1 on a", "2 on a"}},
 		{"two kinds of accelerator", []accel.Node{box("a", 4, 4, 2), withRocm(box("b", 4, 4, 2), 1)}, func(l *lineup) {
 			l.waits("s", "cuda.device=1 rocm.device=1")
 		}, []string{"s on b"}},
@@ -162,6 +188,43 @@ func TestPlaceWhere(t *testing.T) {
 			l := newLineup(t, tt.nodes...)
 			tt.build(l)
 			if diff := cmp.Diff(tt.want, where(l.place())); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// People read why a session is where it is.
+func TestPlaceSaysWhyThere(t *testing.T) {
+	two := []accel.Node{box("a", 2, 4, 0), box("b", 4, 8, 0)}
+	tests := []struct {
+		name  string
+		nodes []accel.Node
+		build func(*lineup)
+		want  []string
+	}{
+		{"one box", two[:1], func(l *lineup) { l.waits("s", "cpu=1", asRoute("chat")) }, []string{""}},
+		{"routes", two, func(l *lineup) {
+			for _, id := range []string{"1", "2", "3", "4", "5"} {
+				l.waits(id, "cpu=1", asRoute("chat"))
+			}
+		}, []string{
+			"no other route of chat is there", "no other route of chat is there", "1 other route of chat is there, and no box with fewer has room",
+			"1 other route of chat is there, and no box with fewer has room", "2 other routes of chat are there, and no box with fewer has room",
+		}},
+		{"dispersed", two, func(l *lineup) { l.waits("s", "cpu=1") }, []string{"of the boxes that have room the one with most left"}},
+		{"concentrated", two, func(l *lineup) { l.waits("s", "cpu=1", strategy(sessions.StrategyConcentrated)) }, []string{"of the boxes that have room the one with least left"}},
+		{"round robin", two, func(l *lineup) { l.waits("s", "cpu=1", strategy(sessions.StrategyRoundRobin)) }, []string{"the next box by name that has room"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLineup(t, tt.nodes...)
+			tt.build(l)
+			var got []string
+			for _, p := range l.place().Placed {
+				got = append(got, p.Why)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -80,7 +80,7 @@ func (m *Manager) commit(p Placement, containers []*runner) {
 	}
 	run, failures := inStep(containers)
 	for i, r := range containers {
-		at[i].run, at[i].failures = run, failures
+		at[i].run, at[i].failures, at[i].why = run, failures, p.Why
 		if !r.offer(at[i]) {
 			m.Ledger.Drop(r.id) // it is being ended, and so are the others
 		}

@@ -151,6 +151,7 @@ type Placement struct {
 	Session string
 	Claim   accel.Claim
 	Others  []accel.Claim // of its other containers: all of it is to be taken, or nothing
+	Why     string        // that node and no other, for people; "" where there is one alone
 }
 
 // Preemption asks a session to give way to another. Place then waits for its claim.

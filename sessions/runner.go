@@ -80,6 +80,7 @@ type stopRequest struct {
 // containers.
 type place struct {
 	claim         accel.Claim
+	why           string // that one, for people; may be ""
 	run, failures int
 }
 

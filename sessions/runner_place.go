@@ -19,7 +19,7 @@ func (r *runner) place(ctx context.Context) (Signal, bool) {
 	}
 	select {
 	case at := <-r.offered:
-		return Signal{Kind: SignalPlaced, Reason: placedReason(at.claim), Claim: &at.claim, Run: at.run, Failures: at.failures}, true
+		return Signal{Kind: SignalPlaced, Reason: placedReason(at.claim, at.why), Claim: &at.claim, Run: at.run, Failures: at.failures}, true
 	case <-r.stopping.Done():
 		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
 	case <-ctx.Done():
@@ -27,12 +27,16 @@ func (r *runner) place(ctx context.Context) (Signal, bool) {
 	}
 }
 
-// placedReason says where a session goes.
-func placedReason(c accel.Claim) string {
-	if len(c.Shares) == 0 {
-		return "placed on " + c.Node
+// placedReason says where a session goes, and why there.
+func placedReason(c accel.Claim, why string) string {
+	text := "placed on " + c.Node
+	if len(c.Shares) > 0 {
+		text = fmt.Sprintf("placed on %s, with %s", c.Node, plural(len(c.Shares), "device"))
 	}
-	return fmt.Sprintf("placed on %s, with %s", c.Node, plural(len(c.Shares), "device"))
+	if why != "" {
+		text += ": " + why
+	}
+	return text
 }
 
 // offer hands the session a place that the ledger has taken for it; false where it does not wait any more. The

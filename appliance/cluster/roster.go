@@ -236,6 +236,14 @@ func (r *Roster) Nodes() []Seen {
 	return slices.Clone(r.nodes)
 }
 
+// Len is how many there are.
+func (r *Roster) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.renew()
+	return len(r.nodes)
+}
+
 // Node is one of them; false: there is none of that name.
 func (r *Roster) Node(name string) (Seen, bool) {
 	r.mu.Lock()

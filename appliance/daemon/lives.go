@@ -117,7 +117,7 @@ func (d *daemon) shareTraffic() {
 	if written == nil {
 		written = map[string]cluster.Row{}
 	}
-	d.traffic.publisher = fleet.NewPublisher(written, func() int { return len(d.seat.roster.Nodes()) }, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+	d.traffic.publisher = fleet.NewPublisher(written, d.seat.roster.Len, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
 	})
 	d.peers.closed = d.traffic.publisher.Closes

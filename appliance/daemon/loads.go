@@ -12,8 +12,12 @@ import (
 	"github.com/palisade-run/palisade/router/record"
 )
 
-// loadEvery is how often a box tells who leads what it carries.
-const loadEvery = 500 * time.Millisecond
+// loadEvery is how often a box tells who leads what it carries, where there are up to loadBoxes boxes; of more each does so less
+// often, so that who leads hears of no more than twice as many in a second.
+const (
+	loadEvery = 500 * time.Millisecond
+	loadBoxes = 200
+)
 
 // carried is what who leads has to know of a box beside what door.Load has.
 type carried struct {
@@ -142,14 +146,18 @@ func (d *daemon) sawDevices(node string, f carried) {
 func (s *seat) report(ctx context.Context) {
 	tick := time.NewTicker(loadEvery)
 	defer tick.Stop()
-	sent := 0
+	sent, told := 0, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if time.Since(told) < loadEvery*time.Duration(s.roster.Len()/loadBoxes) {
+				continue
+			}
 		case <-s.tell:
 		}
+		told = time.Now()
 		d := s.life.Load()
 		if d == nil {
 			continue

@@ -69,7 +69,7 @@ type leading struct{ name, last string }
 func (s *seat) followLeader(ctx context.Context) {
 	s.agreement.FollowLeader(ctx, func(name string, term cluster.Term) {
 		if s.tables.led(term) {
-			s.route()
+			s.route(true)
 		}
 		now := &leading{name: name, last: name}
 		if before := s.leading.Load(); before != nil && name == "" {
@@ -119,22 +119,45 @@ func (s *seat) site() *site {
 
 // follow is told of the table.
 func (s *seat) follow(t cluster.Table) {
+	before, _, known := s.tables.current()
 	s.once.Do(func() { close(s.tabled) })
 	if !s.tables.took(t) {
 		s.log.Warn("etcd has an older table of routes than this box has read before: was it restored from a backup? It is not routed by until somebody decides in a later era", "revision", t.Revision)
 		return
 	}
-	s.route()
+	s.route(!known || closesRoute(before.Rows, t.Rows)) // of what is closed somebody waits until all know
 }
 
-// route has this box go by the table in force, where it follows.
-func (s *seat) route() {
+// route has this box go by the table in force, where it follows, and say so at once or when it is its turn.
+func (s *seat) route(tell bool) {
 	t, _, _ := s.tables.current()
 	if d := s.life.Load(); d != nil && d.turn == nil {
 		d.routeByTable()
 		s.keepReach(t)
-		s.tellNow()
+		if tell {
+			s.tellNow()
+		}
 	}
+}
+
+// closesRoute tells whether a route takes nothing new that did before.
+func closesRoute(before, now map[string]cluster.Row) bool {
+	for id, was := range before {
+		is := now[id]
+		if len(was.Service.Routes) == len(is.Service.Routes) && (len(is.Service.Routes) == 0 || &was.Service.Routes[0] == &is.Service.Routes[0]) {
+			continue // the very same
+		}
+		open := make(map[string]bool, len(is.Service.Routes))
+		for _, r := range is.Service.Routes {
+			open[r.ID] = !r.Draining
+		}
+		for _, r := range was.Service.Routes {
+			if !r.Draining && !open[r.ID] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // keepReach closes the ways to sessions that are in no table any more.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 )
 
 // A box routes by the table that it read last, whatever becomes of etcd, and whatever becomes of the box meanwhile: what it read is kept
@@ -134,7 +135,7 @@ func (k *tableKeeper) save(doors map[string]string, now time.Time) error {
 		k.now.Doors = doors
 	}
 	next := k.now
-	if !k.asked || k.saved != nil && k.saved.Term.Era() == next.Term.Era() && maps.EqualFunc(k.saved.Rows, next.Rows, sameRow) && maps.Equal(k.saved.Doors, next.Doors) {
+	if !k.asked || k.saved != nil && k.saved.Term.Era() == next.Term.Era() && maps.EqualFunc(k.saved.Rows, next.Rows, fleet.SameRow) && maps.Equal(k.saved.Doors, next.Doors) {
 		k.mu.Unlock()
 		return nil
 	}

@@ -140,7 +140,7 @@ func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
 		if !all && there && !urgent(was, row) {
 			continue
 		}
-		if !there || !sameRow(was, row) || now.Sub(p.at[id]) >= outlookEvery && !reflect.DeepEqual(was, row) {
+		if !there || !SameRow(was, row) || now.Sub(p.at[id]) >= outlookEvery && !reflect.DeepEqual(was, row) {
 			rows[id] = &row
 			cost += rowCost + routeCost*len(row.Service.Routes)
 		}
@@ -202,8 +202,8 @@ func urgent(was, row cluster.Row) bool {
 	return false
 }
 
-// sameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
-func sameRow(a, b cluster.Row) bool {
+// SameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
+func SameRow(a, b cluster.Row) bool {
 	a.Service.ReadyAt, b.Service.ReadyAt = time.Time{}, time.Time{}
 	a.Service.RetryAt, b.Service.RetryAt = time.Time{}, time.Time{}
 	return reflect.DeepEqual(plainRow(a), plainRow(b))

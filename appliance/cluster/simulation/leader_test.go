@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
-	"reflect"
 	"runtime/pprof"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -30,54 +31,90 @@ type standing struct {
 	Example string // why one of the others is not served by yet
 }
 
-// house is the leader's rooms, as the daemon joins them.
+// house is the leader's rooms, as the daemon joins them, for one reign.
 type house struct {
 	setting
-	desk    *cluster.Agreement
-	reign   cluster.Reign
-	fleet   *fleet.Fleet
-	roster  *cluster.Roster
-	ledger  *accel.Ledger
-	store   *store.Store
-	manager *sessions.Manager
+	desk      *cluster.Agreement
+	reign     cluster.Reign
+	fleet     *fleet.Fleet
+	roster    *cluster.Roster
+	publisher *fleet.Publisher
+	ledger    *accel.Ledger
+	store     *store.Store
+	managing  atomic.Pointer[sessions.Manager] // nil: not yet
+	wake      chan struct{}                    // of size 1: the roster has changed
 
 	mu     sync.Mutex
 	at     map[string]string // by session
 	silent map[string]time.Time
-	table  map[string]sessions.ServiceRoutes
-	dirty  map[string]bool
-	wrote  int64         // rows
-	wake   chan struct{} // of size 1: the roster has changed
-	put    chan struct{} // of size 1: the table is to be written
+	table  []sessions.ServiceRoutes
+	wrote  int64 // rows
 }
 
+// leader leads, and again where it is taken for silent: on a busy machine it may be late.
 func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	client, err := connect(s.Etcd)
 	if err != nil {
 		return err
 	}
-	h := &house{setting: s, desk: cluster.New(client, ""), ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{},
-		table: map[string]sessions.ServiceRoutes{}, dirty: map[string]bool{}, wake: make(chan struct{}, 1), put: make(chan struct{}, 1)}
-	return h.desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
-		h.reign = r
-		ended := make(chan error, 1)
-		go func() { ended <- h.lead(ctx, in, out) }()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			pprof.StopCPUProfile()
-			return fmt.Errorf("it leads no more: %w", context.Cause(ctx))
+	desk := cluster.New(client, "")
+	var now atomic.Pointer[house]
+	failed := make(chan error, 1)
+	go func() {
+		for reigns := 1; ; reigns++ {
+			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+			err := desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
+				h.reign = r
+				err := h.lead(ctx, reigns == 1, func() { now.Store(h) })
+				if ctx.Err() != nil { // it leads no more
+					err = nil
+				}
+				return err
+			})
+			now.Store(nil)
+			if err != nil {
+				failed <- err
+				return
+			}
 		}
-	})
+	}()
+	for {
+		var o order
+		if err := in.Decode(&o); err != nil {
+			return err
+		}
+		if o.Do == "profile" {
+			if err := s.profileTo(o.Name); err != nil {
+				return err
+			}
+		}
+		var answer standing
+		if h := now.Load(); h != nil {
+			answer = h.stands()
+		}
+		select {
+		case err := <-failed:
+			return err
+		default:
+		}
+		if err := out.Encode(answer); err != nil {
+			return err
+		}
+	}
 }
 
-func (h *house) lead(ctx context.Context, in *json.Decoder, out *json.Encoder) error {
+// lead decides until ctx ends; led is called once it does.
+func (h *house) lead(ctx context.Context, first bool, led func()) (err error) {
 	for i := range h.Nodes {
+		if !first {
+			break
+		}
 		if err := h.desk.PutNode(ctx, h.reign, cluster.Node{Name: nodeName(i), State: cluster.In}); err != nil {
 			return err
 		}
 	}
+	var all sync.WaitGroup
+	defer all.Wait()
 	h.roster = h.desk.NewRoster(time.Now, func() {
 		select {
 		case h.wake <- struct{}{}:
@@ -85,75 +122,85 @@ func (h *house) lead(ctx context.Context, in *json.Decoder, out *json.Encoder) e
 		}
 	})
 	h.fleet = fleet.New(fleet.Deps{Desk: h.desk, Reign: h.reign, Door: func(string) (fleet.Box, error) { return nil, errors.New("there is no door here") }})
-	go h.roster.Follow(ctx)
-	go h.fleet.Run(ctx)
-	go h.look(ctx)
-	go h.publish(ctx)
-	var err error
+	before, err := h.desk.Table(ctx)
+	if err != nil {
+		return err
+	}
+	h.publisher = fleet.NewPublisher(before.Rows, h.roster.Len, h.put)
+	for _, goesOn := range []func(context.Context){h.roster.Follow, h.fleet.Run, h.look, h.publisher.Run, h.observe} {
+		all.Go(func() { goesOn(ctx) })
+	}
 	if h.store, err = store.Open(ctx, store.Options{DSN: h.DSN, Term: int64(h.reign.Term)}); err != nil {
 		return err
 	}
-	for len(h.ledger.Pool()) < h.Nodes {
+	defer func() { err = errors.Join(err, h.store.Close()) }()
+	for len(h.ledger.Pool()) < h.Nodes && first {
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-h.ledger.Changed():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if err := h.seed(ctx); err != nil {
+	if first {
+		if err := h.seed(ctx); err != nil {
+			return err
+		}
+	}
+	if err := h.know(ctx); err != nil {
 		return err
 	}
 	table, problems := variants.Load("")
 	if err := problems.Err(); err != nil {
 		return err
 	}
-	h.manager = sessions.NewManager(sessions.Deps{
+	manager := sessions.NewManager(sessions.Deps{
 		Store: h.store, Loads: h.store, Runtime: h, Observer: h, Traffic: h, Folders: noFolders{}, Variants: table, Log: slog.New(slog.DiscardHandler), Ledger: h.ledger,
-		Away: h.away, Closed: func(node string) string { return h.away(node).Why },
+		Away: h.away, Closed: h.closed,
 	})
-	if err := h.manager.Adopt(ctx); err != nil {
+	if err := manager.Adopt(ctx); err != nil {
 		return err
 	}
-	go func() { _ = h.manager.Run(ctx) }()
-	if err := h.profile("start"); err != nil {
-		return err
-	}
-	for {
-		var o order
-		if err := in.Decode(&o); err != nil {
-			return err
-		}
-		if o.Do == "profile" {
-			if err := h.profile(o.Name); err != nil {
-				return err
-			}
-		}
-		if err := out.Encode(h.stands()); err != nil {
-			return err
-		}
-	}
+	h.managing.Store(manager)
+	led()
+	return manager.Run(ctx)
 }
 
-// profile ends a profile of the processor and begins the next one; "" for none.
-func (h *house) profile(name string) error {
+// know learns where sessions were placed in reigns before.
+func (h *house) know(ctx context.Context) error {
+	rows, err := h.store.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range rows {
+		if s.Claim != nil && !s.Status.Terminal() {
+			h.at[s.ID] = s.Claim.Node
+		}
+	}
+	return nil
+}
+
+// profileTo ends a profile of this process's processor time and begins the next one; "" for none.
+func (s setting) profileTo(name string) error {
 	pprof.StopCPUProfile()
-	if h.Profile == "" || name == "" {
+	if s.Profile == "" || name == "" {
 		return nil
 	}
-	f, err := os.Create(h.Profile + name)
+	f, err := os.Create(s.Profile + s.Role + "-" + name)
 	if err != nil {
 		return err
 	}
 	return pprof.StartCPUProfile(f)
 }
 
-// seed records services as their owners would have made them: half of the sessions have a device each, and half of them half of
-// one.
+// seed records services as their owners would have made them: half of the sessions have a device each, and half of them a quarter of
+// one. A tenth more would leave no whole device free where parts of all are taken.
 func (h *house) seed(ctx context.Context) error {
 	for i := range h.Services {
 		resources := map[string]string{"cpu": "4", "mem": "32g", "cuda.device": "1"}
 		if i%2 == 1 {
-			resources = map[string]string{"cpu": "4", "mem": "32g", "cuda.shares": "0.5"}
+			resources = map[string]string{"cpu": "4", "mem": "32g", "cuda.shares": "0.25"}
 		}
 		name := fmt.Sprintf("model-%04d", i)
 		s := sessions.Service{
@@ -185,8 +232,10 @@ func (noFolders) Reach(context.Context, catalog.Who, string, catalog.Permission)
 
 // look keeps the pool up with the roster, and sees who falls silent.
 func (h *house) look(ctx context.Context) {
+	began := time.Now()
 	grace := time.NewTimer(time.Hour)
 	defer grace.Stop()
+	entered := map[string]*cluster.Inventory{}
 	for {
 		select {
 		case <-h.wake:
@@ -196,23 +245,24 @@ func (h *house) look(ctx context.Context) {
 		}
 		next, quiet := time.Duration(0), map[string]time.Time{}
 		for _, n := range h.roster.Nodes() {
-			if n.Inventory == nil {
+			if n.Inventory != nil && entered[n.Name] != n.Inventory {
+				entered[n.Name] = n.Inventory
+				h.ledger.SetNode(n.Inventory.Node)
+			}
+			if n.Inventory == nil || n.Alive != nil {
 				continue
 			}
-			node := n.Inventory.Node
-			if n.Alive == nil && !n.Unheard {
-				quiet[n.Name] = n.Silent
-				node.Labels = map[string]string{"silent": "yes"}
-				left := time.Until(n.Silent.Add(h.Grace))
-				if left <= 0 {
-					node.Labels["silent"] = "for good"
-				} else if next == 0 || left < next {
-					next = left
-				}
+			if quiet[n.Name] = n.Silent; n.Unheard {
+				quiet[n.Name] = began
 			}
-			h.ledger.SetNode(node) // what changes has the manager look again
+			if left := time.Until(quiet[n.Name].Add(h.Grace)); left > 0 && (next == 0 || left < next) {
+				next = left
+			}
 		}
 		h.hush(quiet)
+		if m := h.managing.Load(); m != nil {
+			m.Look()
+		}
 		if next > 0 {
 			grace.Reset(next)
 		}
@@ -222,19 +272,11 @@ func (h *house) look(ctx context.Context) {
 // hush has the routes of nodes that fell silent taken out at once, and those of nodes that are back put in.
 func (h *house) hush(quiet map[string]time.Time) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	was := h.silent
+	changes := !maps.EqualFunc(h.silent, quiet, func(time.Time, time.Time) bool { return true })
 	h.silent = quiet
-	for id, s := range h.table {
-		for _, r := range s.Routes {
-			_, before := was[h.at[r.ID]]
-			if _, is := quiet[h.at[r.ID]]; is != before {
-				h.dirty[id] = true
-			}
-		}
-	}
-	if len(h.dirty) > 0 {
-		h.kick()
+	h.mu.Unlock()
+	if changes {
+		h.show()
 	}
 }
 
@@ -248,24 +290,22 @@ func (h *house) away(node string) sessions.Vacancy {
 	return sessions.Vacancy{}
 }
 
+// closed is why a node gets nothing new.
+func (h *house) closed(node string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, is := h.silent[node]; is {
+		return "it is silent"
+	}
+	return ""
+}
+
 // Apply implements sessions.Traffic.
 func (h *house) Apply(services []sessions.ServiceRoutes) {
 	h.mu.Lock()
-	for _, s := range services {
-		s.ReadyAt, s.RetryAt = time.Time{}, time.Time{} // what is expected changes all the time
-		if !reflect.DeepEqual(h.table[s.ID], s) {
-			h.table[s.ID], h.dirty[s.ID] = s, true
-		}
-	}
+	h.table = services
 	h.mu.Unlock()
-	h.kick()
-}
-
-func (h *house) kick() {
-	select {
-	case h.put <- struct{}{}:
-	default:
-	}
+	h.show()
 }
 
 // InFlight implements sessions.Traffic.

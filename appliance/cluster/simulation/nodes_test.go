@@ -7,8 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/pprof"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,15 +26,32 @@ type seen struct {
 	Doubled []string // sessions that ran in two places at a time
 	Tables  int      // nodes that have the newest table that any of them has
 	Lost    int64    // leases, of nodes that live
+	Orders  orders   // since the last kill
 }
+
+// orders are how long it took from when the leader said that a session is to start until its node began to.
+type orders struct{ P50, P99 time.Duration }
 
 // witness sees what runs where, on all nodes at once.
 type witness struct {
 	mu      sync.Mutex
 	where   map[string]string
 	doubled []string
+	took    []time.Duration // from order to node
 	lost    atomic.Int64
 }
+
+// orders are those of took. The caller holds mu.
+func (w *witness) orders() orders {
+	if len(w.took) == 0 {
+		return orders{}
+	}
+	slices.Sort(w.took)
+	return orders{w.took[len(w.took)/2], w.took[len(w.took)*99/100]}
+}
+
+// orderedLabel says when the leader said that a session is to start.
+const orderedLabel = "simulation.ordered"
 
 // watched is a node's runtime in memory, under the eyes of the witness.
 type watched struct {
@@ -45,6 +61,11 @@ type watched struct {
 }
 
 func (r *watched) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	if at, err := time.Parse(time.RFC3339Nano, spec.Labels[orderedLabel]); err == nil {
+		r.by.mu.Lock()
+		r.by.took = append(r.by.took, time.Since(at))
+		r.by.mu.Unlock()
+	}
 	in, err := r.Fake.Start(ctx, spec)
 	if err == nil {
 		r.by.mu.Lock()
@@ -110,9 +131,6 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 				failed <- fmt.Errorf("%s: %w", boxes[i].runtime.node, err)
 			}
 		}()
-		if i%50 == 49 {
-			time.Sleep(50 * time.Millisecond) // boxes are not switched on in the same moment
-		}
 	}
 	go func() { up.Wait(); failed <- nil }()
 	if err := <-failed; err != nil {
@@ -124,21 +142,15 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 			return err
 		}
 		if o.Do == "profile" {
-			pprof.StopCPUProfile()
-			if s.Profile != "" && o.Name != "" {
-				f, err := os.Create(s.Profile + "nodes-" + o.Name)
-				if err != nil {
-					return err
-				}
-				if err := pprof.StartCPUProfile(f); err != nil {
-					return err
-				}
+			if err := s.profileTo(o.Name); err != nil {
+				return err
 			}
 		}
 		if o.Do == "kill" {
 			for _, b := range boxes[o.From:o.To] {
 				b.power()
 				by.mu.Lock()
+				by.took = nil
 				for id, at := range by.where {
 					if at == b.runtime.node {
 						delete(by.where, id)
@@ -148,7 +160,7 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 			}
 		}
 		by.mu.Lock()
-		v := seen{Running: len(by.where), Doubled: by.doubled, Lost: by.lost.Load()}
+		v := seen{Running: len(by.where), Doubled: by.doubled, Lost: by.lost.Load(), Orders: by.orders()}
 		by.mu.Unlock()
 		newest := int64(0)
 		for _, b := range boxes {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -14,39 +15,66 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// publish writes rows of the table that have changed, together what has changed meanwhile.
-func (h *house) publish(ctx context.Context) {
-	for {
+// show has the table written as it is now.
+func (h *house) show() {
+	rows := map[string]cluster.Row{}
+	h.mu.Lock()
+	for _, s := range h.table {
+		row := cluster.Row{Service: s, Nodes: map[string]string{}}
+		row.Service.Routes = nil
+		for _, r := range s.Routes {
+			if _, silent := h.silent[h.at[r.ID]]; !silent {
+				row.Service.Routes = append(row.Service.Routes, r)
+				row.Nodes[r.ID] = h.at[r.ID]
+			}
+		}
+		rows[s.ID] = row
+	}
+	h.mu.Unlock()
+	h.publisher.Publish(rows)
+}
+
+func (h *house) put(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+	revision, err := h.desk.PutTable(ctx, h.reign, rows)
+	h.mu.Lock()
+	h.wrote += int64(len(rows))
+	h.mu.Unlock()
+	return revision, err
+}
+
+// observe sees the devices of nodes that live, as they say it of themselves: all that was there of sessions that have ended is gone.
+func (h *house) observe(ctx context.Context) {
+	tick := time.NewTicker(observeEvery)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
 		select {
-		case <-h.put:
+		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		rows := map[string]*cluster.Row{}
-		h.mu.Lock()
-		for id := range h.dirty {
-			row := &cluster.Row{Service: h.table[id], Nodes: map[string]string{}}
-			row.Service.Routes = nil
-			for _, r := range h.table[id].Routes {
-				if _, silent := h.silent[h.at[r.ID]]; !silent {
-					row.Service.Routes = append(row.Service.Routes, r)
-					row.Nodes[r.ID] = h.at[r.ID]
-				}
+		now := time.Now()
+		for i, n := range h.roster.Nodes() {
+			if n.Alive == nil || n.Inventory == nil || i%observeTurns != turn%observeTurns && h.ledger.Leaving(n.Name) == 0 {
+				continue
 			}
-			rows[id] = row
-		}
-		clear(h.dirty)
-		h.wrote += int64(len(rows))
-		h.mu.Unlock()
-		if _, err := h.desk.PutTable(ctx, h.reign, rows); err != nil {
-			return
+			samples := make([]accel.Sample, len(n.Inventory.Node.Devices))
+			for i, d := range n.Inventory.Node.Devices {
+				samples[i] = accel.Sample{Device: d.ID, At: now}
+			}
+			h.ledger.Observe(n.Name, samples, func(int) (string, bool) { return "", false }, now)
 		}
 	}
 }
 
+// Nodes look at their devices in turns of observeEvery, each of them every observeTurns, or sooner where sessions have ended.
+const (
+	observeEvery = time.Second
+	observeTurns = 15
+)
+
 func (h *house) stands() standing {
 	alive, example := 0, ""
-	h.manager.EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
+	h.managing.Load().EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
 		if s.Alive() {
 			alive++
 			if s.Status != sessions.StatusRunning && example == "" {
@@ -57,13 +85,6 @@ func (h *house) stands() standing {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := standing{Written: h.wrote, Example: example}
-	if example != "" {
-		for _, st := range h.ledger.Pool() {
-			if st.Free("cuda.shares") > 0 || st.Free("cuda.device") > 0 {
-				v.Example += fmt.Sprintf("; %s free %d %d closed %q", st.Name(), st.Free("cuda.device"), st.Free("cuda.shares"), h.awayl(st.Name()))
-			}
-		}
-	}
 	for _, s := range h.table {
 		for _, r := range s.Routes {
 			switch _, silent := h.silent[h.at[r.ID]]; {
@@ -79,18 +100,14 @@ func (h *house) stands() standing {
 	return v
 }
 
-func (h *house) awayl(node string) string {
-	if since, is := h.silent[node]; is {
-		return fmt.Sprint(time.Since(since))
-	}
-	return ""
-}
-
 // node is where a session is.
 func (h *house) node(id string) (*fleet.Node, string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	name := h.at[id]
+	if name == "" {
+		name, _ = h.fleet.Has(id)
+	}
 	if name == "" {
 		return nil, "", fmt.Errorf("%s: %w", id, sessions.ErrNoInstance)
 	}
@@ -109,6 +126,8 @@ func (h *house) Start(ctx context.Context, spec sessions.Spec) (sessions.Instanc
 	h.mu.Lock()
 	h.at[spec.ID] = claim.Node
 	h.mu.Unlock()
+	spec.Labels = maps.Clone(spec.Labels)
+	spec.Labels[orderedLabel] = time.Now().Format(time.RFC3339Nano)
 	return h.fleet.Node(claim.Node).Start(ctx, spec)
 }
 
