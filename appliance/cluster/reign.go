@@ -76,7 +76,7 @@ func (a *Agreement) awaitTurn(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(turnEvery/2 + rand.N(turnEvery)): //nolint:gosec // it is no secret
+		case <-time.After(turnEvery/2 + rand.N(turnEvery)):
 		}
 	}
 }

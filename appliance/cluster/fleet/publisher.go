@@ -82,9 +82,10 @@ const (
 func (p *Publisher) Run(ctx context.Context) {
 	tick := time.NewTicker(outlookEvery)
 	defer tick.Stop()
-	pause := time.NewTimer(0)
+	pause := time.NewTimer(mostPause)
+	pause.Stop()
 	defer pause.Stop()
-	calm := false // nothing has to wait
+	calm := true // nothing has to wait
 	for {
 		select {
 		case <-ctx.Done():

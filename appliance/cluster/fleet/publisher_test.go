@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,11 +71,7 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 		go p.Run(ctx)
 		table := map[string]cluster.Row{}
 		show := func() {
-			now := map[string]cluster.Row{}
-			for id, row := range table {
-				now[id] = row
-			}
-			p.Publish(now)
+			p.Publish(maps.Clone(table))
 			synctest.Wait()
 		}
 		routes := func(n int) (all []sessions.RouteTarget) {

@@ -61,6 +61,7 @@ func (w *world) until(what string, patience time.Duration, is func(standing, see
 			return time.Since(began)
 		}
 		if time.Since(began) > patience {
+			w.profile("")
 			w.t.Fatalf("not within %s: %s: %+v, %d run on the nodes, %d have the table", patience, what, l, n.Running, n.Tables)
 		}
 		if lap := time.Since(began) / (10 * time.Second); lap > laps {
@@ -77,6 +78,13 @@ func (w *world) revision() int64 {
 		w.t.Fatal(err)
 	}
 	return got.Header.Revision
+}
+
+// profile has the leader and the nodes begin a profile of that name; "" for none.
+func (w *world) profile(name string) {
+	w.t.Helper()
+	w.leader.tell(order{Do: "profile", Name: name}, &standing{})
+	w.nodes.tell(order{Do: "profile", Name: name}, &seen{})
 }
 
 func (w *world) look() (n seen) {
@@ -128,7 +136,8 @@ func TestFleet(t *testing.T) {
 var (
 	size    = flag.Int("nodes", 1000, "in BenchmarkFleet, with ten sessions for each")
 	calm    = flag.Duration("calm", time.Minute, "in BenchmarkFleet, for how long nothing happens")
-	profile = flag.String("leader-profile", "", "prefix of files for the leader's profiles of its processor time")
+	enough  = flag.Duration("patience", 20*time.Minute, "in BenchmarkFleet, for how long it is waited until all serve")
+	profile = flag.String("profiles", "", "in BenchmarkFleet, prefix of files for profiles of the leader's and the nodes' processor time")
 )
 
 // BenchmarkFleet is 1,000 nodes with 8 accelerators each and 10,000 sessions: how long it takes until all serve, what the leader and
@@ -139,24 +148,21 @@ func BenchmarkFleet(b *testing.B) {
 		w := begin(b, s)
 		leader := func() usage { return usageOf(b, w.leader.cmd.Process.Pid) }
 		itself := func() usage { return usageOf(b, os.Getpid()) } // etcd is in this process
-		w.nodes.tell(order{Do: "profile", Name: "start"}, &seen{})
-		up := w.up(20 * time.Minute)
+		w.profile("start")
+		up := w.up(*enough)
 		busy, orders := leader(), w.look().Orders
-		w.leader.tell(order{Do: "profile", Name: "calm"}, &standing{})
-		w.nodes.tell(order{Do: "profile", Name: "calm"}, &seen{})
+		w.profile("calm")
 		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes })
 		l, e, r, began := leader(), itself(), w.revision(), time.Now()
 		<-time.After(*calm)
 		took := time.Since(began)
 		l2, e2, r2 := leader(), itself(), w.revision()
-		w.leader.tell(order{Do: "profile", Name: "rack"}, &standing{})
-		w.nodes.tell(order{Do: "profile", Name: "rack"}, &seen{})
+		w.profile("rack")
 		before := leader()
 		wrote := w.revision()
 		out, again := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
 		after := leader()
-		w.leader.tell(order{Do: "profile"}, &standing{})
-		w.nodes.tell(order{Do: "profile"}, &seen{})
+		w.profile("")
 		n := w.look()
 		if len(n.Doubled) > 0 {
 			b.Errorf("in two places ran %v", n.Doubled)

@@ -131,6 +131,15 @@ func (h *house) Start(ctx context.Context, spec sessions.Spec) (sessions.Instanc
 	return h.fleet.Node(claim.Node).Start(ctx, spec)
 }
 
+// Resume implements sessions.Resumer.
+func (h *house) Resume(ctx context.Context, id string) (sessions.Instance, error) {
+	n, _, err := h.node(id)
+	if err != nil {
+		return sessions.Instance{}, err
+	}
+	return n.Resume(ctx, id)
+}
+
 // Wait implements sessions.Runtime.
 func (h *house) Wait(ctx context.Context, id string) (sessions.Exit, error) {
 	n, _, err := h.node(id)
