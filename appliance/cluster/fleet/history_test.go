@@ -87,12 +87,16 @@ type part struct {
 	client *clientv3.Client
 	cable  *clustertest.Cable
 	cut    atomic.Pointer[time.Time]
+	over   chan struct{} // closed when what may not run unseen has ended
 	agent  *life
 }
 
 const (
-	fence  = 100 * time.Millisecond
-	margin = 100 * time.Millisecond // more than any goroutine here waits for its turn
+	fence = 100 * time.Millisecond
+	// margin and marginTurns are for the node to end what it must: a while, and as many turns of one goroutine after the other, for on a
+	// busy machine all of this process wait for theirs.
+	margin      = 100 * time.Millisecond
+	marginTurns = 10
 )
 
 func newWorld(t *testing.T, etcd *clustertest.Etcd, client *clientv3.Client, seed uint64) *world {
@@ -176,8 +180,13 @@ func (w *world) step() {
 		w.lead()
 	default:
 		for _, p := range w.nodes {
-			if at := p.cut.Load(); at != nil && time.Since(*at) > fence+margin {
+			if p.cut.Load() == nil {
+				continue
+			}
+			select {
+			case <-p.over:
 				_ = w.a.Abandon(w.t.Context(), w.reign, p.name, id)
+			default:
 			}
 		}
 	}
@@ -187,6 +196,15 @@ func (w *world) pull(p *part) {
 	if p.cut.Load() == nil {
 		p.cable.Pull()
 		p.cut.Store(new(time.Now()))
+		over := make(chan struct{})
+		p.over = over
+		go func() {
+			<-time.After(fence)
+			for range marginTurns {
+				<-time.After(margin / marginTurns)
+			}
+			close(over)
+		}()
 	}
 }
 
