@@ -158,6 +158,8 @@ var rooms = []room{
 	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/backup", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
+	{"appliance/e2e/transcript", nil},
+	{"appliance/e2e/shell", nil},
 	{"appliance/e2e", list("appliance/store/pgtest", "appliance/people/oidc/dextest", "catalog/fetch/hub/hubtest")},
 	{"appliance", nil},
 }

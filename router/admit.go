@@ -95,7 +95,7 @@ func admit(candidates []*service, v visitor, a Address, what string) (*service, 
 
 func notFound(a Address, what string) *Refusal {
 	f := &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "model_not_found", Param: "model"}
-	f.Message = fmt.Sprintf("The model %q does not exist, or this token is not for it.", clip(what))
+	f.Message = fmt.Sprintf("The model %q does not exist, or this token is not for it. GET /v1/models lists those that it is for.", clip(what))
 	if a.Kind != ByModel {
 		f.Code, f.Param = "service_not_found", ""
 		f.Message = fmt.Sprintf("The service %q does not exist, or this token is not for it.", clip(what))

@@ -63,5 +63,5 @@ func (x *exchange) writeJSON(v any) {
 		x.refuse(&Refusal{Status: http.StatusInternalServerError, Type: serverError, Message: "The answer could not be written."})
 		return
 	}
-	x.respond(http.StatusOK, []header{{"Content-Type", "application/json"}}, b)
+	x.respond(http.StatusOK, []header{{"Content-Type", "application/json"}}, append(b, '\n')) // the line's end is for people with curl
 }

@@ -177,7 +177,7 @@ func memoryWords(used, total int64) string {
 
 func (a *app) deviceInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info DEVICE", Short: "Show an accelerator, who holds it, and its last hour", Args: words("DEVICE", 1, 1),
+		Use: "info DEVICE", Aliases: []string{"show", "describe"}, Short: "Show an accelerator, who holds it, and its last hour", Args: words("DEVICE", 1, 1),
 		Long:              "Show an accelerator. DEVICE is what device list calls it (cuda:0), its id, or the beginning of its id.",
 		ValidArgsFunction: a.completeAt(0, a.deviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -152,7 +152,7 @@ func (a *app) folderEntries() *cobra.Command {
 func (a *app) folderRemove() *cobra.Command {
 	var yes, recursive bool
 	cmd := &cobra.Command{
-		Use: "rm FOLDER[:PATH]...", Aliases: []string{"remove"}, Short: "Put folders into the trash, or delete files and directories of one",
+		Use: "rm FOLDER[:PATH]...", Aliases: []string{"remove", "delete"}, Short: "Put folders into the trash, or delete files and directories of one",
 		Args: words("FOLDER[:PATH]", 1, -1), ValidArgsFunction: a.completeAt(-1, a.folderNames),
 		Long: "Put folders with all that is in them into the trash, from where palisade folder restore takes them back for a\n" +
 			"week; of an imported one, the directory stays where it is. With :PATH, only that file, or with -r that\n" +

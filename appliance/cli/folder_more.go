@@ -22,7 +22,7 @@ func folderPath(word string) (ref, path string, err error) {
 
 func (a *app) folderInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info FOLDER", Short: "Show a folder: what it holds, what it may, and who else uses it", Args: words("FOLDER", 1, 1),
+		Use: "info FOLDER", Aliases: []string{"show", "describe"}, Short: "Show a folder: what it holds, what it may, and who else uses it", Args: words("FOLDER", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.folderNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

@@ -252,7 +252,7 @@ func exportFile(ctx context.Context, c *api.Client, ref, name string, tell api.P
 
 func (a *app) imageRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm IMAGE...", Aliases: []string{"remove"}, Short: "Remove images that nothing uses", Args: words("IMAGE", 1, -1),
+		Use: "rm IMAGE...", Aliases: []string{"remove", "delete"}, Short: "Remove images that nothing uses", Args: words("IMAGE", 1, -1),
 		ValidArgsFunction: a.completeAt(-1, a.imageNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

@@ -99,7 +99,7 @@ func (a *app) keyList() *cobra.Command {
 
 func (a *app) keyRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke KEY...", Aliases: []string{"rm"}, Short: "End API keys at once, by id or name", Args: words("KEY", 1, -1),
+		Use: "revoke KEY...", Aliases: []string{"rm", "remove", "delete"}, Short: "End API keys at once, by id or name", Args: words("KEY", 1, -1),
 		ValidArgsFunction: a.completeAt(-1, a.keyNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

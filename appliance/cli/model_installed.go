@@ -275,7 +275,7 @@ func (a *app) modelPin(pinned bool) *cobra.Command {
 func (a *app) modelRemove() *cobra.Command {
 	var force, yes bool
 	cmd := &cobra.Command{
-		Use: "rm MODEL...", Aliases: []string{"remove"}, Short: "Remove models with all their revisions", Args: words("MODEL", 1, -1),
+		Use: "rm MODEL...", Aliases: []string{"remove", "delete"}, Short: "Remove models with all their revisions", Args: words("MODEL", 1, -1),
 		Long: "Remove models with all their revisions. What is used is refused; --force removes the services that use it, too.\n" +
 			"Bytes that another model has stay.",
 		ValidArgsFunction: a.completeAt(-1, a.modelNames),

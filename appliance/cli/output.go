@@ -125,7 +125,14 @@ func (a *app) ago(at time.Time) string {
 	}
 	d := a.now().Sub(at)
 	if d < 0 {
-		return "in " + span(-d)
+		left := (-d).Round(time.Second)
+		switch { // what was asked for as 3d is 3d still when it is shown a moment later
+		case left > 24*time.Hour:
+			left = left.Round(time.Hour)
+		case left > 10*time.Minute:
+			left = left.Round(time.Minute)
+		}
+		return "in " + span(left)
 	}
 	return span(d) + " ago"
 }

@@ -319,7 +319,7 @@ func notApplied(p api.Pipeline) string {
 
 func (a *app) pipelineInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info NAME", Short: "Show a pipeline that is kept", Args: words("NAME", 1, 1), ValidArgsFunction: a.completeAt(0, a.pipelineNames),
+		Use: "info NAME", Aliases: []string{"show", "describe"}, Short: "Show a pipeline that is kept", Args: words("NAME", 1, 1), ValidArgsFunction: a.completeAt(0, a.pipelineNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.installCommand(), a.modelCommand(), a.catalogCommand(),
 		a.calibrateCommand(), a.chatCommand(), a.compareCommand(),
 		a.imageCommand(), a.registryCommand(), a.bundleCommand(), a.secretCommand(), a.auditCommand(), a.deviceCommand(), a.queueCommand(), a.usageCommand(), a.topCommand(), a.autoscaleCommand(),
-		a.runtimesCommand(), a.doctorCommand(), a.supportCommand(), a.databaseCommand(), a.backupCommand(), a.restartCommand(), a.clusterCommand(), a.joinCommand(), a.userCommand(), a.whoamiCommand(), a.projectCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
+		a.runtimesCommand(), a.doctorCommand(), a.waitCommand(), a.supportCommand(), a.databaseCommand(), a.backupCommand(), a.restartCommand(), a.clusterCommand(), a.joinCommand(), a.userCommand(), a.whoamiCommand(), a.projectCommand(), a.keyCommand(), a.sshKeyCommand(), a.sshCommand(), a.sshConfigCommand(), a.versionCommand(), a.completionCommand(),
 	)
 	asGroup(root)
 	root.SetHelpCommand(&cobra.Command{Use: "help [COMMAND]", Short: "Help about a command", RunE: func(_ *cobra.Command, args []string) error {
@@ -188,10 +189,7 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 			known = append(known, c.Aliases...)
 		}
 	}
-	hint := didYouMean(word, known)
-	if hint == "" {
-		hint = "see: " + cmd.CommandPath() + " --help"
-	}
+	hint := cmp.Or(otherWord(cmd, word), didYouMean(word, known), "see: "+cmd.CommandPath()+" --help")
 	return &usageError{message: fmt.Sprintf("unknown command %q for %q", word, cmd.CommandPath()), hint: hint}
 }
 

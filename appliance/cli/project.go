@@ -134,7 +134,7 @@ func (a *app) projectUpdate() *cobra.Command {
 
 func (a *app) projectRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove projects that have nothing any more; what they did is remembered", Args: words("NAME", 1, -1),
+		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Remove projects that have nothing any more; what they did is remembered", Args: words("NAME", 1, -1),
 		ValidArgsFunction: a.completeAt(-1, a.projectNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

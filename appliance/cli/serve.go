@@ -37,6 +37,9 @@ func (a *app) serveCommand() *cobra.Command {
 			"`palisade restart` replaces it by a new one without a failed request (docs/restart.md).\n" +
 			"Flags win over the settings file (docs/configuration.md).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.host != "" {
+				return &usageError{message: "--host is the appliance that other commands speak to", hint: "the address to serve on: palisade serve --listen " + a.host + ":8080"}
+			}
 			o.Data = a.dataDir()
 			cfg, warnings, err := config.Load(file, o)
 			for _, w := range warnings {

@@ -16,7 +16,7 @@ func (a *app) serviceCommand() *cobra.Command {
 		Use: "service", Aliases: []string{"services", "svc"}, Short: "Serve models: create, watch, scale, update and remove services",
 	})
 	cmd.AddCommand(
-		a.serviceCreate(), a.serviceList(), a.serviceInfo(), a.serviceScale(), a.serviceEndpoint(),
+		a.serviceCreate(), a.serviceList(), a.serviceInfo(), a.serviceWait(), a.serviceScale(), a.serviceEndpoint(),
 		a.serviceGenerateToken(), a.serviceTokens(), a.serviceRevokeToken(),
 		a.serviceUpdate(), a.serviceRemove(), a.serviceLogs(), a.serviceEvents(), a.serviceClearErrors(),
 		a.serviceRoutes(), a.serviceTraffic(), a.serviceRevisions(), a.serviceRollback(), a.serviceAutoscale(), a.serviceRule(), a.serviceTop(), a.serviceCaptures(), a.serviceRecord(),
@@ -122,7 +122,7 @@ func (a *app) serviceList() *cobra.Command {
 
 func (a *app) serviceInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info SERVICE", Short: "Show a service, its routes, and why it is as it is", Args: words("SERVICE", 1, 1),
+		Use: "info SERVICE", Aliases: []string{"show", "describe"}, Short: "Show a service, its routes, and why it is as it is", Args: words("SERVICE", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.serviceNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

@@ -75,7 +75,7 @@ func endOrReason(s api.Session) string {
 
 func (a *app) sessionInfo() *cobra.Command {
 	return &cobra.Command{
-		Use: "info SESSION", Short: "Show a session, and why it is as it is", Args: words("SESSION", 1, 1),
+		Use: "info SESSION", Aliases: []string{"show", "describe"}, Short: "Show a session, and why it is as it is", Args: words("SESSION", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -204,7 +204,7 @@ func (a *app) sessionHistory() *cobra.Command {
 func (a *app) sessionRemove() *cobra.Command {
 	var forced bool
 	cmd := &cobra.Command{
-		Use: "rm SESSION...", Aliases: []string{"terminate"}, Short: "End sessions; a service replaces a route that was ended",
+		Use: "rm SESSION...", Aliases: []string{"terminate", "remove", "delete", "kill", "stop"}, Short: "End sessions; a service replaces a route that was ended",
 		Args: words("SESSION", 1, -1), ValidArgsFunction: a.completeAt(-1, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

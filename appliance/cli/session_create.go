@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,7 +37,13 @@ func (a *app) sessionCreate() *cobra.Command {
 			"  palisade session create host -c 'python sweep.py $PALISADE_ARRAY_INDEX' --array 1-100%10 --preemptible\n" +
 			"  palisade session create host -c 'python report.py' --depends train --starts-at 22:00\n" +
 			"  palisade session create host -c 'python ddp.py' --cluster-size 4 --cluster-run all -r cuda.device=1",
-		Args: words("IMAGE", 1, 1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			err := words("IMAGE", 1, 1)(cmd, args)
+			if usage, ok := errors.AsType[*usageError](err); ok && len(args) > 1 {
+				usage.hint = fmt.Sprintf("what it is to run is given with -c: -c '%s'", strings.Join(args[1:], " "))
+			}
+			return err
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := p.create(a, cmd, args[0])
 			if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -14,9 +15,12 @@ func flagError(cmd *cobra.Command, err error) error {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
 	if _, word, ok := strings.Cut(e.message, "unknown flag: "); ok {
-		e.hint = didYouMean(word, known)
+		e.hint = cmp.Or(otherWord(cmd, word), didYouMean(word, known))
 		e.message = fmt.Sprintf("unknown flag %s for %q", word, cmd.CommandPath())
-	} else if strings.HasPrefix(e.message, "unknown shorthand flag") && negative(e.message) {
+	} else if letter, ok := shorthand(e.message); ok {
+		e.message = fmt.Sprintf("unknown flag %s for %q", letter, cmd.CommandPath())
+		e.hint = otherWord(cmd, letter)
+	} else if negative(e.message) {
 		e.hint = "write -- before a value that begins with '-': " + cmd.CommandPath() + " -- ..."
 	}
 	if e.hint == "" {
@@ -25,10 +29,20 @@ func flagError(cmd *cobra.Command, err error) error {
 	return e
 }
 
+// shorthand is the flag of one letter that pflag did not know, with its dash.
+func shorthand(message string) (letter string, ok bool) {
+	rest, ok := strings.CutPrefix(message, "unknown shorthand flag: '")
+	if !ok || negative(message) {
+		return "", false
+	}
+	letter, _, ok = strings.Cut(rest, "'")
+	return "-" + letter, ok
+}
+
 // negative reports whether pflag took a negative number for a flag.
 func negative(message string) bool {
 	_, in, ok := strings.Cut(message, " in ")
-	return ok && len(in) > 1 && in[0] == '-' && in[1] >= '0' && in[1] <= '9'
+	return ok && strings.HasPrefix(message, "unknown shorthand flag") && len(in) > 1 && in[0] == '-' && in[1] >= '0' && in[1] <= '9'
 }
 
 // words checks how many words a command got. names are what it wants, as in "NAME [COUNT]".

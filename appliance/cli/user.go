@@ -26,7 +26,7 @@ func (a *app) userCreate() *cobra.Command {
 	var in api.UserCreate
 	var ask bool
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a user; the password that is drawn is printed this once", Args: words("NAME", 1, 1),
+		Use: "create NAME", Aliases: []string{"add"}, Short: "Make a user; the password that is drawn is printed this once", Args: words("NAME", 1, 1),
 		Long: "Make a user. A password is drawn, printed this once, and has to be changed at the first log-in. --password asks for one\n" +
 			"instead, or reads it from standard input. The name is never given to anybody else, even when the user was removed.",
 		Example: "  palisade user create ada --title \"Ada Lovelace\" --email ada@example.org\n  palisade user create ada --admin",

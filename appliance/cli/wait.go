@@ -219,6 +219,9 @@ func stage(r api.Route, p api.Policy) string {
 	}
 	switch r.SessionStatus {
 	case "PENDING", "SCHEDULED", "":
+		if strings.HasPrefix(r.Reason, "placed on ") {
+			return r.Reason
+		}
 		return "waiting for its turn" + because(briefly(r.Reason))
 	case "PREPARING", "PREPARED":
 		return "preparing"

@@ -261,7 +261,7 @@ func writeOpenAIError(w http.ResponseWriter, status int, kind, code, message str
 	if err != nil { // strings always marshal
 		return
 	}
-	_, _ = w.Write(body) // the client may have gone; that is its own affair
+	_, _ = w.Write(append(body, '\n')) // the client may have gone; that is its own affair
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {

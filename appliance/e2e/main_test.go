@@ -21,6 +21,7 @@ type tools struct {
 	badengine string // an engine with bad manners
 	engine    string // directory of llama-server
 	openai    string // directory whose node_modules has OpenAI's client
+	anthropic string // the same of Anthropic's
 	axe       string // the script of axe-core
 }
 
@@ -113,6 +114,9 @@ func prepare() error {
 		return err
 	}
 	if have.openai, err = output(root, ".ci/openai-client"); err != nil {
+		return err
+	}
+	if have.anthropic, err = output(root, ".ci/anthropic-client/build"); err != nil {
 		return err
 	}
 	have.axe, err = output(root, ".ci/axe")

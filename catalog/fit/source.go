@@ -25,6 +25,9 @@ func damaged(name, format string, args ...any) error {
 // open opens a plain file. Anything else (a FIFO would hold us for ever) is refused before it is opened.
 func open(files fs.FS, name string) (fs.File, int64, error) {
 	info, err := fs.Stat(files, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, fmt.Errorf("reading the model: there is no file %s: %w", name, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the model: %w", err)
 	}
