@@ -160,7 +160,7 @@ var rooms = []room{
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e/transcript", nil},
 	{"appliance/e2e/shell", nil},
-	{"appliance/e2e", list("appliance/store/pgtest", "appliance/people/oidc/dextest", "catalog/fetch/hub/hubtest")},
+	{"appliance/e2e", list("appliance/e2e/transcript", "appliance/e2e/shell", "appliance/store/pgtest", "appliance/people/oidc/dextest", "catalog/fetch/hub/hubtest")},
 	{"appliance", nil},
 }
 

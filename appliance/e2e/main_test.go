@@ -29,7 +29,7 @@ var have tools
 
 // all are what a process of the tests hands to another: see take.
 func (h *tools) all() []*string {
-	return []*string{&h.palisade, &h.mkhello, &h.badengine, &h.engine, &h.openai, &h.axe}
+	return []*string{&h.palisade, &h.mkhello, &h.badengine, &h.engine, &h.openai, &h.anthropic, &h.axe}
 }
 
 func (h *tools) String() string {
