@@ -116,6 +116,10 @@ func outlasts(r *http.Request) bool {
 // errHandedOver is why requests of a life that is over end.
 var errHandedOver = hinted{errors.New("this box has another part in its cluster from now on, and what was asked of it before has ended"), "ask again"}
 
+// askedAgain marks a request that has outlived a life. It is asked once more, and not of lives that end as well: where the box itself
+// stops, none comes after.
+type askedAgain struct{}
+
 // until ends the requests of h when ctx ends, but for those that outlast it. One that only looks, and has not been answered by then, is
 // asked again, of whatever answers next; nil: it is not.
 func until(ctx context.Context, h, next http.Handler) http.Handler {
@@ -127,14 +131,14 @@ func until(ctx context.Context, h, next http.Handler) http.Handler {
 		own, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		defer context.AfterFunc(ctx, func() { cancel(errHandedOver) })()
-		if next == nil || r.Method != http.MethodGet && r.Method != http.MethodHead || r.ContentLength != 0 {
+		if next == nil || r.Context().Value(askedAgain{}) != nil || r.Method != http.MethodGet && r.Method != http.MethodHead || r.ContentLength != 0 {
 			h.ServeHTTP(w, r.WithContext(own))
 			return
 		}
 		a := &attempt{ResponseWriter: w, own: own}
 		a.ask(h, r.WithContext(own))
 		if a.dropped && r.Context().Err() == nil {
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), askedAgain{}, true)))
 		}
 	})
 }

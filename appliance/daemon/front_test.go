@@ -203,3 +203,22 @@ func TestUntilTheNextLife(t *testing.T) {
 		t.Error("it is asked again for nobody")
 	}
 }
+
+// Where the box itself stops, no life comes after: a request that waits is asked once more, and not for ever.
+func TestWhatStopsIsNotAskedForEver(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	asked := 0
+	var same http.Handler
+	same = until(ctx, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked++
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	}), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { same.ServeHTTP(w, r) }))
+	defer func() {
+		if broken := recover(); broken != http.ErrAbortHandler || asked != 2 {
+			t.Errorf("asked %d times, then %v", asked, broken)
+		}
+	}()
+	same.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/api/v1/services", nil))
+}
