@@ -68,7 +68,7 @@ func newBox(t testing.TB) *box {
 	}
 	t.Cleanup(func() {
 		b.endAll()
-		if t.Failed() {
+		if t.Failed() || *onlyFaults != "" {
 			t.Logf("the daemon said:\n%s", tail(b.log, 200))
 		}
 		_ = syscall.Unmount(b.dir, syscall.MNT_DETACH) // where a test gave it a disk of its own

@@ -10,12 +10,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,29 +21,16 @@ import (
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 )
 
-// host is a box in a network namespace of its own, on a wire to a switch that can be cut.
+// host is a box on a place of its own.
 type host struct {
 	*box
-	name      string
-	number    int
-	namespace string
-	wire      string // the end of it that is at the switch
-	others    []*host
+	*place
+	rightClock []byte // while it is set wrong
 }
-
-// ip runs the tool of that name.
-func ip(t testing.TB, args ...string) {
-	t.Helper()
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
-	}
-}
-
-func (h *host) address() string { return fmt.Sprintf("10.88.7.%d", h.number) }
 
 // newHosts makes boxes that are one appliance, each on a host of its own. They keep an etcd among themselves, and their rows in one
-// PostgreSQL that each reaches whatever becomes of the wires.
-func newHosts(t *testing.T, names ...string) []*host {
+// PostgreSQL that each reaches whatever becomes of the wires. disks: each has one of its own.
+func newHosts(t *testing.T, disks bool, names ...string) []*host {
 	t.Helper()
 	var server pgtest.Server
 	t.Cleanup(func() {
@@ -55,30 +38,29 @@ func newHosts(t *testing.T, names ...string) []*host {
 			t.Error(err)
 		}
 	})
-	bridge := fmt.Sprintf("sw%d", os.Getpid()%100000)
-	ip(t, "link", "add", bridge, "type", "bridge")
-	t.Cleanup(func() { ip(t, "link", "del", bridge) })
-	ip(t, "link", "set", bridge, "up")
-	dsn := server.Database(t)
+	n := newLAN(t)
+	n.disks = disks
+	return n.hosts(server.Database(t), "", "", names...)
+}
+
+// hosts makes them in a network, with more lines of settings, and more in their part of the cluster.
+func (n *lan) hosts(dsn, more, cluster string, names ...string) []*host {
+	t := n.t
+	t.Helper()
 	var all []*host
 	var token struct{ Token, URL string }
 	for i, name := range names {
-		h := &host{name: name, number: i + 1, namespace: fmt.Sprintf("pal%d-%d", os.Getpid(), i+1), wire: fmt.Sprintf("w%d-%d", os.Getpid()%100000, i+1)}
-		ip(t, "netns", "add", h.namespace)
-		t.Cleanup(func() { ip(t, "netns", "del", h.namespace) })
-		ip(t, "link", "add", h.wire, "type", "veth", "peer", "name", "eth0", "netns", h.namespace)
-		ip(t, "link", "set", h.wire, "master", bridge, "up")
-		ip(t, "-n", h.namespace, "addr", "add", h.address()+"/24", "dev", "eth0")
-		ip(t, "-n", h.namespace, "link", "set", "eth0", "up")
-		ip(t, "-n", h.namespace, "link", "set", "lo", "up")
-		h.box = newBox(t)
+		h := &host{box: newBox(t), place: n.place(name)}
 		h.dial = within(h.namespace)
 		h.program = filepath.Join(filepath.Dir(h.dir), "palisade")
 		script := fmt.Sprintf("#!/bin/sh\nexec nsenter --net=/run/netns/%s %s \"$@\"\n", h.namespace, have.palisade)
 		file := filepath.Join(filepath.Dir(h.dir), "palisade.yaml")
-		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"%s:8480\", grace: 3s}\n", h.address())
+		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"%s:8480\", grace: 3s%s}\n%s", h.address(), cluster, more)
 		if err := errors.Join(os.WriteFile(h.program, []byte(script), 0o755), os.WriteFile(file, []byte(settings), 0o600)); err != nil {
 			t.Fatal(err)
+		}
+		if n.disks {
+			h.ownDisk()
 		}
 		h.settings = []string{"--config", file, "--runtime", "process"}
 		if i == 0 {
@@ -99,89 +81,10 @@ func newHosts(t *testing.T, names ...string) []*host {
 			t.Fatal(err)
 		}
 	}
-	for _, h := range all {
-		h.others = slices.DeleteFunc(slices.Clone(all), func(o *host) bool { return o == h })
-	}
 	all[0].settled("all are there, and keep what they agree on", func(s clusterStatus) bool {
-		return len(s.alive()) == len(names) && s.Quorum.Votes == len(names) && s.Quorum.Answer == len(names)
+		return len(s.alive()) == len(names) && s.Quorum.Answer == s.Quorum.Votes && (cluster != "" || s.Quorum.Votes == len(names))
 	})
 	return all
-}
-
-// within dials as a program in a network namespace does.
-func within(namespace string) dialer {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		type dialled struct {
-			conn net.Conn
-			err  error
-		}
-		done := make(chan dialled, 1)
-		go func() {
-			runtime.LockOSThread() // the thread ends with the goroutine
-			f, err := os.Open("/run/netns/" + namespace)
-			if err != nil {
-				done <- dialled{nil, err}
-				return
-			}
-			defer f.Close()
-			if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-				done <- dialled{nil, err}
-				return
-			}
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				done <- dialled{nil, err}
-				return
-			}
-			at, err := net.ResolveTCPAddr(network, address)
-			if err == nil {
-				err = unix.Connect(fd, &unix.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())})
-			}
-			file := os.NewFile(uintptr(fd), address)
-			defer file.Close()
-			if err != nil {
-				done <- dialled{nil, err}
-				return
-			}
-			conn, err := net.FileConn(file)
-			done <- dialled{conn, err}
-		}()
-		select {
-		case d := <-done:
-			return d.conn, d.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// cut takes the wire out of the switch, or puts it in again.
-func (h *host) cut(is bool) {
-	h.t.Helper()
-	ip(h.t, "link", "set", h.wire, map[bool]string{true: "down", false: "up"}[is])
-}
-
-// astray sends what a host says to another into the void.
-func (h *host) astray(to *host, is bool) {
-	h.t.Helper()
-	if is {
-		ip(h.t, "-n", h.namespace, "neigh", "replace", to.address(), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent")
-		return
-	}
-	ip(h.t, "-n", h.namespace, "neigh", "del", to.address(), "dev", "eth0")
-}
-
-// mute lets nothing that a host says get to the others, and deaf nothing that they say to it.
-func (h *host) mute(is bool) {
-	for _, o := range h.others {
-		h.astray(o, is)
-	}
-}
-
-func (h *host) deaf(is bool) {
-	for _, o := range h.others {
-		o.astray(h, is)
-	}
 }
 
 func (h *host) freeze(is bool) {
@@ -191,111 +94,49 @@ func (h *host) freeze(is bool) {
 	}
 }
 
-// asked is one request of a client.
-type asked struct {
-	began, ended time.Time
-	err          error
+// revive starts the daemon again.
+func (h *host) revive() {
+	h.t.Helper()
+	h.start()
 }
 
-// history is what was seen while something was done to hosts.
-type history struct {
-	mu      sync.Mutex
-	asked   map[string][]asked
-	led     []string // moments at which two said that they lead
-	leader  string   // as those who can be asked say
-	changed time.Time
-	made    []string // services that were accepted
-	refused int
-	doubled map[string]bool
-	saw     int // sessions at most that were seen to run at a time
-}
-
-// watch looks at hosts until it is ended: clients ask each box, somebody makes services, and all are asked who leads.
-func watch(t *testing.T, hosts []*host, token string) (h *history, end func()) {
-	h = &history{asked: map[string][]asked{}, doubled: map[string]bool{}}
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	for _, one := range hosts {
-		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: one.dial, DisableKeepAlives: true}}
-		all.Go(func() {
-			for ctx.Err() == nil {
-				a := asked{began: time.Now()}
-				a.err = one.request(context.WithoutCancel(ctx), client, token) // the last one, too, is seen through
-				a.ended = time.Now()
-				h.mu.Lock()
-				h.asked[one.name] = append(h.asked[one.name], a)
-				h.mu.Unlock()
-				pauseFor(ctx, 20*time.Millisecond)
-			}
-		})
+// fill leaves no room on the box's disk, and gives it back.
+func (h *host) fill(is bool) {
+	h.t.Helper()
+	path := filepath.Join(h.dir, "filler")
+	if !is {
+		if err := os.Remove(path); err != nil {
+			h.t.Fatal(err)
+		}
+		return
 	}
-	all.Go(func() {
-		for n := 0; ctx.Err() == nil; n++ {
-			name := fmt.Sprintf("made-%d", n)
-			one := hosts[n%len(hosts)]
-			err := one.asks(ctx, 3*time.Second, http.MethodPost, "services", map[string]any{"name": name, "folder": "voices", "image": "host", "replicas": 0}, nil)
-			h.mu.Lock()
-			if err == nil {
-				h.made = append(h.made, name)
-			} else {
-				h.refused++
-			}
-			h.mu.Unlock()
-			pauseFor(ctx, 300*time.Millisecond)
+	file, err := os.Create(path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer file.Close()
+	for at, size := int64(0), int64(1<<30); size > 0; {
+		if unix.Fallocate(int(file.Fd()), 0, at, size) == nil {
+			at += size
+		} else {
+			size /= 2 // to the last block
 		}
-	})
-	all.Go(func() {
-		for ctx.Err() == nil {
-			h.look(ctx, hosts)
-			pauseFor(ctx, 50*time.Millisecond)
-		}
-	})
-	return h, func() { cancel(); all.Wait() }
-}
-
-func pauseFor(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }
 
-// look asks all at once who leads, and sees what runs where.
-func (h *history) look(ctx context.Context, hosts []*host) {
-	selves := make([]clusterSelf, len(hosts))
-	var all sync.WaitGroup
-	for i, one := range hosts {
-		all.Go(func() {
-			if one.asks(ctx, time.Second, http.MethodGet, "cluster/self", nil, &selves[i]) != nil {
-				selves[i] = clusterSelf{}
-			}
-		})
-	}
-	all.Wait()
-	var leads []string
-	for i, s := range selves {
-		if s.Leads {
-			leads = append(leads, hosts[i].name)
+// ownDisk has the box's data on a disk of its own, of 4 GB.
+func (h *host) ownDisk() {
+	h.t.Helper()
+	image := filepath.Join(filepath.Dir(h.dir), "disk")
+	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 4<<30), os.MkdirAll(h.dir, 0o700))
+	for _, do := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, h.dir}} {
+		if err == nil {
+			_, err = output("", do[0], do[1:]...)
 		}
 	}
-	where := map[string]string{}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(leads) > 1 {
-		h.led = append(h.led, fmt.Sprint(leads))
+	if err != nil {
+		h.t.Fatal(err)
 	}
-	if len(leads) == 1 && leads[0] != h.leader {
-		h.leader, h.changed = leads[0], time.Now()
-	}
-	for _, one := range hosts {
-		for _, id := range one.runs() {
-			if at, is := where[id]; is && at != one.name {
-				h.doubled[id+" on "+at+" and "+one.name] = true
-			}
-			where[id] = one.name
-		}
-	}
-	h.saw = max(h.saw, len(where))
 }
 
 // runs are the sessions whose engines run on a host.
@@ -347,8 +188,8 @@ func (h *host) asks(ctx context.Context, within time.Duration, method, path stri
 }
 
 // request asks for a short answer at a host.
-func (h *host) request(ctx context.Context, client *http.Client, token string) error {
-	body := strings.NewReader(`{"model":"voices","max_tokens":2,"messages":[{"role":"user","content":"Who are you?"}]}`)
+func (h *host) request(ctx context.Context, client *http.Client, model, token string) error {
+	body := strings.NewReader(`{"model":"` + model + `","max_tokens":2,"messages":[{"role":"user","content":"Who are you?"}]}`)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url+"/v1/chat/completions", body)
 	if err != nil {
 		return err

@@ -40,12 +40,19 @@ const startLimit = 60 * time.Second
 // Server is one PostgreSQL server that starts when the first database is asked for. The zero value is
 // ready. A test binary has one, and closes it in TestMain.
 type Server struct {
+	// Network is the path of the network namespace that it runs in; "": the one of the tests.
+	Network string
+	// Address is where it listens for everybody who has the password; "": on loopback alone.
+	Address string
+
 	mu        sync.Mutex
 	dir       string // short: a unix socket's path has at most 104 bytes
 	bin       string
 	port      int
 	databases int
 	stop      func() error // nil while it does not run
+	pid       int
+	ended     <-chan error
 }
 
 // Database makes an empty database and returns its URL, over the server's unix socket.
@@ -78,7 +85,7 @@ func (s *Server) OverTCP(t testing.TB, socketURL, password string) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u.User, u.Host, u.RawQuery = url.UserPassword(Superuser, password), "127.0.0.1:"+strconv.Itoa(s.port), ""
+	u.User, u.Host, u.RawQuery = url.UserPassword(Superuser, password), s.address()+":"+strconv.Itoa(s.port), ""
 	return u.String()
 }
 
@@ -162,7 +169,22 @@ func (s *Server) initialise() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	return nil
+	if s.Address == "" {
+		return nil
+	}
+	who, err := os.OpenFile(filepath.Join(dir, "data", "pg_hba.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = who.WriteString("host all all 0.0.0.0/0 scram-sha-256\n")
+	return errors.Join(err, who.Close())
+}
+
+func (s *Server) address() string {
+	if s.Address == "" {
+		return "127.0.0.1"
+	}
+	return s.Address
 }
 
 // start runs the server as a child that dies with this process, and waits until it answers.
@@ -175,7 +197,7 @@ func (s *Server) start() error {
 		s.port = port
 	}
 	cmd, err := s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-p", strconv.Itoa(s.port), "-k", s.dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200")
+		"-c", "listen_addresses="+s.address(), "-c", "fsync=off", "-c", "max_connections=200")
 	if err != nil {
 		return err
 	}
@@ -186,7 +208,10 @@ func (s *Server) start() error {
 	go func() {
 		// The signal comes when the thread ends that started the child, not the process: keep the thread.
 		runtime.LockOSThread()
-		err := cmd.Start()
+		err := s.enter()
+		if err == nil {
+			err = cmd.Start()
+		}
 		begun <- err
 		if err == nil {
 			ended <- cmd.Wait()
@@ -198,6 +223,7 @@ func (s *Server) start() error {
 	if err := s.awaitReady(ended, &log); err != nil {
 		return err
 	}
+	s.pid, s.ended = cmd.Process.Pid, ended
 	s.stop = func() error {
 		// SIGINT: clients are cut off, transactions rolled back.
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
