@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -92,9 +93,16 @@ func (w *watching) once(ctx context.Context) {
 
 // read tells all that is there; false: etcd does not say.
 func (w *watching) read(ctx context.Context) bool {
-	asking, done := context.WithTimeout(ctx, 2*time.Second) // of a member that is frozen another one is asked then
+	asking, done := context.WithTimeout(ctx, 2*time.Second)
 	defer done()
-	all, err := w.agreement.client.Get(asking, w.prefix, clientv3.WithPrefix())
+	var asked atomic.Int32
+	all, err := hedged(asking, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		if asked.Add(1) > 2 { // it may be much, and nobody silent
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return w.agreement.client.Get(ctx, w.prefix, clientv3.WithPrefix())
+	}, never)
 	if err != nil {
 		return false
 	}
@@ -171,10 +179,13 @@ func (f follower) reached(revision int64) {
 	}
 }
 
+// tryFor is how long a member of etcd is waited for before what is to be written is tried again, at another one as a rule.
+const tryFor = 2 * time.Second
+
 // retry does something until it succeeds, is refused for good, or ctx ends.
 func retry(ctx context.Context, do func(context.Context) error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		trying, cancel := context.WithTimeout(ctx, 5*time.Second)
+		trying, cancel := context.WithTimeout(ctx, tryFor)
 		err := do(trying)
 		cancel()
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrTaken) || errors.Is(err, ErrDeposed) {

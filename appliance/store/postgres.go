@@ -69,7 +69,7 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 // frozen, whose kernel goes on answering, and of a box that has vanished, which by itself takes two hours. Our transactions ask
 // nobody else anything.
 const frozenSettings = `SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
-	('idle_in_transaction_session_timeout', '5s'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '2'), ('tcp_keepalives_count', '3'),
+	('idle_in_transaction_session_timeout', '2s'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '2'), ('tcp_keepalives_count', '3'),
 	('tcp_user_timeout', '10s')) AS wanted (name, value) USING (name)` // old servers do not know all
 
 // letGo makes conn one of which the server lets go.
