@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -157,8 +158,12 @@ func (d *daemon) closeBooks() error {
 func (s *spilled) collect(ctx context.Context) error {
 	journals, letGo, err := s.left()
 	defer letGo()
-	// What a process that was killed has spilled came before what is in its journal, and is complete.
-	return errors.Join(err, s.collectSpilled(ctx), s.collectJournals(ctx, journals))
+	// What a process that was killed has spilled came before what is in its journal, and is complete: the store takes nothing of a
+	// writer that is older than what it has.
+	if err := errors.Join(err, s.collectSpilled(ctx)); err != nil {
+		return err
+	}
+	return s.collectJournals(ctx, journals)
 }
 
 // left are the journals of processes that are gone. They are locked until letGo: two who recover one would both be right, and one of
@@ -188,19 +193,22 @@ func (s *spilled) left() (journals []string, letGo func(), err error) {
 // collectJournals adds what processes had counted that were killed.
 func (s *spilled) collectJournals(ctx context.Context, paths []string) (all error) {
 	for _, path := range paths {
-		batches, err := usage.Recover(path)
-		if err != nil {
-			s.log.Error("what an earlier process counted last cannot be read; the file is kept aside", "error", err, "file", path+".broken")
-			all = errors.Join(all, os.Rename(path, path+".broken"))
-			continue
+		batches, broken := usage.Recover(path)
+		if errors.Is(broken, fs.ErrNotExist) {
+			continue // its process ended well meanwhile
 		}
-		for i := range batches {
-			if err = s.store.AddUsage(ctx, batches[i]); err != nil {
-				break
-			}
-			s.tell(batches[i].Rows)
+		err := broken
+		if errors.Is(broken, usage.ErrBroken) {
+			err = nil
 		}
 		if err == nil {
+			err = s.addAll(ctx, batches)
+		}
+		switch {
+		case err == nil && broken != nil:
+			s.log.Error("what an earlier process counted last cannot all be read; the file is kept aside", "error", broken, "file", path+".broken")
+			err = usage.SetAside(path)
+		case err == nil:
 			err = usage.Recovered(path)
 		}
 		if err != nil {
@@ -208,6 +216,17 @@ func (s *spilled) collectJournals(ctx context.Context, paths []string) (all erro
 		}
 	}
 	return all
+}
+
+// addAll adds batches in their order.
+func (s *spilled) addAll(ctx context.Context, batches []usage.Batch) error {
+	for i := range batches {
+		if err := s.store.AddUsage(ctx, batches[i]); err != nil {
+			return err
+		}
+		s.tell(batches[i].Rows)
+	}
+	return nil
 }
 
 // tell has rows charged that were added.

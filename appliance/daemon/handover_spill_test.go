@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -203,5 +204,47 @@ func TestUsageOfAKilledProcess(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "bad"+usage.JournalSuffix+".broken")); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a killed process had spilled is in the store before what is in its journal: the store takes nothing of a writer that is older
+// than what it has.
+func TestSpilledUsageComesBeforeTheJournal(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	dir := spillDir(data)
+	away := &ledger{fail: func() (before, after error) { return errors.New("away"), nil }}
+	m := usage.NewMeter(away, time.Now, quiet())
+	if err := m.Keep(dir); err != nil {
+		t.Fatal(err)
+	}
+	m.Add(&usage.Key{Token: "tok"}, &usage.Sample{At: time.Now(), Status: 200, Prompt: 1})
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+usage.JournalSuffix))
+	if len(paths) != 1 {
+		t.Fatalf("journals: %v", paths)
+	}
+	text, err := os.ReadFile(paths[0])
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "killed"+usage.JournalSuffix), text, 0o600)
+	}
+	spilled, failed := json.Marshal(usage.Batch{Writer: "killed", Number: 1, Rows: []usage.Row{{Key: usage.Key{Token: "tok"}}}})
+	if err == nil {
+		err = errors.Join(failed, os.WriteFile(filepath.Join(dir, "killed"+spillSuffix), append(spilled, '\n'), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := true
+	store.fail = func() (before, after error) {
+		if once {
+			once = false
+			return errors.New("away for a moment"), nil
+		}
+		return nil, nil
+	}
+	if err := newSpilled(data, store, quiet()).collect(t.Context()); err == nil || store.total != 0 {
+		t.Errorf("after what failed %d are added, %v", store.total, err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -200,24 +200,28 @@ func (u *Sums) write(to []byte) {
 
 // Recover reads what the meter of a process that was killed had counted and may not have brought to its store: batches to be added in
 // this order, each of which the store may have. Nobody must have the journal's lock, and what that process has handed on in other ways
-// is to be added before.
+// is to be added before. Where parts cannot be read, ErrBroken says so beside what the others hold; any other error says nothing of the
+// journal, and it can be tried again.
 func Recover(path string) ([]Batch, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	if len(text) < journalHead || string(text[:len(journalMagic)]) != journalMagic {
-		return nil, fmt.Errorf("%s is no journal of usage, or was cut short: %w", path, errBroken)
+		return nil, fmt.Errorf("%s is no journal of usage, or was cut short: %w", path, ErrBroken)
 	}
 	end := slices.Index(text[writerAt:journalHead], 0)
 	writer := string(text[writerAt : writerAt+max(end, 0)])
 	var batches []Batch
+	var broken error
 	held, err := os.ReadFile(path + heldSuffix)
-	if err == nil {
-		err = json.Unmarshal(held, &batches)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", path+heldSuffix, err)
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(held, &batches); err != nil {
+			batches, broken = nil, fmt.Errorf("%s: %w: %w", path+heldSuffix, ErrBroken, err)
+		}
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, err
 	}
 	last := int64(0)
 	for _, b := range batches {
@@ -238,7 +242,7 @@ func Recover(path string) ([]Batch, error) {
 			tables[number] = newTable()
 		}
 		if err := tables[number].read(mem[areaHead:], binary.LittleEndian.Uint64(mem[8:])); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			broken = errors.Join(broken, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 	for number, t := range tables {
@@ -247,29 +251,30 @@ func Recover(path string) ([]Batch, error) {
 		}
 	}
 	slices.SortFunc(batches, func(a, b Batch) int { return int(a.Number - b.Number) })
-	return batches, nil
+	return batches, broken
 }
 
-var errBroken = errors.New("it cannot be read")
+// ErrBroken is that of a journal that was damaged.
+var ErrBroken = errors.New("it cannot be read")
 
 // read adds the records of an area.
 func (t *table) read(mem []byte, used uint64) error {
 	if used > uint64(len(mem)) {
-		return errBroken
+		return ErrBroken
 	}
 	for mem = mem[:used]; len(mem) > 0; {
 		if len(mem) < recordHead+sumsSize {
-			return errBroken
+			return ErrBroken
 		}
 		size := int(binary.LittleEndian.Uint32(mem))
 		if size < recordHead+sumsSize || size > len(mem) || mem[4] >= byte(classes) {
-			return errBroken
+			return ErrBroken
 		}
 		text, texts := mem[recordHead+sumsSize:size], [5]string{}
 		for i := range texts {
 			n := int(binary.LittleEndian.Uint16(mem[8+2*i:]))
 			if n > len(text) {
-				return errBroken
+				return ErrBroken
 			}
 			texts[i], text = string(text[:n]), text[n:]
 		}
@@ -284,6 +289,14 @@ func (t *table) read(mem []byte, used uint64) error {
 		mem = mem[size:]
 	}
 	return nil
+}
+
+// SetAside keeps a journal that is broken, under names by which nobody looks for one, for who wants to look into it.
+func SetAside(path string) error {
+	if err := os.Rename(path+heldSuffix, path+heldSuffix+".broken"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Rename(path, path+".broken")
 }
 
 // Recovered removes a journal whose batches are in the store.
