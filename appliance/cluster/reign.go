@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -212,12 +213,46 @@ func (g *Guard) Pass(t Term) error {
 
 // FollowLeader tells f who leads, "" and 0 for nobody, at first and whenever that may have changed.
 func (a *Agreement) FollowLeader(ctx context.Context, f func(name string, term Term)) {
-	look := func(int64) {
-		asking, cancel := context.WithTimeout(ctx, LeaseTime)
-		defer cancel()
-		if name, term, err := a.Leader(asking); err == nil {
-			f(name, term)
+	changed := make(chan struct{}, 1)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		lookAgain(ctx, changed, func(ctx context.Context) error {
+			name, term, err := a.Leader(ctx)
+			if err == nil {
+				f(name, term)
+			}
+			return err
+		})
+	})
+	a.follow(ctx, a.prefix+partLeader, follower{whole: func([]Item) {}, some: func([]Item) {}, at: func(int64) {
+		select {
+		case changed <- struct{}{}:
+		default: // it is looked after this in any case
+		}
+	}})
+	looking.Wait()
+}
+
+// lookAgain looks after each change until ctx ends, and again until it is answered: the change is told once.
+func lookAgain(ctx context.Context, changed <-chan struct{}, look func(context.Context) error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		for {
+			asking, cancel := context.WithTimeout(ctx, LeaseTime)
+			err := look(asking)
+			cancel()
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryFollow):
+			}
 		}
 	}
-	a.follow(ctx, a.prefix+partLeader, follower{whole: func([]Item) {}, some: func([]Item) {}, at: look})
 }

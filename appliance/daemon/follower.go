@@ -84,12 +84,15 @@ func (d *daemon) rereadLimits(ctx context.Context) error {
 
 // routeByTable has a follower route by what was read last.
 func (d *daemon) routeByTable() {
-	t, _, there := d.seat.tables.current()
-	if !there || d.turn != nil {
+	if d.turn != nil {
 		return
 	}
 	d.traffic.applying.Lock()
 	defer d.traffic.applying.Unlock()
+	t, _, there := d.seat.tables.current() // with the lock: another goroutine may apply a later one meanwhile
+	if !there {
+		return
+	}
 	d.traffic.route(t.Rows)
 	d.revision.Store(t.Revision)
 }
