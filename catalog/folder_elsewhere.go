@@ -85,6 +85,9 @@ func (fo *Folders) elsewhere(ctx context.Context, f Folder, op Operation, body i
 	if !fo.Away(f) {
 		return false, nil
 	}
+	if fo.Orphaned(f) {
+		return true, f.orphan()
+	}
 	if fo.Settings.Elsewhere == nil {
 		return true, f.gone()
 	}

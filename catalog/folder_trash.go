@@ -37,6 +37,9 @@ func (fo *Folders) Remove(ctx context.Context, project, ref, by string) error {
 	if err := fo.unused(f); err != nil {
 		return err
 	}
+	if fo.Orphaned(f) {
+		return fo.forget(ctx, f) // there is nothing that could be restored
+	}
 	if is, err := fo.elsewhere(ctx, f, Operation{Do: doRemove, By: by}, nil, nil); is {
 		return err
 	}
@@ -54,7 +57,7 @@ func (fo *Folders) Discard(ctx context.Context, project, ref string) error {
 	if err != nil {
 		return err
 	}
-	if err := fo.Remove(ctx, project, f.ID, ""); err != nil {
+	if err := fo.Remove(ctx, project, f.ID, ""); err != nil || fo.Orphaned(f) {
 		return err
 	}
 	return fo.Purge(ctx, project, f.ID)
@@ -202,6 +205,9 @@ func (fo *Folders) purge(ctx context.Context, project, ref string) error {
 	if err != nil {
 		return err
 	}
+	if fo.Orphaned(f) {
+		return fo.forget(ctx, f)
+	}
 	if is, err := fo.elsewhere(ctx, f, Operation{Do: doPurge}, nil, nil); is {
 		return err
 	}
@@ -266,7 +272,10 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	failed := errors.Join(err, fo.shut())
-	for _, f := range fo.ours(all) {
+	for _, f := range all {
+		if fo.Away(f) && !fo.Orphaned(f) {
+			continue
+		}
 		if !f.TrashedAt.IsZero() && now.After(fo.KeptUntil(f)) {
 			if err := fo.purge(ctx, f.Project, f.ID); !errors.Is(err, ErrNotFound) { // it was taken out meanwhile
 				failed = errors.Join(failed, err)

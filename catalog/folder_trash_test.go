@@ -383,3 +383,47 @@ func TestExchangedMidway(t *testing.T) {
 		t.Errorf("outside: %v, %q, %v", left, got, err)
 	}
 }
+
+// A folder whose home was removed from the cluster has nothing but a name: it can be removed, and keeps nothing else from going on.
+func TestOrphans(t *testing.T) {
+	fo, store, _ := newFolders(t)
+	fo.Settings.Box = "box-1"
+	gone := map[string]bool{}
+	fo.Settings.Known = func(box string) bool { return !gone[box] }
+	made := map[string]Folder{}
+	for _, name := range []string{"live", "trashed", "old"} {
+		f := create(t, fo, name)
+		f.Home = "box-2"
+		if name != "live" {
+			f.TrashedAt = time.Now().Add(-time.Hour)
+		}
+		if name == "old" {
+			f.TrashedAt = time.Now().Add(-365 * 24 * time.Hour)
+		}
+		if err := store.UpdateFolder(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		made[name] = f
+	}
+	if err := fo.Remove(t.Context(), "p", "live", "ann"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("its home is away, and may be back: %v", err)
+	}
+	gone["box-2"] = true
+	if use, err := fo.Use(t.Context(), made["live"], 0); err != nil || use.Bytes != 0 {
+		t.Errorf("%+v %v", use, err)
+	}
+	_, err := fo.Restore(t.Context(), "p", "trashed", "")
+	wantError(t, err, ErrNotFound, "are gone with box box-2")
+	if err := fo.Sweep(t.Context(), time.Now()); err != nil {
+		t.Error(err)
+	}
+	if trash, err := fo.Trash(t.Context(), "p"); err != nil || len(trash) != 1 || trash[0].Name != "trashed" {
+		t.Errorf("%+v %v", trash, err)
+	}
+	if err := errors.Join(fo.Purge(t.Context(), "p", "trashed"), fo.Discard(t.Context(), "p", "live")); err != nil {
+		t.Error(err)
+	}
+	if all, err := store.Folders(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%+v %v", all, err)
+	}
+}

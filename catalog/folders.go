@@ -48,6 +48,8 @@ type FolderSettings struct {
 	KeepUploads time.Duration    // how long an upload that stands still can be gone on with; default 1 day
 	Box         string           // this box's name in a cluster, where folders have their homes; "": all folders are here
 	Elsewhere   Elsewhere        // reaches the homes of the others; nil: they cannot be reached
+	// Known tells whether a box is of the cluster: the files of a folder whose home is none any more are gone for good. Nil: all are.
+	Known func(box string) bool
 }
 
 // NewFolders keeps new folders' directories below root, an absolute path. inUse says who uses a folder,
@@ -231,6 +233,15 @@ func (f Folder) OpenRoot() (*os.Root, error) {
 // Away says whether a folder has its home on another box: its Path is nothing here.
 func (fo *Folders) Away(f Folder) bool {
 	return f.Home != "" && fo.Settings.Box != "" && f.Home != fo.Settings.Box
+}
+
+// Orphaned says whether a folder's home is no box of the cluster any more: nothing is left of it but its name.
+func (fo *Folders) Orphaned(f Folder) bool {
+	return fo.Away(f) && fo.Settings.Known != nil && !fo.Settings.Known(f.Home)
+}
+
+func (f Folder) orphan() error {
+	return &fault{kind: ErrNotFound, message: fmt.Sprintf("the files of folder %s are gone with box %s, which was removed from the cluster", f.Name, f.Home), hint: "remove the folder too: palisade folder rm " + f.Name}
 }
 
 func (f Folder) gone() error {

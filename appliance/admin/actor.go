@@ -31,6 +31,8 @@ type Actor struct {
 	Admin   bool        // may do everything, everywhere
 	Scope   keys.Scope  // of an API key: the most of what its owner may
 	Project string      // the one that an API key opens; "": it has no such bound
+	// Elsewhere is that the socket is another box's of the cluster: what this box reaches is not for who sits there.
+	Elsewhere bool
 }
 
 type contextKey int
@@ -44,6 +46,11 @@ const (
 // the socket may do everything.
 func LocalPeer(ctx context.Context, user string) context.Context {
 	return context.WithValue(ctx, actorKey, Actor{Name: user, Via: "socket", Admin: true})
+}
+
+// OtherPeer is LocalPeer for a user of another box of the cluster, who came over the socket there.
+func OtherPeer(ctx context.Context, user string) context.Context {
+	return context.WithValue(ctx, actorKey, Actor{Name: user, Via: viaSocket, Admin: true, Elsewhere: true})
 }
 
 // As marks a context as that of somebody whom another door of the appliance has let in.
@@ -87,12 +94,15 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return LocalPeer(ctx, name)
 }
 
-// IsLocal reports whether somebody came over the unix socket.
-func IsLocal(ctx context.Context) bool { return actorOf(ctx).Via == "socket" }
+// BySocket reports whether somebody came over a unix socket, of this box or of another one of its cluster.
+func BySocket(ctx context.Context) bool { return actorOf(ctx).Via == viaSocket }
 
-// LocalUser is the user of this box who came over the unix socket; "": somebody else. Another box may be told it: LocalPeer.
+// IsLocal reports whether somebody came over the unix socket of this box.
+func IsLocal(ctx context.Context) bool { return BySocket(ctx) && !actorOf(ctx).Elsewhere }
+
+// LocalUser is the user of this box who came over the unix socket; "": somebody else. Another box may be told it: OtherPeer.
 func LocalUser(ctx context.Context) string {
-	if a := actorOf(ctx); a.Via == viaSocket {
+	if a := actorOf(ctx); IsLocal(ctx) {
 		return a.Name
 	}
 	return ""

@@ -14,7 +14,8 @@ const (
 type ClusterStatus struct {
 	ID       string          `json:"id"`
 	Leader   string          `json:"leader,omitempty"` // the box that decides; left out: none does now
-	Term     int64           `json:"term"`             // of the leader; greater with each one
+	Term     int64           `json:"term"`             // of the leader; greater with each one of an era
+	Era      int64           `json:"era"`              // of Term: one begins where a cluster is made anew, rescued, or its etcd restored
 	Boxes    []ClusterBox    `json:"boxes"`
 	Members  []ClusterMember `json:"members"` // of etcd; none where it is the owner's
 	Quorum   ClusterQuorum   `json:"quorum"`

@@ -268,7 +268,9 @@ func (a *app) clusterRescue() *cobra.Command {
 		Use: "rescue", Short: "Make this box the only member of etcd, where most members are lost for good", Args: words("", 0, 0),
 		Long: "Make this box the only member of etcd, with the data that it has. It is for the day when most members are lost for good and\n" +
 			"the cluster stands still. What the lost ones knew beyond this box is lost. They must never start with their data again:\n" +
-			"where one comes back, it joins anew. Say it on one box alone.",
+			"where one comes back, it joins anew. Say it on one box alone.\n" +
+			"Where etcd is your own, it is for the day when it was restored from a backup so old that no box can decide any more, which\n" +
+			"palisade cluster status says: the boxes decide in a new era then.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -287,7 +289,7 @@ func (a *app) clusterRescue() *cobra.Command {
 				return err
 			}
 			return a.show(result{quiet: []string{self.Name}, json: self, text: func() error {
-				a.notef("%s is the only member now; further ones come by themselves from the boxes that are alive", self.Name)
+				a.notef("%s goes on by what it knows, in a new era; palisade cluster status says how the boxes are", self.Name)
 				return nil
 			}})
 		},

@@ -70,7 +70,11 @@ func (a *app) printCluster(s api.ClusterStatus) {
 	if s.Leader != "" {
 		leads = s.Leader + " leads"
 	}
-	fmt.Fprintf(a.out, "cluster %s: %s, %s, term %d\n\n", oneLine(s.ID), boxes(len(s.Boxes)), oneLine(leads), s.Term)
+	term := fmt.Sprintf("term %d", s.Term)
+	if s.Era > 0 {
+		term += fmt.Sprintf(" of era %d", s.Era)
+	}
+	fmt.Fprintf(a.out, "cluster %s: %s, %s, %s\n\n", oneLine(s.ID), boxes(len(s.Boxes)), oneLine(leads), term)
 	a.boxTable(s.Boxes).write(a.out)
 	for _, b := range s.Boxes {
 		if b.Key != "" {

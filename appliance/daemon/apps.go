@@ -233,7 +233,7 @@ func (f *front) toApps(w http.ResponseWriter, r *http.Request, rs *rooms) {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	at := rs.appsAt(r.Host)
 	switch {
-	case admin.IsLocal(r.Context()) || strings.EqualFold(scheme, "Bearer"):
+	case admin.BySocket(r.Context()) || strings.EqualFold(scheme, "Bearer"):
 		rs.apps.ServeHTTP(w, r)
 	case at == "":
 		writeText(w, http.StatusNotFound, "apps of sessions are not shown to browsers here (apps.listen is off); `palisade app SESSION NAME` brings one to a port of your own\n")

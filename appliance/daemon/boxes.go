@@ -135,10 +135,19 @@ func (d *daemon) runs() int {
 // Rescue implements admin.Cluster.
 func (b boxes) Rescue(ctx context.Context, _ string) (api.ClusterSelf, error) {
 	s := b.d.seat
+	if s != nil && len(s.Config.Cluster.Etcd) > 0 {
+		last, err := b.d.store.LastTerm(ctx)
+		if err == nil {
+			err = s.rescueEra(ctx, cluster.Term(last))
+		}
+		return b.Self(ctx), err
+	}
 	if s == nil || !member.HasData(s.dir) {
 		return api.ClusterSelf{}, hinted{errors.New("this box keeps no part of what the boxes agree on"), "say it on one that does: palisade cluster status"}
 	}
-	if name, err := s.leader(); err == nil {
+	asking, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
+	defer cancel()
+	if name, _, err := s.agreement.Leader(asking); err == nil && name != "" { // what this box heard last may be long over
 		return api.ClusterSelf{}, hinted{fmt.Errorf("%s decides: there is nothing to rescue", name), "see: palisade cluster status"}
 	}
 	err := s.update(func(r *seatRecord) { r.Rescue = true })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
@@ -27,7 +28,11 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 		}
 		return b.Self(ctx), nil
 	}
-	if err := ownDatabase(b.d.base.Config, s.Config, len(s.roster.Nodes())); err != nil && !force {
+	others := len(s.roster.Nodes())
+	if s.removed.Load() != nil {
+		others = 2 // they are there, and do not say so
+	}
+	if err := ownDatabase(b.d.base.Config, s.Config, others); err != nil && !force {
 		return api.ClusterSelf{}, err
 	}
 	all, err := s.runtime.List(ctx)
@@ -74,12 +79,15 @@ func ownDatabase(own, of config.Config, boxes int) error {
 // step first where they have too few.
 const leavePatience = time.Minute
 
-// leave takes this box out of its cluster, as far as the others go. turn is that in which it decides, nil where it does not.
+// leave takes this box out of its cluster, as far as the others go. One that they have removed has nothing to tell them. turn is that in which it decides, nil where it does not.
 //  1. The last box has nobody to tell.
 //  2. What it keeps of etcd goes to others, which who leads arranges. Forced, it goes without that.
 //  3. It is believed no more, and says no more that it lives.
 //  4. Who leads takes it off the list of boxes: this one, where it does, else the next one.
 func (s *seat) leave(ctx context.Context, turn *turn, force bool, by string) (err error) {
+	if s.removed.Load() != nil {
+		return nil
+	}
 	if len(s.roster.Nodes()) < 2 { // 1
 		if len(s.Config.Cluster.Etcd) == 0 {
 			return nil
@@ -192,7 +200,7 @@ func (s *seat) awaitGone(ctx context.Context) {
 
 // Remove implements admin.Cluster.
 //  1. One that waits is refused. The one that leads leaves by itself.
-//  2. One that lives and has sessions stays, unless it is forced.
+//  2. One that lives and has sessions stays, unless it is forced, and so does one that has files which are nowhere else.
 //  3. Its membership of etcd goes first: a connection to etcd that is open stays open.
 //  4. Then it is believed no more.
 //  5. Then it goes from the list of boxes. Where that is not to be yet, or this is broken off before, it follows from 4: see admitOnce.
@@ -209,7 +217,7 @@ func (b boxes) Remove(ctx context.Context, name string, force bool, by string) e
 	}
 	_, there := s.roster.Node(name)
 	if there && !force { // 2
-		if err := s.agreement.MayRemoveNode(ctx, name); err != nil {
+		if err := errors.Join(s.agreement.MayRemoveNode(ctx, name), b.homeless(ctx, name)); err != nil {
 			return err
 		}
 	}
@@ -227,6 +235,32 @@ func (b boxes) Remove(ctx context.Context, name string, force bool, by string) e
 		return err
 	}
 	return nil
+}
+
+// homeless fails where folders have their home on a box.
+func (b boxes) homeless(ctx context.Context, box string) error {
+	all, err := b.d.store.Folders(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, f := range all {
+		if f.Home == box && f.TrashedAt.IsZero() && b.d.seat.homes() {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	const shown = 5
+	said := strings.Join(names[:min(len(names), shown)], ", ")
+	if len(names) > shown {
+		said += ", ..."
+	}
+	return hinted{
+		fmt.Errorf("%d folders have their home on %s, and their files would be gone with it: %s: %w", len(names), box, said, cluster.ErrBusy),
+		"copy what is worth it (palisade folder clone, or folder cp), and remove them; or give the files up with --force",
+	}
 }
 
 // unseatMember takes a box's membership of etcd.

@@ -23,7 +23,7 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Leader, out.Term = name, int64(term)
+	out.Leader, out.Term, out.Era = name, term.Revision(), term.Era()
 	records, err := s.desk.Records(ctx)
 	if err != nil {
 		return out, err

@@ -23,6 +23,10 @@ func (d *daemon) openFolders() (*catalog.Folders, error) {
 	folders.Settings = settings
 	if d.seat.homes() {
 		folders.Settings.Box, folders.Settings.Elsewhere = d.seat.name(), d.seat.goods
+		folders.Settings.Known = func(box string) bool {
+			_, there := d.seat.roster.Node(box)
+			return there || !d.seat.roster.Known()
+		}
 	}
 	return folders, nil
 }

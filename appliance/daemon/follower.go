@@ -224,7 +224,7 @@ func (d *daemon) note() string {
 func (d *daemon) ofThisBox(own, others http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.Path, api.Prefix+"/")
-		if below && admin.IsLocal(r.Context()) && (path == "restart" || path == "version" || path == "settings" || strings.HasPrefix(path, "cluster/self") || path == "doctor" && d.seat.leads() == "") {
+		if below && admin.IsLocal(r.Context()) && (path == "restart" || path == "version" || path == "settings" || strings.HasPrefix(path, "cluster/self") || path == "doctor" && d.seat.trouble(time.Now()) != nil) {
 			own.ServeHTTP(w, r)
 			return
 		}

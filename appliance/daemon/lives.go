@@ -145,6 +145,10 @@ func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
 			d.Log.Info("stopping; sessions go on")
 		case err = <-d.failed:
 		case t := <-d.seat.turns:
+			if !d.mayDecide(ctx, t) {
+				close(t.over)
+				continue
+			}
 			return d.become(ctx, t)
 		case <-d.seats:
 			return d.reseat(ctx)

@@ -69,7 +69,12 @@ type seat struct {
 	once    sync.Once         // of tabled
 	tell    chan struct{}     // of size 1: who leads is to be told now
 	leading atomic.Pointer[leading]
-	began   time.Time // of this process's part in the cluster
+	// standstill is why this box cannot decide though it was elected, and removed that it is none of the cluster; nil: it is not so.
+	standstill, removed atomic.Pointer[error]
+	began               time.Time // of this process's part in the cluster
+
+	guarding sync.Mutex
+	guard    *cluster.Guard // of what who leads tells beside etcd
 
 	mu     sync.Mutex
 	kept   seatRecord
@@ -90,14 +95,19 @@ type seat struct {
 
 // seatRecord is what a box must know before it can ask etcd.
 type seatRecord struct {
-	Address string   `json:"address"` // of its door, for others
-	Cluster string   `json:"cluster"`
-	Etcd    []string `json:"etcd"`              // HOST:PORT of members, or URLs of the owner's own
-	Member  bool     `json:"member"`            // it is one of them
-	Rescue  bool     `json:"rescue,omitempty"`  // its member is to be the only one
-	Rescued bool     `json:"rescued,omitempty"` // it is, and an era is to begin before anybody decides
-	Era     int64    `json:"era,omitempty"`     // that with which a cluster is founded
-	Shared  shared   `json:"shared"`
+	Address string `json:"address"` // of its door, for others
+	// Listen and Advertise are what the settings said when Address was found; "": that is not known.
+	Listen    string   `json:"listen,omitempty"`
+	Advertise string   `json:"advertise,omitempty"`
+	Cluster   string   `json:"cluster"`
+	Etcd      []string `json:"etcd"`              // HOST:PORT of members, or URLs of the owner's own
+	Member    bool     `json:"member"`            // it is one of them
+	Rescue    bool     `json:"rescue,omitempty"`  // its member is to be the only one
+	Rescued   bool     `json:"rescued,omitempty"` // it is, and an era is to begin before anybody decides
+	Era       int64    `json:"era,omitempty"`     // that with which a cluster is founded
+	// Term is the greatest in which anybody was heard to decide.
+	Term   cluster.Term `json:"term,omitempty"`
+	Shared shared       `json:"shared"`
 }
 
 // Names in the cluster's directory.
@@ -167,12 +177,16 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 		Options: o, log: o.Log.With("room", "cluster"), dir: dir, node: node, kept: kept, front: h.front,
 		turns: make(chan *turn), tabled: make(chan struct{}), tell: make(chan struct{}, 1), began: time.Now(), loops: newLoops(ctx), heard: heardFile{path: filepath.Join(dir, heardName)},
 	}
+	s.guard = cluster.NewGuard(kept.Term, func(t cluster.Term) error { return s.update(func(r *seatRecord) { r.Term = t }) })
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 			s = nil
 		}
 	}()
+	if err := s.settle(); err != nil {
+		return s, err
+	}
 	if err := s.connect(ctx); err != nil {
 		return s, err
 	}
@@ -255,6 +269,7 @@ func (s *seat) run() {
 	s.loops.run(s.tendGoods)
 	s.loops.run(s.rememberEtcd)
 	s.loops.run(s.keepTable)
+	s.loops.run(s.watchStanding)
 }
 
 // farewell is before close, where no other process goes on: the other boxes take the routes of this one out at once, and end what
@@ -352,6 +367,13 @@ func (s *seat) address(name string) (string, error) {
 		return door, nil
 	}
 	return "", fmt.Errorf("box %s: %w", name, cluster.ErrNoNode)
+}
+
+// decides tells whether a term is one of who decides now, as far as this box has heard: ErrDeposed where it is over.
+func (s *seat) decides(t cluster.Term) error {
+	s.guarding.Lock()
+	defer s.guarding.Unlock()
+	return s.guard.Pass(t)
 }
 
 // update changes the record.

@@ -66,6 +66,11 @@ func (d *daemon) checkSeat() []api.Check {
 
 // trouble is why this box is not in its cluster as it should be; nil: it is.
 func (s *seat) trouble(now time.Time) error {
+	for _, why := range []*error{s.removed.Load(), s.standstill.Load()} {
+		if why != nil {
+			return *why
+		}
+	}
 	if err := s.outOfTouch(now); err != nil {
 		return err
 	}

@@ -225,6 +225,9 @@ type seatAsked struct {
 
 // takeSeat is asked to have this box be a member of etcd; takeSeats does it. Where it cannot be one, who asks hears it at once.
 func (s *seat) takeSeat(ctx context.Context, _ string, r door.SeatRequest) error {
+	if err := s.decides(r.Term); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	busy := s.asked != nil || s.member != nil || s.coming
 	s.mu.Unlock()

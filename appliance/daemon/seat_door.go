@@ -19,7 +19,7 @@ import (
 func (s *seat) openDoor(ctx context.Context) (err error) {
 	rooms := door.Rooms{
 		Node: s.node, Version: s.Version.Version, Desk: func() *trust.Desk { return s.desk }, Box: s.runtime.runner,
-		Reach: s.reachSession, Front: http.HandlerFunc(s.answerForOthers), Local: admin.LocalPeer, Hear: s.hear, Seat: s.takeSeat, Way: s.way, Goods: s.goods.Handler(),
+		Reach: s.reachSession, Front: http.HandlerFunc(s.answerForOthers), Local: admin.OtherPeer, Hear: s.hear, Seat: s.takeSeat, Way: s.way, Goods: s.goods.Handler(),
 	}
 	if s.runtime.containerd != nil {
 		rooms.Images = s.runtime.containerd

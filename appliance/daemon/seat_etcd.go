@@ -216,12 +216,38 @@ func (s *seat) rememberOnce(ctx context.Context) {
 	}
 	slices.Sort(at)
 	s.askAt(asked)
+	s.tellPeers(ctx, st)
 	if len(at) == 0 || slices.Equal(at, kept) {
 		return
 	}
 	if err := s.update(func(r *seatRecord) { r.Etcd = at }); err != nil {
 		s.log.Warn("where etcd is was not kept", "error", err)
 	}
+}
+
+// tellPeers tells the other members of etcd where this box's own is by now.
+func (s *seat) tellPeers(ctx context.Context, st member.Status) {
+	c, err := memberConfig(s)
+	if err != nil || !s.keepsEtcd() {
+		return
+	}
+	for _, v := range st.Members {
+		if v.Name != s.name() || v.Peer == c.Peer.Advertise {
+			continue
+		}
+		telling, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := s.members.Move(telling, v.ID, c.Peer.Advertise)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the other members of etcd cannot be told of this box's address now; it is tried again", "address", c.Peer.Advertise, "error", err)
+		}
+	}
+}
+
+func (s *seat) keepsEtcd() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.member != nil
 }
 
 // askAt has etcd be asked at these addresses from now on.

@@ -46,6 +46,9 @@ func (errNoLeader) Hint() string {
 
 // leader is who decides; an error where nobody does, as far as this box knows.
 func (s *seat) leader() (string, error) {
+	if why := s.removed.Load(); why != nil {
+		return "", *why
+	}
 	now := s.leading.Load()
 	if now == nil || now.name == "" {
 		last := ""
@@ -68,6 +71,11 @@ type leading struct{ name, last string }
 
 func (s *seat) followLeader(ctx context.Context) {
 	s.agreement.FollowLeader(ctx, func(name string, term cluster.Term) {
+		if term > 0 {
+			if err := s.decides(term); err != nil {
+				s.log.Warn("etcd says that somebody decides in a term that is over; was it restored from a backup?", "box", name, "error", err)
+			}
+		}
 		if s.tables.led(term) {
 			s.route(true)
 		}
@@ -93,7 +101,7 @@ func (s *seat) noLeader(w http.ResponseWriter, r *http.Request, err error) {
 		p.Hint = hint
 		admin.WriteProblem(w, r, p)
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):
-		writeText(w, http.StatusServiceUnavailable, "No box of this cluster decides now: "+err.Error()+"\n"+hint+"\nServices go on being served.\n")
+		writeText(w, http.StatusServiceUnavailable, "This page is made by the box that decides, which cannot be asked: "+err.Error()+"\n"+hint+"\nServices go on being served.\n")
 	default:
 		writeOpenAIError(w, http.StatusServiceUnavailable, "server_error", "no_leader", err.Error()+" ("+hint+")")
 	}

@@ -158,6 +158,7 @@ func (s *seat) believe(ctx context.Context) {
 		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 		bundle, denied, err := s.desk.Beliefs(asking)
 		if err == nil {
+			s.heardOfRemoval(ctx, denied)
 			err = s.node.Believe(bundle, denied)
 		}
 		if err == nil && time.Now().After(s.node.RenewAt()) {
@@ -214,7 +215,7 @@ func (s *seat) stand(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(s.standPause()):
 		}
 	}
 }

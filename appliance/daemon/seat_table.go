@@ -128,6 +128,16 @@ func (k *tableKeeper) door(name string) string {
 	return k.now.Doors[name]
 }
 
+// doors are where boxes were reached when the table was kept.
+func (k *tableKeeper) doors() (all []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, at := range k.now.Doors {
+		all = append(all, at)
+	}
+	return all
+}
+
 // save writes the table in force down where it is another than the one on the disk, but for what is expected alone.
 func (k *tableKeeper) save(doors map[string]string, now time.Time) error {
 	k.mu.Lock()

@@ -63,11 +63,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 		t.Helper()
 		s := status()
 		for _, n := range in {
-			has := slices.ContainsFunc(s.Members, func(m struct {
-				Box     string
-				Learner bool
-			},
-			) bool {
+			has := slices.ContainsFunc(s.Members, func(m memberSeen) bool {
 				return m.Box == n
 			})
 			if has == is && n != s.Leader {
@@ -76,6 +72,8 @@ func leave(t *testing.T, boxes map[string]*box) {
 		}
 		return ""
 	}
+
+	boxes[in[0]].run(append([]string{"cluster", "uncordon"}, in...)...) // one was drained
 
 	// A member with a vote that does not decide. Its seat is free for the next box at once.
 	first := voter(true)
@@ -100,6 +98,82 @@ func leave(t *testing.T, boxes map[string]*box) {
 	slices.Sort(in)
 	boxes[in[0]].settled(first+" is back, with a vote", func(s clusterStatus) bool {
 		return len(s.alive()) == 3 && s.Quorum.Votes == 3 && s.Quorum.Answer == 3
+	})
+
+	// One is dead, and taken out. When it is back it says so, until its owner has it be alone.
+	dead := voter(true)
+	removed := boxes[dead]
+	removed.kill()
+	in = slices.DeleteFunc(in, func(n string) bool { return n == dead })
+	boxes[in[0]].settled("it is silent", func(s clusterStatus) bool { return len(s.alive()) == 2 && s.Leader != "" })
+	if err := eventually(20*time.Second, func() error { // etcd lets no member go so shortly after it lost one
+		_, errs, code := boxes[in[0]].cli("cluster", "remove", dead, "--force")
+		if code != 0 {
+			return errors.New(errs)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	boxes[in[0]].settled("it is gone", func(s clusterStatus) bool {
+		return len(s.Boxes) == 2 && s.Quorum.Votes == 1 && len(s.Members) == 1
+	})
+	removed.start()
+	for _, args := range [][]string{{"cluster", "status"}, {"doctor"}} {
+		if err := eventually(30*time.Second, func() error {
+			out, errs, code := removed.cli(args...)
+			if code != 1 || !strings.Contains(out+errs, "this box was removed from the cluster") || !strings.Contains(out+errs, "palisade cluster leave") {
+				return fmt.Errorf("palisade %v says: %d %s %s", args, code, out, errs)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	removed.run("cluster", "leave")
+	if err := eventually(20*time.Second, func() error {
+		_, errs, code := removed.cli("join", url, token, "--name", dead) // used up
+		if code != 1 || !strings.Contains(errs, "used up") {
+			return fmt.Errorf("%d %s", code, errs)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	url, token = newToken(t, boxes[in[0]], true)
+	removed.run("join", url, token, "--name", dead)
+	in = append(in, dead)
+	slices.Sort(in)
+	boxes[in[0]].settled(dead+" is back, with a vote", func(s clusterStatus) bool {
+		return len(s.alive()) == 3 && s.Quorum.Votes == 3 && s.Quorum.Answer == 3
+	})
+
+	// Most members are lost; the one that is left goes on alone. When the others come back all the same, they learn anew.
+	rescuer := status().Leader
+	for _, n := range in {
+		if n != rescuer {
+			boxes[n].kill()
+		}
+	}
+	if err := eventually(30*time.Second, func() error {
+		_, errs, code := boxes[rescuer].cli("cluster", "rescue", "--yes")
+		if code != 0 {
+			return errors.New(errs)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	boxes[rescuer].settled("it decides alone", func(s clusterStatus) bool {
+		return s.Leader == rescuer && s.Era == 1 && len(s.alive()) == 1 && s.Quorum.Votes == 1
+	})
+	for _, n := range in {
+		if n != rescuer {
+			boxes[n].start()
+		}
+	}
+	boxes[rescuer].settled("all are back, with votes", func(s clusterStatus) bool {
+		return len(s.alive()) == 3 && s.Quorum.Votes == 3 && s.Quorum.Answer == 3 && s.Era == 1
 	})
 
 	// The one that decides.
@@ -129,8 +203,20 @@ func leave(t *testing.T, boxes map[string]*box) {
 	boxes[keeps].settled("it is back", func(s clusterStatus) bool { return len(s.alive()) == 2 })
 	out(voter(false))
 
-	// And the last one.
+	// And the last one, once it has moved to other ports.
 	last := boxes[in[0]]
+	settings, err := os.ReadFile(last.settings[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(last.settings[1], []byte(strings.Replace(string(settings), ":8480", ":8580", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	last.kill()
+	last.start()
+	last.settled("it decides at other ports", func(s clusterStatus) bool {
+		return s.Leader == in[0] && s.Quorum.Answer == 1 && strings.HasSuffix(s.Boxes[0].Address, ":8580")
+	})
 	out(in[0])
 	if text := last.run("model", "list", "-q"); strings.Contains(text, "error") {
 		t.Error(text)
@@ -196,12 +282,7 @@ func withoutEtcd(t *testing.T, b, keeps *box) {
 	}
 	b.run("service", "rm", "alone")
 	b.settled("nothing runs", func(s clusterStatus) bool {
-		return !slices.ContainsFunc(s.Boxes, func(b struct {
-			Name, State string
-			Alive       bool
-			Sessions    int
-		},
-		) bool {
+		return !slices.ContainsFunc(s.Boxes, func(b boxSeen) bool {
 			return b.Sessions > 0
 		})
 	})

@@ -23,19 +23,27 @@ import (
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 )
 
-// clusterStatus is how boxes are that are one appliance, as far as tests look at it.
-type clusterStatus struct {
-	Leader string
-	Boxes  []struct {
-		Name, State string
-		Alive       bool
-		Sessions    int
+// boxSeen and memberSeen are a box and a member of etcd, as far as tests look at them.
+type (
+	boxSeen struct {
+		Name, State, Address string
+		Alive                bool
+		Sessions             int
 	}
-	Members []struct {
+	memberSeen struct {
 		Box     string
 		Learner bool
 	}
-	Quorum struct{ Votes, Answer int }
+)
+
+// clusterStatus is how boxes are that are one appliance, as far as tests look at it.
+type clusterStatus struct {
+	Leader   string
+	Boxes    []boxSeen
+	Members  []memberSeen
+	Quorum   struct{ Votes, Answer int }
+	Era      int64
+	External bool
 }
 
 type clusterSelf struct {
@@ -109,6 +117,16 @@ func newBoxes(t *testing.T, names ...string) map[string]*box {
 // newBoxesWith is newBoxes with more lines of settings.
 func newBoxesWith(t *testing.T, more string, names ...string) map[string]*box {
 	t.Helper()
+	return newBoxesOn(t, "", more, names...)
+}
+
+// newBoxesOn is newBoxesWith on an etcd of the owner's; "": the boxes keep one among themselves.
+func newBoxesOn(t *testing.T, etcd, more string, names ...string) map[string]*box {
+	t.Helper()
+	votes := len(names)
+	if etcd != "" {
+		etcd, votes = fmt.Sprintf(", etcd: [%q]", etcd), 0
+	}
 	var server pgtest.Server
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
@@ -120,7 +138,7 @@ func newBoxesWith(t *testing.T, more string, names ...string) map[string]*box {
 	var token struct{ Token, URL string }
 	for i, name := range names {
 		b := newBox(t)
-		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"127.31.0.%d:8480\", grace: 2s}\n", i+1) + more
+		settings := fmt.Sprintf("queue: {strategy: dispersed}\ncluster: {listen: \"127.31.0.%d:8480\", grace: 2s%s}\n", i+1, etcd) + more
 		file := filepath.Join(filepath.Dir(b.dir), "palisade.yaml")
 		if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 			t.Fatal(err)
@@ -146,7 +164,7 @@ func newBoxesWith(t *testing.T, more string, names ...string) map[string]*box {
 		}
 	}
 	first.settled("all are there, and keep what they agree on", func(s clusterStatus) bool {
-		return len(s.alive()) == len(names) && s.Quorum.Votes == len(names)
+		return len(s.alive()) == len(names) && s.Quorum.Votes == votes
 	})
 	return all
 }
@@ -216,12 +234,7 @@ func TestSeveralBoxes(t *testing.T) {
 	two.run("service", "create", "host", "voices", "3", "--name", "voices", "-r", "cpu=0.1", "--wait") // one that follows passes it on
 	token := two.run("service", "generate-token", "voices", "--duration", "1h", "-q")
 	one.settled("a route is on each box", func(s clusterStatus) bool {
-		return !slices.ContainsFunc(s.Boxes, func(b struct {
-			Name, State string
-			Alive       bool
-			Sessions    int
-		},
-		) bool {
+		return !slices.ContainsFunc(s.Boxes, func(b boxSeen) bool {
 			return b.Sessions != 1
 		})
 	})

@@ -47,6 +47,7 @@ type Agent struct {
 	wanted  map[string]cluster.Wanted // by session; nil: not known yet
 	before  map[string]cluster.Report // by session, until its worker has it
 	workers map[string]*worker
+	given   bool          // see GiveUp
 	synced  chan struct{} // closed when what is wanted was acted on for the first time; see Synced
 	wg      sync.WaitGroup
 }
@@ -90,6 +91,15 @@ func (a *Agent) reported(ctx context.Context) (map[string]cluster.Report, error)
 	}
 }
 
+// GiveUp has the node end all that runs here, and begin nothing, whatever is wanted: it is no node any more, and what it ran may have been
+// begun elsewhere. It is called while Run works, and ctx is to last as long.
+func (a *Agent) GiveUp(ctx context.Context) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.given = true
+	a.wanting(ctx, map[string]cluster.Wanted{}, map[string]cluster.Report{})
+}
+
 // Synced is closed once the node has begun to do what is wanted of it: before, it had better not say that it is there.
 func (a *Agent) Synced() <-chan struct{} { return a.synced }
 
@@ -111,6 +121,13 @@ func (a *Agent) adopt(ctx context.Context, here []sessions.Instance) {
 func (a *Agent) want(ctx context.Context, all map[string]cluster.Wanted, told map[string]cluster.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.given {
+		a.wanting(ctx, all, told)
+	}
+}
+
+// wanting is want; a.mu is held.
+func (a *Agent) wanting(ctx context.Context, all map[string]cluster.Wanted, told map[string]cluster.Report) {
 	if a.wanted == nil {
 		a.before = told
 		for id := range told {

@@ -93,7 +93,14 @@ func TestRemoved(t *testing.T) {
 	if err := p.Client.Tell(t.Context(), "one", door.Load{}); !errors.Is(err, door.ErrNotReady) {
 		t.Errorf("%v", err)
 	}
+	hostport := strings.TrimPrefix(p.At, "https://")
+	if _, err := door.AskWay(t.Context(), p.Two, hostport); !errors.Is(err, door.ErrNotReady) { // this one knows of no way
+		t.Errorf("one that is of the cluster: %v", err)
+	}
 	p.Remove()
+	if _, err := door.AskWay(t.Context(), p.Two, hostport); !errors.Is(err, trust.ErrRemoved) {
+		t.Errorf("one that was removed: %v", err)
+	}
 	if err := p.Client.Tell(t.Context(), "one", door.Load{}); !errors.Is(err, door.ErrNotPeer) {
 		t.Errorf("the next request: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 )
@@ -31,10 +32,12 @@ func (s *Server) way(w http.ResponseWriter, r *http.Request) error {
 	return respond(w, way)
 }
 
-// AskWay asks a box whose name is not known, by the address at which this one was let in. It must be of the cluster.
+// AskWay asks a box whose name is not known, by the address at which this one was let in. It must be of the cluster. trust.ErrRemoved
+// where a box of the cluster says that this one is none any more.
 func AskWay(ctx context.Context, node *trust.Node, hostport string) (way Way, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callPatience, fmt.Errorf("no answer within %s", callPatience))
 	defer cancel()
+	sure := false // that who answers is of the cluster
 	transport := &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			raw, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, "tcp", hostport)
@@ -48,6 +51,7 @@ func AskWay(ctx context.Context, node *trust.Node, hostport string) (way Way, er
 				_ = raw.Close()
 				return nil, fmt.Errorf("reaching %s: %w", hostport, err)
 			}
+			sure = true
 			return crypt, nil
 		},
 		DisableKeepAlives: true,
@@ -57,6 +61,9 @@ func AskWay(ctx context.Context, node *trust.Node, hostport string) (way Way, er
 		return way, fmt.Errorf("asking %s: %w", hostport, err)
 	}
 	answer, err := transport.RoundTrip(r)
+	if err != nil && sure && strings.Contains(err.Error(), "tls: bad certificate") { // it looks at this box's after that
+		return way, fmt.Errorf("%s: %w", hostport, trust.ErrRemoved)
+	}
 	if err != nil {
 		return way, away(ctx, hostport, err)
 	}

@@ -67,6 +67,11 @@ func newNode(name string) *node {
 
 // agent runs the node's agent until it is ended.
 func (n *node) agent(t *testing.T, client *clientv3.Client, prefix string) *life {
+	_, l := n.agentOf(t, client, prefix)
+	return l
+}
+
+func (n *node) agentOf(t *testing.T, client *clientv3.Client, prefix string) (*agent.Agent, *life) {
 	a := agent.New(agent.Deps{
 		Node: n.name, Desk: cluster.New(client, prefix), Runtime: n.runtime, Heard: n.heard, Grace: time.Second, Log: slog.New(slog.DiscardHandler),
 	})
@@ -80,7 +85,38 @@ func (n *node) agent(t *testing.T, client *clientv3.Client, prefix string) *life
 	case <-time.After(clustertest.Patience):
 		t.Fatalf("%s does not begin", n.name)
 	}
-	return l
+	return a, l
+}
+
+// A node that is none any more ends what it runs, and begins nothing, whatever is still wanted of it.
+func TestANodeThatGivesUp(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	at := clustertest.Prefix()
+	a := cluster.New(client, at)
+	n := newNode("one")
+	own, running := n.agentOf(t, client, at)
+	t.Cleanup(running.end)
+	reign, leading := leads(t, a, "one")
+	t.Cleanup(leading.end)
+	f, hears := fleetOf(t, a, reign, 0, n)
+	t.Cleanup(hears.end)
+	if _, err := f.Node("one").Start(t.Context(), spec("a")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	own.GiveUp(ctx)
+	clustertest.Soon(t, "it runs nothing", func() bool { return len(n.runtime.Running()) == 0 })
+	if err := a.Want(t.Context(), reign, "one", cluster.Wanted{Round: "2", Spec: spec("b")}); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Soon(t, "what it ran is let go", func() bool {
+		all, err := a.Reports(t.Context(), "one")
+		return err == nil && len(all) == 0
+	})
+	if got := n.runtime.Running(); len(got) != 0 {
+		t.Errorf("it has begun %v", got)
+	}
 }
 
 // fleetOf is the fleet of a reign, with the doors of nodes.

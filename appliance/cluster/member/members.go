@@ -179,6 +179,15 @@ func (m *Members) Remove(ctx context.Context, id uint64) error {
 	return refused(fmt.Sprintf("removing member %x", id), err)
 }
 
+// Move says where a member is reached by the others from now on, HOST:PORT. The member itself says it when it runs there: it reaches the
+// others, and they it by that, before they have heard.
+func (m *Members) Move(ctx context.Context, id uint64, peer string) error {
+	if _, err := m.client.MemberUpdate(ctx, id, []string{"https://" + peer}); err != nil {
+		return refused(fmt.Sprintf("moving member %x", id), err)
+	}
+	return nil
+}
+
 // handOverTries is how often it is asked: each time another member hears it, and only the one that leads may.
 const handOverTries = 3 * Most
 
