@@ -169,6 +169,9 @@ func (fo *Folders) carryUpload(ctx context.Context, f Folder, op Operation, body
 
 // useElsewhere is what a folder holds as its home counts it, kept in its account.
 func (fo *Folders) useElsewhere(ctx context.Context, f Folder, maxAge time.Duration, a *account) (use Use, err error) {
+	if fo.Orphaned(f) {
+		return Use{}, nil // it keeps no project from counting the others
+	}
 	_, err = fo.elsewhere(ctx, f, Operation{Do: doUse, MaxAge: maxAge}, nil, &use)
 	fo.counts.Lock()
 	defer fo.counts.Unlock()

@@ -202,9 +202,6 @@ func (fo *Folders) Use(ctx context.Context, f Folder, maxAge time.Duration) (Use
 	}
 	bounded, cancel := context.WithTimeout(ctx, countLong)
 	defer cancel()
-	if fo.Orphaned(f) {
-		return Use{}, nil // it keeps no project from counting the others
-	}
 	if fo.Away(f) {
 		return fo.useElsewhere(bounded, f, maxAge, a)
 	}
