@@ -297,12 +297,22 @@ func (r *restoring) linkBlob(f backup.File) error {
 	blob := filepath.Join(partBlobs, "sha256", f.Blob[:2], f.Blob)
 	err := r.root.Link(blob, f.Name)
 	if errors.Is(err, fs.ErrNotExist) { // of models that are on this box, and stay
-		err = os.Link(filepath.Join(r.Config.Data, blob), filepath.Join(r.stage, f.Name))
+		err = r.linkOwn(filepath.Join(r.Config.Data, blob), f.Name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+// linkOwn gives a file of this box a name below stage, and nowhere else: whoever knows the public key can have made the backup.
+func (r *restoring) linkOwn(blob, name string) error {
+	dir, err := r.root.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unix.Linkat(unix.AT_FDCWD, blob, int(dir.Fd()), filepath.Base(name), 0)
 }
 
 // dress gives a file the mode, the time and the owner that it had.
