@@ -231,7 +231,7 @@ func (f *hosting) bring(x fault, v victim, to string, long time.Duration) came {
 	x.end(v)
 	f.whole()
 	c.whole = time.Since(ended)
-	time.Sleep(time.Second)
+	time.Sleep(500 * time.Millisecond)
 	end()
 	c.judge(h, others, began)
 	if box != nil && x.silences {

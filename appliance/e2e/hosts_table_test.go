@@ -121,7 +121,7 @@ func TestHosts(t *testing.T) {
 }
 
 // long is how long a fault lasts.
-const long = 8 * time.Second
+const long = 7 * time.Second
 
 // TestFaults brings all faults and writes the table.
 func TestFaults(t *testing.T) {
@@ -223,6 +223,6 @@ func (f *faultsTable) write() {
 	}
 }
 
-const tableHead = `| fault, for 8 s | to | another decides after | the others do without its routes after | longest silence at the others | of the service whose only route was there | failed at the others | failed at the box itself | whole again after its end | sessions doubled | services lost | requests lost or doubled in the usage |
+const tableHead = `| fault, for 7 s | to | another decides after | the others do without its routes after | longest silence at the others | of the service whose only route was there | failed at the others | failed at the box itself | whole again after its end | sessions doubled | services lost | requests lost or doubled in the usage |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 `
