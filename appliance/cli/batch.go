@@ -19,7 +19,12 @@ func (a *app) batchCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) batchWait() *cobra.Command {
+func (a *app) batchWait() *cobra.Command { return a.waitForEnd(false) }
+
+// sessionWait is for routes of services as well: who ends one, or sees it fail, waits for its end.
+func (a *app) sessionWait() *cobra.Command { return a.waitForEnd(true) }
+
+func (a *app) waitForEnd(routes bool) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait SESSION...", Short: "Wait until sessions have ended; the exit code is that of the first that failed",
@@ -38,8 +43,8 @@ func (a *app) batchWait() *cobra.Command {
 				}
 			}
 			for _, s := range all {
-				if s.Type == "inference" {
-					return &usageError{message: "session " + s.Name + " is a route of a service: it does not end by itself", hint: "palisade service info " + s.ServiceName}
+				if s.Type == "inference" && !routes {
+					return &usageError{message: "session " + s.Name + " is a route of a service: it does not end by itself", hint: "palisade service info " + s.ServiceName + "; where it is ended: palisade session wait " + s.ID}
 				}
 			}
 			return a.waitForEnds(cmd.Context(), c, all, timeout)
@@ -128,7 +133,7 @@ func (a *app) waitForEnds(ctx context.Context, c *api.Client, all []api.Session,
 		if s.Exit != nil {
 			code = fmt.Sprint(s.Exit.Code)
 		}
-		t.add(s.ID, s.Name, resultWords(s), code, a.agoPtr(s.EndedAt), briefly(endOrReason(s)))
+		t.add(s.ID, s.Name, orDash(resultWords(s)), code, a.agoPtr(s.EndedAt), briefly(endOrReason(s)))
 		r.quiet = append(r.quiet, s.Result)
 	}
 	if err := a.show(r); err != nil {

@@ -15,7 +15,7 @@ import (
 func (a *app) sessionCommand() *cobra.Command {
 	cmd := asGroup(&cobra.Command{Use: "session", Aliases: []string{"sessions"}, Short: "Take sessions of your own, work in them, and look at all that runs: logs, history, results"})
 	cmd.AddCommand(a.sessionCreate(), a.sessionRename(), a.sessionPriority(), a.sessionRestart(), a.sessionCommit(), a.sessionMetrics())
-	cmd.AddCommand(a.sessionList(), a.sessionInfo(), a.sessionLogs(), a.sessionHistory(), a.sessionExec(), a.sessionAttach(), a.sessionRemove())
+	cmd.AddCommand(a.sessionList(), a.sessionInfo(), a.sessionLogs(), a.sessionHistory(), a.sessionWait(), a.sessionExec(), a.sessionAttach(), a.sessionRemove())
 	return cmd
 }
 

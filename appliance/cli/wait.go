@@ -29,7 +29,9 @@ func verdict(s api.Service, want int) (done bool, failed string) {
 	case s.Status == "DESTROYING" || s.Status == "DESTROYED": // 1
 		return false, "it is being removed"
 	case want != 0 && s.Revision < want: // 2
-		return false, fmt.Sprintf("revision %d was rolled back to %d: %s", want, s.Revision, orUnknown(s.LastError))
+		// What the appliance says of it begins with the same words.
+		why := strings.TrimPrefix(s.LastError, fmt.Sprintf("rolled back to revision %d: ", s.Revision))
+		return false, fmt.Sprintf("revision %d was rolled back to %d: %s", want, s.Revision, orUnknown(why))
 	}
 	healthy, others := 0, 0
 	for _, r := range s.Routes {
@@ -69,6 +71,7 @@ type waitError struct {
 	waits   bool   // it has no place yet, and no log
 	image   string // that could not be pulled: there is no log either
 	instead string // how to end what goes on
+	back    bool   // an earlier revision serves on: nothing is tried any more
 }
 
 func (e *waitError) Error() string {
@@ -85,7 +88,11 @@ func (e *waitError) Hint() string {
 	case e.route != "":
 		more = "its log: palisade session logs " + e.route + "\n"
 	}
-	return more + "what happened: palisade service events " + e.service + "\nit goes on trying; " + e.instead
+	more += "what happened: palisade service events " + e.service
+	if e.back {
+		return more + "\nthe earlier revision serves on: palisade service revisions " + e.service
+	}
+	return more + "\nit goes on trying; " + e.instead
 }
 
 // waitForService shows what a service goes through until verdict says that it is over, or the time is.
@@ -122,7 +129,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 				return s, nil
 			}
 			if failed != "" {
-				return s, waitError{service: s.Name, reason: failed}.about(s)
+				return s, waitError{service: s.Name, reason: failed, back: want != 0 && s.Revision < want}.about(s)
 			}
 		case <-tick.C:
 			show.status(a.now(), watcher.summary)
