@@ -193,7 +193,7 @@ func (a *app) showCreated(made []api.Session) error {
 		return err
 	}
 	if a.output != "json" && len(made) > 0 && made[0].Type == "batch" {
-		a.notef("its end: palisade batch wait %s", made[0].ID)
+		a.notef("its end: palisade batch wait %s", strings.Join(r.quiet, " "))
 	}
 	return nil
 }

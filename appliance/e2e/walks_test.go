@@ -22,7 +22,7 @@ var rewriteWalks = flag.Bool("update", false, "write into docs/walks what the co
 // prints what is written below it. A walk has a machine of its own as far as it can tell: its processes, its network, its
 // mounts and its home directory.
 func TestWalks(t *testing.T) {
-	for _, name := range []string{"developer", "owner", "operator"} {
+	for _, name := range []string{"developer", "owner", "researcher", "operator"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root, err := moduleRoot()
