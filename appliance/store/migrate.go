@@ -19,8 +19,8 @@ var migrations embed.FS
 // shared with another program that uses goose must not mix the two up.
 const versionTable = "palisade_schema"
 
-// pending reports whether the tables are older than this program, and fails with ErrNewerData when they
-// are newer. It only reads.
+// pending reports whether the tables are older than this program, and fails with ErrNewerData when they are newer, and by more than
+// steps that expand. It only reads.
 func (s *Store) pending(ctx context.Context, db *sql.DB) (bool, error) {
 	if err := s.refuseHalf(ctx, db); err != nil {
 		return false, err
@@ -33,10 +33,18 @@ func (s *Store) pending(ctx context.Context, db *sql.DB) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if have > known {
+	if have <= known {
+		return have < known, nil
+	}
+	usable, err := s.usable(ctx, db, have, known)
+	if err != nil {
+		return false, err
+	}
+	if !usable {
 		return false, newerData(have, known)
 	}
-	return have < known, nil
+	s.log.InfoContext(ctx, "the data is of a newer palisade, beside which this one can work", "version", have, "known", known)
+	return false, nil
 }
 
 func newerData(have, known int64) error {
@@ -88,10 +96,21 @@ func (s *Store) migrate(ctx context.Context, version int64) error {
 	if err != nil {
 		return err
 	}
+	if have >= version {
+		return nil
+	}
+	if have > 0 { // of an empty database it is not known yet whether it is to be ours
+		if err := s.writeFloor(ctx, version); err != nil {
+			return err
+		}
+	}
 	for {
 		done, err := p.UpTo(ctx, version)
 		for _, r := range done {
 			s.log.InfoContext(ctx, "database migrated", "version", r.Source.Version, "took", r.Duration)
+		}
+		if err == nil && have == 0 {
+			return s.writeFloor(ctx, version)
 		}
 		if err == nil {
 			return nil

@@ -174,6 +174,13 @@ func (m *mover) look(ctx context.Context) error {
 		return &Error{Kind: ErrForeignData, Err: errors.New("no appliance has kept anything in it"), hint: "name the database with --from"}
 	}
 	m.moved.Version = version
+	known, err := m.src.knownVersion(m.src.reader)
+	if err != nil {
+		return err
+	}
+	if version > known { // what of it is new is not known here, and would be lost
+		return newerData(version, known)
+	}
 	if m.tables, err = schemaOf(ctx, version); err != nil {
 		return err
 	}
@@ -197,7 +204,7 @@ func (m *mover) strays(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{versionTable: true, holdersTable: true, markTable: true}
+	known := map[string]bool{versionTable: true, holdersTable: true, markTable: true, floorTable: true}
 	for _, t := range m.tables {
 		known[t.name] = true
 	}

@@ -32,7 +32,7 @@ func tablesOf(t testing.TB, dsn string) []string {
 		query = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 	}
 	names := column[string](t, dsn, query)
-	names = slices.DeleteFunc(names, func(n string) bool { return n == "palisade_schema" || n == "holders" })
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "palisade_schema" || n == "palisade_floor" || n == "holders" })
 	slices.Sort(names)
 	return names
 }

@@ -38,14 +38,10 @@ func (s *Store) openPostgres(ctx context.Context, dsn string, opts Options) erro
 			return err
 		}
 	}
-	if !pending {
-		return s.holdAlone(ctx)
-	}
-	if err := s.mayMakeTables(ctx); err != nil {
-		return err
-	}
-	if err := s.migrate(ctx, 0); err != nil {
-		return err
+	if pending {
+		if err := s.bringOwn(ctx, opts); err != nil {
+			return err
+		}
 	}
 	return s.holdAlone(ctx)
 }

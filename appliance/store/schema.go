@@ -45,7 +45,7 @@ func schemaOf(ctx context.Context, version int64) ([]table, error) {
 	if err := s.migrate(ctx, version); err != nil {
 		return nil, err
 	}
-	names, err := texts(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN ('"+versionTable+"', '"+holdersTable+"') ORDER BY name")
+	names, err := texts(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN ('"+versionTable+"', '"+holdersTable+"', '"+floorTable+"') ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema: %w", err)
 	}

@@ -178,17 +178,9 @@ func (t *table) each(ctx context.Context, q querier, dialect string, fn func(row
 
 // KnownSchema is the number of the newest version of the schema that this program knows.
 func KnownSchema() (int64, error) {
-	names, err := migrations.ReadDir("migrations")
+	all, err := steps()
 	if err != nil {
-		return 0, fmt.Errorf("reading the migrations: %w", err)
+		return 0, err
 	}
-	var last int64
-	for _, n := range names {
-		var v int64
-		if _, err := fmt.Sscanf(n.Name(), "%05d_", &v); err != nil {
-			return 0, fmt.Errorf("reading the migrations: %s: %w", n.Name(), err)
-		}
-		last = max(last, v)
-	}
-	return last, nil
+	return all[len(all)-1].version, nil
 }

@@ -26,7 +26,7 @@ var sqlitePragmas = []string{
 	"journal_size_limit(67108864)", // a log that grew once gives its space back
 }
 
-func (s *Store) openSQLite(ctx context.Context, path string) error {
+func (s *Store) openSQLite(ctx context.Context, path string, opts Options) error {
 	s.dialect = sqliteDialect(path)
 	if err := makeFile(path); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 		return err
 	}
 	if pending {
-		return s.migrate(ctx, 0)
+		return s.bringOwn(ctx, opts)
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ type Options struct {
 	// Alone keeps every other program that asks for it out of the database for as long as the store is open: of two
 	// daemons one would undo what the other decides. A SQLite file is kept by the lock of its data directory instead.
 	Alone bool
-	// Shared keeps those out that ask for Alone, and them alone: boxes of one cluster work on one database.
+	// Shared keeps those out that ask for Alone, and them alone: boxes of one cluster work on one database. Steps of the schema that
+	// programs of an earlier release cannot work with wait then for Contract.
 	Shared bool
 	// Term, where it is not 0, is that in which this process decides, in a cluster of boxes: what it writes fails with
 	// ErrDeposed once another has opened the database with a greater one; but what requests used is always kept.
@@ -83,7 +84,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		err = s.openPostgres(ctx, addr.url, opts)
 	} else {
 		s.past = &usagePast{}
-		err = s.openSQLite(ctx, addr.path)
+		err = s.openSQLite(ctx, addr.path, opts)
 	}
 	if err == nil {
 		err = s.forgetMove(ctx)
