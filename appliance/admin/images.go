@@ -228,7 +228,6 @@ func (e oneMistake) Error() string { return strings.ReplaceAll(e.error.Error(), 
 type lines struct {
 	c     *gin.Context
 	rc    *http.ResponseController
-	kind  string // its type; "" is a tar
 	begun bool
 }
 

@@ -61,6 +61,10 @@ func written(t testing.TB, s backup.Seal) []byte {
 	return out.Bytes()
 }
 
+func archive(raw []byte, keys backup.Keys) backup.Archive {
+	return backup.Archive{File: bytes.NewReader(raw), Size: int64(len(raw)), Keys: keys}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -112,7 +116,7 @@ func TestThereAndBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw := written(t, c.seal)
 			g := &got{rows: map[string][][]any{}, files: map[string]string{}}
-			h, m, err := backup.Read(t.Context(), bytes.NewReader(raw), int64(len(raw)), c.keys, g, nil)
+			h, m, err := backup.Read(t.Context(), archive(raw, c.keys), g, nil)
 			must(t, err)
 			if d := cmp.Diff(odd, g.rows["things"]); d != "" {
 				t.Errorf("rows (-want +got):\n%s", d)
@@ -159,7 +163,7 @@ func TestEveryByteCounts(t *testing.T) {
 	for _, n := range []int{20, 60, 400, 900, len(raw) / 2, len(raw) - 100} {
 		other := bytes.Clone(raw)
 		other[n] ^= 1
-		if _, _, err := backup.Read(t.Context(), bytes.NewReader(other), int64(len(other)), *keys, nil, nil); err == nil {
+		if _, _, err := backup.Read(t.Context(), archive(other, *keys), nil, nil); err == nil {
 			t.Errorf("byte %d was altered, and it was read", n)
 		}
 	}
@@ -182,7 +186,7 @@ func TestKeys(t *testing.T) {
 		"other words":      {spoken, backup.Keys{Passphrase: "Correct horse"}, false},
 		"a key, not words": {spoken, backup.Keys{Secret: secret}, false},
 	} {
-		_, _, err := backup.Read(t.Context(), bytes.NewReader(c.raw), int64(len(c.raw)), c.keys, nil, nil)
+		_, _, err := backup.Read(t.Context(), archive(c.raw, c.keys), nil, nil)
 		if c.good != (err == nil) || !c.good && !errors.Is(err, backup.ErrKey) {
 			t.Errorf("%s: %v", name, err)
 		}

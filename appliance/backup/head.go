@@ -86,13 +86,14 @@ func ReadHead(r io.Reader) (Head, error) {
 }
 
 func readHead(r io.Reader) (h Head, raw []byte, err error) {
-	raw = make([]byte, len(magic))
-	if _, err := io.ReadFull(r, raw); err != nil || !bytes.HasPrefix(raw, []byte(family)) {
+	begin := make([]byte, len(magic))
+	if _, err := io.ReadFull(r, begin); err != nil || !bytes.HasPrefix(begin, []byte(family)) {
 		return h, nil, &Error{ErrNotBackup, nil, "name a file that `palisade backup create` has made"}
 	}
-	if string(raw) != magic {
-		return h, nil, &Error{ErrNewer, fmt.Errorf("its format is %q", strings.TrimSpace(strings.TrimPrefix(string(raw), family))), "use the palisade that made it, or a newer one"}
+	if string(begin) != magic {
+		return h, nil, &Error{ErrNewer, fmt.Errorf("its format is %q", strings.TrimSpace(strings.TrimPrefix(string(begin), family))), "use the palisade that made it, or a newer one"}
 	}
+	raw = append(raw, begin...)
 	one := make([]byte, 1)
 	for len(raw) <= longestHead {
 		if _, err := io.ReadFull(r, one); err != nil {

@@ -68,7 +68,7 @@ func Verify(ctx context.Context, f io.ReaderAt, size int64, keys *Keys, told Pro
 	if err != nil || keys == nil {
 		return h, Manifest{}, err
 	}
-	return Read(ctx, f, size, *keys, nil, pass(1))
+	return Read(ctx, Archive{f, size, *keys}, nil, pass(1))
 }
 
 // watched ends when ctx does, and tells how far it is.
@@ -98,9 +98,17 @@ type Taker interface {
 	File(ctx context.Context, part string, f File) error
 }
 
+// Archive is a backup's file, and what opens it.
+type Archive struct {
+	File io.ReaderAt
+	Size int64 // in bytes
+	Keys Keys
+}
+
 // Read opens a backup, gives all that is in it to t (nil: nobody), and compares it with its manifest. What t was given counts only once
 // Read has returned nil.
-func Read(ctx context.Context, f io.ReaderAt, size int64, keys Keys, t Taker, told Progress) (h Head, m Manifest, err error) {
+func Read(ctx context.Context, a Archive, t Taker, told Progress) (h Head, m Manifest, err error) {
+	f, size := a.File, a.Size
 	h, raw, err := readHead(io.NewSectionReader(f, 0, size))
 	if err != nil {
 		return h, m, err
@@ -109,7 +117,7 @@ func Read(ctx context.Context, f io.ReaderAt, size int64, keys Keys, t Taker, to
 	if size-trailerBytes <= at {
 		return h, m, broken(errors.New("it was cut off"))
 	}
-	opened, err := keys.open(&watched{r: io.NewSectionReader(f, at, size-trailerBytes-at), ctx: ctx, total: size, told: told}, h.Sealed)
+	opened, err := a.Keys.open(&watched{r: io.NewSectionReader(f, at, size-trailerBytes-at), ctx: ctx, total: size, told: told}, h.Sealed)
 	if err != nil {
 		return h, m, err
 	}

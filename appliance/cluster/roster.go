@@ -37,8 +37,9 @@ type Node struct {
 // Alive is what a node says for as long as it lives.
 type Alive struct {
 	Version string    `json:"version"`
-	Began   time.Time `json:"began"` // the daemon, by the node's clock
-	Clock   time.Time `json:"clock"` // the node's, when it said so
+	Schema  int64     `json:"schema,omitempty"` // the newest of the rows that its program knows; 0: it does not say
+	Began   time.Time `json:"began"`            // the daemon, by the node's clock
+	Clock   time.Time `json:"clock"`            // the node's, when it said so
 	// Leaving says that it is about to leave the cluster: others take over what it keeps of etcd, and nothing new is placed there.
 	Leaving bool `json:"leaving,omitempty"`
 	// Door is where its door is by now, host:port; "": where its Node says.

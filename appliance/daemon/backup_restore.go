@@ -214,7 +214,7 @@ func (r *restoring) fill(ctx context.Context, f io.ReaderAt, size int64, told ba
 		return err
 	}
 	defer r.refill.Close()
-	if _, _, err := backup.Read(ctx, f, size, r.Keys, r, told); err != nil {
+	if _, _, err := backup.Read(ctx, backup.Archive{File: f, Size: size, Keys: r.Keys}, r, told); err != nil {
 		return err
 	}
 	var want []store.Rows
@@ -386,10 +386,15 @@ func (r *restoring) giveAll() {
 	if !ok || owner.Uid == 0 {
 		return
 	}
-	_ = filepath.WalkDir(r.stage, func(path string, _ fs.DirEntry, err error) error {
-		if at, statErr := os.Lstat(path); err == nil && statErr == nil {
+	root, err := os.OpenRoot(r.stage)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	_ = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if at, statErr := root.Lstat(path); err == nil && statErr == nil {
 			if s, ok := at.Sys().(*syscall.Stat_t); ok && s.Uid == 0 {
-				_ = os.Lchown(path, int(owner.Uid), int(owner.Gid)) // who cannot read it says so when the appliance starts
+				_ = root.Lchown(path, int(owner.Uid), int(owner.Gid)) // who cannot read it says so when the appliance starts
 			}
 		}
 		return nil

@@ -53,6 +53,19 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 			out.Next = append(out.Next, r.Name+" waits to be let in: palisade cluster approve "+r.Name)
 		}
 	}
+	if words := versionWords(s.roster.Nodes()); words != "" {
+		out.Next = append(out.Next, words)
+	}
+	if b.d.turn != nil {
+		schema, err := b.d.store.Schema(ctx)
+		if err != nil {
+			return out, err
+		}
+		schema.Waiting = newestSchema(s.roster.Nodes()) // who decides may not know the step itself
+		if waits := waitsFor(s.roster.Nodes(), schema.Waiting); schema.Waiting > schema.Have && len(waits) > 0 {
+			out.Next = append(out.Next, schemaWords(schema, waits))
+		}
+	}
 	if out.External {
 		return out, nil
 	}

@@ -96,6 +96,7 @@ func (d *daemon) openLeader(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("taking over what runs: %w", err), d.leave(false))
 	}
 	d.following.run(d.traffic.publisher.Run)
+	d.following.run(d.contractSchema)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/store"
 )
 
 // announceEvery is how often it is looked whether what this box has is still what it said.
@@ -59,7 +60,11 @@ func (s *seat) about() (leaving bool, door string) {
 // announce returns when the lease is lost, or with why it could not be used. A process that ends keeps its lease: the next one
 // takes its place in time, or its routes go.
 func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
-	alive := cluster.Alive{Version: s.Version.Version, Began: time.Now().UTC()}
+	known, err := store.KnownSchema()
+	if err != nil {
+		return err
+	}
+	alive := cluster.Alive{Version: s.Version.Version, Schema: known, Began: time.Now().UTC()}
 	var said cluster.Inventory
 	var saidOf cluster.Alive
 	tick := time.NewTicker(announceEvery)

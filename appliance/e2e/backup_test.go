@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -189,7 +190,7 @@ func TestBackupAndRestore(t *testing.T) {
 	atBackup(b)
 	same(b)
 	cmd = exec.Command(b.program, "whoami", "--host", b.url)
-	cmd.Env = append(b.env, "PALISADE_KEY="+strings.TrimSpace(secret))
+	cmd.Env = slices.Concat(b.env, []string{"PALISADE_KEY=" + strings.TrimSpace(secret)})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("the API key from before: %v: %s", err, out)
 	}

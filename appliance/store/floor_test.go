@@ -1,0 +1,46 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/palisade-run/palisade/appliance/store"
+)
+
+// TestFloors: data of a newer version is used where whoever wrote it says of that very version that an older program can, and else refused.
+func TestFloors(t *testing.T) {
+	known, err := store.KnownSchema()
+	must(t, err)
+	for _, c := range []struct {
+		name           string
+		floor, version int64
+		good           bool
+	}{
+		{"only expanded", known, known + 2, true},
+		{"from before this program", 27, known + 2, true},
+		{"contracted", known + 1, known + 2, false},
+		{"said of another version", known, known + 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, dsn string) {
+				open(t, dsn).Close()
+				db := raw(t, dsn)
+				_, err := db.Exec("INSERT INTO palisade_schema (version_id, is_applied) VALUES ($1, TRUE)", known+2)
+				must(t, err)
+				_, err = db.Exec("UPDATE palisade_floor SET floor = $1, version = $2", c.floor, c.version)
+				must(t, err)
+				s, err := store.Open(t.Context(), store.Options{DSN: dsn})
+				if err == nil {
+					s.Close()
+				}
+				if c.good != (err == nil) || !c.good && !errors.Is(err, store.ErrNewerData) {
+					t.Error(err)
+				}
+				// What is not known would be left out.
+				if _, err := store.TakeSnapshot(t.Context(), dsn); !errors.Is(err, store.ErrNewerData) {
+					t.Errorf("a snapshot: %v", err)
+				}
+			})
+		})
+	}
+}
