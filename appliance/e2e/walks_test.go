@@ -119,7 +119,7 @@ func stage(t *testing.T) (home string) {
 // nobody can in the walk's network, nor compiled again.
 func environment(t *testing.T, home string) []string {
 	t.Helper()
-	cached, err := exec.Command("go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOFLAGS", "CGO_ENABLED", "CGO_CFLAGS").Output()
+	cached, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOFLAGS", "CGO_ENABLED", "CGO_CFLAGS").Output()
 	var caches map[string]string
 	if err == nil {
 		err = json.Unmarshal(cached, &caches)

@@ -31,7 +31,7 @@ func Start(dir string, env []string) (*Shell, error) {
 		return nil, fmt.Errorf("making a pipe for what the shell prints: %w", err)
 	}
 	defer input.Close()
-	cmd := exec.Command("/bin/bash", "--noprofile", "--norc")
+	cmd := exec.Command("/bin/bash", "--noprofile", "--norc") //nolint:noctx // Close ends it
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = input, input
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
