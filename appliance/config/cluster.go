@@ -26,18 +26,26 @@ type Cluster struct {
 	Etcd []string `yaml:"etcd"`
 	// Grace is how long a box may be silent before what ran there is begun elsewhere.
 	Grace time.Duration `yaml:"grace"`
+	// Fence is how long a job, or a person's session, runs on where its box hears nothing of the others. Then the box ends it by itself,
+	// and a little later it is begun again elsewhere. Each session keeps what held when it was started.
+	Fence time.Duration `yaml:"fence"`
 }
 
 // ClusterPort is the port for other boxes where nothing is said.
 const ClusterPort = "8480"
 
-func defaultCluster() Cluster { return Cluster{Listen: ":" + ClusterPort, Grace: 20 * time.Second} }
+func defaultCluster() Cluster {
+	return Cluster{Listen: ":" + ClusterPort, Grace: 20 * time.Second, Fence: 10 * time.Minute}
+}
 
 // mostClusterPort leaves room for the two above it.
 const mostClusterPort = 65533
 
 // leastClusterGrace is more than it takes to take a box's routes out of the tables.
 const leastClusterGrace = time.Second
+
+// leastClusterFence is more than it takes to end a session.
+const leastClusterFence = 30 * time.Second
 
 // Rate is Bandwidth in bytes a second; 0 is no bound.
 func (c Cluster) Rate() (int64, error) { return bandwidth(c.Bandwidth) }
@@ -72,6 +80,9 @@ func (c Cluster) check() (ps catalog.Problems) {
 	}
 	if c.Grace < leastClusterGrace {
 		ps = append(ps, problem("cluster.grace", fmt.Sprintf("%s is too short to tell a box that is gone from one that is slow", c.Grace), "20s is usual"))
+	}
+	if c.Fence < leastClusterFence {
+		ps = append(ps, problem("cluster.fence", fmt.Sprintf("%s is too short: jobs would be ended wherever a box hears nothing of the others for a moment", c.Fence), "10m is usual"))
 	}
 	return ps
 }

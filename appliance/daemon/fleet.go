@@ -22,8 +22,8 @@ type fleetRunner struct {
 	seat  *seat
 	fleet *fleet.Fleet
 	reign cluster.Reign
-	// lost tells whether a box has been silent for so long that what ran there, fenced or not, is not waited for.
-	lost func(node string, fenced bool) bool
+	// lost tells whether a box has been silent for so long that what ran there, with a fence or (0) without, is not waited for.
+	lost func(node string, fence time.Duration) bool
 
 	mu sync.Mutex
 	at map[string]*located // by session
@@ -43,24 +43,49 @@ type located struct {
 
 func newFleetRunner(s *seat, reign cluster.Reign) *fleetRunner {
 	f := &fleetRunner{seat: s, reign: reign, at: map[string]*located{}}
-	f.fleet = fleet.New(fleet.Deps{Desk: s.agreement, Reign: reign, Door: f.door, Fence: fenceOf})
+	f.fleet = fleet.New(fleet.Deps{Desk: s.agreement, Reign: reign, Door: f.door, Fence: f.fence})
 	return f
 }
-
-// fence is how long a session that may be begun again under its own id runs on unseen. It is long: a job is not ended because
-// nobody could look for a moment.
-const fence = 10 * time.Minute
 
 // fenceMargin is for clocks that do not go alike, and for what takes a while to end.
 const fenceMargin = 30 * time.Second
 
-// fenceOf: a route has none, for another one takes its place under another id.
-func fenceOf(spec sessions.Spec) time.Duration {
+// patience is for how long a box may be silent until what ran there is not waited for any more. What has a fence may run there until
+// then, under the id with which it would be begun again.
+func patience(grace, fence time.Duration) time.Duration {
+	if fence > 0 {
+		return max(grace, fence+fenceMargin)
+	}
+	return grace
+}
+
+// fence is how long a session may run on unseen that is started now. A route has none, for another one takes its place under another id.
+func (f *fleetRunner) fence(spec sessions.Spec) time.Duration {
 	if spec.Labels[sessions.LabelType] == string(sessions.TypeInference) {
 		return 0
 	}
-	return fence
+	return f.seat.Config.Cluster.Fence
 }
+
+// fenceOf is how long a session runs on unseen: what was said when it was started, which may have been another setting. Where that is
+// not known it is the longest that is likely.
+func (f *fleetRunner) fenceOf(node, id string, fenced bool) time.Duration {
+	if !fenced {
+		return 0
+	}
+	switch fence, known := f.fleet.FenceOf(node, id); {
+	case known && fence > 0:
+		return fence
+	case known: // it was begun by a box alone, and nothing ends it
+		return endless
+	}
+	return max(f.seat.Config.Cluster.Fence, unknownFence)
+}
+
+const (
+	unknownFence = 10 * time.Minute           // that of boxes for which nothing is set
+	endless      = 100 * 365 * 24 * time.Hour // until somebody removes the box
+)
 
 func (f *fleetRunner) door(node string) (fleet.Box, error) { return f.box(node) }
 
@@ -192,7 +217,7 @@ func (f *fleetRunner) Start(ctx context.Context, spec sessions.Spec) (sessions.I
 	if claim, ok := claimIn(spec.ID, spec.Labels); ok {
 		l.node = claim.Node
 	}
-	l.ports, l.fenced = portsOf(spec), fenceOf(spec) > 0
+	l.ports, l.fenced = portsOf(spec), f.fence(spec) > 0
 	f.mu.Lock()
 	if before := f.at[spec.ID]; before != nil {
 		l.ports = append(l.ports, before.ports...)
@@ -201,7 +226,7 @@ func (f *fleetRunner) Start(ctx context.Context, spec sessions.Spec) (sessions.I
 	f.mu.Unlock()
 	spec.Labels = maps.Clone(spec.Labels)
 	spec.Labels[labelData] = f.seat.Config.Data
-	in, gone, err := unlessGone(ctx, f.givenUp(l), func(ctx context.Context) (sessions.Instance, error) {
+	in, gone, err := unlessGone(ctx, f.givenUp(l, spec.ID), func(ctx context.Context) (sessions.Instance, error) {
 		return f.fleet.Node(l.node).Start(ctx, spec)
 	})
 	if gone {
@@ -219,7 +244,7 @@ func (f *fleetRunner) Resume(ctx context.Context, id string) (sessions.Instance,
 	if err != nil {
 		return sessions.Instance{}, err
 	}
-	in, gone, err := unlessGone(ctx, f.givenUp(l), func(ctx context.Context) (sessions.Instance, error) {
+	in, gone, err := unlessGone(ctx, f.givenUp(l, id), func(ctx context.Context) (sessions.Instance, error) {
 		return f.fleet.Node(l.node).Resume(ctx, id)
 	})
 	if gone {
@@ -232,8 +257,8 @@ func (f *fleetRunner) Resume(ctx context.Context, id string) (sessions.Instance,
 }
 
 // givenUp is asked again and again whether a session is not to be waited for.
-func (f *fleetRunner) givenUp(l *located) func() bool {
-	return func() bool { return f.lost(l.node, l.fenced) }
+func (f *fleetRunner) givenUp(l *located, id string) func() bool {
+	return func() bool { return f.lost(l.node, f.fenceOf(l.node, id, l.fenced)) }
 }
 
 // lostEvery is how often it is looked whether a box that is waited for is lost.
@@ -331,7 +356,7 @@ func (f *fleetRunner) Stop(ctx context.Context, id string, grace time.Duration) 
 	if f.wasGiven(l) {
 		return fmt.Errorf("session %s: %w", id, sessions.ErrNoInstance)
 	}
-	_, gone, err := unlessGone(ctx, f.givenUp(l), func(ctx context.Context) (struct{}, error) {
+	_, gone, err := unlessGone(ctx, f.givenUp(l, id), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, f.fleet.Node(l.node).Stop(ctx, id, grace)
 	})
 	if gone {
@@ -350,7 +375,7 @@ func (f *fleetRunner) Remove(ctx context.Context, id string) error {
 		f.forget(l, id)
 		return nil
 	}
-	_, gone, err := unlessGone(ctx, f.givenUp(l), func(ctx context.Context) (struct{}, error) {
+	_, gone, err := unlessGone(ctx, f.givenUp(l, id), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, f.fleet.Node(l.node).Remove(ctx, id)
 	})
 	if gone {

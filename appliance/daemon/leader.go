@@ -146,13 +146,9 @@ func (d *daemon) silent(node string) (long time.Duration, state cluster.NodeStat
 }
 
 // lost tells whether what ran on a box is not waited for any more.
-func (d *daemon) lost(node string, fenced bool) bool {
+func (d *daemon) lost(node string, fence time.Duration) bool {
 	long, _, there := d.silent(node)
-	grace := d.Config.Cluster.Grace
-	if fenced {
-		grace = max(grace, fence+fenceMargin)
-	}
-	return !there || long > grace
+	return !there || long > patience(d.Config.Cluster.Grace, fence)
 }
 
 // isLeaving tells whether a box is about to leave.
@@ -191,10 +187,12 @@ func (d *daemon) awayBoxes() func(node string) sessions.Vacancy {
 		switch long, state, there := d.silent(node); {
 		case !there:
 			return sessions.Vacancy{Why: "its box " + node + " is none of the cluster any more", Gone: true}
-		case d.lost(node, false):
+		case d.lost(node, 0):
 			return sessions.Vacancy{
 				Why: fmt.Sprintf("its box %s is silent for %s", node, long.Round(time.Second)), Gone: true,
-				Keep: func(s sessions.Session) bool { return s.Type != sessions.TypeInference && !d.lost(node, true) },
+				Keep: func(s sessions.Session) bool {
+					return s.Type != sessions.TypeInference && !d.lost(node, d.fleet.fenceOf(node, s.ID, true))
+				},
 			}
 		case state == cluster.Draining:
 			return sessions.Vacancy{Why: "its box " + node + " is being drained"}

@@ -59,6 +59,7 @@ type wait struct {
 type order struct {
 	round  string
 	labels map[string]string
+	fence  time.Duration
 }
 
 // New makes a fleet of which nothing is known before Run.
@@ -119,7 +120,7 @@ func (f *Fleet) order(orders []cluster.Order, all bool) {
 		if o.Wanted == nil {
 			delete(of, o.Session)
 		} else {
-			of[o.Session] = order{o.Wanted.Round, o.Wanted.Spec.Labels}
+			of[o.Session] = order{o.Wanted.Round, o.Wanted.Spec.Labels, o.Wanted.Fence}
 		}
 	}
 	f.heard(before == nil && f.reports != nil)
