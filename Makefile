@@ -18,7 +18,7 @@ LDFLAGS := -s -w -X main.linked=$(VERSION)
 # Rooms where goroutines share state: their tests run under the race detector, which needs cgo.
 RACE := ./accel/... ./catalog/... ./router/... ./sessions/... ./autoscaler/... ./appliance/store/...
 
-.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e faults soak fresh screenshots engine test-tools clean
+.PHONY: help build session-init images run test race vet lint bench rehearse bench-go fuzz e2e faults fleet soak fresh screenshots engine test-tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,6 +77,9 @@ soak: test-tools ## faults by dice under load for SOAK (30m), and what came of t
 
 fresh: ## make run and make test on a new minimal Debian, as root and as a user who may install nothing; ARGS=run: only the first
 	@.ci/fresh/run $(ARGS)
+
+fleet: test-tools ## a simulated fleet of NODES (1000) with ten sessions each under one leader: what it takes, and how soon a dead rack is replaced
+	go test -run '^$$' -bench Fleet -benchtime 1x -timeout 60m -v ./appliance/cluster/simulation -args -nodes $(or $(NODES),1000)
 
 screenshots: test-tools ## docs/screenshots anew, from the console in a real browser
 	@rm -rf docs/screenshots

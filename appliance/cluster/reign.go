@@ -69,15 +69,21 @@ const (
 func (a *Agreement) awaitTurn(ctx context.Context) error {
 	for {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
-		got, err := a.client.Get(asking, a.prefix+partLeader, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		got, err := hedged(asking, func(ctx context.Context) (*clientv3.GetResponse, error) {
+			return a.client.Get(ctx, a.prefix+partLeader, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		}, never)
 		cancel()
-		if err == nil && got.Count < standing {
+		wait := turnEvery/2 + rand.N(turnEvery)
+		switch {
+		case err != nil: // nobody may stand
+			wait = retryFollow
+		case got.Count < standing:
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(turnEvery/2 + rand.N(turnEvery)):
+		case <-time.After(wait):
 		}
 	}
 }

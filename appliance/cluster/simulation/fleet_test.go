@@ -4,6 +4,7 @@ import (
 	"flag"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +146,7 @@ var (
 func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
 		s := setting{Nodes: *size, Services: *size, Replicas: 10, Grace: 3 * time.Second, Profile: *profile}
+		load := loadOf(b)
 		w := begin(b, s)
 		leader := func() usage { return usageOf(b, w.leader.cmd.Process.Pid) }
 		itself := func() usage { return usageOf(b, os.Getpid()) } // etcd is in this process
@@ -167,17 +169,39 @@ func BenchmarkFleet(b *testing.B) {
 		if len(n.Doubled) > 0 {
 			b.Errorf("in two places ran %v", n.Doubled)
 		}
-		for unit, v := range map[string]float64{
-			"s-until-all-serve": up.Seconds(), "leader-cpu-s-until-then": busy.processor.Seconds(),
-			"leader-cores": (l2.processor - l.processor).Seconds() / took.Seconds(), "leader-MB": float64(l2.resident) / 1e6,
-			"etcd-cores": (e2.processor - e.processor).Seconds() / took.Seconds(), "etcd-MB": float64(e2.resident) / 1e6,
-			"etcd-writes/s":     float64(r2-r) / took.Seconds(),
-			"rack-routes-out-s": out.Seconds(), "rack-replaced-s": again.Seconds(), "rack-leader-cpu-s": (after.processor - before.processor).Seconds(),
-			"rack-etcd-writes":   float64(w.revision() - wrote),
-			"start-order-ms-p50": ms(orders.P50), "start-order-ms-p99": ms(orders.P99), "rack-order-ms-p50": ms(n.Orders.P50), "rack-order-ms-p99": ms(n.Orders.P99),
-			"leases-lost": float64(n.Lost),
+		for _, f := range []struct {
+			what, unit string
+			value      float64
+		}{
+			{"until all sessions serve, s", "start-s", up.Seconds()},
+			{"the leader's processor time until then, s", "start-leader-cpu-s", busy.processor.Seconds()},
+			{"from an order to its node in that time, p50, ms", "start-order-p50-ms", ms(orders.P50)},
+			{"p99, ms", "start-order-p99-ms", ms(orders.P99)},
+			{"then, the leader: cores", "leader-cores", (l2.processor - l.processor).Seconds() / took.Seconds()},
+			{"MB", "leader-MB", float64(l2.resident) / 1e6},
+			{"etcd: cores", "etcd-cores", (e2.processor - e.processor).Seconds() / took.Seconds()},
+			{"MB", "etcd-MB", float64(e2.resident) / 1e6},
+			{"writes a second", "etcd-writes/s", float64(r2-r) / took.Seconds()},
+			{"a rack dies: until its routes are out of the table, s", "rack-out-s", out.Seconds()},
+			{"until others serve in their place, s", "rack-again-s", again.Seconds()},
+			{"the leader's processor time for it, s", "rack-leader-cpu-s", (after.processor - before.processor).Seconds()},
+			{"writes of etcd for it", "rack-etcd-writes", float64(w.revision() - wrote)},
+			{"from an order to its node, p50, ms", "rack-order-p50-ms", ms(n.Orders.P50)},
+			{"p99, ms", "rack-order-p99-ms", ms(n.Orders.P99)},
+			{"leases that nodes lost which lived", "leases-lost", float64(n.Lost)},
 		} {
-			b.ReportMetric(v, unit)
+			b.Logf("%-58s %10.4g", f.what, f.value)
+			b.ReportMetric(f.value, f.unit)
 		}
+		b.Logf("of %d nodes and %d sessions; load of the machine before %s; after %s", s.Nodes, w.all(), load, loadOf(b))
 	}
+}
+
+// loadOf says how busy the machine is.
+func loadOf(b *testing.B) string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
 }

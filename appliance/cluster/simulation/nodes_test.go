@@ -109,7 +109,8 @@ func inventory(name string) cluster.Inventory {
 	return cluster.Inventory{Node: n, Images: []string{"registry.lan/engine:1"}}
 }
 
-// nodes is all boxes: each has a client, a lease, an agent and the table of routes, as a daemon has.
+// nodes is all boxes: each has a client, a lease, an agent and the table of routes, and hears who leads, as a daemon does. Of the others it
+// knows nothing: a thousand rosters of a thousand boxes would not fit.
 func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.Port))
 	if err != nil {
@@ -198,6 +199,8 @@ func (b *box) live(ctx context.Context, s setting, up func()) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { _ = a.Run(ctx) })
+	all.Go(func() { desk.FollowLeader(ctx, func(string, cluster.Term) {}) })
+	all.Go(func() { desk.FollowNudges(ctx, func(string) {}) })
 	all.Go(func() { desk.FollowTable(ctx, func(t cluster.Table) { b.revision.Store(t.Revision) }) })
 	select {
 	case <-a.Synced():
