@@ -113,8 +113,11 @@ func (h *house) lead(ctx context.Context, first bool, led func()) (err error) {
 			return err
 		}
 	}
+	// What hears of the nodes goes on until nothing waits for them any more.
+	hearing, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
 	defer all.Wait()
+	defer deaf()
 	h.roster = h.desk.NewRoster(time.Now, func() {
 		select {
 		case h.wake <- struct{}{}:
@@ -128,7 +131,7 @@ func (h *house) lead(ctx context.Context, first bool, led func()) (err error) {
 	}
 	h.publisher = fleet.NewPublisher(before.Rows, h.roster.Len, h.put)
 	for _, goesOn := range []func(context.Context){h.roster.Follow, h.fleet.Run, h.look, h.publisher.Run, h.observe} {
-		all.Go(func() { goesOn(ctx) })
+		all.Go(func() { goesOn(hearing) })
 	}
 	if h.store, err = store.Open(ctx, store.Options{DSN: h.DSN, Term: int64(h.reign.Term)}); err != nil {
 		return err

@@ -114,6 +114,24 @@ func (h *house) node(id string) (*fleet.Node, string, error) {
 	return h.fleet.Node(name), name, nil
 }
 
+// unlessGone is a context that ends when nobody waits for a node any more.
+func (h *house) unlessGone(ctx context.Context, node string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for !h.away(node).Gone {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
+
 // Pull implements sessions.Runtime: images are there.
 func (*house) Pull(context.Context, string, func(sessions.Progress)) error { return nil }
 
@@ -128,15 +146,19 @@ func (h *house) Start(ctx context.Context, spec sessions.Spec) (sessions.Instanc
 	h.mu.Unlock()
 	spec.Labels = maps.Clone(spec.Labels)
 	spec.Labels[orderedLabel] = time.Now().Format(time.RFC3339Nano)
+	ctx, cancel := h.unlessGone(ctx, claim.Node)
+	defer cancel()
 	return h.fleet.Node(claim.Node).Start(ctx, spec)
 }
 
 // Resume implements sessions.Resumer.
 func (h *house) Resume(ctx context.Context, id string) (sessions.Instance, error) {
-	n, _, err := h.node(id)
+	n, name, err := h.node(id)
 	if err != nil {
 		return sessions.Instance{}, err
 	}
+	ctx, cancel := h.unlessGone(ctx, name)
+	defer cancel()
 	return n.Resume(ctx, id)
 }
 
@@ -158,6 +180,8 @@ func (h *house) Stop(ctx context.Context, id string, grace time.Duration) error 
 	if h.away(name).Gone {
 		return h.desk.Unwant(ctx, h.reign, name, id)
 	}
+	ctx, cancel := h.unlessGone(ctx, name)
+	defer cancel()
 	return n.Stop(ctx, id, grace)
 }
 
@@ -170,6 +194,8 @@ func (h *house) Remove(ctx context.Context, id string) error {
 	case err != nil || h.away(name).Gone:
 		return err
 	}
+	ctx, cancel := h.unlessGone(ctx, name)
+	defer cancel()
 	return n.Remove(ctx, id)
 }
 
