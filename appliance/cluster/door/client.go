@@ -84,10 +84,10 @@ func (c *Client) connect(ctx context.Context, name string) (*Conn, error) {
 	if err := c.lines.silent(name); err != nil && ctx.Value(pinging{}) == nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, fmt.Errorf("no answer within %s", connectPatience))
+	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, errSlow)
 	defer cancel()
 	began := time.Now()
-	dialled, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, "tcp", at)
+	dialled, err := (&net.Dialer{KeepAliveConfig: keepAlive, ControlContext: unacknowledged}).DialContext(ctx, "tcp", at)
 	if err != nil {
 		return nil, c.missed(ctx, name, began, err)
 	}
@@ -107,10 +107,14 @@ func (c *Client) connect(ctx context.Context, name string) (*Conn, error) {
 	return newConn(raw, crypt), nil
 }
 
-// missed is what is wrong where a connection was not made.
+// errSlow says that a box took too long for a connection.
+var errSlow = fmt.Errorf("no answer within %s", connectPatience)
+
+// missed is what is wrong where a connection was not made. The box counts as silent where it had its time: who had less left says
+// nothing of it.
 func (c *Client) missed(ctx context.Context, name string, began time.Time, err error) error {
 	err = away(ctx, name, err)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if context.Cause(ctx) == errSlow { //nolint:errorlint // this very one
 		c.lines.missed(name, began, errors.Unwrap(err))
 	}
 	return err
@@ -211,10 +215,15 @@ func (notReady) Is(target error) bool {
 	return target == ErrNotReady || target == sessions.ErrRuntimeDown
 }
 
+// patiently is ctx for what a box is given so long for.
+func patiently(ctx context.Context, name string, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience, &Error{fmt.Errorf("box %s: %w: no answer within %s", name, errAway, patience), "palisade cluster status"})
+}
+
 // call asks for what is answered at once, and puts the answer's JSON into out where that is not nil.
 func (c *Client) call(ctx context.Context, a ask, out any) error {
 	name := a.name
-	ctx, cancel := context.WithTimeoutCause(ctx, callPatience, &Error{fmt.Errorf("box %s: %w: no answer within %s", name, errAway, callPatience), "palisade cluster status"})
+	ctx, cancel := patiently(ctx, name, callPatience)
 	defer cancel()
 	r, err := c.request(ctx, a)
 	if err != nil {
@@ -291,7 +300,7 @@ func (c *Client) Renew(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	ctx, cancel := patiently(ctx, name, callPatience)
 	defer cancel()
 	r, err := c.request(ctx, ask{name: name, method: http.MethodPost, path: pathRenew, body: bytes.NewReader(csr)})
 	if err != nil {
@@ -331,8 +340,7 @@ func (c *Client) tunnel(ctx context.Context, name, path, kind string) (*Conn, er
 	if err != nil {
 		return nil, c.failed(ctx, name, err)
 	}
-	const patience = connectPatience + dialPatience
-	asking, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
+	asking, cancel := patiently(ctx, name, connectPatience+dialPatience)
 	defer cancel()
 	stop := context.AfterFunc(asking, conn.Break)
 	err = c.upgrade(asking, name, path, kind, conn)

@@ -1,18 +1,38 @@
 package door
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // keepAlive finds a box that is gone without a word, where nothing is under way to it.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
+
+// unacknowledgedFor is for how long a box's kernel may leave unacknowledged what was written to it. Without a bound it is a quarter of
+// an hour, and keep-alives are not sent meanwhile.
+const unacknowledgedFor = 35 * time.Second
+
+// unacknowledged bounds that of a socket.
+func unacknowledged(_ context.Context, _, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledgedFor/time.Millisecond))
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("preparing a connection to another box: %w", err)
+	}
+	return nil
+}
 
 // Tunnel is a connection through a door. It ends in three ways, which the other side can tell apart: CloseWrite and Close are an
 // orderly end, Reset is as if the program at the end had been gone before it read what it was sent, and Break, or whatever else

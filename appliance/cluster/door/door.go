@@ -120,6 +120,7 @@ const (
 	longestBody    = 4 << 20          // bytes of what is read whole
 	mostStrangers  = 1024             // connections of whom nobody knows yet who they are
 	mostOfAddress  = 256              // of them from one address: several boxes may have one
+	keptForNodes   = 256              // more of them from addresses from which nodes have come
 	lookAgain      = 2 * time.Second  // at whether a box that has something open is still a node
 )
 

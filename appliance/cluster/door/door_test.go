@@ -255,3 +255,90 @@ func TestABoxIsAsked(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// An answer that breaks off says that the box is away, whoever reads it.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	p := doortest.New(t, door.Rooms{Goods: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half of ")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://one/goods/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := p.Client.Transport("one").RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); string(text) != "half of " || !errors.Is(err, door.ErrAway) || !errors.Is(err, sessions.ErrRuntimeDown) {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// late is an input of which nothing comes before the command has ended, and much then.
+type late struct {
+	ended, enough chan struct{}
+	n             int
+}
+
+func (l *late) Read(p []byte) (int, error) {
+	<-l.ended
+	if l.n++; l.n == 1000 {
+		close(l.enough)
+	}
+	return 1, nil
+}
+
+// What a command wrote last and how it ended arrive, though it is sent input when it has ended, and who asked for it has read little.
+func TestTheLastWordsOfACommand(t *testing.T) {
+	fake := started(t)
+	const pieces, piece = 300, 32 << 10
+	in := &late{ended: make(chan struct{}), enough: make(chan struct{})}
+	wrote := make(chan struct{}, pieces)
+	fake.OnExec(func(_ string, cmd sessions.ExecSpec) (sessions.Exit, error) {
+		for range pieces {
+			if _, err := cmd.Stdout.Write(make([]byte, piece)); err != nil {
+				t.Error(err)
+			}
+			wrote <- struct{}{}
+		}
+		close(in.ended)
+		return sessions.Exit{Code: 7}, nil
+	})
+	p := doortest.New(t, door.Rooms{Box: box{fake}})
+	came := 0
+	// It reads on where the command can write no more, so that all buffers are full when that has ended.
+	read := func(b []byte) {
+		came += len(b)
+		for full := false; !full; {
+			select {
+			case <-wrote:
+			case <-in.ended:
+				full = true
+			case <-time.After(10 * time.Millisecond):
+				full = true
+			}
+		}
+		select {
+		case <-in.ended:
+			select {
+			case <-in.enough:
+			case <-time.After(time.Second): // nobody takes it
+			}
+		default:
+		}
+	}
+	exit, err := p.Client.Box("one").Exec(t.Context(), "a", sessions.ExecSpec{Argv: []string{"x"}, Stdin: in, Stdout: writer(read)})
+	if err != nil || exit.Code != 7 || came != pieces*piece {
+		t.Errorf("%d of %d bytes, exit %+v, %v", came, pieces*piece, exit, err)
+	}
+}
+
+type writer func([]byte)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
+}

@@ -79,8 +79,11 @@ func (c *coming) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.moved.Store(time.Now().UnixNano())
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fellSilent(c.ctx, c.name, err)
+	if err == nil || err == io.EOF { //nolint:errorlint // an orderly end, and no other
+		return n, err
+	}
+	if err = fellSilent(c.ctx, c.name, err); c.ctx.Err() == nil {
+		err = away(c.ctx, c.name, fmt.Errorf("its answer broke off: %w", err))
 	}
 	return n, err
 }

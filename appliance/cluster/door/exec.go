@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/sessions"
 )
+
+// readPatience is how long who asked for a command may take to read the last of what that has written.
+const readPatience = 2 * time.Minute
 
 // command is a sessions.ExecSpec as it goes to another box.
 type command struct {
@@ -75,7 +79,9 @@ func (x *execution) serve(ctx context.Context, box Box, id string) error {
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	spec := x.spec(asked)
+	heard := make(chan struct{})
 	go func() {
+		defer close(heard)
 		err := x.hear(in)
 		x.in.end(err)
 		kill(err)
@@ -93,6 +99,10 @@ func (x *execution) serve(ctx context.Context, box Box, id string) error {
 		return err
 	}
 	_ = x.conn.CloseWrite()
+	// Who asked breaks off when it has all. To do so here, while it may still send stdin, would be a reset, and takes from it what it
+	// has not read.
+	_ = x.conn.SetReadDeadline(time.Now().Add(readPatience))
+	<-heard
 	return nil
 }
 

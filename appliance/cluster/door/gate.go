@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 )
@@ -14,19 +15,33 @@ import (
 // gate bounds how many connections there are of whom nobody knows yet who they are: anybody may open one.
 type gate struct {
 	mu        sync.Mutex
-	of        map[string]int // by address
+	of        map[string]int      // by address
+	nodes     map[string]struct{} // addresses from which nodes came: they have places that nobody else gets
 	strangers int
 }
+
+func newGate() gate { return gate{of: map[string]int{}, nodes: map[string]struct{}{}} }
 
 func (g *gate) admit(from string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.strangers >= mostStrangers || g.of[from] >= mostOfAddress {
+	most := mostStrangers
+	if _, met := g.nodes[from]; met {
+		most += keptForNodes
+	}
+	if g.strangers >= most || g.of[from] >= mostOfAddress {
 		return false
 	}
 	g.strangers++
 	g.of[from]++
 	return true
+}
+
+// met says that who came from an address is a node.
+func (g *gate) met(from string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.nodes[from] = struct{}{}
 }
 
 func (g *gate) leave(from string) {
@@ -52,13 +67,16 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, fmt.Errorf("waiting for other boxes: %w", err)
 		}
 		tcp, ok := c.(*net.TCPConn)
-		from := addressOf(c.RemoteAddr().String())
+		from := countedAs(addressOf(c.RemoteAddr().String()))
 		if !ok || !l.gate.admit(from) {
 			_ = c.Close()
 			continue
 		}
 		_ = tcp.SetKeepAliveConfig(keepAlive)
-		return &socket{TCPConn: tcp, leave: sync.OnceFunc(func() { l.gate.leave(from) })}, nil
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = unacknowledged(context.Background(), "", "", raw) // it is over already
+		}
+		return &socket{TCPConn: tcp, leave: sync.OnceFunc(func() { l.gate.leave(from) }), met: func() { l.gate.met(from) }}, nil
 	}
 }
 
@@ -66,6 +84,7 @@ func (l *listener) Accept() (net.Conn, error) {
 type socket struct {
 	*net.TCPConn
 	leave func()      // called once it is known whose it is, or it is over; may be nil
+	met   func()      // called when it is a node's; nil where leave is
 	cut   atomic.Bool // it ended, and TLS had not said that it would
 }
 
@@ -80,14 +99,10 @@ func (s *socket) Read(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (s *socket) Close() error {
-	s.known()
-	return s.TCPConn.Close()
-}
-
-func (s *socket) known() {
 	if s.leave != nil {
 		s.leave()
 	}
+	return s.TCPConn.Close()
 }
 
 type socketKey struct{}
@@ -101,9 +116,24 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 
 // known says that a connection is a node's.
 func known(ctx context.Context) {
-	if s, ok := ctx.Value(socketKey{}).(*socket); ok {
-		s.known()
+	if s, ok := ctx.Value(socketKey{}).(*socket); ok && s.leave != nil {
+		s.met()
+		s.leave()
 	}
+}
+
+// countedAs is what an address counts as: whoever has one of IPv6 has all of its network of 64 bits.
+func countedAs(host string) string {
+	at, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if at = at.Unmap().WithZone(""); at.Is6() {
+		if net, err := at.Prefix(64); err == nil {
+			return net.String()
+		}
+	}
+	return at.String()
 }
 
 // addressOf is the address without its port.

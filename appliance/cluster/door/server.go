@@ -35,7 +35,7 @@ type visit struct {
 // NewServer returns a door that is shut until Serve.
 func NewServer(r Rooms, log *slog.Logger) *Server {
 	s := &Server{rooms: r, log: log, mux: http.NewServeMux(), open: map[*visit]struct{}{}}
-	s.gate.of = map[string]int{}
+	s.gate = newGate()
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerPatience, IdleTimeout: keptIdle, MaxHeaderBytes: longestHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ConnContext: connContext,
