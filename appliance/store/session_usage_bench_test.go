@@ -55,3 +55,22 @@ func fillSessionUsage(b *testing.B, s *store.Store, end time.Time) {
 		}
 	}
 }
+
+// BenchmarkSessionUsageFlush is what bringing an hour of a thousand running sessions to the store takes.
+func BenchmarkSessionUsageFlush(b *testing.B) {
+	for name, fresh := range databases {
+		b.Run(name, func(b *testing.B) {
+			s := open(b, fresh(b))
+			var rows []accounts.Row
+			for i := range 1000 {
+				rows = append(rows, accounts.Row{Hour: midnight, Session: fmt.Sprintf("ses-%07d", i), Name: fmt.Sprint("job-", i), User: "ann", Project: "default", Type: "batch"})
+			}
+			for b.Loop() {
+				for i := range rows {
+					rows[i].Held++
+				}
+				must(b, s.SaveSessionUsage(b.Context(), rows))
+			}
+		})
+	}
+}

@@ -12,8 +12,8 @@ import (
 // SessionUsage implements accounts.Store. It sums up in the database, from the coarsest rows that tell apart what the query does:
 //
 //	times, where sessions are not counted, by project and type: session_usage_projects
-//	no times:                                                   session_usage_days, and session_usage for what is before the first and after the last day
-//	all else:                                                   session_usage, by the session and the hour
+//	no times, and not one session by its name:                  session_usage_days, and session_usage for what is before the first and after the last day
+//	all else:                                                   session_usage, by the session and the hour; names are those of the hour
 func (s *Store) SessionUsage(ctx context.Context, q accounts.Query) ([]accounts.Sum, error) {
 	u := &sessionSelect{q: &q}
 	st := statement{op: "summing up what sessions used"}
@@ -129,6 +129,9 @@ func (u *sessionSelect) days() []string {
 	q := u.q
 	part := func(table string, more ...string) string {
 		return "SELECT hour, session, name, person, project, type, " + sessionSums("?") + " FROM " + table + " WHERE " + strings.Join(append(u.where(), more...), " AND ")
+	}
+	if q.Session != "" { // it may be a name, and a session may have another one in the next hour
+		return []string{"SELECT hour, session, name, person, project, type, " + sessionSums("?") + " FROM session_usage WHERE " + u.period(u.where())}
 	}
 	first, last := q.From.Truncate(usageDay), q.To.Truncate(usageDay)
 	if first.Before(q.From) {

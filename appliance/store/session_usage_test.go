@@ -28,6 +28,9 @@ func TestSessionUsage(t *testing.T) {
 		one.Hour = midnight
 		must(t, s.SaveSessionUsage(t.Context(), append(rows, one)))
 		must(t, s.SaveSessionUsage(t.Context(), append(rows, one))) // the answer to the first was lost
+		older := one
+		older.Held++
+		must(t, s.SaveSessionUsage(t.Context(), []accounts.Row{older, one})) // the last one counts
 		last, err := s.LastSessionUsage(t.Context(), []string{one.Session, "ses-7", "ses-none"})
 		must(t, err)
 		want := []accounts.Row{rows[23], one}
@@ -72,7 +75,7 @@ func TestSessionUsageIsTheSameEitherWay(t *testing.T) {
 		var rows []accounts.Row
 		for i := range 400 {
 			rows = append(rows, accounts.Row{
-				Hour: midnight.Add(time.Duration(i*7%100-50) * time.Hour), Session: fmt.Sprint("ses-", i%13), Name: fmt.Sprint("job-", i%13), User: fmt.Sprint("user-", i%13%4),
+				Hour: midnight.Add(time.Duration(i*7%100-50) * time.Hour), Session: fmt.Sprint("ses-", i%13), Name: fmt.Sprint("job-", (i%13+i/100)%13), User: fmt.Sprint("user-", i%13%4), // renamed now and then
 				Project: []string{"red", "blue"}[i%13%2], Type: []string{"batch", "interactive"}[i%13%3%2], Sums: accounts.Sums{Held: int64(i), Cores: int64(i * i), Memory: 1, Shares: int64(i % 3), CPU: 2, Used: 3},
 			})
 		}
@@ -103,6 +106,11 @@ func TestSessionUsageIsTheSameEitherWay(t *testing.T) {
 					got, err := s.SessionUsage(t.Context(), q)
 					must(t, err)
 					want, have := accounts.Fold(all, &q), accounts.Fold(got, &q)
+					for _, r := range []*accounts.Report{&want, &have} { // of several names of a session one is shown
+						for i := range r.Groups {
+							r.Groups[i].Name = ""
+						}
+					}
 					if uncounted && q.Time() != "" {
 						for _, r := range []*accounts.Report{&want, &have} {
 							r.Total.Sessions = 0

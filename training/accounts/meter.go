@@ -284,7 +284,7 @@ func (m *Meter) load(ctx context.Context, all []sessions.Session) error {
 }
 
 // flushChunk is how many rows are written at a time.
-const flushChunk = 500
+const flushChunk = 5000
 
 // Flush brings all that is counted to the store. What fails stays, and goes the next time.
 func (m *Meter) Flush(ctx context.Context) error {
