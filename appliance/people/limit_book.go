@@ -12,7 +12,7 @@ import (
 // LimitStore keeps the rows of limits.
 type LimitStore interface {
 	Limits(ctx context.Context) ([]LimitRow, error)
-	SaveLimits(ctx context.Context, row LimitRow) error // inserts or replaces
+	SaveLimits(ctx context.Context, row LimitRow) error // inserts or replaces; ErrNotFound where whose they are was removed
 	DeleteLimits(ctx context.Context, kind LimitKind, name string) error
 }
 
@@ -107,15 +107,29 @@ func (b *LimitBook) Clear(ctx context.Context, kind LimitKind, name string) erro
 	return b.enforce(ctx)
 }
 
-// Forget leaves out what was set of one that was removed: nothing of it is kept.
+// Forget leaves out what was set of one that was removed: nothing of it is kept. What was set since, of one that was made anew under
+// the name, holds.
 func (b *LimitBook) Forget(ctx context.Context, kind LimitKind, name string) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
+	rows, err := b.store.Limits(ctx)
+	if err != nil { // it is removed all the same
+		rows = nil
+	}
+	now, is := LimitRow{}, false
+	for _, row := range rows {
+		if row.Kind == kind && row.Name == name {
+			now, is = row, true
+		}
+	}
 	b.mu.Lock()
 	_, was := b.rows[kind][name]
 	delete(b.rows[kind], name)
+	if is {
+		b.rows[kind][name] = now
+	}
 	b.mu.Unlock()
-	if !was {
+	if !was && !is {
 		return nil
 	}
 	return b.enforce(ctx)

@@ -147,6 +147,34 @@ func TestLimitBook(t *testing.T) {
 	}
 }
 
+// What was set of one that was removed goes, and what was set of one that has its name since does not.
+func TestLimitBookForgets(t *testing.T) {
+	rows := &limitRows{rows: map[string]LimitRow{}}
+	b, err := OpenLimits(t.Context(), rows, LimitSettings{}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(sessions int) {
+		t.Helper()
+		if _, err := b.Set(t.Context(), LimitProject, "red", Limits{Sessions: sessions}, "root"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget := func(what string, want int) {
+		t.Helper()
+		if err := b.Forget(t.Context(), LimitProject, "red"); err != nil || b.Of(LimitProject, "red").Sessions != want {
+			t.Errorf("%s: %+v, %v", what, b.Of(LimitProject, "red"), err)
+		}
+	}
+	set(3)
+	clear(rows.rows) // it goes with the project
+	forget("removed", 0)
+	set(5)
+	forget("made anew, and set before", 5)
+	rows.fail = errors.New("away")
+	forget("while nobody can be asked", 0)
+}
+
 func TestLimitBookIsAskedWhileItChanges(t *testing.T) {
 	b, err := OpenLimits(t.Context(), &limitRows{rows: map[string]LimitRow{}}, nil, time.Now)
 	if err != nil {

@@ -37,7 +37,7 @@ type ProjectStore interface {
 	// SaveProject inserts or updates, by name. With one that is removed go its members and its limits, all or nothing.
 	SaveProject(ctx context.Context, p Project) error
 	Members(ctx context.Context) ([]Membership, error)
-	SaveMember(ctx context.Context, m Membership) error
+	SaveMember(ctx context.Context, m Membership) error // ErrNotFound where the user or the project was removed
 	DeleteMember(ctx context.Context, project, user string) error
 }
 

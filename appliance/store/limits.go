@@ -19,6 +19,13 @@ func (s *Store) Limits(ctx context.Context) ([]people.LimitRow, error) {
 // SaveLimits implements people.LimitStore.
 func (s *Store) SaveLimits(ctx context.Context, r people.LimitRow) error {
 	return s.write(ctx, "saving the limits of "+string(r.Kind)+" "+r.Name, func(ctx context.Context, t *tx) error {
+		table := "users"
+		if r.Kind == people.LimitProject {
+			table = "projects"
+		}
+		if err := t.notRemoved(ctx, table, r.Name); err != nil {
+			return err
+		}
 		_, err := t.exec(ctx, `INSERT INTO limits (kind, name, limits, changed_by, changed_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (kind, name) DO UPDATE SET limits = excluded.limits, changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
 			string(r.Kind), r.Name, asJSON{r.Limits}, r.ChangedBy, r.ChangedAt)

@@ -46,11 +46,30 @@ func (s *Store) Members(ctx context.Context) ([]people.Membership, error) {
 // SaveMember implements people.ProjectStore.
 func (s *Store) SaveMember(ctx context.Context, m people.Membership) error {
 	return s.write(ctx, "saving a member of project "+m.Project, func(ctx context.Context, t *tx) error {
+		if err := t.notRemoved(ctx, "projects", m.Project); err != nil {
+			return err
+		}
+		if err := t.notRemoved(ctx, "users", m.User); err != nil {
+			return err
+		}
 		_, err := t.exec(ctx, `INSERT INTO project_members (project, person, role, added_by, added_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (project, person) DO UPDATE SET role = excluded.role, added_by = excluded.added_by, added_at = excluded.added_at`,
 			m.Project, m.User, int64(m.Role), m.AddedBy, m.AddedAt)
 		return err
 	})
+}
+
+// notRemoved makes sure, to the end of the transaction, that a user or a project was not removed: what is kept of one goes with it,
+// and what came later would stay. people.ErrNotFound. One without a row is none that was removed.
+func (t *tx) notRemoved(ctx context.Context, table, name string) error {
+	if _, err := t.exec(ctx, "UPDATE "+table+" SET name = name WHERE name = $1", name); err != nil { // who removes it waits, or is waited for
+		return err
+	}
+	n, err := t.number(ctx, "SELECT COUNT(*) FROM "+table+" WHERE name = $1 AND removed_at IS NOT NULL", name)
+	if err == nil && n > 0 {
+		err = &people.Fault{Kind: people.ErrNotFound, Text: name + " was removed", Advice: "palisade user list and palisade project list show who and what there is"}
+	}
+	return err
 }
 
 // DeleteMember implements people.ProjectStore. One that is not there is no error.

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -88,10 +90,27 @@ func TestWhatWasRemovedLeavesNothing(t *testing.T) {
 		left(t, s.Members, bobs)
 		left(t, s.LogIns, stays)
 		left(t, s.Limits, ofAda, ofRed, ofBob)
-		must(t, s.SaveMember(ctx, adas))
+		elsewhere := part("default", "bob")
 		red.RemovedAt = at.UTC()
 		must(t, s.SaveProject(ctx, red))
-		left(t, s.Members, adas)
+		left(t, s.Members, elsewhere)
 		left(t, s.Limits, ofAda, ofBob)
+
+		// Nor does who had looked it up before.
+		for what, err := range map[string]error{
+			"a removed user":    s.SaveMember(ctx, adas),
+			"a removed project": s.SaveMember(ctx, bobs),
+			"limits of a user":  s.SaveLimits(ctx, people.LimitRow{Kind: people.LimitUser, Name: "ada", Limits: people.Limits{Routes: 1}}),
+			"of a project":      s.SaveLimits(ctx, people.LimitRow{Kind: people.LimitProject, Name: "red", Limits: people.Limits{Routes: 1}}),
+		} {
+			if !errors.Is(err, people.ErrNotFound) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		left(t, s.Members, elsewhere)
+		left(t, s.Limits, ofAda, ofBob)
+		red.RemovedAt = time.Time{} // it is made anew
+		must(t, s.SaveProject(ctx, red))
+		limit(people.LimitProject, "red")
 	})
 }
