@@ -102,6 +102,15 @@ func (fo *Folders) shortly(f Folder, op Operation, out any) (is bool, err error)
 	return fo.elsewhere(ctx, f, op, nil, out)
 }
 
+// within is elsewhere for what is to be done while who asks waits: a home that takes it up and falls silent keeps nobody for ever. No
+// lock is held then: other folders have other homes.
+func (fo *Folders) within(ctx context.Context, f Folder, op Operation, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, elsewherePatience)
+	defer cancel()
+	_, err := fo.elsewhere(ctx, f, op, nil, out)
+	return err
+}
+
 // Carry carries out what another box asks to be done with a folder whose home is here.
 func (fo *Folders) Carry(ctx context.Context, op Operation, body io.Reader) (any, error) {
 	f, err := fo.byID(ctx, op.Folder)

@@ -28,27 +28,36 @@ func (fo *Folders) KeptUntil(f Folder) time.Time { return f.TrashedAt.Add(fo.Set
 
 // Remove puts a folder into the trash, from where it can be restored for a while. ErrInUse says who uses it.
 func (fo *Folders) Remove(ctx context.Context, project, ref, by string) error {
+	away, err := fo.putAside(ctx, project, ref, by)
+	if err != nil || away.ID == "" {
+		return err
+	}
+	return fo.within(ctx, away, Operation{Do: doRemove, By: by}, nil)
+}
+
+// putAside is Remove of a folder whose home is here; another one it only finds, and returns.
+func (fo *Folders) putAside(ctx context.Context, project, ref, by string) (away Folder, err error) {
 	fo.changes.Lock()
 	defer fo.changes.Unlock()
 	f, err := fo.Find(ctx, project, ref)
 	if err != nil {
-		return err
+		return Folder{}, err
 	}
 	if err := fo.unused(f); err != nil {
-		return err
+		return Folder{}, err
 	}
 	if fo.Orphaned(f) {
-		return fo.forget(ctx, f) // there is nothing that could be restored
+		return Folder{}, fo.forget(ctx, f) // there is nothing that could be restored
 	}
-	if is, err := fo.elsewhere(ctx, f, Operation{Do: doRemove, By: by}, nil, nil); is {
-		return err
+	if fo.Away(f) {
+		return f, nil
 	}
 	was := f.Path
 	f.TrashedAt, f.TrashedBy = time.Now().UTC().Truncate(time.Microsecond), by
 	if !f.Imported {
 		f.Path = filepath.Join(fo.root, trashDir, f.ID)
 	}
-	return fo.move(ctx, f, was)
+	return Folder{}, fo.move(ctx, f, was)
 }
 
 // Discard removes a folder for good, at once. Of an imported one the directory stays.
@@ -166,6 +175,15 @@ func (fo *Folders) findTrashed(ctx context.Context, project, ref string) (Folder
 
 // Restore takes a folder out of the trash, under its name or another. ErrNotFound, ErrExists, ErrInvalid.
 func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Folder, error) {
+	f, err := fo.takeOut(ctx, project, ref, name)
+	if err == nil && fo.Away(f) {
+		err = fo.within(ctx, f, Operation{Do: doRestore, Name: name}, &f)
+	}
+	return f, err
+}
+
+// takeOut is Restore of a folder whose home is here; another one it only finds.
+func (fo *Folders) takeOut(ctx context.Context, project, ref, name string) (Folder, error) {
 	fo.changes.Lock()
 	defer fo.changes.Unlock()
 	f, err := fo.findTrashed(ctx, project, ref)
@@ -178,8 +196,8 @@ func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Fold
 		}
 		f.Name = name
 	}
-	if is, err := fo.elsewhere(ctx, f, Operation{Do: doRestore, Name: name}, nil, &f); is {
-		return f, err
+	if fo.Away(f) {
+		return f, nil
 	}
 	was := f.Path
 	f.TrashedAt, f.TrashedBy = time.Time{}, ""
@@ -191,43 +209,48 @@ func (fo *Folders) Restore(ctx context.Context, project, ref, name string) (Fold
 
 // Purge deletes a folder in the trash for good; of an imported one the directory stays. ErrNotFound.
 func (fo *Folders) Purge(ctx context.Context, project, ref string) error {
-	if err := fo.purge(ctx, project, ref); err != nil {
+	away, err := fo.purge(ctx, project, ref)
+	if err != nil {
 		return err
+	}
+	if away.ID != "" {
+		return fo.within(ctx, away, Operation{Do: doPurge}, nil)
 	}
 	return fo.sweepRemoved(ctx)
 }
 
-// purge makes a folder in the trash one of which only the contents are left, for sweepRemoved.
-func (fo *Folders) purge(ctx context.Context, project, ref string) error {
+// purge makes a folder in the trash one of which only the contents are left, for sweepRemoved; one whose home is elsewhere it only
+// finds, and returns.
+func (fo *Folders) purge(ctx context.Context, project, ref string) (away Folder, err error) {
 	fo.changes.Lock()
 	defer fo.changes.Unlock()
 	f, err := fo.findTrashed(ctx, project, ref) // by now: it may just have been restored
 	if err != nil {
-		return err
+		return Folder{}, err
 	}
 	if fo.Orphaned(f) {
-		return fo.forget(ctx, f)
+		return Folder{}, fo.forget(ctx, f)
 	}
-	if is, err := fo.elsewhere(ctx, f, Operation{Do: doPurge}, nil, nil); is {
-		return err
+	if fo.Away(f) {
+		return f, nil
 	}
 	if f.Imported {
-		return fo.forget(ctx, f)
+		return Folder{}, fo.forget(ctx, f)
 	}
 	// First out of the way, in one step, then the row, then the contents: whatever interrupts this, no row is left without
 	// its directory and no half-deleted folder can be restored.
 	aside := filepath.Join(fo.root, removedPrefix+f.ID)
 	moved := os.Rename(f.Path, aside)
 	if moved != nil && !errors.Is(moved, os.ErrNotExist) {
-		return fmt.Errorf("removing folder %s: %w", f.Name, moved)
+		return Folder{}, fmt.Errorf("removing folder %s: %w", f.Name, moved)
 	}
 	if err := fo.forget(ctx, f); err != nil {
 		if moved == nil {
 			err = errors.Join(err, os.Rename(aside, f.Path))
 		}
-		return err
+		return Folder{}, err
 	}
-	return nil
+	return Folder{}, nil
 }
 
 func (fo *Folders) forget(ctx context.Context, f Folder) error {
@@ -277,7 +300,7 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 			continue
 		}
 		if !f.TrashedAt.IsZero() && now.After(fo.KeptUntil(f)) {
-			if err := fo.purge(ctx, f.Project, f.ID); !errors.Is(err, ErrNotFound) { // it was taken out meanwhile
+			if _, err := fo.purge(ctx, f.Project, f.ID); !errors.Is(err, ErrNotFound) { // it was taken out meanwhile
 				failed = errors.Join(failed, err)
 			}
 		}
@@ -287,33 +310,4 @@ func (fo *Folders) Sweep(ctx context.Context, now time.Time) error {
 		return errors.Join(failed, fmt.Errorf("listing folders: %w", err))
 	}
 	return errors.Join(failed, fo.sweepParts(ctx, fo.ours(all), fo.Settings.keepUploads(), now))
-}
-
-// FolderChange is what is to be changed of a folder; nil leaves as it is.
-type FolderChange struct {
-	Name  *string
-	Quota *int64 // bytes; 0: no bound
-}
-
-// Update changes a folder. ErrNotFound, ErrExists, ErrInvalid.
-func (fo *Folders) Update(ctx context.Context, project, ref string, change FolderChange) (Folder, error) {
-	fo.changes.Lock()
-	defer fo.changes.Unlock()
-	f, err := fo.Find(ctx, project, ref)
-	if err != nil {
-		return Folder{}, err
-	}
-	if change.Name != nil {
-		if err := CheckFolderName(*change.Name); err != nil {
-			return Folder{}, err
-		}
-		f.Name = *change.Name
-	}
-	if change.Quota != nil {
-		if *change.Quota < 0 {
-			return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a folder cannot be bound to %d bytes", *change.Quota), hint: "0 is no bound"}
-		}
-		f.Quota = *change.Quota
-	}
-	return f, fo.move(ctx, f, f.Path)
 }

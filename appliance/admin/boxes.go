@@ -61,7 +61,7 @@ func (s *server) getCluster(c *gin.Context) error {
 	}
 	out, err := k.Status(c.Request.Context())
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respond(c, http.StatusOK, out)
 }
@@ -87,7 +87,7 @@ func ofSelf[In any](s *server, c *gin.Context, do func(k Cluster, ctx context.Co
 	ctx := c.Request.Context()
 	out, err := do(k, ctx, in, actorOf(ctx).Name)
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respond(c, http.StatusOK, out)
 }
@@ -124,7 +124,7 @@ func (s *server) listClusterTokens(c *gin.Context) error {
 	}
 	items, err := k.Tokens(c.Request.Context())
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respondPage(c, query(c, "limit", "cursor"), items, func(t api.ClusterToken) string { return t.ID })
 }
@@ -147,7 +147,7 @@ func (s *server) createClusterToken(c *gin.Context) error {
 	ctx := c.Request.Context()
 	out, err := k.NewToken(ctx, in.Approve, in.Uses, time.Duration(in.Seconds)*time.Second, actorOf(ctx).Name)
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respond(c, http.StatusCreated, out)
 }
@@ -158,7 +158,7 @@ func (s *server) revokeClusterToken(c *gin.Context) error {
 		return err
 	}
 	if err := k.RevokeToken(c.Request.Context(), c.Param("id")); err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return noContent(c)
 }
@@ -170,7 +170,7 @@ func (s *server) getBox(c *gin.Context) error {
 	}
 	status, err := k.Status(c.Request.Context())
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	for _, b := range status.Boxes {
 		if b.Name == c.Param("name") {
@@ -188,7 +188,7 @@ func (s *server) approveBox(c *gin.Context) error {
 	ctx := c.Request.Context()
 	out, err := k.Approve(ctx, c.Param("name"), actorOf(ctx).Name)
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respond(c, http.StatusOK, out)
 }
@@ -210,7 +210,7 @@ func (s *server) updateBox(c *gin.Context) error {
 	ctx := c.Request.Context()
 	out, err := k.Update(ctx, c.Param("name"), in, actorOf(ctx).Name)
 	if err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return respond(c, http.StatusOK, out)
 }
@@ -227,7 +227,7 @@ func (s *server) removeBox(c *gin.Context) error {
 	}
 	ctx := c.Request.Context()
 	if err := k.Remove(ctx, c.Param("name"), force, actorOf(ctx).Name); err != nil {
-		return ownersProblem(c, err)
+		return s.ownersProblem(c, err)
 	}
 	return noContent(c)
 }

@@ -292,14 +292,18 @@ func fieldErrors(problems catalog.Problems) []api.FieldError {
 }
 
 // ownersProblem is what went wrong with what an administrator asked for: they may know it, though no room has a kind for it.
-func ownersProblem(c *gin.Context, err error) error {
+//  1. What has a kind is of that.
+//  2. The rest is so until something is changed. What gives no advice nobody has foreseen: it is in the log, too.
+func (s *server) ownersProblem(c *gin.Context, err error) error {
 	ctx := c.Request.Context()
-	if ctx.Err() != nil || problemOf(ctx, err).Kind() != api.KindInternal {
+	if ctx.Err() != nil || problemOf(ctx, err).Kind() != api.KindInternal { // 1
 		return err
 	}
-	p := api.NewProblem(api.KindState, http.StatusConflict, "%s", err)
-	if h, ok := errors.AsType[hinter](err); ok {
+	p := api.NewProblem(api.KindState, http.StatusConflict, "%s", err) // 2
+	if h, advises := errors.AsType[hinter](err); advises {
 		p.Hint = h.Hint()
+	} else {
+		s.Log.WarnContext(ctx, "what was asked of the cluster failed", "path", c.FullPath(), "request_id", requestIDOf(ctx), "error", err)
 	}
 	return p
 }

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,33 @@ func TestAskAgain(t *testing.T) {
 	}
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" || p.Kind() != api.KindUnavailable || p.Hint != "ask again" {
 		t.Errorf("%d, in %q s: %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+	}
+}
+
+// TestWhatAnOwnerIsTold: what is wrong with a cluster, whether to ask again, and in the log what nobody has foreseen.
+func TestWhatAnOwnerIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		status int
+		logged bool
+	}{
+		"foreseen":          {&hinted{errors.New("4 sessions run on this box"), "drain it first"}, http.StatusConflict, false},
+		"unforeseen":        {errors.New("index out of range"), http.StatusConflict, true},
+		"too slow":          {fmt.Errorf("asking etcd: %w", context.DeadlineExceeded), http.StatusServiceUnavailable, false},
+		"nobody decides":    {fmt.Errorf("removing it: %w", anotherDecides{}), http.StatusServiceUnavailable, false},
+		"the rows are away": {fmt.Errorf("reading: %w", sessions.ErrUnavailable), http.StatusServiceUnavailable, false},
+		"of a kind":         {fmt.Errorf("box x: %w", sessions.ErrNotFound), http.StatusNotFound, false},
+	} {
+		var log strings.Builder
+		w := httptest.NewRecorder()
+		c, _ := gin.CreateTestContext(w)
+		c.Request = httptest.NewRequest(http.MethodGet, "/api/v1/cluster", nil)
+		s := &server{Deps: Deps{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		told := s.ownersProblem(c, test.err)
+		logged := strings.Contains(log.String(), test.err.Error())
+		if s.fail(c, told); w.Code != test.status || logged != test.logged || !strings.Contains(w.Body.String(), strings.TrimSuffix(test.err.Error(), ": "+sessions.ErrNotFound.Error())) {
+			t.Errorf("%s: %d, in the log %q: %s", name, w.Code, log.String(), w.Body)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
@@ -43,6 +44,9 @@ func (e errNoLeader) Error() string {
 func (errNoLeader) Hint() string {
 	return "try again in a few seconds. Where that does not help, a majority of the boxes that keep the agreement is away: palisade cluster status"
 }
+
+// RetryAfter is when to ask again: who was elected since takes a moment.
+func (errNoLeader) RetryAfter() time.Duration { return 2 * time.Second }
 
 // leader is who decides; an error where nobody does, as far as this box knows.
 func (s *seat) leader() (string, error) {
