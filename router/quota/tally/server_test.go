@@ -98,7 +98,8 @@ func eventually(t testing.TB, what string, is func() bool) {
 type road struct {
 	path  string
 	to    string
-	delay atomic.Int64 // nanoseconds for each answer
+	delay atomic.Int64                  // nanoseconds for each answer
+	held  atomic.Pointer[chan struct{}] // answers wait until it is closed; nil: they do not
 	shut  atomic.Bool
 
 	mu    sync.Mutex
@@ -162,6 +163,12 @@ func (r *road) carry(in net.Conn) {
 			select {
 			case <-time.After(d):
 			case <-done: // who waits for it is gone
+			}
+		}
+		if held := r.held.Load(); held != nil {
+			select {
+			case <-*held:
+			case <-done:
 			}
 		}
 		if _, werr := in.Write(buf[:n]); err != nil || werr != nil {
