@@ -49,9 +49,14 @@ func (x *exchange) forward() *Refusal {
 			x.ended(t, fault, err)
 			return nil
 		}
-		if next := x.answer.next; next != nil { // the engine was busy, and another takes it
+		if next := x.answer.next; next != nil { // the engine was busy or its box is silent, and another takes it
 			x.answer.next = nil
-			x.giveUp("", "busy", next)
+			reason := "busy"
+			if fault == faultLost {
+				reason = retryReason(fault)
+				t.Failed(time.Now(), balance.Connect)
+			}
+			x.giveUp(fault, reason, next)
 			continue
 		}
 		reason := retryReason(fault)
@@ -338,6 +343,8 @@ const (
 func (x *exchange) judge(c *engineConn, err error) fault {
 	a := &x.answer
 	switch {
+	case a.next != nil && errors.Is(err, errLost):
+		return faultLost
 	case a.whole || a.next != nil:
 		return ""
 	case errors.Is(err, errSwitched):

@@ -37,9 +37,14 @@ func (c *engineConn) forsake() {
 	}
 }
 
-// stays tells whether a connection that was forsaken goes on with what it carries, and has it do so.
+// stays tells whether a connection that was forsaken goes on with what it carries, and has it do so: where an answer has begun, where
+// the request may have been read and is not to be asked twice, and where there is nowhere else for it to go.
 func (c *engineConn) stays() bool {
-	if !c.forsaken.Load() || c.interrupted.Load() || c.yields && !c.began {
+	if !c.forsaken.Load() || c.interrupted.Load() {
+		return false
+	}
+	unread := len(c.request) > 0 && !c.wrote
+	if (unread || c.yields && !c.began) && c.to.leaves() {
 		return false
 	}
 	c.forsaken.Store(false)
@@ -49,6 +54,14 @@ func (c *engineConn) stays() bool {
 	c.bearing.Unlock()
 	c.bear(time.Now())
 	return true
+}
+
+// leaves is part of sink: a request of which nothing came leaves its route where another one takes it, or where it may wait for one.
+func (x *exchange) leaves() bool {
+	if x.mayRetry() && !x.client.left() {
+		x.answer.next = x.another()
+	}
+	return x.answer.next != nil || x.mayWait()
 }
 
 // yields tells whether the request may be asked of another route though this one may have done it, or does: it is one whose answer is all

@@ -1,10 +1,12 @@
 package router
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What a box that has fallen silent has not begun to answer is answered elsewhere, where nothing but the answer comes of it. All else is
@@ -105,6 +107,81 @@ func TestABoxFallsSilent(t *testing.T) {
 				t.Errorf("when it is back: %d %s", status, text)
 			}
 			<-ended
+		})
+	}
+}
+
+// What nobody else takes, and what may not wait for somebody, is left where it is: the box may be slow and no more.
+func TestABoxFallsSilentAndTheOthersAreBusy(t *testing.T) {
+	asked, goOn := make(chan struct{}, 10), make(chan struct{})
+	waits := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			asked <- struct{}{}
+			select {
+			case <-goOn:
+			case <-r.Context().Done():
+			}
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	addrs := []string{engine(t, waits("slow")), engine(t, waits("busy"))}
+	table := func(first, second float64, lost bool) Service {
+		s := hello(addrs...)
+		s.Routes[0].Weight, s.Routes[1].Weight, s.Routes[0].Lost = first, second, lost
+		s.Traffic.Balance.Limit = 1
+		return s
+	}
+	g := newRig(t, Config{}, table(0, 1, false))
+	got := make(chan string, 2)
+	ask := func() {
+		_, text := g.chat()
+		got <- text
+	}
+	go ask()
+	<-asked
+	g.SetServices([]Service{table(1, 0, false)})
+	go ask()
+	<-asked
+	g.SetServices([]Service{table(1, 1, true)})
+	close(goOn)
+	texts := map[string]bool{<-got: true, <-got: true}
+	if !texts["slow"] || !texts["busy"] {
+		t.Errorf("got %v", texts)
+	}
+}
+
+// going is a sink of a request that goes elsewhere when it is asked.
+type going struct{ is bool }
+
+func (g going) take([]byte) bool { return true }
+func (g going) leaves() bool     { return g.is }
+
+// A request that was not written yet is not written to a box that is known to be silent, whatever it is, unless nobody else takes it.
+func TestNothingNewIsWrittenToASilentBox(t *testing.T) {
+	for name, tc := range map[string]struct {
+		elsewhere bool
+		want      error
+	}{"another one takes it": {true, errLost}, "nobody does": {false, nil}} {
+		t.Run(name, func(t *testing.T) {
+			e := newUpstream(engine(t, says("")), Config{}.withDefaults(), &buffers{}, newDepartures())
+			defer e.leave()
+			e.lost = true
+			now := time.Now()
+			c, err := e.take(t.Context, now, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.close()
+			c.bear(now)
+			err = c.converse([]byte("DELETE /x HTTP/1.1\r\nHost: x\r\n\r\n"), going{tc.elsewhere})
+			if !errors.Is(err, tc.want) || c.wrote == tc.elsewhere {
+				t.Errorf("%v, written: %v", err, c.wrote)
+			}
+			e.keep(c, now)
+			if kept := len(e.idle) == 1; kept == tc.elsewhere {
+				t.Errorf("kept for the next request: %v", kept)
+			}
 		})
 	}
 }

@@ -179,8 +179,13 @@ func (e *upstream) closeIdle() {
 	e.streams.closeIdle()
 }
 
-// sink takes what an engine sends: bytes at the start of b, which it may change. True: it wants no more.
-type sink interface{ take(b []byte) (done bool) }
+// sink takes what an engine sends.
+type sink interface {
+	// take is given bytes at the start of b, which it may change. True: it wants no more.
+	take(b []byte) (done bool)
+	// leaves tells whether the request, which the engine has not begun to answer, goes elsewhere now that the engine's box is silent.
+	leaves() bool
+}
 
 // engineConn is one connection to an engine. One request at a time is on it, and one goroutine reads.
 type engineConn struct {
@@ -229,9 +234,9 @@ func newEngineConn(conn net.Conn, e *upstream) *engineConn {
 	return c
 }
 
-// over tells that no request is to come on the connection: the engine has closed its side, or it was interrupted.
-// What is read from one that was interrupted ends at once, and the next request would end with it.
-func (c *engineConn) over() bool { return c.ended.Load() || c.interrupted.Load() }
+// over tells that no request is to come on the connection: the engine has closed its side, or it was interrupted or forsaken.
+// What is read from one that was ends at once, and the next request would end with it.
+func (c *engineConn) over() bool { return c.ended.Load() || c.interrupted.Load() || c.forsaken.Load() }
 
 // quiet tells whether the engine has said nothing since its answer, which the next request would take for
 // its own. To look is a system call, a fiftieth of a request: it is made where there was time for the engine to say

@@ -125,7 +125,7 @@ func (s *seat) site() *site {
 		name: s.name(), reach: s.relays.Host,
 		own:     s.hasRoute,
 		alive:   func(node string) bool { return !s.roster.Known() || s.lives(node) },
-		doubted: s.doors.Doubted,
+		doubted: s.doors.Doubted, silent: s.doors.Silent,
 	}
 }
 

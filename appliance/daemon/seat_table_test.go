@@ -126,7 +126,7 @@ func TestOwnRoutesOfBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &seat{tables: k, ran: map[string]string{"ses-1": "10.0.0.1", "ses-2": "10.0.0.9"}}
-	at := site{name: "box-1", own: s.hasRoute, alive: func(string) bool { return true }}
+	at := site{name: "box-1", own: s.hasRoute, alive: func(string) bool { return true }, doubted: never, silent: never}
 	table, _, _ := k.current()
 	if got := tableFor(table.Rows, at)[0].Routes; len(got) != 1 || got[0].ID != "ses-1" {
 		t.Errorf("%+v", got)

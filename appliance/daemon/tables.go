@@ -16,21 +16,22 @@ type site struct {
 	name  string
 	alive func(node string) bool          // whether another box is heard of
 	own   func(session, addr string) bool // whether a route of this box is to be believed
-	// doubted tells whether another box does not answer this one, though it is heard of.
-	doubted func(node string) bool
+	// doubted and silent tell whether another box did not answer this one when it was asked last, or more than once, though it is heard of.
+	doubted, silent func(node string) bool
 	// reach is how a route on another box is reached from this one; an error where it is not.
 	reach func(node, session string, ports ...int) (ip string, err error)
 }
 
 // tableFor is what a box routes by: its own routes by their addresses, and those of others by a way there. Those of boxes that are not
-// heard of are lost, and of boxes that do not answer as well, where a service has others.
+// heard of are lost, and of boxes that are silent as well, where a service has others; those of a box that only may be get nothing new
+// then: a box that is slow for a moment does what it has.
 func tableFor(rows map[string]cluster.Row, at site) []router.Service {
 	table := make([]router.Service, 0, len(rows))
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		row := rows[id]
 		s := serviceOf(row.Service, row.Wakes)
 		s.Routes = nil
-		doubted, others := map[int]bool{}, false
+		doubted, silent, others := map[int]bool{}, map[int]bool{}, false
 		for _, r := range row.Service.Routes {
 			node := row.Nodes[r.ID]
 			route := router.Route{ID: r.ID, Addr: r.Addr, Weight: r.Weight, Draining: r.Draining}
@@ -48,15 +49,16 @@ func tableFor(rows map[string]cluster.Row, at site) []router.Service {
 					continue
 				}
 				route.Addr, route.Far, route.Lost = net.JoinHostPort(ip, port), true, !at.alive(node)
-				doubted[len(s.Routes)] = at.doubted(node)
+				doubted[len(s.Routes)], silent[len(s.Routes)] = at.doubted(node), at.silent(node)
 			}
-			others = others || !route.Draining && !route.Lost && !doubted[len(s.Routes)] && route.Weight > 0
+			others = others || !route.Draining && !route.Lost && !doubted[len(s.Routes)] && !silent[len(s.Routes)] && route.Weight > 0
 			s.Routes = append(s.Routes, route)
 		}
 		for i := range s.Routes {
 			r := &s.Routes[i]
-			if r.Lost = r.Lost || others && doubted[i]; r.Lost {
-				r.Weight = 0 // for routers of before, which know no lost ones
+			r.Lost = r.Lost || others && silent[i]
+			if r.Lost || others && doubted[i] { // lost ones for routers of before as well, which know of none
+				r.Weight = 0
 			}
 		}
 		table = append(table, s)

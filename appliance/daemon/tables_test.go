@@ -29,16 +29,18 @@ func rowOf(id string, routes map[string]string) cluster.Row {
 	return row
 }
 
+func never(string) bool { return false }
+
 func TestTableFor(t *testing.T) {
 	rows := map[string]cluster.Row{
 		"chat":  rowOf("chat", map[string]string{"a": "one", "b": "two", "c": "three", "d": "dead"}),
 		"empty": rowOf("empty", nil),
 		"far":   rowOf("far", map[string]string{"e": "four", "f": "four"}),
-		"wide":  rowOf("wide", map[string]string{"g": "two", "h": "four"}),
+		"wide":  rowOf("wide", map[string]string{"g": "two", "h": "four", "i": "slow"}),
 	}
 	at := func(name string) site {
 		return site{
-			name: name, alive: func(node string) bool { return node != "dead" }, doubted: func(node string) bool { return node == "four" },
+			name: name, alive: func(node string) bool { return node != "dead" }, doubted: func(node string) bool { return node == "four" || node == "slow" }, silent: func(node string) bool { return node == "four" },
 			reach: func(node, session string, ports ...int) (string, error) {
 				if node == "three" {
 					return "", errors.New("no address is free")
@@ -61,12 +63,13 @@ func TestTableFor(t *testing.T) {
 		r.Weight, r.Lost = 0, true
 		return r
 	}
+	slow := router.Route{ID: "i", Addr: "127.77.1.4:8000", Far: true} // it does what it has
 	want := map[string][]router.Route{
 		// A box that does not answer is asked all the same where nobody else is there.
-		"one": {own("a"), far("b", 3), lost(far("d", 4)), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4))},
-		"two": {far("a", 3), own("b"), lost(far("d", 4)), far("e", 4), far("f", 4), own("g"), lost(far("h", 4))},
+		"one": {own("a"), far("b", 3), lost(far("d", 4)), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4)), slow},
+		"two": {far("a", 3), own("b"), lost(far("d", 4)), far("e", 4), far("f", 4), own("g"), lost(far("h", 4)), slow},
 		// One that the others do not hear of has its own routes all the same.
-		"dead": {far("a", 3), far("b", 3), own("d"), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4))},
+		"dead": {far("a", 3), far("b", 3), own("d"), far("e", 4), far("f", 4), far("g", 3), lost(far("h", 4)), slow},
 	}
 	for name, want := range want {
 		if diff := cmp.Diff(want, routes(name)); diff != "" {

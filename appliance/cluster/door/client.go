@@ -62,7 +62,10 @@ func (c *Client) Doubt(f func()) { c.lines.doubt = f }
 
 // Doubted tells whether a box to which something is open did not answer when it was asked last. It may be slow, and is no node less for
 // it: it is for who can do without.
-func (c *Client) Doubted(name string) bool { return c.lines.doubted(name) }
+func (c *Client) Doubted(name string) bool { return c.lines.doubted(name, doubtedAfter) }
+
+// Silent tells whether it has not answered more than once: what it was asked is worth asking others.
+func (c *Client) Silent(name string) bool { return c.lines.doubted(name, silentAfter) }
 
 // Close ends connections that wait for a request. What is under way goes on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

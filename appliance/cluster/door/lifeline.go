@@ -13,8 +13,8 @@ import (
 const (
 	pingEvery    = time.Second
 	pingPatience = 1500 * time.Millisecond
-	doubtedAfter = 1 // pings that failed: who can do without the box does
-	silentAfter  = 2 // pings that failed: new connections are refused at once
+	doubtedAfter = 1 // pings that failed: who can do without the box gives it nothing new
+	silentAfter  = 2 // pings that failed: new connections are refused at once, and what it was asked others are
 	cutAfter     = 6 // what has not moved meanwhile is cut
 )
 
@@ -22,7 +22,7 @@ const (
 // told by it then. The kernel of one that is frozen acknowledges all the same.
 type lifelines struct {
 	ping func(ctx context.Context, name string) error
-	// doubt is told when a box begins to be doubted, and when that is over; nil: nobody asks.
+	// doubt is told when a box begins to be doubted, when it is silent, and when that is over; nil: nobody asks.
 	doubt func()
 
 	mu sync.Mutex
@@ -62,11 +62,11 @@ func (l *lifelines) missed(name string, began time.Time, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.line(name)
-	if one.failed < doubtedAfter && l.doubt != nil {
-		go l.doubt()
-	}
 	if one.failed < silentAfter {
 		one.failed, one.since, one.why = silentAfter, began, why
+		if l.doubt != nil {
+			go l.doubt()
+		}
 	}
 }
 
@@ -93,12 +93,12 @@ func (l *lifelines) silent(name string) error {
 	return nil
 }
 
-// doubted tells whether a box did not answer when it was asked last.
-func (l *lifelines) doubted(name string) bool {
+// doubted tells whether a box did not answer so many times when it was asked last.
+func (l *lifelines) doubted(name string, times int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.of[name]
-	return one != nil && one.failed >= doubtedAfter
+	return one != nil && one.failed >= times
 }
 
 // look asks the box, and again after a while for as long as anything is open.
@@ -111,7 +111,7 @@ func (l *lifelines) look(name string, one *lifeline) {
 	defer l.mu.Unlock()
 	before := one.failed
 	defer func() {
-		if l.doubt != nil && (before >= doubtedAfter) != (one.failed >= doubtedAfter) {
+		if l.doubt != nil && min(before, silentAfter) != min(one.failed, silentAfter) {
 			go l.doubt()
 		}
 	}()

@@ -53,18 +53,18 @@ func TestABoxThatIsFrozen(t *testing.T) {
 			c.over = func() { gone(); over[name] = true }
 		}
 		time.Sleep(time.Hour)
-		if n := asked.Load(); n < 100 || len(over) > 0 || l.silent("box") != nil || l.doubted("box") || doubts.Load() > 0 {
-			t.Fatalf("after an hour: asked %d times, %v, %v, doubted %v", n, over, l.silent("box"), l.doubted("box"))
+		if n := asked.Load(); n < 100 || len(over) > 0 || l.silent("box") != nil || l.doubted("box", doubtedAfter) || doubts.Load() > 0 {
+			t.Fatalf("after an hour: asked %d times, %v, %v, doubted %v", n, over, l.silent("box"), l.doubted("box", doubtedAfter))
 		}
 		frozen.Store(true)
 		time.Sleep(pingEvery + pingPatience)
 		synctest.Wait()
-		if !l.doubted("box") || doubts.Load() != 1 || l.silent("box") != nil {
-			t.Errorf("it did not answer once: doubted %v, %v", l.doubted("box"), l.silent("box"))
+		if !l.doubted("box", doubtedAfter) || doubts.Load() != 1 || l.doubted("box", silentAfter) || l.silent("box") != nil {
+			t.Errorf("it did not answer once: doubted %v, %v", l.doubted("box", doubtedAfter), l.silent("box"))
 		}
 		time.Sleep((silentAfter + 1) * (pingEvery + pingPatience))
-		if err := l.silent("box"); !errors.Is(err, ErrAway) {
-			t.Errorf("connections to it are waited for: %v", err)
+		if err := l.silent("box"); !errors.Is(err, ErrAway) || !l.doubted("box", silentAfter) || doubts.Load() != 2 {
+			t.Errorf("connections to it are waited for: %v, told %d times", err, doubts.Load())
 		}
 		for range cutAfter + 1 {
 			moves.moved.Store(time.Now().UnixNano())
@@ -80,8 +80,8 @@ func TestABoxThatIsFrozen(t *testing.T) {
 		if err := l.silent("box"); err != nil {
 			t.Errorf("it answers: %v", err)
 		}
-		if l.doubted("box") || doubts.Load() != 2 {
-			t.Errorf("it answers, and is doubted: %v, told %d times", l.doubted("box"), doubts.Load())
+		if l.doubted("box", doubtedAfter) || doubts.Load() != 3 {
+			t.Errorf("it answers, and is doubted: %v, told %d times", l.doubted("box", doubtedAfter), doubts.Load())
 		}
 		moves.Break()
 		time.Sleep(pingEvery)
