@@ -72,7 +72,9 @@ func openJournal(dir, writer string, n int) (*journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close(), os.Remove(path+".new"))
 	}
-	_ = unix.Mlock(j.mem) // where it may: nothing then waits for a disk
+	// Where it may. Nothing is read from the disk then; the first store to a page after it was written back waits for the file system all
+	// the same, where that is frozen.
+	_ = unix.Mlock(j.mem)
 	copy(j.mem, journalMagic)
 	copy(j.mem[writerAt:journalHead], writer)
 	for at := journalHead; at < size; at += areaSize {

@@ -243,3 +243,41 @@ func BenchmarkAddParallelWithJournal(b *testing.B) {
 		}
 	})
 }
+
+// A disk that is full keeps nothing from a store that has room.
+func TestAJournalOfADiskThatIsFull(t *testing.T) {
+	away := errors.New("away")
+	store := &memory{fail: func() (before, after error) { return away, nil }}
+	m, dir := kept(t, store)
+	add := func() { m.Add(&chat, &usage.Sample{At: start, Status: 200, Prompt: 1}) }
+	add()
+	if err := m.Flush(t.Context()); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	add()
+	if err := os.Mkdir(journals(t, dir)[0]+".held.new", 0o700); err != nil { // nothing can be held from now on
+		t.Fatal(err)
+	}
+	if err := m.Flush(t.Context()); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	add()
+	store.fail = nil
+	if err := m.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := store.total().Requests; got != 3 {
+		t.Errorf("of 3 requests %d are there", got)
+	}
+	add()
+	killed(t, dir, store)
+	if got := store.total().Requests; got != 4 {
+		t.Errorf("of 4 requests %d are there after a kill", got)
+	}
+	if err := errors.Join(m.Flush(t.Context()), m.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := store.total().Requests; got != 4 {
+		t.Errorf("of 4 requests %d are there after the end", got)
+	}
+}

@@ -143,17 +143,27 @@ func (m *Meter) Flush(ctx context.Context) error {
 		}
 	}
 	if err := m.settle(); err != nil {
-		return err
+		if len(m.waiting.rows) == 0 {
+			return err
+		}
+		if failed := m.sendWaiting(ctx); failed != nil { // the disk has no room: the store may have
+			return errors.Join(err, failed)
+		}
 	}
 	m.collect()
 	if len(m.waiting.rows) == 0 {
 		return nil
 	}
-	m.sending, m.waiting = m.batch(), newTable()
-	if err := m.send(ctx); err != nil {
+	if err := m.sendWaiting(ctx); err != nil {
 		return errors.Join(err, m.settle())
 	}
 	return nil
+}
+
+// sendWaiting sends what was collected, where nothing goes before it.
+func (m *Meter) sendWaiting(ctx context.Context) error {
+	m.sending, m.waiting = m.batch(), newTable()
+	return m.send(ctx)
 }
 
 // batch is what is waiting.
@@ -220,7 +230,7 @@ func (m *Meter) Run(ctx context.Context) {
 		case err == nil && failing:
 			m.log.InfoContext(ctx, "usage is kept again; nothing was lost")
 		case err != nil && !failing:
-			m.log.WarnContext(ctx, "usage cannot be kept; it is held in memory and tried again", "error", err)
+			m.log.WarnContext(ctx, "usage cannot be brought to the database; it is held and tried again", "error", err)
 		}
 		if failing = err != nil; failing {
 			wait, full = min(2*wait, flushRetry), nil

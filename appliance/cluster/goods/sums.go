@@ -56,9 +56,10 @@ func stampOf(info fs.FileInfo) (stamp, bool) {
 // a second on some.
 const settles = 2 * time.Second
 
-// freshAt tells whether a file had been changed only just at a time.
+// freshAt tells whether a file had been changed only just at a time. Each write sets Changed, by the kernel's clock; Modified may be set
+// to any time, and a date to come would have the file read again until it comes.
 func (s stamp) freshAt(now time.Time) bool {
-	return max(s.Modified, s.Changed) > now.Add(-settles).UnixNano()
+	return s.Changed > now.Add(-settles).UnixNano()
 }
 
 // uploadsDir holds files that are not whole yet: catalog's own.

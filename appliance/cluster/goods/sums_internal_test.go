@@ -80,6 +80,7 @@ func TestFreshAt(t *testing.T) {
 		"just now":                 {ago(time.Millisecond), ago(time.Millisecond), true},
 		"it says long ago itself":  {ago(time.Hour), ago(time.Second), true},
 		"a disk whose clock is on": {ago(-time.Hour), ago(-time.Hour), true},
+		"it says a date to come":   {ago(-time.Hour), ago(time.Hour), false},
 		"three seconds":            {ago(3 * time.Second), ago(3 * time.Second), false},
 	} {
 		if got := (stamp{Modified: c.modified, Changed: c.changed}).freshAt(now); got != c.want {
