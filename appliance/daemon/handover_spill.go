@@ -112,10 +112,11 @@ type spilled struct {
 	added func(usage.Row) // is told of each row that was added; may be nil
 	log   *slog.Logger
 	read  map[string]int64 // of each file, bytes that have been added
+	told  map[string]int64 // of each writer, the last batch of which added was told
 }
 
 func newSpilled(data string, store usage.Store, log *slog.Logger) *spilled {
-	return &spilled{dir: spillDir(data), store: store, log: log, read: map[string]int64{}}
+	return &spilled{dir: spillDir(data), store: store, log: log, read: map[string]int64{}, told: map[string]int64{}}
 }
 
 // run looks each second until ctx ends.
@@ -224,17 +225,19 @@ func (s *spilled) addAll(ctx context.Context, batches []usage.Batch) error {
 		if err := s.store.AddUsage(ctx, batches[i]); err != nil {
 			return err
 		}
-		s.tell(batches[i].Rows)
+		s.tell(&batches[i])
 	}
 	return nil
 }
 
-// tell has rows charged that were added.
-func (s *spilled) tell(rows []usage.Row) {
-	if s.added != nil {
-		for _, row := range rows {
-			s.added(row)
-		}
+// tell has the rows of a batch charged that was added, once: where a later one fails, all come again.
+func (s *spilled) tell(b *usage.Batch) {
+	if s.added == nil || b.Number <= s.told[b.Writer] {
+		return
+	}
+	s.told[b.Writer] = b.Number
+	for _, row := range b.Rows {
+		s.added(row)
 	}
 }
 
@@ -294,7 +297,7 @@ func (s *spilled) add(ctx context.Context, text []byte, path string) error {
 	if err := s.store.AddUsage(ctx, batch); err != nil {
 		return err
 	}
-	s.tell(batch.Rows)
+	s.tell(&batch)
 	return nil
 }
 

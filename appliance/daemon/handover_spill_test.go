@@ -248,3 +248,36 @@ func TestSpilledUsageComesBeforeTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What comes again and again, as a later batch fails, is charged once.
+func TestUsageOfAKilledProcessIsChargedOnce(t *testing.T) {
+	data, store, calls, charged := t.TempDir(), &ledger{}, 0, int64(0)
+	dir := spillDir(data)
+	m := usage.NewMeter(store, time.Now, quiet())
+	if err := m.Keep(dir); err != nil {
+		t.Fatal(err)
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+usage.JournalSuffix))
+	text, err := os.ReadFile(paths[0])
+	held, failed := json.Marshal([]usage.Batch{{Writer: "w", Number: 1, Rows: []usage.Row{used(1)}}, {Writer: "w", Number: 2, Rows: []usage.Row{used(10)}}})
+	killed := filepath.Join(dir, "w"+usage.JournalSuffix)
+	if err := errors.Join(err, failed, os.WriteFile(killed+".held", held, 0o600), os.WriteFile(killed, text, 0o600), m.Close()); err != nil {
+		t.Fatal(err)
+	}
+	store.fail = func() (before, after error) {
+		if calls++; calls%2 == 0 && calls < 10 {
+			return errors.New("away"), nil
+		}
+		return nil, nil
+	}
+	s := newSpilled(data, store, quiet())
+	s.added = func(r usage.Row) { charged += r.Prompt }
+	for s.collect(t.Context()) != nil {
+		if charged != 1 {
+			t.Fatalf("%d are charged of 1", charged)
+		}
+	}
+	if charged != 11 || store.total != 11 {
+		t.Errorf("%d are charged and %d kept of 11", charged, store.total)
+	}
+}
