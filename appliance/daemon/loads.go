@@ -19,6 +19,9 @@ const (
 	loadBoxes = 200
 )
 
+// tellAfter is how often each of so many boxes tells it.
+func tellAfter(boxes int) time.Duration { return loadEvery * time.Duration(max(1, boxes/loadBoxes)) }
+
 // carried is what who leads has to know of a box beside what door.Load has.
 type carried struct {
 	Totals  map[string]uint64 `json:"totals,omitempty"`  // requests that were let through, by service, since the box's router began
@@ -152,7 +155,8 @@ func (s *seat) report(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if time.Since(told) < loadEvery*time.Duration(s.roster.Len()/loadBoxes) {
+			// Ticks come a little early or late.
+			if after := tellAfter(s.roster.Len()); after > loadEvery && time.Since(told) < after-loadEvery/2 {
 				continue
 			}
 		case <-s.tell:
@@ -177,7 +181,7 @@ func (s *seat) report(ctx context.Context) {
 			continue
 		}
 		if d.turn == nil { // else it has the other boxes' in it
-			f.Part = d.seeing.teller.Next(time.Now(), leader)
+			f.Part = d.seeing.teller.Next(time.Now(), leader, tellAfter(s.roster.Len()))
 		}
 		text, err := json.Marshal(f)
 		if err != nil {

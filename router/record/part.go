@@ -8,8 +8,9 @@ import (
 // Part is what came to a Live of one box in some time, for the one that hears of all boxes: counters and buckets alone, since rates
 // and quantiles of boxes do not add up.
 type Part struct {
-	Of       string        `json:"of"`     // who cut it: unlike any other's, also of those before a restart
-	Number   int64         `json:"number"` // from 1, by one: it may be told twice, and counts once
+	Of       string        `json:"of"`              // who cut it: unlike any other's, also of those before a restart
+	Number   int64         `json:"number"`          // from 1, by one: it may be told twice, and counts once
+	Every    time.Duration `json:"every,omitempty"` // about how long until the next one, in nanoseconds; 0: soon
 	Services []ServicePart `json:"services,omitempty"`
 }
 
@@ -55,8 +56,10 @@ func (c *Counts) size() int { return 8 + 2*(len(c.First)+len(c.Took)) }
 
 const (
 	tellEvery = 400 * time.Millisecond // parts are no shorter
-	// tellWithin is how old a part may become: what is older is not of now any more, and would look as if it all came at once.
+	// tellWithin is how old a part may become: what is older is not of now any more, and would look as if it all came at once. Where
+	// parts are cut so seldom that it would be older, three times as far as they are apart.
 	tellWithin = 5 * time.Second
+	apart      = 3
 	// mostTold bounds the numbers of a part. What finds no place is in a later one.
 	mostTold = 50_000
 )
@@ -84,9 +87,10 @@ func NewTeller(l *Live) *Teller {
 }
 
 // Next gives what is to be told to who hears of all boxes, who is called to; nil where there is nothing new. The same part is
-// given until it has Arrived, or is too old. Who is told for the first time is told of what comes from then on.
-func (t *Teller) Next(now time.Time, to string) *Part {
-	if since := now.Sub(t.cut); t.to != to || since > tellWithin {
+// given until it has Arrived, or is too old. Who is told for the first time is told of what comes from then on. every is about how long
+// it is until Next is called again.
+func (t *Teller) Next(now time.Time, to string, every time.Duration) *Part {
+	if since := now.Sub(t.cut); t.to != to || since > max(tellWithin, apart*every) {
 		t.to, t.pending = to, nil
 		t.read(now, false)
 		return nil
@@ -98,7 +102,7 @@ func (t *Teller) Next(now time.Time, to string) *Part {
 		return nil
 	}
 	t.number++
-	t.pending = &Part{Of: t.of, Number: t.number, Services: services}
+	t.pending = &Part{Of: t.of, Number: t.number, Every: every, Services: services}
 	return t.pending
 }
 
@@ -194,13 +198,17 @@ func (h *histogram) take(pairs [][2]uint32) {
 
 // elsewhere is what a service has under way on another box.
 type elsewhere struct {
-	at                time.Time // when it was heard
+	until             time.Time // it counts: another one is heard before, unless the box is silent
 	inFlight, waiting int
 	routes            map[string]int
 }
 
-// heardWithin is for how long counts what a box said that it has under way: one that is silent has nothing.
-const heardWithin = 3 * time.Second
+// heardWithin is for how long counts what a box said that it has under way: one that is silent has nothing. Of a box that says it seldom
+// it counts for longer, up to heardAtMost.
+const (
+	heardWithin = 3 * time.Second
+	heardAtMost = time.Minute
+)
 
 // Hear adds what a Live of another box was told: each part once, however often it comes. What is of a service that is in no table
 // here is left out; what is of a route that is in none counts for its service.
@@ -217,7 +225,7 @@ func (l *Live) Hear(now time.Time, box string, p *Part) {
 		if s == nil {
 			continue
 		}
-		there := elsewhere{at: now, inFlight: of.InFlight, waiting: of.Waiting, routes: map[string]int{}}
+		there := elsewhere{until: now.Add(max(heardWithin, min(apart*p.Every, heardAtMost))), inFlight: of.InFlight, waiting: of.Waiting, routes: map[string]int{}}
 		s.take(&of.Counts)
 		for j := range of.Routes {
 			r := &of.Routes[j]
@@ -247,7 +255,7 @@ type heard struct {
 func (s *LiveService) flying(now time.Time) (inFlight, waiting int) {
 	inFlight, waiting = int(max(s.inFlight.Load(), 0)), int(max(s.waiting.Load(), 0))
 	for _, there := range s.others {
-		if now.Sub(there.at) < heardWithin {
+		if now.Before(there.until) {
 			inFlight += there.inFlight
 			waiting += there.waiting
 		}
@@ -259,7 +267,7 @@ func (s *LiveService) flying(now time.Time) (inFlight, waiting int) {
 func (s *LiveService) flyingAt(r *LiveRoute, now time.Time) int {
 	n := int(max(r.inFlight.Load(), 0))
 	for _, there := range s.others {
-		if now.Sub(there.at) < heardWithin {
+		if now.Before(there.until) {
 			n += there.routes[r.id]
 		}
 	}
@@ -269,7 +277,7 @@ func (s *LiveService) flyingAt(r *LiveRoute, now time.Time) int {
 // forgetSilent drops what boxes said too long ago.
 func (s *LiveService) forgetSilent(now time.Time) {
 	for box, there := range s.others {
-		if now.Sub(there.at) >= heardWithin {
+		if !now.Before(there.until) {
 			delete(s.others, box)
 		}
 	}

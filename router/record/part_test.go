@@ -32,7 +32,7 @@ func newFar(name string) far {
 // tell brings a part there as it would be over the network, and has it known that it arrived, or not.
 func (f far) tell(t *testing.T, to *record.Live, answered bool) {
 	t.Helper()
-	p := f.Next(time.Now(), "leader")
+	p := f.Next(time.Now(), "leader", 500*time.Millisecond)
 	if p == nil {
 		return
 	}
@@ -172,7 +172,7 @@ func TestWhatIsTold(t *testing.T) {
 			t.Helper()
 			requests(s, n)
 			time.Sleep(wait)
-			if got := told(b.Next(time.Now(), to)); got != want {
+			if got := told(b.Next(time.Now(), to, 500*time.Millisecond)); got != want {
 				t.Errorf("%s: told %s, want %s", what, got, want)
 			}
 		}
@@ -230,7 +230,7 @@ func TestPartsAreBounded(t *testing.T) {
 		}
 		for i := range 100 {
 			time.Sleep(500 * time.Millisecond)
-			p := b.Next(time.Now(), "leader")
+			p := b.Next(time.Now(), "leader", 500*time.Millisecond)
 			if p == nil {
 				if i < 2 {
 					t.Errorf("all was told at once")
