@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func (w *watching) once(ctx context.Context) {
 				w.patience = min(2*w.patience, mostPatience) // else all boxes would ask a member anew that is only busy
 				w.agreement.streams.CompareAndSwap(stream, stream+1)
 				return
-			case silent > askAfter/2 && w.agreement.mayAsk(time.Now()):
+			case silent > askAfter/2 && w.agreement.mayAsk(stream, time.Now()):
 				go func() { _ = w.agreement.client.RequestProgress(ctx) }() // it may wait for who is silent
 			}
 		case <-ctx.Done():
@@ -150,9 +151,18 @@ const (
 const streamKey = "palisade-stream"
 
 // mayAsk tells whether it is to be asked now whether watches are there. All on one stream hear the answer: one asks for all.
-func (a *Agreement) mayAsk(now time.Time) bool {
-	before := a.asked.Load()
-	return now.UnixNano()-before >= int64(askAfter/2) && a.asked.CompareAndSwap(before, now.UnixNano())
+func (a *Agreement) mayAsk(stream int64, now time.Time) bool {
+	a.asking.Lock()
+	defer a.asking.Unlock()
+	if at, is := a.asked[stream]; is && now.Sub(at) < askAfter/2 {
+		return false
+	}
+	if a.asked == nil {
+		a.asked = map[int64]time.Time{}
+	}
+	maps.DeleteFunc(a.asked, func(_ int64, at time.Time) bool { return now.Sub(at) > mostPatience }) // streams that are over
+	a.asked[stream] = now
+	return true
 }
 
 // take tells f what a watch says, and returns the revision of the last change. That of the answer may be greater: a watch that is

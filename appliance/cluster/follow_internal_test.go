@@ -31,3 +31,23 @@ func TestLookAgain(t *testing.T) {
 		}
 	})
 }
+
+// One watch asks for all that are on its stream, and for no other stream's.
+func TestMayAsk(t *testing.T) {
+	a, now := New(nil, ""), time.Unix(1000, 0)
+	for i, c := range []struct {
+		stream int64
+		at     time.Duration
+		want   bool
+	}{
+		{0, 0, true}, {0, time.Millisecond, false}, {1, time.Millisecond, true}, {0, askAfter/2 - 1, false}, {0, askAfter / 2, true}, {1, askAfter / 2, false},
+		{2, time.Hour, true},
+	} {
+		if got := a.mayAsk(c.stream, now.Add(c.at)); got != c.want {
+			t.Errorf("%d: stream %d may ask after %s: %v", i, c.stream, c.at, got)
+		}
+	}
+	if len(a.asked) != 1 {
+		t.Errorf("streams that are over are remembered: %v", a.asked)
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -28,7 +30,8 @@ type Agreement struct {
 	prefix string // ends with a slash
 
 	streams atomic.Int64 // number of the stream that new watches are on
-	asked   atomic.Int64 // when it was asked last whether watches are there, in nanoseconds
+	asking  sync.Mutex
+	asked   map[int64]time.Time // by stream: when it was asked last whether watches are there
 }
 
 // New returns the agreement below a prefix of etcd's keys, /palisade/1/ where it is empty. The client remains the caller's.
