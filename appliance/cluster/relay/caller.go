@@ -22,6 +22,9 @@ import (
 // errStranger says that somebody else than this program's user has connected.
 var errStranger = errors.New("the connection is not of the user that this program runs as")
 
+// errClosed says that who has connected has closed since: whose it was is not known any more.
+var errClosed = errors.New("the connection was closed before it was looked whose it is")
+
 // mine checks that a connection of this box's own loopback was made by this program's user. Processes of its sessions have
 // networks of their own, or are that user.
 func mine(c net.Conn) error {
@@ -37,7 +40,7 @@ func mine(c net.Conn) error {
 	case err != nil:
 		return fmt.Errorf("looking who has connected: %w", err)
 	case o.inode == 0: // closed since: nobody waits for an answer, and the kernel does not say who did
-		return errStranger
+		return errClosed
 	case int(o.uid) != os.Geteuid():
 		return fmt.Errorf("%w: it is of user %d", errStranger, o.uid)
 	}

@@ -2,11 +2,13 @@ package relay
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Both ways to look up whose a socket is say the same, and that there is none.
@@ -65,4 +67,20 @@ func FuzzAnswered(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(request(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2")))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = answered(b) })
+}
+
+// Who connects again and again, and is refused, does not fill the log.
+func TestWarningsAreFew(t *testing.T) {
+	r, now := New(nil, slog.New(slog.DiscardHandler)), time.Unix(1000, 0)
+	defer r.Close()
+	one, two := Target{"a", "s", 1}, Target{"a", "s", 2}
+	for i, c := range []struct {
+		of   Target
+		at   time.Duration
+		want bool
+	}{{one, 0, true}, {one, time.Second, false}, {two, time.Second, true}, {one, warnEvery, true}, {one, warnEvery + time.Second, false}} {
+		if got := r.mayWarn(c.of, now.Add(c.at)); got != c.want {
+			t.Errorf("%d: warned %v", i, got)
+		}
+	}
 }

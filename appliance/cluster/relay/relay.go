@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -38,12 +39,14 @@ type Relays struct {
 	mu    sync.Mutex
 	open  map[Target]*net.TCPListener
 	hosts map[host]net.IP // of sessions whose ports have their own numbers here
-	busy  sync.WaitGroup
+	// warned is when it was said last that a connection was refused.
+	warned map[Target]time.Time
+	busy   sync.WaitGroup
 }
 
 // New makes relays that lead nowhere yet.
 func New(dial Dial, log *slog.Logger) *Relays {
-	r := &Relays{dial: dial, log: log, open: map[Target]*net.TCPListener{}, hosts: map[host]net.IP{}}
+	r := &Relays{dial: dial, log: log, open: map[Target]*net.TCPListener{}, hosts: map[host]net.IP{}, warned: map[Target]time.Time{}}
 	r.ctx, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -129,10 +132,28 @@ func (r *Relays) serve(l *net.TCPListener, t Target) {
 	}
 }
 
+// warnEvery is how often connections to one target that are refused are worth a warning: anybody on this box may make many.
+const warnEvery = time.Minute
+
+func (r *Relays) mayWarn(t Target, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.warned, func(_ Target, at time.Time) bool { return now.Sub(at) >= warnEvery })
+	if _, is := r.warned[t]; is {
+		return false
+	}
+	r.warned[t] = now
+	return true
+}
+
 func (r *Relays) pass(c *net.TCPConn, t Target, port string) {
 	if err := mine(c); err != nil {
 		door.Reset(c)
-		r.log.Warn("a connection to a session of another box is refused", "node", t.Node, "session", t.Session, "port", t.Port, "from", c.RemoteAddr(), "error", err)
+		level := slog.LevelDebug
+		if !errors.Is(err, errClosed) && r.mayWarn(t, time.Now()) {
+			level = slog.LevelWarn
+		}
+		r.log.Log(r.ctx, level, "a connection to a session of another box is refused", "node", t.Node, "session", t.Session, "port", t.Port, "from", c.RemoteAddr(), "error", err)
 		return
 	}
 	far, err := r.dial(r.ctx, t.Node, t.Session, port)
