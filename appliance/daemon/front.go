@@ -163,6 +163,9 @@ func (a *attempt) ask(h http.Handler, r *http.Request) {
 	}()
 	a.header = a.ResponseWriter.Header().Clone()
 	h.ServeHTTP(a, r)
+	if !a.dropped {
+		a.begin() // an answer that is its headers alone
+	}
 }
 
 // Header implements http.ResponseWriter.
@@ -177,6 +180,15 @@ func (a *attempt) Header() http.Header {
 func (a *attempt) WriteHeader(status int) {
 	if a.dropped || !a.begun && status >= http.StatusInternalServerError && context.Cause(a.own) == error(errHandedOver) {
 		a.dropped = true
+		return
+	}
+	if status < http.StatusOK && status != http.StatusSwitchingProtocols { // words before an answer
+		to := a.ResponseWriter.Header()
+		before := to.Clone()
+		maps.Copy(to, a.header)
+		a.ResponseWriter.WriteHeader(status)
+		clear(to)
+		maps.Copy(to, before)
 		return
 	}
 	a.begin()

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 
@@ -221,4 +223,32 @@ func TestWhatStopsIsNotAskedForEver(t *testing.T) {
 		}
 	}()
 	same.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/api/v1/services", nil))
+}
+
+// An answer that is its headers alone has them, and words before an answer are none.
+func TestAnswersWithoutABodyKeepTheirHeaders(t *testing.T) {
+	s := httptest.NewServer(until(t.Context(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("Link")
+		w.Header().Set("X-Own", "1")
+	}), http.NotFoundHandler()))
+	defer s.Close()
+	hints := ""
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		hints = h.Get("Link")
+		return nil
+	}})
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Client().Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.Header.Get("X-Own") != "1" || res.Header.Get("Link") != "" || hints != "</style.css>" {
+		t.Errorf("%d %v, before it %q", res.StatusCode, res.Header, hints)
+	}
 }
