@@ -28,6 +28,15 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 		}
 		return b.Self(ctx), nil
 	}
+	if !s.departing.TryLock() {
+		return api.ClusterSelf{}, hinted{fmt.Errorf("this box is leaving already: %w", cluster.ErrBusy), "palisade cluster status says when it is alone; where the others cannot take over what it keeps, it says so within " + leavePatience.String() + " and stays"}
+	}
+	goes := false
+	defer func() {
+		if !goes {
+			s.departing.Unlock()
+		}
+	}()
 	others := len(s.roster.Nodes())
 	if s.removed.Load() != nil {
 		others = 2 // they are there, and do not say so
@@ -51,10 +60,13 @@ func (b boxes) Leave(ctx context.Context, force bool, by string) (api.ClusterSel
 	// Whoever asks may go, and a box that hands on what it keeps of etcd may decide no more meanwhile: it goes on leaving.
 	left := make(chan error, 1)
 	turn := b.d.turn
+	goes = true
 	go func() {
 		err := s.leave(context.WithoutCancel(ctx), turn, force, by)
 		if err == nil {
 			b.d.rise()
+		} else {
+			s.departing.Unlock()
 		}
 		left <- err
 	}()

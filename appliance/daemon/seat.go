@@ -87,6 +87,8 @@ type seat struct {
 	// leaving: this box says no more that it lives.
 	leaving bool
 	goes    bool // it is about to leave: what it keeps of etcd is to go to others first
+	// departing is held by the one that has this box leave: a second one, who comes late, would leave what the box has joined since.
+	departing sync.Mutex
 
 	invited invitations // to be members of etcd, while this box leads
 
