@@ -121,6 +121,7 @@ func newSpilled(data string, store usage.Store, log *slog.Logger) *spilled {
 
 // run looks each second until ctx ends.
 func (s *spilled) run(ctx context.Context) {
+	s.sweep(time.Now())
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	failing := false
@@ -165,6 +166,19 @@ func (s *spilled) collect(ctx context.Context) error {
 		return err
 	}
 	return s.collectJournals(ctx, journals)
+}
+
+// abandonedAfter is how long ago a file must have been written that is only there until it has its name, for its process to be gone.
+const abandonedAfter = time.Hour
+
+// sweep removes files of processes that were killed before they had given them their names: all that is in them comes again, or never was.
+func (s *spilled) sweep(now time.Time) {
+	paths, _ := filepath.Glob(filepath.Join(s.dir, "*.new"))
+	for _, path := range paths {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > abandonedAfter {
+			_ = os.Remove(path) // else the next start does
+		}
+	}
 }
 
 // left are the journals of processes that are gone. They are locked until letGo: two who recover one would both be right, and one of

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -279,5 +280,25 @@ func TestUsageOfAKilledProcessIsChargedOnce(t *testing.T) {
 	}
 	if charged != 11 || store.total != 11 {
 		t.Errorf("%d are charged and %d kept of 11", charged, store.total)
+	}
+}
+
+// What a process had not named yet when it was killed is removed, and what one that runs is about to name is not.
+func TestFilesWithoutANameAreSwept(t *testing.T) {
+	data, now := t.TempDir(), time.Now()
+	dir := spillDir(data)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, age := range map[string]time.Duration{"a.counted.new": 2 * time.Hour, "a.counted.held.new": 2 * time.Hour, "b.counted.new": time.Minute, "c.counted": 2 * time.Hour} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, now, now.Add(-age))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newSpilled(data, &ledger{}, quiet()).sweep(now)
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if want := []string{filepath.Join(dir, "b.counted.new"), filepath.Join(dir, "c.counted")}; !slices.Equal(left, want) {
+		t.Errorf("left are %v", left)
 	}
 }

@@ -62,7 +62,9 @@ func openJournal(dir, writer string, n int) (*journal, error) {
 	}
 	j := &journal{path: path, file: file}
 	size := journalHead + 2*n*areaSize
-	err = unix.Fallocate(int(file.Fd()), 0, 0, int64(size))
+	if err = unix.Fallocate(int(file.Fd()), 0, 0, int64(size)); errors.Is(err, unix.EOPNOTSUPP) { // NFS, and some others
+		err = fill(file, size)
+	}
 	if err == nil {
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
@@ -84,6 +86,12 @@ func openJournal(dir, writer string, n int) (*journal, error) {
 		return nil, errors.Join(err, unix.Munmap(j.mem), file.Close(), os.Remove(path+".new"))
 	}
 	return j, nil
+}
+
+// fill takes room on a disk that cannot be asked for it.
+func fill(file *os.File, size int) error {
+	_, err := file.Write(make([]byte, size))
+	return err
 }
 
 // close ends a journal. One of which the store has all is removed.
