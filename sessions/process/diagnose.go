@@ -143,7 +143,7 @@ func (r *Runtime) diagnoseNetwork() Finding {
 	n := r.cfg.Network
 	switch {
 	case n == nil:
-		return Finding{Subject: "network", Text: "Sessions share the box's network: two that want one port cannot run at once.",
+		return Finding{Subject: "network", Text: "Sessions share the box's network: two that want one port cannot run at once, and each can reach engines of others without a token.",
 			Hint: "Run the appliance as root to give each session its own address."}
 	case n.Guarded() != nil:
 		return Finding{Subject: "network", Text: fmt.Sprintf("Each session has its own address in %s, but can reach what listens on this box: %v.", n.CIDR(), n.Guarded()),
