@@ -195,7 +195,7 @@ func (r *restoring) database() string {
 
 // source is what a database says of where its rows are from.
 func (r *restoring) source() string {
-	return fmt.Sprintf("the backup of %s", r.head.MadeAt.Format(time.RFC3339))
+	return fmt.Sprintf("of %s", r.head.MadeAt.Format(time.RFC3339))
 }
 
 // fill brings rows and files.

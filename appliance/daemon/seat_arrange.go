@@ -20,6 +20,7 @@ func (s *seat) arrange(ctx context.Context, r cluster.Reign) {
 	if len(s.Config.Cluster.Etcd) > 0 {
 		return // the owner's own
 	}
+	s.invited.anew()
 	tick := time.NewTicker(seatEvery)
 	defer tick.Stop()
 	for {
@@ -157,6 +158,15 @@ func (i *invitations) get(name string) *invitation {
 		i.of[name] = &invitation{}
 	}
 	return i.of[name]
+}
+
+// anew forgets who was asked when this box led before: another one has asked since.
+func (i *invitations) anew() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, one := range i.of {
+		one.asked = time.Time{}
+	}
 }
 
 // ask notes that a box is asked, again or for the first time.

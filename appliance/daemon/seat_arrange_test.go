@@ -31,6 +31,11 @@ func TestInvitations(t *testing.T) {
 	if i.tried("box-2", at.Add(triedFor)) || len(i.words(nodes, at.Add(triedFor))) != 0 {
 		t.Error("it is never forgiven")
 	}
+	i.ask("box-4", now)
+	i.anew() // it leads again
+	if i.ask("box-4", at); i.tried("box-4", at) {
+		t.Error("it counts as one that did not come since it was asked the last time that this box led")
+	}
 	i.failed("box-3", "the port is taken", at)
 	if words := i.words(nodes, at); len(words) != 2 {
 		t.Errorf("%v", words)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,9 @@ const (
 	markCopying  = "copying"  // a part may be there
 	markComplete = "complete" // all is there and was compared; it goes when the database is first used
 )
+
+// refilledFrom begins what is said of where the rows are from, where they are not another database's.
+const refilledFrom = "the backup "
 
 // mark is what a move has written about itself; "" for none.
 func (s *Store) mark(ctx context.Context, db *sql.DB) (state string, err error) {
@@ -37,8 +41,11 @@ func (s *Store) refuseHalf(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, "SELECT source FROM "+markTable+" WHERE one = 1").Scan(&source); err != nil {
 		return err
 	}
-	return &Error{Kind: ErrHalf, Err: fmt.Errorf("only a part of %s may be in it", source),
-		hint: "that one is still the one that counts: use it, or repeat `palisade database move`"}
+	hint := "that one is still the one that counts: use it, or repeat `palisade database move`"
+	if strings.HasPrefix(source, refilledFrom) {
+		hint = "a restore of it was broken off: repeat `palisade backup restore`"
+	}
+	return &Error{Kind: ErrHalf, Err: fmt.Errorf("only a part of %s may be in it", source), hint: hint}
 }
 
 // setMark writes the mark, in one transaction with the table that holds it.

@@ -21,8 +21,8 @@ type Refill struct {
 	counts  map[string]int64
 }
 
-// BeginRefill opens an empty database, or makes a SQLite file, and gives it the schema of a version. Source says in words what the rows are
-// from. ErrNewerData where this program does not know that version, ErrNotEmpty where something is there.
+// BeginRefill opens an empty database, or makes a SQLite file, and gives it the schema of a version. Source says in words of when or
+// where the backup is that the rows are from: "of ...". ErrNewerData where this program does not know that version, ErrNotEmpty where something is there.
 func BeginRefill(ctx context.Context, dsn string, version int64, source string, log *slog.Logger) (_ *Refill, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -51,7 +51,7 @@ func BeginRefill(ctx context.Context, dsn string, version int64, source string, 
 	err = r.m.refuseFull(ctx)
 	if err == nil {
 		r.m.made = ""
-		err = s.prepareAt(ctx, version, source)
+		err = s.prepareAt(ctx, version, refilledFrom+source)
 	}
 	if err == nil {
 		r.conn, err = s.writer.Conn(ctx)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -61,7 +62,7 @@ func (k taken) put(t *testing.T, r *store.Refill) {
 
 func refill(t *testing.T, dsn string, from taken) {
 	t.Helper()
-	r, err := store.BeginRefill(t.Context(), dsn, from.version, "a test", nil)
+	r, err := store.BeginRefill(t.Context(), dsn, from.version, "of a test", nil)
 	must(t, err)
 	defer r.Close()
 	from.put(t, r)
@@ -112,22 +113,24 @@ func TestRefillRefuses(t *testing.T) {
 		open(t, from).Close()
 		fillTables(t, from, 3)
 		want := take(t, from)
-		if _, err := store.BeginRefill(t.Context(), dsn, want.version+1, "a test", nil); !errors.Is(err, store.ErrNewerData) {
+		if _, err := store.BeginRefill(t.Context(), dsn, want.version+1, "of a test", nil); !errors.Is(err, store.ErrNewerData) {
 			t.Errorf("a newer schema: %v", err)
 		}
 		// Broken off: nobody takes it for all there is, and it can be begun again.
-		r, err := store.BeginRefill(t.Context(), dsn, want.version, "a test", nil)
+		r, err := store.BeginRefill(t.Context(), dsn, want.version, "of a test", nil)
 		must(t, err)
 		want.put(t, r)
 		r.Close()
-		if _, err := store.Open(t.Context(), store.Options{DSN: dsn}); !errors.Is(err, store.ErrHalf) {
+		_, err = store.Open(t.Context(), store.Options{DSN: dsn})
+		half, is := errors.AsType[*store.Error](err)
+		if !is || !errors.Is(err, store.ErrHalf) || !strings.Contains(half.Hint(), "palisade backup restore") {
 			t.Errorf("half of it was opened: %v", err)
 		}
 		if _, err := store.TakeSnapshot(t.Context(), dsn); !errors.Is(err, store.ErrHalf) {
 			t.Errorf("half of it was read: %v", err)
 		}
 		// Another row than is said.
-		r, err = store.BeginRefill(t.Context(), dsn, want.version, "a test", nil)
+		r, err = store.BeginRefill(t.Context(), dsn, want.version, "of a test", nil)
 		must(t, err)
 		want.put(t, r)
 		other := slices.Clone(want.sums)
@@ -138,7 +141,7 @@ func TestRefillRefuses(t *testing.T) {
 		r.Close()
 		refill(t, dsn, want)
 		open(t, dsn).Close()
-		if _, err := store.BeginRefill(t.Context(), dsn, want.version, "a test", nil); !errors.Is(err, store.ErrNotEmpty) {
+		if _, err := store.BeginRefill(t.Context(), dsn, want.version, "of a test", nil); !errors.Is(err, store.ErrNotEmpty) {
 			t.Errorf("a full one: %v", err)
 		}
 	})
@@ -153,7 +156,7 @@ func TestRefillRelocates(t *testing.T) {
 		}
 		s.Close()
 		want := take(t, from)
-		r, err := store.BeginRefill(t.Context(), dsn, want.version, "a test", nil)
+		r, err := store.BeginRefill(t.Context(), dsn, want.version, "of a test", nil)
 		must(t, err)
 		defer r.Close()
 		want.put(t, r)
@@ -177,7 +180,7 @@ func TestUnfitForRefill(t *testing.T) {
 	_, err := raw(t, from).Exec("UPDATE folders SET name = 'a' || char(0) || 'b'")
 	must(t, err)
 	want := take(t, from)
-	r, err := store.BeginRefill(t.Context(), server.Database(t), want.version, "a test", nil)
+	r, err := store.BeginRefill(t.Context(), server.Database(t), want.version, "of a test", nil)
 	must(t, err)
 	defer r.Close()
 	rows := want.rows["folders"]
