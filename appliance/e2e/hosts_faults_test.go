@@ -15,7 +15,7 @@ import (
 var faultsFile = flag.String("faults", "", "bring all faults to hosts, and put the table of what came of them into this `file`")
 
 // onlyFaults chooses some of them.
-var onlyFaults = flag.String("only-faults", "", "bring only those faults whose row has this `text`, and log what came of them")
+var onlyFaults = flag.String("only-faults", "", "bring only those faults whose row has a match of this `expression`, and leave the other rows of the file as they are")
 
 // victim is what a fault befalls.
 type victim interface {
@@ -257,8 +257,9 @@ func (f *hosting) bring(x fault, v victim, to string, long time.Duration) came {
 func (f *hosting) counted() (rows int) {
 	f.t.Helper()
 	_ = eventually(10*time.Second, func() error {
-		requests, _ := f.hosts[0].counted()
-		if rows = int(requests); rows < f.answered-f.uncounted {
+		var usage struct{ Total struct{ Requests int } }
+		f.hosts[0].into(&usage, "usage", "--from", time.Now().AddDate(0, 0, -1).Format(time.DateOnly), "--to", time.Now().AddDate(0, 0, 2).Format(time.DateOnly)) // of wrong clocks, too
+		if rows = usage.Total.Requests; rows < f.answered-f.uncounted {
 			return errors.New("not all yet")
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -130,13 +131,15 @@ func TestFaults(t *testing.T) {
 	}
 	began := time.Now()
 	table := &faultsTable{t: t}
+	ofBoxes, ofEngines := []fault{killed, frozen, parted, mute, deaf, flaps, slow, full, off}, []fault{killed, frozen, parted}
+	boxes, engines := []string{"the leader", "a follower"}, []string{"etcd: the member that leads", "etcd: all members", "PostgreSQL", "Redis"}
 	t.Run("boxes", func(t *testing.T) {
-		if slices.Contains(ofEngines, *onlyFaults) {
+		if !anyChosen(ofBoxes, boxes) {
 			return
 		}
 		f := newHosting(t, newHosts(t, true, "one", "two", "three"), false)
-		for _, x := range []fault{killed, frozen, parted, mute, deaf, flaps, slow, full, off} {
-			for _, to := range []string{"the leader", "a follower"} {
+		for _, x := range ofBoxes {
+			for _, to := range boxes {
 				if !chosen(x.name + " " + to) {
 					continue
 				}
@@ -150,19 +153,17 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("engines", func(t *testing.T) {
-		if *onlyFaults != "" && !slices.Contains(ofEngines, *onlyFaults) {
+		if !anyChosen(ofEngines, engines) {
 			return
 		}
 		e, hosts := newEngines(t)
 		f := newHosting(t, hosts, true)
 		all := several{e.etcd[0], e.etcd[1], e.etcd[2]}
-		for _, x := range []fault{killed, frozen, parted} {
-			for _, to := range []struct {
-				name string
-				who  victim
-			}{{"etcd: the member that leads", e.leads(t)}, {"etcd: all members", all}, {"PostgreSQL", e.rows}, {"Redis", e.redis}} {
-				if chosen(x.name + " " + to.name) {
-					table.add(t, f.bring(x, to.who, to.name, long), false)
+		for _, x := range ofEngines {
+			for i, to := range engines {
+				if chosen(x.name + " " + to) {
+					who := []victim{e.leads(t), all, e.rows, e.redis}[i]
+					table.add(t, f.bring(x, who, to, long), false)
 				}
 			}
 		}
@@ -171,14 +172,17 @@ func TestFaults(t *testing.T) {
 	if t.Failed() {
 		verdict = "**The run failed**: see its log"
 	}
-	table.lines = append(table.lines, "", fmt.Sprintf("%s. The run took %s, on %d cores.", verdict, time.Since(began).Round(time.Second), runtime.NumCPU()))
-	table.write()
+	table.write(fmt.Sprintf("\n%s. The last run brought %d rows in %s, on %d cores.\n", verdict, len(table.lines), time.Since(began).Round(time.Second), runtime.NumCPU()))
 }
 
-// ofEngines are words of the rows of which no box is the victim.
-var ofEngines = []string{"etcd", "PostgreSQL", "Redis"}
+// chosen tells whether a row is to be brought, and anyChosen whether one of some is.
+func chosen(row string) bool { return regexp.MustCompile(*onlyFaults).MatchString(row) }
 
-func chosen(row string) bool { return strings.Contains(row, *onlyFaults) }
+func anyChosen(faults []fault, to []string) bool {
+	return slices.ContainsFunc(faults, func(x fault) bool {
+		return slices.ContainsFunc(to, func(to string) bool { return chosen(x.name + " " + to) })
+	})
+}
 
 // faultsTable is what goes into the file.
 type faultsTable struct {
@@ -202,10 +206,17 @@ func (f *faultsTable) add(t *testing.T, c came, single bool) {
 	}
 	f.lines = append(f.lines, fmt.Sprintf("| %s | %s | %s | %s | %.1f s | %s | %d of %d | %s | %.1f s | %d | %d of %d | %d |", c.fault, c.to, some(c.leader, true), some(c.out, true), c.gap.Seconds(),
 		some(c.single, single), c.failed, c.asked, own, c.whole.Seconds(), len(c.doubled), len(c.lost), c.made, c.uncounted+c.overcounted))
-	f.write()
+	f.write("")
 }
 
-func (f *faultsTable) write() {
+// keyOfRow is what tells a row apart.
+func keyOfRow(line string) string {
+	cells := strings.SplitN(line, "|", 4)
+	return strings.Join(cells[:min(len(cells), 3)], "|")
+}
+
+// write puts the rows in the place of those that there were of the same; where all are brought, of all.
+func (f *faultsTable) write(verdict string) {
 	f.t.Helper()
 	if *faultsFile == "" {
 		return
@@ -214,11 +225,27 @@ func (f *faultsTable) write() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	head, _, ok := strings.Cut(string(text), tableHead)
+	head, before, ok := strings.Cut(string(text), tableHead)
 	if !ok {
 		f.t.Fatalf("%s has no table", *faultsFile)
 	}
-	if err := os.WriteFile(*faultsFile, []byte(head+tableHead+strings.Join(f.lines, "\n")+"\n"), 0o644); err != nil {
+	rows := slices.Clone(f.lines)
+	if *onlyFaults != "" {
+		rows = nil
+		for line := range strings.Lines(before) {
+			if line = strings.TrimSuffix(line, "\n"); strings.HasPrefix(line, "| ") {
+				rows = append(rows, line)
+			}
+		}
+		for _, line := range f.lines {
+			if i := slices.IndexFunc(rows, func(old string) bool { return keyOfRow(old) == keyOfRow(line) }); i >= 0 {
+				rows[i] = line
+			} else {
+				rows = append(rows, line)
+			}
+		}
+	}
+	if err := os.WriteFile(*faultsFile, []byte(head+tableHead+strings.Join(rows, "\n")+"\n"+verdict), 0o644); err != nil {
 		f.t.Fatal(err)
 	}
 }

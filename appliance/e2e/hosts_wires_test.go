@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -63,11 +64,14 @@ func newLAN(t *testing.T) *lan {
 	return n
 }
 
+// placed is how many places were made: those of before may be there still while the kernel takes them away.
+var placed atomic.Int32
+
 // place makes another one.
 func (n *lan) place(name string) *place {
-	t, i := n.t, len(n.places)+1
+	t, i := n.t, placed.Add(1)
 	t.Helper()
-	p := &place{net: n, name: name, number: i, namespace: fmt.Sprintf("pal%d-%d", os.Getpid(), i), wire: fmt.Sprintf("w%d-%d", os.Getpid()%100000, i)}
+	p := &place{net: n, name: name, number: len(n.places) + 1, namespace: fmt.Sprintf("pal%d-%d", os.Getpid(), i), wire: fmt.Sprintf("w%d-%d", os.Getpid()%100000, i)}
 	ip(t, "netns", "add", p.namespace)
 	t.Cleanup(func() { ip(t, "netns", "del", p.namespace) })
 	ip(t, "link", "add", p.wire, "type", "veth", "peer", "name", "eth0", "netns", p.namespace)
