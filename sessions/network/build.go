@@ -34,7 +34,7 @@ func Whole[T any](list func() ([]T, error)) (all []T, err error) {
 // ensureBridge finds or makes the bridge and its address, and sets n.cidr and n.bridge. Each step may
 // have been done by a daemon that then died.
 func (n *Network) ensureBridge() error {
-	link, err := n.ensureLink(n.cfg.Bridge)
+	link, err := n.ensureLink(n.cfg.Bridge, "")
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (n *Network) ensureRange(link netlink.Link) (err error) {
 		return fmt.Errorf("the range %s overlaps %s, to which this box has a route: choose another", n.cidr, t)
 	}
 	n.cidr = n.cidr.Masked()
-	return n.giveRange(link, n.cidr)
+	return n.giveRange(link, gateway(n.cidr), n.cidr)
 }
 
 // taken returns every range that the box has a route to.
@@ -117,7 +117,7 @@ func (n *Network) build(a Attachment, s segment) error {
 		}
 		// The session's side comes up first: a bridge takes a port whose other end comes up later into
 		// use when the kernel next looks, which may be a second on.
-		if err := n.configure(in, a.Addr, s.cidr); err != nil {
+		if err := n.configure(in, a.Addr, s); err != nil {
 			return err
 		}
 		if err := n.host.LinkSetUp(host); err != nil {
@@ -140,6 +140,7 @@ func (n *Network) addPair(a Attachment, s segment, ns int) (netlink.Link, error)
 	attrs.Name = name
 	attrs.MasterIndex = s.bridge.Attrs().Index
 	pair := &netlink.Veth{LinkAttrs: attrs, PeerName: inside, PeerHardwareAddr: mac(a.Addr), PeerNamespace: netlink.NsFd(ns)}
+	pair.MTU, pair.PeerMTU = s.mtu, uint32(s.mtu)
 	if err := n.host.LinkAdd(pair); err != nil {
 		return nil, fmt.Errorf("making link %s: %w", name, err)
 	}
@@ -157,7 +158,7 @@ func (n *Network) addPair(a Attachment, s segment, ns int) (netlink.Link, error)
 }
 
 // configure sets up the session's side; the thread is in its namespace.
-func (n *Network) configure(in *netlink.Handle, addr netip.Addr, cidr netip.Prefix) error {
+func (n *Network) configure(in *netlink.Handle, addr netip.Addr, s segment) error {
 	// Not an error where the kernel has no IPv6.
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+inside+"/disable_ipv6", []byte("1"), 0)
 	for _, name := range []string{"lo", inside} {
@@ -166,7 +167,7 @@ func (n *Network) configure(in *netlink.Handle, addr netip.Addr, cidr netip.Pref
 			return fmt.Errorf("%s in the session: %w", name, err)
 		}
 		if name == inside {
-			ip := &net.IPNet{IP: addr4(addr), Mask: net.CIDRMask(cidr.Bits(), 32)}
+			ip := &net.IPNet{IP: addr4(addr), Mask: net.CIDRMask(s.cidr.Bits(), 32)}
 			if err := in.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
 				return fmt.Errorf("giving the session the address %s: %w", ip, err)
 			}
@@ -178,7 +179,7 @@ func (n *Network) configure(in *netlink.Handle, addr netip.Addr, cidr netip.Pref
 	if !n.cfg.DefaultRoute {
 		return nil
 	}
-	if err := in.RouteAdd(&netlink.Route{Gw: addr4(gateway(cidr))}); err != nil {
+	if err := in.RouteAdd(&netlink.Route{Gw: addr4(s.gateway)}); err != nil {
 		return fmt.Errorf("giving the session a default route: %w", err)
 	}
 	return nil

@@ -18,6 +18,8 @@ type Group struct {
 	ID   string
 	Size int // of how many
 	Rank int // of this one, from 0: its address follows from it
+	// Overlay joins it with what it is on other boxes; nil: all of it is on this one.
+	Overlay *Overlay
 }
 
 // maxGroup bounds a group: a bridge has at most 1024 ports.
@@ -27,7 +29,9 @@ const maxGroup = 1000
 type segment struct {
 	bridge   netlink.Link
 	cidr     netip.Prefix
-	isolated bool // its ports do not see each other
+	gateway  netip.Addr // the bridge's own
+	mtu      int        // 0: the kernel's
+	isolated bool       // its ports do not see each other
 }
 
 // CreateIn makes the network of session id as one of a group. The first one makes the group's bridge, with a free range of
@@ -36,6 +40,11 @@ type segment struct {
 func (n *Network) CreateIn(id string, g Group) (Attachment, error) {
 	if !validID(id) || !validID(g.ID) || g.Size < 1 || g.Size > maxGroup || g.Rank < 0 || g.Rank >= g.Size {
 		return Attachment{}, fmt.Errorf("making a network for session %q in group %q: it cannot be number %d of %d", id, g.ID, g.Rank, g.Size)
+	}
+	if g.Overlay != nil {
+		if err := g.Overlay.check(g); err != nil {
+			return Attachment{}, fmt.Errorf("making a network for session %s in group %s: %w", id, g.ID, err)
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -95,39 +104,72 @@ func groupBits(size int) int { return 32 - bits.Len(uint(size+2)) }
 // ensureGroup finds or makes a group's bridge, with its range and its rules. Each step may have been done by a daemon that
 // then died.
 func (n *Network) ensureGroup(g Group) (segment, error) {
-	link, err := n.ensureLink(n.groupBridge(g.ID))
+	box := ""
+	if g.Overlay != nil { // the bridges of all boxes are on one segment
+		box = fmt.Sprint(" on ", g.Overlay.Box)
+	}
+	link, err := n.ensureLink(n.groupBridge(g.ID), box)
 	if err != nil {
 		return segment{}, err
 	}
 	name := link.Attrs().Name
-	cidr, err := n.rangeOf(link)
+	s, err := n.ensureGroupRange(link, g)
 	if err != nil {
 		return segment{}, err
-	}
-	if !cidr.IsValid() {
-		taken, err := n.taken()
-		if err != nil {
-			return segment{}, err
-		}
-		if cidr, err = pick(n.cfg.Pool, groupBits(g.Size), seed(g.ID), taken); err != nil {
-			return segment{}, err
-		}
-		if err := n.giveRange(link, cidr); err != nil {
-			return segment{}, err
-		}
-	}
-	if 1<<(32-cidr.Bits()) < g.Size+3 {
-		return segment{}, fmt.Errorf("its range %s is too small for %d", cidr, g.Size)
 	}
 	if n.guarded == nil { // else nobody is kept from anything, which was said
 		if err := n.guardGroup(name); err != nil {
 			return segment{}, err
 		}
 	}
-	if err := n.raise(link); err != nil {
+	if g.Overlay != nil {
+		if s.mtu, err = n.ensureOverlay(link, g.Overlay); err != nil {
+			return segment{}, err
+		}
+	}
+	return s, n.raise(link)
+}
+
+// ensureGroupRange finds the range of a group's bridge, or gives it one.
+func (n *Network) ensureGroupRange(link netlink.Link, g Group) (segment, error) {
+	cidr, err := n.rangeOf(link)
+	if err != nil {
 		return segment{}, err
 	}
-	return segment{bridge: link, cidr: cidr}, nil
+	s := segment{bridge: link, cidr: cidr}
+	if !cidr.IsValid() {
+		taken, err := n.taken()
+		if err != nil {
+			return segment{}, err
+		}
+		if s.cidr, err = g.choose(n.cfg.Pool, taken); err != nil {
+			return segment{}, err
+		}
+	}
+	s.gateway = gateway(s.cidr)
+	if g.Overlay != nil {
+		s.gateway = g.Overlay.gateway(g.Size)
+	}
+	switch {
+	case g.Overlay != nil && s.cidr != g.Overlay.Range:
+		return segment{}, fmt.Errorf("its bridge has the range %s here, and is to have %s", s.cidr, g.Overlay.Range)
+	case 1<<(32-s.cidr.Bits()) < g.Size+3:
+		return segment{}, fmt.Errorf("its range %s is too small for %d", s.cidr, g.Size)
+	case !cidr.IsValid():
+		return s, n.giveRange(link, s.gateway, s.cidr)
+	}
+	return s, nil
+}
+
+// choose is the range of a group that has none here yet.
+func (g Group) choose(pool netip.Prefix, taken []netip.Prefix) (netip.Prefix, error) {
+	if g.Overlay == nil {
+		return pick(pool, groupBits(g.Size), seed(g.ID), taken)
+	}
+	if t := overlapped(g.Overlay.Range, taken); t.IsValid() {
+		return netip.Prefix{}, fmt.Errorf("its range %s overlaps %s, to which this box has a route", g.Overlay.Range, t)
+	}
+	return g.Overlay.Range, nil
 }
 
 // sweepGroup removes a group's bridge, and its rules, when nobody is plugged in any more.
@@ -144,9 +186,12 @@ func (n *Network) sweepGroup(name string) error {
 		return fmt.Errorf("listing links: %w", err)
 	}
 	for _, l := range links {
-		if l.Attrs().MasterIndex == link.Attrs().Index {
+		if l.Attrs().MasterIndex == link.Attrs().Index && l.Attrs().Name != overlayOf(name) {
 			return nil
 		}
+	}
+	if err := n.removeOverlay(name); err != nil {
+		return err
 	}
 	Unguard(name)
 	if err := n.host.LinkDel(link); err != nil && !missing(err) {
@@ -190,14 +235,14 @@ func (n *Network) guardGroup(name string) error {
 	return guard(name, guarding{peers: true, closed: !n.cfg.DefaultRoute, others: []string{bridgePrefix, groupsPrefix, n.cfg.Bridge}})
 }
 
-// ensureLink finds or makes a bridge.
-func (n *Network) ensureLink(name string) (netlink.Link, error) {
+// ensureLink finds or makes a bridge. Bridges that others see beside it on one segment differ in more than its name.
+func (n *Network) ensureLink(name, more string) (netlink.Link, error) {
 	link, err := n.host.LinkByName(name)
 	if missing(err) {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = name
 		attrs.HardwareAddr = net.HardwareAddr{0x02, 0x51, 0, 0, 0, 0}
-		s := seed(name)
+		s := seed(name + more)
 		for i := range 4 { // its own, so that it does not change with its ports
 			attrs.HardwareAddr[2+i] = byte(s >> (8 * i))
 		}
@@ -229,8 +274,8 @@ func (n *Network) rangeOf(link netlink.Link) (netip.Prefix, error) {
 	return netip.PrefixFrom(ip, ones).Masked(), nil
 }
 
-func (n *Network) giveRange(link netlink.Link, cidr netip.Prefix) error {
-	ip := &net.IPNet{IP: addr4(gateway(cidr)), Mask: net.CIDRMask(cidr.Bits(), 32)}
+func (n *Network) giveRange(link netlink.Link, own netip.Addr, cidr netip.Prefix) error {
+	ip := &net.IPNet{IP: addr4(own), Mask: net.CIDRMask(cidr.Bits(), 32)}
 	if err := n.host.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("giving %s the address %s: %w", link.Attrs().Name, ip, err)
 	}

@@ -177,7 +177,7 @@ func (n *Network) Create(id string) (Attachment, error) {
 		return Attachment{}, fmt.Errorf("making a network for session %s: %w", id, err)
 	}
 	a := Attachment{ID: id, Path: n.path(id), Addr: addr}
-	if err := n.build(a, segment{bridge: n.bridge, cidr: n.cidr, isolated: true}); err != nil {
+	if err := n.build(a, segment{bridge: n.bridge, cidr: n.cidr, gateway: n.Gateway(), isolated: true}); err != nil {
 		if rmErr := n.remove(id); rmErr != nil {
 			n.log.Warn("a network that was half made is left", "id", id, "err", rmErr)
 		}
