@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,10 @@ type Cluster struct {
 	Rank  int        `json:"rank"`  // from 0, the main container's
 	Size  int        `json:"size"`  // of how many
 	Run   ClusterRun `json:"run"`
+
+	Mode ClusterMode `json:"mode,omitempty"` // "": single-node
+	// Net is how the containers reach each other, of one that may be on several boxes and has its places.
+	Net *ClusterNet `json:"net,omitempty"`
 }
 
 // Role of a container in its cluster.
@@ -49,15 +54,16 @@ const MaxCluster = 64
 // ClusterRequest asks for a session of several containers.
 type ClusterRequest struct {
 	Size int
+	Mode ClusterMode // "": single-node
 	Run  ClusterRun
 	Sub  variants.LaunchSpec // what each but the main one runs
 }
 
 // ClusterFiles keep what the containers of a session share and see: a directory for each session.
 type ClusterFiles interface {
-	// Make makes a session's directory on the box, for containers of these names, and returns where it is. Where it is
-	// there, it stays as it is.
-	Make(id string, hosts []string) (dir string, err error)
+	// Make makes a session's directory, for containers of these names that answer SSH on these ports, and returns where it is on
+	// each box that starts one of them. Where it is there, its keys stay as they are.
+	Make(id string, hosts []string, ports []int) (dir string, err error)
 	// Open lets what waits in the containers of a run go on.
 	Open(id string, run int) error
 	// Forget removes a session's directory. What is not there is no error.
@@ -150,6 +156,9 @@ func (s Session) members(req *ClusterRequest) []Session {
 	for rank := range all {
 		one := s
 		at := Cluster{ID: s.ID, Role: RoleMain, Index: 1, Rank: rank, Size: req.Size, Run: cmp.Or(req.Run, ClusterRunMain)}
+		if req.Mode != ClusterSingleNode {
+			at.Mode = req.Mode
+		}
 		if rank > 0 {
 			at.Role, at.Index = RoleSub, rank
 			one.ID, one.Name, one.Launch = newID("ses"), memberName(s.Name, rank), req.Sub
@@ -178,14 +187,20 @@ func (m *Manager) checkCluster(req SessionRequest, each accel.Slots) error {
 	if !ok || m.Clusters == nil {
 		return fmt.Errorf("%w: sessions of several containers: %w", ErrInvalid, ErrNotSupported)
 	}
-	if err := can.CheckCluster(req.Image); err != nil {
+	if err := can.CheckCluster(req.Image); err != nil && !(req.Cluster.Mode == ClusterMultiNode && m.anyHostNet()) {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), count-1)); err != nil {
+		return err
+	}
+	if req.Cluster.Mode == ClusterMultiNode {
+		return everFitOver(m.Ledger.Pool(), Waiting{Slots: each, Selector: req.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
 	}
 	together := Demand{Slots: times(each, count, m.Queueing.Options), Selector: req.Selector}
 	if err := everFits(m.Ledger.Pool(), together, m.Queueing.Options); err != nil {
 		return fmt.Errorf("%w: for all %d containers together, on one box: %s", ErrInvalid, count, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	}
-	return CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), count-1))
+	return nil
 }
 
 // env is what the processes of a container find set of their session's others.
@@ -204,8 +219,8 @@ func (c Cluster) env(s Session) map[string]string {
 		"BACKENDAI_CLUSTER_IDX":        strconv.Itoa(c.Index),
 		"BACKENDAI_CLUSTER_LOCAL_RANK": rank,
 
-		"MASTER_ADDR": hosts[0], "MASTER_PORT": strconv.Itoa(masterPort),
-		"WORLD_SIZE": size, "RANK": rank, "NODE_RANK": rank, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
+		"MASTER_ADDR": hosts[0], "MASTER_PORT": strconv.Itoa(c.Net.masterPort()),
+		"WORLD_SIZE": size, "RANK": rank, "NNODES": size, "NODE_RANK": rank, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
 
 		"PALISADE_CLUSTER_DIR":  ClusterDir,
 		"PALISADE_CLUSTER_GATE": path.Join(ClusterDir, "go."+runOf(s)),
@@ -222,8 +237,24 @@ type SpecCluster struct {
 	ID    string     `json:"id"`    // of the session of all of them
 	Rank  int        `json:"rank"`  // of this one, from 0
 	Names [][]string `json:"names"` // by rank: what each is to be reached as; there are as many as containers
+	// Net is how they reach each other where they may be on several boxes; nil: all are on one.
+	Net *ClusterNet `json:"net,omitempty"`
 	// SSHConfig is a file of the box that is to be one of those that OpenSSH reads for everybody in the session.
 	SSHConfig string `json:"ssh_config,omitempty"`
+}
+
+// OnHost reports whether containers of a session have no network of their own, and are at their boxes' addresses.
+func (c *SpecCluster) OnHost() bool { return c != nil && c.Net != nil && c.Net.Kind == NetHost }
+
+// HostAddresses are those of the containers' boxes, by rank.
+func (c *SpecCluster) HostAddresses() []netip.Addr {
+	addresses := make([]netip.Addr, len(c.Net.At))
+	for rank, at := range c.Net.At {
+		if addresses[rank] = c.Net.Boxes[at].Address; !addresses[rank].IsValid() {
+			addresses[rank] = netip.AddrFrom4([4]byte{127, 0, 0, 1}) // a box that is alone
+		}
+	}
+	return addresses
 }
 
 // inCluster adds to what a runtime is told what a container has of its cluster.
@@ -237,11 +268,14 @@ func (s Session) inCluster(spec *Spec) {
 		delete(env, name) // its owner said otherwise
 	}
 	maps.Copy(spec.Env, env)
-	spec.Processes = append(spec.Processes, variants.Process{
-		Name: "ssh", Argv: []string{ownProgram, "cluster-ssh", ClusterDir, strconv.Itoa(sshPort)}, WorkDir: "/",
-	})
+	port := c.Net.sshPort(c.Rank)
+	ssh := variants.Process{Name: "ssh", Argv: []string{ownProgram, "cluster-ssh", ClusterDir, strconv.Itoa(port)}, WorkDir: "/"}
+	if c.Net != nil && c.Net.Kind == NetHost {
+		ssh.Port = port // of the box: it must be free
+	}
+	spec.Processes = append(spec.Processes, ssh)
 	spec.Name = c.host()
-	spec.Cluster = &SpecCluster{ID: c.ID, Rank: c.Rank, Names: c.names(s.wholeName())}
+	spec.Cluster = &SpecCluster{ID: c.ID, Rank: c.Rank, Names: c.names(s.wholeName()), Net: c.Net}
 }
 
 // joinCluster shows a container what its cluster shares.
@@ -249,7 +283,12 @@ func (r *runner) joinCluster(s Session, spec *Spec) error {
 	if s.Task.Cluster == nil {
 		return nil
 	}
-	dir, err := r.clusters.Make(s.Task.Cluster.ID, s.Task.Cluster.hosts())
+	c := s.Task.Cluster
+	ports := make([]int, c.Size)
+	for rank := range ports {
+		ports[rank] = c.Net.sshPort(rank)
+	}
+	dir, err := r.clusters.Make(c.ID, c.hosts(), ports)
 	if err != nil {
 		return fmt.Errorf("making what the containers of the session share: %w", err)
 	}

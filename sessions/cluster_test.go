@@ -24,7 +24,7 @@ type shared struct {
 
 func newShared() *shared { return &shared{made: map[string][]string{}, open: map[string][]int{}} }
 
-func (s *shared) Make(id string, hosts []string) (string, error) {
+func (s *shared) Make(id string, hosts []string, _ []int) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made[id] = hosts

@@ -28,6 +28,7 @@ func (m *Manager) Foresee(ctx context.Context, req SessionRequest) (Forecast, ca
 	w := m.waitingOf(s)
 	m.mu.Unlock()
 	if req.Cluster != nil {
+		w.Spread = req.Cluster.Mode == ClusterMultiNode
 		for i := 1; i < req.Cluster.Size; i++ {
 			w.Others = append(w.Others, w.ID+"-"+strconv.Itoa(i))
 		}

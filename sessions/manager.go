@@ -42,6 +42,8 @@ type Deps struct {
 	Guess func(serviceID string) time.Duration
 	// Earlier keeps what sessions wrote in earlier runs; nil: only the last run's log is there.
 	Earlier EarlierLogs
+	// Nets are what networks there can be between boxes; zero: none.
+	Nets ClusterNets
 	// Clusters keep what the containers of one session share; nil: sessions have one container each.
 	Clusters ClusterFiles
 	// Checkpoints are there in all runs of a session; nil: there are none.

@@ -308,3 +308,21 @@ func (p *pass) waitOver(w *want) Wait {
 	}
 	return wait
 }
+
+// everFitOver reports why the containers of a session would not fit on nodes that reach each other, were they empty. Where no node
+// is known yet it refuses nothing.
+func everFitOver(pool accel.Pool, w Waiting, reach map[string]string, o accel.Options) error {
+	if len(pool) == 0 {
+		return nil
+	}
+	p := newPass(&Queue{Pool: pool, Waiting: []Waiting{w}, Reach: reach, Options: o}, w.Since)
+	shape := p.turns.next().shape
+	why := p.nodes.checkSelector(shape)
+	if why == nil {
+		why = p.nodes.checkCapacity(shape)
+	}
+	if why == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrInvalid, why[0])
+}

@@ -67,6 +67,12 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 // session has changed meanwhile that change asks for the next pass: asking for it here as well could go on for ever.
 func (m *Manager) commit(p Placement, containers []*runner) {
 	claims := append([]accel.Claim{p.Claim}, p.Others...)
+	main, _ := containers[0].snapshot()
+	net, err := m.netFor(p, main)
+	if err != nil {
+		m.Log.Warn("a place was not taken: its containers would not reach each other", "session", p.Session, "error", err)
+		return
+	}
 	at := make([]place, len(claims))
 	for i, claim := range claims {
 		if err := m.Ledger.Take(claim); err != nil {
@@ -76,7 +82,7 @@ func (m *Manager) commit(p Placement, containers []*runner) {
 			}
 			return
 		}
-		at[i].claim = claim
+		at[i].claim, at[i].net = claim, net
 	}
 	run, failures := inStep(containers)
 	for i, r := range containers {
@@ -96,7 +102,7 @@ func (m *Manager) queue() (Queue, map[string][]*runner) {
 		held[c.Session] = c
 	}
 	q := Queue{
-		Pool: m.open(m.Ledger.Pool()), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
+		Pool: m.open(m.Ledger.Pool()), Reach: m.reaches(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
 	}
 	waiting := map[string][]*runner{}
 	clusters := map[string][]container{}

@@ -80,7 +80,8 @@ type stopRequest struct {
 // containers.
 type place struct {
 	claim         accel.Claim
-	why           string // that one, for people; may be ""
+	why           string      // that one, for people; may be ""
+	net           *ClusterNet // of one of several containers that may be on several boxes
 	run, failures int
 }
 

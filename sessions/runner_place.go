@@ -19,7 +19,7 @@ func (r *runner) place(ctx context.Context) (Signal, bool) {
 	}
 	select {
 	case at := <-r.offered:
-		return Signal{Kind: SignalPlaced, Reason: placedReason(at.claim, at.why), Claim: &at.claim, Run: at.run, Failures: at.failures}, true
+		return Signal{Kind: SignalPlaced, Reason: placedReason(at.claim, at.why), Claim: &at.claim, Net: at.net, Run: at.run, Failures: at.failures}, true
 	case <-r.stopping.Done():
 		return Signal{Kind: SignalStop, Reason: r.stopReason()}, true
 	case <-ctx.Done():

@@ -14,6 +14,7 @@ type Signal struct {
 	Kind     SignalKind
 	Reason   string       // one sentence for people
 	Claim    *accel.Claim // SignalPlaced
+	Net      *ClusterNet  // SignalPlaced, of a container that has others which may be on other boxes
 	Instance *Instance    // SignalStarted
 	Exit     *Exit        // SignalEnded and SignalStopped, where there was an instance; SignalRestart after a run that failed
 	// NotBefore is when the next run may begin, of a SignalRestart after a run that failed.
@@ -138,8 +139,12 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 		s.Address, s.PID, s.StartedAt, s.Exit = "", 0, time.Time{}, nil
 		s.HealthyAt, s.UnhealthySince = time.Time{}, time.Time{}
 		s.Claim, s.PlacedAt = nil, time.Time{}
+		s.Task.Cluster = s.Task.Cluster.withNet(nil)
 	case StatusScheduled:
 		s.Claim, s.PlacedAt, s.Waits = sig.Claim, now.UTC(), nil
+		if sig.Net != nil {
+			s.Task.Cluster = s.Task.Cluster.withNet(sig.Net)
+		}
 		s.Task.Restarts, s.Task.Failures = max(s.Task.Restarts, sig.Run), max(s.Task.Failures, sig.Failures)
 	case StatusRunning:
 		s.StartedAt, s.PID, s.Exit = sig.Instance.StartedAt, sig.Instance.PID, nil

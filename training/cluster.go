@@ -10,16 +10,17 @@ import (
 	"github.com/palisade-run/palisade/variants"
 )
 
-const singleNode = "single-node"
-
 // checkCluster reports what is wrong with a wish for several containers.
 func checkCluster(w Wish) (ps catalog.Problems) {
 	wrong := func(field, hint, format string, args ...any) { ps = append(ps, problem(field, hint, format, args...)) }
 	if w.ClusterSize < 0 || w.ClusterSize > sessions.MaxCluster {
 		wrong("cluster_size", "", "%d: a number from 1 to %d", w.ClusterSize, sessions.MaxCluster)
 	}
-	if w.ClusterMode != "" && w.ClusterMode != singleNode {
-		wrong("cluster_mode", "leave it out, or write "+singleNode, "%q: all containers of a session run on one box", w.ClusterMode)
+	switch {
+	case !slices.Contains([]sessions.ClusterMode{"", sessions.ClusterSingleNode, sessions.ClusterMultiNode}, w.ClusterMode):
+		wrong("cluster_mode", "single-node: all containers on one box; multi-node: on as few boxes as it can be", "%q: single-node or multi-node", w.ClusterMode)
+	case w.ClusterMode == sessions.ClusterMultiNode && w.ClusterSize < 2:
+		wrong("cluster_mode", "with --cluster-size 2 there are two", "the session has one container")
 	}
 	switch {
 	case !slices.Contains([]sessions.ClusterRun{"", sessions.ClusterRunMain, sessions.ClusterRunAll}, w.ClusterRun):
@@ -35,7 +36,7 @@ func checkCluster(w Wish) (ps catalog.Problems) {
 // clusterOf is how the main container of a session of several is started, and how the others are. The command begins where it
 // is to run once all are there.
 func clusterOf(w Wish) (main variants.LaunchSpec, req *sessions.ClusterRequest) {
-	req = &sessions.ClusterRequest{Size: w.ClusterSize, Run: cmp.Or(w.ClusterRun, sessions.ClusterRunMain)}
+	req = &sessions.ClusterRequest{Size: w.ClusterSize, Mode: w.ClusterMode, Run: cmp.Or(w.ClusterRun, sessions.ClusterRunMain)}
 	line := w.Command
 	if strings.TrimSpace(line) != "" {
 		line = sessions.GatedLine(line)

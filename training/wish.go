@@ -31,10 +31,10 @@ type Wish struct {
 	IdleTimeout  time.Duration // of an interactive session: it is ended when nobody has used it for so long
 	MaxLifetime  time.Duration // of an interactive session
 	Retries      int
-	// ClusterSize is how many containers the session has; 0 is 1. ClusterMode is single-node, or "": all on one box. ClusterRun
+	// ClusterSize is how many containers the session has; 0 is 1. ClusterMode is single-node, or "": all on one box; or multi-node. ClusterRun
 	// says which of them run the command: "" the main one, else sessions.ClusterRunMain or ClusterRunAll.
 	ClusterSize int
-	ClusterMode string
+	ClusterMode sessions.ClusterMode
 	ClusterRun  sessions.ClusterRun
 	Array       string // "1-100", "0-9%3", "1,5,9"; "": one session
 	Origin      string // what it is for, where no person asks: see sessions.Task

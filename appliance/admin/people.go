@@ -56,7 +56,7 @@ func (s *server) wish(c *gin.Context) (w training.Wish, err error) {
 		Name: in.Name, Project: project, CreatedBy: actorOf(c.Request.Context()).Name, Type: sessions.Type(in.Type), Image: in.Image,
 		Command: in.StartupCommand, Env: in.Environ, Ports: in.PreopenPorts, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
 		Selector: in.Selector, Priority: in.Priority, Preemptible: in.Preemptible, DependsOn: in.DependsOn, Retries: in.Retries, Array: in.Array,
-		ClusterSize: in.ClusterSize, ClusterMode: in.ClusterMode, ClusterRun: sessions.ClusterRun(in.ClusterRun),
+		ClusterSize: in.ClusterSize, ClusterMode: sessions.ClusterMode(in.ClusterMode), ClusterRun: sessions.ClusterRun(in.ClusterRun),
 	}
 	for _, m := range in.Mounts {
 		w.Mounts = append(w.Mounts, training.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +29,7 @@ const (
 	fileGo         = "go." // and the number of a run: all its containers are there
 )
 
-// Port is on which the containers of a session answer SSH.
+// Port is on which the containers of a session answer SSH, where they have a network of their own.
 const Port = 2200
 
 // Mount is where containers see their directory.
@@ -48,9 +49,9 @@ type Dirs struct {
 // New keeps directories below root, which is made when there is one to keep.
 func New(root string) *Dirs { return &Dirs{root: root} }
 
-// Make makes a session's directory, for containers of these host names, by rank, and returns its path. One that is there
-// stays as it is.
-func (d *Dirs) Make(id string, hosts []string) (dir string, err error) {
+// Make makes a session's directory, for containers of these host names that answer SSH on these ports, by rank, and returns its
+// path. Keys that are there stay as they are.
+func (d *Dirs) Make(id string, hosts []string, ports []int) (dir string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	dir, err = d.dir(id)
@@ -58,20 +59,52 @@ func (d *Dirs) Make(id string, hosts []string) (dir string, err error) {
 		return "", err
 	}
 	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
+		return dir, refresh(dir, names(hosts, ports))
 	}
+	files, err := Files(hosts, ports)
+	if err != nil {
+		return "", err
+	}
+	return dir, d.put(id, dir, files)
+}
+
+// Put makes a session's directory of files that somebody else has made, as Files does, and returns its path. Where it is there,
+// it is as they are from now on; what waits in it waits on.
+func (d *Dirs) Put(id string, files map[string]string) (dir string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dir, err = d.dir(id)
+	if err != nil {
+		return "", err
+	}
+	for name := range files {
+		if !filepath.IsLocal(name) || filepath.Base(name) != name {
+			return "", fmt.Errorf("%q is no file of a session's directory", name)
+		}
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return dir, refresh(dir, files)
+	}
+	return dir, d.put(id, dir, files)
+}
+
+// Path is where a session's directory is, or will be.
+func (d *Dirs) Path(id string) (string, error) { return d.dir(id) }
+
+// put makes a directory, whole or not at all.
+func (d *Dirs) put(id, dir string, files map[string]string) error {
 	half := dir + ".new"
-	err = errors.Join(os.MkdirAll(d.root, 0o700), os.RemoveAll(half))
+	err := errors.Join(os.MkdirAll(d.root, 0o700), os.RemoveAll(half))
 	if err == nil {
-		err = fill(half, hosts)
+		err = fill(half, files)
 	}
 	if err == nil {
 		err = os.Rename(half, dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("making the directory of %s: %w", id, errors.Join(err, os.RemoveAll(half)))
+		return fmt.Errorf("making the directory of %s: %w", id, errors.Join(err, os.RemoveAll(half)))
 	}
-	return dir, nil
+	return nil
 }
 
 // Open tells the containers of a run that all of them are there. Twice is once.
@@ -122,49 +155,88 @@ func (d *Dirs) dir(id string) (string, error) {
 	return filepath.Join(d.root, id), nil
 }
 
-// fill makes a directory with all that is in it at first.
-func fill(dir string, hosts []string) error {
-	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask is
-		return err
-	}
+// Files are what a session's directory has, by name, with new keys.
+func Files(hosts []string, ports []int) (map[string]string, error) {
 	client, clientLine, err := newKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	host, hostLine, err := newKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	files := names(hosts, ports)
+	maps.Copy(files, map[string]string{FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host})
+	return files, nil
+}
+
+// names are the files that follow from the containers' names and ports.
+func names(hosts []string, ports []int) map[string]string {
 	var hostfile strings.Builder
 	for _, name := range hosts {
 		hostfile.WriteString(name + " slots=1\n")
 	}
-	for name, text := range map[string]string{
-		FileHostfile: hostfile.String(), FileConfig: config(hosts), FileAuthorized: clientLine, FileKnown: "* " + hostLine, FileKey: client, FileHostKey: host,
-	} {
+	return map[string]string{FileHostfile: hostfile.String(), FileConfig: config(hosts, ports)}
+}
+
+// Renamed is files with others for containers that answer on other ports; the keys are the same.
+func Renamed(files map[string]string, hosts []string, ports []int) map[string]string {
+	out := maps.Clone(files)
+	maps.Copy(out, names(hosts, ports))
+	return out
+}
+
+// fill makes a directory with all that is in it at first.
+func fill(dir string, files map[string]string) error {
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask is
+		return err
+	}
+	return write(dir, files)
+}
+
+// refresh writes those of files anew that are otherwise.
+func refresh(dir string, files map[string]string) error {
+	others := map[string]string{}
+	for name, text := range files {
+		if has, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(has) != text {
+			others[name] = text
+		}
+	}
+	return write(dir, others)
+}
+
+// write writes files, each whole or not at all.
+func write(dir string, files map[string]string) error {
+	for name, text := range files {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o444); err != nil {
-			return err
+		half := path + ".new"
+		err := errors.Join(os.WriteFile(half, []byte(text), 0o444), os.Chmod(half, 0o444)) // whatever the umask is
+		if (name == FileKey || name == FileHostKey) && os.Geteuid() == 0 {
+			err = errors.Join(err, os.Chown(half, keyOwner, keyOwner))
 		}
-		if err := os.Chmod(path, 0o444); err != nil { // whatever the umask is
+		if err = errors.Join(err, os.Rename(half, path)); err != nil {
 			return err
 		}
 	}
-	if os.Geteuid() != 0 {
-		return nil // there are no sessions of several containers then
-	}
-	return errors.Join(os.Chown(filepath.Join(dir, FileKey), keyOwner, keyOwner), os.Chown(filepath.Join(dir, FileHostKey), keyOwner, keyOwner))
+	return nil
 }
 
 // config is what an ssh that is started in a container goes by. It speaks of the session's containers alone: hosts of the world
 // may begin with the same letters. Those that are named after the session end with their host's name.
-func config(hosts []string) string {
-	names := slices.Clone(hosts)
-	for _, host := range hosts[min(1, len(hosts)):] {
-		names = append(names, "*-"+host)
+func config(hosts []string, ports []int) string {
+	all, others := slices.Clone(hosts), ""
+	for rank, host := range hosts {
+		names := host
+		if rank > 0 {
+			names += " *-" + host
+			all = append(all, "*-"+host)
+		}
+		if ports[rank] != Port { // the first word that ssh finds holds
+			others += fmt.Sprintf("Host %s\n\tPort %d\n", names, ports[rank])
+		}
 	}
 	return fmt.Sprintf(`# Of Palisade: how the containers of this session reach each other. ssh -F %[1]s/ssh_config sub1
-Host %[3]s
+%[4]sHost %[3]s
 	Port %[2]d
 	IdentityFile %[1]s/key
 	IdentitiesOnly yes
@@ -172,7 +244,7 @@ Host %[3]s
 	StrictHostKeyChecking yes
 	PasswordAuthentication no
 	LogLevel ERROR
-`, Mount, Port, strings.Join(names, " "))
+`, Mount, Port, strings.Join(all, " "), others)
 }
 
 // newKey makes a key: the private one as a file has it, and the public one as a line.

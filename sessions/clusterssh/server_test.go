@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // serve lets in whoever has the key, and returns how to log in.
 func serve(t *testing.T) (dial func() (*ssh.Client, error)) {
 	t.Helper()
-	dir, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-a", []string{"main1", "sub1"})
+	dir, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-a", []string{"main1", "sub1"}, []int{clusterdir.Port, clusterdir.Port})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestALineThatIsCut(t *testing.T) {
 }
 
 func TestAnotherKeyIsNotLetIn(t *testing.T) {
-	dir, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-b", nil)
+	dir, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-b", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestAnotherKeyIsNotLetIn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
-	other, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-c", nil)
+	other, err := clusterdir.New(filepath.Join(t.TempDir(), "clusters")).Make("ses-c", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

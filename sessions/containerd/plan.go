@@ -99,7 +99,7 @@ func (m *making) writeNames(root *os.Root) error {
 	host := pid1.HostName(m.spec.Name, m.spec.ID)
 	hosts := pid1.Hosts(host, m.rec.Address)
 	if c := m.spec.Cluster; c != nil {
-		hosts = pid1.ClusterHosts(c.Names, m.at.Peers(len(c.Names)))
+		hosts = pid1.ClusterHosts(c.Names, m.peers())
 	}
 	texts := [...]string{hosts, host + "\n", nameServers(m.at.Path != "")}
 	var errs []error

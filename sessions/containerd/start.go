@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,10 +189,12 @@ func (m *making) makeDirectory(context.Context) error {
 
 func (m *making) makeNetwork(context.Context) (err error) {
 	m.rec.Address = "127.0.0.1"
-	if m.r.cfg.Network == nil && m.spec.Cluster != nil {
+	switch {
+	case m.spec.Cluster.OnHost():
+		return nil
+	case m.r.cfg.Network == nil && m.spec.Cluster != nil:
 		return m.r.CheckCluster(m.spec.Image)
-	}
-	if m.r.cfg.Network == nil {
+	case m.r.cfg.Network == nil:
 		return nil
 	}
 	if m.at, err = m.attach(); err == nil {
@@ -210,7 +213,27 @@ func (m *making) attach() (network.Attachment, error) {
 	if !ok {
 		return network.Attachment{}, m.r.CheckCluster(m.spec.Image)
 	}
-	return groups.CreateIn(m.spec.ID, network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank})
+	return groups.CreateIn(m.spec.ID, groupOf(c))
+}
+
+// groupOf is the group of a container's network.
+func groupOf(c *sessions.SpecCluster) network.Group {
+	g := network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank}
+	if n := c.Net; n != nil && n.Kind == sessions.NetVXLAN {
+		g.Overlay = &network.Overlay{VNI: n.VNI, Port: n.Port, Range: n.Range, Box: n.At[c.Rank], At: n.At}
+		for _, b := range n.Boxes {
+			g.Overlay.Boxes = append(g.Overlay.Boxes, b.Address)
+		}
+	}
+	return g
+}
+
+// peers are the addresses of all containers of the session, by rank.
+func (m *making) peers() []netip.Addr {
+	if c := m.spec.Cluster; c.OnHost() {
+		return c.HostAddresses()
+	}
+	return m.at.Peers(len(m.spec.Cluster.Names))
 }
 
 // CheckCluster implements sessions.ClusterChecker.

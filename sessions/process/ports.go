@@ -77,6 +77,9 @@ func (r *Runtime) checkPorts(ctx context.Context, spec sessions.Spec) error {
 		return nil
 	}
 	hint := "Without network namespaces all sessions share the box's ports: give it another port, or run the appliance as root."
+	if spec.Cluster.OnHost() {
+		hint = "Containers of one session that are on several boxes share the boxes' ports: end the other program, or have cluster.session_network say vxlan."
+	}
 	entries, err := os.ReadDir(r.instances())
 	if err != nil {
 		return err

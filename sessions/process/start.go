@@ -104,13 +104,18 @@ func (r *Runtime) check(ctx context.Context, spec sessions.Spec) error {
 			return fmt.Errorf("scratch directory %s: it must be absolute", s)
 		}
 	}
-	if r.cfg.Network == nil && spec.Cluster != nil {
+	if r.cfg.Network == nil && spec.Cluster != nil && !spec.Cluster.OnHost() {
 		return r.CheckCluster(spec.Image)
 	}
-	if r.cfg.Network == nil {
+	if r.shares(spec) {
 		return r.checkPorts(ctx, spec)
 	}
 	return nil
+}
+
+// shares reports whether a session has no network of its own, but the box's.
+func (r *Runtime) shares(spec sessions.Spec) bool {
+	return r.cfg.Network == nil || spec.Cluster.OnHost()
 }
 
 // attach makes the session's network: of its own, or one with the other containers of its session.
@@ -119,7 +124,19 @@ func (r *Runtime) attach(spec sessions.Spec) (network.Attachment, error) {
 	if c == nil {
 		return r.cfg.Network.Create(spec.ID)
 	}
-	return r.cfg.Network.CreateIn(spec.ID, network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank})
+	return r.cfg.Network.CreateIn(spec.ID, groupOf(c))
+}
+
+// groupOf is the group of a container's network.
+func groupOf(c *sessions.SpecCluster) network.Group {
+	g := network.Group{ID: c.ID, Size: len(c.Names), Rank: c.Rank}
+	if n := c.Net; n != nil && n.Kind == sessions.NetVXLAN {
+		g.Overlay = &network.Overlay{VNI: n.VNI, Port: n.Port, Range: n.Range, Box: n.At[c.Rank], At: n.At}
+		for _, b := range n.Boxes {
+			g.Overlay.Boxes = append(g.Overlay.Boxes, b.Address)
+		}
+	}
+	return g
 }
 
 func plainMissing(err error) error {
@@ -153,7 +170,11 @@ func (r *Runtime) make(ctx context.Context, dir string, spec sessions.Spec) (ses
 		return sessions.Instance{}, err
 	}
 	var at network.Attachment
-	if r.cfg.Network != nil {
+	if r.shares(spec) {
+		if spec.Cluster != nil {
+			rec.Peers = spec.Cluster.HostAddresses()
+		}
+	} else {
 		if at, err = r.attach(spec); err != nil {
 			return sessions.Instance{}, err
 		}
@@ -179,7 +200,7 @@ func (r *Runtime) make(ctx context.Context, dir string, spec sessions.Spec) (ses
 func (r *Runtime) record(spec sessions.Spec) record {
 	spec.Mounts = append(searched(r.baseEnv["PATH"], r.cfg.Hide), spec.Mounts...)
 	rec := record{
-		Spec: spec, Address: "127.0.0.1", Shared: r.cfg.Network == nil, CreatedAt: time.Now(), BootID: bootID(),
+		Spec: spec, Address: "127.0.0.1", Shared: r.shares(spec), CreatedAt: time.Now(), BootID: bootID(),
 		BaseEnv: r.baseEnv, Hide: r.cfg.Hide, Init: r.cfg.Init, LogFiles: r.cfg.LogFiles, LogSize: r.cfg.LogSize,
 		Keepers: r.groups.dirs(keepers),
 	}

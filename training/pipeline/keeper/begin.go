@@ -229,7 +229,7 @@ func Wish(project, by string, run *pipeline.Run) training.Wish {
 	}
 	maps.Copy(w.Env, run.Env)
 	if c := run.Cluster; c != nil {
-		w.ClusterSize, w.ClusterMode, w.ClusterRun = c.Size, c.Mode, sessions.ClusterRun(c.Run)
+		w.ClusterSize, w.ClusterMode, w.ClusterRun = c.Size, sessions.ClusterMode(c.Mode), sessions.ClusterRun(c.Run)
 	}
 	for _, m := range run.Mounts {
 		w.Mounts = append(w.Mounts, training.Mount{Folder: m.Folder, Sub: m.Sub, Target: m.Target, ReadOnly: m.ReadOnly})
