@@ -46,6 +46,9 @@ func (m *Manager) Adopt(ctx context.Context) error {
 		if !s.Status.Terminal() {
 			delete(orphans, s.ID)
 			s.Claim = m.claimOf(*s, running[s.ID])
+			if in := running[s.ID]; in != nil && s.Task.Cluster.spread() && s.Task.Cluster.Net == nil { // its row is older
+				s.Task.Cluster = s.Task.Cluster.withNet(netOfInstance(*in))
+			}
 		} else if in := orphans[s.ID]; in != nil && !in.Running {
 			delete(orphans, s.ID) // its log is kept; one that runs has ended by its row, and is nobody's
 		}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -213,6 +214,15 @@ func (m *Manager) anyHostNet() bool {
 		}
 	}
 	return false
+}
+
+// netOfInstance is how a container reaches its others that was started so; nil: that is not known.
+func netOfInstance(in Instance) *ClusterNet {
+	net := &ClusterNet{}
+	if json.Unmarshal([]byte(in.Labels[LabelNet]), net) != nil {
+		return nil
+	}
+	return net
 }
 
 // withNet is a cluster whose containers reach each other so; a copy, for others have the same.

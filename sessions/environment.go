@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -19,6 +20,7 @@ const (
 	LabelClaim    = "run.palisade.claim"   // what it holds of the pool: accel.Claim, encoded
 	LabelRun      = "run.palisade.run"     // which run of a person's session it is, from 0
 	LabelCluster  = "run.palisade.cluster" // the session that it is a container of, with others
+	LabelNet      = "run.palisade.net"     // how it reaches those that may be on other boxes: ClusterNet, encoded
 )
 
 // labels of a session's instance.
@@ -31,6 +33,11 @@ func labels(s Session) map[string]string {
 		l[LabelRun] = runOf(s)
 		if id := s.clusterID(); id != "" {
 			l[LabelCluster] = id
+		}
+		if c := s.Task.Cluster; c != nil && c.Net != nil {
+			if text, err := json.Marshal(c.Net); err == nil {
+				l[LabelNet] = string(text)
+			}
 		}
 	}
 	return l

@@ -287,8 +287,11 @@ type world struct {
 	dir     string
 
 	destroyed func(ctx context.Context, serviceID string) error
-	node      *accel.Node   // what the box has; nil: boundless, without devices
-	ledger    *accel.Ledger // of the daemon of the moment
+	node      *accel.Node  // what the box has; nil: boundless, without devices
+	more      []accel.Node // what other boxes have
+	nets      sessions.ClusterNets
+	away      func(node string) sessions.Vacancy // nil: no box is, and none is closed
+	ledger    *accel.Ledger                      // of the daemon of the moment
 	queue     sessions.QueueConfig
 	grant     func(accel.Claim) (accel.Grant, error)
 	shared    *shared                                 // what containers of one session see; nil: sessions have one each
@@ -328,6 +331,14 @@ func (w *world) setSick(addr, why string) {
 	}
 }
 
+// closed says that boxes get nothing new that are away.
+func (w *world) closed() func(node string) string {
+	if w.away == nil {
+		return nil
+	}
+	return func(node string) string { return w.away(node).Why }
+}
+
 // boot starts a daemon on the box.
 func (w *world) boot() {
 	w.t.Helper()
@@ -340,6 +351,9 @@ func (w *world) boot() {
 	if w.node != nil {
 		w.ledger = accel.NewLedger()
 		w.ledger.SetNode(*w.node)
+		for _, n := range w.more {
+			w.ledger.SetNode(n)
+		}
 	}
 	var runtime sessions.Runtime = w.runtime
 	if w.wrap != nil {
@@ -350,8 +364,8 @@ func (w *world) boot() {
 		clusters = w.shared
 	}
 	w.m = sessions.NewManager(sessions.Deps{
-		Clusters: clusters,
-		Ledger:   w.ledger, Queueing: w.queue, Grant: w.grant,
+		Clusters: clusters, Nets: w.nets, Away: w.away, Closed: w.closed(),
+		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
 		Store: w.store, Loads: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})

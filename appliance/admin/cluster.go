@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"cmp"
+
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -11,7 +13,14 @@ func clusterOut(v sessions.Session) *api.Cluster {
 	if c == nil {
 		return nil
 	}
-	return &api.Cluster{ID: c.ID, Role: string(c.Role), Host: c.Host(), Rank: c.Rank, Size: c.Size, Run: string(c.Run)}
+	out := &api.Cluster{
+		ID: c.ID, Role: string(c.Role), Host: c.Host(), Rank: c.Rank, Size: c.Size, Run: string(c.Run),
+		Mode: string(cmp.Or(c.Mode, sessions.ClusterSingleNode)),
+	}
+	if c.Net != nil {
+		out.Network = string(c.Net.Kind)
+	}
+	return out
 }
 
 // addContainers tells with the main container of a session of all of them.

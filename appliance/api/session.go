@@ -56,6 +56,8 @@ type Cluster struct {
 	Rank       int         `json:"rank"` // from 0, the main one's
 	Size       int         `json:"size"`
 	Run        string      `json:"run"`                  // who runs the command: main, all
+	Mode       string      `json:"mode"`                 // single-node: on one box; multi-node: they may be on several
+	Network    string      `json:"network,omitempty"`    // of multi-node, once it has its places: bridge, all are on one box; vxlan; host
 	Containers []Container `json:"containers,omitempty"` // all of them by rank; only where one session is asked for, by its main one
 }
 
@@ -105,7 +107,7 @@ type SessionCreate struct {
 	Retries        int               `json:"retries,omitempty"`
 	Array          string            `json:"array,omitempty"`        // 1-100, 0-9%3, 1,5,9: one session for each index
 	ClusterSize    int               `json:"cluster_size,omitempty"` // how many containers it has; default 1
-	ClusterMode    string            `json:"cluster_mode,omitempty"` // single-node, the default: all on one box
+	ClusterMode    string            `json:"cluster_mode,omitempty"` // single-node, the default: all on one box; multi-node: on as few boxes as it can be
 	ClusterRun     string            `json:"cluster_run,omitempty"`  // who runs the command: main, the default, or all
 }
 

@@ -12,12 +12,28 @@ func clusterWords(s api.Session) string {
 	case c == nil:
 		return ""
 	case c.Role == "main" && c.Run == "all":
-		return fmt.Sprintf("%d, each of which runs the command", c.Size)
+		return fmt.Sprintf("%d, each of which runs the command", c.Size) + netWords(c)
 	case c.Role == "main":
-		return fmt.Sprintf("%d, of which the main one runs the command", c.Size)
+		return fmt.Sprintf("%d, of which the main one runs the command", c.Size) + netWords(c)
 	default:
 		return fmt.Sprintf("%s, one of %d of session %s", c.Host, c.Size, c.ID)
 	}
+}
+
+// netWords say by what the containers of a session reach each other that may be on several boxes.
+func netWords(c *api.Cluster) string {
+	if c.Mode != "multi-node" {
+		return ""
+	}
+	switch c.Network {
+	case "vxlan":
+		return "; they reach each other by tunnels between their boxes (vxlan)"
+	case "host":
+		return "; they are on the network of their boxes (host)"
+	case "bridge":
+		return "; all are on one box"
+	}
+	return "; they may be on several boxes"
 }
 
 // printContainers lists the containers of a session that has several.

@@ -65,7 +65,7 @@ func (a *app) sessionCreate() *cobra.Command {
 	}
 	p.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("type", fixedWords("interactive", "batch"))
-	_ = cmd.RegisterFlagCompletionFunc("cluster-mode", fixedWords("single-node"))
+	_ = cmd.RegisterFlagCompletionFunc("cluster-mode", fixedWords("single-node", "multi-node"))
 	_ = cmd.RegisterFlagCompletionFunc("cluster-run", fixedWords("main", "all"))
 	_ = cmd.RegisterFlagCompletionFunc("depends", a.completeAt(-1, a.sessionNames))
 	_ = cmd.RegisterFlagCompletionFunc("mount", a.completeAt(-1, a.folderNames))
@@ -95,7 +95,7 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.StringVar(&p.startsAt, "starts-at", "", "not before: 2026-03-01T22:00:00Z, '2026-03-01 22:00', 22:00, or 90m from now")
 	f.StringVar(&p.array, "array", "", "one session for each index: 1-100, 1-100%10 (ten at a time), 1,5,9; it is in $PALISADE_ARRAY_INDEX")
 	f.IntVar(&p.clusterSize, "cluster-size", 1, "how many containers it has; each gets the resources that are asked for, and all get their places or none")
-	f.StringVar(&p.clusterMode, "cluster-mode", "", "single-node: all containers on one box (the default)")
+	f.StringVar(&p.clusterMode, "cluster-mode", "", "single-node: all containers on one box (the default); multi-node: on as few boxes as it can be")
 	f.StringVar(&p.clusterRun, "cluster-run", "", "who runs the command: main (the default; the others answer ssh), or all, each with its $RANK")
 	f.BoolVar(&p.wait, "wait", false, "wait until it runs; of a batch job, until it has ended, with its exit code")
 }

@@ -54,6 +54,7 @@ const (
 	partTables    = "routes/"    // by service: who answers. The leader's
 	partNudges    = "nudge/"     // by what has changed in the database: a number of the leader's
 	partEra       = "era"        // a number: see Term
+	partTogether  = "together/"  // by session of several containers, files and run: Together. The leader's
 	partShared    = "shared/"    // what all boxes have to know, sealed
 )
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // NodeState says what a box may be given.
@@ -52,6 +54,9 @@ type Inventory struct {
 	Images []string   `json:"images,omitempty"` // by name
 	// Folders are those of other boxes that it has, too: ID@VERSION.
 	Folders []string `json:"folders,omitempty"`
+	// Network is by which kind of network its sessions reach those of other boxes, and Address where it is for that; "": they do not.
+	Network sessions.NetKind `json:"network,omitempty"`
+	Address netip.Addr       `json:"address,omitzero"`
 }
 
 // Seen is what the cluster knows of one node.

@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,14 +31,37 @@ type Cluster struct {
 	// Fence is how long a job, or a person's session, runs on where its box hears nothing of the others. Then the box ends it by itself,
 	// and a little later it is begun again elsewhere. Each session keeps what held when it was started.
 	Fence time.Duration `yaml:"fence"`
+	// SessionNetwork is how sessions of this box reach those of other boxes that they are one session with: auto, vxlan, host or none.
+	SessionNetwork string `yaml:"session_network"`
+	// SessionPool is where such sessions' ranges of addresses are taken from, a /24 each; VXLANPort is the UDP port of their tunnels.
+	// Who leads decides by its own.
+	SessionPool netip.Prefix `yaml:"session_pool"`
+	VXLANPort   int          `yaml:"vxlan_port"`
 }
+
+// How sessions of several boxes reach each other.
+const (
+	SessionNetworkAuto  = "auto"  // vxlan where the kernel has it, host where sessions share the box's network anyway, else none
+	SessionNetworkVXLAN = "vxlan" // by tunnels between the boxes
+	SessionNetworkHost  = "host"  // such sessions share the box's network
+	SessionNetworkNone  = "none"  // they do not
+)
+
+// sessionNetworks are what a setting may say.
+var sessionNetworks = []string{SessionNetworkAuto, SessionNetworkVXLAN, SessionNetworkHost, SessionNetworkNone}
 
 // ClusterPort is the port for other boxes where nothing is said.
 const ClusterPort = "8480"
 
 func defaultCluster() Cluster {
-	return Cluster{Listen: ":" + ClusterPort, Grace: 20 * time.Second, Fence: 10 * time.Minute}
+	return Cluster{
+		Listen: ":" + ClusterPort, Grace: 20 * time.Second, Fence: 10 * time.Minute,
+		SessionNetwork: SessionNetworkAuto, SessionPool: netip.MustParsePrefix("10.208.0.0/13"), VXLANPort: 4789,
+	}
 }
+
+// leastSessionPool is the longest pool: one session takes a /24.
+const leastSessionPool = 24
 
 // mostClusterPort leaves room for the two above it.
 const mostClusterPort = 65533
@@ -83,6 +108,15 @@ func (c Cluster) check() (ps catalog.Problems) {
 	}
 	if c.Fence < leastClusterFence {
 		ps = append(ps, problem("cluster.fence", fmt.Sprintf("%s is too short: jobs would be ended wherever a box hears nothing of the others for a moment", c.Fence), "10m is usual"))
+	}
+	if !slices.Contains(sessionNetworks, c.SessionNetwork) {
+		ps = append(ps, problem("cluster.session_network", fmt.Sprintf("%q is not known", c.SessionNetwork), "auto, vxlan, host or none"))
+	}
+	if p := c.SessionPool; !p.IsValid() || !p.Addr().Is4() || p.Bits() > leastSessionPool {
+		ps = append(ps, problem("cluster.session_pool", fmt.Sprintf("%s has no room for a session's range, which is a /24 of IPv4", p), "10.208.0.0/13 is usual; no box may have a route into it"))
+	}
+	if c.VXLANPort < 1 || c.VXLANPort > 65535 {
+		ps = append(ps, problem("cluster.vxlan_port", fmt.Sprintf("%d is no port", c.VXLANPort), "4789 is usual, the same on all boxes"))
 	}
 	return ps
 }

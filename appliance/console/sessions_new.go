@@ -42,10 +42,10 @@ type slotChoice struct {
 
 // startValues are what the form has at first: those of another session, where one is named.
 type startValues struct {
-	Type, Image, Command, CPU, Mem, Ports, Environ, Size, Run, Priority string
-	Timeout, Retries, Idle, Life                                        string
-	Preemptible                                                         bool
-	Mounts                                                              []mountValue
+	Type, Image, Command, CPU, Mem, Ports, Environ, Size, Run, Mode, Priority string
+	Timeout, Retries, Idle, Life                                              string
+	Preemptible                                                               bool
+	Mounts                                                                    []mountValue
 }
 
 type mountValue struct {
@@ -103,7 +103,7 @@ func (f *startForm) from(v *View) error {
 		Type: s.Type, Image: s.Image, Command: s.StartupCommand, CPU: s.Resources["cpu"], Mem: s.Resources["mem"], Priority: strconv.Itoa(s.Priority), Preemptible: s.Preemptible,
 	}
 	if s.Cluster != nil {
-		f.From.Size, f.From.Run = strconv.Itoa(s.Cluster.Size), s.Cluster.Run
+		f.From.Size, f.From.Run, f.From.Mode = strconv.Itoa(s.Cluster.Size), s.Cluster.Run, s.Cluster.Mode
 	}
 	if s.Timeout > 0 {
 		f.From.Timeout = strconv.FormatFloat(s.Timeout, 'f', -1, 64) + "s"
@@ -285,7 +285,7 @@ func readStart(v *View) (api.SessionCreate, error) {
 	}
 	if text := strings.TrimSpace(v.Field("cluster_size")); text != "" && text != "1" {
 		if n := wrong.whole(v, "cluster_size", text, 1, 64); n != nil {
-			in.ClusterSize, in.ClusterRun = *n, v.Field("cluster_run")
+			in.ClusterSize, in.ClusterRun, in.ClusterMode = *n, v.Field("cluster_run"), v.Field("cluster_mode")
 		}
 	}
 	in.StartsAt = wrong.moment(v, "starts_at")

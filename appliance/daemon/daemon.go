@@ -37,7 +37,6 @@ import (
 	"github.com/palisade-run/palisade/router/quota/tally"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
-	"github.com/palisade-run/palisade/sessions/clusterdir"
 	"github.com/palisade-run/palisade/sessions/logs"
 	"github.com/palisade-run/palisade/sessions/terminal"
 	"github.com/palisade-run/palisade/training/accounts"
@@ -431,7 +430,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.manager = sessions.NewManager(sessions.Deps{
 		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
-		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: clusterdir.New(filepath.Join(c.Data, "clusters")), Checkpoints: d.points,
+		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: d.clusterFiles(), Nets: d.clusterNets(), Checkpoints: d.points,
 		Folders: d.folders, Glimpse: d.glimpse(), Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.grant(), Closed: d.closedBoxes(), Away: d.awayBoxes(),
 		Guess: func(service string) time.Duration { return d.measures.LoadTime(service) },

@@ -35,6 +35,8 @@ type runtimeChoice struct {
 	containerd *containerd.Runtime // nil: no images
 	private    *private.Daemon     // nil: containerd is somebody else's
 	open       error               // why containers can reach what listens on this box; nil: they cannot
+	networks   []*network.Network  // of the appliance's own
+	shares     bool                // sessions share the box's network
 }
 
 // logFiles is how many files a session's log rotates through.
@@ -132,7 +134,9 @@ func (r *runtimeChoice) openContainerd(ctx context.Context, c config.Config, o r
 			return err
 		}
 	} else if n := openNetwork(c, "netns-containers", "c", o.log); n != nil {
-		cfg.Network = n
+		cfg.Network, r.networks = n, append(r.networks, n)
+	} else {
+		r.shares = true
 	}
 	if guarded, ok := cfg.Network.(interface{ Guarded() error }); ok {
 		r.open = guarded.Guarded()
@@ -175,8 +179,12 @@ func (r *runtimeChoice) openProcess(c config.Config, o runtimeOptions) (err erro
 			return err
 		}
 	}
+	own := openNetwork(c, "netns", "", o.log)
+	if r.shares = r.shares || own == nil; own != nil {
+		r.networks = append(r.networks, own)
+	}
 	r.process, err = process.New(process.Config{
-		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Init: within, Network: openNetwork(c, "netns", "", o.log),
+		Root: filepath.Join(c.Data, "sessions"), Executable: o.executable, Init: within, Network: own,
 		Hide: []string{c.Data}, LogFiles: logFiles, LogSize: c.Limits.SessionLog / logFiles, Log: o.log,
 	})
 	if err != nil {

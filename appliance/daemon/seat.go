@@ -27,6 +27,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/sessions/clusterdir"
 )
 
 // seat is this box's place in a cluster, for as long as this process has it: what outlives the lives of the daemon. It runs the
@@ -50,6 +51,9 @@ type seat struct {
 	pool    *pool
 	agent   *agent.Agent
 	samples samples
+	reach   sessionReach     // how sessions of this box reach those of others
+	files   *clusterdir.Dirs // of sessions that have containers here
+	gates   gates            // of those sessions
 
 	doorway net.Listener
 	door    *door.Server
@@ -269,6 +273,7 @@ func (s *seat) run() {
 	s.loops.run(s.believe)
 	s.loops.run(s.takeSeats)
 	s.loops.run(s.tendGoods)
+	s.loops.run(s.followTogether)
 	s.loops.run(s.rememberEtcd)
 	s.loops.run(s.keepTable)
 	s.loops.run(s.watchStanding)

@@ -21,6 +21,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster/agent"
 	"github.com/palisade-run/palisade/catalog/fetch/reach"
 	"github.com/palisade-run/palisade/sessions"
+	"github.com/palisade-run/palisade/sessions/clusterdir"
 )
 
 // openBox opens what runs this box's sessions, and who looks after them.
@@ -36,6 +37,8 @@ func (s *seat) openBox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.reach = s.reachOf(ctx)
+	s.files = clusterdir.New(filepath.Join(c.Data, clustersDir))
 	c.Node.Name = s.name()
 	// What is shown of devices is shown by who leads, from a ledger of its own.
 	if s.pool, err = openPool(ctx, c, prometheus.NewRegistry(), s.overuse, s.Log.With("room", "accel")); err != nil {
@@ -134,6 +137,9 @@ func (s *seat) prepare(ctx context.Context, spec sessions.Spec) (sessions.Spec, 
 		return spec, err
 	}
 	spec.Env, spec.Labels, spec.Mounts = maps.Clone(spec.Env), maps.Clone(spec.Labels), slices.Clone(spec.Mounts)
+	if err := s.shareFiles(ctx, &spec); err != nil {
+		return spec, err
+	}
 	if err := s.ownPaths(&spec); err != nil {
 		return spec, err
 	}

@@ -115,6 +115,7 @@ func (s *seat) inventory(ctx context.Context) cluster.Inventory {
 		}
 	}
 	has.Folders = s.goods.Has()
+	has.Network, has.Address = s.reach.kind, s.reach.address
 	return has
 }
 

@@ -194,6 +194,7 @@ func (b *box) endAll() {
 	}
 	select {
 	case <-b.exited:
+		b.t.Logf("the daemon had ended before; it said:\n%s", tail(b.log, 60))
 		if err := b.launch(); err != nil {
 			b.t.Errorf("starting the daemon to clean up: %v", err)
 			return

@@ -130,7 +130,7 @@ func TestCluster(t *testing.T) {
 			b.becomes(c.ID, "TERMINATED")
 		}
 		b.fails(1, []string{"cluster"}, "session", "create", "host", "--cluster-size", "65")
-		b.fails(1, []string{"single-node"}, "session", "create", "host", "--cluster-size", "2", "--cluster-mode", "multi-node")
+		b.fails(1, []string{"single-node or multi-node"}, "session", "create", "host", "--cluster-size", "2", "--cluster-mode", "both")
 	})
 }
 

@@ -32,6 +32,12 @@ type host struct {
 // PostgreSQL that each reaches whatever becomes of the wires. disks: each has one of its own.
 func newHosts(t *testing.T, disks bool, names ...string) []*host {
 	t.Helper()
+	return newHostsWith(t, disks, "", names...)
+}
+
+// newHostsWith is newHosts with more settings of their clusters.
+func newHostsWith(t *testing.T, disks bool, cluster string, names ...string) []*host {
+	t.Helper()
 	var server pgtest.Server
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
@@ -40,7 +46,7 @@ func newHosts(t *testing.T, disks bool, names ...string) []*host {
 	})
 	n := newLAN(t)
 	n.disks = disks
-	return n.hosts(server.Database(t), "", "", names...)
+	return n.hosts(server.Database(t), "", cluster, names...)
 }
 
 // hosts makes them in a network, with more lines of settings, and more in their part of the cluster.

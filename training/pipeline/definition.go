@@ -104,7 +104,7 @@ type Mount struct {
 // Cluster has a task run in several containers.
 type Cluster struct {
 	Size int    `json:"size"`
-	Mode string `json:"mode,omitempty"` // single-node
+	Mode string `json:"mode,omitempty"` // single-node; multi-node: on as few boxes as it can be
 	Run  string `json:"run,omitempty"`  // main: the first container runs the command; all: each does
 }
 

@@ -281,8 +281,8 @@ func (r *reader) cluster(f catalog.Field) *Cluster {
 	over(&c.Size)(m.Get("size").Int(1, math.MaxInt16))
 	over(&c.Mode)(m.Get("mode").Text())
 	over(&c.Run)(m.Get("run").Text())
-	if c.Mode != "single-node" {
-		m.Get("mode").Error("", "%q: single-node is the only one", c.Mode)
+	if c.Mode != "single-node" && c.Mode != "multi-node" {
+		m.Get("mode").Error("", "%q: single-node or multi-node", c.Mode)
 	}
 	if c.Run != "main" && c.Run != "all" {
 		m.Get("run").Error("", "%q: main or all", c.Run)
