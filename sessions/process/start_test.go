@@ -3,6 +3,7 @@ package process_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -335,14 +336,23 @@ func TestTheSupervisorIsKilled(t *testing.T) {
 		}
 		waited <- exit
 	}()
+	process, err := unix.PidfdOpen(in.PID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(process)
 	if err := syscall.Kill(parentOf(t, in.PID), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if exit := <-waited; exit.Reason != sessions.ExitUnknown || !strings.Contains(exit.Message, "supervisor") {
 		t.Errorf("%+v", exit)
 	}
-	if err := syscall.Kill(in.PID, 0); err == nil {
-		t.Error("the session's process outlived its supervisor")
+	ended, err := 0, error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) {
+		ended, err = unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, 30_000)
+	}
+	if ended != 1 || err != nil {
+		t.Errorf("the session's process outlived its supervisor: %v", err)
 	}
 	if got := listed(t, open(t, cfg))["a"]; got.Running || got.Exit == nil || got.Exit.Reason != sessions.ExitUnknown {
 		t.Errorf("%+v", got)
