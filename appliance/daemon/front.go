@@ -155,7 +155,7 @@ type attempt struct {
 func (a *attempt) ask(h http.Handler, r *http.Request) {
 	defer func() {
 		if broken := recover(); broken != nil {
-			if broken != http.ErrAbortHandler || a.begun || context.Cause(a.own) != error(errHandedOver) {
+			if err, _ := broken.(error); !errors.Is(err, http.ErrAbortHandler) || a.begun || !errors.Is(context.Cause(a.own), errHandedOver) {
 				panic(broken)
 			}
 			a.dropped = true
@@ -178,7 +178,7 @@ func (a *attempt) Header() http.Header {
 
 // WriteHeader implements http.ResponseWriter.
 func (a *attempt) WriteHeader(status int) {
-	if a.dropped || !a.begun && status >= http.StatusInternalServerError && context.Cause(a.own) == error(errHandedOver) {
+	if a.dropped || !a.begun && status >= http.StatusInternalServerError && errors.Is(context.Cause(a.own), errHandedOver) {
 		a.dropped = true
 		return
 	}

@@ -218,7 +218,7 @@ func TestWhatStopsIsNotAskedForEver(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { same.ServeHTTP(w, r) }))
 	defer func() {
-		if broken := recover(); broken != http.ErrAbortHandler || asked != 2 {
+		if broken, _ := recover().(error); !errors.Is(broken, http.ErrAbortHandler) || asked != 2 {
 			t.Errorf("asked %d times, then %v", asked, broken)
 		}
 	}()

@@ -180,7 +180,7 @@ func TestMultiNode(t *testing.T) {
 				left, err := filepath.Glob(filepath.Join(h.dir, "clusters", "*"))
 				links, _ := output("/", "ip", "-n", h.namespace, "-o", "link", "show", "type", "vxlan")
 				if err != nil || len(left) > 0 || strings.TrimSpace(links) != "" {
-					return fmt.Errorf("%v %q %v", left, links, err)
+					return fmt.Errorf("%v %q %w", left, links, err)
 				}
 				return nil
 			}); err != nil {

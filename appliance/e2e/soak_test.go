@@ -150,7 +150,7 @@ func (s *soak) burstOf(n int) {
 	done := make(chan error)
 	for range n {
 		go func() {
-			_, err := say(context.Background(), s.box.client(s.spare), "voices", 2, nil)
+			_, err := say(context.Background(), s.client(s.spare), "voices", 2, nil)
 			done <- err
 		}()
 	}

@@ -156,10 +156,10 @@ func (n *Network) tunnels(link netlink.Link, o *Overlay) error {
 	if err := n.host.LinkSetUp(link); err != nil {
 		return fmt.Errorf("link %s: %w", link.Attrs().Name, err)
 	}
-	if n.guarded != nil {
-		return nil // nobody is kept from anything, which was said
+	if n.guarded == nil {
+		return guardOverlay(link.Attrs().Name, o)
 	}
-	return guardOverlay(link.Attrs().Name, o)
+	return nil // nobody is kept from anything, which was said
 }
 
 // removeOverlay takes the tunnels of a group away; that there are none is no error.

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -38,10 +39,12 @@ func (w *witness) begin(id, node string) {
 	w.ran++
 }
 
-func (w *witness) end(id string) {
+func (w *witness) end(id, node string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.where, id)
+	if w.where[id] == node {
+		delete(w.where, id)
+	}
 }
 
 // seen is a runtime that a witness watches.
@@ -57,13 +60,22 @@ func (s seen) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance,
 	if err == nil {
 		s.by.begin(spec.ID, s.node)
 		go func() {
-			if _, err := s.Wait(context.Background(), spec.ID); err != nil {
+			if _, err := s.Wait(context.Background(), spec.ID); err != nil && !errors.Is(err, sessions.ErrNoInstance) {
 				s.by.t.Errorf("%s: %v", spec.ID, err)
 			}
-			s.by.end(spec.ID)
+			s.by.end(spec.ID, s.node)
 		}()
 	}
 	return in, err
+}
+
+// Remove implements sessions.Runtime. What is removed has ended, also where its end was not waited for yet.
+func (s seen) Remove(ctx context.Context, id string) error {
+	err := s.Runtime.Remove(ctx, id)
+	if err == nil {
+		s.by.end(id, s.node)
+	}
+	return err
 }
 
 // world is three nodes, one who leads, and what is done to them.
