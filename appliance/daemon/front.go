@@ -128,6 +128,13 @@ func until(ctx context.Context, h, next http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
+		if r.Header.Get("Upgrade") != "" { // a line, whose two ends agree on what becomes of it
+			own, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(ctx, cancel)()
+			h.ServeHTTP(w, r.WithContext(own))
+			return
+		}
 		own, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		defer context.AfterFunc(ctx, func() { cancel(errHandedOver) })()

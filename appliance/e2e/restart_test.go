@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/palisade-run/palisade/router/usage"
 )
 
 // TestRestartUnderLoad restarts the daemon three times while clients of all kinds ask: none of them notices, and all is
@@ -86,8 +88,8 @@ func TestRestartUnderLoad(t *testing.T) {
 		if requests != d.asked.Load() || tokens != d.words.Load() {
 			return fmt.Errorf("counted are %d requests and %d tokens of %d and %d", requests, tokens, d.asked.Load(), d.words.Load())
 		}
-		if left, _ := filepath.Glob(filepath.Join(b.dir, "usage", "*")); len(left) > 0 {
-			return fmt.Errorf("files are left: %v", left)
+		if left, _ := filepath.Glob(filepath.Join(b.dir, "usage", "*")); len(left) > 1 || len(left) == 1 && !strings.HasSuffix(left[0], usage.JournalSuffix) {
+			return fmt.Errorf("files are left, beside what the daemon that runs counts in: %v", left)
 		}
 		return nil
 	}); err != nil {

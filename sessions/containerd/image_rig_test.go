@@ -134,6 +134,7 @@ func (s *store) left(t *testing.T) []string {
 
 func (s *store) nothingLeft(t *testing.T) {
 	t.Helper()
+	s.Settled() // it collects what was removed
 	if left := s.left(t); len(left) > 0 {
 		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
 	}
