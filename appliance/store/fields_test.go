@@ -2,11 +2,13 @@ package store_test
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
@@ -25,8 +27,15 @@ func fill(v reflect.Value, n *int) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem(), n)
 	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
+		switch v.Type() {
+		case reflect.TypeFor[time.Time]():
 			v.Set(reflect.ValueOf(at.UTC().Add(time.Duration(*n) * time.Second)))
+			return
+		case reflect.TypeFor[netip.Addr]():
+			v.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{10, 0, byte(*n >> 8), byte(*n)})))
+			return
+		case reflect.TypeFor[netip.Prefix]():
+			v.Set(reflect.ValueOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(*n >> 8), byte(*n), 0}), 24)))
 			return
 		}
 		for _, field := range v.Fields() {
@@ -48,7 +57,7 @@ func fill(v reflect.Value, n *int) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
-	case reflect.Uint64:
+	case reflect.Uint32:
 		v.SetUint(uint64(*n))
 	case reflect.Float64:
 		v.SetFloat(float64(*n) + 0.25)
@@ -56,6 +65,9 @@ func fill(v reflect.Value, n *int) {
 		panic("fill does not know " + v.Type().String())
 	}
 }
+
+// addresses are compared whole.
+var addresses = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 func filled[T any]() T {
 	var v T
@@ -94,7 +106,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		must(t, err)
 		events, err := s.Events(t.Context(), event.ServiceID, 1)
 		must(t, err)
-		if d := cmp.Diff([]any{revision, step, event}, []any{revisions[0], steps[0], events[0]}); d != "" {
+		if d := cmp.Diff([]any{revision, step, event}, []any{revisions[0], steps[0], events[0]}, addresses); d != "" {
 			t.Errorf("of a service and a session (-saved +read):\n%s", d)
 		}
 
@@ -123,7 +135,7 @@ func same[T any](t *testing.T, list func(context.Context) ([]T, error), want T) 
 	t.Helper()
 	got, err := list(t.Context())
 	must(t, err)
-	if d := cmp.Diff([]T{want}, got); d != "" {
+	if d := cmp.Diff([]T{want}, got, addresses); d != "" {
 		t.Errorf("%T (-saved +read):\n%s", want, d)
 	}
 }
