@@ -240,7 +240,7 @@ func TestSessionsAddedTogether(t *testing.T) {
 		}
 		got, err := s.Sessions(t.Context())
 		must(t, err)
-		if d := cmp.Diff(all, got); d != "" {
+		if d := cmp.Diff(all, got, addresses); d != "" {
 			t.Errorf("(-added +read):\n%s", d)
 		}
 		history, err := s.Transitions(t.Context(), "ses-059")

@@ -110,7 +110,8 @@ func sqliteDialect(path string) dialect {
 		},
 		again: func(error) bool { return false }, // busy_timeout has waited already
 		missing: func(err error) bool {
-			return sqliteCode(err) == lite.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
+			code := sqliteCode(err) // the second where another program changes the schema just then
+			return (code == lite.SQLITE_ERROR || code == lite.SQLITE_SCHEMA) && strings.Contains(err.Error(), "no such table")
 		},
 		kind: func(err error) (string, error) { return sqliteKind(err, path, busyHint) },
 	}
