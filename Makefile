@@ -55,7 +55,7 @@ test-tools: session-init
 	@go run ./firmware-images/sessions/build >/dev/null
 
 test: test-tools vet ## all tests, with the real engine, PostgreSQL and OpenAI's own clients
-	go test -count=1 -timeout 40m ./...
+	go test -count=1 -timeout 40m ./... ./.ci/figures
 
 race: ## the rooms with goroutines under the race detector
 	@.ci/deps build engine test
@@ -89,12 +89,11 @@ lint: ## gofmt, go vet, golangci-lint (pinned in .ci/lint/go.mod), shellcheck
 	@.ci/deps build lint
 	@.ci/lint/run
 
-bench: build ## the data plane beside nginx, haproxy, Caddy and ReverseProxy; ARGS="throughput -rounds 3", see router/bench/README.md
+bench: build ## all that has an aim on one page, what is short first, INTO=docs/performance.md; ARGS="throughput -rounds 3": the data plane beside others, see router/bench/README.md
 	@.ci/deps bench
 	@.ci/caddy/build >/dev/null
 	CGO_ENABLED=0 go build -ldflags '-s -w' -o bin/bench/ ./router/bench ./router/bench/gate ./router/bench/plain
-	@bin/bench/bench $(ARGS)
-	@[ -n "$(ARGS)" ] || $(MAKE) --no-print-directory rehearse
+	@if [ -n "$(ARGS)" ]; then exec bin/bench/bench $(ARGS); fi; $(MAKE) --no-print-directory test-tools && exec go run ./.ci/figures -into "$(INTO)" -only "$(ONLY)"
 
 rehearse: ## autoscaling rehearsed beside Kubernetes' and Knative's formulas: the table of docs/autoscaling.md
 	@go test -count=1 -timeout 10m -run TestComparison -v ./autoscaler/rehearse | sed -n 's/^ *|/|/p; /FAIL/p'

@@ -1,43 +1,54 @@
-// Command figures runs the benchmarks that have an aim, and prints what they came to, what is short first:
+// Command figures measures all that has an aim, and prints one page of it, what is short first:
 //
-//	go run ./.ci/figures [-only PATTERN]
+//	go run ./.ci/figures [-only PATTERN] [-into FILE]
 //
-// It ends with 1 where something is short or was not measured. Benchmarks of one package run in one go.
+// It runs the benchmarks of aims.txt, the data plane beside others (bin/bench/bench, see router/bench) and the rehearsals of the
+// autoscaler. It ends with 1 where something is short or was not measured.
 package main
 
 import (
-	"bufio"
 	"bytes"
-	_ "embed"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 )
 
-//go:embed aims.txt
-var aims string
+// figure is one row of the page.
+type figure struct {
+	what, got, aim string
+	standing       standing
+	note           string // of how it was measured; "" is nothing to say
+}
 
-// aim is a line of aims.txt.
-type aim struct {
-	what, pkg, bench, times string
-	of                      *regexp.Regexp
-	sign                    string
-	value                   float64
+type standing int
 
-	got      float64
-	measured bool
+const (
+	short standing = iota
+	unmeasured
+	met
+)
+
+func (f figure) String() string {
+	word := [...]string{"**short**", "**not measured**", "met"}[f.standing]
+	return fmt.Sprintf("| %s | %s | %s | %s |", f.what, f.got, f.aim, strings.TrimSpace(word+" "+f.note))
+}
+
+// source is something that measures.
+type source struct {
+	name string // what -only is held against, beside each figure's own words
+	run  func(wanted *regexp.Regexp) ([]figure, error)
 }
 
 func main() {
-	only := flag.String("only", "", "only aims whose words match this `pattern`")
+	only := flag.String("only", "", "only figures whose words match this `pattern`")
+	into := flag.String("into", "", "`file` whose part between the marks of figures becomes this page")
 	flag.Parse()
-	ok, err := run(*only)
+	ok, err := run(*only, *into)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(2)
@@ -47,124 +58,60 @@ func main() {
 	}
 }
 
-func run(only string) (bool, error) {
+func run(only, into string) (bool, error) {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("-only: %w", err)
 	}
-	all, err := parse(aims)
-	if err != nil {
-		return false, err
-	}
-	all = slices.DeleteFunc(all, func(a *aim) bool { return !wanted.MatchString(a.what) })
-	done := map[[3]string]bool{}
-	for _, a := range all {
-		run := [3]string{a.pkg, a.bench, a.times}
-		if done[run] {
+	var all []figure
+	for _, s := range []source{{"the data plane", plane}, {"the autoscaler rehearsed", rehearsals}, {"", benchmarks}} {
+		if s.name != "" && !wanted.MatchString(s.name) {
 			continue
 		}
-		done[run] = true
-		out, err := benchmark(run)
+		some, err := s.run(wanted)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, err) // the others are measured all the same
+			return false, err
 		}
-		for _, b := range all {
-			if [3]string{b.pkg, b.bench, b.times} == run {
-				b.take(out)
-			}
+		all = append(all, some...)
+	}
+	made := page(all)
+	fmt.Print(made)
+	if into != "" {
+		if err := put(into, made); err != nil {
+			return false, err
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *aim) int { return a.rank() - b.rank() })
-	fmt.Println("| what | figure | aim | |\n|---|---|---|---|")
-	short := 0
-	for _, a := range all {
-		fmt.Println(a)
-		if a.rank() < 2 {
-			short++
-		}
-	}
-	fmt.Printf("\n%d of %d reach their aim.\n", len(all)-short, len(all))
-	return short == 0, nil
+	return !slices.ContainsFunc(all, func(f figure) bool { return f.standing != met }), nil
 }
 
-func parse(text string) (all []*aim, err error) {
-	for n, line := range strings.Split(text, "\n") {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
-			continue
+// page is what was measured, what is short first.
+func page(all []figure) string {
+	slices.SortStableFunc(all, func(a, b figure) int { return int(a.standing) - int(b.standing) })
+	var b strings.Builder
+	reached := 0
+	b.WriteString("| what | figure | aim | |\n|---|---|---|---|\n")
+	for _, f := range all {
+		fmt.Fprintln(&b, f)
+		if f.standing == met {
+			reached++
 		}
-		cells := strings.Split(line, "|")
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		if len(cells) != 6 {
-			return nil, fmt.Errorf("aims.txt:%d: %d cells, not 6", n+1, len(cells))
-		}
-		a := &aim{what: cells[0], pkg: cells[1], bench: cells[2], times: cells[3]}
-		var value string
-		a.sign, value, _ = strings.Cut(cells[5], " ")
-		a.value, err = strconv.ParseFloat(value, 64)
-		if err == nil {
-			a.of, err = regexp.Compile("^Benchmark" + cells[4] + "$")
-		}
-		if err == nil && a.sign != "<=" && a.sign != ">=" {
-			err = fmt.Errorf("%q is no <= or >=", a.sign)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("aims.txt:%d: %w", n+1, err)
-		}
-		all = append(all, a)
 	}
-	return all, nil
+	fmt.Fprintf(&b, "\n%d of %d reach their aim. %s, %d cores (%s), %s.\n", reached, len(all), time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), revision())
+	return b.String()
 }
 
-func benchmark(run [3]string) ([]byte, error) {
-	args := []string{"test", "-run", "^$", "-bench", run[1], "-timeout", "20m"}
-	if run[2] != "" {
-		args = append(args, "-benchtime", run[2])
-	}
-	fmt.Fprintln(os.Stderr, "go", strings.Join(append(args, run[0]), " "))
-	out, err := exec.Command("go", append(args, run[0])...).CombinedOutput()
+const from, to = "<!-- figures: make bench -->\n", "<!-- end of figures -->\n"
+
+// put replaces what is between the marks.
+func put(path, made string) error {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return out, fmt.Errorf("%s: %w\n%s", run[0], err, out)
+		return err
 	}
-	return out, nil
-}
-
-// take reads the lines of benchmarks: a name, how often, and then values and units in turns.
-func (a *aim) take(out []byte) {
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		words := strings.Fields(lines.Text())
-		if len(words) < 4 || !strings.HasPrefix(words[0], "Benchmark") {
-			continue
-		}
-		for i := 2; i+1 < len(words); i += 2 {
-			value, err := strconv.ParseFloat(words[i], 64)
-			if errors.Is(err, strconv.ErrSyntax) || !a.of.MatchString(words[0]+"/"+words[i+1]) {
-				continue
-			}
-			if !a.measured || a.sign == "<=" && value > a.got || a.sign == ">=" && value < a.got {
-				a.got, a.measured = value, true
-			}
-		}
+	head, rest, ok := bytes.Cut(text, []byte(from))
+	_, tail, ended := bytes.Cut(rest, []byte(to))
+	if !ok || !ended {
+		return fmt.Errorf("%s has no part between %q and %q", path, strings.TrimSpace(from), strings.TrimSpace(to))
 	}
-}
-
-// rank is 0 for what is short, 1 for what was not measured, 2 for what reaches its aim.
-func (a *aim) rank() int {
-	switch {
-	case !a.measured:
-		return 1
-	case a.sign == "<=" && a.got <= a.value, a.sign == ">=" && a.got >= a.value:
-		return 2
-	}
-	return 0
-}
-
-func (a *aim) String() string {
-	figure := "-"
-	if a.measured {
-		figure = strconv.FormatFloat(a.got, 'g', 4, 64)
-	}
-	return fmt.Sprintf("| %s | %s | %s %s | %s |", a.what, figure, a.sign, strconv.FormatFloat(a.value, 'g', -1, 64),
-		[]string{"**short**", "**not measured**", "met"}[a.rank()])
+	return os.WriteFile(path, slices.Concat(head, []byte(from), []byte(made), []byte(to), tail), 0o644)
 }
