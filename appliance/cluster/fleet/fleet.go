@@ -49,7 +49,7 @@ type Fleet struct {
 // at is a session on a node.
 type at struct{ node, session string }
 
-// wait is for one session's next report. There may be one for each session: nobody is woken for another's.
+// wait is for the next that is said of one session. There may be one for each session: nobody is woken for another's.
 type wait struct {
 	changed chan struct{} // closed when it comes
 	waiting int
@@ -96,9 +96,7 @@ func (f *Fleet) take(told []cluster.Told, all bool) {
 		f.wake(at{t.Node, t.Session})
 	}
 	if all {
-		for k := range f.waits { // one may be gone that was there before
-			f.wake(k)
-		}
+		f.wakeAll()
 	}
 	f.heard(before == nil && f.orders != nil)
 }
@@ -122,6 +120,10 @@ func (f *Fleet) order(orders []cluster.Order, all bool) {
 		} else {
 			of[o.Session] = order{o.Wanted.Round, o.Wanted.Spec.Labels, o.Wanted.Fence}
 		}
+		f.wake(at{o.Node, o.Session})
+	}
+	if all {
+		f.wakeAll()
 	}
 	f.heard(before == nil && f.reports != nil)
 }
@@ -133,11 +135,18 @@ func (f *Fleet) heard(first bool) {
 	}
 }
 
-// wake has those look again who wait for a report of a session. mu is held.
+// wake has those look again who wait for what is said of a session. mu is held.
 func (f *Fleet) wake(k at) {
 	if w := f.waits[k]; w != nil {
 		close(w.changed)
 		delete(f.waits, k)
+	}
+}
+
+// wakeAll is wake for all, where one may be gone that was there before. mu is held.
+func (f *Fleet) wakeAll() {
+	for k := range f.waits {
+		f.wake(k)
 	}
 }
 
@@ -153,6 +162,12 @@ func (f *Fleet) ready(ctx context.Context) error {
 
 // until waits for a report of a session to be such as enough says; it is asked with nil where there is none.
 func (f *Fleet) until(ctx context.Context, node, id string, enough func(*cluster.Report) bool) (*cluster.Report, error) {
+	return f.untilBoth(ctx, node, id, func(r *cluster.Report, _ *order) bool { return enough(r) })
+}
+
+// untilBoth waits for a report of a session and what is wanted of it to be such as enough says; nil is for what is not there. One of
+// both may be heard of before the other, whichever was written first.
+func (f *Fleet) untilBoth(ctx context.Context, node, id string, enough func(*cluster.Report, *order) bool) (*cluster.Report, error) {
 	if err := f.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -171,15 +186,19 @@ func (f *Fleet) until(ctx context.Context, node, id string, enough func(*cluster
 	}
 }
 
-// look finds the report of a session; where it is not enough there is something to wait for.
-func (f *Fleet) look(k at, enough func(*cluster.Report) bool) (*cluster.Report, *wait) {
+// look finds the report of a session; where what is known is not enough there is something to wait for.
+func (f *Fleet) look(k at, enough func(*cluster.Report, *order) bool) (*cluster.Report, *wait) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var r *cluster.Report
+	var o *order
 	if one, ok := f.reports[k.node][k.session]; ok {
 		r = &one
 	}
-	if enough(r) {
+	if one, ok := f.orders[k.node][k.session]; ok {
+		o = &one
+	}
+	if enough(r, o) {
 		return r, nil
 	}
 	w := f.waits[k]

@@ -120,7 +120,7 @@ func TestANodeThatGivesUp(t *testing.T) {
 }
 
 // fleetOf is the fleet of a reign, with the doors of nodes.
-func fleetOf(t *testing.T, a *cluster.Agreement, r cluster.Reign, fence time.Duration, nodes ...*node) (*fleet.Fleet, *life) {
+func fleetOf(t *testing.T, a fleet.Desk, r cluster.Reign, fence time.Duration, nodes ...*node) (*fleet.Fleet, *life) {
 	f := fleet.New(fleet.Deps{Desk: a, Reign: r, Fence: func(sessions.Spec) time.Duration { return fence }, Door: func(name string) (fleet.Box, error) {
 		for _, n := range nodes {
 			if n.name == name {
@@ -134,6 +134,41 @@ func fleetOf(t *testing.T, a *cluster.Agreement, r cluster.Reign, fence time.Dur
 
 // A node far away is a runtime like the one that is here: also after its box, and the one that leads, were started again.
 func TestANodeIsARuntime(t *testing.T) {
+	isARuntime(t, func(a *cluster.Agreement) fleet.Desk { return a })
+}
+
+// What is wanted and what is reported are heard of each for itself: what is removed is not there any more, though one of both is late.
+func TestANodeIsARuntimeThoughItHearsLate(t *testing.T) {
+	for which, desk := range map[string]func(*cluster.Agreement) fleet.Desk{
+		"orders":  func(a *cluster.Agreement) fleet.Desk { return lateOrders{a} },
+		"reports": func(a *cluster.Agreement) fleet.Desk { return lateReports{a} },
+	} {
+		t.Run(which, func(t *testing.T) { isARuntime(t, desk) })
+	}
+}
+
+// late is later than etcd takes to tell of something else.
+const late = 20 * time.Millisecond
+
+type lateOrders struct{ *cluster.Agreement }
+
+func (l lateOrders) FollowOrders(ctx context.Context, f func([]cluster.Order, bool)) {
+	l.Agreement.FollowOrders(ctx, func(orders []cluster.Order, all bool) {
+		<-time.After(late)
+		f(orders, all)
+	})
+}
+
+type lateReports struct{ *cluster.Agreement }
+
+func (l lateReports) FollowReports(ctx context.Context, f func([]cluster.Told, bool)) {
+	l.Agreement.FollowReports(ctx, func(told []cluster.Told, all bool) {
+		<-time.After(late)
+		f(told, all)
+	})
+}
+
+func isARuntime(t *testing.T, desk func(*cluster.Agreement) fleet.Desk) {
 	etcd := clustertest.Start(t)
 	client := etcd.Client(t)
 	runtimetest.Run(t, runtimetest.Harness{
@@ -151,7 +186,7 @@ func TestANodeIsARuntime(t *testing.T) {
 			return func() runtimetest.Box {
 				end(lives)
 				reign, leading := leads(t, a, "one")
-				f, hearing := fleetOf(t, a, reign, 0, n)
+				f, hearing := fleetOf(t, desk(a), reign, 0, n)
 				heard = append(heard, hearing) // who waits by the fleet of before hears of it still
 				lives = []*life{n.agent(t, client, at), leading}
 				return f.Node("one")

@@ -67,6 +67,11 @@ func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, 
 	r, err := n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool {
 		return r != nil && r.Round == round && r.State != cluster.Starting
 	})
+	if err == nil { // what it came from is known, too, from here on: that it is not is that it is gone
+		_, err = n.fleet.untilBoth(ctx, n.name, id, func(r *cluster.Report, o *order) bool {
+			return o != nil && o.round == round || r == nil || r.Round != round
+		})
+	}
 	switch {
 	case err != nil:
 		if !errors.Is(context.Cause(ctx), sessions.ErrAskerGone) {
@@ -96,8 +101,16 @@ func (n *Node) undo(ctx context.Context, id, round string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
 	if n.fleet.Desk.UnwantRound(ctx, n.fleet.Reign, n.name, id, round) == nil {
-		_, _ = n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool { return r == nil }) // the node will, when it can
+		_ = n.gone(ctx, id, round) // it will be, when the node can
 	}
+}
+
+// gone waits until nothing is reported of a session, and what was wanted in a round is not wanted any more.
+func (n *Node) gone(ctx context.Context, id, round string) error {
+	_, err := n.fleet.untilBoth(ctx, n.name, id, func(r *cluster.Report, o *order) bool {
+		return r == nil && (o == nil || o.round != round)
+	})
+	return err
 }
 
 // Wait implements sessions.Runtime.
@@ -151,7 +164,13 @@ func (n *Node) Stop(ctx context.Context, id string, grace time.Duration) error {
 
 // Remove implements sessions.Runtime.
 func (n *Node) Remove(ctx context.Context, id string) error {
-	r, err := n.fleet.until(ctx, n.name, id, func(*cluster.Report) bool { return true })
+	round := ""
+	r, err := n.fleet.untilBoth(ctx, n.name, id, func(_ *cluster.Report, o *order) bool {
+		if o != nil {
+			round = o.round
+		}
+		return true
+	})
 	switch {
 	case err != nil:
 		return err
@@ -161,8 +180,7 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 	if err := n.fleet.Desk.Unwant(ctx, n.fleet.Reign, n.name, id); err != nil {
 		return fmt.Errorf("removing %s: %w", id, err)
 	}
-	_, err = n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool { return r == nil })
-	return err
+	return n.gone(ctx, id, round)
 }
 
 // List implements sessions.Runtime: what the node has reported last, though it may be silent now, and what it is to start and has not
