@@ -40,10 +40,16 @@ func begin(t testing.TB, s setting) *world {
 	l.Close()
 	s.Etcd, s.DSN = etcd.Endpoint, server.Database(t)
 	w := &world{t: t, setting: s, etcd: etcd.Client(t)}
-	s.Role = "nodes"
-	w.nodes = start(t, s)
 	s.Role = "leader"
 	w.leader = start(t, s)
+	// As boxes do, nodes come once they were let in.
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for l := (standing{}); !l.Entered; <-again.C {
+		w.leader.tell(order{Do: "stand"}, &l)
+	}
+	s.Role = "nodes"
+	w.nodes = start(t, s)
 	return w
 }
 
@@ -135,7 +141,8 @@ func TestFleet(t *testing.T) {
 }
 
 var (
-	size    = flag.Int("nodes", 1000, "in BenchmarkFleet, with ten sessions for each")
+	size    = flag.Int("nodes", 1000, "in BenchmarkFleet")
+	wanted  = flag.Int("services", -1, "in BenchmarkFleet, of ten sessions each; as many as nodes where it is not said")
 	calm    = flag.Duration("calm", time.Minute, "in BenchmarkFleet, for how long nothing happens")
 	enough  = flag.Duration("patience", 20*time.Minute, "in BenchmarkFleet, for how long it is waited until all serve")
 	profile = flag.String("profiles", "", "in BenchmarkFleet, prefix of files for profiles of the leader's and the nodes' processor time")
@@ -144,21 +151,26 @@ var (
 // BenchmarkFleet is 1,000 nodes with 8 accelerators each and 10,000 sessions: how long it takes until all serve, what the leader and
 // etcd take while nothing happens, and how long it takes until a dead rack of 40 nodes is replaced.
 func BenchmarkFleet(b *testing.B) {
+	services := *wanted
+	if services < 0 {
+		services = *size
+	}
 	for b.Loop() {
-		s := setting{Nodes: *size, Services: *size, Replicas: 10, Grace: 3 * time.Second, Profile: *profile}
+		s := setting{Nodes: *size, Services: services, Replicas: 10, Grace: 3 * time.Second, Profile: *profile}
 		load := loadOf(b)
 		w := begin(b, s)
 		leader := func() usage { return usageOf(b, w.leader.cmd.Process.Pid) }
+		boxes := func() usage { return usageOf(b, w.nodes.cmd.Process.Pid) }
 		itself := func() usage { return usageOf(b, os.Getpid()) } // etcd is in this process
 		w.profile("start")
 		up := w.up(*enough)
 		busy, orders := leader(), w.look().Orders
 		w.profile("calm")
-		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes })
-		l, e, r, began := leader(), itself(), w.revision(), time.Now()
+		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes || s.Services == 0 })
+		l, e, n1, r, began := leader(), itself(), boxes(), w.revision(), time.Now()
 		<-time.After(*calm)
 		took := time.Since(began)
-		l2, e2, r2 := leader(), itself(), w.revision()
+		l2, e2, n2, r2 := leader(), itself(), boxes(), w.revision()
 		w.profile("rack")
 		before := leader()
 		wrote := w.revision()
@@ -181,7 +193,9 @@ func BenchmarkFleet(b *testing.B) {
 			{"MB", "leader-MB", float64(l2.resident) / 1e6},
 			{"etcd: cores", "etcd-cores", (e2.processor - e.processor).Seconds() / took.Seconds()},
 			{"MB", "etcd-MB", float64(e2.resident) / 1e6},
-			{"writes a second", "etcd-writes/s", float64(r2-r) / took.Seconds()},
+			{"all nodes, which are in one process: cores", "nodes-cores", (n2.processor - n1.processor).Seconds() / took.Seconds()},
+			{"MB", "nodes-MB", float64(n2.resident) / 1e6},
+			{"writes of etcd a second", "etcd-writes/s", float64(r2-r) / took.Seconds()},
 			{"a rack dies: until its routes are out of the table, s", "rack-out-s", out.Seconds()},
 			{"until others serve in their place, s", "rack-again-s", again.Seconds()},
 			{"the leader's processor time for it, s", "rack-leader-cpu-s", (after.processor - before.processor).Seconds()},

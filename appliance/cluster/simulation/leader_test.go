@@ -28,6 +28,7 @@ type standing struct {
 	Other   int // sessions that live and are none of them
 	OnDead  int // routes that get requests, on nodes that are silent
 	Written int64
+	Entered bool   // all nodes are written down: they may come
 	Example string // why one of the others is not served by yet
 }
 
@@ -59,13 +60,14 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	}
 	desk := cluster.New(client, "")
 	var now atomic.Pointer[house]
+	var entered atomic.Bool
 	failed := make(chan error, 1)
 	go func() {
 		for reigns := 1; ; reigns++ {
 			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{}, wake: make(chan struct{}, 1)}
 			err := desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
 				h.reign = r
-				err := h.lead(ctx, reigns == 1, func() { now.Store(h) })
+				err := h.lead(ctx, reigns == 1, func() { entered.Store(true) }, func() { now.Store(h) })
 				if ctx.Err() != nil { // it leads no more
 					err = nil
 				}
@@ -92,6 +94,7 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 		if h := now.Load(); h != nil {
 			answer = h.stands()
 		}
+		answer.Entered = entered.Load()
 		select {
 		case err := <-failed:
 			return err
@@ -103,8 +106,8 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// lead decides until ctx ends; led is called once it does.
-func (h *house) lead(ctx context.Context, first bool, led func()) (err error) {
+// lead decides until ctx ends; entered is called once all nodes are written down, and led once it decides.
+func (h *house) lead(ctx context.Context, first bool, entered, led func()) (err error) {
 	for i := range h.Nodes {
 		if !first {
 			break
@@ -113,6 +116,7 @@ func (h *house) lead(ctx context.Context, first bool, led func()) (err error) {
 			return err
 		}
 	}
+	entered()
 	// What hears of the nodes goes on until nothing waits for them any more.
 	hearing, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup

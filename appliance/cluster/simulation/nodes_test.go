@@ -97,6 +97,9 @@ type box struct {
 
 const devices = 8
 
+// joining is how many nodes come in a second: what is looked at begins when all are there.
+const joining = 100
+
 func nodeName(i int) string { return fmt.Sprintf("node-%04d", i) }
 
 func inventory(name string) cluster.Inventory {
@@ -121,7 +124,10 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 	boxes := make([]*box, s.Nodes)
 	failed := make(chan error, s.Nodes)
 	var up sync.WaitGroup
+	come := time.NewTicker(time.Second / joining)
+	defer come.Stop()
 	for i := range boxes {
+		<-come.C
 		boxes[i] = &box{runtime: &watched{Fake: runtimetest.NewFake(), node: nodeName(i), by: by}}
 		boxes[i].runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{Address: "127.0.0.1"} })
 		var ctx context.Context
@@ -214,6 +220,11 @@ func (b *box) live(ctx context.Context, s setting, up func()) error {
 			err = desk.Announce(ctx, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: time.Now(), Clock: time.Now()}, inventory(b.runtime.node))
 		}
 		if err != nil { // the leader may not have written it down yet
+			if l != nil {
+				ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				_ = l.End(ending) // another is asked for; this one would be renewed for ever
+				done()
+			}
 			select {
 			case <-time.After(200 * time.Millisecond):
 			case <-ctx.Done():
