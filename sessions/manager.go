@@ -128,6 +128,7 @@ type Manager struct {
 	asked      atomic.Int64 // how often publish was called
 	publishing sync.Mutex
 	shown      int64         // which of those calls have been done; guarded by publishing
+	showNext   time.Time     // not before then; guarded by publishing
 	change     chan struct{} // closed and replaced at every change; guarded by mu
 }
 

@@ -12,7 +12,8 @@ import (
 
 // publish hands the table of who can answer to Traffic, and wakes whoever waits for a change. The
 // table is re-derived as a whole: there is no second book that could differ from the statuses. When it returns, all that was so
-// when it was called has been shown: of many at once, one shows it for the others.
+// when it was called has been shown: of many at once, one shows it for the others. Where that is much work, as with ten thousand
+// sessions, a while is left between one and the next, so that it takes a third of the time at most while much changes.
 func (m *Manager) publish() {
 	asked := m.asked.Add(1)
 	m.publishing.Lock()
@@ -20,7 +21,14 @@ func (m *Manager) publish() {
 	if m.shown >= asked {
 		return
 	}
+	time.Sleep(time.Until(m.showNext))
 	m.shown = m.asked.Load()
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took > time.Millisecond {
+			m.showNext = time.Now().Add(min(2*took, mostUnshown))
+		}
+	}()
 	m.mu.Lock()
 	table := make([]ServiceRoutes, 0, len(m.services))
 	live := map[Status]int{}
@@ -44,6 +52,9 @@ func (m *Manager) publish() {
 	m.Traffic.Apply(table)
 	close(waiters)
 }
+
+// mostUnshown is how long a change waits at most because another one was shown right before.
+const mostUnshown = 50 * time.Millisecond
 
 // routesOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {

@@ -5,8 +5,13 @@ import (
 	"time"
 )
 
-// hedgeAfter is how long one member of etcd is waited for alone, before another one is asked the same beside it.
-const hedgeAfter = 300 * time.Millisecond
+// hedgeAfter is how long one member of etcd is waited for alone, before another one is asked the same beside it. hedgesSoon are asked
+// so; whoever is asked after them twice as late each time: where all are slow, as those are that have too much to do, more questions
+// would only make them slower.
+const (
+	hedgeAfter = 300 * time.Millisecond
+	hedgesSoon = 3
+)
 
 // hedged asks for what may be asked several times, and returns the first answer. A member that is frozen or cut off says nothing, and
 // gRPC notices only after ten seconds and more that it does not; until then each question that its turn falls on is in vain. An error is
@@ -19,8 +24,9 @@ func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), fi
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of those that are still waited for
 	answers := make(chan answer)
-	tick := time.NewTicker(hedgeAfter)
-	defer tick.Stop()
+	wait := hedgeAfter
+	next := time.NewTimer(wait)
+	defer next.Stop()
 	begin := func() {
 		v, err := ask(ctx)
 		select {
@@ -30,14 +36,18 @@ func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), fi
 	}
 	go begin()
 	var last answer
-	for {
+	for asked := 1; ; {
 		select {
 		case last = <-answers:
 			if last.err == nil || final(last.err) {
 				return last.value, last.err
 			}
-		case <-tick.C:
+		case <-next.C:
 			go begin()
+			if asked++; asked >= hedgesSoon {
+				wait *= 2
+			}
+			next.Reset(wait)
 		case <-ctx.Done():
 			if last.err == nil {
 				last.err = context.Cause(ctx)

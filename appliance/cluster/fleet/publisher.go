@@ -2,20 +2,16 @@ package fleet
 
 import (
 	"context"
-	"reflect"
 	"sync"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
 )
 
-// outlookEvery is how often a row is written again for what is expected alone, which changes with the time.
-const outlookEvery = 5 * time.Second
-
 // Publisher writes the table to the cluster while this box leads, and knows when all have read what it has written.
 //
-// Each row that is written goes to each box. While so much changes that it would be more than fanOut, what can wait does: routes that
-// come beside others. What takes a route away, and the first route of a service, is written at once.
+// Each row that is written goes to each box. What takes a route away, and the first route of a service, is written at once; of the
+// rest as much as fanOut allows, see admit.
 type Publisher struct {
 	put   func(ctx context.Context, rows map[string]*cluster.Row) (revision int64, err error)
 	boxes func() int // that read the table
@@ -26,6 +22,7 @@ type Publisher struct {
 	wanted  map[string]cluster.Row
 	written map[string]cluster.Row
 	at      map[string]time.Time // when each was written
+	late    map[string]time.Time // since when a row is not written as it is wanted
 	// closed are routes that take nothing new, with the revision at which all are told so; 0: it is not written yet.
 	closed map[string]int64
 	known  map[string]bool      // routes that were ever told
@@ -36,7 +33,7 @@ type Publisher struct {
 // NewPublisher makes one where written is the table as it is. put writes rows, nil for one that goes, and returns the revision at which
 // they were; boxes is how many there are that read them.
 func NewPublisher(written map[string]cluster.Row, boxes func() int, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *Publisher {
-	p := &Publisher{put: put, boxes: boxes, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{}}
+	p := &Publisher{put: put, boxes: boxes, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, late: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{}}
 	for _, row := range written {
 		for _, r := range row.Service.Routes {
 			p.known[r.ID] = true
@@ -72,17 +69,11 @@ func (p *Publisher) Publish(rows map[string]cluster.Row) {
 	}
 }
 
-// fanOut is how many bytes a second of the table go to all boxes together; mostPause is how long a row waits for that at most.
-const (
-	fanOut    = 64 << 20
-	mostPause = 10 * time.Second
-)
-
 // Run writes until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
 	tick := time.NewTicker(outlookEvery)
 	defer tick.Stop()
-	pause := time.NewTimer(mostPause)
+	pause := time.NewTimer(turn)
 	pause.Stop()
 	defer pause.Stop()
 	calm := true // nothing has to wait
@@ -108,7 +99,7 @@ func (p *Publisher) Run(ctx context.Context) {
 		case cost > 0 && calm:
 			calm = false
 			// To compare the tables is work too, which is not to take more than half of the time.
-			pause.Reset(min(mostPause, time.Since(began)+time.Duration(float64(cost)*float64(p.boxes())/fanOut*float64(time.Second))))
+			pause.Reset(min(turn, time.Since(began)+time.Duration(float64(cost)*float64(p.boxes())/fanOut*float64(time.Second))))
 		}
 	}
 }
@@ -120,8 +111,9 @@ func (p *Publisher) poke() {
 	}
 }
 
-// write brings what is written to what is wanted, all of it or what is urgent, and returns about how many bytes that were.
-func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
+// write brings what is written to what is wanted, as far as it may be by now or, where it is not calm, what is urgent alone. It returns
+// about how many bytes that were.
+func (p *Publisher) write(ctx context.Context, calm bool) (cost int, err error) {
 	now := time.Now()
 	p.mu.Lock()
 	if p.wanted == nil {
@@ -136,15 +128,32 @@ func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
 		}
 	}
 	rows := map[string]*cluster.Row{}
+	write := func(id string, row cluster.Row) {
+		rows[id] = &row
+		cost += costOf(row)
+	}
+	var waiting []pending
 	for id, row := range wanted {
 		was, there := p.written[id]
-		if !all && there && !urgent(was, row) {
+		haste := hasteOf(was, there, row, now.Sub(p.at[id]))
+		switch haste {
+		case none:
+			delete(p.late, id)
 			continue
+		case atOnce:
+			write(id, row)
+			continue
+		case beside, telling:
 		}
-		if !there || !SameRow(was, row) || now.Sub(p.at[id]) >= outlookEvery && !reflect.DeepEqual(was, row) {
-			rows[id] = &row
-			cost += rowCost + routeCost*len(row.Service.Routes)
+		if p.late[id].IsZero() {
+			p.late[id] = now
 		}
+		if calm {
+			waiting = append(waiting, pending{id, haste, now.Sub(p.late[id]), costOf(row)})
+		}
+	}
+	for _, w := range admit(waiting, fanOut/max(1, p.boxes())) {
+		write(w.id, wanted[w.id])
 	}
 	for id := range p.written {
 		if _, there := wanted[id]; !there {
@@ -168,9 +177,11 @@ func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
 		if row == nil {
 			delete(p.written, id)
 			delete(p.at, id)
+			delete(p.late, id)
 			continue
 		}
 		p.written[id], p.at[id] = *row, now
+		delete(p.late, id)
 	}
 	for _, id := range closing {
 		if p.closed[id] == 0 {
@@ -178,50 +189,6 @@ func (p *Publisher) write(ctx context.Context, all bool) (cost int, err error) {
 		}
 	}
 	return cost, nil
-}
-
-// What a row takes in bytes, about.
-const (
-	rowCost   = 300
-	routeCost = 200
-)
-
-// urgent tells whether a row is not to wait: a route takes nothing new any more, or there is one now where there was none.
-func urgent(was, row cluster.Row) bool {
-	if len(was.Service.Routes) == 0 {
-		return len(row.Service.Routes) > 0
-	}
-	open := make(map[string]bool, len(row.Service.Routes))
-	for _, r := range row.Service.Routes {
-		open[r.ID] = !r.Draining
-	}
-	for _, r := range was.Service.Routes {
-		if !r.Draining && !open[r.ID] {
-			return true
-		}
-	}
-	return false
-}
-
-// SameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
-func SameRow(a, b cluster.Row) bool {
-	a.Service.ReadyAt, b.Service.ReadyAt = time.Time{}, time.Time{}
-	a.Service.RetryAt, b.Service.RetryAt = time.Time{}, time.Time{}
-	return reflect.DeepEqual(plainRow(a), plainRow(b))
-}
-
-// plainRow is a row as it would be read back.
-func plainRow(r cluster.Row) cluster.Row {
-	if len(r.Service.Routes) == 0 {
-		r.Service.Routes = nil
-	}
-	if len(r.Service.Aliases) == 0 {
-		r.Service.Aliases = nil
-	}
-	if len(r.Nodes) == 0 {
-		r.Nodes = nil
-	}
-	return r
 }
 
 // Told tells whether a box that routes by a revision of the table knows that a route takes nothing new; true for one that does.

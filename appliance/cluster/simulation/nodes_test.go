@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/agent"
@@ -113,7 +115,8 @@ func inventory(name string) cluster.Inventory {
 }
 
 // nodes is all boxes: each has a client, a lease, an agent and the table of routes, and hears who leads, as a daemon does. Of the others it
-// knows nothing: a thousand rosters of a thousand boxes would not fit.
+// knows nothing: a thousand rosters of a thousand boxes would not fit. Nor would as many tables of ten thousand routes: one of fifty has
+// it whole, the others hear of all of it and do not read it.
 func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.Port))
 	if err != nil {
@@ -134,7 +137,7 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 		ctx, boxes[i].power = context.WithCancel(context.Background())
 		up.Add(1)
 		go func() {
-			if err := boxes[i].live(ctx, s, up.Done); err != nil && ctx.Err() == nil {
+			if err := boxes[i].live(ctx, s, i%50 == 0, up.Done); err != nil && ctx.Err() == nil {
 				failed <- fmt.Errorf("%s: %w", boxes[i].runtime.node, err)
 			}
 		}()
@@ -185,7 +188,7 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 }
 
 // live is a box's life, until its power is cut: nothing is given back then.
-func (b *box) live(ctx context.Context, s setting, up func()) error {
+func (b *box) live(ctx context.Context, s setting, whole bool, up func()) error {
 	client, err := connect(s.Etcd)
 	if err != nil {
 		return err
@@ -207,7 +210,11 @@ func (b *box) live(ctx context.Context, s setting, up func()) error {
 	all.Go(func() { _ = a.Run(ctx) })
 	all.Go(func() { desk.FollowLeader(ctx, func(string, cluster.Term) {}) })
 	all.Go(func() { desk.FollowNudges(ctx, func(string) {}) })
-	all.Go(func() { desk.FollowTable(ctx, func(t cluster.Table) { b.revision.Store(t.Revision) }) })
+	if whole {
+		all.Go(func() { desk.FollowTable(ctx, func(t cluster.Table) { b.revision.Store(t.Revision) }) })
+	} else {
+		all.Go(func() { b.hear(ctx, client) })
+	}
 	select {
 	case <-a.Synced():
 	case <-ctx.Done():
@@ -242,6 +249,23 @@ func (b *box) live(ctx context.Context, s setting, up func()) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// hear has all of the table come, and notes how far it has.
+func (b *box) hear(ctx context.Context, client *clientv3.Client) {
+	const table = "/palisade/1/routes/"
+	for ; ctx.Err() == nil; <-time.After(200 * time.Millisecond) {
+		got, err := client.Get(ctx, table, clientv3.WithPrefix())
+		if err != nil {
+			continue
+		}
+		b.revision.Store(got.Header.Revision)
+		for said := range client.Watch(clientv3.WithRequireLeader(ctx), table, clientv3.WithPrefix(), clientv3.WithRev(got.Header.Revision+1)) {
+			for _, e := range said.Events {
+				b.revision.Store(e.Kv.ModRevision)
+			}
+		}
+	}
 }
 
 func (b *box) by() *witness { return b.runtime.by }

@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+)
+
+// How the table is written: see admit.
+const (
+	// fanOut is how many bytes a second of the table go to all boxes together.
+	fanOut = 64 << 20
+	// tellingShare is the part of it that may tell of what no request is routed by.
+	tellingShare = 8
+	// turn is for how long is decided at a time.
+	turn = time.Second
+	// mostPause is how long a change by which requests are routed waits for others.
+	mostPause = 10 * time.Second
+	// outlookEvery is how often a row is written again for what is expected alone, which changes with the time.
+	outlookEvery = 5 * time.Second
+)
+
+// What a row takes, about, in bytes: to tell a box of a change at all takes as much work as two kilobytes of it do.
+const (
+	rowCost   = 2000
+	routeCost = 200
+)
+
+func costOf(row cluster.Row) int { return rowCost + routeCost*len(row.Service.Routes) }
+
+// haste is how soon a row is to be written.
+type haste int
+
+const (
+	none    haste = iota // it is written already
+	telling              // what people are told of a service: how far its routes are that do not answer yet, and what keeps them
+	beside               // routes that come beside others, and all else by which requests are routed
+	atOnce               // a route takes nothing new any more, or there is one now where there was none
+)
+
+// hasteOf says how soon row is to be written in the place of was, which was written before for a time; there: it was.
+func hasteOf(was cluster.Row, there bool, row cluster.Row, before time.Duration) haste {
+	switch {
+	case there && reflect.DeepEqual(was, row):
+		return none
+	case urgent(was, row):
+		return atOnce
+	case !there || !reflect.DeepEqual(routing(was), routing(row)):
+		return beside
+	case !SameRow(was, row) || before >= outlookEvery && !reflect.DeepEqual(plainRow(was), plainRow(row)):
+		return telling
+	}
+	return none
+}
+
+// routing is what requests are routed by.
+func routing(r cluster.Row) cluster.Row {
+	r.Service.Status, r.Service.Broken, r.Service.Held = "", "", ""
+	r.Service.ReadyAt, r.Service.RetryAt = time.Time{}, time.Time{}
+	return plainRow(r)
+}
+
+// pending is a row that may wait.
+type pending struct {
+	id    string
+	haste haste
+	late  time.Duration
+	cost  int
+}
+
+// admit says which of the rows that wait are written in this turn, where bytes of them a second may go to each box; those that
+// have waited for longest go first. What requests are routed by may take more than that, for none of it is to wait for longer than
+// mostPause: as much in each turn as it takes to be done with what waits by then. What people are told may take a small part, and
+// waits for as long as it takes: where hundreds of services start on a thousand boxes, how far they are changes all the time.
+// One of each kind goes in any case.
+func admit(waiting []pending, bytes int) []pending {
+	slices.SortFunc(waiting, func(a, b pending) int {
+		return cmp.Or(cmp.Compare(b.haste, a.haste), cmp.Compare(b.late, a.late), cmp.Compare(a.id, b.id))
+	})
+	i, _ := slices.BinarySearchFunc(waiting, telling, func(p pending, h haste) int { return cmp.Compare(h, p.haste) })
+	routes, told, tell := waiting[:i], waiting[i:], bytes/tellingShare
+	before := 0 // and with each of them
+	for _, p := range routes {
+		before += p.cost
+		bytes = max(bytes, int(float64(before)*float64(turn)/float64(max(mostPause-p.late, turn))))
+	}
+	return slices.Concat(first(routes, bytes), first(told, tell))
+}
+
+// first are as many of them as fit, and one at least.
+func first(all []pending, bytes int) []pending {
+	for i, p := range all {
+		if bytes -= p.cost; bytes < 0 {
+			return all[:max(i, 1)]
+		}
+	}
+	return all
+}
+
+// urgent tells whether a row is not to wait: a route takes nothing new any more, or there is one now where there was none.
+func urgent(was, row cluster.Row) bool {
+	if len(was.Service.Routes) == 0 {
+		return len(row.Service.Routes) > 0
+	}
+	open := make(map[string]bool, len(row.Service.Routes))
+	for _, r := range row.Service.Routes {
+		open[r.ID] = !r.Draining
+	}
+	for _, r := range was.Service.Routes {
+		if !r.Draining && !open[r.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+// SameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
+func SameRow(a, b cluster.Row) bool {
+	a.Service.ReadyAt, b.Service.ReadyAt = time.Time{}, time.Time{}
+	a.Service.RetryAt, b.Service.RetryAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(plainRow(a), plainRow(b))
+}
+
+// plainRow is a row as it would be read back.
+func plainRow(r cluster.Row) cluster.Row {
+	if len(r.Service.Routes) == 0 {
+		r.Service.Routes = nil
+	}
+	if len(r.Service.Aliases) == 0 {
+		r.Service.Aliases = nil
+	}
+	if len(r.Nodes) == 0 {
+		r.Nodes = nil
+	}
+	return r
+}
