@@ -23,6 +23,9 @@ type world struct {
 	nodes   *child
 }
 
+// lookEvery is how often it is asked how far all is: to look through ten thousand sessions is work for the leader, too.
+const lookEvery = 100 * time.Millisecond
+
 func begin(t testing.TB, s setting) *world {
 	t.Helper()
 	var server pgtest.Server
@@ -43,7 +46,7 @@ func begin(t testing.TB, s setting) *world {
 	s.Role = "leader"
 	w.leader = start(t, s)
 	// As boxes do, nodes come once they were let in.
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(lookEvery)
 	defer again.Stop()
 	for l := (standing{}); !l.Entered; <-again.C {
 		w.leader.tell(order{Do: "stand"}, &l)
@@ -57,7 +60,7 @@ func begin(t testing.TB, s setting) *world {
 func (w *world) until(what string, patience time.Duration, is func(standing, seen) bool) time.Duration {
 	w.t.Helper()
 	began, laps := time.Now(), time.Duration(0)
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(lookEvery)
 	defer again.Stop()
 	for ; ; <-again.C {
 		var l standing

@@ -74,7 +74,7 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 				return err
 			})
 			now.Store(nil)
-			if err != nil {
+			if err != nil && !errors.Is(err, cluster.ErrLeaseLost) {
 				failed <- err
 				return
 			}
