@@ -64,10 +64,6 @@ type LedgerOption func(*Ledger)
 // WithPatience is how long an ended session's device memory is waited for; DefaultPatience.
 func WithPatience(d time.Duration) LedgerOption { return func(l *Ledger) { l.patience = d } }
 
-// WithTolerance is how much memory of a device may be in use that no session explains: what drivers keep for
-// themselves, and a desktop. DefaultTolerance, or a tenth of a device that has little.
-func WithTolerance(bytes int64) LedgerOption { return func(l *Ledger) { l.tolerance = bytes } }
-
 // WithClock is where a ledger reads the time of a change; time.Now.
 func WithClock(now func() time.Time) LedgerOption { return func(l *Ledger) { l.now = now } }
 

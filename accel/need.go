@@ -72,9 +72,6 @@ func NewNeed(ask Slots, o Options) (Need, error) {
 // Slots is what was asked for.
 func (n *Need) Slots() Slots { return n.slots }
 
-// WantsAccelerators says whether any device is asked for.
-func (n *Need) WantsAccelerators() bool { return len(n.wants) > 0 }
-
 // Fits says whether Allocate would succeed. It allocates no memory and looks at sums, not devices.
 func (s State) Fits(n *Need) bool {
 	if n.CPU > 0 && n.CPU > s.cpu || n.Memory > 0 && n.Memory > s.mem {

@@ -139,14 +139,6 @@ func (s State) FreeWhole(slot Slot) Amount {
 	return 0
 }
 
-// LargestShare is the most that is free on one CUDA device, in hundredths.
-func (s State) LargestShare() Amount {
-	if c := s.class(cudaDevice); c >= 0 {
-		return s.classes[c].largest
-	}
-	return 0
-}
-
 // Free is how much of a slot may still be handed out, in the slot's unit; never below 0.
 func (s State) Free(slot Slot) Amount {
 	switch {

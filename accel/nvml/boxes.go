@@ -46,16 +46,6 @@ var simulatedBoxes = map[string]simulatedBox{
 	"h100x1":  {gpu{"h100-sxm5-80gb", 70, 700, 0}, []uint32{0x1b}},
 }
 
-// Simulated lists the names that Simulate takes, sorted.
-func Simulated() []string {
-	var names []string
-	for name := range simulatedBoxes {
-		names = append(names, name, name+"-mig")
-	}
-	slices.Sort(names)
-	return names
-}
-
 func findBox(name string) (b simulatedBox, mig bool, err error) {
 	base, mig := strings.CutSuffix(name, "-mig")
 	b, known := simulatedBoxes[base]

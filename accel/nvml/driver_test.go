@@ -72,7 +72,7 @@ func TestEverySimulatedBox(t *testing.T) {
 		"dgxa100": 8, "dgxh100": 8, "dgxh200": 8, "dgxb200": 8, "a30x4": 4, "a100x2": 2, "h100x1": 1,
 		"dgxa100-mig": 15, "dgxh100-mig": 15, "dgxh200-mig": 15, "dgxb200-mig": 15, "a30x4-mig": 10, "a100x2-mig": 8, "h100x1-mig": 2,
 	}
-	for _, name := range Simulated() {
+	for _, name := range simulated() {
 		t.Run(name, func(t *testing.T) {
 			p, err := Simulate(name, SimulateOptions{})
 			if err != nil {

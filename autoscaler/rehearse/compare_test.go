@@ -27,21 +27,21 @@ func targetsOf(kind Kind) (theirs, ours []float64) {
 }
 
 // draw plays one of the shipped traces by each formula with each target.
-func draw(ctx context.Context, kind Kind) (mine Curve, references []Curve, err error) {
+func draw(ctx context.Context, kind Kind) (mine curve, references []curve, err error) {
 	tr, err := Shipped(kind)
 	if err != nil {
-		return Curve{}, nil, err
+		return curve{}, nil, err
 	}
 	s := DefaultSetup()
 	theirs, ours := targetsOf(kind)
-	mine, err = Draw(ctx, ours, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, target(each), s) })
+	mine, err = drawn(ctx, ours, func(ctx context.Context, each float64) (*Result, error) { return Run(ctx, tr, target(each), s) })
 	if err != nil {
-		return Curve{}, nil, err
+		return curve{}, nil, err
 	}
 	for _, ref := range References() {
-		c, err := Draw(ctx, theirs, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, target(each), s, ref) })
+		c, err := drawn(ctx, theirs, func(ctx context.Context, each float64) (*Result, error) { return Refer(ctx, tr, target(each), s, ref) })
 		if err != nil {
-			return Curve{}, nil, err
+			return curve{}, nil, err
 		}
 		references = append(references, c)
 	}
@@ -63,8 +63,8 @@ func TestComparison(t *testing.T) {
 		}
 		for _, c := range references {
 			for _, d := range c.Dots {
-				wait := mine.WaitAt(d.GPUHours)
-				hours, ok := mine.HoursAt(d.Wait)
+				wait := mine.waitAt(d.GPUHours)
+				hours, ok := mine.hoursAt(d.Wait)
 				fmt.Fprintf(w, "| %s\t| %s\t| %s\t| %.1f\t| %s\t| %s\t| %.1f (%+.0f %%)\t|\n",
 					kind, c.Formula, strconv.FormatFloat(d.Target, 'f', -1, 64), d.GPUHours, d.Wait, wait, hours, 100*(hours/d.GPUHours-1))
 				if wait > d.Wait || wait == d.Wait && d.Wait > 0 {

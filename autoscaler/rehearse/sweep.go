@@ -1,12 +1,15 @@
 package rehearse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/palisade-run/palisade/autoscaler"
@@ -210,4 +213,48 @@ func set(p *autoscaler.Policy, s *Setup, key, word string) error {
 		return fmt.Errorf("%w: %s: %q cannot be its value", ErrSweep, key, word)
 	}
 	return nil
+}
+
+// pareto are the results that none is better than: cheaper, or with a shorter wait, and in the other no worse. By cost.
+func pareto(all []*Result) []int {
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(all[a].GPUHours, all[b].GPUHours), cmp.Compare(all[a].Wait.P95, all[b].Wait.P95))
+	})
+	var front []int
+	for _, i := range order {
+		if n := len(front); n == 0 || all[i].Wait.P95 < all[front[n-1]].Wait.P95 {
+			front = append(front, i)
+		}
+	}
+	return front
+}
+
+// each calls do for 0 to n-1, on as many goroutines as there are processors, until one fails.
+func each(ctx context.Context, n int, do func(i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan int)
+	var all sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		all.Go(func() {
+			for i := range work {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := do(i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	all.Wait()
+	return context.Cause(ctx)
 }

@@ -47,7 +47,6 @@ type figure struct {
 
 // place is where a figure may come from.
 type place struct {
-	engine   string
 	op       operation
 	slot     int // of asIs and rate
 	hist     histogramSlots
@@ -159,7 +158,7 @@ func usual(wordOf, raw string) operation {
 
 // word adds the places of one source.
 func (p *plan) word(f *figure, from named, s stat) {
-	at := place{engine: from.engine, op: from.op, scale: from.scale}
+	at := place{op: from.op, scale: from.scale}
 	if at.scale == 0 {
 		at.scale = 1
 	}

@@ -6,10 +6,9 @@ import (
 
 // reading is what a target said of one figure.
 type reading struct {
-	value  float64
-	ok     bool
-	why    lack
-	engine string // whose name it was; "" a raw one
+	value float64
+	ok    bool
+	why   lack
 }
 
 // lack says why a reading has no value.
@@ -57,7 +56,6 @@ func (l *look) figure(f *figure) reading {
 	for i := range f.of {
 		at := &f.of[i]
 		r := l.place(at)
-		r.engine = at.engine
 		if !best.ok && (r.ok || r.why != absent && best.why == absent) {
 			best = r // what comes after it is still looked at: its counters are to move on
 		}

@@ -27,6 +27,11 @@ import (
 	"github.com/palisade-run/palisade/catalog/signature"
 )
 
+// Receive takes in a bundle that comes whole.
+func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, tell Progress) (Held, error) {
+	return s.receive(ctx, r, &taking{shelf: s, allowUnsigned: allowUnsigned, texts: map[string][]byte{}}, tell)
+}
+
 const recipeOfTiny = `schema: 1
 name: tiny
 version: 3

@@ -19,13 +19,9 @@ import (
 	"github.com/palisade-run/palisade/catalog/signature"
 )
 
-// Receive takes a bundle in while it comes. Until its last byte is verified nothing changes but that files, and what came of one,
+// receive takes a bundle in while it comes. Until its last byte is verified nothing changes but that files, and what came of one,
 // may be among the blobs, which nobody has yet: GoOn needs them not again, or they go when the blobs are swept. Then the image
 // gets its name, and the bundle its place on the shelf.
-func (s *Shelf) Receive(ctx context.Context, r io.Reader, allowUnsigned bool, tell Progress) (Held, error) {
-	return s.receive(ctx, r, &taking{shelf: s, allowUnsigned: allowUnsigned, texts: map[string][]byte{}}, tell)
-}
-
 func (s *Shelf) receive(ctx context.Context, r io.Reader, take *taking, tell Progress) (Held, error) {
 	defer take.abandon()
 	take.buffers = newBuffers()

@@ -80,24 +80,11 @@ type Cache struct {
 }
 
 // KVBytesPerToken is what one more token costs while every layer keeps it: the usual figure of comparisons. Layers
-// with a window stop to grow when it is full; see KVBytes.
+// with a window stop to grow when it is full.
 func (m Model) KVBytesPerToken(key, value ElementType) int64 {
 	var sum int64
 	for _, c := range m.Cache {
 		sum += c.perToken(key, value)
-	}
-	return sum
-}
-
-// KVBytes is what a sequence of so many tokens keeps in the caches, its recurrent state included.
-func (m Model) KVBytes(tokens int, key, value ElementType) int64 {
-	sum := m.StateBytes
-	for _, c := range m.Cache {
-		kept := tokens
-		if c.Window > 0 {
-			kept = min(kept, c.Window)
-		}
-		sum = plus(sum, times(int64(kept), c.perToken(key, value)))
 	}
 	return sum
 }

@@ -137,7 +137,6 @@ type Service struct {
 	Failures  int    // starts that failed in a row
 	Sentence  string // why it is as it is
 	LastError string // of the last failed start
-	Hopeless  bool   // starts failed, and nothing is left that could come up for now
 }
 
 // User is who uses a folder.

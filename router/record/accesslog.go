@@ -44,7 +44,6 @@ type AccessLog struct {
 	seed   maphash.Seed
 	places []place
 	poked  chan struct{}
-	reopen chan struct{}
 
 	written, dropped atomic.Int64
 
@@ -70,7 +69,7 @@ func OpenAccessLog(c LogConfig, log *slog.Logger) (*AccessLog, error) {
 	}
 	a := &AccessLog{
 		config: c, log: log, seed: maphash.MakeSeed(), places: make([]place, n), poked: make(chan struct{}, 1),
-		reopen: make(chan struct{}, 1), file: rotated{path: c.Path, most: c.MaxSize, keep: c.Keep},
+		file: rotated{path: c.Path, most: c.MaxSize, keep: c.Keep},
 	}
 	if err := a.file.open(); err != nil {
 		return nil, fmt.Errorf("opening the access log: %w", err)
@@ -136,13 +135,6 @@ func poke(c chan struct{}) {
 	}
 }
 
-// Reopen opens the file anew, for whoever has moved it away. Moved files are also seen within a second without it.
-func (a *AccessLog) Reopen() {
-	if a != nil {
-		poke(a.reopen)
-	}
-}
-
 // patience is how long one flush may wait for a pipe that nobody reads, at the end too.
 const patience = 2 * time.Second
 
@@ -156,8 +148,6 @@ func (a *AccessLog) Run(ctx context.Context) {
 			a.note(a.file.follow())
 			a.tell()
 		case <-a.poked:
-		case <-a.reopen:
-			a.note(a.file.reopen())
 		case <-ctx.Done():
 			a.flush()
 			a.tell()

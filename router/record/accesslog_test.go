@@ -174,7 +174,6 @@ func TestMovedAway(t *testing.T) {
 	if err := os.Rename(c.Path, c.Path+".mine"); err != nil {
 		t.Fatal(err)
 	}
-	a.Reopen()
 	waitFor(t, func() bool { _, err := os.Stat(c.Path); return err == nil })
 	a.Write(&record.Record{ID: "after"})
 	end()
@@ -286,7 +285,6 @@ func TestPlacesThatCannotBe(t *testing.T) {
 	}
 	var none *record.AccessLog
 	none.Write(&record.Record{})
-	none.Reopen()
 }
 
 func BenchmarkAccessLog(b *testing.B) {

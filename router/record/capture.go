@@ -181,18 +181,13 @@ func (c *Capture) AnswerField(name, value string) {
 func (c *Capture) AnswerBody(p []byte) { c.change(func(g *Captured) { c.body(&g.Answer, p) }) }
 
 // Head keeps the fields of the request's head.
-func (c *Capture) Head(h http.Header) { c.header(h, c.Field) }
-
-// AnswerHead keeps the fields of the answer's head.
-func (c *Capture) AnswerHead(h http.Header) { c.header(h, c.AnswerField) }
-
-func (c *Capture) header(h http.Header, keep func(name, value string)) {
+func (c *Capture) Head(h http.Header) {
 	if c == nil {
 		return
 	}
 	for name, values := range h {
 		for _, v := range values {
-			keep(name, v)
+			c.Field(name, v)
 		}
 	}
 }

@@ -34,7 +34,8 @@ func TestCapture(t *testing.T) {
 	if !on || len(list) != 1 || list[0].Ended || list[0].Number != 1 || list[0].Request.Body != nil || list[0].Request.Size == 0 {
 		t.Errorf("under way: %+v", list)
 	}
-	x.AnswerHead(http.Header{"Set-Cookie": {"session=1"}, "Content-Type": {"text/event-stream"}})
+	x.AnswerField("Set-Cookie", "session=1")
+	x.AnswerField("Content-Type", "text/event-stream")
 	x.AnswerBody([]byte("data: {}\n\n"))
 	did := &record.Record{ID: "req-1", Status: 200, Service: "qwen", Usage: record.Usage{Completion: 2}}
 	x.End(did)
@@ -140,7 +141,7 @@ func TestNobodyCaptures(t *testing.T) {
 		x.Line("GET", "/")
 		x.Head(nil)
 		x.Body(body)
-		x.AnswerHead(nil)
+		x.AnswerField("Content-Type", "text/event-stream")
 		x.AnswerBody(body)
 		x.End(did)
 	}); n != 0 {

@@ -61,8 +61,8 @@ func FuzzAskUsage(f *testing.F) {
 			t.Fatalf("%q: stream %v", body, s.Stream())
 		}
 		options, _ := before["stream_options"].(map[string]any)
-		if usage, _ := options["include_usage"].(bool); usage != s.IncludeUsage() {
-			t.Fatalf("%q: include_usage %v", body, s.IncludeUsage())
+		if usage, _ := options["include_usage"].(bool); usage != s.usage {
+			t.Fatalf("%q: include_usage %v", body, s.usage)
 		}
 		options, _ = after["stream_options"].(map[string]any)
 		if usage, _ := options["include_usage"].(bool); !usage && !bytes.Equal(asked, body) {

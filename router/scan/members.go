@@ -61,9 +61,6 @@ func (s *Request) User() []byte { return s.user[:s.users] }
 // Stream tells whether the answer is to come as events.
 func (f *facts) Stream() bool { return f.stream }
 
-// IncludeUsage tells whether the client asked for usage in the stream.
-func (f *facts) IncludeUsage() bool { return f.usage }
-
 // MaxTokens is how many tokens the client lets the answer have, -1 where it did not say.
 func (f *facts) MaxTokens() int64 {
 	for _, m := range []member{maxCompletion, maxOutput, maxTokens, predict} {

@@ -102,17 +102,3 @@ func (s *Request) Check() error {
 
 // Settled tells that the model is known, so that the rest need not be read for it. Other members may still come.
 func (s *Request) Settled() bool { return s.named }
-
-// FindModel gives the top-level string member "model" of a JSON object. It checks the grammar of all of body, so that a
-// broken one is refused here, and decodes nothing else. A key that comes twice with the same value is let through; with
-// two values the body is refused, since engines disagree on which of them counts.
-func FindModel(body []byte) (string, error) {
-	var s Request
-	if err := s.Feed(body); err != nil {
-		return "", err
-	}
-	if err := s.End(); err != nil {
-		return "", err
-	}
-	return string(s.Model()), nil
-}

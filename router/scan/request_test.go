@@ -8,6 +8,18 @@ import (
 	"testing"
 )
 
+// findModel is the "model" of a body that comes in one piece.
+func findModel(body []byte) (string, error) {
+	var s Request
+	if err := s.Feed(body); err != nil {
+		return "", err
+	}
+	if err := s.End(); err != nil {
+		return "", err
+	}
+	return string(s.Model()), nil
+}
+
 func TestFindModel(t *testing.T) {
 	deep := strings.Repeat("[", maxDepth)
 	for _, c := range []struct {
@@ -68,7 +80,7 @@ func TestFindModel(t *testing.T) {
 		{"as deep as may be", `{"x":` + deep[1:] + strings.Repeat("]", maxDepth-1) + `,"model":"a"}`, "a", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := FindModel([]byte(c.body))
+			got, err := findModel([]byte(c.body))
 			if got != c.want || !errors.Is(err, c.err) || (err != nil && c.err == nil) {
 				t.Errorf("got %q, %v; want %q, %v", got, err, c.want, c.err)
 			}
@@ -77,7 +89,7 @@ func TestFindModel(t *testing.T) {
 }
 
 func TestFindModelSaysWhere(t *testing.T) {
-	_, err := FindModel([]byte(`{"model":x}`))
+	_, err := findModel([]byte(`{"model":x}`))
 	if want := `the body is not valid JSON: unexpected 'x' at byte 9`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -124,7 +136,7 @@ func FuzzFindModel(f *testing.F) {
 		f.Add([]byte(s), uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, cut uint8) {
-		got, err := FindModel(body)
+		got, err := findModel(body)
 		if errors.Is(err, ErrModelTooLong) || errors.Is(err, ErrTooDeep) {
 			return // bounds that encoding/json does not have
 		}

@@ -230,17 +230,6 @@ func (l *Line) Stats() Stats {
 	return l.stats
 }
 
-// Oldest is how long the one that waits longest has waited; 0 where nobody does.
-func (l *Line) Oldest(now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var oldest time.Duration
-	for _, q := range l.queues {
-		oldest = max(oldest, now.Sub(q.head.since))
-	}
-	return oldest
-}
-
 // RetryAfter is when token may come again with some hope, in whole seconds from 1 to 60: as long as those that
 // would be let go before it take at the rate of late.
 func (l *Line) RetryAfter(now time.Time, token string) int {

@@ -385,9 +385,6 @@ func TestRetryAfterIsWhatTheWaitWillBe(t *testing.T) {
 		if got := l.RetryAfter(time.Now(), "other"); got != 1 {
 			t.Errorf("in turn with one other: %d s", got)
 		}
-		if got := l.Oldest(time.Now()); got != 10*time.Second {
-			t.Errorf("the oldest waits since %s", got)
-		}
 		l.Close(errors.New("over"))
 	})
 }

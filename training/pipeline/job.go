@@ -97,9 +97,7 @@ type Phase string
 const (
 	PhaseCopy   Phase = "copy"    // the model is copied into a folder of its own
 	PhaseUpdate Phase = "update"  // the service is made, or told of it
-	PhaseWait   Phase = "wait"    // its routes start
-	PhaseSmoke  Phase = "smoke"   // they are asked
-	PhaseSettle Phase = "settle"  // older routes go
+	PhaseWait   Phase = "wait"    // its routes start and are asked, and older ones go
 	PhaseBack   Phase = "go back" // what it was before is wanted again
 )
 
