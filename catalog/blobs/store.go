@@ -255,7 +255,7 @@ func (s *Store) Reserve(bytes, keep int64) (*Reservation, error) {
 		return nil, err
 	}
 	if bytes > 0 && bytes > free-keep {
-		return nil, &full{message: fmt.Sprintf("%s are to come, and %s are free", text(bytes), text(max(0, free-keep)))}
+		return nil, &full{message: fmt.Sprintf("%s are to come, and %s are free", Size(bytes), Size(max(0, free-keep)))}
 	}
 	s.reserved += bytes
 	return &Reservation{store: s, left: bytes}, nil
@@ -306,17 +306,14 @@ func explain(err error) error {
 	return err
 }
 
-// text says bytes as people read them.
-func text(bytes int64) string {
-	const unit = 1000
-	if bytes < unit {
+// Size says bytes of files as people read them: 512 bytes, 1.5 KiB, 15.3 GiB.
+func Size(bytes int64) string {
+	if bytes < 1<<10 {
 		return fmt.Sprintf("%d bytes", bytes)
 	}
-	value, names := float64(bytes), []string{"kB", "MB", "GB", "TB"}
-	for i, name := range names {
-		if value /= unit; value < unit || i == len(names)-1 {
-			return fmt.Sprintf("%.1f %s", value, name)
-		}
+	value, unit := float64(bytes)/(1<<10), 0
+	for value >= 1<<10 && unit < 3 {
+		value, unit = value/(1<<10), unit+1
 	}
-	return ""
+	return fmt.Sprintf("%.1f %ciB", value, "KMGT"[unit])
 }

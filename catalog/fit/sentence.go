@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// size is bytes as people read them: 18.2 GiB, 193.6 MiB.
-func size(n int64) string {
+// Size is memory as people read them: 18.2 GiB, 193.6 MiB.
+func Size(n int64) string {
 	switch {
 	case n >= gib:
 		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
@@ -17,8 +17,8 @@ func size(n int64) string {
 	return fmt.Sprintf("%d KiB", (n+1023)/1024)
 }
 
-// like is bytes in the unit of a whole, without it: 15.3 of 18.2 GiB.
-func like(n, whole int64) string {
+// Like is memory in the unit of a whole, without it: 15.3 of 18.2 GiB.
+func Like(n, whole int64) string {
 	unit := int64(mib)
 	switch {
 	case whole >= gib:
@@ -31,9 +31,9 @@ func like(n, whole int64) string {
 
 // needs is "needs 18.2 GiB (weights 15.3, KV cache 2.0 for 16384 tokens, engine 0.9)".
 func (c *comparison) needs(n Need) string {
-	parts := []string{"weights " + like(n.Weights, n.Total)}
+	parts := []string{"weights " + Like(n.Weights, n.Total)}
 	if n.Cache > 0 {
-		cache := fmt.Sprintf("KV cache %s for %d tokens", like(n.Cache, n.Total), n.Context)
+		cache := fmt.Sprintf("KV cache %s for %d tokens", Like(n.Cache, n.Total), n.Context)
 		switch {
 		case n.Sequences > 1 && c.request.Engine == LlamaCpp:
 			cache += fmt.Sprintf(" shared by %d sequences", n.Sequences)
@@ -42,10 +42,10 @@ func (c *comparison) needs(n Need) string {
 		}
 		parts = append(parts, cache)
 	}
-	parts = append(parts, "engine "+like(n.Compute+n.Overhead, n.Total))
-	text := fmt.Sprintf("needs %s (%s)", size(n.Total), strings.Join(parts, ", "))
+	parts = append(parts, "engine "+Like(n.Compute+n.Overhead, n.Total))
+	text := fmt.Sprintf("needs %s (%s)", Size(n.Total), strings.Join(parts, ", "))
 	if n.Devices > 1 {
-		text += fmt.Sprintf(", %s on each of %d devices", size(n.PerDevice), n.Devices)
+		text += fmt.Sprintf(", %s on each of %d devices", Size(n.PerDevice), n.Devices)
 	}
 	return text
 }
@@ -60,12 +60,12 @@ func (c *comparison) largest(v Verdict) string {
 		return fmt.Sprintf("there are %d %s", len(v.Places), noun)
 	}
 	best := slices.MaxFunc(v.Places, func(a, b PlaceFit) int { return int(min(max(a.Free-b.Free, -1), 1)) })
-	text := fmt.Sprintf("the largest free device has %s", size(best.Free))
+	text := fmt.Sprintf("the largest free device has %s", Size(best.Free))
 	switch {
 	case strings.Contains(best.Reason, "starts only"):
 		text += ", and " + best.Reason
 	case best.Usable < best.Free:
-		text += fmt.Sprintf(", of which the engine uses %s", size(best.Usable))
+		text += fmt.Sprintf(", of which the engine uses %s", Size(best.Usable))
 	}
 	return text
 }

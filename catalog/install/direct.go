@@ -160,17 +160,3 @@ func literal(names []string) []string {
 }
 
 var globSigns = regexp.MustCompile(`[\\*?\[]`)
-
-// bytesText is an amount for people: 16.4 GB.
-func bytesText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	value, i := float64(n), -1
-	for value >= unit && i < 4 {
-		value /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %cB", value, "kMGTP"[i])
-}

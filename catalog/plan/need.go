@@ -170,19 +170,19 @@ func architectureFits(least, has string) (fits, known bool) {
 func (n need) sentence() string {
 	whole := n.total()
 	if n.measured > 0 {
-		return fmt.Sprintf("needs %s, as it was measured", size(whole))
+		return fmt.Sprintf("needs %s, as it was measured", fit.Size(whole))
 	}
 	var parts []string
 	for _, p := range n.parts() {
-		text := p.Name + " " + like(p.Bytes, whole)
+		text := p.Name + " " + fit.Like(p.Bytes, whole)
 		if p.Name == "cache" {
 			text += n.cacheFor()
 		}
 		parts = append(parts, text)
 	}
-	text := fmt.Sprintf("needs %s (%s)", size(whole), strings.Join(parts, ", "))
+	text := fmt.Sprintf("needs %s (%s)", fit.Size(whole), strings.Join(parts, ", "))
 	if n.devices > 1 {
-		text += fmt.Sprintf(", %s on each of %d devices", size(n.each()), n.devices)
+		text += fmt.Sprintf(", %s on each of %d devices", fit.Size(n.each()), n.devices)
 	}
 	return text
 }

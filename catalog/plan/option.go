@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/palisade-run/palisade/catalog/fit"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -100,9 +101,9 @@ func (m *maker) disk(o *option) string {
 	}
 	beside := ""
 	if reserve > 0 {
-		beside = " beside the " + size(reserve) + " that stay free"
+		beside = " beside the " + fit.Size(reserve) + " that stay free"
 	}
-	return fmt.Sprintf("its files need %s of disk%s, and %s are free", size(lacks), beside, size(d.Free))
+	return fmt.Sprintf("its files need %s of disk%s, and %s are free", fit.Size(lacks), beside, fit.Size(d.Free))
 }
 
 func (m *maker) diskNeed(v recipe.Variant) DiskNeed {
@@ -125,7 +126,7 @@ func (m *maker) onHost(o *option) {
 	o.replicas = make([]Place, m.count())
 	total, host := o.need.total()*int64(m.count()), m.box.Host
 	if host.Total > 0 && total > host.Free {
-		o.reason = fmt.Sprintf("%s%s; the box has %s of memory free", o.need.sentence(), m.times(), size(host.Free))
+		o.reason = fmt.Sprintf("%s%s; the box has %s of memory free", o.need.sentence(), m.times(), fit.Size(host.Free))
 		return
 	}
 	if o.reason = m.resources(o, 0, 1); o.reason != "" {
@@ -157,7 +158,7 @@ func (m *maker) resources(o *option, devices int, share float64) string {
 		case host.Cores > 0 && cores*replicas > host.FreeCores:
 			return fmt.Sprintf("wants %g cores, and %g are free", cores*replicas, host.FreeCores)
 		case host.Total > 0 && float64(memory)*replicas > float64(host.Free):
-			return fmt.Sprintf("wants %s of the box's memory, and %s are free", size(memory*int64(replicas)), size(host.Free))
+			return fmt.Sprintf("wants %s of the box's memory, and %s are free", fit.Size(memory*int64(replicas)), fit.Size(host.Free))
 		}
 		return ""
 	}
