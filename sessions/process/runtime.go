@@ -140,7 +140,7 @@ func (r *Runtime) CheckImage(image string) error {
 	if image != HostImage {
 		return &Error{
 			Err:  fmt.Errorf("image %s: the process runtime runs the box's own programs only, as image %q", image, HostImage),
-			What: "Give the image as \"host\"; container images come with a later version.",
+			What: "Give the image as \"host\"; container images run where the appliance has containerd (palisade doctor).",
 		}
 	}
 	return nil
