@@ -64,7 +64,7 @@ func (x *exchange) repeat() (done bool, refusal *Refusal) {
 	turn, err := x.service.guard.Enter(x.client.context(), x.start, key)
 	if err != nil {
 		if x.client.left() {
-			return false, &Refusal{Status: statusClientGone, Type: invalidRequest, Code: "client_closed_request", Message: "The client closed the request."}
+			return false, clientGone()
 		}
 		return false, &Refusal{
 			Status: http.StatusTooManyRequests, Type: "requests", Code: "too_many_repeats", RetryAfter: 5 * time.Second,

@@ -57,7 +57,7 @@ func (x *exchange) took(r *balance.Route) {
 	x.route.figures.Load().Begin()
 }
 
-// release gives the route back. others: the request goes to another one.
+// release gives the route back. elsewhere: the request goes to another one.
 func (x *exchange) release(elsewhere bool) {
 	if x.route == nil {
 		return
@@ -128,8 +128,8 @@ func (x *exchange) notNow(v balance.Verdict, after time.Duration) *Refusal {
 		return x.service.outlook.Load().noRoute(time.Now(), after)
 	}
 	after = max(after, time.Second)
-	return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d). Try again in %d s.",
-		x.service.Name, x.service.Traffic.Balance.Limit, after/time.Second), after)
+	return unavailable("routes_busy", fmt.Sprintf("Every route of the service %q has as many requests as it may (%d).",
+		x.service.Name, x.service.Traffic.Balance.Limit)+tryAgain(after), after)
 }
 
 // payerName says whose turn it is in line: a token's, or an address's where there is none.

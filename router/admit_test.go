@@ -331,9 +331,9 @@ func TestNoRoute(t *testing.T) {
 		s    Service
 		want string
 	}{
-		{Service{Name: "a"}, `The service "a" has no route that can answer now. Try again in 5 seconds.`},
-		{Service{Name: "a", Status: "PROVISIONING"}, `The service "a" is PROVISIONING and has no route that can answer now. Try again in 5 seconds.`},
-		{Service{Name: "a", Routes: []Route{{Draining: true}, {}}}, `The service "a" has no route that can answer now (1 draining, 1 taken out of the balance). Try again in 5 seconds.`},
+		{Service{Name: "a"}, `The service "a" has no route that can answer now. Try again in 5 s.`},
+		{Service{Name: "a", Status: "PROVISIONING"}, `The service "a" is PROVISIONING and has no route that can answer now. Try again in 5 s.`},
+		{Service{Name: "a", Routes: []Route{{Draining: true}, {}}}, `The service "a" has no route that can answer now (1 draining, 1 taken out of the balance). Try again in 5 s.`},
 	} {
 		if f := noRoute(c.s, 0); f.Message != c.want || f.Status != 503 || f.RetryAfter == 0 {
 			t.Errorf("got %d %s, want %s", f.Status, f.Message, c.want)

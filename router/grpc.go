@@ -19,6 +19,8 @@ import (
 	"github.com/palisade-run/palisade/router/http1"
 )
 
+var errSilence = errors.New("nothing came from the engine for too long")
+
 // gRPC is HTTP/2 from end to end: messages go both ways at once, and how a call ended is told in trailers. Who
 // is meant, who may, and which route takes it is decided as for every other request; only the way to the engine is
 // another. A refusal is what gRPC calls trailers-only: no message, and a status that its clients understand.

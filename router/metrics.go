@@ -62,19 +62,6 @@ const classAborted = 0 // the client went before the answer was complete
 
 func classOf(status int) int { return min(max(status/100, 1), 5) }
 
-// fault is what went wrong with a route, a label of few values.
-type fault string
-
-const (
-	faultConnect fault = "connect" // no connection was had
-	faultReset   fault = "reset"   // the connection was reset before the answer began
-	faultBroken  fault = "broken"  // the answer did not begin
-	faultCut     fault = "cut"     // the answer began and did not end
-	faultSilence fault = "silence" // nothing came for too long
-	faultLost    fault = "lost"    // its box fell silent before the answer began
-	faultUpgrade fault = "upgrade" // it switched to what was not asked for
-)
-
 // metrics are the router's counters. Labels are names of services in the table and words of this file.
 type metrics struct {
 	requests   *prometheus.CounterVec

@@ -44,7 +44,8 @@ func (o *outlook) sorry(now time.Time) *Refusal {
 
 const (
 	leastRetry = time.Second
-	mostRetry  = time.Minute // clients that are told more give up
+	mostRetry  = time.Minute     // clients that are told more give up
+	retryLater = 5 * time.Second // when to look again for a route that starts, where nothing is known of it
 )
 
 // retryAfter is when to come again: when a route is expected where that is known, else after otherwise.
@@ -81,8 +82,51 @@ func (o *outlook) noRoute(now time.Time, after time.Duration) *Refusal {
 	if o.Held != "" {
 		text = fmt.Sprintf("The service %q was scaled to zero and cannot be started now: %s", o.Name, o.Held)
 	}
-	return unavailable("no_route", fmt.Sprintf("%s. Try again in %d seconds.", text, seconds(after)), after)
+	return unavailable("no_route", text+"."+tryAgain(after), after)
 }
+
+// noRoute says why nobody can take a request now, and when to come again; after 0 is a guess.
+func noRoute(s Service, after time.Duration) *Refusal {
+	draining, off, lost := 0, 0, 0
+	for _, t := range s.Routes {
+		switch {
+		case t.Lost:
+			lost++
+		case t.Draining:
+			draining++
+		case !(t.Weight > 0):
+			off++
+		}
+	}
+	text := fmt.Sprintf("The service %q has no route that can answer now", s.Name)
+	if s.Status != "" {
+		text = fmt.Sprintf("The service %q is %s and has no route that can answer now", s.Name, s.Status)
+	}
+	switch {
+	case draining > 0 && off > 0:
+		text += fmt.Sprintf(" (%d draining, %d taken out of the balance)", draining, off)
+	case draining > 0:
+		text += fmt.Sprintf(" (%d draining)", draining)
+	case off > 0:
+		text += fmt.Sprintf(" (%d taken out of the balance)", off)
+	}
+	if lost > 0 {
+		text += fmt.Sprintf(" (%d on boxes that are silent)", lost)
+	}
+	if s.Held != "" {
+		text += ": " + s.Held
+	}
+	if s.Zero {
+		return unavailable("scaled_to_zero", fmt.Sprintf("The service %q is scaled to zero, and nothing starts it by itself. Its owner does: `palisade service scale %s 1`.", s.Name, s.Name), time.Minute)
+	}
+	if after == 0 {
+		after = retryLater
+	}
+	return unavailable("no_route", text+"."+tryAgain(after), after)
+}
+
+// tryAgain is the end of a refusal that says when to come again.
+func tryAgain(after time.Duration) string { return fmt.Sprintf(" Try again in %d s.", seconds(after)) }
 
 // seconds is d in whole ones, no fewer.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
@@ -94,7 +138,7 @@ func (x *exchange) full(after time.Duration) *Refusal {
 	after = o.retryAfter(now, after)
 	return &Refusal{
 		Status: http.StatusTooManyRequests, Type: "requests", Code: "queue_full", RetryAfter: after, eta: o.eta(now),
-		Message: fmt.Sprintf("%d requests wait for the service %q already, as many as may. Try again in %d seconds.", s.line.Depth(), s.Name, seconds(after)),
+		Message: fmt.Sprintf("%d requests wait for the service %q already, as many as may.", s.line.Depth(), s.Name) + tryAgain(after),
 	}
 }
 
