@@ -1,6 +1,7 @@
 package autoscaler
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -26,10 +27,7 @@ func (p *Policy) Metrics() []Metric {
 		}
 	}
 	slices.SortFunc(out, func(a, b Metric) int {
-		if a.Source != b.Source {
-			return compare(a.Source, b.Source)
-		}
-		return compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Name, b.Name))
 	})
 	return slices.Compact(out)
 }
@@ -138,14 +136,4 @@ func ceil(v float64) int {
 		return most
 	}
 	return int(max(v, 0))
-}
-
-func compare[S ~string](a, b S) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -33,16 +33,16 @@ func (k *Keeper) yields(services []Observed, now time.Time) (wishes map[string]*
 			break
 		}
 		k.asked[c.ID] = now
-		claim := Claimant{Service: c.Name, Priority: c.Priority, Why: c.Full, Worth: worthOf(c)}
+		claim := Claimant{ID: c.ID, Service: c.Name, Project: c.Project, Priority: c.Priority, Why: c.Full, Worth: worthOf(c)}
 		s := Choose(claim, k.candidates(c, &claim, services, now), now)
 		if chosen == nil {
 			chosen = map[string]*Standoff{}
 		}
 		chosen[c.ID] = &s
 		for j := range services {
-			if s.Service != "" && services[j].ID == s.ServiceID {
+			if o := &services[j]; s.ServiceID != "" && o.ID == s.ServiceID {
 				chosen[s.ServiceID], k.givers[c.ID] = &s, s.ServiceID
-				return map[string]*Yield{services[j].ID: {For: c.Name, Routes: s.Routes, Reason: s.Reason}}, chosen
+				return map[string]*Yield{o.ID: {For: named(c.Name, c.Project, o.Project), Routes: s.Routes, Reason: s.Reason}}, chosen
 			}
 		}
 	}
@@ -85,7 +85,7 @@ const verdictsTold = 4
 // tell notes for a service without a policy who gives way to it; once for each answer. Where no other service is scaled
 // by itself, nobody was asked, and its sessions say why they wait.
 func (k *Keeper) tell(ctx context.Context, o *Observed, chosen *Standoff) error {
-	if chosen == nil || chosen.Claimant != o.Name {
+	if chosen == nil || chosen.ServiceID == o.ID {
 		return nil
 	}
 	kind, message := noteYielded, chosen.Reason
@@ -124,7 +124,7 @@ func (k *Keeper) candidates(c *Observed, claim *Claimant, services []Observed, n
 			continue
 		}
 		one := Candidate{
-			ID: o.ID, Service: o.Name, Priority: o.Priority, Worth: worthOf(o), InFlight: o.InFlight - o.Held, Held: o.Held, RequestAt: o.Busy,
+			ID: o.ID, Service: o.Name, Project: o.Project, Priority: o.Priority, Worth: worthOf(o), InFlight: o.InFlight - o.Held, Held: o.Held, RequestAt: o.Busy,
 		}
 		one.Worth.Replicas = o.Replicas
 		for j := range o.Routes {

@@ -58,7 +58,9 @@ func (w Worth) residency() time.Duration { return max(leastResidency, 2*w.LoadTi
 
 // Claimant is a service one of whose routes waits for a place.
 type Claimant struct {
-	Service  string
+	ID       string
+	Service  string // its name, which is its own within its project alone
+	Project  string
 	Priority int
 	Why      string // why its route waits, as the pool says it
 	Worth    Worth
@@ -67,7 +69,8 @@ type Claimant struct {
 // Candidate is a service that may give up routes for it.
 type Candidate struct {
 	ID        string
-	Service   string
+	Service   string // its name
+	Project   string
 	Priority  int
 	Worth     Worth  // Replicas: those it has
 	Min       int    // never fewer, by its bounds now
@@ -81,7 +84,8 @@ type Candidate struct {
 	RequestAt time.Time // when a request was last there; zero: not known
 }
 
-// Standoff is who gives way to a claimant, and how each candidate was judged.
+// Standoff is who gives way to a claimant, and how each candidate was judged. A service of another project than the
+// claimant's is named with its project.
 type Standoff struct {
 	Claimant  string    `json:"claimant"`
 	Value     float64   `json:"value"`                // of the claimant
@@ -116,15 +120,16 @@ func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
 	out := Standoff{Claimant: c.Service, Value: c.Worth.Value()}
 	var best *Candidate
 	idle := false
+	why := ""
 	for i := range among {
 		o := &among[i]
-		if o.Service == c.Service {
+		if o.ID == c.ID {
 			continue
 		}
 		v := judgeCandidate(&c, o, now)
 		out.Losers = append(out.Losers, v)
 		if v.Yields && (best == nil || o.before(best, v.Idle, idle)) {
-			best, idle = o, v.Idle
+			best, idle, why = o, v.Idle, v.Why
 		}
 	}
 	slices.SortFunc(out.Losers, func(a, b Verdict) int { return cmp.Compare(a.Service, b.Service) })
@@ -132,16 +137,23 @@ func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
 		out.Reason = fmt.Sprintf("%s waits (%s), worth %s: nobody gives way", c.Service, c.Why, c.Worth)
 		return out
 	}
-	out.ServiceID, out.Service, out.Routes = best.ID, best.Service, best.Frees
-	i, _ := slices.BinarySearchFunc(out.Losers, best.Service, func(v Verdict, name string) int { return cmp.Compare(v.Service, name) })
+	out.ServiceID, out.Service, out.Routes = best.ID, named(best.Service, best.Project, c.Project), best.Frees
 	out.Reason = fmt.Sprintf("%s gives up %s for %s (%s), worth %s: %s",
-		best.Service, routes(best.Frees), c.Service, c.Why, c.Worth, out.Losers[i].Why)
+		out.Service, routes(best.Frees), named(c.Service, c.Project, best.Project), c.Why, c.Worth, why)
 	return out
+}
+
+// named is who a service is for people of a project: its name, with its project where that is another one.
+func named(name, project, reader string) string {
+	if project == reader {
+		return name
+	}
+	return name + " of project " + project
 }
 
 func judgeCandidate(c *Claimant, o *Candidate, now time.Time) Verdict {
 	value := o.Worth.Value()
-	v := Verdict{Service: o.Service, Value: value}
+	v := Verdict{Service: named(o.Service, o.Project, c.Project), Value: value}
 	stays := o.Worth.residency()
 	ready, quiet := now.Sub(o.NewestAt), now.Sub(o.RequestAt)
 	// 1. Who cannot.
@@ -185,5 +197,5 @@ func (o *Candidate) before(other *Candidate, idle, otherIdle bool) bool {
 	if a, b := o.Worth.Value()*float64(o.Frees), other.Worth.Value()*float64(other.Frees); a != b {
 		return a < b
 	}
-	return o.Service < other.Service
+	return cmp.Or(cmp.Compare(o.Service, other.Service), cmp.Compare(o.Project, other.Project)) < 0
 }

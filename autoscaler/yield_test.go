@@ -13,10 +13,10 @@ import (
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	load := 30 * time.Second
-	claimant := Claimant{Service: "chat", Why: "no device has 20 GB free", Worth: Worth{PerMinute: 30, LoadTime: load, GB: 10}}
+	claimant := Claimant{ID: "chat", Service: "chat", Project: "lab", Why: "no device has 20 GB free", Worth: Worth{PerMinute: 30, LoadTime: load, GB: 10}}
 	old := func(name string, edit func(*Candidate)) Candidate {
 		c := Candidate{
-			Service: name, Worth: Worth{PerMinute: 30, Replicas: 1, LoadTime: load, GB: 10}, Frees: 1,
+			ID: name, Service: name, Project: "lab", Worth: Worth{PerMinute: 30, Replicas: 1, LoadTime: load, GB: 10}, Frees: 1,
 			NewestAt: noon.Add(-time.Hour), RequestAt: noon,
 		}
 		if edit != nil {
@@ -33,6 +33,14 @@ func TestChoose(t *testing.T) {
 		{"nobody there", nil, "", "chat waits (no device has 20 GB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GB): nobody gives way"},
 		{"worth as much", []Candidate{old("a", nil)}, "", "in use, and worth 90"},
 		{"itself", []Candidate{old("chat", func(c *Candidate) { c.RequestAt = noon.Add(-time.Hour) })}, "", ""},
+		{"of the same name in another project", []Candidate{
+			old("a", nil),
+			old("other", func(c *Candidate) { c.Service, c.Project, c.RequestAt = "chat", "shop", noon.Add(-time.Hour) }),
+		}, "chat of project shop", "chat of project shop gives up 1 route for chat of project lab (no device has 20 GB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GB): idle for 1h"},
+		{"two of one name", []Candidate{
+			old("other", func(c *Candidate) { c.Service, c.Project, c.Worth.PerMinute = "a", "shop", 14 }),
+			old("a", func(c *Candidate) { c.RequestAt = noon.Add(-time.Hour) }),
+		}, "a", "10 GB): idle for 1h"},
 		{"idle", []Candidate{old("a", func(c *Candidate) { c.RequestAt = noon.Add(-time.Minute) })}, "a", "idle for 1m"},
 		{"not idle for its load", []Candidate{old("a", func(c *Candidate) {
 			c.RequestAt, c.Worth.LoadTime = noon.Add(-time.Minute), time.Hour
@@ -121,8 +129,8 @@ func (a *arena) claim(m int) {
 	worth := func(m, replicas int) Worth {
 		return Worth{PerMinute: a.rates[m], Replicas: replicas, LoadTime: a.load, GB: 10}
 	}
-	out := Choose(Claimant{Service: strconv.Itoa(m), Worth: worth(m, 0)}, []Candidate{{
-		Service: strconv.Itoa(a.holder), Worth: worth(a.holder, 1), Frees: 1, NewestAt: a.since, RequestAt: a.asked[a.holder],
+	out := Choose(Claimant{ID: strconv.Itoa(m), Service: strconv.Itoa(m), Worth: worth(m, 0)}, []Candidate{{
+		ID: strconv.Itoa(a.holder), Service: strconv.Itoa(a.holder), Worth: worth(a.holder, 1), Frees: 1, NewestAt: a.since, RequestAt: a.asked[a.holder],
 	}}, a.now)
 	if out.Service == "" {
 		return
@@ -182,11 +190,11 @@ func TestPriority(t *testing.T) {
 	t.Parallel()
 	chance := rand.New(rand.NewPCG(1, 1))
 	for range 3000 {
-		c := Claimant{Service: "x", Priority: chance.IntN(3), Worth: Worth{PerMinute: chance.Float64() * 100, LoadTime: time.Minute, GB: 10}}
+		c := Claimant{ID: "x", Service: "x", Priority: chance.IntN(3), Worth: Worth{PerMinute: chance.Float64() * 100, LoadTime: time.Minute, GB: 10}}
 		var among []Candidate
 		for i := range chance.IntN(6) {
 			among = append(among, Candidate{
-				Service: strconv.Itoa(i), Priority: chance.IntN(3), Frees: chance.IntN(3), Min: chance.IntN(2),
+				ID: strconv.Itoa(i), Service: strconv.Itoa(i), Priority: chance.IntN(3), Frees: chance.IntN(3), Min: chance.IntN(2),
 				Worth:    Worth{PerMinute: chance.Float64() * 100, Replicas: chance.IntN(4), LoadTime: time.Minute, GB: 1 + 50*chance.Float64()},
 				NewestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second), RequestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second),
 			})
