@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-const cudaDevice Slot = "cuda.device"
-
 // whole is the slot of the devices that a fractional one takes parts of: cuda.device for cuda.shares.
 func (s Slot) whole() Slot { return Slot(strings.TrimSuffix(string(s), ".shares") + ".device") }
 
