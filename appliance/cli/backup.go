@@ -225,23 +225,17 @@ func brokenOff(err error) error {
 }
 
 func keepStream(ctx context.Context, from io.Reader, to string, tell func(done int64)) (h backup.Head, n int64, err error) {
-	part := to + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o600)
-	if err != nil {
-		return h, 0, err
-	}
-	defer os.Remove(part) // gone already when all went well
-	n, err = io.Copy(f, io.TeeReader(from, &told{tell: tell}))
-	if err == nil {
-		h, err = backup.CheckSum(ctx, f, n, nil)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return h, n, brokenOff(err)
-	}
-	return h, n, os.Rename(part, to)
+	err = wholeFile(to, 0o600, func(f *os.File) (err error) {
+		n, err = io.Copy(f, io.TeeReader(from, &told{tell: tell}))
+		if err == nil {
+			h, err = backup.CheckSum(ctx, f, n, nil)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		return brokenOff(err)
+	})
+	return h, n, err
 }
 
 // told counts what goes by.

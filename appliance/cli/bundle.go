@@ -125,19 +125,12 @@ func cutOff(err error) error {
 	return err
 }
 
-// writeBundle writes a file that is there as a whole or not at all.
-func writeBundle(ctx context.Context, from io.Reader, name string, signer *signature.Signer, tell bundle.Progress) (bundle.Head, error) {
-	part := name + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return bundle.Head{}, err
-	}
-	defer os.Remove(part) // gone already when all went well
-	head, err := bundle.Copy(ctx, from, f, signer, tell)
-	if err = errors.Join(cutOff(err), f.Close()); err != nil {
-		return head, err
-	}
-	return head, os.Rename(part, name)
+func writeBundle(ctx context.Context, from io.Reader, name string, signer *signature.Signer, tell bundle.Progress) (head bundle.Head, err error) {
+	err = wholeFile(name, 0o644, func(f *os.File) (err error) {
+		head, err = bundle.Copy(ctx, from, f, signer, tell)
+		return cutOff(err)
+	})
+	return head, err
 }
 
 func (a *app) bundleVerify() *cobra.Command {

@@ -232,22 +232,12 @@ func canBeFile(name string) error {
 	return nil
 }
 
-// exportFile writes a file that is there as a whole or not at all.
-func exportFile(ctx context.Context, c *api.Client, ref, name string, tell api.Progress) (int64, error) {
-	part := name + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(part) // gone already when all went well
-	n, err := c.ExportImage(ctx, ref, f, tell)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return n, err
-	}
-	return n, os.Rename(part, name)
+func exportFile(ctx context.Context, c *api.Client, ref, name string, tell api.Progress) (n int64, err error) {
+	err = wholeFile(name, 0o644, func(f *os.File) (err error) {
+		n, err = c.ExportImage(ctx, ref, f, tell)
+		return err
+	})
+	return n, err
 }
 
 func (a *app) imageRemove() *cobra.Command {

@@ -44,26 +44,20 @@ func (a *app) serviceRecord() *cobra.Command {
 	return cmd
 }
 
-// recordFile writes a file that is there as a whole or not at all, and returns how many requests are in it.
+// recordFile returns how many requests are in the file that it writes.
 func recordFile(ctx context.Context, c *api.Client, ref, since, name string) (requests int, err error) {
-	part := name + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(part) // gone already when all went well
-	lines := &lineCounter{to: f}
-	_, err = c.ServiceTrace(ctx, ref, since, lines)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return 0, err
-	}
-	if lines.n == 0 {
-		return 0, fmt.Errorf("writing %s: the appliance sent nothing", name)
-	}
-	return lines.n - 1, os.Rename(part, name) // the first line is the head
+	err = wholeFile(name, 0o644, func(f *os.File) error {
+		lines := &lineCounter{to: f}
+		if _, err := c.ServiceTrace(ctx, ref, since, lines); err != nil {
+			return err
+		}
+		if lines.n == 0 {
+			return fmt.Errorf("writing %s: the appliance sent nothing", name)
+		}
+		requests = lines.n - 1 // the first line is the head
+		return nil
+	})
+	return requests, err
 }
 
 // lineCounter counts the lines that are written through it.

@@ -45,20 +45,11 @@ func (a *app) supportCommand() *cobra.Command {
 	return cmd
 }
 
-// supportFile writes a file that is there as a whole or not at all, and that nobody else may read.
-func supportFile(ctx context.Context, c *api.Client, name string) (int64, error) {
-	part := name + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(part) // gone already when all went well
-	n, err := c.SupportBundle(ctx, f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return 0, err
-	}
-	return n, os.Rename(part, name)
+// supportFile writes a file that nobody else may read.
+func supportFile(ctx context.Context, c *api.Client, name string) (n int64, err error) {
+	err = wholeFile(name, 0o600, func(f *os.File) (err error) {
+		n, err = c.SupportBundle(ctx, f)
+		return err
+	})
+	return n, err
 }

@@ -24,6 +24,8 @@ type backups struct {
 	mu     sync.Mutex
 	run    *backupRun
 	failed *api.Backup // the newest that came to nothing since one did not
+
+	recording sync.Mutex // one at a time changes the record
 }
 
 // backupRun is a backup that is being made.
@@ -190,9 +192,10 @@ func (b *backups) StartBackup(ctx context.Context, req api.BackupCreate) (api.Ba
 	begun := make(chan error, 2) // that it began, and that it is over
 	var view api.Backup
 	b.d.deciding.run(func(ctx context.Context) {
-		_, err := b.toShelf(ctx, backup.Head{Folders: req.Folders, Models: req.Models}, seal, func(v api.Backup) { view = v; begun <- nil })
+		answered := false
+		_, err := b.toShelf(ctx, backup.Head{Folders: req.Folders, Models: req.Models}, seal, func(v api.Backup) { view, answered = v, true; begun <- nil })
 		begun <- err
-		if err != nil && ctx.Err() == nil {
+		if err != nil && answered && ctx.Err() == nil { // else who asked is told
 			b.d.Log.Warn("no backup was made", "error", err)
 		}
 	})

@@ -44,6 +44,8 @@ func (b *backups) recall(ctx context.Context) (r backupRecord, err error) {
 
 // remember changes the record.
 func (b *backups) remember(ctx context.Context, change func(*backupRecord)) error {
+	b.recording.Lock()
+	defer b.recording.Unlock()
 	r, err := b.recall(ctx)
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Package store keeps rows: services, revisions, sessions, events, folders, tokens and API keys, in one
-// SQL schema with one set of queries, in a SQLite file by default and in PostgreSQL where the owner has
-// one. It implements the store interfaces of the rooms whose types it keeps. It decides nothing: what
+// Package store owns the keeping of rows: all that the rooms remember, in one SQL schema with one set of queries, in a
+// SQLite file by default and in PostgreSQL where the owner has one; and how that schema came to be, is copied whole, moved
+// and filled again. It implements the store interfaces of the rooms whose types it keeps. It decides nothing: what
 // a row means, and when one is written, is the business of those rooms.
 //
 // What holds on both databases:
