@@ -31,7 +31,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	data := t.TempDir()
 	c := config.Default()
 	c.Data, c.Runtime, c.Accel.Simulate = data, config.RuntimeProcess, "dgxh100"
-	c.AccessLog.Path, c.Traces.Endpoint = filepath.Join(data, "access.log"), "http://127.0.0.1:1"
+	c.AccessLog.Path, c.Traces.Endpoint, c.Redis.URL = filepath.Join(data, "access.log"), "http://127.0.0.1:1", "redis://127.0.0.1:1"
 	log := slog.New(slog.DiscardHandler)
 	d := &daemon{Options: Options{Config: c, Log: log}, house: &house{}, registry: prometheus.NewRegistry()}
 	if err := d.open(t.Context()); err != nil {

@@ -264,7 +264,10 @@ func (b *Book) Reset(ctx context.Context, name string, factor bool) (drawn strin
 	}
 	b.turn.Lock()
 	defer b.turn.Unlock()
-	if u, err = b.User(name); err != nil {
+	if u, err = b.User(name); err == nil {
+		err = ownPassword(&u) // it may have gone to a provider while the new one was hashed
+	}
+	if err != nil {
 		return "", err
 	}
 	u.Password, u.MustChange = with.Password, true

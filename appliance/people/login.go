@@ -178,6 +178,9 @@ func (b *Book) LogInWith(ctx context.Context, o Outside, from From) (Entry, erro
 		return Entry{}, err
 	}
 	return b.admit(ctx, admission{From: from, name: name, source: SourceOIDC, proof: func(u *User) error {
+		if u.Issuer != o.Issuer || u.Subject != o.Subject {
+			return ErrWrong // the user was joined with somebody else meanwhile
+		}
 		if o.Admin != nil && (*o.Admin || b.othersRule(u.Name)) { // the last administrator stays one
 			u.Admin = *o.Admin
 		}
