@@ -59,25 +59,37 @@ func identify(tokens *Tokens, authorization, apiKey string, now time.Time) visit
 	return visitor{token: &e.Token, payer: e.payer, person: e.person}
 }
 
-// admit chooses among the services that a request may mean (best first) the one that v may use. what
-// is how the client named it, by address a.
+// choose finds among the services that a request may mean (best first) the one that v may use; nil for none. what is how
+// the client named it, by address a.
 //
 //  1. A service that v's token is for; so nobody's open service can take the calls of those who have
-//     a token for another of that alias.
-//  2. A service that is open to all.
-//  3. Without a token that counts: 401, whether there is such a service or not.
-//  4. The token is for another service of the same project: 403.
-//  5. 404, with the same words for what is not there and for what belongs to others.
-func admit(candidates []*service, v visitor, a Address, what string) (*service, *Refusal) {
+//     a token for another of that name or alias.
+//  2. A service that is open to all. Of those that the address is the own one of, only the oldest: who makes a service
+//     of another's name gets nothing of what was meant for that, as by clients whose token has expired.
+func choose(candidates []*service, v visitor, a Address, what string) *service {
 	for _, s := range candidates {
 		if v.allowed(s) {
-			return s, nil
+			return s
 		}
 	}
-	for _, s := range candidates {
-		if s.Public {
-			return s, nil
+	for i, s := range candidates {
+		younger := i > 0 && (a.Kind != ByModel || s.Name == what)
+		if s.Public && !younger {
+			return s
 		}
+	}
+	return nil
+}
+
+// admit chooses among the services that a request may mean the one that v may use, or says why there is none.
+//
+//  1. The one that choose finds.
+//  2. Without a token that counts: 401, whether there is such a service or not.
+//  3. The token is for another service of the same project: 403.
+//  4. 404, with the same words for what is not there and for what belongs to others.
+func admit(candidates []*service, v visitor, a Address, what string) (*service, *Refusal) {
+	if s := choose(candidates, v, a, what); s != nil {
+		return s, nil
 	}
 	if v.token == nil {
 		return nil, unauthorized(v.err)
@@ -137,7 +149,8 @@ func unauthorized(err error) *Refusal {
 	return f
 }
 
-// listing gives the services that v may use and those open to all, as /v1/models shows them. A token
+// listing gives the services that v may use and those open to all, as /v1/models shows them: each name once, with the
+// service that it means to v. A token
 // of ours that does not count, or nothing to show to one without, is a 401; a made-up key, which most
 // clients send when they have none, sees what is open.
 func listing(t *table, v visitor) ([]*service, *Refusal) {
@@ -146,8 +159,11 @@ func listing(t *table, v visitor) ([]*service, *Refusal) {
 		return nil, unauthorized(v.err)
 	}
 	var out []*service
-	for _, s := range t.services {
-		if s.Public || v.allowed(s) {
+	for i, s := range t.services {
+		if i > 0 && t.services[i-1].Name == s.Name {
+			continue
+		}
+		if s = choose(t.byName[s.Name], v, Address{Kind: ByName, Name: s.Name}, s.Name); s != nil {
 			out = append(out, s)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func TestTable(t *testing.T) {
 		{Service: Service{ID: "4", Name: "a"}},
 	}
 	table, clashes := newTable(rows)
-	if want := []string{"a", "a"}; !cmp.Equal(clashes, want) { // the folded "A" comes first, then the second "a"
+	if want := []string{"a", "a"}; !cmp.Equal(clashes, want) { // as old as they are, "A" comes first
 		t.Errorf("clashes %v, want %v", clashes, want)
 	}
 	for _, c := range []struct {
@@ -68,13 +69,13 @@ func TestTable(t *testing.T) {
 		want    string
 	}{
 		{Address{Kind: ByModel}, "llama", "21"},
-		{Address{Kind: ByModel}, "a", "21"},
+		{Address{Kind: ByModel}, "a", "241"},
 		{Address{Kind: ByModel}, "b", "1"},
 		{Address{Kind: ByModel}, "", ""},
-		{Address{Kind: ByName, Name: "a"}, "", "2"},
+		{Address{Kind: ByName, Name: "a"}, "", "24"},
 		{Address{Kind: ByName, Name: "A"}, "", "3"},
 		{Address{Kind: ByName, Name: "llama"}, "", ""},
-		{Address{Kind: ByHost, Name: "a"}, "", "3"},
+		{Address{Kind: ByHost, Name: "a"}, "", "324"},
 		{Address{}, "a", ""},
 	} {
 		got := ""
@@ -140,6 +141,59 @@ func TestAdmit(t *testing.T) {
 		_, not := admit(nil, who, a, "two")
 		if diff := cmp.Diff(there, not, cmp.AllowUnexported(Refusal{})); diff != "" {
 			t.Errorf("it shows that it is there:\n%s", diff)
+		}
+	}
+}
+
+// Services of one name, in several projects, have each their own callers. The oldest has those without a token.
+func TestServicesOfOneName(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
+	closed := Service{ID: "s2", Name: "chat", Project: "p", CreatedAt: day(1)}
+	open := Service{ID: "s1", Name: "chat", Project: "q", CreatedAt: day(2), Public: true}
+	other := Service{ID: "s0", Name: "Chat", Project: "r", CreatedAt: day(3), Public: true}
+	project := func(name string) visitor { return visitor{token: &Token{Project: name}} }
+	nobody := visitor{err: ErrTokenExpired}
+	first := open
+	first.CreatedAt = day(0)
+	for _, c := range []struct {
+		name     string
+		services []Service
+		who      visitor
+		want     string // by model, name and host
+		lists    string
+	}{
+		{"the older one's", []Service{open, closed}, project("p"), "s2 s2 s2", "s2"},
+		{"the younger one's", []Service{open, closed}, project("q"), "s1 s1 s1", "s1"},
+		{"of a token for it alone", []Service{open, closed}, visitor{token: &Token{ServiceID: "s1"}}, "s1 s1 s1", "s1"},
+		{"somebody else's", []Service{open, closed}, project("x"), "404 404 404", ""},
+		{"nobody's, and the older one is closed", []Service{open, closed}, nobody, "401 401 401", "401"},
+		{"nobody's, and the older one is open", []Service{closed, first}, nobody, "s1 s1 s1", "401"}, // to who has a dead token nothing is listed
+		{"of names that fold to one", []Service{open, closed, other}, project("r"), "s0 s0 s0", "s0"},
+		{"nobody's, of names that fold to one", []Service{closed, other}, nobody, "401 401 401", "401"},
+	} {
+		table := testTable(c.services...)
+		name := "chat"
+		if c.want[:2] == "s0" {
+			name = "Chat"
+		}
+		var got []string
+		for _, a := range []Address{{Kind: ByModel}, {Kind: ByName, Name: name}, {Kind: ByHost, Name: "chat"}} {
+			if s, refusal := admit(table.find(a, name), c.who, a, name); refusal != nil {
+				got = append(got, strconv.Itoa(refusal.Status))
+			} else {
+				got = append(got, s.ID)
+			}
+		}
+		lists := ""
+		if list, refusal := listing(table, c.who); refusal != nil {
+			lists = strconv.Itoa(refusal.Status)
+		} else {
+			for _, s := range list {
+				lists += s.ID
+			}
+		}
+		if strings.Join(got, " ") != c.want || c.lists != "" && lists != c.lists {
+			t.Errorf("%s: %s, lists %s; want %s, %s", c.name, got, lists, c.want, c.lists)
 		}
 	}
 }

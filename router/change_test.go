@@ -254,3 +254,27 @@ func TestTablesChangeUnderLoad(t *testing.T) {
 		t.Errorf("%v swaps", n)
 	}
 }
+
+// What is counted of a service goes on when one of the same name, in another project, goes.
+func TestCountsOfOneName(t *testing.T) {
+	s, other := hello(engine(t, says("a"))), hello(engine(t, says("b")))
+	other.ID, other.Project, other.Routes[0].ID = "other", "elsewhere", "r9"
+	g := newRig(t, Config{}, s, other)
+	count := func() float64 { return g.metric("palisade_router_requests_total", "service", "hello", "code", "2xx") }
+	if n := g.metric("palisade_router_routes", "service", "hello", "state", "ready"); n != 2 {
+		t.Errorf("%v routes of both", n)
+	}
+	g.chat()
+	g.idle()
+	g.SetServices([]Service{s})
+	g.chat()
+	g.idle()
+	if n := count(); n != 2 {
+		t.Errorf("%v requests were counted", n)
+	}
+	g.SetServices(nil)
+	g.SetServices([]Service{other})
+	if n := count(); n != 0 {
+		t.Errorf("%v requests of one that is gone", n)
+	}
+}

@@ -130,9 +130,12 @@ func (m *metrics) service(name string) *serviceMetrics {
 	}
 }
 
-// forget drops the series of a service that is gone.
-func (s *serviceMetrics) forget() {
+// forget drops the series of a service that is gone, unless they are shared with one of the same name.
+func (s *serviceMetrics) forget(shared bool) {
 	s.gone.Store(true)
+	if shared {
+		return
+	}
 	labels := prometheus.Labels{"service": s.name}
 	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
 		s.all.tokens, s.all.limited, s.all.held, s.all.requests, s.all.duration, s.all.ttft, s.all.faults, s.all.retries,
@@ -180,20 +183,25 @@ func (r *Router) Describe(ch chan<- *prometheus.Desc) {
 	ch <- r.metrics.waitingNow
 }
 
-// Collect is part of prometheus.Collector.
+// Collect is part of prometheus.Collector. Services of one name, in several projects, are counted together.
 func (r *Router) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
-	for _, s := range r.table.Load().services {
-		gauge(r.metrics.flyingNow, s.flying.Load(), s.Name)
-		gauge(r.metrics.waitingNow, int64(s.line.Depth()), s.Name)
+	for name, same := range r.table.Load().byName {
+		flying, waiting := int64(0), int64(0)
 		states := map[string]int64{"ready": 0, "avoided": 0, "off": 0, "draining": 0, "lost": 0}
-		for i, t := range s.Routes {
-			states[t.state(s.routes[i])]++
+		for _, s := range same {
+			flying += s.flying.Load()
+			waiting += int64(s.line.Depth())
+			for i, t := range s.Routes {
+				states[t.state(s.routes[i])]++
+			}
 		}
+		gauge(r.metrics.flyingNow, flying, name)
+		gauge(r.metrics.waitingNow, waiting, name)
 		for state, n := range states {
-			gauge(r.metrics.routesNow, n, s.Name, state)
+			gauge(r.metrics.routesNow, n, name, state)
 		}
 	}
 }

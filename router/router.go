@@ -77,7 +77,7 @@ type Router struct {
 	lives  map[string]*live
 	routes map[string]*route
 
-	clashes []string // services of the last table whose address another has
+	clashes []string // services of the last table whose address an older one has
 }
 
 // New makes a router without services and registers its metrics.
@@ -131,7 +131,7 @@ func (r *Router) SetServices(services []Service) {
 	next, clashes := newTable(rows)
 	for _, name := range clashes {
 		if !slices.Contains(r.clashes, name) { // tables come often: once is enough
-			r.log.Warn("the address of this service is taken by another", "service", name)
+			r.log.Warn("an older service has the address of this one too: it is reached there by who has a token for it alone", "service", name)
 		}
 	}
 	r.clashes = clashes
@@ -141,15 +141,21 @@ func (r *Router) SetServices(services []Service) {
 }
 
 // forget drops the counters of services that are gone or have another name, before that name may come
-// back with another service.
+// back with another service. Those of a name that a service of another project goes on with are that one's too.
 func (r *Router) forget(services []Service) {
 	names := make(map[string]string, len(services))
 	for _, s := range services {
 		names[s.ID] = s.Name
 	}
+	stay := map[string]bool{}
 	for id, l := range r.lives {
-		if name, ok := names[id]; !ok || name != l.metrics.name {
-			l.metrics.forget()
+		if l.metrics.name == names[id] {
+			stay[l.metrics.name] = true
+		}
+	}
+	for id, l := range r.lives {
+		if l.metrics.name != names[id] {
+			l.metrics.forget(stay[l.metrics.name])
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // Service is what the router must know of one service.
 type Service struct {
 	ID        string
-	Name      string // /services/NAME/ and the model id that always works
+	Name      string // /services/NAME/ and the model id that always works; its own within its project
 	Project   string
 	Aliases   []string // other model names that mean it: what its engine calls the model
 	Public    bool     // no token needed
@@ -66,43 +66,42 @@ type service struct {
 
 // table answers which service is meant. It is never changed once it is published.
 type table struct {
-	services []*service            // sorted by name
-	byName   map[string][]*service // one each
-	byHost   map[string][]*service // one each, by folded name
-	byModel  map[string][]*service // the one of that name first, then those with the alias, by name
+	services []*service            // sorted by name, the oldest of a name first
+	byName   map[string][]*service // the oldest first
+	byHost   map[string][]*service // by folded name
+	byModel  map[string][]*service // those of that name first, then those with the alias, by name
 	anyOpen  bool                  // at least one service needs no token
 }
 
-// newTable builds the look-ups. clashes are the names of services that an earlier one hides: a name
-// or a folded name that is taken already.
+// newTable builds the look-ups. clashes are the names of services that share an address with an older one, of another
+// project or of a name that folds to the same: see choose.
 func newTable(services []*service) (t *table, clashes []string) {
 	services = slices.Clone(services)
 	slices.SortFunc(services, func(a, b *service) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	t = &table{
 		byName:  make(map[string][]*service, len(services)),
 		byHost:  make(map[string][]*service, len(services)),
 		byModel: make(map[string][]*service, len(services)),
 	}
+	t.services = services
 	for _, s := range services {
-		if t.byName[s.Name] != nil {
-			clashes = append(clashes, s.Name)
-			continue
+		first := t.byName[s.Name] == nil
+		t.byName[s.Name] = append(t.byName[s.Name], s)
+		t.byModel[s.Name] = append(t.byModel[s.Name], s)
+		t.anyOpen = t.anyOpen || s.Public && first
+		if label := FoldHost(s.Name); label != "" {
+			t.byHost[label] = append(t.byHost[label], s)
 		}
-		t.services = append(t.services, s)
-		one := []*service{s}
-		t.byName[s.Name], t.byModel[s.Name] = one, []*service{s}
-		t.anyOpen = t.anyOpen || s.Public
-		label := FoldHost(s.Name)
-		switch {
-		case label == "":
-		case t.byHost[label] == nil:
-			t.byHost[label] = one
-		default:
+	}
+	for _, same := range t.byHost {
+		slices.SortStableFunc(same, func(a, b *service) int { return a.CreatedAt.Compare(b.CreatedAt) })
+		for _, s := range same[1:] {
 			clashes = append(clashes, s.Name)
 		}
 	}
+	slices.Sort(clashes)
 	for _, s := range t.services {
 		for _, alias := range s.Aliases {
 			if alias != "" && !slices.Contains(t.byModel[alias], s) {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -31,10 +29,10 @@ func (m *Manager) publish() {
 	}()
 	m.mu.Lock()
 	table := make([]ServiceRoutes, 0, len(m.services))
-	live := map[Status]int{}
+	live, count := map[Status]int{}, map[serviceRoutes]int{}
 	for _, s := range m.services {
 		if s.Lifecycle == LifecycleActive || len(s.routes) > 0 {
-			table = append(table, m.routesOf(s, live))
+			table = append(table, m.routesOf(s, live, count))
 		}
 	}
 	for _, r := range m.sessions {
@@ -49,6 +47,9 @@ func (m *Manager) publish() {
 	for status, n := range live {
 		m.metrics.sessions.WithLabelValues(string(status)).Set(float64(n))
 	}
+	for of, n := range count {
+		m.metrics.routes.WithLabelValues(of.service, string(of.status)).Set(float64(n))
+	}
 	m.Traffic.Apply(table)
 	close(waiters)
 }
@@ -56,8 +57,14 @@ func (m *Manager) publish() {
 // mostUnshown is how long a change waits at most because another one was shown right before.
 const mostUnshown = 50 * time.Millisecond
 
-// routesOf derives a service's part of the table. The caller holds mu.
-func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
+// serviceRoutes are the routes of a status of all services of one name, in several projects: so they are counted.
+type serviceRoutes struct {
+	service string
+	status  RouteStatus
+}
+
+// routesOf derives a service's part of the table, and adds its sessions to those that are counted. The caller holds mu.
+func (m *Manager) routesOf(s *service, live map[Status]int, count map[serviceRoutes]int) ServiceRoutes {
 	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing, ScaledBy: s.ScaledBy, ScaledAt: s.ScaledAt}
 	now := time.Now()
 	state := m.stateOf(s)
@@ -70,22 +77,21 @@ func (m *Manager) routesOf(s *service, live map[Status]int) ServiceRoutes {
 	if rev := s.revision(s.Revision); rev != nil {
 		out.Aliases = aliases(s.Name, rev.Launch)
 	}
-	count := map[RouteStatus]int{RouteHealthy: 0, RouteUnhealthy: 0, RouteProvisioning: 0, RouteDraining: 0}
+	for _, status := range []RouteStatus{RouteHealthy, RouteUnhealthy, RouteProvisioning, RouteDraining, RouteFailedToStart} {
+		count[serviceRoutes{s.Name, status}] += 0 // shown where there is none too
+	}
 	for _, r := range s.routes {
 		ses, health := r.snapshot()
 		status := routeStatus(ses, health)
 		if ses.Alive() {
 			live[ses.Status]++
-			count[status]++
+			count[serviceRoutes{s.Name, status}]++
 		}
 		if ses.Address != "" && (status == RouteHealthy || status == RouteDraining) {
 			out.Routes = append(out.Routes, RouteTarget{
 				ID: ses.ID, Addr: ses.Address, Weight: ses.TrafficRatio, Draining: status == RouteDraining, Metrics: ses.Launch.Metrics,
 			})
 		}
-	}
-	for status, n := range count {
-		m.metrics.routes.With(prometheus.Labels{"service": s.Name, "status": string(status)}).Set(float64(n))
 	}
 	return out
 }
