@@ -3,6 +3,8 @@ package accel
 import (
 	"strconv"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Format writes an amount as people do: "3.5" for cpu, "12 GiB" for mem, "0.25" for shares. Memory is
@@ -12,22 +14,9 @@ func Format(slot Slot, amount Amount) string {
 	case SlotCPU:
 		return decimal(amount, milliPerCore)
 	case SlotMem:
-		return FormatSize(int64(amount))
+		return bytesize.Format(int64(amount))
 	}
 	return decimal(amount, hundredthsPerDevice)
-}
-
-// FormatSize writes a number of bytes for people: "20 GiB", "1.5 GiB", "512 MiB", "7 bytes".
-func FormatSize(bytes int64) string {
-	if bytes < 0 {
-		return "-" + FormatSize(-bytes)
-	}
-	for i, unit := range []string{" PiB", " TiB", " GiB", " MiB", " KiB"} {
-		if one := int64(1) << (50 - 10*i); bytes >= one {
-			return strings.TrimSuffix(strconv.FormatFloat(float64(bytes)/float64(one), 'f', 1, 64), ".0") + unit
-		}
-	}
-	return strconv.FormatInt(bytes, 10) + " bytes"
 }
 
 // String lists the slots in order: "cpu 4, mem 32 GiB, cuda.device 2"; "nothing" for none.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // intruder is who has most of a device's memory without a share of it.
@@ -70,14 +72,14 @@ func (i intruder) sentence(program string, own int64) string {
 	if program != "" {
 		program = " (" + program + ")"
 	}
-	used := FormatSize(own)
+	used := bytesize.Format(own)
 	switch {
 	case i.pid == 0 && i.session == "":
-		return FormatSize(i.bytes) + " of its memory are in use, by no session of Palisade"
+		return bytesize.Format(i.bytes) + " of its memory are in use, by no session of Palisade"
 	case own <= 0:
-		used = "an unknown part of the " + FormatSize(i.bytes) + " in use"
+		used = "an unknown part of the " + bytesize.Format(i.bytes) + " in use"
 	case i.bytes/4*3 > own:
-		used += " of the " + FormatSize(i.bytes) + " in use"
+		used += " of the " + bytesize.Format(i.bytes) + " in use"
 	}
 	if i.session != "" {
 		return fmt.Sprintf("session %s holds %s, without a share of it", i.session, used)

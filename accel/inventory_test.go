@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/palisade-run/palisade/accel"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Each file is the root of a box, with what is to be found in it, or why nothing can be.
@@ -49,7 +50,7 @@ func describe(n accel.Node, err error) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, accel.Slots{"cpu": n.CPU, "mem": n.Memory})
 	for _, m := range n.NUMA {
-		fmt.Fprintf(&b, "node %d: %s, %s\n", m.ID, n.Cores(m.ID), accel.FormatSize(m.Memory))
+		fmt.Fprintf(&b, "node %d: %s, %s\n", m.ID, n.Cores(m.ID), bytesize.Format(m.Memory))
 	}
 	return b.String()
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Overuse is a session that has more of a device's memory than its share stands for.
@@ -20,9 +22,9 @@ type Overuse struct {
 // String is a sentence.
 func (o Overuse) String() string {
 	if o.Allowed == 0 {
-		return fmt.Sprintf("session %s uses %s of device %s without a share of it", o.Session, FormatSize(o.Used), o.Device)
+		return fmt.Sprintf("session %s uses %s of device %s without a share of it", o.Session, bytesize.Format(o.Used), o.Device)
 	}
-	return fmt.Sprintf("session %s uses %s of device %s, its share is %s", o.Session, FormatSize(o.Used), o.Device, FormatSize(o.Allowed))
+	return fmt.Sprintf("session %s uses %s of device %s, its share is %s", o.Session, bytesize.Format(o.Used), o.Device, bytesize.Format(o.Allowed))
 }
 
 // Observation is what samples have brought to light. All of it is sorted.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // ErrInvalid marks a request for resources that no box could ever grant as it is written.
@@ -129,7 +131,7 @@ func parseAmount(name Slot, text string) (Amount, error) {
 		case n > mostMemory:
 			return 0, fmt.Errorf("mem: %q is more than any box has", text)
 		case n < leastMemory:
-			return 0, fmt.Errorf("mem: %q is %s, in which nothing starts; write it like 512m or 2g", text, FormatSize(n))
+			return 0, fmt.Errorf("mem: %q is %s, in which nothing starts; write it like 512m or 2g", text, bytesize.Format(n))
 		}
 		return Amount(n), nil
 	}

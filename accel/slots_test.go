@@ -99,7 +99,7 @@ func TestFormat(t *testing.T) {
 		amount accel.Amount
 		want   string
 	}{
-		{"cpu", 4000, "4"}, {"cpu", 500, "0.5"}, {"cpu", 1, "0.001"}, {"mem", 32 << 30, "32 GiB"}, {"mem", 3 << 29, "1.5 GiB"}, {"mem", 7, "7 bytes"},
+		{"cpu", 4000, "4"}, {"cpu", 500, "0.5"}, {"cpu", 1, "0.001"}, {"mem", 32 << 30, "32 GiB"}, {"mem", 3 << 29, "1.5 GiB"}, {"mem", 7, "7 B"},
 		{"mem", -1 << 20, "-1 MiB"}, {"cuda.shares", 29, "0.29"}, {"cuda.device", 800, "8"}, {"cuda.device:1g.10gb-mig", 100, "1"},
 	} {
 		if got := accel.Format(tt.slot, tt.amount); got != tt.want {

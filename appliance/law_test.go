@@ -30,13 +30,14 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog", "catalog/blobs", "catalog/bundle", "catalog/fetch", "catalog/index", "catalog/install", "catalog/plan", "catalog/recipe", "catalog/signature", "autoscaler/calibrate", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog/bytesize", "catalog", "catalog/blobs", "catalog/bundle", "catalog/fetch", "catalog/index", "catalog/install", "catalog/plan", "catalog/recipe", "catalog/signature", "autoscaler/calibrate", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
-	{"catalog", nil},
-	{"catalog/fit", nil},
-	{"catalog/blobs", nil},
+	{"catalog/bytesize", nil},
+	{"catalog", list("catalog/bytesize")},
+	{"catalog/fit", list("catalog/bytesize")},
+	{"catalog/blobs", list("catalog/bytesize")},
 	{"catalog/signature", nil},
 	{"catalog/fetch", list("catalog/blobs")},
 	{"catalog/fetch/fetchtest", list("catalog/fetch")},
@@ -51,11 +52,11 @@ var rooms = []room{
 	{"catalog/fetch/oci", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/fetch/s3", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/recipe", list("catalog", "catalog/fetch")},
-	{"catalog/plan", list("catalog", "catalog/fit", "catalog/recipe")},
+	{"catalog/plan", list("catalog/bytesize", "catalog", "catalog/fit", "catalog/recipe")},
 	{"catalog/index", list("catalog", "catalog/fetch", "catalog/recipe", "catalog/signature")},
-	{"catalog/bundle", list("catalog/blobs", "catalog/recipe", "catalog/signature")},
-	{"catalog/install", list("catalog", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
-	{"accel", nil},
+	{"catalog/bundle", list("catalog/bytesize", "catalog/blobs", "catalog/recipe", "catalog/signature")},
+	{"catalog/install", list("catalog/bytesize", "catalog", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
+	{"accel", list("catalog/bytesize")},
 	{"accel/nvml", list("accel")},
 	{"accel/mps", list("accel")},
 	{"accel/sysfs", list("accel")},
@@ -95,7 +96,7 @@ var rooms = []room{
 	{"sessions/clusterssh", list("sessions/clusterdir")},
 	{"sessions/inside", list("sessions/sftp", "sessions/clusterssh")},
 	{"sessions/pid1/palisade-init", list("sessions/pid1", "sessions/inside", "sessions/terminal/holder")},
-	{"sessions/outcome", list("sessions", "sessions/pid1")},
+	{"sessions/outcome", list("catalog/bytesize", "sessions", "sessions/pid1")},
 	{"sessions/terminal", list("sessions", "sessions/pid1", "sessions/outcome", "sessions/terminal/holder")},
 	{"sessions/runtimetest", list("catalog", "variants", "sessions")},
 	{"sessions/containerd/private", nil},
@@ -117,11 +118,11 @@ var rooms = []room{
 	{"firmware-images", nil},
 	{"firmware-images/session-init", nil},
 	{"firmware-images/sessions", nil},
-	{"firmware-images/sessions/build", list("firmware-images/sessions")},
+	{"firmware-images/sessions/build", list("catalog/bytesize", "firmware-images/sessions")},
 	{"appliance/api", nil},
 	{"appliance/admin/keys", nil},
 	{"appliance/vault", nil},
-	{"appliance/backup", list("catalog")},
+	{"appliance/backup", list("catalog/bytesize", "catalog")},
 	{"appliance/people", list("appliance/vault")},
 	{"appliance/people/oidc", list("appliance/people")},
 	{"appliance/people/oidc/dextest", nil},
@@ -136,7 +137,7 @@ var rooms = []room{
 	{"appliance/cluster/clustertest", nil},
 	{"appliance/cluster", domain},
 	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
-	{"appliance/cluster/goods", list("catalog", "catalog/blobs", "catalog/fetch", "sessions")},
+	{"appliance/cluster/goods", list("catalog/bytesize", "catalog", "catalog/blobs", "catalog/fetch", "sessions")},
 	{"appliance/cluster/fleet", list("variants", "sessions", "appliance/cluster")},
 	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
 	{"appliance/cluster/door/doortest", list("appliance/cluster/trust", "appliance/cluster/trust/trusttest", "appliance/cluster/door")},
@@ -149,13 +150,13 @@ var rooms = []room{
 	{"appliance/console/static", nil},
 	{"appliance/console/texts", nil},
 	{"appliance/console/ui", nil},
-	{"appliance/console", list("appliance/api", "appliance/console/live", "appliance/console/markdown", "appliance/console/preview", "appliance/console/static", "appliance/console/texts", "appliance/console/ui")},
+	{"appliance/console", list("catalog/bytesize", "appliance/api", "appliance/console/live", "appliance/console/markdown", "appliance/console/preview", "appliance/console/static", "appliance/console/texts", "appliance/console/ui")},
 	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/backup", "appliance/admin", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/config", append(list("autoscaler/cron", "appliance/backup", "appliance/people", "autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("autoscaler/cron", "catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/reach", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/quota/tally", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "model-definitions/hello/gguf", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
 		"appliance/api", "appliance/backup", "appliance/store", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/door", "appliance/cluster/fleet", "appliance/cluster/goods", "appliance/cluster/member", "appliance/cluster/relay", "appliance/cluster/trust", "appliance/admin", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/backup", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog/bytesize", "catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/backup", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e/transcript", nil},
@@ -180,7 +181,7 @@ var testsAlso = map[string][]string{
 	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                  // a node's own loop is at the other end
 	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                              // logs, commands and terminals of real processes
 	"catalog/install":              list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":            list("catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
+	"model-definitions":            list("catalog/bytesize", "catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
 	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                       // its models are loaded by a real engine, whose log is compared
 	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                        // a containerd of the tests' own, actions, and terminals as they are watched
 	"training/figures":             list("training/checkpoints"),                                                                                               // whose directories they are in

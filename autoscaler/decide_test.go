@@ -121,10 +121,10 @@ func TestDecide(t *testing.T) {
 		}, 3, "", "3: wishes 4 (30 in flight, target 8 per route), but 1 route starts already"},
 		{"full", func() *scene {
 			s := stage(2, target8())
-			s.Full = "no device has 20 GB free"
+			s.Full = "no device has 20 GiB free"
 			s.tell(concurrency(), 90, 0, 2*minute)
 			return s
-		}, 2, "", "but the pool is full: no device has 20 GB free"},
+		}, 2, "", "but the pool is full: no device has 20 GiB free"},
 		{"down waits", func() *scene { s := stage(4, target8()); s.tell(concurrency(), 4, 0, 2*minute); return s }, 4, "", "4: wishes 1 (4 in flight, target 8 per route), in 2m if it stays so"},
 		{"down", func() *scene {
 			s := stage(4, target8())

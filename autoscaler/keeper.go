@@ -46,7 +46,7 @@ type Observed struct {
 	Busy              time.Time
 	LoadTime          time.Duration // of one route, as was measured; 0: not known
 	ReadyAt           time.Time     // when the first of its starting routes is expected; zero: not known
-	Memory            float64       // GB that one route holds of what is scarce: accelerators' memory, else memory
+	Memory            float64       // GiB that one route holds of what is scarce: accelerators' memory, else memory
 	Knee              int           // requests at once that one route takes well, as was measured; 0: not known
 	Measured          bool          // it is measured now: what its engine says of itself is nobody's demand
 }

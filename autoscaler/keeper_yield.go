@@ -170,7 +170,7 @@ func (k *Keeper) fixed(o *Observed, now time.Time) (least int, why string) {
 }
 
 func worthOf(o *Observed) Worth {
-	return Worth{PerMinute: o.Rate * 60, Replicas: o.Replicas, LoadTime: o.LoadTime, GB: o.Memory}
+	return Worth{PerMinute: o.Rate * 60, Replicas: o.Replicas, LoadTime: o.LoadTime, GiB: o.Memory}
 }
 
 // leaves reports whether a route of the service is on its way out: what it holds is not free yet.

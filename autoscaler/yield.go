@@ -17,20 +17,20 @@ const (
 )
 
 // Worth is what a route's place is worth to a service: the requests a minute that it would have to load a model for
-// again, times the seconds that takes, per GB that is held for it.
+// again, times the seconds that takes, per GiB that is held for it.
 type Worth struct {
 	PerMinute float64       // requests that came of late, a minute, refused ones too: the mean of some minutes
 	Replicas  int           // routes that share them; of a service at zero the one that it wants counts
 	LoadTime  time.Duration // of one route; 0: not known, and counted as 30 s
-	GB        float64       // memory of devices that one route holds; 0: not known, and counted as 1
+	GiB       float64       // memory of devices that one route holds; 0: not known, and counted as 1
 }
 
 // unknownLoad is what a load that was never measured is taken for.
 const unknownLoad = 30 * time.Second
 
-// Value is a route's worth, in request seconds a minute and GB.
+// Value is a route's worth, in request seconds a minute and GiB.
 func (w Worth) Value() float64 {
-	return max(w.PerMinute, 0) / float64(max(w.Replicas, 1)) * w.loads().Seconds() / w.gb()
+	return max(w.PerMinute, 0) / float64(max(w.Replicas, 1)) * w.loads().Seconds() / w.gib()
 }
 
 func (w Worth) loads() time.Duration {
@@ -40,17 +40,17 @@ func (w Worth) loads() time.Duration {
 	return w.LoadTime
 }
 
-func (w Worth) gb() float64 {
-	if w.GB > 0 {
-		return w.GB
+func (w Worth) gib() float64 {
+	if w.GiB > 0 {
+		return w.GiB
 	}
 	return 1
 }
 
 // String has every number of the value.
 func (w Worth) String() string {
-	return fmt.Sprintf("%s (%s requests a minute on %s, %s to load, %s GB)",
-		number(w.Value()), number(w.PerMinute), routes(max(w.Replicas, 1)), span(w.loads()), number(w.gb()))
+	return fmt.Sprintf("%s (%s requests a minute on %s, %s to load, %s GiB)",
+		number(w.Value()), number(w.PerMinute), routes(max(w.Replicas, 1)), span(w.loads()), number(w.gib()))
 }
 
 // residency is for how long a route keeps its place.

@@ -13,10 +13,10 @@ import (
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	load := 30 * time.Second
-	claimant := Claimant{ID: "chat", Service: "chat", Project: "lab", Why: "no device has 20 GB free", Worth: Worth{PerMinute: 30, LoadTime: load, GB: 10}}
+	claimant := Claimant{ID: "chat", Service: "chat", Project: "lab", Why: "no device has 20 GiB free", Worth: Worth{PerMinute: 30, LoadTime: load, GiB: 10}}
 	old := func(name string, edit func(*Candidate)) Candidate {
 		c := Candidate{
-			ID: name, Service: name, Project: "lab", Worth: Worth{PerMinute: 30, Replicas: 1, LoadTime: load, GB: 10}, Frees: 1,
+			ID: name, Service: name, Project: "lab", Worth: Worth{PerMinute: 30, Replicas: 1, LoadTime: load, GiB: 10}, Frees: 1,
 			NewestAt: noon.Add(-time.Hour), RequestAt: noon,
 		}
 		if edit != nil {
@@ -30,26 +30,26 @@ func TestChoose(t *testing.T) {
 		want  string
 		says  string
 	}{
-		{"nobody there", nil, "", "chat waits (no device has 20 GB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GB): nobody gives way"},
+		{"nobody there", nil, "", "chat waits (no device has 20 GiB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GiB): nobody gives way"},
 		{"worth as much", []Candidate{old("a", nil)}, "", "in use, and worth 90"},
 		{"itself", []Candidate{old("chat", func(c *Candidate) { c.RequestAt = noon.Add(-time.Hour) })}, "", ""},
 		{"of the same name in another project", []Candidate{
 			old("a", nil),
 			old("other", func(c *Candidate) { c.Service, c.Project, c.RequestAt = "chat", "shop", noon.Add(-time.Hour) }),
-		}, "chat of project shop", "chat of project shop gives up 1 route for chat of project lab (no device has 20 GB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GB): idle for 1h"},
+		}, "chat of project shop", "chat of project shop gives up 1 route for chat of project lab (no device has 20 GiB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GiB): idle for 1h"},
 		{"two of one name", []Candidate{
 			old("other", func(c *Candidate) { c.Service, c.Project, c.Worth.PerMinute = "a", "shop", 14 }),
 			old("a", func(c *Candidate) { c.RequestAt = noon.Add(-time.Hour) }),
-		}, "a", "10 GB): idle for 1h"},
+		}, "a", "10 GiB): idle for 1h"},
 		{"idle", []Candidate{old("a", func(c *Candidate) { c.RequestAt = noon.Add(-time.Minute) })}, "a", "idle for 1m"},
 		{"not idle for its load", []Candidate{old("a", func(c *Candidate) {
 			c.RequestAt, c.Worth.LoadTime = noon.Add(-time.Minute), time.Hour
 			c.NewestAt = noon.Add(-9 * time.Hour)
 		})}, "", "in use"},
 		{"idle, but held", []Candidate{old("a", func(c *Candidate) { c.RequestAt, c.Held = noon.Add(-time.Hour), 1 })}, "", "in use"},
-		{"worth less", []Candidate{old("a", func(c *Candidate) { c.Worth.PerMinute = 14 })}, "a", "worth 42 (14 requests a minute on 1 route, 30s to load, 10 GB), less than half"},
+		{"worth less", []Candidate{old("a", func(c *Candidate) { c.Worth.PerMinute = 14 })}, "a", "worth 42 (14 requests a minute on 1 route, 30s to load, 10 GiB), less than half"},
 		{"worth half", []Candidate{old("a", func(c *Candidate) { c.Worth.PerMinute = 15 })}, "", "half of the claimant's or more"},
-		{"large and seldom used", []Candidate{old("a", func(c *Candidate) { c.Worth.GB = 80 })}, "a", "less than half"},
+		{"large and seldom used", []Candidate{old("a", func(c *Candidate) { c.Worth.GiB = 80 })}, "a", "less than half"},
 		{"one of many routes", []Candidate{old("a", func(c *Candidate) { c.Worth.Replicas = 4 })}, "a", "less than half"},
 		{"slow to load", []Candidate{old("a", func(c *Candidate) { c.Worth.PerMinute, c.Worth.LoadTime = 14, 5*time.Minute })}, "", "in use"},
 		{"young", []Candidate{old("a", func(c *Candidate) { c.RequestAt, c.NewestAt = time.Time{}, noon.Add(-59*time.Second) })}, "", "its newest route was ready 59s ago, and keeps its place for 1m"},
@@ -127,7 +127,7 @@ func (a *arena) play(models int, length time.Duration, demand func(model int, at
 // claim has a model ask for the place.
 func (a *arena) claim(m int) {
 	worth := func(m, replicas int) Worth {
-		return Worth{PerMinute: a.rates[m], Replicas: replicas, LoadTime: a.load, GB: 10}
+		return Worth{PerMinute: a.rates[m], Replicas: replicas, LoadTime: a.load, GiB: 10}
 	}
 	out := Choose(Claimant{ID: strconv.Itoa(m), Service: strconv.Itoa(m), Worth: worth(m, 0)}, []Candidate{{
 		ID: strconv.Itoa(a.holder), Service: strconv.Itoa(a.holder), Worth: worth(a.holder, 1), Frees: 1, NewestAt: a.since, RequestAt: a.asked[a.holder],
@@ -190,12 +190,12 @@ func TestPriority(t *testing.T) {
 	t.Parallel()
 	chance := rand.New(rand.NewPCG(1, 1))
 	for range 3000 {
-		c := Claimant{ID: "x", Service: "x", Priority: chance.IntN(3), Worth: Worth{PerMinute: chance.Float64() * 100, LoadTime: time.Minute, GB: 10}}
+		c := Claimant{ID: "x", Service: "x", Priority: chance.IntN(3), Worth: Worth{PerMinute: chance.Float64() * 100, LoadTime: time.Minute, GiB: 10}}
 		var among []Candidate
 		for i := range chance.IntN(6) {
 			among = append(among, Candidate{
 				ID: strconv.Itoa(i), Service: strconv.Itoa(i), Priority: chance.IntN(3), Frees: chance.IntN(3), Min: chance.IntN(2),
-				Worth:    Worth{PerMinute: chance.Float64() * 100, Replicas: chance.IntN(4), LoadTime: time.Minute, GB: 1 + 50*chance.Float64()},
+				Worth:    Worth{PerMinute: chance.Float64() * 100, Replicas: chance.IntN(4), LoadTime: time.Minute, GiB: 1 + 50*chance.Float64()},
 				NewestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second), RequestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second),
 			})
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // ErrQuota says that a folder, or all of a project, would hold more than it may.
@@ -151,13 +153,13 @@ func (fo *Folders) overQuota(ctx context.Context, f Folder) (string, error) {
 	case err != nil:
 		return "", err
 	case folder.Over():
-		return fmt.Sprintf("folder %s holds %s, and may hold %s", f.Name, bytesWords(folder.Held), bytesWords(folder.Limit)), nil
+		return fmt.Sprintf("folder %s holds %s, and may hold %s", f.Name, bytesize.Format(folder.Held), bytesize.Format(folder.Limit)), nil
 	case project.Over():
-		return fmt.Sprintf("the folders of project %s hold %s, and may hold %s", f.Project, bytesWords(project.Held), bytesWords(project.Limit)), nil
+		return fmt.Sprintf("the folders of project %s hold %s, and may hold %s", f.Project, bytesize.Format(project.Held), bytesize.Format(project.Limit)), nil
 	}
 	person, err := fo.personBound(ctx, f)
 	if err == nil && person.Over() {
-		return fmt.Sprintf("the folders that %s has made hold %s, and may hold %s", f.CreatedBy, bytesWords(person.Held), bytesWords(person.Limit)), nil
+		return fmt.Sprintf("the folders that %s has made hold %s, and may hold %s", f.CreatedBy, bytesize.Format(person.Held), bytesize.Format(person.Limit)), nil
 	}
 	return "", err
 }
@@ -208,7 +210,7 @@ func (c *charge) set(ctx context.Context, bytes int64) error {
 		if b.Limit > 0 && more > 0 && addUp(b.Held, more) > b.Limit {
 			return &fault{
 				kind: ErrQuota, hint: b.hint,
-				message: fmt.Sprintf("%s may hold %s and holds %s: %s more do not fit", b.whose, bytesWords(b.Limit), bytesWords(b.Held), bytesWords(bytes)),
+				message: fmt.Sprintf("%s may hold %s and holds %s: %s more do not fit", b.whose, bytesize.Format(b.Limit), bytesize.Format(b.Held), bytesize.Format(bytes)),
 			}
 		}
 	}
@@ -248,17 +250,4 @@ func (c *charge) inherit(from *charge) {
 		a.coming[c.key] = n
 		delete(a.coming, from.key)
 	}
-}
-
-// bytesWords prints 1.5 GiB.
-func bytesWords(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n), 0
-	for value >= 1024 && unit < 6 {
-		value, unit = value/1024, unit+1
-	}
-	text := strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0")
-	return text + " " + []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}[unit]
 }

@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -104,7 +105,7 @@ func TestMemoryOfTheBoxIsAskedFor(t *testing.T) {
 				t.Errorf("%s: %q of memory", v.Name, v.MinimumNeeds["mem"])
 			}
 			if slices.Contains(v.Accelerators, recipe.CPU) && n<<30 < v.Memory.Total() {
-				t.Errorf("%s: asks for %d GiB, and takes %s", v.Name, n, people(v.Memory.Total()))
+				t.Errorf("%s: asks for %d GiB, and takes %s", v.Name, n, bytesize.Format(v.Memory.Total()))
 			}
 		}
 	})

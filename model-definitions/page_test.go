@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -58,17 +59,9 @@ func readme(e recipe.Entry) (string, error) {
 		if string(rows[i][2]) != v.Name {
 			return "", fmt.Errorf("README.md has %s where the recipe has %s", rows[i][2], v.Name)
 		}
-		out = strings.Replace(out, string(rows[i][0]), fmt.Sprintf("%s %s |", rows[i][1], people(v.Memory.Total())), 1)
+		out = strings.Replace(out, string(rows[i][0]), fmt.Sprintf("%s %s |", rows[i][1], bytesize.Format(v.Memory.Total())), 1)
 	}
 	return out, nil
-}
-
-// people write sizes so: 4.7 GiB.
-func people(n int64) string {
-	if n < 1<<30 {
-		return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 // row is one recipe of the page.
@@ -95,7 +88,7 @@ func listed(rows []row) (want, is string, err error) {
 			context = fmt.Sprint(e.Context)
 		}
 		fmt.Fprintf(&out, "| [%s](../model-definitions/%s/README.md) | %s | %s | %s | %s | %s | %s |\n",
-			e.Name, e.Name, e.Task, count(e.Entry), context, licence, enginesOf(e.Entry, e.facts), people(least.Memory.Total()))
+			e.Name, e.Name, e.Task, count(e.Entry), context, licence, enginesOf(e.Entry, e.facts), bytesize.Format(least.Memory.Total()))
 	}
 	src, err := os.ReadFile(page)
 	if err != nil {

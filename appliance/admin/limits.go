@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/people"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -238,7 +239,7 @@ func boundsOf(e people.Effective, used LimitUsed) []api.LimitBound {
 	add(people.BoundSessions, int64(e.Sessions), int64(used.Quota.Sessions), count)
 	add(people.BoundServices, int64(e.Services), int64(used.Quota.Services), count)
 	add(people.BoundRoutes, int64(e.Routes), int64(used.Quota.Routes), count)
-	add(people.BoundStorage, e.Storage, used.Storage, accel.FormatSize)
+	add(people.BoundStorage, e.Storage, used.Storage, bytesize.Format)
 	u, _ := quota.Parse(e.Usage)
 	usage := func(name string, limit, has int64) {
 		if limit > 0 || e.From[name] != "" {

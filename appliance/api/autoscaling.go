@@ -101,7 +101,7 @@ type Seen struct {
 // Standoff is who gave way to a service one of whose routes found no place, and how all others were judged.
 type Standoff struct {
 	Claimant string    `json:"claimant"`          // who asked
-	Value    float64   `json:"value"`             // what a place is worth to it: requests a minute on each route x seconds to load / GB
+	Value    float64   `json:"value"`             // what a place is worth to it: requests a minute on each route x seconds to load / GiB
 	Service  string    `json:"service,omitempty"` // who gave way; left out: nobody
 	Routes   int       `json:"routes,omitempty"`  // how many routes it gave up
 	Reason   string    `json:"reason"`            // one sentence

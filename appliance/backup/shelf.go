@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Suffix is what names of backups end with.
@@ -184,7 +186,7 @@ func Room(dir string, bytes int64) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	if free := int64(disk.Bavail) * disk.Bsize; free < bytes {
-		return &Error{ErrNoSpace, fmt.Errorf("it may take %d MiB, and %s has %d MiB left", bytes>>20, dir, free>>20), "make room, or choose another place"}
+		return &Error{ErrNoSpace, fmt.Errorf("it may take %s, and %s has %s left", bytesize.Format(bytes), dir, bytesize.Format(free)), "make room, or choose another place"}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/autoscaler"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // largestRules bounds a file of rules.
@@ -40,7 +41,7 @@ func (a *app) readPolicy(name string) (*autoscaler.Policy, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	case len(text) > largestRules:
-		return nil, &usageError{message: fmt.Sprintf("%s: larger than %s", name, size(largestRules))}
+		return nil, &usageError{message: fmt.Sprintf("%s: larger than %s", name, bytesize.Format(largestRules))}
 	}
 	in, err := decodePolicy(text)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/backup"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -187,7 +188,7 @@ func (a *app) backupOnBox(ctx context.Context, c *api.Client, req api.BackupCrea
 		return &hinted{err: fmt.Errorf("no backup was made: %s", b.Error), hint: "the appliance's log says more"}
 	}
 	return a.show(result{json: b, quiet: []string{b.Name}, text: func() error {
-		_, err := fmt.Fprintf(a.out, "%s  %s\n", b.Name, size(b.Bytes))
+		_, err := fmt.Fprintf(a.out, "%s  %s\n", b.Name, bytesize.Format(b.Bytes))
 		return err
 	}})
 }
@@ -212,7 +213,7 @@ func (a *app) backupHere(ctx context.Context, c *api.Client, req api.BackupCreat
 		return err
 	}
 	return a.show(result{json: h, quiet: []string{to}, text: func() error {
-		_, err := fmt.Fprintf(a.out, "%s  %s\n", to, size(n))
+		_, err := fmt.Fprintf(a.out, "%s  %s\n", to, bytesize.Format(n))
 		return err
 	}})
 }
@@ -280,7 +281,7 @@ func (a *app) backupList() *cobra.Command {
 				if !b.MadeAt.IsZero() {
 					made = a.ago(b.MadeAt)
 				}
-				t.add(orDash(b.Name), made, size(b.Bytes), state, orDash(with(b)), orDash(b.Sealed), orDash(b.Version), orDash(b.Box))
+				t.add(orDash(b.Name), made, bytesize.Format(b.Bytes), state, orDash(with(b)), orDash(b.Sealed), orDash(b.Version), orDash(b.Box))
 				r.quiet = append(r.quiet, b.Name)
 			}
 			return a.show(r)
@@ -329,7 +330,7 @@ func (a *app) backupFetch() *cobra.Command {
 				return err
 			}
 			return a.show(result{json: h, quiet: []string{to}, text: func() error {
-				_, err := fmt.Fprintf(a.out, "%s  %s\n", to, size(n))
+				_, err := fmt.Fprintf(a.out, "%s  %s\n", to, bytesize.Format(n))
 				return err
 			}})
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/backup"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // BackupRestore is what a restore is asked for.
@@ -115,7 +116,7 @@ func (a *app) verified(v api.BackupVerified) {
 	b := v.Backup
 	a.fields([][2]string{
 		{"Backup", b.Name}, {"Of", b.MadeAt.Local().Format(time.RFC3339)}, {"Made by", fmt.Sprintf("palisade %s on %s", b.Version, orDash(b.Box))},
-		{"Schema", fmt.Sprintf("%d, from %s", b.Schema, b.Database)}, {"With", with(b)}, {"Sealed by", b.Sealed}, {"Size", size(b.Bytes)},
+		{"Schema", fmt.Sprintf("%d, from %s", b.Schema, b.Database)}, {"With", with(b)}, {"Sealed by", b.Sealed}, {"Size", bytesize.Format(b.Bytes)},
 	}...)
 	if !v.Opened {
 		fmt.Fprintln(a.out, "\nThe checksum is right. What is in it was not looked at: give --key FILE or a passphrase.")
@@ -135,7 +136,7 @@ func (a *app) tornAndMissing(torn []string, models []api.BackupModel) {
 	fmt.Fprintln(a.out, "The files of these models are not in it, and are to be fetched again:")
 	t := newTable("MODEL", "PROJECT", "SIZE", "FROM")
 	for _, m := range models {
-		t.add(m.Name, m.Project, size(m.Bytes), orDash(m.From))
+		t.add(m.Name, m.Project, bytesize.Format(m.Bytes), orDash(m.From))
 	}
 	t.write(a.out)
 }

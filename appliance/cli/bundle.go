@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog/bundle"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/signature"
 )
 
@@ -109,7 +110,7 @@ func (a *app) createBundle(ctx context.Context, model, output string, withImage 
 		return err
 	}
 	return a.show(result{quiet: []string{output}, json: head, text: func() error {
-		_, err := fmt.Fprintf(a.out, "%s  %s\n", output, size(head.Size))
+		_, err := fmt.Fprintf(a.out, "%s  %s\n", output, bytesize.Format(head.Size))
 		if signer == nil {
 			a.notef("it is not signed: --key FILE signs it; boxes take it with --allow-unsigned only")
 		}
@@ -267,9 +268,9 @@ func (a *app) showBundle(h bundle.Head, by, verdict string) error {
 			image = strings.TrimSpace(h.Image.Reference + " " + h.Image.Platform)
 		}
 		rows := [][2]string{
-			{"model", h.Name + ", version " + h.Version}, {"title", h.Title}, {"licence", license}, {"files", fmt.Sprintf("%s, %s", plural(len(h.Files), "file"), size(h.Weight()))},
+			{"model", h.Name + ", version " + h.Version}, {"title", h.Title}, {"licence", license}, {"files", fmt.Sprintf("%s, %s", plural(len(h.Files), "file"), bytesize.Format(h.Weight()))},
 			{"from", orDash(h.Origin)}, {"variant", orDash(h.Variant)}, {"image", image}, {"made", h.MadeAt.Format(time.RFC3339) + " by " + orDash(h.MadeBy)},
-			{"signed by", by}, {"size", size(h.Size)}, {"digest", h.Digest}, {"verdict", verdict},
+			{"signed by", by}, {"size", bytesize.Format(h.Size)}, {"digest", h.Digest}, {"verdict", verdict},
 		}
 		for _, r := range rows {
 			if r[1] != "" {
@@ -278,7 +279,7 @@ func (a *app) showBundle(h bundle.Head, by, verdict string) error {
 		}
 		t := newTable("FILE", "SIZE", "SHA256")
 		for _, f := range h.Files {
-			t.add(f.Name, size(f.Bytes), f.SHA256[:12])
+			t.add(f.Name, bytesize.Format(f.Bytes), f.SHA256[:12])
 		}
 		if len(h.Files) > 0 {
 			fmt.Fprintln(a.out)
@@ -307,7 +308,7 @@ func (a *app) bundleList() *cobra.Command {
 			t := newTable("NAME", "VERSION", "SIZE", "LICENCE", "IMAGE", "SIGNED BY", "RECEIVED")
 			r := result{json: notNull(items), table: t}
 			for _, b := range items {
-				t.add(b.Name, b.Version, size(b.Bytes), b.License.ID, orDash(b.Image), orDash(b.SignedBy), a.ago(b.ReceivedAt))
+				t.add(b.Name, b.Version, bytesize.Format(b.Bytes), b.License.ID, orDash(b.Image), orDash(b.SignedBy), a.ago(b.ReceivedAt))
 				r.quiet = append(r.quiet, b.Name)
 			}
 			return a.show(r)

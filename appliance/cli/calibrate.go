@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // calibrationPollEvery is how often it is asked how far a measurement is.
@@ -157,7 +158,7 @@ func (a *app) printCalibration(k *api.Calibration) {
 	if k.LoadTime > 0 {
 		load = brief(k.LoadTime)
 		if k.LoadSpeed > 0 {
-			load += fmt.Sprintf(" for %s, %s/s", size(k.Weights), size(int64(k.LoadSpeed)))
+			load += fmt.Sprintf(" for %s, %s/s", bytesize.Format(k.Weights), bytesize.Format(int64(k.LoadSpeed)))
 		}
 	}
 	if k.PromptTokensPerSecond > 0 {
@@ -197,16 +198,16 @@ func orWord(s, other string) string {
 func weighed(k *api.Calibration) string {
 	words := ""
 	if k.DeviceMemory > 0 {
-		words = size(k.DeviceMemory)
+		words = bytesize.Format(k.DeviceMemory)
 		if k.Claimed > 0 {
-			words += " of " + size(k.Claimed) + " that are set aside"
+			words += " of " + bytesize.Format(k.Claimed) + " that are set aside"
 		}
 		words += " of its devices, "
 	}
 	if k.Memory == 0 {
 		return words
 	}
-	return words + size(k.Memory) + " of the box"
+	return words + bytesize.Format(k.Memory) + " of the box"
 }
 
 // brief prints a number of seconds in three digits; "-" where it is not known.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -178,10 +179,10 @@ func memorySpan(all []api.RecipeVariant) string {
 	for _, v := range all {
 		least, most = min(least, v.Memory), max(most, v.Memory)
 	}
-	if size(least) == size(most) {
-		return size(least)
+	if bytesize.Format(least) == bytesize.Format(most) {
+		return bytesize.Format(least)
 	}
-	return size(least) + " to " + size(most)
+	return bytesize.Format(least) + " to " + bytesize.Format(most)
 }
 
 func engines(all []api.RecipeVariant) string {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) catalogShow() *cobra.Command {
@@ -76,7 +77,7 @@ func (a *app) recipeCard(r api.CatalogRecipe) {
 		for _, s := range r.Sources {
 			if s.Name == v.Source {
 				if download = s.From; s.Bytes > 0 {
-					download = size(s.Bytes) + " from " + s.From
+					download = bytesize.Format(s.Bytes) + " from " + s.From
 				}
 			}
 		}
@@ -84,7 +85,7 @@ func (a *app) recipeCard(r api.CatalogRecipe) {
 		if architecture == "" {
 			architecture = "any"
 		}
-		t.add(v.Name, v.Runtime, strings.Join(v.Accelerators, ", "), architecture, tokensOf(v.Context), tokensOf(v.Concurrency), size(v.Memory), size(v.Weights), size(v.Cache), download)
+		t.add(v.Name, v.Runtime, strings.Join(v.Accelerators, ", "), architecture, tokensOf(v.Context), tokensOf(v.Concurrency), bytesize.Format(v.Memory), bytesize.Format(v.Weights), bytesize.Format(v.Cache), download)
 	}
 	fmt.Fprintln(a.out)
 	t.write(a.out)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // chatFlags are what chat and compare have alike.
@@ -98,7 +100,7 @@ func readText(from io.Reader, name string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("reading %s: %w", name, err)
 	case len(raw) > longestMessage:
-		return "", &usageError{message: fmt.Sprintf("%s: larger than %s: no model takes that", name, size(longestMessage))}
+		return "", &usageError{message: fmt.Sprintf("%s: larger than %s: no model takes that", name, bytesize.Format(longestMessage))}
 	}
 	return strings.ToValidUTF8(string(raw), "\uFFFD"), nil
 }

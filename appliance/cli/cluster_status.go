@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) clusterStatus() *cobra.Command {
@@ -188,7 +189,7 @@ func (a *app) memberTable(all []api.ClusterMember) *table {
 		if !m.Answers {
 			answers = "not for " + span(time.Duration(m.Silent*float64(time.Second)))
 		}
-		t.add(orElse(m.Box, "(not started)"), vote, answers, fmt.Sprint(m.Lag), size(m.Size), orDash(m.Version))
+		t.add(orElse(m.Box, "(not started)"), vote, answers, fmt.Sprint(m.Lag), bytesize.Format(m.Size), orDash(m.Version))
 	}
 	return t
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // mostCompared is how many services fit beside one another.
@@ -147,7 +149,7 @@ func (c *comparison) summary() string {
 	defer c.mu.Unlock()
 	var words []string
 	for _, one := range c.all {
-		state := size(int64(len(one.came))) + " of text"
+		state := bytesize.Format(int64(len(one.came))) + " of text"
 		switch {
 		case one.done:
 			state = "done"

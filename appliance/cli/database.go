@@ -12,6 +12,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // DatabaseMove is what a move of the database is asked for.
@@ -75,7 +76,7 @@ func (a *app) databaseSeen(s api.DatabaseStatus) {
 	for _, t := range s.Tables {
 		rows += t.Rows
 	}
-	fields := [][2]string{{"Database", s.Database}, {"Schema", schema}, {"Size", size(s.Bytes)}, {"Rows", strconv.FormatInt(rows, 10)}}
+	fields := [][2]string{{"Database", s.Database}, {"Schema", schema}, {"Size", bytesize.Format(s.Bytes)}, {"Rows", strconv.FormatInt(rows, 10)}}
 	if s.Kind == "postgres" {
 		fields = append(fields, [2]string{"Used by", orDash(s.Holder)})
 	}

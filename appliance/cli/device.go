@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) deviceCommand() *cobra.Command {
@@ -145,7 +146,7 @@ func bytesOrDash(n int64) string {
 	if n < 0 {
 		return "-"
 	}
-	return size(n)
+	return bytesize.Format(n)
 }
 
 func numaWord(n int) string {
@@ -155,15 +156,15 @@ func numaWord(n int) string {
 	return strconv.Itoa(n)
 }
 
-// memoryWords writes used and total in one unit where both are known: 9.0/80.0 GiB.
+// memoryWords writes used and total in one unit where both are known: 9.0/80 GiB.
 func memoryWords(used, total int64) string {
 	switch {
 	case used < 0 && total < 0:
 		return "-"
 	case total < 0:
-		return size(used)
+		return bytesize.Format(used)
 	}
-	number, unit, _ := strings.Cut(size(total), " ")
+	number, unit, _ := strings.Cut(bytesize.Format(total), " ")
 	if used < 0 {
 		return "-/" + number + " " + unit
 	}
@@ -256,7 +257,7 @@ func (a *app) printHistory(ctx context.Context, c *api.Client, d api.Device) err
 		write func(float64) string
 	}{
 		{"use", 1, func(p api.DevicePoint) float64 { return p.Utilization }, percent},
-		{"memory", float64(d.MemoryTotal), func(p api.DevicePoint) float64 { return float64(p.MemoryUsed) }, func(v float64) string { return size(int64(v)) }},
+		{"memory", float64(d.MemoryTotal), func(p api.DevicePoint) float64 { return float64(p.MemoryUsed) }, func(v float64) string { return bytesize.Format(int64(v)) }},
 		{"power", 0, func(p api.DevicePoint) float64 { return p.Power }, watts},
 		{"temperature", 100, func(p api.DevicePoint) float64 { return p.Temperature }, degrees},
 	} {

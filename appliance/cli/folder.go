@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) folderCommand() *cobra.Command {
@@ -132,7 +133,7 @@ func (a *app) folderEntries() *cobra.Command {
 			t := newTable("SIZE", "MODIFIED", "PATH")
 			r := result{json: notNull(entries), table: t}
 			for _, e := range entries {
-				bytes, name := size(e.Size), oneLine(e.Path)
+				bytes, name := bytesize.Format(e.Size), oneLine(e.Path)
 				if e.Type == "directory" {
 					bytes, name = "-", name+"/"
 				}

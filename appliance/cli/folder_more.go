@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // folderPath reads FOLDER:PATH, of which the path must be there.
@@ -79,16 +80,16 @@ func sharedWith(s api.FolderShare) string {
 }
 
 func useWords(u api.FolderUse) [][2]string {
-	holds := fmt.Sprintf("%s in %s", size(u.Bytes), plural(int(u.Files), "file"))
+	holds := fmt.Sprintf("%s in %s", bytesize.Format(u.Bytes), plural(int(u.Files), "file"))
 	if u.Incomplete {
 		holds = "at least " + holds
 	}
 	quota, project, arriving := "", "", ""
 	if u.Quota > 0 {
-		quota = fmt.Sprintf("%s, %.0f%% used", size(u.Quota), 100*float64(u.Bytes)/float64(u.Quota))
+		quota = fmt.Sprintf("%s, %.0f%% used", bytesize.Format(u.Quota), 100*float64(u.Bytes)/float64(u.Quota))
 	}
 	if u.ProjectQuota > 0 {
-		project = fmt.Sprintf("%s, %.0f%% used", size(u.ProjectQuota), 100*float64(u.ProjectHeld)/float64(u.ProjectQuota))
+		project = fmt.Sprintf("%s, %.0f%% used", bytesize.Format(u.ProjectQuota), 100*float64(u.ProjectHeld)/float64(u.ProjectQuota))
 	}
 	if u.Arriving > 0 {
 		arriving = plural(u.Arriving, "file") + ", not finished"
@@ -273,9 +274,9 @@ func (a *app) folderClone() *cobra.Command {
 				return err
 			}
 			return a.show(result{quiet: []string{made.Folder.Name}, json: made, text: func() error {
-				text := fmt.Sprintf("%s: %s, %s", made.Folder.Name, plural(int(made.Files), "file"), size(made.Bytes))
+				text := fmt.Sprintf("%s: %s, %s", made.Folder.Name, plural(int(made.Files), "file"), bytesize.Format(made.Bytes))
 				if made.Shared > 0 {
-					text += fmt.Sprintf(", %s of it shared with %s", size(made.Shared), args[0])
+					text += fmt.Sprintf(", %s of it shared with %s", bytesize.Format(made.Shared), args[0])
 				}
 				if made.LeftOut > 0 {
 					text += fmt.Sprintf("; %d pipes, sockets or devices left out", made.LeftOut)
@@ -328,7 +329,7 @@ func (a *app) changeFolder(cmd *cobra.Command, ref string, in api.FolderUpdate) 
 	return a.show(result{quiet: []string{f.Name}, json: f, text: func() error {
 		quota := "none"
 		if f.Quota > 0 {
-			quota = size(f.Quota)
+			quota = bytesize.Format(f.Quota)
 		}
 		a.fields([2]string{"name", f.Name}, [2]string{"id", f.ID}, [2]string{"quota", quota})
 		return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // atOnce is how many files are under way: while one waits for the disk, another uses the line.
@@ -145,9 +146,9 @@ func (t *transfer) skip() {
 // summary says what was done.
 func (t *transfer) summary() error {
 	took := t.now().Sub(t.begin)
-	text := fmt.Sprintf("%s, %s in %s", plural(t.files, "file"), size(t.bytes), elapsed(took))
+	text := fmt.Sprintf("%s, %s in %s", plural(t.files, "file"), bytesize.Format(t.bytes), elapsed(took))
 	if took > time.Second && t.bytes > 0 {
-		text += fmt.Sprintf(", %s/s", size(int64(float64(t.bytes)/took.Seconds())))
+		text += fmt.Sprintf(", %s/s", bytesize.Format(int64(float64(t.bytes)/took.Seconds())))
 	}
 	if t.skipped > 0 {
 		text += fmt.Sprintf("; %d there already", t.skipped)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -22,7 +23,7 @@ func (a *app) imageCommand() *cobra.Command {
 
 func (a *app) imageNames(ctx context.Context, c *api.Client) []string {
 	items, err := c.Images(ctx)
-	return namesOf(items, err, func(i api.Image) string { return i.Name + "\t" + size(i.Size) })
+	return namesOf(items, err, func(i api.Image) string { return i.Name + "\t" + bytesize.Format(i.Size) })
 }
 
 func (a *app) imageList() *cobra.Command {
@@ -50,7 +51,7 @@ func (a *app) showImages(images []api.Image) error {
 	t := newTable("NAME", "SIZE", "SINCE", "PLATFORM", "DIGEST", "USED BY")
 	r := result{json: notNull(images), table: t}
 	for _, i := range images {
-		t.add(i.Name, size(i.Size), a.ago(i.CreatedAt), strings.Join(i.Platforms, " "), shortDigest(i.Digest), orDash(strings.Join(i.UsedBy, ", ")))
+		t.add(i.Name, bytesize.Format(i.Size), a.ago(i.CreatedAt), strings.Join(i.Platforms, " "), shortDigest(i.Digest), orDash(strings.Join(i.UsedBy, ", ")))
 		r.quiet = append(r.quiet, i.Name)
 	}
 	return a.show(r)
@@ -109,7 +110,7 @@ func (a *app) pull(ctx context.Context, c *api.Client, ref string) (api.Image, e
 func (a *app) showPulled(images []api.Image) error {
 	r := result{json: notNull(images), text: func() error {
 		for _, i := range images {
-			fmt.Fprintf(a.out, "%s  %s  %s\n", i.Name, shortDigest(i.Digest), size(i.Size))
+			fmt.Fprintf(a.out, "%s  %s  %s\n", i.Name, shortDigest(i.Digest), bytesize.Format(i.Size))
 		}
 		return nil
 	}}
@@ -211,7 +212,7 @@ func (a *app) imageExport() *cobra.Command {
 				return err
 			}
 			return a.show(result{quiet: []string{name}, json: map[string]any{"file": name, "bytes": n}, text: func() error {
-				_, err := fmt.Fprintf(a.out, "%s  %s\n", name, size(n))
+				_, err := fmt.Fprintf(a.out, "%s  %s\n", name, bytesize.Format(n))
 				return err
 			}})
 		},
@@ -279,7 +280,7 @@ func (a *app) imagePrune() *cobra.Command {
 				for _, i := range pruned.Removed {
 					freed += i.Size
 				}
-				a.notef("%s removed, %s", plural(len(pruned.Removed), "image"), size(freed))
+				a.notef("%s removed, %s", plural(len(pruned.Removed), "image"), bytesize.Format(freed))
 			}
 			r := result{json: notNull(pruned.Removed), text: func() error {
 				for _, i := range pruned.Removed {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) installCommand() *cobra.Command {
@@ -204,7 +205,7 @@ func (a *app) showInstalled(in api.Install) error {
 }
 
 // bytesPerSecond is a speed for people.
-func bytesPerSecond(speed float64) string { return size(int64(speed)) + "/s" }
+func bytesPerSecond(speed float64) string { return bytesize.Format(int64(speed)) + "/s" }
 
 // installWords is how an install stands, in one line.
 func installWords(in api.Install) string {
@@ -212,7 +213,7 @@ func installWords(in api.Install) string {
 	case in.Status != "RUNNING":
 		return briefly(strings.TrimSpace(in.Error))
 	case in.Transfer != nil && in.Transfer.Bytes > 0:
-		words := fmt.Sprintf("%s of %s", size(in.Transfer.Here), size(in.Transfer.Bytes))
+		words := fmt.Sprintf("%s of %s", bytesize.Format(in.Transfer.Here), bytesize.Format(in.Transfer.Bytes))
 		if in.Transfer.Speed > 0 {
 			words += ", " + bytesPerSecond(in.Transfer.Speed)
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // meter shows how far something of known size is: a bar on a terminal, elsewhere a line where what goes on changes, or
@@ -23,9 +25,9 @@ func (b *meter) set(message string, done, total int64) {
 	amount := ""
 	switch {
 	case total > 0:
-		amount = fmt.Sprintf(", %s of %s", size(min(done, total)), size(total))
+		amount = fmt.Sprintf(", %s of %s", bytesize.Format(min(done, total)), bytesize.Format(total))
 	case done > 0:
-		amount = ", " + size(done)
+		amount = ", " + bytesize.Format(done)
 	}
 	switch {
 	case b.show.off:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	modelfit "github.com/palisade-run/palisade/catalog/fit"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -217,7 +218,7 @@ func (a *app) memoryOf(ctx context.Context, o estimateOptions, r modelfit.Reques
 		}
 		var box modelfit.Box
 		for i := range min(max(1, r.Devices), 1024) {
-			box.Devices = append(box.Devices, modelfit.Place{ID: fmt.Sprintf("device %d", i+1), Name: "a device of " + size(bytes), Total: bytes, Free: bytes})
+			box.Devices = append(box.Devices, modelfit.Place{ID: fmt.Sprintf("device %d", i+1), Name: "a device of " + bytesize.Format(bytes), Total: bytes, Free: bytes})
 		}
 		return box, nil
 	}
@@ -337,28 +338,28 @@ func (a *app) printEstimate(e estimated) {
 	if m.Path == "" {
 		return
 	}
-	a.fields([2]string{"model", m.String()}, [2]string{"files", fmt.Sprintf("%s in %s", size(m.WeightBytes), plural(len(m.Files), "file"))}, [2]string{"runtime variant", e.Variant})
+	a.fields([2]string{"model", m.String()}, [2]string{"files", fmt.Sprintf("%s in %s", bytesize.Format(m.WeightBytes), plural(len(m.Files), "file"))}, [2]string{"runtime variant", e.Variant})
 	fmt.Fprintln(a.out)
 	parts := newTable("PART", "MEMORY", "")
-	parts.add("weights", size(n.Weights), "")
+	parts.add("weights", bytesize.Format(n.Weights), "")
 	if n.Context > 0 {
 		types := n.KeyType
 		if n.ValueType != n.KeyType {
 			types += " and " + n.ValueType
 		}
-		note := fmt.Sprintf("%d tokens, %s a token in %s", n.Context, size(n.PerToken), types)
+		note := fmt.Sprintf("%d tokens, %s a token in %s", n.Context, bytesize.Format(n.PerToken), types)
 		if n.Sequences > 1 {
 			note += fmt.Sprintf(", %d sequences", n.Sequences)
 		}
-		parts.add("KV cache", size(n.Cache), note)
+		parts.add("KV cache", bytesize.Format(n.Cache), note)
 	}
-	parts.add("compute", size(n.Compute), "")
-	parts.add("engine", size(n.Overhead), "")
+	parts.add("compute", bytesize.Format(n.Compute), "")
+	parts.add("engine", bytesize.Format(n.Overhead), "")
 	note := ""
 	if n.Devices > 1 {
-		note = fmt.Sprintf("%s on each of %d devices", size(n.PerDevice), n.Devices)
+		note = fmt.Sprintf("%s on each of %d devices", bytesize.Format(n.PerDevice), n.Devices)
 	}
-	parts.add("total", size(n.Total), note)
+	parts.add("total", bytesize.Format(n.Total), note)
 	parts.write(a.out)
 	if len(e.Places) > 0 {
 		fmt.Fprintln(a.out)
@@ -371,7 +372,7 @@ func (a *app) printEstimate(e estimated) {
 			if p.Fits && n.Devices > 1 && slices.Contains(e.On, p.ID) {
 				verdict = "fits its part"
 			}
-			places.add(cmp.Or(p.Name, p.ID), size(p.Free), size(p.Total), verdict)
+			places.add(cmp.Or(p.Name, p.ID), bytesize.Format(p.Free), bytesize.Format(p.Total), verdict)
 		}
 		places.write(a.out)
 	}

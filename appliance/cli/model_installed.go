@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) modelNames(ctx context.Context, c *api.Client) (names []string) {
@@ -43,7 +44,7 @@ func (a *app) modelList() *cobra.Command {
 				if m.Pinned {
 					status += ", pinned"
 				}
-				t.add(m.Name, status, revisionWords(m), orDash(m.Variant), size(m.Bytes), orDash(m.Service), orDash(m.License), a.ago(m.UpdatedAt))
+				t.add(m.Name, status, revisionWords(m), orDash(m.Variant), bytesize.Format(m.Bytes), orDash(m.Service), orDash(m.License), a.ago(m.UpdatedAt))
 				r.quiet = append(r.quiet, m.Name)
 			}
 			if len(all) == 0 && a.output != "json" {
@@ -117,7 +118,7 @@ func (a *app) showModel(m api.Model, files bool) error {
 		}
 		a.fields([2]string{"model", m.Name}, [2]string{"title", m.Title}, [2]string{"about", m.Description}, [2]string{"status", m.Status}, [2]string{"pinned", pinned},
 			[2]string{"task", m.Task}, [2]string{"parameters", parameters}, [2]string{"licence", licence}, [2]string{"homepage", m.Homepage},
-			[2]string{"installed by", m.Source}, [2]string{"size", size(m.Bytes)}, [2]string{"service", m.Service}, [2]string{"used by", strings.Join(m.UsedBy, ", ")},
+			[2]string{"installed by", m.Source}, [2]string{"size", bytesize.Format(m.Bytes)}, [2]string{"service", m.Service}, [2]string{"used by", strings.Join(m.UsedBy, ", ")},
 			[2]string{"installed", a.ago(m.CreatedAt) + " by " + m.CreatedBy})
 		fmt.Fprintln(a.out)
 		t := newTable("REVISION", "VARIANT", "RUNTIME", "SIZE", "FOLDER", "OF", "MADE", "USED BY")
@@ -131,7 +132,7 @@ func (a *app) showModel(m api.Model, files bool) error {
 			case !r.Good:
 				mark += " (never came up)"
 			}
-			t.add(mark, r.Variant, r.Runtime, size(r.Bytes), orDash(r.Folder), orDash(clip(r.Pin, 12)), a.ago(r.CreatedAt), orDash(strings.Join(r.UsedBy, ", ")))
+			t.add(mark, r.Variant, r.Runtime, bytesize.Format(r.Bytes), orDash(r.Folder), orDash(clip(r.Pin, 12)), a.ago(r.CreatedAt), orDash(strings.Join(r.UsedBy, ", ")))
 		}
 		t.write(a.out)
 		if !files || current == nil {
@@ -140,7 +141,7 @@ func (a *app) showModel(m api.Model, files bool) error {
 		fmt.Fprintln(a.out)
 		ft := newTable("FILE", "SIZE", "SHA256")
 		for _, f := range current.Files {
-			ft.add(f.Name, size(f.Bytes), f.SHA256)
+			ft.add(f.Name, bytesize.Format(f.Bytes), f.SHA256)
 		}
 		ft.write(a.out)
 		return nil
@@ -292,7 +293,7 @@ func (a *app) modelRemove() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				a.notef("%s is removed; %s of the disk are free again", name, size(gone.Freed))
+				a.notef("%s is removed; %s of the disk are free again", name, bytesize.Format(gone.Freed))
 			}
 			return nil
 		},

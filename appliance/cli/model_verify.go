@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) modelVerify() *cobra.Command {
@@ -81,7 +82,7 @@ func (a *app) verifyModels(ctx context.Context, in api.ModelVerify) error {
 }
 
 func verifySentence(p api.VerifyProgress, left int) string {
-	what := fmt.Sprintf("%s, %s, %s: ", plural(p.Models, "model"), plural(p.Files, "file"), size(p.Bytes))
+	what := fmt.Sprintf("%s, %s, %s: ", plural(p.Models, "model"), plural(p.Files, "file"), bytesize.Format(p.Bytes))
 	switch repaired := len(p.Damaged) - left; {
 	case p.Files == 0:
 		return "there are no models to verify"
@@ -112,7 +113,7 @@ func (a *app) modelSweep() *cobra.Command {
 					_, err := fmt.Fprintln(a.out, "there was nothing to delete")
 					return err
 				}
-				_, err := fmt.Fprintf(a.out, "%s freed\n", size(out.Freed))
+				_, err := fmt.Fprintf(a.out, "%s freed\n", bytesize.Format(out.Freed))
 				return err
 			}})
 		},

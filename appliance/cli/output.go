@@ -159,18 +159,6 @@ func span(d time.Duration) string {
 	}
 }
 
-// size prints bytes: 512 B, 1.5 KiB, 4.2 GiB.
-func size(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, unit := float64(n)/1024, 0
-	for v >= 1024 && unit < 4 {
-		v, unit = v/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f %ciB", v, "KMGTP"[unit])
-}
-
 // mapWords prints a map as K=V words, by key.
 func mapWords(m map[string]string) string {
 	var out []string

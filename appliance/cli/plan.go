@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) catalogPlan() *cobra.Command {
@@ -60,9 +61,9 @@ func (a *app) planText(p api.Plan) {
 		fmt.Fprintln(a.out)
 		t := newTable("MEMORY", "BYTES", "")
 		for _, part := range p.Parts {
-			t.add(part.Name, size(part.Bytes), map[bool]string{true: "measured", false: ""}[part.Measured])
+			t.add(part.Name, bytesize.Format(part.Bytes), map[bool]string{true: "measured", false: ""}[part.Measured])
 		}
-		t.add("together", size(p.Memory), "")
+		t.add("together", bytesize.Format(p.Memory), "")
 		t.write(a.out)
 	}
 	a.planPlaces(p)
@@ -72,7 +73,7 @@ func (a *app) planText(p api.Plan) {
 		for _, s := range p.Steps {
 			bytes, takes := "-", "not known"
 			if s.Bytes > 0 {
-				bytes = size(s.Bytes)
+				bytes = bytesize.Format(s.Bytes)
 			}
 			if s.Seconds != nil {
 				takes = span(time.Duration(*s.Seconds * float64(time.Second)))
@@ -109,10 +110,10 @@ func (a *app) planPlaces(p api.Plan) {
 	t := newTable("REPLICA", "DEVICE", "ID", "NEEDS", "FREE", "OF")
 	for i, r := range p.Replicas {
 		for _, u := range r.Devices {
-			t.add(fmt.Sprint(i+1), u.Name, u.ID, size(u.Bytes), size(u.Free), size(u.Total))
+			t.add(fmt.Sprint(i+1), u.Name, u.ID, bytesize.Format(u.Bytes), bytesize.Format(u.Free), bytesize.Format(u.Total))
 		}
 		if len(r.Devices) == 0 {
-			t.add(fmt.Sprint(i+1), "the box's memory", "-", size(p.Memory), "-", "-")
+			t.add(fmt.Sprint(i+1), "the box's memory", "-", bytesize.Format(p.Memory), "-", "-")
 		}
 	}
 	if len(t.rows) > 0 {
@@ -120,7 +121,7 @@ func (a *app) planPlaces(p api.Plan) {
 		t.write(a.out)
 	}
 	for _, m := range p.Moves {
-		fmt.Fprintln(a.out, oneLine(fmt.Sprintf("%s makes room on %s (%s)", m.Who, m.Device, size(m.Bytes))))
+		fmt.Fprintln(a.out, oneLine(fmt.Sprintf("%s makes room on %s (%s)", m.Who, m.Device, bytesize.Format(m.Bytes))))
 	}
 }
 
@@ -161,12 +162,12 @@ func planDisk(d api.PlanDisk) string {
 	if d.Bytes == 0 {
 		return ""
 	}
-	text := size(d.Bytes)
+	text := bytesize.Format(d.Bytes)
 	if d.Here > 0 {
-		text += fmt.Sprintf(", of which %s are here", size(d.Here))
+		text += fmt.Sprintf(", of which %s are here", bytesize.Format(d.Here))
 	}
 	if d.Free >= 0 {
-		text += fmt.Sprintf("; %s are free", size(d.Free))
+		text += fmt.Sprintf("; %s are free", bytesize.Format(d.Free))
 	}
 	return text
 }

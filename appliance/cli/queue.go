@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) queueCommand() *cobra.Command {
@@ -84,7 +85,7 @@ func claimWords(c *api.Claim) string {
 			word += " " + d.Share
 		}
 		if d.MemoryUsed >= 0 {
-			word += " (" + size(d.MemoryUsed) + " of " + bytesOrDash(d.Memory) + ")"
+			word += " (" + bytesize.Format(d.MemoryUsed) + " of " + bytesOrDash(d.Memory) + ")"
 		}
 		parts = append(parts, word)
 	}

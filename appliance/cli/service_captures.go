@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) serviceCaptures() *cobra.Command {
@@ -158,13 +159,13 @@ func (a *app) printMessage(m *api.CaptureMessage) {
 	}
 	fmt.Fprintln(a.out)
 	if m.Base64 {
-		fmt.Fprintf(a.out, "(%s that are no text; -o json has them)\n", size(m.Size))
+		fmt.Fprintf(a.out, "(%s that are no text; -o json has them)\n", bytesize.Format(m.Size))
 		return
 	}
 	for text := range strings.Lines(m.Body) {
 		fmt.Fprintln(a.out, oneLine(strings.TrimRight(text, "\r\n")))
 	}
 	if m.Cut {
-		fmt.Fprintf(a.out, "(%s in all; the rest was not kept)\n", size(m.Size))
+		fmt.Fprintf(a.out, "(%s in all; the rest was not kept)\n", bytesize.Format(m.Size))
 	}
 }

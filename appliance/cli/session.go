@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) sessionCommand() *cobra.Command {
@@ -112,9 +113,9 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 		exit += because(s.Exit.Message)
 	}
 	if stats != nil {
-		uses = fmt.Sprintf("%s of memory, %d processes and threads, %.1f s of CPU", size(stats.Memory), stats.Pids, stats.CPUTime)
+		uses = fmt.Sprintf("%s of memory, %d processes and threads, %.1f s of CPU", bytesize.Format(stats.Memory), stats.Pids, stats.CPUTime)
 		if stats.DeviceMemory >= 0 {
-			uses += ", " + size(stats.DeviceMemory) + " of accelerators' memory"
+			uses += ", " + bytesize.Format(stats.DeviceMemory) + " of accelerators' memory"
 		}
 	}
 	reason, waits, more := s.Reason, "", []string{}

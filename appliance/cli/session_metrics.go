@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // metricsAsked is what session metrics was asked for.
@@ -128,7 +129,7 @@ func (a *app) noteMetrics(m api.SessionMetrics) {
 		a.notef("%s of %s no JSON objects: %s", plural(m.BadLines, "line"), oneLine(m.Path), "NaN and Infinity are fine, what is cut off is not")
 	}
 	if m.SkippedBytes > 0 {
-		a.notef("the file is long: its first %s are not in this", size(m.SkippedBytes))
+		a.notef("the file is long: its first %s are not in this", bytesize.Format(m.SkippedBytes))
 	}
 	for _, s := range m.Series {
 		if s.NotNumbers > 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func (a *app) supportCommand() *cobra.Command {
@@ -37,7 +38,7 @@ func (a *app) supportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.notef("%s: %s", name, size(n))
+			a.notef("%s: %s", name, bytesize.Format(n))
 			return nil
 		},
 	}

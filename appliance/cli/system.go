@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -165,7 +166,7 @@ func (a *app) localChecks(data string) []api.Check {
 			if left < 1<<30 {
 				status, hint = api.CheckWarning, "models need room: free some space, or use another disk with --data"
 			}
-			add("disk", status, size(left)+" left for "+data, hint)
+			add("disk", status, bytesize.Format(left)+" left for "+data, hint)
 			break
 		}
 		if dir == filepath.Dir(dir) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // topView is all that a frame of top shows.
@@ -260,7 +261,7 @@ func (v topView) summary(width int) []line {
 // nodeLine is a box: what is busy as bars, and what sessions have taken in numbers.
 func (v topView) nodeLine(n api.Node, name, width int) line {
 	cpu := fmt.Sprintf("%s of %s cores, %s taken", known(n.CPU.Used, "%.1f"), known(n.CPU.Total, "%.4g"), known(n.CPU.Taken, "%.4g"))
-	memory := fmt.Sprintf("%s, %s taken", memoryWords(n.Memory.Used, n.Memory.Total), size(n.Memory.Taken))
+	memory := fmt.Sprintf("%s, %s taken", memoryWords(n.Memory.Used, n.Memory.Total), bytesize.Format(n.Memory.Taken))
 	room := width - name - len("  cpu   mem  ") - cells(cpu) - cells(memory) - 2
 	w := min(max(room/2, 0), 30)
 	if w < 4 {

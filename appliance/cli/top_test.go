@@ -157,7 +157,7 @@ func TestWidths(t *testing.T) {
 	for _, c := range []struct {
 		used, total int64
 		want        string
-	}{{-1, -1, "-"}, {5 << 30, -1, "5.0 GiB"}, {-1, 80 << 30, "-/80.0 GiB"}, {1 << 29, 80 << 30, "0.5/80.0 GiB"}, {100, 900, "100/900 B"}, {0, 0, "0/0 B"}} {
+	}{{-1, -1, "-"}, {5 << 30, -1, "5 GiB"}, {-1, 80 << 30, "-/80 GiB"}, {1 << 29, 80 << 30, "0.5/80 GiB"}, {100, 900, "100/900 B"}, {0, 0, "0/0 B"}} {
 		if got := memoryWords(c.used, c.total); got != c.want {
 			t.Errorf("memoryWords(%d, %d) = %q, want %q", c.used, c.total, got, c.want)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/console/markdown"
 	"github.com/palisade-run/palisade/appliance/console/ui"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func catalogPages() []Page {
@@ -172,7 +173,7 @@ func planFor(v *View, wish api.PlanCreate) (planned, error) {
 	for _, place := range p.Replicas {
 		for _, use := range place.Devices {
 			out.Bars = append(out.Bars, planBar{Name: use.Name, Free: use.Free, Total: use.Total, Needs: use.Bytes, Picture: ui.Stack(
-				v.Say("catalog.plan.device", use.Name, ui.Bytes(use.Total)), float64(use.Total), planPieces(v, p, use)...)})
+				v.Say("catalog.plan.device", use.Name, bytesize.Format(use.Total)), float64(use.Total), planPieces(v, p, use)...)})
 		}
 	}
 	if len(p.Secrets) == 0 {
@@ -193,14 +194,14 @@ func planFor(v *View, wish api.PlanCreate) (planned, error) {
 
 // planPieces are what is on a device beside what others have: the parts of a replica, by the share of it that is there.
 func planPieces(v *View, p api.Plan, use api.PlanUse) []ui.Piece {
-	pieces := []ui.Piece{{Kind: "others", Value: float64(use.Total - use.Free), Title: v.Say("catalog.plan.others") + ": " + ui.Bytes(use.Total-use.Free)}}
+	pieces := []ui.Piece{{Kind: "others", Value: float64(use.Total - use.Free), Title: v.Say("catalog.plan.others") + ": " + bytesize.Format(use.Total-use.Free)}}
 	for _, part := range p.Parts {
 		share := 1.0
 		if p.Memory > 0 {
 			share = float64(use.Bytes) / float64(p.Memory)
 		}
 		bytes := float64(part.Bytes) * share
-		pieces = append(pieces, ui.Piece{Kind: part.Name, Value: bytes, Title: part.Name + ": " + ui.Bytes(int64(bytes))})
+		pieces = append(pieces, ui.Piece{Kind: part.Name, Value: bytes, Title: part.Name + ": " + bytesize.Format(int64(bytes))})
 	}
 	return pieces
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/console/markdown"
-	"github.com/palisade-run/palisade/appliance/console/ui"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 func modelsPages() []Page {
@@ -44,7 +44,7 @@ func modelsActions() []Action {
 		}},
 		{Pattern: "/models-gc", Do: func(v *View) (Outcome, error) {
 			swept, err := v.API.SweepModels(v.Context())
-			return Outcome{Toast: v.Say("models.freed", ui.Bytes(swept.Freed))}, err
+			return Outcome{Toast: v.Say("models.freed", bytesize.Format(swept.Freed))}, err
 		}},
 		{Pattern: "/bundles/{name}/remove", Do: func(v *View) (Outcome, error) {
 			return Outcome{Toast: v.Say("models.bundle_removed")}, v.API.RemoveBundle(v.Context(), v.PathValue("name"))

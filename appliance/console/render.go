@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/console/live"
 	"github.com/palisade-run/palisade/appliance/console/markdown"
 	"github.com/palisade-run/palisade/appliance/console/ui"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 //go:embed templates
@@ -44,7 +45,7 @@ func (c *Console) functions(language string) template.FuncMap {
 			path, err := c.files.Path(name)
 			return Prefix + "/static/" + path, err
 		},
-		"bytes": ui.Bytes, "count": count, "number": ui.Number, "percent": ui.Percent, "seconds": ui.Seconds, "duration": ui.Duration,
+		"bytes": bytesize.Format, "count": count, "number": ui.Number, "percent": ui.Percent, "seconds": ui.Seconds, "duration": ui.Duration,
 		"time": ui.Time, "ago": ui.Ago, "sparkline": ui.Sparkline, "bar": ui.Bar,
 		"celsius": ui.Celsius, "watts": ui.Watts, "meter": meter, "chart": ui.ChartFigure, "figures": ui.ChartFigures,
 		"timeline": ui.Timeline, "graph": ui.Graph, "lengthText": ui.Length, "plot": ui.Plot, "resources": ui.Resources,

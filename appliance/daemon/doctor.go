@@ -11,6 +11,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/store"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -59,7 +60,7 @@ func checkDisk(dir string) api.Check {
 
 // diskCheck judges free bytes below dir.
 func diskCheck(free int64, dir string) api.Check {
-	check := api.Check{Name: "disk", Status: api.CheckOK, Detail: fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), dir)}
+	check := api.Check{Name: "disk", Status: api.CheckOK, Detail: bytesize.Format(free) + " free in " + dir}
 	switch {
 	case free < diskCritical:
 		check.Status, check.Hint = api.CheckFailed, "make room: nothing new can be recorded when the disk is full"

@@ -201,12 +201,12 @@ func (s *scaling) memory() map[string]float64 {
 		if sum == 0 {
 			sum = int64(e.Slots[accel.SlotMem])
 		}
-		out[e.Session] = float64(sum) / 1e9
+		out[e.Session] = float64(sum) / (1 << 30)
 	}
 	return out
 }
 
-// wouldHold is how many GB a route holds, once it has a place, of a box like the first one.
+// wouldHold is how many GiB a route holds, once it has a place, of a box like the first one.
 func (s *scaling) wouldHold(resources map[string]string) float64 {
 	slots, err := accel.ParseSlots(resources)
 	if err != nil {
@@ -219,9 +219,9 @@ func (s *scaling) wouldHold(resources map[string]string) float64 {
 		}
 	}
 	if nodes := s.ledger.Status(); devices > 0 && len(nodes) > 0 && len(nodes[0].State.Node().Devices) > 0 {
-		return float64(devices) / 100 * float64(nodes[0].State.Node().Devices[0].Memory) / 1e9
+		return float64(devices) / 100 * float64(nodes[0].State.Node().Devices[0].Memory) / (1 << 30)
 	}
-	return float64(slots[accel.SlotMem]) / 1e9
+	return float64(slots[accel.SlotMem]) / (1 << 30)
 }
 
 // tell hands over what the router counts of a service.

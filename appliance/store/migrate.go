@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -104,15 +105,17 @@ func (s *Store) migrate(ctx context.Context, version int64) error {
 			return err
 		}
 	}
+	from, begun := have, time.Now()
 	for {
 		done, err := p.UpTo(ctx, version)
 		for _, r := range done {
-			s.log.InfoContext(ctx, "database migrated", "version", r.Source.Version, "took", r.Duration)
-		}
-		if err == nil && have == 0 {
-			return s.writeFloor(ctx, version)
+			s.log.DebugContext(ctx, "database migrated by one step", "version", r.Source.Version, "took", r.Duration)
 		}
 		if err == nil {
+			s.log.InfoContext(ctx, "database migrated", "from", from, "to", version, "took", time.Since(begun))
+			if have == 0 {
+				return s.writeFloor(ctx, version)
+			}
 			return nil
 		}
 		// A step failed. If the data went forward all the same, another start has done it: look again.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Kinds of errors. Test with errors.Is; the text that wraps them is for people, and may carry a Hint() string.
@@ -255,7 +257,7 @@ func (s *Store) Reserve(bytes, keep int64) (*Reservation, error) {
 		return nil, err
 	}
 	if bytes > 0 && bytes > free-keep {
-		return nil, &full{message: fmt.Sprintf("%s are to come, and %s are free", Size(bytes), Size(max(0, free-keep)))}
+		return nil, &full{message: fmt.Sprintf("%s are to come, and %s are free", bytesize.Format(bytes), bytesize.Format(max(0, free-keep)))}
 	}
 	s.reserved += bytes
 	return &Reservation{store: s, left: bytes}, nil
@@ -304,16 +306,4 @@ func explain(err error) error {
 		return &full{message: err.Error(), cause: err}
 	}
 	return err
-}
-
-// Size says bytes of files as people read them: 512 bytes, 1.5 KiB, 15.3 GiB.
-func Size(bytes int64) string {
-	if bytes < 1<<10 {
-		return fmt.Sprintf("%d bytes", bytes)
-	}
-	value, unit := float64(bytes)/(1<<10), 0
-	for value >= 1<<10 && unit < 3 {
-		value, unit = value/(1<<10), unit+1
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGT"[unit])
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/signature"
 )
 
@@ -128,7 +129,7 @@ func (t *taking) begin(ctx context.Context, h Head) error {
 		}
 	}
 	if needed+reserve > free {
-		return &sentence{ErrNoSpace, fmt.Sprintf("the bundle needs %d MiB of the disk, and %d MiB are free", (needed+reserve)>>20, free>>20), "remove models that are not used: palisade model list, palisade model gc"}
+		return &sentence{ErrNoSpace, fmt.Sprintf("the bundle needs %s of the disk, and %s are free", bytesize.Format(needed+reserve), bytesize.Format(free)), "remove models that are not used: palisade model list, palisade model gc"}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // storage is a way to store weights, and how many bits one takes on average.
@@ -61,7 +63,7 @@ func (c *comparison) offer(out []Alternative, r Request, a Alternative, text str
 	if on == nil {
 		return out
 	}
-	a.Needs, a.Text = need.PerDevice, fmt.Sprintf("%s (%s)", text, Size(need.PerDevice))
+	a.Needs, a.Text = need.PerDevice, fmt.Sprintf("%s (%s)", text, bytesize.Format(need.PerDevice))
 	return append(out, a)
 }
 
@@ -198,7 +200,7 @@ func (c *comparison) otherDevices(r Request) []Alternative {
 		}
 		if found := c.offer(nil, spread, a, text); len(found) > 0 {
 			if n > 1 {
-				found[0].Text = fmt.Sprintf("%s (%s each)", text, Size(found[0].Needs))
+				found[0].Text = fmt.Sprintf("%s (%s each)", text, bytesize.Format(found[0].Needs))
 			}
 			return found
 		}
@@ -208,7 +210,7 @@ func (c *comparison) otherDevices(r Request) []Alternative {
 			more.box.Devices = append(more.box.Devices, best[0])
 		}
 		if found := more.offer(nil, spread, a, text); len(found) > 0 && len(c.box.Devices) < n {
-			found[0].Text = fmt.Sprintf("%s such as this (%s each)", text, Size(found[0].Needs))
+			found[0].Text = fmt.Sprintf("%s such as this (%s each)", text, bytesize.Format(found[0].Needs))
 			return found
 		}
 	}

@@ -4,36 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
-// Size is memory as people read them: 18.2 GiB, 193.6 MiB.
-func Size(n int64) string {
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
-	}
-	return fmt.Sprintf("%d KiB", (n+1023)/1024)
-}
-
-// Like is memory in the unit of a whole, without it: 15.3 of 18.2 GiB.
-func Like(n, whole int64) string {
-	unit := int64(mib)
-	switch {
-	case whole >= gib:
-		unit = gib
-	case whole < mib:
-		return fmt.Sprint((n + 1023) / 1024)
-	}
-	return fmt.Sprintf("%.1f", float64(n)/float64(unit))
-}
-
-// needs is "needs 18.2 GiB (weights 15.3, KV cache 2.0 for 16384 tokens, engine 0.9)".
+// needs is "needs 18.2 GiB (weights 15.3 GiB, KV cache 2 GiB for 16384 tokens, engine 0.9 GiB)".
 func (c *comparison) needs(n Need) string {
-	parts := []string{"weights " + Like(n.Weights, n.Total)}
+	parts := []string{"weights " + bytesize.Format(n.Weights)}
 	if n.Cache > 0 {
-		cache := fmt.Sprintf("KV cache %s for %d tokens", Like(n.Cache, n.Total), n.Context)
+		cache := fmt.Sprintf("KV cache %s for %d tokens", bytesize.Format(n.Cache), n.Context)
 		switch {
 		case n.Sequences > 1 && c.request.Engine == LlamaCpp:
 			cache += fmt.Sprintf(" shared by %d sequences", n.Sequences)
@@ -42,10 +21,10 @@ func (c *comparison) needs(n Need) string {
 		}
 		parts = append(parts, cache)
 	}
-	parts = append(parts, "engine "+Like(n.Compute+n.Overhead, n.Total))
-	text := fmt.Sprintf("needs %s (%s)", Size(n.Total), strings.Join(parts, ", "))
+	parts = append(parts, "engine "+bytesize.Format(n.Compute+n.Overhead))
+	text := fmt.Sprintf("needs %s (%s)", bytesize.Format(n.Total), strings.Join(parts, ", "))
 	if n.Devices > 1 {
-		text += fmt.Sprintf(", %s on each of %d devices", Size(n.PerDevice), n.Devices)
+		text += fmt.Sprintf(", %s on each of %d devices", bytesize.Format(n.PerDevice), n.Devices)
 	}
 	return text
 }
@@ -60,12 +39,12 @@ func (c *comparison) largest(v Verdict) string {
 		return fmt.Sprintf("there are %d %s", len(v.Places), noun)
 	}
 	best := slices.MaxFunc(v.Places, func(a, b PlaceFit) int { return int(min(max(a.Free-b.Free, -1), 1)) })
-	text := fmt.Sprintf("the largest free device has %s", Size(best.Free))
+	text := fmt.Sprintf("the largest free device has %s", bytesize.Format(best.Free))
 	switch {
 	case strings.Contains(best.Reason, "starts only"):
 		text += ", and " + best.Reason
 	case best.Usable < best.Free:
-		text += fmt.Sprintf(", of which the engine uses %s", Size(best.Usable))
+		text += fmt.Sprintf(", of which the engine uses %s", bytesize.Format(best.Usable))
 	}
 	return text
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // Place is memory that a model may be loaded into.
@@ -98,7 +100,7 @@ func Fit(m Model, r Request, box Box) Verdict {
 		v.Outcome, v.Sentence = CannotTell, "cannot tell what it needs: it is an adapter, and its base model is not here"
 		return v
 	case !known:
-		v.Outcome, v.Sentence = CannotTell, fmt.Sprintf("cannot tell what it needs: its weights have %s, and what the engine adds is not known", Size(m.WeightBytes))
+		v.Outcome, v.Sentence = CannotTell, fmt.Sprintf("cannot tell what it needs: its weights have %s, and what the engine adds is not known", bytesize.Format(m.WeightBytes))
 		return v
 	case v.Need.Impossible != "":
 		v.Outcome, v.Sentence = DoesNotFit, v.Need.Impossible
@@ -146,7 +148,7 @@ func (c *comparison) usable(p Place, r Request) (int64, string) {
 	}
 	limit := int64(fraction * float64(p.Total))
 	if r.Engine == VLLM && p.Free < limit { // it looks before it loads
-		return p.Free, fmt.Sprintf("%s starts only where %.2g of the device is free: %s of %s", c.family.title, fraction, Size(limit), Size(p.Total))
+		return p.Free, fmt.Sprintf("%s starts only where %.2g of the device is free: %s of %s", c.family.title, fraction, bytesize.Format(limit), bytesize.Format(p.Total))
 	}
 	return min(limit, p.Free), ""
 }
@@ -162,7 +164,7 @@ func (c *comparison) room(n Need, r Request) []PlaceFit {
 			one.Reason = "it does not say how much memory it has"
 		case one.Reason != "":
 		case n.PerDevice > one.Usable:
-			one.Reason = fmt.Sprintf("%s too little", Size(n.PerDevice-one.Usable))
+			one.Reason = fmt.Sprintf("%s too little", bytesize.Format(n.PerDevice-one.Usable))
 		default:
 			one.Fits = true
 		}
@@ -204,13 +206,13 @@ func (c *comparison) onHost(v Verdict) Verdict {
 	}
 	place := PlaceFit{Place: host, Usable: host.Free, Fits: v.Need.Total <= host.Free}
 	if !place.Fits {
-		place.Reason = fmt.Sprintf("%s too little", Size(v.Need.Total-host.Free))
+		place.Reason = fmt.Sprintf("%s too little", bytesize.Format(v.Need.Total-host.Free))
 	}
 	v.Places = append(v.Places, place)
 	if v.Need.Total <= host.Free {
 		v.Outcome, v.On = Fits, []string{host.ID}
 		v.Context = c.longest()
-		v.Sentence = fmt.Sprintf("%s; fits the box's memory, of which %s are free", c.needs(v.Need), Size(host.Free))
+		v.Sentence = fmt.Sprintf("%s; fits the box's memory, of which %s are free", c.needs(v.Need), bytesize.Format(host.Free))
 		if c.family.pool {
 			v.Outcome, v.On = CannotTell, nil
 			v.Sentence = fmt.Sprintf("%s; there is no device, and %s runs without one only where it was built for that", c.needs(v.Need), c.family.title)
@@ -222,7 +224,7 @@ func (c *comparison) onHost(v Verdict) Verdict {
 	}
 	v.Outcome = DoesNotFit
 	v.Alternatives = c.alternatives()
-	v.Sentence = fmt.Sprintf("%s; the box has %s of memory free%s", c.needs(v.Need), Size(host.Free), would(v.Alternatives))
+	v.Sentence = fmt.Sprintf("%s; the box has %s of memory free%s", c.needs(v.Need), bytesize.Format(host.Free), would(v.Alternatives))
 	return v
 }
 
@@ -304,7 +306,7 @@ func (c *comparison) partly(v Verdict) (Verdict, bool) {
 	v.On = append(v.On, c.box.Host.ID)
 	v.Alternatives = c.alternatives()
 	v.Sentence = fmt.Sprintf("%s; %s; %s would keep %d of %d layers there and %s in the box's memory, which is slower%s",
-		c.needs(n), c.largest(v), c.family.title, layers, c.model.Layers, Size(rest), would(v.Alternatives))
+		c.needs(n), c.largest(v), c.family.title, layers, c.model.Layers, bytesize.Format(rest), would(v.Alternatives))
 	return v, true
 }
 

@@ -125,42 +125,42 @@ func TestVerdicts(t *testing.T) {
 		outcome Outcome
 		want    string
 	}{
-		{"fits", llama, Request{Engine: VLLM}, gpus(24), Fits, "needs 17.4 GiB (weights 15.0, KV cache 1.0 for 8192 tokens, engine 1.5); fits a"},
+		{"fits", llama, Request{Engine: VLLM}, gpus(24), Fits, "needs 17.4 GiB (weights 15 GiB, KV cache 1 GiB for 8192 tokens, engine 1.5 GiB); fits a"},
 		{"fits the smallest", llama, Request{Engine: VLLM}, gpus(80, 24, 48), Fits, "fits b"},
 		{"too small", llama, Request{Engine: VLLM}, gpus(12), DoesNotFit,
-			"needs 17.4 GiB (weights 15.0, KV cache 1.0 for 8192 tokens, engine 1.5); the largest free device has 12.0 GiB, of which the engine uses 10.8 GiB; " +
+			"needs 17.4 GiB (weights 15 GiB, KV cache 1 GiB for 8192 tokens, engine 1.5 GiB); the largest free device has 12 GiB, of which the engine uses 10.8 GiB; " +
 				"would fit as AWQ or GPTQ with 4 bits (7.9 GiB), or on 2 devices such as this (9.9 GiB each)"},
 		{"a long context", qwen, Request{Engine: VLLM, Context: 131072}, gpus(24), DoesNotFit,
 			"would fit with a context of 109568 (21.6 GiB), or with the KV cache in fp8 (19.2 GiB), or as FP8 (16.7 GiB), or on 2 devices such as this (12.7 GiB each), or with --gpu-memory-utilization 0.95 (22.7 GiB)"},
-		{"several", seventy, Request{Engine: VLLM}, gpus(80, 80, 80, 80), DoesNotFit, "; the largest free device has 80.0 GiB, of which the engine uses 72.0 GiB; " +
+		{"several", seventy, Request{Engine: VLLM}, gpus(80, 80, 80, 80), DoesNotFit, "; the largest free device has 80 GiB, of which the engine uses 72 GiB; " +
 			"would fit as AWQ or GPTQ with 4 bits (43.3 GiB), or on 2 devices (70.5 GiB each)"},
-		{"several that it is spread over", seventy, Request{Engine: VLLM, Devices: 4}, gpus(80, 80, 80, 80), Fits, "37.0 GiB on each of 4 devices; fits 4 devices"},
+		{"several that it is spread over", seventy, Request{Engine: VLLM, Devices: 4}, gpus(80, 80, 80, 80), Fits, "37 GiB on each of 4 devices; fits 4 devices"},
 		{"more than there are", seventy, Request{Engine: VLLM, Devices: 4}, gpus(80, 80), DoesNotFit, "there are 2 devices; would fit"},
 		{"heads", qwen, Request{Engine: VLLM, Devices: 8}, gpus(24, 24, 24, 24, 24, 24, 24, 24), DoesNotFit, "28 attention heads can not be spread evenly over 8 devices; would fit on one device (17.5 GiB)"},
-		{"sequences", llama, Request{Engine: VLLM, Sequences: 16}, gpus(24), DoesNotFit, "KV cache 16.0 for 8192 tokens of each of 16 sequences, engine 1.5); the largest free device has 24.0 GiB, " +
+		{"sequences", llama, Request{Engine: VLLM, Sequences: 16}, gpus(24), DoesNotFit, "KV cache 16 GiB for 8192 tokens of each of 16 sequences, engine 1.5 GiB); the largest free device has 24 GiB, " +
 			"of which the engine uses 21.6 GiB; would fit with a context of 2560 (21.4 GiB), or with 5 sequences at once (21.4 GiB)"},
-		{"a device in use", llama, Request{Engine: VLLM}, busy, DoesNotFit, "vLLM starts only where 0.9 of the device is free: 21.6 GiB of 24.0 GiB; would fit with --gpu-memory-utilization 0.79 (17.4 GiB), or with a to itself (17.4 GiB)"},
-		{"devices that others hold", llama, Request{Engine: VLLM}, taken, DoesNotFit, "21.6 GiB of 24.0 GiB; would fit with a to itself (17.4 GiB)"},
+		{"a device in use", llama, Request{Engine: VLLM}, busy, DoesNotFit, "vLLM starts only where 0.9 of the device is free: 21.6 GiB of 24 GiB; would fit with --gpu-memory-utilization 0.79 (17.4 GiB), or with a to itself (17.4 GiB)"},
+		{"devices that others hold", llama, Request{Engine: VLLM}, taken, DoesNotFit, "21.6 GiB of 24 GiB; would fit with a to itself (17.4 GiB)"},
 		{"several that others hold", seventy, Request{Engine: VLLM, Quantization: "fp8"}, taken, DoesNotFit, "nothing was found"},
-		{"a fraction", llama, Request{Engine: VLLM, MemoryFraction: 0.5}, gpus(24), DoesNotFit, "of which the engine uses 12.0 GiB"},
+		{"a fraction", llama, Request{Engine: VLLM, MemoryFraction: 0.5}, gpus(24), DoesNotFit, "of which the engine uses 12 GiB"},
 		{"nothing helps", seventy, Request{Engine: VLLM}, gpus(4), DoesNotFit, "; nothing was found that would fit: it wants a larger device"},
 		{"all together", llama, Request{Engine: SGLang, Context: 1 << 20, Sequences: 8}, gpus(10), DoesNotFit, "would fit as AWQ or GPTQ with 4 bits with a context of 31744 and the KV cache in fp8"},
 		{"shorter by itself", llama, Request{Engine: SGLang}, gpus(18.5), Fits, "SGLang takes the context that there is room for, up to about"},
-		{"llama.cpp", asGGUF(llama, 4.8944), Request{Engine: LlamaCpp, Context: 8192}, gpus(12), Fits, "needs 6.3 GiB (weights 4.6, KV cache 1.0 for 8192 tokens shared by 4 sequences, engine 0.8); fits a"},
+		{"llama.cpp", asGGUF(llama, 4.8944), Request{Engine: LlamaCpp, Context: 8192}, gpus(12), Fits, "needs 6.3 GiB (weights 4.6 GiB, KV cache 1 GiB for 8192 tokens shared by 4 sequences, engine 770.5 MiB); fits a"},
 		{"llama.cpp shorter", asGGUF(llama, 4.8944), Request{Engine: LlamaCpp}, gpus(8), Fits, "llama.cpp takes the context that there is room for"},
 		{"llama.cpp partly", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 8192, Sequences: 1}, gpus(12).withHost(32), FitsPartly,
-			"llama.cpp would keep 22 of 32 layers there and 5.0 GiB in the box's memory, which is slower; would fit as Q8_0 (9.7 GiB)"},
+			"llama.cpp would keep 22 of 32 layers there and 5 GiB in the box's memory, which is slower; would fit as Q8_0 (9.7 GiB)"},
 		{"llama.cpp without", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 8192, Sequences: 1}, gpus(8), DoesNotFit, "would fit as Q6_K (7.9 GiB)"},
 		{"all layers asked for", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 8192, Sequences: 1, DeviceLayers: new(99)}, gpus(8).withHost(64), DoesNotFit, "would fit as Q6_K"},
-		{"the box's memory", asGGUF(llama, 4.8944), Request{Engine: LlamaCpp, Context: 4096}, Box{}.withHost(16), Fits, "fits the box's memory, of which 16.0 GiB are free"},
-		{"too small a box", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 4096}, Box{}.withHost(8), DoesNotFit, "the box has 8.0 GiB of memory free; would fit as Q6_K"},
+		{"the box's memory", asGGUF(llama, 4.8944), Request{Engine: LlamaCpp, Context: 4096}, Box{}.withHost(16), Fits, "fits the box's memory, of which 16 GiB are free"},
+		{"too small a box", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 4096}, Box{}.withHost(8), DoesNotFit, "the box has 8 GiB of memory free; would fit as Q6_K"},
 		{"no box", asGGUF(llama, 16), Request{Engine: LlamaCpp, Context: 4096}, Box{}, CannotTell, "there is no device, and the box's memory is not known"},
 		{"no device for vLLM", llama, Request{Engine: VLLM}, Box{}.withHost(64), CannotTell, "vLLM runs without one only where it was built for that"},
-		{"embeddings", bge, Request{Engine: TEI}, gpus(4), Fits, "needs 2.0 GiB (weights 1.1, engine 0.9); fits a"},
-		{"embeddings without a device", bge, Request{Engine: TEI}, Box{}.withHost(4), Fits, "needs 2.8 GiB (weights 2.1, engine 0.7); fits the box's memory"},
+		{"embeddings", bge, Request{Engine: TEI}, gpus(4), Fits, "needs 2 GiB (weights 1.1 GiB, engine 960 MiB); fits a"},
+		{"embeddings without a device", bge, Request{Engine: TEI}, Box{}.withHost(4), Fits, "needs 2.8 GiB (weights 2.1 GiB, engine 748 MiB); fits the box's memory"},
 		{"silent devices", llama, Request{Engine: VLLM}, silent, CannotTell, "not every device says how much memory it has"},
 		{"an adapter", adapter, Request{Engine: VLLM}, gpus(24), CannotTell, "it is an adapter"},
-		{"another engine", llama, Request{Engine: "triton"}, gpus(24), CannotTell, "its weights have 15.0 GiB, and what the engine adds is not known"},
+		{"another engine", llama, Request{Engine: "triton"}, gpus(24), CannotTell, "its weights have 15 GiB, and what the engine adds is not known"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
-	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -164,12 +164,12 @@ func (m *Manager) download(ctx context.Context, j *job) (string, error) {
 
 func downloaded(s State) string {
 	if s.Fetched == 0 {
-		return fmt.Sprintf("%s, %s, all on the box already", filesText(len(s.Files)), blobs.Size(s.Reused))
+		return fmt.Sprintf("%s, %s, all on the box already", filesText(len(s.Files)), bytesize.Format(s.Reused))
 	}
 	if s.Reused > 0 {
-		return fmt.Sprintf("%s, %s came, %s were on the box already", filesText(len(s.Files)), blobs.Size(s.Fetched), blobs.Size(s.Reused))
+		return fmt.Sprintf("%s, %s came, %s were on the box already", filesText(len(s.Files)), bytesize.Format(s.Fetched), bytesize.Format(s.Reused))
 	}
-	return fmt.Sprintf("%s, %s", filesText(len(s.Files)), blobs.Size(s.Fetched))
+	return fmt.Sprintf("%s, %s", filesText(len(s.Files)), bytesize.Format(s.Fetched))
 }
 
 func filesText(n int) string {

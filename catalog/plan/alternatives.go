@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/fit"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -47,7 +48,7 @@ func (m *maker) with(w Wish) (option, bool) {
 
 // offer is an alternative that was found.
 func offer(o option, change, value, option, text string) Alternative {
-	a := Alternative{Change: change, Value: value, Text: fmt.Sprintf("%s (%s)", text, fit.Size(o.need.total())), Needs: o.need.total()}
+	a := Alternative{Change: change, Value: value, Text: fmt.Sprintf("%s (%s)", text, bytesize.Format(o.need.total())), Needs: o.need.total()}
 	if option != "" {
 		a.Option = option + " " + value
 	}

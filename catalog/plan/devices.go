@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog/fit"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // onDevices looks for devices: as many as the recipe or the wish says, then more of them, then those of others who may move.
@@ -224,12 +224,12 @@ func (m *maker) largest(o *option, able []Device, n need) string {
 		return fmt.Sprintf("only %d of %s of this kind are not used: the others are by %s", len(free), plural(len(able), "device"), some(who))
 	}
 	best := slices.MaxFunc(free, func(a, b Device) int { return cmp.Compare(a.Free, b.Free) })
-	text := fmt.Sprintf("the largest free device has %s", fit.Size(best.Free))
+	text := fmt.Sprintf("the largest free device has %s", bytesize.Format(best.Free))
 	if part := claims(o.variant); part > 0 {
 		if claimed := int64(part * float64(best.Total)); best.Free < claimed {
-			return text + fmt.Sprintf(", and %s starts only where %s of it are free", o.variant.Runtime, fit.Size(claimed))
+			return text + fmt.Sprintf(", and %s starts only where %s of it are free", o.variant.Runtime, bytesize.Format(claimed))
 		}
-		text += fmt.Sprintf(", of which %s uses %s", o.variant.Runtime, fit.Size(int64(part*float64(best.Total))))
+		text += fmt.Sprintf(", of which %s uses %s", o.variant.Runtime, bytesize.Format(int64(part*float64(best.Total))))
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/fit"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -166,23 +167,23 @@ func architectureFits(least, has string) (fits, known bool) {
 	return least == has, true
 }
 
-// sentence is "needs 17.4 GiB (weights 15.3, cache 1.0 for 2 sequences of 8192 tokens, overhead 1.1)".
+// sentence is "needs 17.4 GiB (weights 15.3 GiB, cache 1 GiB for 2 sequences of 8192 tokens, overhead 1.1 GiB)".
 func (n need) sentence() string {
 	whole := n.total()
 	if n.measured > 0 {
-		return fmt.Sprintf("needs %s, as it was measured", fit.Size(whole))
+		return fmt.Sprintf("needs %s, as it was measured", bytesize.Format(whole))
 	}
 	var parts []string
 	for _, p := range n.parts() {
-		text := p.Name + " " + fit.Like(p.Bytes, whole)
+		text := p.Name + " " + bytesize.Format(p.Bytes)
 		if p.Name == "cache" {
 			text += n.cacheFor()
 		}
 		parts = append(parts, text)
 	}
-	text := fmt.Sprintf("needs %s (%s)", fit.Size(whole), strings.Join(parts, ", "))
+	text := fmt.Sprintf("needs %s (%s)", bytesize.Format(whole), strings.Join(parts, ", "))
 	if n.devices > 1 {
-		text += fmt.Sprintf(", %s on each of %d devices", fit.Size(n.each()), n.devices)
+		text += fmt.Sprintf(", %s on each of %d devices", bytesize.Format(n.each()), n.devices)
 	}
 	return text
 }

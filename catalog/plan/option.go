@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog/fit"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -101,9 +101,9 @@ func (m *maker) disk(o *option) string {
 	}
 	beside := ""
 	if reserve > 0 {
-		beside = " beside the " + fit.Size(reserve) + " that stay free"
+		beside = " beside the " + bytesize.Format(reserve) + " that stay free"
 	}
-	return fmt.Sprintf("its files need %s of disk%s, and %s are free", fit.Size(lacks), beside, fit.Size(d.Free))
+	return fmt.Sprintf("its files need %s of disk%s, and %s are free", bytesize.Format(lacks), beside, bytesize.Format(d.Free))
 }
 
 func (m *maker) diskNeed(v recipe.Variant) DiskNeed {
@@ -126,7 +126,7 @@ func (m *maker) onHost(o *option) {
 	o.replicas = make([]Place, m.count())
 	total, host := o.need.total()*int64(m.count()), m.box.Host
 	if host.Total > 0 && total > host.Free {
-		o.reason = fmt.Sprintf("%s%s; the box has %s of memory free", o.need.sentence(), m.times(), fit.Size(host.Free))
+		o.reason = fmt.Sprintf("%s%s; the box has %s of memory free", o.need.sentence(), m.times(), bytesize.Format(host.Free))
 		return
 	}
 	if o.reason = m.resources(o, 0, 1); o.reason != "" {
@@ -158,7 +158,7 @@ func (m *maker) resources(o *option, devices int, share float64) string {
 		case host.Cores > 0 && cores*replicas > host.FreeCores:
 			return fmt.Sprintf("wants %g cores, and %g are free", cores*replicas, host.FreeCores)
 		case host.Total > 0 && float64(memory)*replicas > float64(host.Free):
-			return fmt.Sprintf("wants %s of the box's memory, and %s are free", fit.Size(memory*int64(replicas)), fit.Size(host.Free))
+			return fmt.Sprintf("wants %s of the box's memory, and %s are free", bytesize.Format(memory*int64(replicas)), bytesize.Format(host.Free))
 		}
 		return ""
 	}
@@ -175,7 +175,7 @@ func (m *maker) resources(o *option, devices int, share float64) string {
 		chosen["cpu"] = strconv.FormatFloat(host.Cores, 'f', -1, 64)
 	}
 	if memory := m.hostMemory(o, chosen); memory > amountOf(chosen["mem"]) {
-		chosen["mem"] = fmt.Sprintf("%dm", (memory+mib-1)/mib)
+		chosen["mem"] = fmt.Sprintf("%dm", (memory+1<<20-1)>>20)
 	}
 	switch {
 	case o.kind == recipe.CPU:

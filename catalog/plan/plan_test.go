@@ -9,6 +9,11 @@ import (
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
 // eight is a model of eight billion parameters, as vLLM runs it whole or in four bits, and llama.cpp without a device.
 func eight() recipe.Recipe {
 	return recipe.Recipe{
@@ -69,26 +74,26 @@ func TestPlans(t *testing.T) {
 		want string // verdict, variant, kind, image, devices; then what the sentence holds
 		says string
 	}{
-		{"a large card", Wish{}, room(cards(1, 80*gib)), "fits bf16 cuda GPU-0", "needs 21.0 GiB (weights 15.0, cache 4.0 for 32768 tokens, overhead 2.0); fits Card 80"},
+		{"a large card", Wish{}, room(cards(1, 80*gib)), "fits bf16 cuda GPU-0", "needs 21 GiB (weights 15 GiB, cache 4 GiB for 32768 tokens, overhead 2 GiB); fits Card 80"},
 		{"the smallest that is enough", Wish{}, room(append(cards(1, 80*gib), Device{ID: "S", Name: "Card 24", Kind: "cuda", Architecture: "sm_89", Total: 24 * gib, Free: 24 * gib})), "fits bf16 cuda S", ""},
 		{"a smaller card", Wish{}, room(cards(1, 16*gib)), "fits awq cuda GPU-0", "fits Card 16"},
 		{"quantized on one before whole on two", Wish{}, room(cards(2, 16*gib)), "fits awq cuda GPU-0", ""},
-		{"whole on two, as wished", Wish{Variant: "bf16"}, room(cards(2, 16*gib)), "fits bf16 cuda GPU-0,GPU-1", "overhead 4.0), 11.5 GiB on each of 2 devices; fits 2 devices (Card 16)"},
-		{"no card", Wish{}, room(nil), "fits q4 cpu ", "fits the box's memory, of which 64.0 GiB are free"},
+		{"whole on two, as wished", Wish{Variant: "bf16"}, room(cards(2, 16*gib)), "fits bf16 cuda GPU-0,GPU-1", "overhead 4 GiB), 11.5 GiB on each of 2 devices; fits 2 devices (Card 16)"},
+		{"no card", Wish{}, room(nil), "fits q4 cpu ", "fits the box's memory, of which 64 GiB are free"},
 		{"two replicas", Wish{Replicas: 2}, room(cards(2, 80*gib)), "fits bf16 cuda GPU-0|GPU-1", "2 times; fits 2 devices (Card 80)"},
-		{"three replicas on two cards", Wish{Replicas: 3, Variant: "bf16"}, room(cards(2, 80*gib)), "does not fit bf16 cuda ", "it takes 3 devices, and there are 2; would fit as q4 (6.5 GiB), or with 2 replicas (21.0 GiB), or on 4 devices such as Card 80 (21.0 GiB)"},
+		{"three replicas on two cards", Wish{Replicas: 3, Variant: "bf16"}, room(cards(2, 80*gib)), "does not fit bf16 cuda ", "it takes 3 devices, and there are 2; would fit as q4 (6.5 GiB), or with 2 replicas (21 GiB), or on 4 devices such as Card 80 (21 GiB)"},
 		{"an old card", Wish{}, room(cards(1, 80*gib, func(_ int, d *Device) { d.Architecture = "sm_75" })), "fits awq cuda GPU-0", ""},
 		{"a card that does not say", Wish{Variant: "bf16"}, room(cards(1, 80*gib, func(_ int, d *Device) { d.Architecture = "" })), "fits bf16 cuda GPU-0", ""},
-		{"somebody has it", Wish{Variant: "bf16"}, room(cards(1, 80*gib, held("service chat", false))), "does not fit bf16 cuda ", "all 1 device of this kind are used by service chat; would fit as q4 (6.5 GiB), or when service chat no longer ran (21.0 GiB)"},
+		{"somebody has it", Wish{Variant: "bf16"}, room(cards(1, 80*gib, held("service chat", false))), "does not fit bf16 cuda ", "all 1 device of this kind are used by service chat; would fit as q4 (6.5 GiB), or when service chat no longer ran (21 GiB)"},
 		{"who has it may move", Wish{Variant: "bf16"}, room(cards(1, 80*gib, held("session abc", true))), "fits when others move bf16 cuda GPU-0", "fits Card 80 when session abc made room"},
 		{"moving is for later variants too late", Wish{}, room(cards(1, 80*gib, held("session abc", true))), "fits q4 cpu ", ""},
-		{"vLLM wants most of it free", Wish{Variant: "awq"}, room(cards(1, 24*gib, func(_ int, d *Device) { d.Free = 20 * gib })), "does not fit awq cuda ", "the largest free device has 20.0 GiB, and vllm starts only where 21.6 GiB of it are free"},
-		{"too long for the model", Wish{Context: 100_000}, room(cards(1, 80*gib)), "does not fit q4 cpu ", "none of its variants can run here: a context of 100000 is asked for, and the model is made for 40960; would fit with a context of 40960 (22.0 GiB)"},
-		{"too long for the card", Wish{Variant: "awq", Context: 40960}, room(cards(1, 14*gib)), "does not fit awq cuda ", "would fit as q4 (10.5 GiB), or with a context of 36864 (12.5 GiB), or on 2 devices such as Card 14 (15.0 GiB)"},
-		{"many at once", Wish{Variant: "awq", Concurrency: 64}, room(cards(1, 24*gib)), "does not fit awq cuda ", "with 3 sequences at once (20.0 GiB)"},
+		{"vLLM wants most of it free", Wish{Variant: "awq"}, room(cards(1, 24*gib, func(_ int, d *Device) { d.Free = 20 * gib })), "does not fit awq cuda ", "the largest free device has 20 GiB, and vllm starts only where 21.6 GiB of it are free"},
+		{"too long for the model", Wish{Context: 100_000}, room(cards(1, 80*gib)), "does not fit q4 cpu ", "none of its variants can run here: a context of 100000 is asked for, and the model is made for 40960; would fit with a context of 40960 (22 GiB)"},
+		{"too long for the card", Wish{Variant: "awq", Context: 40960}, room(cards(1, 14*gib)), "does not fit awq cuda ", "would fit as q4 (10.5 GiB), or with a context of 36864 (12.5 GiB), or on 2 devices such as Card 14 (15 GiB)"},
+		{"many at once", Wish{Variant: "awq", Concurrency: 64}, room(cards(1, 24*gib)), "does not fit awq cuda ", "with 3 sequences at once (20 GiB)"},
 		{"a disk that is full", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk = Disk{Free: 8 * gib, Reserve: gib} }), "fits awq cuda GPU-0", ""},
 		{"a disk that has it already", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free, b.Here = gib, map[string]int64{"hf:Qwen/Qwen3-8B": 16 * gib} }), "fits bf16 cuda GPU-0", ""},
-		{"no disk at all", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free = gib }), "does not fit q4 cpu ", "none of its variants fits; of q4: its files need 5.0 GiB of disk, and 1.0 GiB are free"},
+		{"no disk at all", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Disk.Free = gib }), "does not fit q4 cpu ", "none of its variants fits; of q4: its files need 5 GiB of disk, and 1 GiB are free"},
 		{"no images, a program", Wish{}, room(cards(1, 80*gib), func(b *Box) { b.Containers, b.Programs = false, map[string]bool{"llama-cpp": true} }), "fits q4 cpu ", ""},
 		{"no images, no programs", Wish{}, room(nil, func(b *Box) { b.Containers = false }), "does not fit q4 cpu ", "this box runs no images, and has no program of"},
 		{"another platform", Wish{}, room(nil, func(b *Box) { b.Platform = "arm64" }), "fits q4 cpu ", ""},

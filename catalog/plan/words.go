@@ -5,11 +5,6 @@ import (
 	"strings"
 )
 
-const (
-	mib = 1 << 20
-	gib = 1 << 30
-)
-
 // plural is "1 device", "2 devices".
 func plural(n int, noun string) string {
 	if n == 1 {

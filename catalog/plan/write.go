@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog/fit"
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -45,7 +45,7 @@ func (m *maker) sentence(o option) string {
 	}
 	switch {
 	case o.kind == recipe.CPU:
-		return fmt.Sprintf("%s; fits the box's memory, of which %s are free", text, fit.Size(m.box.Host.Free))
+		return fmt.Sprintf("%s; fits the box's memory, of which %s are free", text, bytesize.Format(m.box.Host.Free))
 	case o.verdict == FitsMoving:
 		var who []string
 		for _, move := range o.moves {

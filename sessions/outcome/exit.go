@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/pid1"
 )
@@ -50,8 +51,12 @@ func Of(e pid1.Ending, now time.Time) sessions.Exit {
 		return x
 	case e.OOMKills > 0:
 		x.Reason = sessions.ExitOutOfMemory
+		limit := "memory"
+		if e.Limit > 0 {
+			limit = bytesize.Format(e.Limit)
+		}
 		x.Message = fmt.Sprintf("Out of memory: the session reached its limit of %s and the kernel ended %s; %s ended with %s.",
-			bytesText(e.Limit), count(e.OOMKills, "process"), e.What, how)
+			limit, count(e.OOMKills, "process"), e.What, how)
 	case ws.Signaled() && ws.Signal() == syscall.SIGKILL:
 		x.Reason, x.Message = sessions.ExitKilled, sentence(e.What+" was ended by SIGKILL from outside the session's runtime")
 	case ws.Signaled():
@@ -107,15 +112,4 @@ func count(n int64, what string) string {
 		return "a " + what
 	}
 	return fmt.Sprintf("%d %ses", n, what)
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n <= 0:
-		return "memory"
-	case n >= 1<<30:
-		return fmt.Sprintf("%.4g GiB", float64(n)/(1<<30))
-	default:
-		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
-	}
 }

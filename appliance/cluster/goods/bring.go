@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -193,7 +194,7 @@ func (p *peers) learn(ctx context.Context, tell func(sessions.Progress)) error {
 	found, failed := p.givers(ctx)
 	for _, b := range found {
 		m, err := p.manifestOf(ctx, b.name, p.want.ID, "", func(done, total int64) {
-			tell(sessions.Progress{Done: done, Total: total, Message: fmt.Sprintf("box %s reads %s: %s of %s", b.name, p.want.Name, bytesText(done), bytesText(total))})
+			tell(sessions.Progress{Done: done, Total: total, Message: fmt.Sprintf("box %s reads %s: %s of %s", b.name, p.want.Name, bytesize.Format(done), bytesize.Format(total))})
 		})
 		if err == nil {
 			p.manifest = m
@@ -281,7 +282,7 @@ func (p *peers) explain(ctx context.Context, err error) error {
 
 // progress is how far it is, as the session's status shows it.
 func (p *peers) progress(at fetch.Progress) sessions.Progress {
-	text := fmt.Sprintf("bringing %s from %s: %s of %s", p.want.Name, p.from(), bytesText(at.Done), bytesText(max(0, at.Bytes)))
+	text := fmt.Sprintf("bringing %s from %s: %s of %s", p.want.Name, p.from(), bytesize.Format(at.Done), bytesize.Format(max(0, at.Bytes)))
 	if at.ETA > 0 {
 		text += ", " + leftText(at.ETA) + " left"
 	}
@@ -289,21 +290,6 @@ func (p *peers) progress(at fetch.Progress) sessions.Progress {
 		text += "; " + at.Message
 	}
 	return sessions.Progress{Done: at.Done, Total: max(0, at.Bytes), Message: text}
-}
-
-// bytesText says bytes as people read them.
-func bytesText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	value, names := float64(n), []string{"kB", "MB", "GB", "TB"}
-	for i, name := range names {
-		if value /= unit; value < unit || i == len(names)-1 {
-			return fmt.Sprintf("%.1f %s", value, name)
-		}
-	}
-	return ""
 }
 
 func leftText(d time.Duration) string {

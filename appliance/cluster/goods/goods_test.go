@@ -376,7 +376,7 @@ func TestBringTo(t *testing.T) {
 	if err := w.boxes["c"].BringTo(t.Context(), "b", []sessions.Mount{mount(want, "", true)}, func(p sessions.Progress) { said = append(said, p.Message) }); err != nil {
 		t.Fatal(err)
 	}
-	if all := strings.Join(said, "\n"); !strings.Contains(all, "bringing model-of-a from a: ") || !strings.Contains(all, " of 4.2 MB, ") || !strings.Contains(all, " s left") {
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "bringing model-of-a from a: ") || !strings.Contains(all, " of 4 MiB, ") || !strings.Contains(all, " s left") {
 		t.Errorf("it said %q", all)
 	}
 	if has := b.Has(); len(has) != 1 || !strings.HasPrefix(has[0], "fld-1@") {

@@ -11,18 +11,6 @@ import (
 	"time"
 )
 
-// Bytes writes a number of bytes in binary units: 1.5 GiB.
-func Bytes(n int64) string {
-	if n < 1024 && n > -1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	v, unit := float64(n), 0
-	for ; math.Abs(v) >= 1023.95 && unit < 6; unit++ {
-		v /= 1024
-	}
-	return short(v) + " " + []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}[unit]
-}
-
 // Count writes a number so that it can be read at a glance: 1,234, then 12.3 k, 4.5 M.
 func Count(n int64) string {
 	if n > -10_000 && n < 10_000 {

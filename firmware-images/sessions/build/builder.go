@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/palisade-run/palisade/catalog/bytesize"
 	sessionimages "github.com/palisade-run/palisade/firmware-images/sessions"
 )
 
@@ -81,7 +82,7 @@ func (b *builder) list(out io.Writer, names []string) error {
 		}
 		state := "not built"
 		if m, ok := b.found(name, key); ok {
-			state = fmt.Sprintf("%d MB, built %s", m.Size>>20, m.At.Format(time.DateOnly))
+			state = fmt.Sprintf("%s, built %s", bytesize.Format(m.Size), m.At.Format(time.DateOnly))
 		} else if m.Key != "" {
 			state = "to be built again: its definition has changed"
 		}
@@ -238,7 +239,7 @@ func (b *builder) build(ctx context.Context, chain []sessionimages.Definition, k
 	if m.Size, err = b.keep(part, d.Name, m); err != nil {
 		return err
 	}
-	b.errs.say("%s: %d MB in %s, %s", d.Name, m.Size>>20, time.Since(begun).Round(time.Second), m.Digest)
+	b.errs.say("%s: %s in %s, %s", d.Name, bytesize.Format(m.Size), time.Since(begun).Round(time.Second), m.Digest)
 	return nil
 }
 
@@ -275,7 +276,7 @@ func (b *builder) wantRoom() error {
 	}
 	if free := int64(s.Bavail) * s.Bsize; free < room {
 		return &hintError{
-			fmt.Errorf("%d MB are free at %s, and a build takes up to %d for a while", free>>20, b.dir, room>>20),
+			fmt.Errorf("%s are free at %s, and a build takes up to %s for a while", bytesize.Format(free), b.dir, bytesize.Format(room)),
 			"make room there, or set PALISADE_CACHE to a directory of a larger disk",
 		}
 	}
