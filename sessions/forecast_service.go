@@ -40,11 +40,14 @@ func (m *Manager) ForeseeService(ctx context.Context, req ServiceRequest) (Servi
 	q, _ := m.queue()
 	f.Ahead = len(q.Waiting)
 	var mine []string
+	service := newID("svc") // its routes are places of one service
 	m.mu.Lock()
 	for range min(sv.Replicas, mostForeseen) {
 		s := Session{ID: newID("ses"), Name: sv.Name, Project: sv.Project, Type: TypeInference, CreatedBy: sv.CreatedBy, CreatedAt: sv.CreatedAt, Status: StatusPending, Demand: f.Demand}
 		mine = append(mine, s.ID)
-		q.Waiting = append(q.Waiting, m.waitingOf(s))
+		w := m.waitingOf(s)
+		w.ServiceID, w.ServiceName = service, sv.Name
+		q.Waiting = append(q.Waiting, w)
 	}
 	m.mu.Unlock()
 	d := Place(q, time.Now())

@@ -17,7 +17,8 @@ const (
 // whatever order they list sessions and nodes. One session after the other, by priority and then by the
 // queue's order:
 //  1. What must hold before: the time, dependencies, limits of user and project, labels, nodes that are
-//     large enough. A session that fails any of these waits and holds up nobody.
+//     large enough, for all routes of a
+//     service together too. A session that fails any of these waits and holds up nobody.
 //  2. If a node has room, it is placed: on which one, the routes of its service say, and the strategy.
 //  3. If it will fit when those have gone that are being ended, that room is kept for it.
 //  4. If it may preempt and there are victims that together make room, they are asked to end, and their
@@ -49,17 +50,19 @@ type pass struct {
 	shapes   shapes
 	holders  holders
 	tried    []*want
-	heads    map[string]bool  // kinds of accelerators whose head has been found
-	holds    map[int][]*want  // by node: for whom room is kept there
-	arrays   map[string]int   // by array: how many of it have a place
-	beside   map[string][]int // by service of which a route waits, and node: routes of it that stay there
-	preempts int              // sessions that victims were chosen for
+	heads    map[string]bool // kinds of accelerators whose head has been found
+	holds    map[int][]*want // by node: for whom room is kept there
+	arrays   map[string]int  // by array: how many of it have a place
+	crowds   map[crowdKey]*crowd
+	stay     map[string]map[int][]*Held // by service and node: routes that nothing is to take the place of; nil: not counted yet
+	beside   map[string][]int           // by service of which a route waits, and node: routes of it that stay there
+	preempts int                        // sessions that victims were chosen for
 	decision Decision
 }
 
 func newPass(q *Queue, now time.Time) *pass {
 	p := &pass{
-		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{}, arrays: map[string]int{},
+		queue: q, now: now, nodes: newNodes(q.Pool), usage: newUsage(q), heads: map[string]bool{}, holds: map[int][]*want{}, arrays: map[string]int{}, crowds: map[crowdKey]*crowd{},
 		decision: Decision{Waits: map[string][]Wait{}, LastNode: q.LastNode},
 	}
 	p.shapes = shapes{options: q.Options, strategy: q.Strategy, nodes: p.nodes, known: map[shapeKey]*shape{}, chosen: map[string][]bool{}}
@@ -123,7 +126,10 @@ func (p *pass) check(w *want) []Wait {
 	if none := p.nodes.checkSelector(w.shape); none != nil {
 		return append(waits, none...)
 	}
-	return append(waits, p.nodes.checkCapacity(w.shape)...)
+	if none := p.nodes.checkCapacity(w.shape); none != nil || waits != nil {
+		return append(waits, none...)
+	}
+	return p.checkCrowd(w)
 }
 
 // place gives a session its place if there is one.

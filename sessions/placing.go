@@ -139,11 +139,12 @@ func (m *Manager) queue() (Queue, map[string][]*runner) {
 
 // heldOf is what Place sees of a session that holds a claim. The caller holds mu.
 func (m *Manager) heldOf(s Session, c accel.Entry, leaving bool) Held {
+	sv := m.services[s.ServiceID]
 	return Held{
 		ID: s.ID, Name: s.Name, Project: s.Project, Owner: s.CreatedBy, ServiceID: s.ServiceID, ServiceName: m.nameOf(s.ServiceID),
 		Type: s.Type, Priority: s.Demand.Priority, Preemptible: s.Demand.Preemptible, MinRuntime: s.Demand.MinRuntime,
 		StartedAt: s.StartedAt, Claim: c.Claim, Leaving: c.State == accel.ClaimLeaving || leaving,
-		Array: s.Task.array().ID,
+		Array: s.Task.array().ID, Passing: sv != nil && (s.Revision != sv.Revision || m.moving(s) != ""),
 	}
 }
 

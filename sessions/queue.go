@@ -80,6 +80,7 @@ type Held struct {
 	Others      []accel.Claim // of its other containers: they give way, and end, as one
 	Array       string        // the array that it is one of; "": none
 	Leaving     bool          // it is being ended: its claim will come free by itself
+	Passing     bool          // a route that another one is to take the place of: it ends when that is healthy, or before
 }
 
 // Order says who comes first among waiting sessions of one priority.
@@ -182,7 +183,7 @@ const (
 	PredicateUserLimit    Predicate = "user-limit"
 	PredicateProjectLimit Predicate = "project-limit"
 	PredicateSelector     Predicate = "selector"
-	PredicateCapacity     Predicate = "capacity"  // no node has so much, however empty
+	PredicateCapacity     Predicate = "capacity"  // no node has so much, however empty; or not for so many routes of its service
 	PredicateResources    Predicate = "resources" // none has so much free, or what is free is kept for another
 )
 

@@ -158,7 +158,7 @@ func (n *nodes) large(s *shape, node int) bool {
 func (n *nodes) tooLarge(s *shape, most []int) Wait {
 	w := Wait{Predicate: PredicateCapacity}
 	if len(n.now) == 0 {
-		w.Sentence = "there is no node to run on"
+		w.Predicate, w.Sentence = PredicateResources, "there is no node to run on" // yet: one may come
 		return w
 	}
 	var asked, has, would []string

@@ -73,7 +73,7 @@ func TestPlaceSentences(t *testing.T) {
 		{"no node at all", func(l *lineup) {
 			l.Pool = nil
 			l.waits("w", "cpu=1")
-		}, "capacity: there is no node to run on"},
+		}, "resources: there is no node to run on"},
 		{"more than the box has", func(l *lineup) {
 			l.waits("w", "cuda.device=8 cpu=32")
 		}, "capacity: asks for 32 cpu and 8 cuda.device: box has 16 cpu and 4 cuda.device; would fit an empty node with 16 cpu and 4 cuda.device"},
@@ -105,7 +105,7 @@ func TestPlaceSentences(t *testing.T) {
 		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if service chat, which has one route, had none; room is kept for it"},
 		{"a route of its own service is nothing to give up", func(l *lineup) {
 			l.held("r", "box", "cuda.device=4", routeOf("chat")).waits("w", "cuda.device=1", asRoute("chat"))
-		}, "resources: waits for 1 cuda.device: 0 of 4 free; fits on box when r has ended; room is kept for it"},
+		}, "capacity: there is room for 1 route of service chat on box, with nothing else there: each asks for cuda.device 1; scale it to 1, or have its routes ask for less"},
 		{"rather one of its owner's than one of somebody else's", func(l *lineup) {
 			l.held("bob-1", "box", "cuda.device=1", heldBy("bob")).held("ada-1", "box", "cuda.device=3").waits("w", "cuda.device=1")
 		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if ada-1 ended; room is kept for it"},

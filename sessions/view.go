@@ -41,6 +41,7 @@ type RouteView struct {
 	EndedAt   time.Time
 	PID       int
 	Exit      *Exit
+	Waits     []Wait // what keeps it from starting
 }
 
 // Services of a project ("" for all), by name.
@@ -96,7 +97,7 @@ func (m *Manager) routeView(s Session, h Health) RouteView {
 	v := RouteView{
 		ID: s.ID, Name: s.Name, Status: routeStatus(s, h), Session: s.Status, Revision: s.Revision, Weight: s.TrafficRatio,
 		Address: s.Address, InFlight: m.Traffic.InFlight(s.ID), Reason: s.Reason,
-		CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, HealthyAt: s.HealthyAt, EndedAt: s.EndedAt, PID: s.PID, Exit: s.Exit,
+		CreatedAt: s.CreatedAt, StartedAt: s.StartedAt, HealthyAt: s.HealthyAt, EndedAt: s.EndedAt, PID: s.PID, Exit: s.Exit, Waits: s.Waits,
 	}
 	if s.Status == StatusRunning {
 		v.Health = h.sentence(s.Launch.Health)

@@ -72,7 +72,7 @@ func route(r sessions.RouteView, held map[string]*api.Claim) api.Route {
 	return api.Route{
 		ID: r.ID, SessionID: r.ID, Status: string(r.Status), SessionStatus: string(r.Session), Reason: r.Reason, Health: r.Health,
 		Revision: r.Revision, TrafficRatio: r.Weight, Address: r.Address, InFlight: r.InFlight,
-		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), ReadyAt: timePtr(r.ReadyAt), Exit: exitOut(r.Exit), Claim: held[r.ID],
+		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), ReadyAt: timePtr(r.ReadyAt), Exit: exitOut(r.Exit), Claim: held[r.ID], Waits: waits(r.Waits),
 	}
 }
 

@@ -185,10 +185,28 @@ func problemOf(ctx context.Context, err error) *api.Problem {
 	if h, ok := errors.AsType[hinter](err); ok && p.Hint == "" {
 		p.Hint = h.Hint()
 	}
+	if p.Kind() == api.KindNotFound && p.Hint == "" {
+		p.Hint = listHint(p.Detail)
+	}
 	if p.Kind() == api.KindStorageFull && p.Hint == "" {
 		p.Hint = "free some space on the box; `palisade doctor` shows how much is left"
 	}
 	return p
+}
+
+// listHint names the command that lists things of the kind of which one was not found; "" where the sentence begins with no kind
+// that has such a command.
+func listHint(sentence string) string {
+	for _, l := range []struct{ begins, command string }{
+		{"session ", "palisade session list --all"}, {"service ", "palisade service list"}, {"pipeline ", "palisade pipeline list"},
+		{"user ", "palisade user list"}, {"API key ", "palisade key list"}, {"SSH key ", "palisade ssh-key list"},
+		{"secret ", "palisade secret list"}, {"a log-in for registry ", "palisade registry list"},
+	} {
+		if strings.HasPrefix(sentence, l.begins) {
+			return "those that are: " + l.command
+		}
+	}
+	return ""
 }
 
 // retryAfter is when to ask again, for an error that says so; 0: it says nothing.

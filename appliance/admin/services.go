@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -150,17 +149,13 @@ func (s *server) find(c *gin.Context, p *params) (sessions.ServiceView, error) {
 	}
 	ref := c.Param("id")
 	v, err := s.Services.Service(p.project(), ref)
-	err = withNearest(err, ref, func() []string {
+	return v, withNearest(err, ref, func() []string {
 		var names []string
 		for _, v := range s.Services.Services(p.project()) {
 			names = append(names, v.Name)
 		}
 		return names
 	})
-	if _, said := errors.AsType[hinter](err); errors.Is(err, sessions.ErrNotFound) && !said {
-		err = &hinted{err, "those that are: palisade service list"}
-	}
-	return v, err
 }
 
 func (s *server) getService(c *gin.Context) error {

@@ -160,6 +160,7 @@ type Route struct {
 	InFlight      int        `json:"in_flight"`       // requests now
 	CreatedAt     time.Time  `json:"created_at"`
 	StartedAt     *time.Time `json:"started_at,omitempty"`
+	Waits         []Wait     `json:"waits,omitempty"`    // what keeps it from starting; capacity and selector stay whoever else ends
 	ReadyAt       *time.Time `json:"ready_at,omitempty"` // of one that starts: when it is expected to answer, as others like it did
 }
 

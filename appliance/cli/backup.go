@@ -197,8 +197,9 @@ func (a *app) backupOnBox(ctx context.Context, c *api.Client, req api.BackupCrea
 func (a *app) backupHere(ctx context.Context, c *api.Client, req api.BackupCreate, to string) error {
 	meter := a.newMeter()
 	defer meter.clear()
-	meter.set("writing "+to, 0, 0)
-	from, err := c.StreamBackup(ctx, req)
+	waits := a.nowAndThen(func() { meter.show.status(a.now(), "waiting for the first of it") })
+	from, err := c.StreamBackup(ctx, req) // it may be refused: until then nothing is written
+	waits()
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,33 @@ func TestWaitErrors(t *testing.T) {
 	}
 }
 
+// TestVerdictOfWhatNeverFits: what no end of anybody would make room for is said at once; what waits for others is waited for.
+func TestVerdictOfWhatNeverFits(t *testing.T) {
+	waits := func(predicate string) api.Service {
+		return api.Service{Name: "chat", Revision: 2, Replicas: 3, HealthyRoutes: 1, Routes: []api.Route{
+			{Status: "HEALTHY", Revision: 2, Claim: &api.Claim{}},
+			{SessionID: "ses-2", Status: "PROVISIONING", SessionStatus: "PENDING", Revision: 2, Waits: []api.Wait{{Predicate: predicate, Sentence: "there is room for 1 route", Would: "scale it to 1"}}},
+		}}
+	}
+	for predicate, want := range map[string]string{
+		"capacity": "there is room for 1 route; scale it to 1", "selector": "there is room for 1 route; scale it to 1", "resources": "", "user-limit": "",
+	} {
+		if done, failed := verdict(waits(predicate), 2); done || failed != want {
+			t.Errorf("%s: %v %q, want %q", predicate, done, failed, want)
+		}
+	}
+	older := waits("capacity")
+	older.Revision = 3 // the route that waits is of the revision before, and on its way out
+	if _, failed := verdict(older, 3); failed != "" {
+		t.Errorf("an older route: %q", failed)
+	}
+	want := []string{"what there is, and who has it: palisade top --once", "what happened: palisade service events chat",
+		"it goes on trying; to want as many as there is room for: palisade service scale chat 1"}
+	if d := cmp.Diff(want, strings.Split(waitError{service: "chat"}.about(waits("capacity")).Hint(), "\n")); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestInterrupted: Ctrl-C is told as what it is, with what goes on without the command.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())

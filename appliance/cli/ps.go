@@ -104,10 +104,16 @@ func (a *app) wishWords(s api.Session) [][2]string {
 	return pairs
 }
 
-// resultWords say how a session ended: "success, task-finished".
+// resultWords say how a session ended: "success, task-finished", or that somebody ended it.
 func resultWords(s api.Session) string {
-	if !ended(s) || !personal(s) {
+	switch {
+	case !ended(s) || !personal(s):
 		return ""
+	case s.Result != "undefined":
+	case s.Status == "CANCELLED":
+		return "cancelled"
+	default:
+		return "stopped"
 	}
 	if s.Outcome == "" {
 		return s.Result

@@ -23,7 +23,8 @@ const giveUpAfter = 3
 //  3. Exactly as many routes of the current revision as wanted are healthy, and no other is left that is not
 //     on its way out: done.
 //  4. Starts that fail again and again: failed.
-//  5. A route that is kept for a person to look at: failed.
+//  5. A route has no place, and would have none whoever else ended: failed. One that waits for others goes on waiting.
+//  6. A route that is kept for a person to look at: failed.
 func verdict(s api.Service, want int) (done bool, failed string) {
 	switch {
 	case s.Status == "DESTROYING" || s.Status == "DESTROYED": // 1
@@ -48,12 +49,27 @@ func verdict(s api.Service, want int) (done bool, failed string) {
 	case s.Failures >= giveUpAfter: // 4
 		return false, fmt.Sprintf("%d starts failed in a row, the last: %s", s.Failures, orUnknown(s.LastError))
 	}
-	for _, r := range s.Routes { // 5
+	if w, never := hopelessWait(s); never { // 5
+		return false, waitWords(w)
+	}
+	for _, r := range s.Routes { // 6
 		if r.Status == "UNHEALTHY" && s.Policy.OnUnhealthy != nil && *s.Policy.OnUnhealthy == "hold" {
 			return false, "route " + r.ID + " is unhealthy and kept: " + orUnknown(r.Health)
 		}
 	}
 	return false, ""
+}
+
+// hopelessWait is what a route of the current revision waits for that is there as long as the boxes are as they are.
+func hopelessWait(s api.Service) (api.Wait, bool) {
+	for _, r := range s.Routes {
+		for _, w := range r.Waits {
+			if r.Revision == s.Revision && (w.Predicate == "capacity" || w.Predicate == "selector") {
+				return w, true
+			}
+		}
+	}
+	return api.Wait{}, false
 }
 
 func orUnknown(s string) string {
@@ -69,6 +85,7 @@ type waitError struct {
 	reason  string
 	route   string // whose log may tell more
 	waits   bool   // it has no place yet, and no log
+	never   bool   // nor will it have one as the boxes are: the reason says why
 	image   string // that could not be pulled: there is no log either
 	instead string // how to end what goes on
 	back    bool   // an earlier revision serves on: nothing is tried any more
@@ -81,6 +98,8 @@ func (e *waitError) Error() string {
 func (e *waitError) Hint() string {
 	more := "its log: palisade service logs " + e.service + "\n"
 	switch {
+	case e.never:
+		more = "what there is, and who has it: palisade top --once\n"
 	case e.waits:
 		more = "why it waits: palisade session info " + e.route + "\nwho waits with it: palisade queue --all\n"
 	case e.image != "":
@@ -161,7 +180,16 @@ func (e waitError) about(s api.Service) *waitError {
 	if strings.HasPrefix(s.LastError, "pulling ") {
 		e.image = s.Recipe.Image
 	}
+	_, e.never = hopelessWait(s)
+	fit := 0
+	for _, r := range s.Routes {
+		if r.Claim != nil {
+			fit++
+		}
+	}
 	switch {
+	case e.never && fit > 0 && fit < s.Replicas:
+		e.instead = fmt.Sprintf("to want as many as there is room for: palisade service scale %s %d", s.Name, fit)
 	case s.HealthyRoutes > 0 && s.Revision > 1:
 		e.instead = "to go back: palisade service rollback " + s.Name
 	case s.HealthyRoutes > 0:
