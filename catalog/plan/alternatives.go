@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/palisade-run/palisade/catalog/bytesize"
-	"github.com/palisade-run/palisade/catalog/fit"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
