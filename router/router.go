@@ -131,7 +131,7 @@ func (r *Router) SetServices(services []Service) {
 	next, clashes := newTable(rows)
 	for _, name := range clashes {
 		if !slices.Contains(r.clashes, name) { // tables come often: once is enough
-			r.log.Warn("an older service has the address of this one too: it is reached there by who has a token for it alone", "service", name)
+			r.log.Warn("an older service has the address of this one too: only who has a token for this one reaches it there", "service", name)
 		}
 	}
 	r.clashes = clashes
