@@ -127,12 +127,17 @@ func (p *pass) sentence(w *want, node int) string {
 // keptNames lists for whom else room is kept on a node.
 func (p *pass) keptNames(w *want, node int) []string {
 	var names []string
+	others := 0
 	for _, other := range p.holds[node] {
-		if other != w {
-			names = append(names, nameOf(other.Name, other.ID, other.Project, w.Waiting))
+		switch {
+		case other == w:
+		case other.Project == w.Project:
+			names = append(names, nameOf(other.Name, other.ID))
+		default:
+			others++
 		}
 	}
-	return names
+	return withOthers(names, others)
 }
 
 // would says what would make a session fit, or what it will get: the first of these that holds.
@@ -149,7 +154,7 @@ func (p *pass) would(w *want) string {
 	text := p.oneLess(w)
 	if w.kept != nil {
 		if text == "" && len(w.kept.waits) > 0 {
-			text = fmt.Sprintf("fits on %s when %s ended", p.nodeNames(w.kept.nodes[:1]), have(namesOf(w.kept.waits, w.Waiting)))
+			text = fmt.Sprintf("fits on %s when %s ended", p.nodeNames(w.kept.nodes[:1]), have(w.kept.waits, w.Waiting))
 		}
 		text += "; room is kept for it"
 		if len(p.nodes.now) > 1 {
@@ -165,12 +170,12 @@ func (p *pass) would(w *want) string {
 	return text
 }
 
-// have puts names before "ended": "a has", "a and b have".
-func have(names []string) string {
-	if len(names) == 1 {
-		return names[0] + " has"
+// have puts who they are before "ended": "a has", "a and b have".
+func have(hs []*holder, reader *Waiting) string {
+	if len(hs) == 1 {
+		return namesOf(hs, reader)[0] + " has"
 	}
-	return shorten(names) + " have"
+	return shorten(namesOf(hs, reader)) + " have"
 }
 
 func (p *pass) nodeNames(nodes []int) string {
@@ -185,7 +190,7 @@ func (p *pass) nodeNames(nodes []int) string {
 func (p *pass) leavingSentence(w *want) string {
 	names := namesOf(w.kept.waits, w.Waiting)
 	is, has, theirs := "is", "has", "its"
-	if len(names) != 1 {
+	if len(w.kept.waits) != 1 {
 		is, has, theirs = "are", "have", "their"
 	}
 	switch who := shorten(names); {

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -217,22 +218,29 @@ func (n *nodes) gainOf(h *holder, claim *accel.Claim) {
 // wholeDevice is one device in hundredths.
 const wholeDevice accel.Amount = 100
 
-// names writes who they are, for one who waits for them.
+// namesOf writes who they are, for one who waits for them. Of those of other projects it says how many they are.
 func namesOf(hs []*holder, reader *Waiting) []string {
-	names := make([]string, len(hs))
-	for i, h := range hs {
-		names[i] = nameOf(h.Name, h.ID, h.Project, reader)
+	names, others := make([]string, 0, len(hs)), 0
+	for _, h := range hs {
+		if h.Project == reader.Project {
+			names = append(names, nameOf(h.Name, h.ID))
+		} else {
+			others++
+		}
 	}
-	return names
+	return withOthers(names, others)
 }
 
-// nameOf writes who a session is: by its name where it has one, with its project where that is another.
-func nameOf(name, id, project string, reader *Waiting) string {
-	if name == "" {
-		name = id
+// nameOf writes who a session is: by its name where it has one.
+func nameOf(name, id string) string { return cmp.Or(name, id) }
+
+// withOthers adds sessions of other projects, which are not there for who has no part in them: not by name.
+func withOthers(names []string, others int) []string {
+	switch others {
+	case 0:
+		return names
+	case 1:
+		return append(names, "a session of another project")
 	}
-	if project != reader.Project {
-		name += " of project " + project
-	}
-	return name
+	return append(names, fmt.Sprintf("%d sessions of other projects", others))
 }

@@ -54,13 +54,17 @@ func (p *pass) oneLess(w *want) string {
 	if best.holder == nil {
 		return ""
 	}
+	service := "service " + best.ServiceName
+	if best.Project != w.Project {
+		service = "a service of another project"
+	}
 	switch best.cost {
 	case lessRoute:
-		return fmt.Sprintf("would fit if service %s had one route less", best.ServiceName)
+		return fmt.Sprintf("would fit if %s had one route less", service)
 	case lessLastRoute:
-		return fmt.Sprintf("would fit if service %s, which has one route, had none", best.ServiceName)
+		return fmt.Sprintf("would fit if %s, which has one route, had none", service)
 	}
-	return fmt.Sprintf("would fit if %s ended", nameOf(best.Name, best.ID, best.Project, w.Waiting))
+	return fmt.Sprintf("would fit if %s ended", namesOf([]*holder{best.holder}, w.Waiting)[0])
 }
 
 // enough reports whether the end of a session could make room at all, by sums. All but a few nodes have what

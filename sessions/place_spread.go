@@ -302,7 +302,7 @@ func (p *pass) waitOver(w *want) Wait {
 	case w.kept != nil && w.kept.certain:
 		wait.Would = p.leavingSentence(w)
 	case w.kept != nil && len(w.kept.waits) > 0:
-		wait.Would = fmt.Sprintf("fits on %s when %s ended; room is kept for it there", p.nodeNames(w.kept.nodes), have(namesOf(w.kept.waits, w.Waiting)))
+		wait.Would = fmt.Sprintf("fits on %s when %s ended; room is kept for it there", p.nodeNames(w.kept.nodes), have(w.kept.waits, w.Waiting))
 	case room > 0 && room < w.shape.count:
 		wait.Would = "would fit with " + plural(room, "container")
 	}

@@ -27,7 +27,7 @@ func (p *pass) preempt(w *want) bool {
 	}
 	p.preempts++
 	for _, v := range best.victims {
-		p.decision.Preempt = append(p.decision.Preempt, Preemption{Victim: v.ID, For: w.ID, Reason: givesWay(w)})
+		p.decision.Preempt = append(p.decision.Preempt, Preemption{Victim: v.ID, For: w.ID, Reason: givesWay(w, v)})
 		for _, part := range v.all() {
 			p.nodes.leave(part.node, v.Held)
 			part.leaves, part.gone = true, true
@@ -42,13 +42,14 @@ func (p *pass) preempt(w *want) bool {
 	return true
 }
 
-func givesWay(w *want) string {
-	who := w.Name
-	if who == "" {
-		who = w.ID
-	}
+// givesWay says to a victim's people for whom it does.
+func givesWay(w *want, v *holder) string {
+	who := nameOf(w.Name, w.ID)
 	if w.ServiceName != "" {
 		who += " of service " + w.ServiceName
+	}
+	if v.Project != w.Project {
+		who = "a session of another project"
 	}
 	return fmt.Sprintf("gives way to %s, which has priority %d and asks for %s", who, w.Priority, w.shape.slots)
 }

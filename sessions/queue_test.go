@@ -111,7 +111,15 @@ func TestPlaceSentences(t *testing.T) {
 		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if ada-1 ended; room is kept for it"},
 		{"one of another project", func(l *lineup) {
 			l.held("train", "box", "cuda.device=4", heldBy("bob"), ofProject("vision")).waits("w", "cuda.device=1")
-		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if train of project vision ended; room is kept for it"},
+		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if a session of another project ended; room is kept for it"},
+		{"a route of another project", func(l *lineup) {
+			l.held("r1", "box", "cuda.device=2", routeOf("chat"), ofProject("vision")).held("r2", "box", "cuda.device=2", routeOf("chat"), ofProject("vision"))
+			l.waits("w", "cuda.device=1")
+		}, "resources: waits for 1 cuda.device: 0 of 4 free; would fit if a service of another project had one route less; room is kept for it"},
+		{"some of other projects", func(l *lineup) {
+			l.held("s1", "box", "cuda.device=1").held("s2", "box", "cuda.device=1", ofProject("vision"))
+			l.held("s3", "box", "cuda.device=1", ofProject("speech")).held("s4", "box", "cuda.device=1").waits("w", "cuda.device=4")
+		}, "resources: waits for 4 cuda.device: 0 of 4 free; fits on box when s1, s4 and 2 sessions of other projects have ended; room is kept for it"},
 		{"several must end", func(l *lineup) {
 			for _, id := range []string{"s1", "s2", "s3", "s4"} {
 				l.held(id, "box", "cuda.device=1")
