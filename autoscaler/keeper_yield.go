@@ -34,16 +34,16 @@ func (k *Keeper) yields(services []Observed, now time.Time) (wishes map[string]*
 		}
 		k.asked[c.ID] = now
 		claim := Claimant{ID: c.ID, Service: c.Name, Project: c.Project, Priority: c.Priority, Why: c.Full, Worth: worthOf(c)}
-		s := Choose(claim, k.candidates(c, &claim, services, now), now)
+		all := weigh(claim, k.candidates(c, &claim, services, now), now)
 		if chosen == nil {
 			chosen = map[string]*Standoff{}
 		}
-		chosen[c.ID] = &s
-		for j := range services {
-			if o := &services[j]; s.ServiceID != "" && o.ID == s.ServiceID {
-				chosen[s.ServiceID], k.givers[c.ID] = &s, s.ServiceID
-				return map[string]*Yield{o.ID: {For: named(c.Name, c.Project, o.Project), Routes: s.Routes, Reason: s.Reason}}, chosen
-			}
+		asked := all.told(c.Project)
+		chosen[c.ID] = &asked
+		if o := all.best; o != nil {
+			gives := all.told(o.Project)
+			chosen[o.ID], k.givers[c.ID] = &gives, o.ID
+			return map[string]*Yield{o.ID: {For: gives.Claimant, Routes: gives.Routes, Reason: gives.Reason}}, chosen
 		}
 	}
 	return nil, chosen

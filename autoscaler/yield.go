@@ -84,13 +84,13 @@ type Candidate struct {
 	RequestAt time.Time // when a request was last there; zero: not known
 }
 
-// Standoff is who gives way to a claimant, and how each candidate was judged. A service of another project than the
-// claimant's is named with its project.
+// Standoff is who gives way to a claimant, and how each candidate was judged, as people of one project may know it: services
+// of others have no names, for a project that one has no part in is not there.
 type Standoff struct {
 	Claimant  string    `json:"claimant"`
 	Value     float64   `json:"value"`                // of the claimant
 	ServiceID string    `json:"service_id,omitempty"` // who gives way; "" nobody
-	Service   string    `json:"service,omitempty"`    // its name
+	Service   string    `json:"service,omitempty"`    // as it is called among the losers
 	Routes    int       `json:"routes,omitempty"`     // how many routes it gives up
 	Reason    string    `json:"reason"`               // one sentence
 	Losers    []Verdict `json:"losers"`               // every candidate, in the order of the names
@@ -105,7 +105,19 @@ type Verdict struct {
 	Why     string  `json:"why"`              // one sentence
 }
 
-// Choose says who of the candidates gives way to a claimant, if any. In order:
+// contest is a claim with all candidates, judged.
+type contest struct {
+	claimant Claimant
+	judged   []judged // by name
+	best     *judged  // who gives way; nil: nobody
+}
+
+type judged struct {
+	*Candidate
+	verdict Verdict
+}
+
+// Choose says who of the candidates gives way to a claimant, if any, to people of the claimant's project. In order:
 //
 //  1. Who cannot: its number is fixed, it would make no place, or it would have fewer routes than it must.
 //  2. Who will not: its priority is higher; a route starts or leaves; its newest route has not had its residency, which is
@@ -117,43 +129,64 @@ type Verdict struct {
 // Residency bounds how often a place changes hands at all; the margin keeps two that are worth about the same from taking
 // turns. Requests that wait do not count: they grow on whichever side has lost, and would turn the scales each time.
 func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
-	out := Standoff{Claimant: c.Service, Value: c.Worth.Value()}
-	var best *Candidate
-	idle := false
-	why := ""
+	return weigh(c, among, now).told(c.Project)
+}
+
+func weigh(c Claimant, among []Candidate, now time.Time) *contest {
+	out := &contest{claimant: c}
 	for i := range among {
-		o := &among[i]
-		if o.ID == c.ID {
-			continue
-		}
-		v := judgeCandidate(&c, o, now)
-		out.Losers = append(out.Losers, v)
-		if v.Yields && (best == nil || o.before(best, v.Idle, idle)) {
-			best, idle, why = o, v.Idle, v.Why
+		if o := &among[i]; o.ID != c.ID {
+			out.judged = append(out.judged, judged{o, judgeCandidate(&c, o, now)})
 		}
 	}
-	slices.SortFunc(out.Losers, func(a, b Verdict) int { return cmp.Compare(a.Service, b.Service) })
-	if best == nil {
-		out.Reason = fmt.Sprintf("%s waits (%s), worth %s: nobody gives way", c.Service, c.Why, c.Worth)
-		return out
+	slices.SortFunc(out.judged, func(a, b judged) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Project, b.Project), cmp.Compare(a.ID, b.ID))
+	})
+	for i := range out.judged {
+		if o := &out.judged[i]; o.verdict.Yields && (out.best == nil || o.before(out.best)) {
+			out.best = o
+		}
 	}
-	out.ServiceID, out.Service, out.Routes = best.ID, named(best.Service, best.Project, c.Project), best.Frees
-	out.Reason = fmt.Sprintf("%s gives up %s for %s (%s), worth %s: %s",
-		out.Service, routes(best.Frees), named(c.Service, c.Project, best.Project), c.Why, c.Worth, why)
 	return out
 }
 
-// named is who a service is for people of a project: its name, with its project where that is another one.
-func named(name, project, reader string) string {
-	if project == reader {
-		return name
+// someoneElses is who a service of another project is.
+const someoneElses = "a service of another project"
+
+// told is the contest for people of a project, the claimant's or that of who gives way. What keeps the claimant waiting is its
+// own project's to know, too.
+func (c *contest) told(project string) Standoff {
+	claimant, waits := c.claimant.Service, " ("+c.claimant.Why+")"
+	if c.claimant.Project != project {
+		claimant, waits = someoneElses, ""
 	}
-	return name + " of project " + project
+	out := Standoff{Claimant: claimant, Value: c.claimant.Worth.Value()}
+	others := 0
+	for i := range c.judged {
+		o := &c.judged[i]
+		v := o.verdict
+		if o.Project != project {
+			others++
+			v.Service = fmt.Sprintf("service %d of another project", others)
+			if o.Fixed != "" && o.Fixed != noAutoscaling { // by whom
+				v.Why = "paused"
+			}
+		}
+		out.Losers = append(out.Losers, v)
+		if o == c.best {
+			out.ServiceID, out.Service, out.Routes = o.ID, v.Service, o.Frees
+			out.Reason = fmt.Sprintf("%s gives up %s for %s%s, worth %s: %s", v.Service, routes(o.Frees), claimant, waits, c.claimant.Worth, v.Why)
+		}
+	}
+	if c.best == nil {
+		out.Reason = fmt.Sprintf("%s waits%s, worth %s: nobody gives way", claimant, waits, c.claimant.Worth)
+	}
+	return out
 }
 
 func judgeCandidate(c *Claimant, o *Candidate, now time.Time) Verdict {
 	value := o.Worth.Value()
-	v := Verdict{Service: named(o.Service, o.Project, c.Project), Value: value}
+	v := Verdict{Service: o.Service, Value: value}
 	stays := o.Worth.residency()
 	ready, quiet := now.Sub(o.NewestAt), now.Sub(o.RequestAt)
 	// 1. Who cannot.
@@ -187,15 +220,13 @@ func judgeCandidate(c *Claimant, o *Candidate, now time.Time) Verdict {
 }
 
 // before orders those that would give way.
-func (o *Candidate) before(other *Candidate, idle, otherIdle bool) bool {
+func (o *judged) before(other *judged) bool {
 	if o.Priority != other.Priority {
 		return o.Priority < other.Priority
 	}
-	if idle != otherIdle {
-		return idle
+	if o.verdict.Idle != other.verdict.Idle {
+		return o.verdict.Idle
 	}
-	if a, b := o.Worth.Value()*float64(o.Frees), other.Worth.Value()*float64(other.Frees); a != b {
-		return a < b
-	}
-	return cmp.Or(cmp.Compare(o.Service, other.Service), cmp.Compare(o.Project, other.Project)) < 0
+	a, b := o.Worth.Value()*float64(o.Frees), other.Worth.Value()*float64(other.Frees)
+	return a < b // of two that are worth the same the first by name
 }

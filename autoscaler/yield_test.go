@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestChoose: who gives way, and why not.
@@ -36,7 +38,7 @@ func TestChoose(t *testing.T) {
 		{"of the same name in another project", []Candidate{
 			old("a", nil),
 			old("other", func(c *Candidate) { c.Service, c.Project, c.RequestAt = "chat", "shop", noon.Add(-time.Hour) }),
-		}, "chat of project shop", "chat of project shop gives up 1 route for chat of project lab (no device has 20 GiB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GiB): idle for 1h"},
+		}, "service 1 of another project", "service 1 of another project gives up 1 route for chat (no device has 20 GiB free), worth 90 (30 requests a minute on 1 route, 30s to load, 10 GiB): idle for 1h"},
 		{"two of one name", []Candidate{
 			old("other", func(c *Candidate) { c.Service, c.Project, c.Worth.PerMinute = "a", "shop", 14 }),
 			old("a", func(c *Candidate) { c.RequestAt = noon.Add(-time.Hour) }),
@@ -83,6 +85,31 @@ func TestChoose(t *testing.T) {
 				t.Errorf("%q: %s", out.Service, said)
 			}
 		})
+	}
+}
+
+// TestProjectsKeepTheirNames: who asks and who gives way are told of each other, and nothing of what is the other's.
+func TestProjectsKeepTheirNames(t *testing.T) {
+	t.Parallel()
+	idle := Candidate{ID: "svc-2", Service: "whisper", Project: "shop", Worth: Worth{Replicas: 1}, Frees: 1, NewestAt: noon.Add(-time.Hour), RequestAt: noon.Add(-time.Hour)}
+	still := Candidate{ID: "svc-3", Service: "secret", Project: "bank", Fixed: "paused by anna", Worth: Worth{Replicas: 1}}
+	claim := Claimant{ID: "svc-1", Service: "chat", Project: "lab", Why: "fits when train has ended", Worth: Worth{PerMinute: 30, LoadTime: time.Minute, GiB: 10}}
+	all := weigh(claim, []Candidate{idle, still}, noon)
+	for project, want := range map[string]Standoff{
+		"lab": {
+			Claimant: "chat", Value: 180, ServiceID: "svc-2", Service: "service 2 of another project", Routes: 1,
+			Reason: "service 2 of another project gives up 1 route for chat (fits when train has ended), worth 180 (30 requests a minute on 1 route, 1m to load, 10 GiB): idle for 1h",
+			Losers: []Verdict{{Service: "service 1 of another project", Why: "paused"}, {Service: "service 2 of another project", Yields: true, Idle: true, Why: "idle for 1h"}},
+		},
+		"shop": {
+			Claimant: "a service of another project", Value: 180, ServiceID: "svc-2", Service: "whisper", Routes: 1,
+			Reason: "whisper gives up 1 route for a service of another project, worth 180 (30 requests a minute on 1 route, 1m to load, 10 GiB): idle for 1h",
+			Losers: []Verdict{{Service: "service 1 of another project", Why: "paused"}, {Service: "whisper", Yields: true, Idle: true, Why: "idle for 1h"}},
+		},
+	} {
+		if diff := cmp.Diff(want, all.told(project)); diff != "" {
+			t.Errorf("%s:\n%s", project, diff)
+		}
 	}
 }
 

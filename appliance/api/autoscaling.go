@@ -98,7 +98,8 @@ type Seen struct {
 	ExcessSince *time.Time `json:"excess_since,omitempty"` // since when there had been too many routes
 }
 
-// Standoff is who gave way to a service one of whose routes found no place, and how all others were judged.
+// Standoff is who gave way to a service one of whose routes found no place, and how all others were judged. Those of other
+// projects have no names: "service 2 of another project".
 type Standoff struct {
 	Claimant string    `json:"claimant"`          // who asked
 	Value    float64   `json:"value"`             // what a place is worth to it: requests a minute on each route x seconds to load / GiB
