@@ -134,7 +134,7 @@ func (a *app) backupCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "file of this box that it is written to; - is standard output (default: the appliance keeps it)")
 	f.BoolVar(&req.Folders, "folders", false, "with what is in folders")
-	f.BoolVar(&req.Models, "models", false, "with the files of installed models; without it they are fetched again")
+	f.BoolVar(&req.Models, "models", false, "with installed models, so that their services answer at once after a restore; without it their files are fetched again")
 	seal.flags(cmd)
 	return cmd
 }

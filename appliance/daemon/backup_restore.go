@@ -345,7 +345,17 @@ func (r *restoring) takeOver(ctx context.Context) (out api.BackupRestored, err e
 		return out, err
 	}
 	for _, e := range entries {
-		j.Names = append(j.Names, e.Name())
+		if e.Name() != partFolders || r.head.Folders {
+			j.Names = append(j.Names, e.Name())
+			continue
+		}
+		folders, err := os.ReadDir(filepath.Join(r.stage, partFolders)) // of models alone: the others, which it has not, stay
+		if err != nil {
+			return out, err
+		}
+		for _, f := range folders {
+			j.Names = append(j.Names, filepath.Join(partFolders, f.Name()))
+		}
 	}
 	j.Gone = []string{filepath.Base(spillDir(r.Config.Data)), backupRecordFile} // what was counted since, and is in no rows any more
 	if r.inside {
@@ -403,7 +413,7 @@ func (r *restoring) giveAll() {
 
 // journal says which files are to take their places.
 type journal struct {
-	Names []string `json:"names"` // in restoreStage
+	Names []string `json:"names"` // in restoreStage, of directories or of what is in them
 	Gone  []string `json:"gone"`  // of the data directory, that nothing takes the place of
 	Aside string   `json:"aside"` // where what was there goes
 }
@@ -434,7 +444,7 @@ func finishRestore(dir string) error {
 		if _, err := os.Lstat(filepath.Join(stage, name)); errors.Is(err, fs.ErrNotExist) {
 			continue // it is there already
 		}
-		if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := makeWay(dir, aside, name); err != nil {
 			return err
 		}
 		if err := os.Rename(filepath.Join(stage, name), filepath.Join(dir, name)); err != nil {
@@ -449,4 +459,21 @@ func finishRestore(dir string) error {
 		return err
 	}
 	return os.Remove(filepath.Join(dir, restoreJournal))
+}
+
+// makeWay puts aside what has a name, and sees to the directory that the name is in.
+func makeWay(dir, aside, name string) error {
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(aside, name)), 0o700); err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(dir, name), filepath.Join(aside, name))
 }

@@ -15,13 +15,13 @@ import (
 
 // TestFinishRestore: wherever it is cut off between two renames, what is there at the end is what came, and what was there is aside.
 func TestFinishRestore(t *testing.T) {
-	journalText := `{"names":["a.key","palisade.db","tls"],"gone":["palisade.db-wal","usage"],"aside":"before-restore-x"}`
+	journalText := `{"names":["a.key","palisade.db","tls","folders/fld-1","folders/fld-2"],"gone":["palisade.db-wal","usage"],"aside":"before-restore-x"}`
 	make1 := func(t *testing.T) string {
 		t.Helper()
 		dir := t.TempDir()
 		for name, text := range map[string]string{
 			"a.key": "old", "palisade.db": "old", "palisade.db-wal": "old", "b.key": "stays", "tls/cert": "old",
-			".restoring/a.key": "new", ".restoring/palisade.db": "new", ".restoring/tls/cert": "new", restoreJournal: journalText,
+			".restoring/a.key": "new", ".restoring/palisade.db": "new", ".restoring/tls/cert": "new", "folders/fld-1/w": "old", "folders/fld-3/w": "stays", ".restoring/folders/fld-1/w": "new", ".restoring/folders/fld-2/w": "new", restoreJournal: journalText,
 		} {
 			path := filepath.Join(dir, name)
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
@@ -52,7 +52,8 @@ func TestFinishRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for name, want := range map[string]string{"a.key": "new", "palisade.db": "new", "tls/cert": "new", "b.key": "stays", "before-restore-x/a.key": "old", "before-restore-x/palisade.db-wal": "old", "before-restore-x/tls/cert": "old"} {
+		for name, want := range map[string]string{"a.key": "new", "palisade.db": "new", "tls/cert": "new", "b.key": "stays", "before-restore-x/a.key": "old", "before-restore-x/palisade.db-wal": "old", "before-restore-x/tls/cert": "old",
+			"folders/fld-1/w": "new", "folders/fld-2/w": "new", "folders/fld-3/w": "stays", "before-restore-x/folders/fld-1/w": "old"} {
 			if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(text) != want {
 				t.Errorf("cut off after %d: %s is %q, want %q: %v", n, name, text, want, err)
 			}
@@ -65,7 +66,7 @@ func TestFinishRestore(t *testing.T) {
 		for _, e := range entries {
 			left = append(left, e.Name())
 		}
-		if !slices.Equal(left, []string{"a.key", "b.key", "before-restore-x", "palisade.db", "tls"}) {
+		if !slices.Equal(left, []string{"a.key", "b.key", "before-restore-x", "folders", "palisade.db", "tls"}) {
 			t.Errorf("cut off after %d: %v", n, left)
 		}
 	}

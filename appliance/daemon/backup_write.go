@@ -25,6 +25,7 @@ const (
 	partData     = "data"
 	partSettings = "settings"
 	partBlobs    = "blobs"
+	partFolders  = "folders" // with models alone: their folders, whose files are those of partBlobs
 )
 
 // vaultKey is the file with what opens the secrets in the rows.
@@ -34,8 +35,11 @@ const vaultKey = "vault.key"
 // are more.
 func keptDirs(h backup.Head) []string {
 	dirs := []string{"tls", "ssh", "catalogs"}
+	if h.Folders || h.Models {
+		dirs = append(dirs, partFolders)
+	}
 	if h.Folders {
-		dirs = append(dirs, "folders", "checkpoints")
+		dirs = append(dirs, "checkpoints")
 	}
 	if h.Models {
 		dirs = append(dirs, "bundles", partBlobs)
@@ -47,7 +51,7 @@ func keptDirs(h backup.Head) []string {
 func fleeting(dir, name string) bool {
 	first, rest, _ := strings.Cut(name, "/")
 	switch dir {
-	case "folders":
+	case partFolders:
 		second, _, _ := strings.Cut(rest, "/")
 		return first == ".uploads" || strings.HasPrefix(first, ".removed-") || strings.HasPrefix(first, ".cloning-") || second == ".palisade-uploads"
 	case partBlobs:
@@ -64,7 +68,8 @@ type inBackup struct {
 	files  map[string][]byte // of the data directory itself, as they were when the rows were
 	blobs  map[blobID]string // the files of models, by what the disk calls them
 	models []backup.Model
-	bytes  int64 // of files that are in it
+	only   map[string]bool // folders that are in it; nil: all
+	bytes  int64           // of files that are in it
 }
 
 // blobID is a file, whatever names it has.
@@ -110,6 +115,9 @@ func (b *backups) look(ctx context.Context, run *backupRun) (_ *inBackup, err er
 	if text, err := os.ReadFile(b.d.File); err == nil && b.d.File != "" {
 		in.files[partSettings] = text
 	}
+	if run.head.Models && !run.head.Folders {
+		in.only = b.modelFolders()
+	}
 	if err := in.count(); err != nil {
 		return nil, err
 	}
@@ -145,6 +153,20 @@ func (b *backups) models(within bool) (out []backup.Model) {
 			continue
 		}
 		out = append(out, backup.Model{Name: v.Name, Project: v.Project, From: origin(*r), Bytes: r.Bytes(), Digests: digests(*r)})
+	}
+	return out
+}
+
+// modelFolders are the ids of the folders that revisions of models are in.
+func (b *backups) modelFolders() map[string]bool {
+	out := map[string]bool{}
+	if b.d.installs == nil {
+		return out
+	}
+	for _, v := range b.d.installs.Models("") {
+		for _, r := range v.Revisions {
+			out[r.Folder] = true
+		}
 	}
 	return out
 }
@@ -205,6 +227,12 @@ func (in *inBackup) blob(info fs.FileInfo) string {
 	return in.blobs[id]
 }
 
+// leftOut reports whether something is in a folder that is not to be in the backup.
+func (in *inBackup) leftOut(dir, name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return dir == partFolders && in.only != nil && !in.only[first]
+}
+
 // walk goes over all that is in a directory of the data directory, in order. What goes while it is looked at is passed over.
 func (in *inBackup) walk(dir string, fn func(name string, info fs.FileInfo) error) error {
 	root, err := os.OpenRoot(filepath.Join(in.data, dir))
@@ -229,7 +257,7 @@ func (in *inBackup) walkIn(root *os.Root, dir string, fn func(name string, info 
 		if name == "." {
 			return nil
 		}
-		if fleeting(dir, name) {
+		if fleeting(dir, name) || in.leftOut(dir, name) {
 			if e.IsDir() {
 				return fs.SkipDir
 			}
