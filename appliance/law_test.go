@@ -182,12 +182,12 @@ var testsAlso = map[string][]string{
 	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                              // logs, commands and terminals of real processes
 	"catalog/install":              list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":            list("catalog/bytesize", "catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
-	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                       // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                        // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":             list("training/checkpoints"),                                                                                               // whose directories they are in
-	"appliance/e2e":                list("autoscaler", "autoscaler/signals", "router/usage"),                                                                   // journals are called as the meter calls them, and a real engine's page is read as the daemon reads it
-	"appliance/console":            list("router/usage", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
-	"appliance/cli":                list("appliance/admin", "sessions"),                                                                                        // scripts run against the real API, with fakes behind it
+	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                                           // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                                            // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":             list("training/checkpoints"),                                                                                                                   // whose directories they are in
+	"appliance/e2e":                list("autoscaler", "autoscaler/signals", "router/usage"),                                                                                       // journals are called as the meter calls them, and a real engine's page is read as the daemon reads it
+	"appliance/console":            list("router/usage", "appliance/backup", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
+	"appliance/cli":                list("appliance/admin", "sessions"),                                                                                                            // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

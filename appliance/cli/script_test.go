@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/admintest"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cli"
+	"github.com/palisade-run/palisade/appliance/daemon"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +42,7 @@ func palisade() {
 			}, " ")+"\n")
 			return err
 		},
+		VerifyBackup: daemon.VerifyBackup,
 	}
 	code := p.Run(ctx)
 	stop()

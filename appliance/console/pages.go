@@ -5,7 +5,7 @@ import "slices"
 // pages are all there are. Each room of the menu has a function of its own.
 func pages() []Page {
 	return slices.Concat(
-		homePages(), profilePages(), usersPages(), projectsPages(), acceleratorPages(), clusterPages(), imagePages(), settingsPages(),
+		homePages(), profilePages(), usersPages(), projectsPages(), acceleratorPages(), clusterPages(), imagePages(), settingsPages(), backupPages(),
 		servicesPages(),
 		foldersPages(),
 		usagePages(),
@@ -20,7 +20,7 @@ func pages() []Page {
 // actions are all changes that pages ask for.
 func actions() []Action {
 	return slices.Concat(
-		homeActions(), profileActions(), usersActions(), projectsActions(), limitsActions(), acceleratorActions(), clusterActions(), imageActions(), settingsActions(),
+		homeActions(), profileActions(), usersActions(), projectsActions(), limitsActions(), acceleratorActions(), clusterActions(), imageActions(), settingsActions(), backupActions(),
 		servicesActions(),
 		foldersActions(),
 		sessionsActions(),
@@ -41,5 +41,6 @@ func raws() []Raw {
 		catalogRaws(),
 		auditRaws(),
 		settingsRaws(),
+		backupRaws(),
 	)
 }

@@ -113,7 +113,7 @@ func BenchmarkPages(b *testing.B) {
 		"/services/service-7/logs", "/services/service-7/autoscaling", "/services/service-7/revisions", "/services/service-7/events", "/services/service-7/settings",
 		"/sessions", "/sessions?state=all", "/sessions?state=all&page=100", "/sessions/new", "/pipelines", "/pipelines/new", "/folders", "/folders/trash",
 		"/catalog", "/catalogs", "/models", "/installs", "/playground", "/images", "/tokens", "/audit", "/accelerators", "/projects", "/projects/default",
-		"/users", "/profile", "/settings", "/updates", "/about",
+		"/users", "/profile", "/settings", "/updates", "/backups", "/about",
 	} {
 		b.Run(pageName(path), func(b *testing.B) { c.benchPage(b, path) })
 	}

@@ -33,7 +33,7 @@ var consolePages = []struct{ path, name string }{
 	{"/folders/papers/files/", "folder"}, {"/folders/papers", "folder-about"}, {"/folders/papers/files/note.txt", "file"}, {"/folders/papers/edit/model-definition.yaml", "editor"},
 	{"/accelerators", "accelerators"}, {"/images", "images"}, {"/tokens", "tokens"}, {"/usage", "usage"}, {"/usage/sessions", "usage-sessions"},
 	{"/users", "users"}, {"/users/vera", "user"}, {"/projects", "projects"}, {"/projects/default", "project"},
-	{"/audit", "audit"}, {"/profile", "profile"}, {"/settings", "settings"}, {"/updates", "updates"}, {"/about", "about"},
+	{"/audit", "audit"}, {"/profile", "profile"}, {"/settings", "settings"}, {"/updates", "updates"}, {"/backups", "backups"}, {"/boxes", "boxes"}, {"/about", "about"},
 }
 
 // TestConsole is an owner's first hour in a browser.

@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
+	"github.com/palisade-run/palisade/appliance/backup"
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
@@ -52,6 +53,7 @@ type Appliance struct {
 	Traces    *Traces
 	Places    *Places
 	Boxes     *Boxes
+	Backups   *Backups
 	Pipelines *Pipelines
 	Handler   http.Handler
 	deps      admin.Deps
@@ -101,7 +103,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces(), Boxes: newBoxes()}
+	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces(), Boxes: newBoxes(), Backups: &Backups{backup.Shelf{Dir: filepath.Join(dir, "backups")}}}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
 	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
@@ -118,7 +120,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	}
 	a.deps = admin.Deps{
 		Services: a.Manager, Revisions: a.Manager, Sessions: a.Manager, People: training.NewDesk(a.Manager, a.Folders), Lines: a.Lines, Terminals: a.Terminals, Apps: a.Apps, Folders: a.Folders, Files: a.Folders,
-		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Cluster: a.Boxes, Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
+		Tokens: tokens, Keys: ring, Users: users, Projects: projects, Limits: limits, LimitUse: unused{}, SSHKeys: sshKeys, SSH: where, Usage: a.Usage, Accounts: sessionRows{a.Manager}, Figures: figures.New(a.Points), Live: a.Live, Captures: a.Capture, Traces: a.Traces, Autoscaling: a.Scaling, Pipelines: a.Pipelines, Jobs: a.Pipelines, Pool: a.Pool, Queue: a.Pool, Images: a.Images, Registries: secrets.Registries(), Secrets: secrets.Named(), Audit: audit.New(store, filepath.Join(dir, "audit.head"), time.Now, log), Cluster: a.Boxes, Backups: a.Backups, Catalogs: catalogs, Recipes: recipes{catalogs}, Planning: oneCard{}, Installs: a.Installs, Models: a.Installs, ModelBytes: a.Installs, Runtimes: runtimes, Doctor: doctor, Restart: restart, Settings: settings,
 		PublicURL: "http://127.0.0.1:8080",
 		ByHand: func(host string) error {
 			if host == "169.254.169.254" {
@@ -159,6 +161,7 @@ func settings() []api.Setting {
 	return []api.Setting{
 		{Name: "listen", Value: "127.0.0.1:8080", From: api.SettingDefault}, {Name: "database", Value: "postgres://palisade:***@db/palisade", From: api.SettingFile, Hidden: true},
 		{Name: "router.domain", Value: "models.example", From: api.SettingFlag},
+		{Name: "backup.schedule", Value: "30 3 * * *", From: api.SettingFile}, {Name: "backup.keep", Value: "7", From: api.SettingDefault}, {Name: "backup.recipients", Value: "", From: api.SettingDefault},
 	}
 }
 
