@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/outcome"
@@ -32,6 +34,24 @@ func TestAnExitHasItsRoomReserved(t *testing.T) {
 	}
 	if back, found, err := readJSON[sessions.Exit](dir, fileExit); err != nil || !found || back.Message != x.Message {
 		t.Errorf("%q came back as %q, %v", x.Message, back.Message, err)
+	}
+}
+
+// A process that has ended has no command line any more, and is waited for all the same.
+func TestWhoIsOnTheWayOut(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if isSupervisor(cmd.Process.Pid, "/") || !exiting(cmd.Process.Pid) {
+		t.Error("one that has ended is not on its way out")
+	}
+	if exiting(os.Getpid()) || exiting(1<<30) {
+		t.Error("one that runs, or is none, is on its way out")
 	}
 }
 

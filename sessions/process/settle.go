@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,18 +84,34 @@ func awaitGone(pid int, dir string) {
 		return
 	}
 	defer unix.Close(fd)
-	if !isSupervisor(pid, dir) {
+	if !isSupervisor(pid, dir) && !exiting(pid) {
 		return
 	}
 	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000)
 }
 
-// isSupervisor reports whether pid is a process that was started to supervise dir. One that is on its
-// way out has no command line any more: then its name must do.
+// isSupervisor reports whether pid is a process that was started to supervise dir.
 func isSupervisor(pid int, dir string) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && strings.HasSuffix(string(b), "\x00supervise\x00"+dir+"\x00")
+}
+
+// exiting reports whether pid is on its way out. The kernel takes a process's memory, and its command line with it, before it
+// closes its files: so a supervisor that was killed has none any more when its lock is free. Should another process have
+// its number by now, and end just as well, nothing is lost by waiting for that.
+func exiting(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	const flags, isExiting = 6, 0x4 // of what is behind the name; PF_EXITING
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= flags {
+		return false
+	}
+	n, err := strconv.ParseUint(fields[flags], 10, 64)
+	return err == nil && n&isExiting != 0
 }
 
 // settleAll sweeps what was half removed or half made, and settles what has ended.
