@@ -138,7 +138,7 @@ func granted(in fetch.Listing, f fetch.File, o stored, who logIn, at string) (gr
 	for name, value := range download.Header {
 		g.header.Set(name, value)
 	}
-	if len(g.header) == 0 && !o.Authenticated && sameHost(download.Href, at) {
+	if len(g.header) == 0 && !o.Authenticated && web.SameOrigin(download.Href, at) {
 		g.header = who.basic()
 	}
 	// Half of what is left: a part that is begun late goes on for a while.
@@ -190,10 +190,4 @@ func (l logIn) basic() http.Header {
 	r := http.Request{Header: http.Header{}}
 	r.SetBasicAuth(l.user, l.password)
 	return r.Header
-}
-
-func sameHost(a, b string) bool {
-	u, err1 := url.Parse(a)
-	v, err2 := url.Parse(b)
-	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && u.Host == v.Host
 }

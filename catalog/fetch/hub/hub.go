@@ -256,7 +256,7 @@ func (s *Source) Open(ctx context.Context, in fetch.Listing, f fetch.File, offse
 // read opens a part of what lies at an address. The token goes along to the hub alone.
 func (s *Source) read(ctx context.Context, a asked, at string, part web.Range) (io.ReadCloser, error) {
 	r := web.Request{URL: at}
-	if sameHost(at, s.endpoint) {
+	if web.SameOrigin(at, s.endpoint) {
 		r.Credentials = web.Bearer(a.token)
 	}
 	body, _, err := s.http.Read(ctx, r, part)
@@ -309,12 +309,6 @@ func (s *Source) forget(file string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.where, file)
-}
-
-func sameHost(a, b string) bool {
-	u, err1 := url.Parse(a)
-	v, err2 := url.Parse(b)
-	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && u.Host == v.Host
 }
 
 // escape escapes a path without its slashes.

@@ -141,7 +141,8 @@ func (w *way) get(ctx context.Context, part string, header http.Header) (*http.R
 	defer response.Body.Close()
 	err = w.explain(transport.CheckError(response, http.StatusOK))
 	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
-		return nil, &fetch.Later{After: time.Duration(retryAfter(response.Header)) * time.Second, Err: err}
+		after, _ := web.RetryAfter(response.Header, time.Now())
+		return nil, &fetch.Later{After: after, Err: err}
 	}
 	return nil, err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -231,12 +230,3 @@ func (e *exactly) end() error {
 
 // Close implements io.Closer.
 func (e *exactly) Close() error { return e.body.Close() }
-
-// retryAfter reads a header in seconds; 0 where it says none.
-func retryAfter(h http.Header) int {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}

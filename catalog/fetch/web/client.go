@@ -252,3 +252,10 @@ func redact(text string) string {
 
 // errStalled is why a body ends of which nothing comes.
 var errStalled = errors.New("nothing came")
+
+// SameOrigin reports whether two addresses are of one server, asked in the same way: what opens the one may be shown to the other.
+func SameOrigin(a, b string) bool {
+	u, err1 := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && u.Scheme == v.Scheme && u.Host == v.Host
+}

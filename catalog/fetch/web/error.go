@@ -74,7 +74,7 @@ func answered(resp *http.Response, at *url.URL) error {
 	case s == http.StatusPreconditionFailed || s == http.StatusRequestedRangeNotSatisfiable:
 		e.Kind = fetch.ErrChanged
 	case s == http.StatusRequestTimeout || s == http.StatusTooManyRequests || s >= 500 && s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported:
-		if after, is := retryAfter(resp.Header, time.Now()); is {
+		if after, is := RetryAfter(resp.Header, time.Now()); is {
 			return &fetch.Later{After: after, Err: e}
 		}
 	default:
@@ -83,8 +83,8 @@ func answered(resp *http.Response, at *url.URL) error {
 	return e
 }
 
-// retryAfter reads Retry-After: seconds, or a time.
-func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+// RetryAfter reads Retry-After, seconds or a time: how long to wait from now; false where it says neither.
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second, true
