@@ -103,6 +103,27 @@ func TestTrafficRatioThatCannotBeWrittenIsNotInForce(t *testing.T) {
 	})
 }
 
+func TestUseThatCannotBeWrittenIsWrittenWhenItIsSaidAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.boot()
+		w.after(time.Second)
+		s := w.create(job("desk"))
+		used := time.Now().Add(time.Minute).UTC()
+		w.store.failFrom(1)
+		if err := w.m.Used(t.Context(), "default", s.ID, used); !errors.Is(err, errDiskFull) {
+			t.Fatalf("got %v", err)
+		}
+		w.store.failFrom(0)
+		if err := w.m.Used(t.Context(), "default", s.ID, used); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := w.store.Sessions(t.Context())
+		if err != nil || len(rows) != 1 || !rows[0].Task.UsedAt.Equal(used) {
+			t.Errorf("%v, %v", rows, err)
+		}
+	})
+}
+
 // A route that is given up is a failed start at once: its replacement waits for the back-off, though
 // the engine is still being stopped.
 func TestRouteGivenUpMeetsTheBackOff(t *testing.T) {

@@ -5,20 +5,31 @@ import (
 	"time"
 )
 
-// Used writes down when a session of a person was used last. Of a time before the one that is written, nothing is.
+// Used writes down when a session of a person was used last. Of a time before the one that is written, nothing is; one that cannot
+// be written is not in force, so that who asks again is not taken for late.
 func (m *Manager) Used(ctx context.Context, project, ref string, at time.Time) error {
 	r, err := m.personal(project, ref)
 	if err != nil {
 		return err
 	}
+	at = at.UTC()
 	r.mu.Lock()
-	newer := at.After(r.session.Task.UsedAt)
+	before := r.session.Task.UsedAt
+	newer := at.After(before)
 	if newer {
-		r.session.Task.UsedAt = at.UTC()
+		r.session.Task.UsedAt = at
 	}
 	r.mu.Unlock()
 	if !newer {
 		return nil
 	}
-	return r.save(ctx)
+	err = r.save(ctx)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.session.Task.UsedAt.Equal(at) {
+			r.session.Task.UsedAt = before
+		}
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package idle_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -68,6 +69,7 @@ type desk struct {
 	ended string
 	said  []string
 	used  time.Time
+	away  bool // the store is
 }
 
 func (d *desk) Sessions(string, sessions.SessionFilter) []sessions.Session {
@@ -83,6 +85,9 @@ func (d *desk) TerminateSession(_ context.Context, _, _, by string, _ bool) erro
 }
 
 func (d *desk) Used(_ context.Context, _, _ string, at time.Time) error {
+	if d.away {
+		return errors.New("the store is away")
+	}
 	d.used, d.s.Task.UsedAt = at, at
 	return nil
 }
@@ -97,6 +102,26 @@ func (d *desk) keeper(c idle.Config, book *idle.Book, clock func() time.Time) *i
 		return nil
 	}
 	return k
+}
+
+// TestUseIsWrittenDown: also where the store was away just then, and nobody has come since.
+func TestUseIsWrittenDown(t *testing.T) {
+	now := start
+	d := &desk{s: sessions.Session{ID: "ses-1", Type: sessions.TypeInteractive, Status: sessions.StatusRunning, StartedAt: start}, away: true}
+	book := idle.NewBook(func() time.Time { return now })
+	k := d.keeper(idle.Config{Limits: idle.Limits{Timeout: time.Hour}}, book, func() time.Time { return now })
+	now = now.Add(10 * time.Minute)
+	book.Opened("ses-1")()
+	used := now
+	for range 3 {
+		now = now.Add(10 * time.Second)
+		k.Look(t.Context())
+	}
+	d.away = false
+	k.Look(t.Context())
+	if !d.used.Equal(used) {
+		t.Errorf("written is %s, it was used at %s", d.used, used)
+	}
 }
 
 // TestKeeper: who is connected keeps a session; when they have gone its owner is warned, once, and it is ended. A daemon

@@ -66,14 +66,15 @@ type Keeper struct {
 	windows map[string]*window
 	low     map[string]time.Time // since when a session does too little
 	warned  map[string]string    // of what
-	written map[string]time.Time // which use is written down
+
+	unwritten bool // the last use was not written down; of the loop alone
 }
 
 // NewKeeper makes a keeper. now is the clock.
 func NewKeeper(c Config, s Sessions, book *Book, now func() time.Time, log *slog.Logger) *Keeper {
 	return &Keeper{
 		Config: c, sessions: s, book: book, now: now, log: log,
-		windows: map[string]*window{}, low: map[string]time.Time{}, warned: map[string]string{}, written: map[string]time.Time{},
+		windows: map[string]*window{}, low: map[string]time.Time{}, warned: map[string]string{},
 	}
 }
 
@@ -208,7 +209,6 @@ func (k *Keeper) Look(ctx context.Context) {
 	forget(k.windows, live)
 	forget(k.low, live)
 	forget(k.warned, live)
-	forget(k.written, live)
 }
 
 // forget leaves what is of sessions that live.
@@ -249,20 +249,16 @@ func (k *Keeper) lookAt(ctx context.Context, of []sessions.Session) {
 	}
 }
 
-// write keeps when a session was used, for the next daemon.
+// write keeps when a session was used, for the next daemon. What fails is tried again at the next look, and said once.
 func (k *Keeper) write(ctx context.Context, s sessions.Session, used time.Time) {
-	k.mu.Lock()
-	due := used.Sub(k.written[s.ID]) >= writeEvery && used.Sub(s.Task.UsedAt) >= writeEvery
-	if due {
-		k.written[s.ID] = used
-	}
-	k.mu.Unlock()
-	if !due {
+	if used.Sub(s.Task.UsedAt) < writeEvery {
 		return
 	}
-	if err := k.sessions.Used(ctx, s.Project, s.ID, used); err != nil {
+	err := k.sessions.Used(ctx, s.Project, s.ID, used)
+	if err != nil && !k.unwritten {
 		k.log.WarnContext(ctx, "when a session was used is not kept; it will be", "session", s.ID, "error", err)
 	}
+	k.unwritten = err != nil
 }
 
 // say writes a sentence on the terminals of a session. Nobody may be there, and a session may be too busy to show it: it is
