@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,22 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// A key may be as long as the ETag of a server that means no good; what is here is noted all the same.
+func TestAJournalOfALongKey(t *testing.T) {
+	for _, key := range []string{strings.Repeat("&", 1<<16), strings.Repeat("\xff", 1<<16), strings.Repeat("ü", 1<<12)} {
+		text, err := record{Key: key, Size: 100, Here: spans{{0, 5}, {7, 9}}}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, is := decode(text); !is || len(r.Here) != 2 || len(text) > slot {
+			t.Errorf("%d bytes, %v", len(text), r.Here)
+		}
+	}
+	if _, err := (record{State: make([]byte, slot)}).encode(); err == nil {
+		t.Error("a record that cannot fit does")
+	}
 }
 
 func TestAJournalOfManySpansSaysLess(t *testing.T) {

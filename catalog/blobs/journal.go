@@ -12,7 +12,7 @@ import (
 // record is what is known of a part.
 type record struct {
 	Turn   int64  `json:"n"`    // the greater one of two is the later one
-	Key    string `json:"key"`  // of the part
+	Key    string `json:"key"`  // of the part, as far as longestKey
 	Boot   string `json:"boot"` // of the box: what was not brought to the disk before another boot may not be there
 	Size   int64  `json:"size"` // of the whole file; -1: not known
 	Here   spans  `json:"here"`
@@ -26,8 +26,13 @@ const slot = 4096
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// longestKey is how much of a key a record has, in bytes: one that names a checksum has fewer, and of others nobody reads it.
+// An ETag or an address, which others may write, has no bound, and a record must fit into its slot.
+const longestKey = 256
+
 // encode makes a record of at most slot bytes: what does not fit of what is here is left out, which is safe.
 func (r record) encode() ([]byte, error) {
+	r.Key = r.Key[:min(len(r.Key), longestKey)]
 	for {
 		text, err := json.Marshal(r)
 		if err != nil {
@@ -38,6 +43,9 @@ func (r record) encode() ([]byte, error) {
 			binary.LittleEndian.PutUint32(out, crc32.Checksum(text, castagnoli))
 			binary.LittleEndian.PutUint32(out[4:], uint32(len(text)))
 			return append(out, text...), nil
+		}
+		if len(r.Here) == 0 {
+			return nil, fmt.Errorf("a record of a part has %d bytes", len(text))
 		}
 		r.Here = r.Here[:len(r.Here)/2]
 	}
