@@ -278,7 +278,8 @@ func (fo *Folders) expire(f Folder, there bool, u *upload) error {
 		return err
 	}
 	defer root.Close()
-	return fo.forgetUpload(root, u)
+	fo.forgetUpload(root, u)
+	return nil
 }
 
 // partPatience is for files that are just being written, of which nothing is written down.

@@ -151,7 +151,7 @@ func (fo *Folders) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (
 		err = roomFor(root, u.rec.Upload)
 	}
 	if err != nil && u.rec.Offset == 0 {
-		_ = fo.forgetUpload(root, u)
+		fo.forgetUpload(root, u)
 	}
 	return u.rec.Upload, uploadFault(name, err)
 }

@@ -44,7 +44,8 @@ func (fo *Folders) FinishUpload(ctx context.Context, f Folder, id, digest string
 		return Written{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%d of %d bytes are here", rec.Offset, rec.Size), hint: "send the rest first"}
 	}
 	if err := compare(digest, rec.Digest); errors.Is(err, ErrChecksum) {
-		return Written{}, errors.Join(err, fo.forgetUpload(root, u))
+		fo.forgetUpload(root, u)
+		return Written{}, err
 	} else if err != nil {
 		return Written{}, err
 	}
@@ -117,19 +118,19 @@ func (fo *Folders) DropUpload(ctx context.Context, f Folder, id string) error {
 	defer root.Close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return fo.forgetUpload(root, u)
+	fo.forgetUpload(root, u)
+	return nil
 }
 
 // forgetUpload removes what is here of one. The caller holds its mu.
-func (fo *Folders) forgetUpload(root *os.Root, u *upload) error {
+func (fo *Folders) forgetUpload(root *os.Root, u *upload) {
 	if u.gone {
-		return nil
+		return
 	}
 	u.gone = true
 	u.charge.settle(0)
 	fo.unlist(u.rec.ID)
 	fo.removePart(root, u.rec.ID)
-	return nil
 }
 
 func (fo *Folders) removePart(root *os.Root, id string) {

@@ -54,10 +54,12 @@ func (r *Runtime) Commit(ctx context.Context, id string, c sessions.Commit, prog
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return sessions.Image{}, errors.Join(down(err), release([]string{}))
+		release([]string{})
+		return sessions.Image{}, down(err)
 	}
 	r.log.Info("an image was made of a session", "session", id, "image", img.Name, "by", c.By)
-	return r.describe(ctx, img), release(nil)
+	release(nil)
+	return r.describe(ctx, img), nil
 }
 
 // committing is a commit under way.

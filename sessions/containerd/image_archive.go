@@ -42,14 +42,16 @@ func (r *Runtime) Import(ctx context.Context, from io.Reader) ([]sessions.Image,
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, errors.Join(fmt.Errorf("importing images: %w", err), release([]string{}))
+		release([]string{})
+		return nil, fmt.Errorf("importing images: %w", err)
 	}
 	out := make([]sessions.Image, len(imported))
 	for i, img := range imported {
 		out[i] = r.describe(ctx, img)
 		r.log.Info("image imported", "image", img.Name)
 	}
-	return out, release(nil)
+	release(nil)
+	return out, nil
 }
 
 func (r *Runtime) importHeld(ctx context.Context, from io.Reader) ([]images.Image, error) {

@@ -75,10 +75,12 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, mirrors []Mi
 		}
 	}
 	if err != nil {
-		return errors.Join(fail(f, err), release(f.refs()))
+		release(f.refs())
+		return fail(f, err)
 	}
 	r.log.Info("image pulled", "image", named.String(), "took", time.Since(begin).Round(time.Millisecond))
-	return release(nil)
+	release(nil)
+	return nil
 }
 
 // fetching is one pull's state.

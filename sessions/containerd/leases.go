@@ -19,15 +19,15 @@ const leaseOwner = "palisade.run/pull-of"
 
 // hold makes ctx hold on to all content and snapshots that are made with it, until release, which also drops parts
 // that were under way and, when it is given any (or an empty, non-nil list), waits until containerd has freed the space.
-func (r *Runtime) hold(ctx context.Context) (held context.Context, release func(parts []string) error, err error) {
+func (r *Runtime) hold(ctx context.Context) (held context.Context, release func(parts []string), err error) {
 	lease, err := r.lease(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("holding on to what is fetched: %w", err)
 	}
-	release = func(parts []string) error {
+	release = func(parts []string) {
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanIn)
 		defer cancel()
-		return r.drop(cleaning, lease, parts)
+		r.drop(cleaning, lease, parts)
 	}
 	return leases.WithLease(ctx, lease.ID), release, nil
 }
@@ -37,8 +37,8 @@ func (r *Runtime) lease(ctx context.Context) (leases.Lease, error) {
 		leases.WithLabels(map[string]string{leaseOwner: r.cfg.Root}))
 }
 
-// drop ends a lease.
-func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) error {
+// drop ends a lease. One that stays is ended by the next daemon, or by its time.
+func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) {
 	r.abort(ctx, parts)
 	var opts []leases.DeleteOpt
 	if parts != nil {
@@ -47,7 +47,6 @@ func (r *Runtime) drop(ctx context.Context, lease leases.Lease, parts []string) 
 	if err := r.client.LeasesService().Delete(ctx, lease, opts...); err != nil && !errdefs.IsNotFound(err) {
 		r.log.Warn("what an image's pull held is freed later", "lease", lease.ID, "err", err)
 	}
-	return nil
 }
 
 // abort drops parts that are under way.
@@ -80,9 +79,7 @@ func (r *Runtime) sweepPulls(ctx context.Context) error {
 			}
 		}
 		r.log.Info("sweeping a pull that was cut short", "lease", lease.ID, "parts", len(parts))
-		if err := r.drop(ctx, lease, parts); err != nil {
-			return err
-		}
+		r.drop(ctx, lease, parts)
 	}
 	return nil
 }

@@ -316,13 +316,14 @@ func (m *making) prepareHeld(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer release(nil)
 	err = m.prepare(held)
 	if errdefs.IsNotFound(err) { // its layers are there, but not unpacked for this snapshotter
 		if err = m.image.Unpack(held, m.r.cfg.Snapshotter); err == nil {
 			err = m.prepare(held)
 		}
 	}
-	return errors.Join(err, release(nil))
+	return err
 }
 
 func (m *making) prepare(ctx context.Context) error {

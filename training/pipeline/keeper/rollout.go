@@ -154,21 +154,22 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case r.stopped():
-		return r.cancelled(), r.drop(ctx, made.ID)
+		r.drop(ctx, made.ID)
+		return r.cancelled(), nil
 	case err != nil:
-		return failed("copying the model: %v", err), r.drop(ctx, made.ID)
+		r.drop(ctx, made.ID)
+		return failed("copying the model: %v", err), nil
 	}
 	r.Phase, r.Folder = pipeline.PhaseUpdate, made.ID
 	return nil, r.note(ctx, "its model is copied")
 }
 
 // drop removes a folder that nobody is to serve. One that is in use stays; it goes with a later roll-out.
-func (r *rollout) drop(ctx context.Context, folder string) error {
+func (r *rollout) drop(ctx context.Context, folder string) {
 	err := r.Folders.Discard(ctx, r.job.Project, folder)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) && !errors.Is(err, catalog.ErrInUse) {
 		r.Log.WarnContext(ctx, "a folder that is not served stays for now", "folder", folder, "error", err)
 	}
-	return nil
 }
 
 // update tells the service of the model, or makes the service.
@@ -181,7 +182,8 @@ func (r *rollout) update(ctx context.Context) (*pipeline.Seen, error) {
 	case !found && !errors.Is(err, sessions.ErrNotFound):
 		return nil, err
 	case r.stopped() && !done:
-		return r.cancelled(), r.drop(ctx, r.Folder)
+		r.drop(ctx, r.Folder)
+		return r.cancelled(), nil
 	case !done:
 		r.Made, r.Before = !found, view.GoodRevision
 		if err := r.note(ctx, "service "+serve.Service+" is told of it"); err != nil {
@@ -192,7 +194,8 @@ func (r *rollout) update(ctx context.Context) (*pipeline.Seen, error) {
 		}
 	}
 	if err != nil {
-		return failed("service %s: %v", serve.Service, err), r.drop(ctx, r.Folder)
+		r.drop(ctx, r.Folder)
+		return failed("service %s: %v", serve.Service, err), nil
 	}
 	r.Phase, r.Service, r.Revision, r.Until = pipeline.PhaseWait, view.ID, view.Revision, clock().Add(serve.Wait)
 	return nil, r.note(ctx, fmt.Sprintf("revision %d of service %s rolls out", view.Revision, serve.Service))
@@ -240,11 +243,13 @@ func (r *rollout) wait(ctx context.Context) (*pipeline.Seen, error) {
 		name := r.step.Serve.Service
 		switch { // 1
 		case errors.Is(err, sessions.ErrNotFound), err == nil && view.Lifecycle != sessions.LifecycleActive:
-			return failed("service %s was removed meanwhile", name), r.drop(ctx, r.Folder)
+			r.drop(ctx, r.Folder)
+			return failed("service %s was removed meanwhile", name), nil
 		case err != nil:
 			return nil, err
 		case view.Revision != r.Revision:
-			return failed("service %s wants revision %d and no longer %d: %s", name, view.Revision, r.Revision, view.LastError), r.drop(ctx, r.Folder)
+			r.drop(ctx, r.Folder)
+			return failed("service %s wants revision %d and no longer %d: %s", name, view.Revision, r.Revision, view.LastError), nil
 		}
 		switch { // 2
 		case r.stopped():
@@ -293,12 +298,12 @@ func (r *rollout) served(view sessions.ServiceView) *pipeline.Seen {
 }
 
 // rest waits, unless the job is cancelled meanwhile.
-func (r *rollout) rest(ctx context.Context, for_ time.Duration) error {
+func (r *rollout) rest(ctx context.Context, wait time.Duration) error {
 	select {
-	case <-time.After(for_):
+	case <-time.After(wait):
 	case <-r.stop:
 		select { // it is seen to at the next look; until then this is no loop that spins
-		case <-time.After(min(for_, lookAt)):
+		case <-time.After(min(wait, lookAt)):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -326,7 +331,8 @@ func (r *rollout) back(ctx context.Context) (*pipeline.Seen, error) {
 	view, err := r.Services.Service(project, r.Service)
 	switch {
 	case errors.Is(err, sessions.ErrNotFound):
-		return end("service " + name + " is gone"), r.drop(ctx, r.Folder)
+		r.drop(ctx, r.Folder)
+		return end("service " + name + " is gone"), nil
 	case err != nil:
 		return nil, err
 	case r.Made:
@@ -349,7 +355,8 @@ func (r *rollout) back(ctx context.Context) (*pipeline.Seen, error) {
 			return end(fmt.Sprintf("service %s was changed meanwhile", name)), nil //nolint:nilerr // who changed it knows better
 		}
 		if view.Status == sessions.ServiceHealthy && !r.routesOf(view, r.Revision) || view.Replicas == 0 {
-			return end(fmt.Sprintf("service %s went back to revision %d", name, r.Before)), r.drop(ctx, r.Folder)
+			r.drop(ctx, r.Folder)
+			return end(fmt.Sprintf("service %s went back to revision %d", name, r.Before)), nil
 		}
 		if err := r.rest(ctx, lookAt); err != nil {
 			return nil, err
@@ -371,7 +378,8 @@ func (r *rollout) routesOf(view sessions.ServiceView, revision int) bool {
 func (r *rollout) waitGone(ctx context.Context) error {
 	for clock().Before(r.Until) {
 		if _, err := r.Services.Service(r.job.Project, r.Service); errors.Is(err, sessions.ErrNotFound) {
-			return r.drop(ctx, r.Folder)
+			r.drop(ctx, r.Folder)
+			return nil
 		}
 		if err := r.rest(ctx, lookAt); err != nil {
 			return err
@@ -392,7 +400,7 @@ func (r *rollout) tidy(ctx context.Context) {
 			if j.Project != r.job.Project || old == nil || old.Service != r.Service || old.Folder == "" || old.Folder == r.Folder || old.Revision == r.Before {
 				continue
 			}
-			_ = r.drop(ctx, old.Folder)
+			r.drop(ctx, old.Folder)
 		}
 	}
 }
