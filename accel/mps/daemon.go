@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -92,7 +94,7 @@ func (d *Daemon) look(ctx context.Context, s state) state {
 	first := s == state{}
 	var seen sight
 	if seen.own = d.own.answers(ctx); !seen.own {
-		seen.other = d.other.answers(ctx)
+		seen.other = d.others(ctx)
 	}
 	next, do := step(s, seen, time.Now())
 	if ctx.Err() != nil {
@@ -114,12 +116,28 @@ func (d *Daemon) look(ctx context.Context, s state) state {
 	return next
 }
 
+// others tells whether somebody else's service answers that sessions may be clients of. Every user of the box may be the first
+// to take the name of its directory, and what stands behind it sees what its clients do: so it must be root's, or ours.
+func (d *Daemon) others(ctx context.Context) bool {
+	info, err := os.Lstat(d.other.pipes)
+	if err != nil {
+		return false
+	}
+	st, is := info.Sys().(*syscall.Stat_t)
+	if !is || !info.IsDir() || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		d.log.Debug("a directory of MPS is another user's, and is not looked into", "pipes", d.other.pipes)
+		return false
+	}
+	return d.other.answers(ctx)
+}
+
 // Answers tells where a service answers now: its directory of pipes, or "" where there is none.
 func (d *Daemon) Answers(ctx context.Context) string {
-	for _, c := range []control{d.own, d.other} {
-		if c.answers(ctx) {
-			return c.pipes
-		}
+	switch {
+	case d.own.answers(ctx):
+		return d.own.pipes
+	case d.others(ctx):
+		return d.other.pipes
 	}
 	return ""
 }

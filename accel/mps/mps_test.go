@@ -182,6 +182,26 @@ func TestSomebodyElsesServiceIsUsedAndLeftAlone(t *testing.T) {
 	}
 }
 
+// A name that any user of the box may take first is not enough.
+func TestADirectoryOfAnotherIsNotLookedInto(t *testing.T) {
+	b := newBox(t)
+	theirs := control{program: b.daemon(t).own.program, pipes: b.elsewhere, logs: t.TempDir()}
+	if err := theirs.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link") // to what answers: who made the link may make it lead elsewhere
+	if err := os.Symlink(b.elsewhere, link); err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(Config{Dir: b.dir, Program: theirs.program, Elsewhere: link})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := d.Answers(t.Context()); at != "" {
+		t.Errorf("%s is used", at)
+	}
+}
+
 func TestAServiceThatDoesNotStart(t *testing.T) {
 	b := newBox(t)
 	if err := os.WriteFile(filepath.Join(b.dir, "refuse"), nil, 0o600); err != nil {
