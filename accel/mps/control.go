@@ -99,7 +99,7 @@ func (c control) start(ctx context.Context) error {
 func brief(said string) string {
 	said = strings.Join(strings.Fields(said), " ")
 	if len(said) > mostWords {
-		said = said[:mostWords] + " ..."
+		said = strings.ToValidUTF8(said[:mostWords], "") + " ..."
 	}
 	return said
 }

@@ -136,14 +136,14 @@ func (k *Keeper) ask(ctx context.Context, do func(ctx context.Context) error) er
 }
 
 // do has something done beside the loop, once at a time for each key. What it returns is called by the loop.
-func (k *Keeper) do(ctx context.Context, key string, work_ func(ctx context.Context, stop <-chan struct{}) func(ctx context.Context)) {
+func (k *Keeper) do(ctx context.Context, key string, errand func(ctx context.Context, stop <-chan struct{}) func(ctx context.Context)) {
 	if k.busy[key] != nil {
 		return
 	}
 	w := &work{stop: make(chan struct{})}
 	k.busy[key] = w
 	k.working.Go(func() {
-		then := work_(ctx, w.stop)
+		then := errand(ctx, w.stop)
 		select {
 		case k.results <- func(ctx context.Context) {
 			delete(k.busy, key)
