@@ -49,7 +49,7 @@ func (s *server) listBackups(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respondPage(c, p, append([]api.Backup{}, all...), func(b api.Backup) string { return b.Name })
+	return respondPage(c, p, append([]api.Backup{}, all...), func(b api.Backup) string { return newestFirst(b.MadeAt) + b.Name })
 }
 
 func (s *server) createBackup(c *gin.Context) error {

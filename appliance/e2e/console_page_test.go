@@ -178,17 +178,19 @@ type look struct {
 	name          string
 	width, height int64
 	dark, phone   bool
+	unseen        bool   // not among the pictures
 	rules         string // of those of axe-core; "": all
 }
 
-// What light and wide is good but for its colours is so in the dark; on a phone the colours are known.
+// What light and wide is good but for its colours is so in the dark; on a tablet and a phone the colours are known.
 var looks = []look{
-	{name: "light", width: 1280, height: 900},
+	{name: "light", width: 1440, height: 900},
+	{name: "tablet", width: 820, height: 1180, phone: true, unseen: true, rules: `, runOnly: ["scrollable-region-focusable", "target-size"]`},
 	{name: "dark", width: 1280, height: 900, dark: true, rules: `, runOnly: ["color-contrast", "link-in-text-block"]`},
 	{name: "phone", width: 390, height: 844, phone: true, rules: `, rules: {"color-contrast": {enabled: false}, "link-in-text-block": {enabled: false}}`},
 }
 
-// examine looks at a page in light and dark and at a phone's width: usable, no wider than the screen, and not heavy at its
+// examine looks at a page in light and dark, and at the widths of a tablet and a phone: usable, no wider than the screen, and not heavy at its
 // first load.
 func (rd *reader) examine(path, name string) {
 	rd.t.Helper()
@@ -198,7 +200,7 @@ func (rd *reader) examine(path, name string) {
 	rd.light(path)
 	for _, l := range looks {
 		rd.as(l)
-		if *screenshots != "" {
+		if *screenshots != "" && !l.unseen {
 			rd.open(path) // as somebody sees it who comes so
 			rd.picture(name + "-" + l.name)
 		}
