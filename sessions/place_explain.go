@@ -153,7 +153,12 @@ func (p *pass) would(w *want) string {
 	}
 	text := p.oneLess(w)
 	if w.kept != nil {
-		if text == "" && len(w.kept.waits) > 0 {
+		older := !slices.ContainsFunc(w.kept.waits, func(h *holder) bool { return !h.Passing || h.ServiceID != w.ServiceID })
+		switch {
+		case text != "" || len(w.kept.waits) == 0:
+		case older: // who waits for it does not know it by its name
+			text = "fits on " + p.nodeNames(w.kept.nodes[:1]) + " when an older route of its service has gone"
+		default:
 			text = fmt.Sprintf("fits on %s when %s ended", p.nodeNames(w.kept.nodes[:1]), have(w.kept.waits, w.Waiting))
 		}
 		text += "; room is kept for it"

@@ -29,7 +29,7 @@ func TestRoutesThatNeverFit(t *testing.T) {
 		{"a route that goes", func(l *lineup) {
 			l.held("r1", "box", "cpu=4", routeOf("chat"), isPassing)
 			l.waits("r2", "cpu=4", asRoute("chat"))
-		}, map[string]string{"r2": "resources: waits for 4 cpu: 0 of 4 free; fits on box when r1 has ended; room is kept for it"}},
+		}, map[string]string{"r2": "resources: waits for 4 cpu: 0 of 4 free; fits on box when an older route of its service has gone; room is kept for it"}},
 		{"another service's routes", func(l *lineup) {
 			l.held("r1", "box", "cpu=4", routeOf("draw"))
 			l.waits("r2", "cpu=4", asRoute("chat"))

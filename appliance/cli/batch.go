@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +135,11 @@ func (a *app) waitForEnds(ctx context.Context, c *api.Client, all []api.Session,
 			code = fmt.Sprint(s.Exit.Code)
 		}
 		t.add(s.ID, s.Name, orDash(resultWords(s)), code, a.agoPtr(s.EndedAt), briefly(endOrReason(s)))
-		r.quiet = append(r.quiet, s.Result)
+		one := s.Result
+		if one == undefinedResult {
+			one = cmp.Or(resultWords(s), one)
+		}
+		r.quiet = append(r.quiet, one)
 	}
 	if err := a.show(r); err != nil {
 		return err

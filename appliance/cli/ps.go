@@ -104,12 +104,15 @@ func (a *app) wishWords(s api.Session) [][2]string {
 	return pairs
 }
 
+// undefinedResult is that of a session that somebody ended: what it would have come to is not known.
+const undefinedResult = "undefined"
+
 // resultWords say how a session ended: "success, task-finished", or that somebody ended it.
 func resultWords(s api.Session) string {
 	switch {
 	case !ended(s) || !personal(s):
 		return ""
-	case s.Result != "undefined":
+	case s.Result != undefinedResult:
 	case s.Status == "CANCELLED":
 		return "cancelled"
 	default:

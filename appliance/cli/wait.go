@@ -89,6 +89,7 @@ type waitError struct {
 	image   string // that could not be pulled: there is no log either
 	instead string // how to end what goes on
 	back    bool   // an earlier revision serves on: nothing is tried any more
+	room    bool   // a route of it could make room for the newer one, and may not
 }
 
 func (e *waitError) Error() string {
@@ -102,6 +103,9 @@ func (e *waitError) Hint() string {
 		more = "what there is, and who has it: palisade top --once\n"
 	case e.waits:
 		more = "why it waits: palisade session info " + e.route + "\nwho waits with it: palisade queue --all\n"
+		if e.room {
+			more += "to have an older route make room for it: palisade service update " + e.service + " --max-unavailable 1\n"
+		}
 	case e.image != "":
 		more = "what to do about the image: palisade image pull " + e.image + "\n"
 	case e.route != "":
@@ -180,6 +184,8 @@ func (e waitError) about(s api.Service) *waitError {
 	if strings.HasPrefix(s.LastError, "pulling ") {
 		e.image = s.Recipe.Image
 	}
+	e.room = s.Policy.MaxUnavailable != nil && *s.Policy.MaxUnavailable == 0 &&
+		slices.ContainsFunc(s.Routes, func(r api.Route) bool { return r.Status == "HEALTHY" && r.Revision < s.Revision })
 	_, e.never = hopelessWait(s)
 	fit := 0
 	for _, r := range s.Routes {
