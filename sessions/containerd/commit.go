@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -238,7 +239,7 @@ func (r *Runtime) freeze(ctx context.Context, id string) (thaw func(), err error
 	if err := os.WriteFile(filepath.Join(r.dir(id), fileFrozen), nil, 0o600); err != nil {
 		return nil, err
 	}
-	if err := t.Pause(ctx); err != nil {
+	if err := pause(ctx, t.Pause); err != nil {
 		return nil, errors.Join(fmt.Errorf("making it stand still: %w", err), r.thaw(context.WithoutCancel(ctx), id))
 	}
 	return func() {
@@ -247,6 +248,25 @@ func (r *Runtime) freeze(ctx context.Context, id string) (thaw func(), err error
 			r.later(id, func(ctx context.Context) error { return r.thaw(r.in(ctx), id) })
 		}
 	}, nil
+}
+
+// pause asks once more where the kernel has not brought all processes to a stand within the milliseconds that runc gives
+// it, as happens on a busy box with cgroup v1: nothing has come of it then. It is given up after afterKill.
+func pause(ctx context.Context, do func(context.Context) error) error {
+	for left := afterKill; ; left -= askAgain {
+		err := do(ctx)
+		if err == nil || !strings.Contains(err.Error(), "unable to freeze") {
+			return err
+		}
+		if left <= 0 {
+			return &Error{Err: err, What: "the box is very busy: try again later, or take the session as it runs: --running"}
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(askAgain):
+		}
+	}
 }
 
 // thaw lets a session go on that was made to stand still. Idempotent.

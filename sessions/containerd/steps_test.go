@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
@@ -89,6 +90,35 @@ func (r *Runtime) Leave(ctx context.Context, id string, terminal bool, argv []st
 func (r *Runtime) StandStill(ctx context.Context, id string) error {
 	_, err := r.freeze(r.in(ctx), id)
 	return err
+}
+
+// TestPause: the kernel is asked again, but not for ever, and what another fault says is said at once.
+func TestPause(t *testing.T) {
+	busy, other := errors.New("OCI runtime pause failed: unable to freeze: unknown"), errors.New("no such task")
+	for _, tt := range []struct {
+		name    string
+		answers []error // the last one goes on
+		want    error
+		asked   int
+	}{
+		{"at once", []error{nil}, nil, 1},
+		{"at the third time", []error{busy, busy, nil}, nil, 3},
+		{"refused for another reason", []error{busy, other}, other, 2},
+		{"never", []error{busy}, busy, 41},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				err := pause(t.Context(), func(context.Context) error {
+					asked++
+					return tt.answers[min(asked, len(tt.answers))-1]
+				})
+				if !errors.Is(err, tt.want) || asked != tt.asked {
+					t.Errorf("%v after %d times", err, asked)
+				}
+			})
+		})
+	}
 }
 
 func TestPacking(t *testing.T) {
