@@ -87,7 +87,7 @@ exec busybox httpd -f -p "127.0.0.1:$PALISADE_APP_PORT" -h /tmp/www`,
 	}
 	up := func(address string) {
 		t.Helper()
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if status, text := page(t, client, address); status != http.StatusOK || !strings.Contains(text, "it is up at /sessions/") {
 				return fmt.Errorf("%d %s", status, text)
 			}
@@ -207,7 +207,7 @@ func (br *browser) comes(expression string) {
 
 func (br *browser) do(actions ...chromedp.Action) {
 	br.t.Helper()
-	ctx, cancel := context.WithTimeout(br.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(br.ctx, 90*time.Second)
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		br.t.Fatalf("%v; the page complained: %q", err, br.complaints)
@@ -227,7 +227,7 @@ func (br *browser) shown() string {
 func (br *browser) sees(words string) {
 	br.t.Helper()
 	var text string
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if text = br.shown(); !strings.Contains(text, words) {
 			return errors.New("not yet")
 		}
@@ -275,7 +275,7 @@ func TestTheTerminalInABrowser(t *testing.T) {
 	}
 	_, before := sizes()
 	br.do(chromedp.EmulateViewport(700, 500))
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if _, now := sizes(); now >= before {
 			return errors.New("it is as wide as before")
 		}
@@ -284,7 +284,7 @@ func TestTheTerminalInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, columns := sizes()
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		types("stty size")
 		if want := fmt.Sprintf("\n%d %d", rows, columns); !strings.Contains(br.shown(), want) {
 			return fmt.Errorf("%q is not shown", want)
@@ -314,7 +314,7 @@ func TestTheTerminalInABrowser(t *testing.T) {
 
 	b.run("session", "rm", "desk")
 	var notice string
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		br.do(chromedp.Evaluate(`document.getElementById("notice").textContent`, &notice))
 		if !strings.Contains(notice, "does not run") {
 			return fmt.Errorf("the page says %q", notice)

@@ -24,7 +24,7 @@ import (
 func (b *box) destroy() {
 	b.t.Helper()
 	b.kill()
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		entries, err := os.ReadDir("/proc")
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (b *box) destroy() {
 	}); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := eventually(10*time.Second, func() error { // what sessions had mounted goes with them
+	if err := eventually(soon, func() error { // what sessions had mounted goes with them
 		mounts, err := os.ReadFile("/proc/self/mounts")
 		if err != nil {
 			return err
@@ -112,7 +112,7 @@ func TestBackupAndRestore(t *testing.T) {
 	for range 3 {
 		d.each("OpenAI's client", d.spoken(option.WithMaxRetries(0)))
 	}
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if d.asked.Load() < 10 {
 			return errors.New("nobody asks yet")
 		}
@@ -231,7 +231,7 @@ func TestBackupsBySchedule(t *testing.T) {
 		Name, State, Sealed string
 		Scheduled           bool
 	}
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		b.into(&made, "backup", "list")
 		if len(made) != 1 || made[0].State != "done" || !made[0].Scheduled || made[0].Sealed != "passphrase" {
 			return fmt.Errorf("%+v", made)

@@ -140,7 +140,7 @@ func bareEngine(b *testing.B, model string) time.Duration {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	err = eventually(30*time.Second, func() error {
+	err = eventually(soon, func() error {
 		resp, err := http.Get("http://" + addr + "/health")
 		if err != nil {
 			return err

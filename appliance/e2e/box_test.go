@@ -90,7 +90,7 @@ func tail(log *safeBuffer, n int) string {
 // start starts the daemon and returns when it is ready.
 func (b *box) start(args ...string) {
 	b.t.Helper()
-	err := eventually(10*time.Second, func() error {
+	err := eventually(soon, func() error {
 		err := b.launch(args...)
 		// While it was down, a connection of some other test may have taken its port for its own end.
 		if err != nil && !strings.Contains(b.log.String(), "the port is taken") {
@@ -124,7 +124,7 @@ func (b *box) launch(args ...string) error {
 	}
 	b.exited = make(chan struct{})
 	go func(cmd *exec.Cmd, exited chan struct{}) { _ = cmd.Wait(); close(exited) }(b.daemon, b.exited)
-	ready := eventually(30*time.Second, func() error {
+	ready := eventually(soon, func() error {
 		select {
 		case <-b.exited:
 			return stop{fmt.Errorf("the daemon ended: %s", b.daemon.ProcessState)}
@@ -220,7 +220,7 @@ func (b *box) endAll() {
 		b.t.Error(err)
 	}
 	b.stop()
-	if err := eventually(30*time.Second, func() error { return noneLeft(b.dir) }); err != nil {
+	if err := eventually(soon, func() error { return noneLeft(b.dir) }); err != nil {
 		b.t.Error(err)
 	}
 }
@@ -327,13 +327,14 @@ func copyFile(to, from string) error {
 // stop ends eventually early with what it wraps.
 type stop struct{ error }
 
-// eventually asks until the answer is nil, and returns the last error when within is over.
+// soon bounds the wait for what comes within moments on a quiet box: on a busy one it comes later.
+const soon = 90 * time.Second
+
+// eventually asks until there is no error, for so long at most. A question that takes long is not asked as often: it would take from
+// what it waits for.
 func eventually(within time.Duration, ask func() error) error {
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for began := time.Now(); ; {
+		asked := time.Now()
 		err := ask()
 		if err == nil {
 			return nil
@@ -341,11 +342,10 @@ func eventually(within time.Duration, ask func() error) error {
 		if s, ok := errors.AsType[stop](err); ok {
 			return s.error
 		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
+		if time.Since(began) >= within {
 			return fmt.Errorf("after %s: %w", within, err)
 		}
+		<-time.After(min(max(5*time.Millisecond, 2*time.Since(asked)), 250*time.Millisecond))
 	}
 }
 

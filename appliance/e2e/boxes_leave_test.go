@@ -34,7 +34,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 		boxes[name].run("cluster", "leave")
 		t.Logf("%s has left after %v", name, time.Since(began).Round(time.Millisecond))
 		in = slices.DeleteFunc(in, func(n string) bool { return n == name })
-		if err := eventually(30*time.Second, func() error { // it is alone, and answers as such
+		if err := eventually(soon, func() error { // it is alone, and answers as such
 			var self clusterSelf
 			if err := boxes[name].ask(http.MethodGet, "cluster/self", struct{}{}, &self); err != nil {
 				return err
@@ -85,7 +85,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 	if err := b.ask(http.MethodPost, "cluster/self/join", map[string]string{"url": url, "token": token, "name": first}, &waiting); err != nil || waiting.State != "joining" {
 		t.Fatal(waiting, err)
 	}
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		_, errs, code := boxes[in[0]].cli("cluster", "approve", first)
 		if code != 0 {
 			return errors.New(errs)
@@ -106,7 +106,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 	removed.kill()
 	in = slices.DeleteFunc(in, func(n string) bool { return n == dead })
 	boxes[in[0]].settled("it is silent", func(s clusterStatus) bool { return len(s.alive()) == 2 && s.Leader != "" })
-	if err := eventually(20*time.Second, func() error { // etcd lets no member go so shortly after it lost one
+	if err := eventually(soon, func() error { // etcd lets no member go so shortly after it lost one
 		_, errs, code := boxes[in[0]].cli("cluster", "remove", dead, "--force")
 		if code != 0 {
 			return errors.New(errs)
@@ -120,7 +120,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 	})
 	removed.start()
 	for _, args := range [][]string{{"cluster", "status"}, {"doctor"}} {
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			out, errs, code := removed.cli(args...)
 			if code != 1 || !strings.Contains(out+errs, "this box was removed from the cluster") || !strings.Contains(out+errs, "palisade cluster leave") {
 				return fmt.Errorf("palisade %v says: %d %s %s", args, code, out, errs)
@@ -131,7 +131,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 		}
 	}
 	removed.run("cluster", "leave")
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		_, errs, code := removed.cli("join", url, token, "--name", dead) // used up
 		if code != 1 || !strings.Contains(errs, "used up") {
 			return fmt.Errorf("%d %s", code, errs)
@@ -155,7 +155,7 @@ func leave(t *testing.T, boxes map[string]*box) {
 			boxes[n].kill()
 		}
 	}
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		_, errs, code := boxes[rescuer].cli("cluster", "rescue", "--yes")
 		if code != 0 {
 			return errors.New(errs)
@@ -229,12 +229,12 @@ func withoutEtcd(t *testing.T, b, keeps *box) {
 	b.run("service", "create", "host", "voices", "2", "--name", "alone", "-r", "cpu=0.1", "--wait")
 	token := b.run("service", "generate-token", "alone", "--duration", "1h", "-q")
 	answers := func() error {
-		return eventually(20*time.Second, func() error {
+		return eventually(soon, func() error {
 			_, err := say(t.Context(), b.client(token), "alone", 4, nil)
 			return err
 		})
 	}
-	if err := errors.Join(answers(), eventually(30*time.Second, func() error { // it is written down now and then
+	if err := errors.Join(answers(), eventually(soon, func() error { // it is written down now and then
 		text, err := os.ReadFile(filepath.Join(b.dir, "cluster", "table.json"))
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func TestLimitsOfSeveralBoxes(t *testing.T) {
 	// ask is the status of an answer of a box; one that has not heard of a token yet is asked again.
 	ask := func(b *box, token string) (status int, text string) {
 		t.Helper()
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			r, err := http.NewRequest(http.MethodPost, b.url+"/v1/chat/completions", strings.NewReader(`{"model":"voices","max_tokens":1,"messages":[{"role":"user","content":"?"}]}`))
 			if err != nil {
 				return stop{err}

@@ -231,7 +231,7 @@ func (c *campaign) rolled(before []string) {
 func (c *campaign) await(is func([]routeView) bool) {
 	c.t.Helper()
 	var last []routeView
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		last = slices.DeleteFunc(c.service("ledger").Routes, func(r routeView) bool {
 			return r.Status == "TERMINATED" || r.Status == "FAILED_TO_START"
 		})

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 type clusterView struct {
@@ -105,7 +104,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("after the daemon was killed: %+v", now)
 		}
 		b.run("session", "restart", "open-sub1")
-		if err := eventually(20*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			out, errs, code := b.cli("session", "exec", "open", "--", "ssh", "sub1", "echo run $PALISADE_RESTART_COUNT")
 			if code != 0 || strings.TrimSpace(out) != "run 1" {
 				return fmt.Errorf("%q %q %d", out, errs, code)

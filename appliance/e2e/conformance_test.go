@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/anthropics/anthropic-sdk-go"
 	anthropicoption "github.com/anthropics/anthropic-sdk-go/option"
@@ -123,7 +122,7 @@ func TestUsageConformance(t *testing.T) {
 	})
 	t.Run("the Anthropic client", func(t *testing.T) { b.messages(t, token, whole.Choices[0].Message.Content, &used) })
 	t.Run("palisade usage", func(t *testing.T) {
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			var v struct {
 				Total struct {
 					Requests   int64 `json:"requests"`

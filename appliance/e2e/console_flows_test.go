@@ -18,7 +18,7 @@ import (
 // holds waits until an expression of the page is true.
 func (rd *reader) holds(expression string) {
 	rd.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		var is bool
 		if rd.truth("!!("+expression+")", &is); !is {
 			return errors.New("it is false")

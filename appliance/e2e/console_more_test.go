@@ -20,7 +20,7 @@ func (rd *reader) tab(button string) (tab *browser, shut func()) {
 	var id target.ID
 	select {
 	case id = <-opened:
-	case <-time.After(30 * time.Second):
+	case <-time.After(90 * time.Second):
 		rd.t.Fatal("no tab was opened")
 	}
 	ctx, cancel := chromedp.NewContext(rd.ctx, chromedp.WithTargetID(id))
@@ -39,7 +39,7 @@ func (rd *reader) terminal() {
 	tab, shut := rd.tab("#app-terminal")
 	defer shut()
 	var stands string
-	if err := eventually(30*time.Second, func() error { // it goes from page to page by itself: what is asked of one that is left is not answered
+	if err := eventually(soon, func() error { // it goes from page to page by itself: what is asked of one that is left is not answered
 		short, cancel := context.WithTimeout(tab.ctx, 2*time.Second)
 		defer cancel()
 		err := chromedp.Run(short, chromedp.Evaluate(`location.href + " " + document.getElementById("notice")?.textContent + " " + document.body.dataset.state`, &stands))

@@ -109,7 +109,7 @@ func (rd *reader) see(selector string) {
 func (rd *reader) reads(selector, words string) string {
 	rd.t.Helper()
 	var text string
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		rd.do(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(%q)].map((e) => e.innerText).join("\n")`, selector), &text))
 		if !strings.Contains(text, words) {
 			return errors.New("not yet")
@@ -234,7 +234,7 @@ const wider = `(() => {
 func (rd *reader) fits(where string, l look) {
 	rd.t.Helper()
 	var wide []string
-	if err := eventually(3*time.Second, func() error { // charts take their new width a moment later
+	if err := eventually(soon, func() error { // charts take their new width a moment later
 		if rd.truth(wider, &wide); len(wide) > 0 {
 			return errors.New("it is")
 		}
@@ -307,7 +307,7 @@ func (rd *reader) stayed() {
 // leaves waits until another page has taken the place of the marked one.
 func (rd *reader) leaves() {
 	rd.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		var there bool
 		ctx, cancel := context.WithTimeout(rd.ctx, 10*time.Second)
 		defer cancel()

@@ -3,14 +3,13 @@ package e2e_test
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // firstPassword is that which the first start has printed.
 func (b *box) firstPassword() string {
 	b.t.Helper()
 	var password string
-	if err := eventually(5*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		found := printedPassword.FindStringSubmatch(b.log.String())
 		if found == nil {
 			return fmt.Errorf("nothing is said of the first log-in")

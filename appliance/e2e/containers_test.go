@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // containerBox is a box that starts a containerd of its own, with the engine's image in it.
@@ -99,7 +98,7 @@ func TestContainers(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wantTurns(token, "voices", routes) // nobody who asks need notice
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if out, errs, code := b.cli("image", "list"); code != 0 || !strings.Contains(out, "engine:1") {
 				return fmt.Errorf("image list: %d, %s%s", code, out, errs)
 			}
@@ -175,7 +174,7 @@ func (b *box) containerd() int {
 // wantNoContainers looks that nothing of any container is left on the box.
 func (b *box) wantNoContainers() {
 	b.t.Helper()
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		for _, pattern := range []string{
 			b.dir + "/containerd/state/io.containerd.runtime.v2.task/palisade/*",
 			b.dir + "/netns*/ses-*", "/sys/fs/cgroup/*/palisade/ses-*", "/sys/fs/cgroup/palisade/ses-*",

@@ -25,7 +25,7 @@ func TestKilledAnywhereInContainers(t *testing.T) {
 			b.killedDuring(moment, "service", "rm", name)
 			b.cli("service", "rm", name) // the first may not have been heard
 		}
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if left := b.run("service", "list", "-q"); left != "" {
 				return fmt.Errorf("left: %s", left)
 			}
@@ -39,7 +39,7 @@ func TestKilledAnywhereInContainers(t *testing.T) {
 	}
 	b.wantNoContainers()
 	// containerd takes them from the disk beside this.
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if now := b.snapshots(); now > snapshots {
 			return fmt.Errorf("there were %d snapshots of the image alone and are %d", snapshots, now)
 		}

@@ -50,7 +50,7 @@ func TestKilledAnywhere(t *testing.T) {
 		<-done
 		b.start()
 		b.cli("service", "rm", name) // the first may not have been heard
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if n := supervised(t, b.dir); n != 0 {
 				return fmt.Errorf("%d sessions run", n)
 			}

@@ -45,7 +45,7 @@ func steady(path cmp.Path) bool {
 // counts waits until so many requests are counted, in all processes.
 func (b *box) counts(want int64) {
 	b.t.Helper()
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if requests, _ := b.counted(); requests != want {
 			return fmt.Errorf("%d requests are counted, want %d", requests, want)
 		}
@@ -150,7 +150,7 @@ func TestDatabaseMove(t *testing.T) {
 	same("back again")
 	ask()
 	b.run("service", "scale", "steady", "0")
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if len(b.routes("steady")) > 0 {
 			return errors.New("routes are left")
 		}

@@ -170,7 +170,7 @@ func TestExec(t *testing.T) {
 		if err := p.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		if err := eventually(20*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if out, _, code := b.cli("session", "exec", id, "--", "sh", "-c", "grep -l '9876[5]' /proc/[0-9]*/cmdline"); code == 0 {
 				return fmt.Errorf("it is still there: %s", out)
 			}
@@ -262,7 +262,7 @@ func TestExecGoesOnOverARestart(t *testing.T) {
 	}
 	p.types("exit 5\r")
 	p.leaves(5)
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if all := b.daemons(); len(all) != 1 {
 			return fmt.Errorf("processes %v are left", all)
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	_ "modernc.org/sqlite"
 )
@@ -69,7 +68,7 @@ func TestEnginesWithBadManners(t *testing.T) {
 		b.run("service", "create", "host", "stubborn", "1", "--name", "stubborn", "--wait")
 		pid := b.routes("stubborn")[0].PID
 		b.run("service", "rm", "stubborn")
-		if err := eventually(30*time.Second, func() error { return gone(pid) }); err != nil {
+		if err := eventually(soon, func() error { return gone(pid) }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,7 +93,7 @@ func TestEnginesWithBadManners(t *testing.T) {
 		b.badFolder("fork")
 		b.run("service", "create", "host", "fork", "1", "--name", "fork", "--wait")
 		b.run("service", "rm", "fork")
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if out := b.run("service", "list", "-q"); strings.Contains(out, "fork") {
 				return fmt.Errorf("still there: %s", out)
 			}
@@ -151,7 +150,7 @@ func TestFolderVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run("session", "rm", "--forced", b.routes("voices")[0].ID)
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.service("voices"); !strings.Contains(v.Sentence, "not there") {
 			return fmt.Errorf("%s: %s", v.Status, v.Sentence)
 		}

@@ -194,7 +194,7 @@ func TestRouteKilledUnderLoad(t *testing.T) {
 	if err := syscall.Kill(victim.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	err := eventually(30*time.Second, func() error {
+	err := eventually(soon, func() error {
 		for _, r := range b.service("voices").Routes {
 			if r.ID == victim.ID && r.InFlight > 0 {
 				return nil
@@ -251,14 +251,14 @@ func TestDaemonKilled(t *testing.T) {
 	}
 	again := time.Now()
 	b.start()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		_, err := say(t.Context(), b.client(token), "voices", 50, nil)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("served again %s after the start of the daemon", time.Since(again).Round(time.Millisecond))
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.service("voices"); v.Status != "HEALTHY" {
 			return errors.New(v.Sentence)
 		}

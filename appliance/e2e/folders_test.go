@@ -68,7 +68,7 @@ func (b *box) copies(t *testing.T, args ...string) *copying {
 // comes waits until a part of a file, by its pattern, has so many bytes.
 func (c *copying) comes(pattern string, least int64) {
 	c.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		found, _ := filepath.Glob(pattern)
 		for _, name := range found {
 			if info, err := os.Stat(name); err == nil && info.Size() >= least {
@@ -172,14 +172,14 @@ func TestFolderLife(t *testing.T) {
 	b.becomes("writer", "RUNNING")
 	b.fails(1, []string{"in use by session writer"}, "folder", "rm", "data")
 	b.run("folder", "cp", small, "data:go")
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		_, err := os.Stat(filepath.Join(dir, "done"))
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	const over = "folder data holds 2.9 MiB, and may hold 1 MiB"
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if out := b.run("folder", "info", "data"); !strings.Contains(out, over) {
 			return errors.New(out)
 		}

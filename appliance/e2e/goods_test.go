@@ -65,7 +65,7 @@ func TestModelsGoWhereTheyRun(t *testing.T) {
 	two.run("service", "create", "host", "speaker", "3", "--name", "speaker", "-r", "cpu=0.1", "--wait")
 	token := two.run("service", "generate-token", "speaker", "--duration", "1h", "-q")
 	for name, b := range boxes {
-		if err := eventually(20*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			text, err := say(t.Context(), b.client(token), "speaker", 50, nil)
 			if err == nil && text != "I am everywhere, and this is my voice." {
 				err = stop{fmt.Errorf("it says %q", text)}
@@ -97,7 +97,7 @@ func TestModelsGoWhereTheyRun(t *testing.T) {
 	})
 	one.start()
 	two.settled("all are there, and another one decides", func(s clusterStatus) bool { return len(s.alive()) == 3 && s.Leader != "one" && s.Leader != "" })
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		out, errText, code := two.cli("folder", "ls", "results", "-q")
 		if code != 0 || !strings.Contains(out, "model.gguf") {
 			return errors.New(out + errText)

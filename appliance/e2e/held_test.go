@@ -26,7 +26,7 @@ func TestALabInAContainer(t *testing.T) {
 	again.sees("marked\r\n")
 	again.types("[ $kept = $$ ] && echo sa''me\r")
 	again.sees("same\r\n")
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if out, _, code := b.cli("session", "exec", "lab", "--", "sh", "-c", "for f in /proc/[0-9]*/cmdline; do case $(cat $f) in *9876[5]*) exit 7;; esac; done"); code == 7 {
 			return fmt.Errorf("the command of the daemon that was killed is still there: %s", out)
 		}

@@ -198,7 +198,7 @@ func (b *installing) killed(t *testing.T, commit string, bytes int64) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing is downloaded")
 	}
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if in := b.newest("speaker"); in.Transfer.Here != int64(len(b.extra))+here {
 			return fmt.Errorf("%+v", in)
 		}
@@ -223,7 +223,7 @@ func (b *installing) killed(t *testing.T, commit string, bytes int64) {
 	goOn := make(chan error, 1)
 	go func() { // once the same is asked for a second time
 		defer close(again)
-		goOn <- eventually(20*time.Second, func() error {
+		goOn <- eventually(soon, func() error {
 			if !strings.Contains(b.log.String(), "path=/api/v1/installs status=202") {
 				return errors.New("the second install is not there")
 			}

@@ -153,7 +153,7 @@ func (c *crowd) limitedSessions(words string) {
 	c.run("session", "create", "host", "--name", "second", "-r", "cpu=1")
 	waits := func() {
 		c.t.Helper()
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if out := c.run("session", "info", "second"); !strings.Contains(out, "PENDING") || !strings.Contains(out, "for the limit of") || !strings.Contains(out, words) {
 				return errors.New(out)
 			}

@@ -72,7 +72,7 @@ func TestLogIn(t *testing.T) {
 	b := newBox(t)
 	b.start()
 	var password string
-	if err := eventually(5*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		found := printedPassword.FindStringSubmatch(b.log.String())
 		if found == nil {
 			return fmt.Errorf("nothing is said of the first log-in")

@@ -53,7 +53,7 @@ func TestMeasured(t *testing.T) {
 
 	b.run("service", "autoscale", "talker", "--max", "4", "--target", "concurrency=auto")
 	want := fmt.Sprintf("target %d per route", c.Knee)
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if out := b.run("service", "autoscale", "talker", "-o", "json"); !strings.Contains(out, want) {
 			return fmt.Errorf("no %q in %s", want, out)
 		}
@@ -103,7 +103,7 @@ func cutShort(t *testing.T, b *box) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			var v calibrationView
 			if b.into(&v, "calibrate", "talker", "--last"); v.Running == nil {
 				return errors.New("it has not begun")
@@ -119,7 +119,7 @@ func cutShort(t *testing.T, b *box) {
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), "interrupted") {
 		t.Errorf("Ctrl-C: %v: %s", cmd.ProcessState, said)
 	}
-	if err := eventually(5*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		var v calibrationView
 		if b.into(&v, "calibrate", "talker", "--last"); v.Running != nil {
 			return errors.New("it goes on")
@@ -205,7 +205,7 @@ func talk(t *testing.T, b *box) {
 				t.Fatal(err)
 			}
 		}
-		if err := eventually(15*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if !strings.Contains(said.String(), what) {
 				return errors.New("nothing of the kind")
 			}

@@ -148,7 +148,7 @@ func TestMultiNode(t *testing.T) {
 		}
 		one.run("cluster", "uncordon", last)
 		back := one.spreads("open", func(p placedCluster) bool { return p.Restarts > 0 })
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			out, errs, code := one.cli("session", "exec", "open", "--", "ssh", "sub2", "hostname")
 			if code != 0 || strings.TrimSpace(out) != "sub2" {
 				return fmt.Errorf("%q %q", out, errs)
@@ -176,7 +176,7 @@ func TestMultiNode(t *testing.T) {
 
 	t.Run("nothing is left", func(t *testing.T) {
 		for _, h := range hosts {
-			if err := eventually(30*time.Second, func() error {
+			if err := eventually(soon, func() error {
 				left, err := filepath.Glob(filepath.Join(h.dir, "clusters", "*"))
 				links, _ := output("/", "ip", "-n", h.namespace, "-o", "link", "show", "type", "vxlan")
 				if err != nil || len(left) > 0 || strings.TrimSpace(links) != "" {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 type personView struct {
@@ -29,7 +28,7 @@ func (b *box) person(ref string) personView {
 func (b *box) becomes(ref, status string) personView {
 	b.t.Helper()
 	var v personView
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v = b.person(ref); v.Status != status {
 			return fmt.Errorf("%s is %s, not %s: %s", ref, v.Status, status, v.Reason)
 		}
@@ -43,7 +42,7 @@ func (b *box) becomes(ref, status string) personView {
 // contains waits until a file of the box has a text.
 func (b *box) contains(file, text string) {
 	b.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		got, err := os.ReadFile(file)
 		if err == nil && !strings.Contains(string(got), text) {
 			err = fmt.Errorf("%s has %q, not %q", file, got, text)
@@ -145,7 +144,7 @@ func TestPipelineOfJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.fails(3, []string{"prepared"}, "batch", "wait", "train")
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.person("report"); v.Status != "PENDING" || !strings.Contains(v.Reason, "waits for train, which has failed") {
 			return fmt.Errorf("%+v", v)
 		}
@@ -191,7 +190,7 @@ func TestShell(t *testing.T) {
 	b.run("session", "rename", "desk", "workbench")
 	b.run("session", "set-priority", "workbench", "70")
 	b.run("session", "restart", "workbench")
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.person("workbench"); v.Status != "RUNNING" || v.PID == before.PID || v.ID != before.ID || v.Restarts != 1 {
 			return fmt.Errorf("%+v", v)
 		}
@@ -261,7 +260,7 @@ func TestPeopleInContainers(t *testing.T) {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
 	b.run("session", "restart", "desk")
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.person("desk"); v.Status != "RUNNING" || v.PID == before.PID || v.Restarts != 1 {
 			return fmt.Errorf("%+v", v)
 		}

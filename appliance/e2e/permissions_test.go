@@ -157,7 +157,7 @@ func (c *crowd) takenAway(t *testing.T, id string) {
 		}()
 	}
 	c.as("")
-	for eventually(10*time.Second, func() error { return c.sleeping(2) }) != nil {
+	for eventually(soon, func() error { return c.sleeping(2) }) != nil {
 		t.Fatal("the commands do not run")
 	}
 	c.run("project", "member", "rm", "eyes", "ada")

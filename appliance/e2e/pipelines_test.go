@@ -63,7 +63,7 @@ func (b *box) jobBecomes(ref, wanted string) jobView {
 // runs waits until a task's session runs, and returns its id.
 func (b *box) runs(ref string, task int) (id string) {
 	b.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		j := b.job(ref)
 		if id = j.Tasks[task].SessionID; id == "" || b.person(id).Status != "RUNNING" {
 			return fmt.Errorf("its session does not run: %s", j)
@@ -273,7 +273,7 @@ tasks:
         tries: 1
 `)
 	b.fails(1, []string{"failed its smoke test", "does not match", "is removed"}, "pipeline", "run", file, "-p", "expected=nonsense", "--wait")
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if left := b.run("service", "list", "-q"); left != "" {
 			return fmt.Errorf("%s is left", left)
 		}

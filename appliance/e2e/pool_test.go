@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 type deviceView struct {
@@ -46,7 +45,7 @@ func TestPool(t *testing.T) {
 	b.run("service", "create", "host", "voices", "1", "--name", "late", "-r", "cuda.device=4")
 	waits := func(want ...string) {
 		t.Helper()
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			queue := b.run("queue")
 			for _, w := range want {
 				if !strings.Contains(queue, w) {
@@ -101,7 +100,7 @@ func TestPool(t *testing.T) {
 		t.Errorf("%d devices are taken, want 7", n)
 	}
 	b.run("service", "rm", "late", "large", "--wait")
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if n, who := b.taken(); n != 0 {
 			return fmt.Errorf("still held: %v", who)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 )
@@ -38,7 +37,7 @@ func TestOnPostgreSQL(t *testing.T) {
 	}
 	b.fails(1, []string{"database"}, "service", "scale", "voices", "1")
 	server.Start(t)
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if _, stderr, code := b.cli("service", "scale", "voices", "1"); code != 0 {
 			return errors.New(stderr)
 		}

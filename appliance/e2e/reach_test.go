@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // submit sends a form of the console as a browser does, and returns the status and what came.
@@ -84,7 +83,7 @@ func TestTheBoxIsNotAskedForOthers(t *testing.T) {
 		}
 		b.run("pipeline", "apply", b.file("calls.yaml", text))
 		b.run("pipeline", "run", "calls", "--wait")
-		if err := eventually(30*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			var job struct{ Notifications []struct{ To, Fault string } }
 			b.into(&job, "pipeline", "job", "calls.1")
 			for _, n := range job.Notifications {

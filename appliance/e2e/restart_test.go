@@ -40,7 +40,7 @@ func TestRestartUnderLoad(t *testing.T) {
 		for range 4 {
 			d.stream(160) // 8 s: over the restarts that follow
 		}
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if load := b.service("steady"); inFlight(load) < 4*(i+1) {
 				return fmt.Errorf("%d are in flight", inFlight(load))
 			}
@@ -57,7 +57,7 @@ func TestRestartUnderLoad(t *testing.T) {
 		if err := echo(fmt.Sprintf("word %d", i)); err != nil {
 			t.Error("the upgraded connection: ", err)
 		}
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if d.asked.Load() < asked+200 {
 				return errors.New("no load any more")
 			}
@@ -80,7 +80,7 @@ func TestRestartUnderLoad(t *testing.T) {
 	if after := pids(b.routes("steady")); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("sessions were %v and are %v", before, after)
 	}
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if all := b.daemons(); len(all) != 1 {
 			return fmt.Errorf("processes %v are left", all)
 		}
@@ -143,7 +143,7 @@ func TestRestartThatFails(t *testing.T) {
 			if v := b.service("steady"); v.Status != "HEALTHY" {
 				t.Errorf("the service is %s: %s", v.Status, v.Sentence)
 			}
-			if err := eventually(10*time.Second, func() error {
+			if err := eventually(soon, func() error {
 				if d.asked.Load() < asked+50 {
 					return errors.New("no load any more")
 				}
@@ -157,7 +157,7 @@ func TestRestartThatFails(t *testing.T) {
 	write("")
 	b.restart()
 	d.end()
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if requests, tokens := b.counted(); requests != d.asked.Load() || tokens != d.words.Load() {
 			return fmt.Errorf("counted are %d requests and %d tokens of %d and %d", requests, tokens, d.asked.Load(), d.words.Load())
 		}
@@ -194,7 +194,7 @@ read -r yours <&3; mv ` + db + " " + db + ".away; mkdir " + db + `
 echo '{"say":"failed","error":"the data is broken now"}' >&3; exit 1`)
 		b.fails(1, []string{"goes on as before", "the data is broken now"}, "restart")
 		asked := d.asked.Load()
-		if err := eventually(10*time.Second, func() error {
+		if err := eventually(soon, func() error {
 			if d.asked.Load() < asked+50 {
 				return errors.New("no load any more")
 			}
@@ -215,7 +215,7 @@ echo '{"say":"failed","error":"the data is broken now"}' >&3; exit 1`)
 		}
 	}
 	d.end()
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if requests, tokens := b.counted(); requests != d.asked.Load() || tokens != d.words.Load() {
 			return fmt.Errorf("counted are %d requests and %d tokens of %d and %d", requests, tokens, d.asked.Load(), d.words.Load())
 		}
@@ -234,7 +234,7 @@ func TestRouteGoesAfterARestart(t *testing.T) {
 	token := b.steadyService(1)
 	d := b.newDemand(token)
 	d.stream(100) // 5 s
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if inFlight(b.service("steady")) == 0 {
 			return errors.New("nothing is in flight")
 		}
@@ -251,7 +251,7 @@ func TestRouteGoesAfterARestart(t *testing.T) {
 		t.Errorf("%d are in flight while the route drains; the process before has 1", n)
 	}
 	d.end()
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if routes := b.service("steady").Routes; len(routes) > 0 {
 			return fmt.Errorf("routes are left: %+v", routes)
 		}
@@ -271,7 +271,7 @@ func TestSignals(t *testing.T) {
 	token := b.steadyService(1)
 	d := b.newDemand(token)
 	d.all.Go(func() { _, _ = say(context.Background(), b.client(token), "steady", 10000, nil) }) // it is cut
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if inFlight(b.service("steady")) == 0 {
 			return errors.New("nothing is in flight")
 		}
@@ -323,7 +323,7 @@ func TestStoppedAndStarted(t *testing.T) {
 			var streams sync.WaitGroup
 			if tt.streams {
 				streams.Go(func() { _, _ = say(context.Background(), b.client(token), "steady", 400, nil) }) // 20 s; it is cut
-				if err := eventually(10*time.Second, func() error {
+				if err := eventually(soon, func() error {
 					if inFlight(b.service("steady")) == 0 {
 						return errors.New("nothing is in flight")
 					}

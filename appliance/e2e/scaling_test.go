@@ -28,7 +28,7 @@ func (b *box) sleeper(name string, flags ...string) (token string) {
 // asleep waits until the service is at zero and nothing of it runs.
 func (b *box) asleep(name string) {
 	b.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if v := b.service(name); v.Status != "IDLE" || len(v.Routes) > 0 {
 			return fmt.Errorf("%s: %s, %d routes", v.Status, v.Sentence, len(v.Routes))
 		}
@@ -121,7 +121,7 @@ func TestScaleToZeroAndBack(t *testing.T) {
 	}
 	// What came is there to be rehearsed.
 	file := filepath.Join(t.TempDir(), "came.csv")
-	if err := eventually(10*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		b.run("service", "record", "steady", "-o", file)
 		text, err := os.ReadFile(file)
 		if lines := strings.Count(string(text), "\n"); err != nil || lines < 201 {

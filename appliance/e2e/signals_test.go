@@ -39,7 +39,7 @@ func engineAt(t *testing.T, model string, more ...string) (addr string, stop fun
 		_ = cmd.Wait()
 	})
 	t.Cleanup(stop)
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		resp, err := http.Get("http://" + addr + "/health")
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func TestARealEnginesSignals(t *testing.T) {
 	for range 5 { // two are computed, three wait
 		clients.Go(func() { ask(load, told) })
 	}
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if err := says("told", map[autoscaler.Metric]float64{running: 2, waiting: 3, raw: 3}); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func TestARealEnginesSignals(t *testing.T) {
 	}
 	over()
 	clients.Wait()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		return says("told", map[autoscaler.Metric]float64{running: 0, waiting: 0, raw: 0})
 	}); err != nil {
 		t.Errorf("after the load: %v", err)
@@ -141,7 +141,7 @@ func TestARealEnginesSignals(t *testing.T) {
 		}
 	}
 	stop()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if st := c.Status("told"); st[0].Missing != "route ses-1: it refuses connections" {
 			return errors.New(st[0].Missing)
 		}

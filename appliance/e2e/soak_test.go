@@ -195,7 +195,7 @@ func (s *soak) containerdDies() {
 	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 		s.t.Error(err)
 	}
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if _, errText, code := s.cli("session", "create", "engine:1", "-t", "batch", "--startup-command", "true", "--wait", "--name", fmt.Sprint("after-", s.round)); code != 0 {
 			return fmt.Errorf("no session starts: %s", errText)
 		}
@@ -230,7 +230,7 @@ func (s *soak) diskFills() {
 // nothingIsLeft looks that who holds devices, containers and networks are the routes, and nobody else.
 func (s *soak) nothingIsLeft(after string) {
 	s.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		n, who := s.taken()
 		routes := s.ids()
 		if n != 3 || len(who) != 3 {

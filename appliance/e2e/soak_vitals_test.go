@@ -50,7 +50,7 @@ func (s *soak) warm() { s.first = s.vitals() }
 // measure compares it with what it needs now. A daemon that was started anew is compared with itself, from here on.
 func (s *soak) measure() {
 	s.t.Helper()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		v := s.vitals()
 		switch {
 		case v.snapshots > s.first.snapshots:
@@ -79,7 +79,7 @@ func (s *soak) end() {
 	s.run("service", "rm", "ledger")
 	s.run("service", "rm", "voices")
 	s.wantNoContainers()
-	if err := eventually(30*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if n, who := s.taken(); n != 0 {
 			return fmt.Errorf("%d devices are taken, by %v", n, who)
 		}

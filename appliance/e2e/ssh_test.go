@@ -162,7 +162,7 @@ func (r *remote) ports(t *testing.T) {
 	ask := func(address string) answer {
 		return r.does(strings.NewReader("GET / HTTP/1.0\r\n\r\n"), "ssh", "-S", master, "-W", address, "desk@palisade")
 	}
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if a := ask("localhost:8888"); !strings.HasSuffix(a.out, "\r\n\r\npage\n") {
 			return fmt.Errorf("%+v", a)
 		}
@@ -182,7 +182,7 @@ func (r *remote) ports(t *testing.T) {
 	// Who goes takes the command on the terminal along.
 	_ = server.Process.Kill()
 	<-ended
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if a := r.does(nil, "ssh", "desk@palisade", "grep -l '888[8]' /proc/[0-9]*/cmdline"); a.code == 0 {
 			return fmt.Errorf("it is still there: %s", a.out)
 		}
@@ -302,7 +302,7 @@ func (r *remote) overRestart(t *testing.T) {
 	p.sees("still here\r\n")
 	p.types("exit 5\r")
 	p.leaves(5)
-	if err := eventually(20*time.Second, func() error {
+	if err := eventually(soon, func() error {
 		if all := r.daemons(); len(all) != 1 {
 			return fmt.Errorf("processes %v are left", all)
 		}

@@ -188,6 +188,7 @@ func refusalOf(err error) refusal {
 	}
 	if failed, ok := errors.AsType[*StartError](err); ok {
 		out.text, out.log = sentence("App "+failed.App+" of session "+failed.Session+": "+failed.Why), failed.Log
+		out.again = failed.Slow
 	}
 	if h, ok := errors.AsType[interface {
 		error

@@ -17,7 +17,7 @@ import (
 
 // How an app is started.
 const (
-	startPatience = 30 * time.Second // until its port answers
+	startPatience = 30 * time.Second // until it is begun, and until its port answers
 	lookEvery     = 100 * time.Millisecond
 	liveEvery     = time.Second     // how often it is asked whether its process is there still
 	askPatience   = 5 * time.Second // of one short command in the session
@@ -147,7 +147,9 @@ func (a *Apps) bringUp(ctx context.Context, s sessions.Session, app App) error {
 		case !errors.Is(err, sessions.ErrRefused):
 			return err
 		case now.Sub(began) >= startPatience:
-			return a.failure(ctx, s, app, fmt.Sprintf("it did not open its port %d within %s, and goes on trying", app.Port, startPatience))
+			e := a.failure(ctx, s, app, fmt.Sprintf("it did not open its port %d within %s, and goes on trying", app.Port, startPatience))
+			e.Slow = true
+			return e
 		case now.Sub(looked) >= liveEvery:
 			looked = now
 			if exit, _, err := a.script(ctx, s, app, aliveScript); err == nil && exit.Code != 0 {
@@ -166,6 +168,7 @@ func (a *Apps) bringUp(ctx context.Context, s sessions.Session, app App) error {
 type StartError struct {
 	Session, App string
 	Why          string
+	Slow         bool     // it runs, and may open its port yet
 	Log          []string // what it wrote last
 }
 
@@ -181,10 +184,14 @@ func (e *StartError) Unwrap() error { return sessions.ErrUnavailable }
 
 // Hint says what to do.
 func (e *StartError) Hint() string {
-	return fmt.Sprintf("all that it wrote: palisade session exec %s -- cat /tmp/.palisade-app-%s.log; opening it again starts it again", e.Session, e.App)
+	then := "opening it again starts it again"
+	if e.Slow {
+		then = "opening it again waits for it again"
+	}
+	return fmt.Sprintf("all that it wrote: palisade session exec %s -- cat /tmp/.palisade-app-%s.log; %s", e.Session, e.App, then)
 }
 
-func (a *Apps) failure(ctx context.Context, s sessions.Session, app App, why string) error {
+func (a *Apps) failure(ctx context.Context, s sessions.Session, app App, why string) *StartError {
 	e := &StartError{Session: s.Name, App: app.Name, Why: why}
 	if _, text, err := a.script(ctx, s, app, tailScript, strconv.Itoa(lastLines)); err == nil {
 		e.Log = lastOf(text, lastLines)
@@ -240,7 +247,11 @@ func (a *Apps) programs(ctx context.Context, s sessions.Session, table []App) ma
 
 // script runs a short script in a session for an app and returns what it wrote.
 func (a *Apps) script(ctx context.Context, s sessions.Session, app App, script string, args ...string) (sessions.Exit, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	patience := askPatience
+	if script == startScript {
+		patience = startPatience // whoever waits for the app waits for this, too
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	said := &head{most: 8 << 10}
 	exit, err := a.Sessions.Exec(ctx, s.Project, s.ID, sessions.ExecSpec{

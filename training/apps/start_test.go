@@ -92,6 +92,7 @@ func TestAnAppThatDoesNotStart(t *testing.T) {
 		start  func(cmd sessions.ExecSpec) (sessions.Exit, error)
 		status int
 		want   []string
+		again  bool // a browser comes back by itself
 	}{
 		"it ends at once": {func(cmd sessions.ExecSpec) (sessions.Exit, error) {
 			switch {
@@ -102,16 +103,16 @@ func TestAnAppThatDoesNotStart(t *testing.T) {
 				return sessions.Exit{Reason: sessions.ExitCompleted}, nil
 			}
 			return sessions.Exit{Reason: sessions.ExitFailed, Code: 1}, nil // it is not alive
-		}, 503, []string{"has ended, and never opened its port 7000", "reading settings\nno &lt;b&gt;board&lt;/b&gt; here", "starts it again"}},
+		}, 503, []string{"has ended, and never opened its port 7000", "reading settings\nno &lt;b&gt;board&lt;/b&gt; here", "starts it again"}, false},
 		"it never opens its port": {func(sessions.ExecSpec) (sessions.Exit, error) {
 			return sessions.Exit{Reason: sessions.ExitCompleted}, nil
-		}, 503, []string{"did not open its port 7000 within 30s", "cat /tmp/.palisade-app-board.log"}},
+		}, 503, []string{"did not open its port 7000 within 30s", "cat /tmp/.palisade-app-board.log", "waits for it again"}, true},
 		"no shell": {func(sessions.ExecSpec) (sessions.Exit, error) {
 			return sessions.Exit{Reason: sessions.ExitStartFailed, Code: 127, Message: "Command /bin/sh: not found in the session."}, nil
-		}, 502, []string{"Command /bin/sh: not found", "take an image that has one"}},
+		}, 502, []string{"Command /bin/sh: not found", "take an image that has one"}, false},
 		"the session goes": {func(sessions.ExecSpec) (sessions.Exit, error) {
 			return sessions.Exit{}, fmt.Errorf("session work does not run: %w", sessions.ErrForbidden)
-		}, 409, []string{"does not run"}},
+		}, 409, []string{"does not run"}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,7 +129,7 @@ func TestAnAppThatDoesNotStart(t *testing.T) {
 						t.Errorf("%q is not in %s", want, text)
 					}
 				}
-				if strings.Contains(text, "\x1b") || strings.Contains(text, "refresh") || resp.StatusCode != c.status {
+				if strings.Contains(text, "\x1b") || strings.Contains(text, "refresh") != c.again || resp.Header.Get("Retry-After") != "" != c.again || resp.StatusCode != c.status {
 					t.Errorf("%s %q", resp.Status, text)
 				}
 				before := w.started("exec board")

@@ -86,7 +86,9 @@ func (p *Pair) Open() {
 	if err != nil {
 		p.Fatal(err)
 	}
+	p.mu.Lock()
 	p.At = l.Addr().String()
+	p.mu.Unlock()
 	p.server, p.served = door.NewServer(p.rooms, slog.New(slog.DiscardHandler)), make(chan error, 1)
 	go func() { p.served <- p.server.Serve(l) }()
 }
