@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +19,12 @@ import (
 const insideVar = "PALISADE_E2E_INSIDE"
 
 // Tests that take longest are begun first, so that none is left over at the end.
-var longest = []string{"TestShippedImages", "TestConsole", "TestClusterInContainers", "TestHosts", "TestSoak", "TestDatabaseMove", "TestLimits", "TestModelsGoWhereTheyRun", "TestHostileTexts"}
+var longest = []string{
+	"TestShippedImages", "TestConsole", "TestSeveralBoxes", "TestClusterInContainers", "TestManySmallFiles", "TestTargetTracking", "TestHosts", "TestModelsGoWhereTheyRun",
+	"TestHostileTexts", "TestEnginesThatFail", "TestLimitsOfSeveralBoxes", "TestSoak",
+}
 
-// side runs the tests that were asked for, -parallel of them side by side.
+// side runs the tests that were asked for, several of them side by side.
 func side() error {
 	tests, err := toRun()
 	if err != nil {
@@ -56,9 +60,15 @@ func side() error {
 	return nil
 }
 
-// sideBySide is what -parallel says, at most four: each is a whole appliance.
+// sideBySide is what -parallel says, else one more than there are cores, for tests wait for much of their time; at most four: each is a whole
+// appliance.
 func sideBySide() int {
-	n, _ := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int)
+	n := runtime.GOMAXPROCS(0) + 1
+	flag.Visit(func(f *flag.Flag) {
+		if g, ok := f.Value.(flag.Getter); ok && f.Name == "test.parallel" {
+			n, _ = g.Get().(int)
+		}
+	})
 	return min(n, 4)
 }
 
