@@ -80,8 +80,9 @@ func TestUnhappyWaysAreWalked(t *testing.T) {
 			t.Errorf("what the appliance does is not said: %s", line)
 		}
 		for named := range strings.SplitSeq(cells[2], ", ") {
-			name, is := strings.CutPrefix(strings.TrimSpace(named), "`")
-			if name, is = strings.CutSuffix(name, "`"); !is {
+			rest, opens := strings.CutPrefix(strings.TrimSpace(named), "`")
+			name, closes := strings.CutSuffix(rest, "`")
+			if !opens || !closes {
 				t.Errorf("%q names no test: %s", named, line)
 				continue
 			}
