@@ -83,7 +83,7 @@ func (w *watching) once(ctx context.Context) {
 				w.patience = min(2*w.patience, mostPatience) // else all boxes would ask a member anew that is only busy
 				w.agreement.streams.CompareAndSwap(stream, stream+1)
 				return
-			case silent > askAfter/2 && w.agreement.mayAsk(stream, time.Now()):
+			case silent > askAfter*4/5 && w.agreement.mayAsk(stream, time.Now()):
 				go func() { _ = w.agreement.client.RequestProgress(ctx) }() // it may wait for who is silent
 			}
 		case <-ctx.Done():

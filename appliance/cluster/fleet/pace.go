@@ -23,6 +23,11 @@ const (
 	outlookEvery = 5 * time.Second
 )
 
+// gap is how long after a write the next one follows at the soonest: each is a message to each box, whatever is in it.
+func gap(boxes int) time.Duration {
+	return min(time.Duration(boxes)*100*time.Microsecond, 100*time.Millisecond)
+}
+
 // What a row takes, about, in bytes: to tell a box of a change at all takes as much work as two kilobytes of it do.
 const (
 	rowCost   = 2000

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,7 +170,31 @@ func (h *house) lead(ctx context.Context, first bool, entered, led func()) (err 
 	}
 	h.managing.Store(manager)
 	led()
+	all.Go(func() { h.ask(ctx, manager) })
 	return manager.Run(ctx)
+}
+
+// atOnce is how many sessions start at a time.
+const atOnce = 200
+
+// ask has the services that were seeded run, some of them at a time.
+func (h *house) ask(ctx context.Context, m *sessions.Manager) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	waiting := slices.DeleteFunc(m.Services("default"), func(v sessions.ServiceView) bool { return v.Replicas > 0 })
+	for len(waiting) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for room := atOnce - h.stands().Other; room > 0 && len(waiting) > 0; room -= h.Replicas {
+			if _, err := m.ScaleService(ctx, "default", waiting[0].Name, sessions.Scale{To: h.Replicas, By: "owner", Reason: "it is time"}); err != nil {
+				break // again
+			}
+			waiting = waiting[1:]
+		}
+	}
 }
 
 // know learns where sessions were placed in reigns before.
@@ -201,7 +226,7 @@ func (s setting) profileTo(name string) error {
 	return pprof.StartCPUProfile(f)
 }
 
-// seed records services as their owners would have made them: half of the sessions have a device each, and half of them a quarter of
+// seed records services as their owners would have made them, at zero: half of the sessions have a device each, and half of them a quarter of
 // one. A tenth more would leave no whole device free where parts of all are taken.
 func (h *house) seed(ctx context.Context) error {
 	for i := range h.Services {
@@ -211,7 +236,7 @@ func (h *house) seed(ctx context.Context) error {
 		}
 		name := fmt.Sprintf("model-%04d", i)
 		s := sessions.Service{
-			ID: "svc-" + name, Name: name, Project: "default", CreatedAt: time.Now(), Lifecycle: sessions.LifecycleActive, Replicas: h.Replicas, Revision: 1, Policy: sessions.DefaultPolicy(),
+			ID: "svc-" + name, Name: name, Project: "default", CreatedAt: time.Now(), Lifecycle: sessions.LifecycleActive, Revision: 1, Policy: sessions.DefaultPolicy(),
 		}
 		r := sessions.Revision{
 			ServiceID: s.ID, Number: 1, CreatedAt: time.Now(), Recipe: sessions.Recipe{Image: "registry.lan/engine:1", Variant: "custom", Resources: resources},

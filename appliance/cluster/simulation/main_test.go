@@ -74,6 +74,9 @@ func start(t testing.TB, s setting) *child {
 	}
 	c := &child{t: t, role: s.Role, cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
+	if s.Role == "nodes" {
+		c.cmd.Env = append(c.cmd.Env, "GOGC=300") // it stands for a thousand boxes, whose memory is not looked at
+	}
 	c.cmd.Stderr = os.Stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := c.cmd.StdinPipe()
