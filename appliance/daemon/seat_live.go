@@ -213,6 +213,7 @@ func (s *seat) stand(ctx context.Context) {
 			}
 			s.loops.run(func(context.Context) { s.arrange(ctx, r) })
 			s.loops.run(func(context.Context) { s.admit(ctx, r) })
+			s.loops.run(func(context.Context) { s.tend(ctx) })
 			<-t.over
 			return nil
 		})
@@ -222,6 +223,28 @@ func (s *seat) stand(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(s.standPause()):
+		}
+	}
+}
+
+// tendEvery is how often an authority is looked at that has ten years, and tokens that have an hour.
+const tendEvery = time.Hour
+
+// tend has the authority of the cluster get its heir in time, and what is over forgotten, while this box leads.
+func (s *seat) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := s.desk.Tend(asking)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("the authority of the cluster cannot be tended now; it is tried again in an hour", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -1,9 +1,13 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/palisade-run/palisade/appliance/cluster/clustertest"
 )
@@ -25,8 +29,31 @@ func TestBoxesOnAnEtcdOfTheirOwner(t *testing.T) {
 	three.fails(1, []string{"this box was removed from the cluster"}, "cluster", "status")
 	three.run("cluster", "leave")
 
+	// Whoever begins to decide tends what boxes are let in by: the token that the others have used up does not stay.
+	client := etcd.Client(t)
+	tokens := func() (n int) {
+		got, err := client.Get(t.Context(), "/palisade/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range got.Kvs {
+			if strings.Contains(string(kv.Key), "/tokens/") {
+				n++
+			}
+		}
+		return n
+	}
+	before := tokens()
 	one.kill() // it decides
 	two.settled("another one decides", func(s clusterStatus) bool { return s.Leader == "two" && !slices.Contains(s.alive(), "one") })
+	if err := eventually(soon, func() error {
+		if n := tokens(); before < 1 || n >= before {
+			return fmt.Errorf("%d tokens are kept of %d", n, before)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 	one.start()
 	two.settled("it is back", func(s clusterStatus) bool { return len(s.alive()) == 2 })
 	two.run("cluster", "leave")

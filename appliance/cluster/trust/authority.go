@@ -117,40 +117,40 @@ func (a Authority) signer(now time.Time) (Generation, error) {
 	return Generation{}, fmt.Errorf("the cluster's authority: %w: there is none", ErrInvalid)
 }
 
-// Tended returns a with an heir where its time has come, and without generations that nothing hangs on any more;
-// changed is false where there was nothing to do. force makes an heir at once, as is right when a key may be known to
-// others. Old and new vouch for each other: who knows one of them believes what the other one signed.
+// tended returns a with an heir where its time has come, and without generations that nothing hangs on any more;
+// changed is false where there was nothing to do. Old and new vouch for each other: who knows one of them believes what
+// the other one signed.
 //  1. What ended, or what the last certificate of has ended, is forgotten.
 //  2. An heir is made when two years are left.
-func (a Authority) Tended(key ClusterKey, now time.Time, force bool) (tended Authority, changed bool, err error) {
-	tended = Authority{Cluster: a.Cluster, Generations: slices.Clone(a.Generations)}
-	for i := len(tended.Generations) - 1; i > 0; i-- { // 1
-		if now.Before(tended.Generations[i-1].SignsFrom.Add(nodeLife + bequest)) {
+func (a Authority) tended(key ClusterKey, now time.Time) (next Authority, changed bool, err error) {
+	next = Authority{Cluster: a.Cluster, Generations: slices.Clone(a.Generations)}
+	for i := len(next.Generations) - 1; i > 0; i-- { // 1
+		if now.Before(next.Generations[i-1].SignsFrom.Add(nodeLife + bequest)) {
 			break
 		}
-		tended.Generations, changed = tended.Generations[:i], true
+		next.Generations, changed = next.Generations[:i], true
 	}
-	if len(tended.Generations) == 0 {
+	if len(next.Generations) == 0 {
 		return a, false, fmt.Errorf("the cluster's authority: %w: there is none", ErrInvalid)
 	}
-	newest, err := x509.ParseCertificate(tended.Generations[0].Certificate)
+	newest, err := x509.ParseCertificate(next.Generations[0].Certificate)
 	if err != nil {
 		return a, false, fmt.Errorf("the cluster's authority: %w: %w", ErrInvalid, err)
 	}
-	if !force && now.Before(newest.NotAfter.Add(-renewAuthority)) { // 2
-		return tended, changed, nil
+	if now.Before(newest.NotAfter.Add(-renewAuthority)) { // 2
+		return next, changed, nil
 	}
 	heir, private, err := newGeneration(a.Cluster, key, now)
 	if err != nil {
 		return a, false, err
 	}
 	heir.SignsFrom = now.Add(heirWaits)
-	old := &tended.Generations[0]
+	old := &next.Generations[0]
 	if err := vouch(&heir, private, old, key); err != nil {
 		return a, false, err
 	}
-	tended.Generations = append([]Generation{heir}, tended.Generations...)
-	return tended, true, nil
+	next.Generations = append([]Generation{heir}, next.Generations...)
+	return next, true, nil
 }
 
 // vouch has two generations sign each other's keys.

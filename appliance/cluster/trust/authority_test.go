@@ -37,7 +37,7 @@ func TestAnAuthorityIsFollowedByItsHeir(t *testing.T) {
 	generations := 0
 	for range 20 {
 		c.clock.at = c.clock.at.Add(25 * day)
-		if err := c.desk.Tend(t.Context(), false); err != nil {
+		if err := c.desk.Tend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c.believe(c.first, second)
@@ -69,12 +69,15 @@ func TestAnAuthorityIsFollowedByItsHeir(t *testing.T) {
 // TestTokensHoldWhileTheAuthorityChanges: a token that names one generation is good at doors that show the other.
 func TestTokensHoldWhileTheAuthorityChanges(t *testing.T) {
 	c := found(t)
+	heirComes := start.Add((8*365 + 10) * day)
+	c.clock.at = heirComes
+	renewed(t, c, c.first)
 	slow := c.joined("slow") // keeps a certificate of the old authority
 	old := c.token(trust.Asked{Approve: true, Uses: 5, For: 30 * day})
-	if err := c.desk.Tend(t.Context(), true); err != nil {
+	if err := c.desk.Tend(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.clock.at = start.Add(8 * day) // the heir signs
+	c.clock.at = heirComes.Add(8 * day) // the heir signs
 	c.believe(c.first, slow)
 	renewed(t, c, c.first)
 	young := c.token(trust.Asked{Approve: true, Uses: 5, For: day})
@@ -104,8 +107,9 @@ func TestAnHeirNeedsTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.clock.at = start.Add((8*365 + 10) * day)
 	desk := trust.NewDesk(c.shelf, key, c.clock.now)
-	is(t, desk.Tend(t.Context(), true), trust.ErrInvalid, false)
+	is(t, desk.Tend(t.Context()), trust.ErrInvalid, false)
 	box := c.box("second")
 	r, err := box.Request(c.token(trust.Asked{Approve: true, Uses: 1, For: time.Hour}), "", "")
 	if err != nil {

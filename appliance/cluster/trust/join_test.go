@@ -48,7 +48,7 @@ func TestABoxWaitsUntilItIsApproved(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.desk = trust.NewDesk(c.shelf, key, c.clock.now)
-	if err := c.desk.Tend(ctx, false); err != nil {
+	if err := c.desk.Tend(ctx); err != nil {
 		t.Fatal(err)
 	}
 	pending, ok, err := box.Pending()

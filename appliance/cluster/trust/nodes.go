@@ -161,14 +161,14 @@ func (d *Desk) Beliefs(ctx context.Context) (Bundle, []Denied, error) {
 }
 
 // Tend does what time asks for: an heir for an authority that grows old, and forgets what is over. Once a day, on one
-// box at a time or on several, is enough. heir makes one at once.
-func (d *Desk) Tend(ctx context.Context, heir bool) error {
+// box at a time or on several, is enough.
+func (d *Desk) Tend(ctx context.Context) error {
 	err := retried(func() (bool, error) {
 		a, revision, err := d.authority(ctx)
 		if err != nil {
 			return false, err
 		}
-		tended, changed, err := a.Tended(d.key, d.now(), heir)
+		tended, changed, err := a.tended(d.key, d.now())
 		if err != nil || !changed {
 			return !changed, err
 		}

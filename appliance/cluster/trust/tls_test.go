@@ -179,7 +179,7 @@ func TestARemovedNodeIsRefused(t *testing.T) {
 	}
 	// A year later its certificates have ended, and it is forgotten.
 	c.clock.at = start.Add(365 * 24 * time.Hour)
-	if err := c.desk.Tend(t.Context(), false); err != nil {
+	if err := c.desk.Tend(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := c.shelf.List(t.Context(), "denied/"); err != nil || len(entries) != 0 {
