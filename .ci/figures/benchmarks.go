@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -32,12 +33,18 @@ type aim struct {
 // bench is one go at `go test -bench`.
 type bench struct{ pkg, name, times string }
 
-// benchmarks runs those of aims.txt.
-func benchmarks(wanted *regexp.Regexp) ([]figure, error) {
+// benchmarks runs those of aims.txt, and tells where their time went.
+func benchmarks(wanted *regexp.Regexp) ([]figure, []hottest, error) {
 	all, err := parse(aims)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	dir, err := os.MkdirTemp("", "figures")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	var hot []hottest
 	all = slices.DeleteFunc(all, func(a *aim) bool { return !wanted.MatchString(a.what) })
 	done := map[bench]bool{}
 	for _, a := range all {
@@ -45,9 +52,13 @@ func benchmarks(wanted *regexp.Regexp) ([]figure, error) {
 			continue
 		}
 		done[a.runs] = true
-		out, err := a.runs.run()
+		out, err := a.runs.run(dir)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err) // the others are measured all the same
+		} else if h, err := profiled(a.runs, filepath.Join(dir, "cpu")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		} else if h != nil {
+			hot = append(hot, *h)
 		}
 		for _, b := range all {
 			if b.runs == a.runs {
@@ -59,7 +70,7 @@ func benchmarks(wanted *regexp.Regexp) ([]figure, error) {
 	for _, a := range all {
 		got = append(got, a.figure())
 	}
-	return got, nil
+	return got, hot, nil
 }
 
 func parse(text string) (all []*aim, err error) {
@@ -92,8 +103,9 @@ func parse(text string) (all []*aim, err error) {
 	return all, nil
 }
 
-func (b bench) run() ([]byte, error) {
-	args := []string{"test", "-run", "^$", "-bench", b.name, "-timeout", "40m"}
+// run leaves a profile of the processor as dir/cpu.
+func (b bench) run(dir string) ([]byte, error) {
+	args := []string{"test", "-run", "^$", "-bench", b.name, "-timeout", "40m", "-o", filepath.Join(dir, "test"), "-cpuprofile", filepath.Join(dir, "cpu")}
 	if b.times != "" {
 		args = append(args, "-benchtime", b.times)
 	}

@@ -64,8 +64,29 @@ gone | ./e2e | ^BenchmarkGone$ | | Gone.*/ms | <= 1000000
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(figure{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if lines := strings.Split(page(got), "\n"); !strings.HasPrefix(lines[2], "| pages | 51 | <= 50 | **short** |") || !strings.HasPrefix(lines[3], "| gone ") {
+	if lines := strings.Split(page(got, nil), "\n"); !strings.HasPrefix(lines[2], "| pages | 51 | <= 50 | **short** |") || !strings.HasPrefix(lines[3], "| gone ") {
 		t.Errorf("what is short comes first, then what was not measured: %q", lines)
+	}
+}
+
+func TestTheHottestPlacesOfAProfile(t *testing.T) {
+	got := top(`File: test
+Type: cpu
+Duration: 2.1s, Total samples = 2.25s (107.18%)
+Showing nodes accounting for 1.51s, 67.11% of 2.25s total
+      flat  flat%   sum%        cum   cum%
+     0.36s 16.00% 16.00%      0.36s 16.00%  runtime.memmove
+     0.21s  9.33% 25.33%      1.02s 45.33%  github.com/palisade-run/palisade/sessions.(*Manager).pass
+     0.12s  5.33% 30.67%      0.12s  5.33%  github.com/palisade-run/palisade/router/scan.class (inline)
+     0.05s  2.22% 32.89%      0.05s  2.22%  slices.pdqsortCmpFunc[go.shape.struct { github.com/a/b.C }]
+`)
+	want := []string{"`runtime.memmove` 16.00 %", "`sessions.(*Manager).pass` 9.33 %", "`scan.class` 5.33 %"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	made := page(nil, []hottest{{bench{"./router/scan", "^BenchmarkRequest$", ""}, want}})
+	if row := "| `BenchmarkRequest` of `./router/scan` | `runtime.memmove` 16.00 %; `sessions.(*Manager).pass` 9.33 %; `scan.class` 5.33 % |"; !strings.Contains(made, row) {
+		t.Errorf("%q is not in %q", row, made)
 	}
 }
 

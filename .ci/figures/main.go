@@ -3,7 +3,8 @@
 //	go run ./.ci/figures [-only PATTERN] [-into FILE]
 //
 // It runs the benchmarks of aims.txt, the data plane beside others (bin/bench/bench, see router/bench) and the rehearsals of the
-// autoscaler. It ends with 1 where something is short or was not measured.
+// autoscaler. It ends with 1 where something is short or was not measured. Benchmarks are profiled as they run,
+// and the page ends with the hottest places of each.
 package main
 
 import (
@@ -40,8 +41,8 @@ func (f figure) String() string {
 
 // source is something that measures.
 type source struct {
-	name string // what -only is held against, beside each figure's own words
-	run  func(wanted *regexp.Regexp) ([]figure, error)
+	name string // what -only is held against
+	run  func() ([]figure, error)
 }
 
 func main() {
@@ -64,17 +65,22 @@ func run(only, into string) (bool, error) {
 		return false, fmt.Errorf("-only: %w", err)
 	}
 	var all []figure
-	for _, s := range []source{{"the data plane", plane}, {"the autoscaler rehearsed", rehearsals}, {"", benchmarks}} {
-		if s.name != "" && !wanted.MatchString(s.name) {
+	for _, s := range []source{{"the data plane", plane}, {"the autoscaler rehearsed", rehearsals}} {
+		if !wanted.MatchString(s.name) {
 			continue
 		}
-		some, err := s.run(wanted)
+		some, err := s.run()
 		if err != nil {
 			return false, err
 		}
 		all = append(all, some...)
 	}
-	made := page(all)
+	some, hot, err := benchmarks(wanted)
+	if err != nil {
+		return false, err
+	}
+	all = append(all, some...)
+	made := page(all, hot)
 	fmt.Print(made)
 	if into != "" {
 		if err := put(into, made); err != nil {
@@ -84,8 +90,8 @@ func run(only, into string) (bool, error) {
 	return !slices.ContainsFunc(all, func(f figure) bool { return f.standing != met }), nil
 }
 
-// page is what was measured, what is short first.
-func page(all []figure) string {
+// page is what was measured, what is short first, and where the time of the benchmarks went.
+func page(all []figure, hot []hottest) string {
 	slices.SortStableFunc(all, func(a, b figure) int { return int(a.standing) - int(b.standing) })
 	var b strings.Builder
 	reached := 0
@@ -97,6 +103,12 @@ func page(all []figure) string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%d of %d reach their aim. %s, %d cores (%s), %s.\n", reached, len(all), time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), revision())
+	if len(hot) > 0 {
+		b.WriteString("\nWhere the processor was found most often in each of them, of its time in that process:\n\n| benchmark | the three hottest places |\n|---|---|\n")
+		for _, h := range hot {
+			fmt.Fprintln(&b, h)
+		}
+	}
 	return b.String()
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // plane runs the data plane's own bench, whose tables go to standard error as they come, and takes its aims.
-func plane(*regexp.Regexp) ([]figure, error) {
+func plane() ([]figure, error) {
 	var out bytes.Buffer
 	cmd := exec.Command("bin/bench/bench")
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
@@ -54,7 +54,7 @@ func planeFigures(text string) (got []figure) {
 }
 
 // rehearsals holds the autoscaler beside other formulas on traces: never more accelerator hours for the same wait.
-func rehearsals(*regexp.Regexp) ([]figure, error) {
+func rehearsals() ([]figure, error) {
 	out, err := exec.Command("go", "test", "-count=1", "-timeout", "10m", "-run", "TestComparison", "-v", "./autoscaler/rehearse").CombinedOutput()
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) {
