@@ -92,7 +92,7 @@ func (s *server) tunnelSession(c *gin.Context) error {
 	if !ok {
 		return errors.New("the connection cannot be taken over")
 	}
-	letIn(c)
+	letIn(c, http.StatusSwitchingProtocols)
 	tunnel, err := api.AcceptTunnel(rec, c.Request)
 	rec.taken = rec.status != 0
 	if err != nil {

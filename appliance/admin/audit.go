@@ -41,8 +41,8 @@ var unrecorded = []string{
 	"PATCH /folders/:id/uploads/:uid", "POST /pipelines/validate", "POST /sessions/check", "POST /services/check", "POST /services/:id/rehearse", "POST /validate", "POST /catalog/plan", "POST /audit/verify", "POST /backups/:name/verify",
 }
 
-// entering are requests that read by their method, and let somebody in.
-var entering = []string{"GET /login/oidc/:name/callback", "GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
+// entering are requests that read by their method, and let somebody in, or give everything away.
+var entering = []string{"GET /backups/:name/content", "GET /login/oidc/:name/callback", "GET /sessions/:id/exec", "GET /sessions/:id/terminal", "GET /sessions/:id/tunnel"}
 
 // contents are requests whose bodies are files, whatever type they say.
 var contents = []string{"PUT /folders/:id/files", "POST /images/import", "POST /bundles", "POST /bundles/check"}
@@ -76,10 +76,10 @@ type auditor struct {
 // lettingIn is under what a request carries how it is recorded that somebody is let in.
 const lettingIn = "palisade.letting-in"
 
-// letIn has it recorded that whoever asks is let in now. It may last for hours: that is kept before.
-func letIn(c *gin.Context) {
-	if record, ok := c.Value(lettingIn).(func()); ok {
-		record()
+// letIn has it recorded, with a status, that whoever asks is let in now. It may last for hours: that is kept before.
+func letIn(c *gin.Context, status int) {
+	if record, ok := c.Value(lettingIn).(func(int)); ok {
+		record(status)
 	}
 }
 
@@ -167,11 +167,11 @@ func (a *auditor) run(c *gin.Context, h func(*gin.Context) error) (err error) {
 func (a *auditor) enter(c *gin.Context, e audit.Entry, h func(*gin.Context) error) error {
 	ctx := c.Request.Context()
 	in := false
-	c.Set(lettingIn, func() {
+	c.Set(lettingIn, func(status int) {
 		in = true
-		e.Status = http.StatusSwitchingProtocols
+		e.Status = status
 		if who := actorOf(c.Request.Context()); e.Actor == "" { // who logs in is known by now
-			e.Actor, e.Via, e.Status = who.Name, who.Via, http.StatusSeeOther
+			e.Actor, e.Via = who.Name, who.Via
 		}
 		a.Audit.Add(ctx, e)
 	})

@@ -114,6 +114,7 @@ func (s *server) fetchBackup(c *gin.Context) error {
 		return err
 	}
 	defer f.Close()
+	letIn(c, http.StatusOK)
 	c.Header("Content-Length", strconv.FormatInt(size, 10))
 	c.Header("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.Param("name")))
 	_, err = io.Copy(&archiveWriter{c: c, rc: http.NewResponseController(c.Writer), kind: "application/octet-stream"}, f)

@@ -87,7 +87,7 @@ func takeOver(c *gin.Context) (*api.ServerLine, error) {
 	if !ok {
 		return nil, errors.New("the connection cannot be taken over")
 	}
-	letIn(c)
+	letIn(c, http.StatusSwitchingProtocols)
 	line, err := api.AcceptLine(rec, c.Request)
 	rec.taken = rec.status != 0
 	if rec.taken { // without a line it has been answered

@@ -124,7 +124,7 @@ func (s *server) enterByProvider(c *gin.Context) error {
 	if err := s.giveParts(r.Context(), in, e.User.Name); err != nil {
 		return s.turnAway(c, name, errors.Join(err, s.Users.LogOut(r.Context(), e.Secret)))
 	}
-	letIn(c)
+	letIn(c, http.StatusSeeOther)
 	giveSession(c.Writer, strings.HasPrefix(base, "https://") || s.byTLS(r), e.Secret, e.Session.CreatedAt.Add(s.sessionMost(e.Session)))
 	c.Redirect(http.StatusSeeOther, in.Next)
 	return nil

@@ -207,9 +207,9 @@ func TestShelf(t *testing.T) {
 		t.Errorf("%v %v", all, err)
 	}
 	for i := range 5 {
-		d, err := s.Begin(at.Add(time.Duration(i)*time.Hour), 0)
+		d, err := s.Begin("a1", at.Add(time.Duration(i)*time.Hour), 0)
 		must(t, err)
-		w, err := backup.NewWriter(d, backup.Head{MadeAt: at.Add(time.Duration(i) * time.Hour), Scheduled: i != 1}, to)
+		w, err := backup.NewWriter(d, backup.Head{MadeAt: at.Add(time.Duration(i) * time.Hour), Scheduled: i != 1, Appliance: "a1"}, to)
 		must(t, err)
 		_, err = w.Close(nil)
 		must(t, err)
@@ -221,8 +221,8 @@ func TestShelf(t *testing.T) {
 	}
 	must(t, os.WriteFile(filepath.Join(s.Dir, "bad.backup"), []byte("hello"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.Dir, "note.txt"), nil, 0o600))
-	gone, err := s.Prune(2)
-	if err != nil || !cmp.Equal(gone, []string{"palisade-20260301T120000.000Z.backup"}) {
+	gone, err := s.Prune("a1", "palisade-20260301T150000.000Z-a1.backup", 2)
+	if err != nil || !cmp.Equal(gone, []string{"palisade-20260301T120000.000Z-a1.backup"}) {
 		t.Errorf("%v %v", gone, err)
 	}
 	var names []string
@@ -234,7 +234,7 @@ func TestShelf(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 	}
-	if !cmp.Equal(names, []string{"palisade-20260301T150000.000Z.backup", "palisade-20260301T140000.000Z.backup", "palisade-20260301T130000.000Z.backup", "bad.backup"}) {
+	if !cmp.Equal(names, []string{"palisade-20260301T150000.000Z-a1.backup", "palisade-20260301T140000.000Z-a1.backup", "palisade-20260301T130000.000Z-a1.backup", "bad.backup"}) {
 		t.Errorf("%v", names)
 	}
 	info, err := os.Stat(filepath.Join(s.Dir, names[0]))
@@ -249,8 +249,90 @@ func TestShelf(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := s.Begin(at, math.MaxInt64); !errors.Is(err, backup.ErrNoSpace) {
+	if _, err := s.Begin("a1", at, math.MaxInt64); !errors.Is(err, backup.ErrNoSpace) {
 		t.Error(err)
+	}
+}
+
+// TestOneShelfOfTwo: an appliance takes nothing away that is another's, made or being made, nor what it made just now.
+func TestOneShelfOfTwo(t *testing.T) {
+	_, to := key(t)
+	s := backup.Shelf{Dir: t.TempDir()}
+	begin := func(who string, when time.Time) *backup.Draft {
+		t.Helper()
+		d, err := s.Begin(who, when, 0)
+		must(t, err)
+		w, err := backup.NewWriter(d, backup.Head{MadeAt: when, Scheduled: true, Appliance: who}, to)
+		must(t, err)
+		_, err = w.Close(nil)
+		must(t, err)
+		return d
+	}
+	halves := []*backup.Draft{begin("prod", at), begin("test", at)} // one each is under way
+	must(t, os.WriteFile(filepath.Join(s.Dir, "palisade-1-prod.backup.part"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(s.Dir, "fetched.backup.part"), nil, 0o600))
+	for _, ahead := range []time.Duration{time.Hour, 2 * time.Hour, 1000 * time.Hour} { // the last by a clock that was wrong
+		must(t, begin("prod", at.Add(ahead)).Keep())
+		must(t, begin("test", at.Add(ahead)).Keep())
+	}
+	last := begin("prod", at.Add(3*time.Hour))
+	must(t, last.Keep())
+	gone, err := s.Prune("prod", last.Name, 2)
+	must(t, err)
+	if !cmp.Equal(gone, []string{"palisade-20260301T140000.000Z-prod.backup", "palisade-20260301T130000.000Z-prod.backup"}) {
+		t.Errorf("gone: %v", gone)
+	}
+	for _, d := range halves {
+		must(t, d.Keep())
+	}
+	var left []string
+	entries, err := os.ReadDir(s.Dir)
+	must(t, err)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if len(left) != 8 || left[0] != "fetched.backup.part" {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestNames: whatever name Put takes, Read gives back.
+func TestNames(t *testing.T) {
+	secret, to := key(t)
+	names := []string{"caf\xe9.txt", "caf\xe9", "caf\xe9/x", "a\nb", "-", "a\\b", "...", " ", strings.Repeat("é/", 300) + "x", "a:b", "\x7f\x01", "caf\xe9/y \xff"}
+	var out bytes.Buffer
+	w, err := backup.NewWriter(&out, backup.Head{MadeAt: at}, to)
+	must(t, err)
+	for i, name := range names {
+		f := backup.File{Name: name, Mode: 0o600, Time: at, Size: 1, Body: strings.NewReader("x")}
+		switch i {
+		case 1:
+			f = backup.File{Name: name, Mode: fs.ModeDir | 0o700, Time: at}
+		case 2:
+			f = backup.File{Name: name, Mode: fs.ModeSymlink | 0o777, Time: at, Link: "\xff\xfe"}
+		}
+		must(t, w.Put("folders", f))
+	}
+	for _, name := range []string{"", ".", "..", "../x", "/x", "a/../b", "a//b", "a/", "./a", "a\x00b"} {
+		if err := w.Put("folders", backup.File{Name: name, Mode: 0o600, Time: at}); err == nil {
+			t.Errorf("%q was taken", name)
+		}
+	}
+	if err := w.Put("folders/x", backup.File{Name: "x", Mode: 0o600, Time: at}); err == nil {
+		t.Error("a part of such a name was taken")
+	}
+	_, err = w.Close(nil)
+	must(t, err)
+	g := &got{rows: map[string][][]any{}, files: map[string]string{}}
+	_, _, err = backup.Read(t.Context(), archive(out.Bytes(), backup.Keys{Secret: secret}), g, nil)
+	must(t, err)
+	for _, name := range names {
+		if _, there := g.files["folders/"+name]; !there {
+			t.Errorf("%q is missing", name)
+		}
+	}
+	if g.files["folders/caf\xe9/x"] != "Lrwxrwxrwx \xff\xfe" {
+		t.Errorf("%q", g.files["folders/caf\xe9/x"])
 	}
 }
 

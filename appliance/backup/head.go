@@ -13,10 +13,11 @@ import (
 
 // Head is what a backup says of itself to everybody. Who opens it knows that it is true.
 type Head struct {
-	MadeAt    time.Time `json:"made_at"`  // the moment of the rows
-	Version   string    `json:"version"`  // of the palisade that made it
-	Schema    int64     `json:"schema"`   // of the rows
-	Database  string    `json:"database"` // sqlite or postgres: where they were
+	MadeAt    time.Time `json:"made_at"`   // the moment of the rows
+	Version   string    `json:"version"`   // of the palisade that made it
+	Schema    int64     `json:"schema"`    // of the rows
+	Database  string    `json:"database"`  // sqlite or postgres: where they were
+	Appliance string    `json:"appliance"` // which one made it: several may keep theirs in one directory
 	Box       string    `json:"box"`
 	Data      string    `json:"data"` // the data directory
 	Scheduled bool      `json:"scheduled"`
@@ -33,6 +34,9 @@ type Manifest struct {
 	Models []Model `json:"models,omitempty"`
 	// Torn are files that were changed while they were read: what is here may be neither what was nor what came.
 	Torn []string `json:"torn,omitempty"`
+	// Left are files that could not be read, and are not in it, with the reasons: the first of LeftOut.
+	Left    []string `json:"left,omitempty"`
+	LeftOut int64    `json:"left_out,omitempty"`
 }
 
 // Table is what of a table is in it.

@@ -336,7 +336,7 @@ func (r *reading) file(h *tar.Header) error {
 	default:
 		ok = false
 	}
-	if !ok || !fs.ValidPath(f.Name) {
+	if !ok || !nameable(f.Name) {
 		return broken(fmt.Errorf("%q is no file's name", h.Name))
 	}
 	if r.part == nil || r.part.Name != name {

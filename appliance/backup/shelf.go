@@ -22,7 +22,7 @@ const Suffix = ".backup"
 // unfinished is what names of those end with that are being made.
 const unfinished = ".part"
 
-// Shelf is a directory of backups. There is one writer.
+// Shelf is a directory of backups. Each appliance that keeps its own there takes nothing away but its own.
 type Shelf struct{ Dir string }
 
 // Kept is one of the files on a shelf.
@@ -127,15 +127,17 @@ func (s Shelf) Remove(name string) error {
 	return err
 }
 
-// Prune takes the oldest away of those that were made by a schedule, but keep of them; and says which. Those that cannot be read stay:
-// somebody should look at them.
-func (s Shelf) Prune(keep int) (gone []string, err error) {
+// Prune takes the oldest away of those that the schedule of an appliance has made, but keep of them; and says which. The newest is the one
+// that was made just now, whatever times the others bear: a clock may have been wrong. Those that cannot be read stay: somebody should look
+// at them.
+func (s Shelf) Prune(appliance, made string, keep int) (gone []string, err error) {
 	all, err := s.List()
 	if err != nil {
 		return nil, err
 	}
+	keep--
 	for _, k := range all {
-		if k.Err != nil || !k.Head.Scheduled {
+		if k.Err != nil || !k.Head.Scheduled || k.Head.Appliance != appliance || k.Name == made {
 			continue
 		}
 		if keep > 0 {
@@ -157,26 +159,39 @@ type Draft struct {
 	path string
 }
 
-// Begin makes a file for a backup, and the directory, for its owner alone. Files that were left half made are taken away, and ErrNoSpace
-// is returned where there is less room than bytes.
-func (s Shelf) Begin(now time.Time, bytes int64) (*Draft, error) {
+// Begin makes a file for a backup of an appliance, and the directory, for its owner alone. Files that the same appliance has left half made
+// are taken away where nobody writes to them, and ErrNoSpace is returned where there is less room than bytes.
+func (s Shelf) Begin(appliance string, now time.Time, bytes int64) (*Draft, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of backups: %w", err)
 	}
-	left, _ := filepath.Glob(filepath.Join(s.Dir, "*"+Suffix+unfinished)) // the pattern is good
+	left, _ := filepath.Glob(filepath.Join(s.Dir, "palisade-*-"+appliance+Suffix+unfinished)) // the pattern is good
 	for _, path := range left {
-		_ = os.Remove(path) // room, if it goes
+		abandon(path)
 	}
 	if err := Room(s.Dir, bytes); err != nil {
 		return nil, err
 	}
-	name := "palisade-" + now.UTC().Format("20060102T150405.000Z") + Suffix
+	name := "palisade-" + now.UTC().Format("20060102T150405.000Z") + "-" + appliance + Suffix
 	path := filepath.Join(s.Dir, name)
 	f, err := os.OpenFile(path+unfinished, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making a backup: %w", err)
 	}
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // it says that somebody writes; where a disk has no locks nothing is taken away
 	return &Draft{f, name, path}, nil
+}
+
+// abandon takes a file away that nobody writes to any more.
+func abandon(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		_ = os.Remove(path) // room, if it goes
+	}
 }
 
 // Room fails with ErrNoSpace where a directory's disk has less room than bytes.

@@ -12,6 +12,9 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -158,8 +161,17 @@ type File struct {
 	Body io.Reader // of a file: what is there beyond Size is left out, what is missing is filled with zeros, and said
 }
 
+// nameable tells whether a backup may have a file of a name: one below its part, written the one way. It need not be UTF-8: on the disk
+// names are bytes.
+func nameable(name string) bool {
+	return filepath.IsLocal(name) && path.Clean(name) == name && name != "." && !strings.Contains(name, "\x00")
+}
+
 // Put writes one file of a part. The files of one part come one after the other.
 func (b *Writer) Put(name string, f File) error {
+	if !nameable(f.Name) || !nameable(name) || strings.Contains(name, "/") {
+		return fmt.Errorf("%.200q of %.60q is no file's name", f.Name, name)
+	}
 	if b.part == nil || b.part.Name != name {
 		b.endPart()
 		b.part = newPart(name)
@@ -193,6 +205,17 @@ func (b *Writer) Put(name string, f File) error {
 		_, err = io.CopyN(io.MultiWriter(b.tar, b.part.sum), zeros{}, h.Size-n)
 	}
 	return err
+}
+
+// mostLeft is how many files that are left out are named.
+const mostLeft = 1000
+
+// Leave says of a file of a part that it is left out, and why.
+func (b *Writer) Leave(part, name string, why error) {
+	b.manifest.LeftOut++
+	if len(b.manifest.Left) < mostLeft {
+		b.manifest.Left = append(b.manifest.Left, fmt.Sprintf("%s/%s: %v", part, name, why))
+	}
 }
 
 // zeros is a file without an end.

@@ -3,17 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/appliance/audit"
 	"github.com/palisade-run/palisade/appliance/backup"
-	"github.com/palisade-run/palisade/autoscaler/cron"
 )
 
 // backups makes and keeps backups of the appliance, one at a time. In a cluster whoever leads does.
@@ -26,15 +22,23 @@ type backups struct {
 	failed *api.Backup // the newest that came to nothing since one did not
 
 	recording sync.Mutex // one at a time changes the record
+
+	naming sync.Mutex
+	id     string // which appliance this is, for those who keep theirs in the same directory; "": not asked for yet
+	named  bool   // the record has it
+
+	// What the schedule knows, though the record of it cannot be written. Its loop alone uses it.
+	known backupRecord
+	busy  bool // it was said that another is being made
 }
 
 // backupRun is a backup that is being made.
 type backupRun struct {
 	cancel context.CancelCauseFunc
 	head   backup.Head
-	name   string
 
 	mu    sync.Mutex
+	name  string
 	phase string
 	done  int64
 	total int64
@@ -45,6 +49,18 @@ func (r *backupRun) tell(phase string, more int64) {
 	defer r.mu.Unlock()
 	r.phase = phase
 	r.done += more
+}
+
+func (r *backupRun) call(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.name = name
+}
+
+func (r *backupRun) is(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.name == name
 }
 
 func (r *backupRun) view() api.Backup {
@@ -97,19 +113,27 @@ func (b *backups) Backups() ([]api.Backup, error) {
 
 // Backup implements admin.Backups.
 func (b *backups) Backup(name string) (api.Backup, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.run != nil && b.run.name == name {
-		return b.run.view(), nil
-	}
-	if b.failed != nil && b.failed.Name == name {
-		return *b.failed, nil
+	if b, fresh := b.fresh(name); fresh {
+		return b, nil
 	}
 	k, err := b.shelf.Find(name)
 	if err != nil {
 		return api.Backup{}, err
 	}
 	return backupKept(k), nil
+}
+
+// fresh is one that is being made, or was the last to fail.
+func (b *backups) fresh(name string) (api.Backup, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.run != nil && b.run.is(name) {
+		return b.run.view(), true
+	}
+	if b.failed != nil && b.failed.Name == name {
+		return *b.failed, true
+	}
+	return api.Backup{}, false
 }
 
 // OpenBackup implements admin.Backups.
@@ -133,17 +157,25 @@ var errCancelled = errors.New("it was cancelled")
 
 // RemoveBackup implements admin.Backups: one that is being made is cancelled.
 func (b *backups) RemoveBackup(name string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.run != nil && b.run.name == name {
-		b.run.cancel(errCancelled)
-		return nil
-	}
-	if b.failed != nil && b.failed.Name == name {
-		b.failed = nil
+	if b.forget(name) {
 		return nil
 	}
 	return b.shelf.Remove(name)
+}
+
+// forget cancels one that is being made, and forgets one that has failed.
+func (b *backups) forget(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.run != nil && b.run.is(name):
+		b.run.cancel(errCancelled)
+	case b.failed != nil && b.failed.Name == name:
+		b.failed = nil
+	default:
+		return false
+	}
+	return true
 }
 
 // begin makes one the only one that is made. The function ends it.
@@ -191,11 +223,18 @@ func (b *backups) StartBackup(ctx context.Context, req api.BackupCreate) (api.Ba
 	}
 	begun := make(chan error, 2) // that it began, and that it is over
 	var view api.Backup
-	b.d.deciding.run(func(ctx context.Context) {
+	b.d.deciding.run(func(deciding context.Context) {
+		deciding, cancel := context.WithCancelCause(deciding)
+		defer cancel(nil)
+		unheard := context.AfterFunc(ctx, func() { cancel(errCancelled) }) // whoever asks cannot cancel it by its name yet
 		answered := false
-		_, err := b.toShelf(ctx, backup.Head{Folders: req.Folders, Models: req.Models}, seal, func(v api.Backup) { view, answered = v, true; begun <- nil })
+		_, err := b.toShelf(deciding, backup.Head{Folders: req.Folders, Models: req.Models}, seal, func(v api.Backup) {
+			unheard()
+			view, answered = v, true
+			begun <- nil
+		})
 		begun <- err
-		if err != nil && answered && ctx.Err() == nil { // else who asked is told
+		if err != nil && answered && deciding.Err() == nil { // else who asked is told
 			b.d.Log.Warn("no backup was made", "error", err)
 		}
 	})
@@ -209,6 +248,7 @@ func (b *backups) StartBackup(ctx context.Context, req api.BackupCreate) (api.Ba
 
 // toShelf makes one in the directory of backups. Begun is told once it has a name.
 func (b *backups) toShelf(ctx context.Context, h backup.Head, seal backup.Seal, begun func(api.Backup)) (out api.Backup, err error) {
+	h.Appliance = b.identity(ctx)
 	ctx, run, end, err := b.begin(ctx, h)
 	if err != nil {
 		return out, err
@@ -220,17 +260,16 @@ func (b *backups) toShelf(ctx context.Context, h backup.Head, seal backup.Seal, 
 		return out, err
 	}
 	defer what.Close()
-	draft, err := b.shelf.Begin(time.Now(), what.likely())
+	draft, err := b.shelf.Begin(run.head.Appliance, time.Now(), what.likely)
 	if err != nil {
 		return out, err
 	}
-	run.mu.Lock()
-	run.name = draft.Name
-	run.mu.Unlock()
+	run.call(draft.Name)
 	if begun != nil {
 		begun(run.view())
 	}
-	if _, err = what.write(ctx, draft, seal); err == nil {
+	m, err := what.write(ctx, draft, seal)
+	if err == nil {
 		err = draft.Keep()
 	}
 	if err != nil {
@@ -241,8 +280,11 @@ func (b *backups) toShelf(ctx context.Context, h backup.Head, seal backup.Seal, 
 	if err != nil {
 		return out, err
 	}
-	b.d.Log.Info("a backup was made", "file", draft.Name, "bytes", kept.Bytes, "took", time.Since(took).Round(time.Millisecond), "scheduled", h.Scheduled)
-	return backupKept(kept), b.remember(ctx, func(r *backupRecord) { r.At, r.Name, r.Box = kept.Head.MadeAt, draft.Name, kept.Head.Box })
+	b.d.Log.Info("a backup was made", "file", draft.Name, "bytes", kept.Bytes, "took", time.Since(took).Round(time.Millisecond), "scheduled", h.Scheduled, "left_out", m.LeftOut)
+	b.note(ctx, func(r *backupRecord) {
+		r.At, r.Name, r.Box, r.LeftOut = kept.Head.MadeAt, draft.Name, kept.Head.Box, m.LeftOut
+	})
+	return backupKept(kept), nil
 }
 
 // StreamBackup implements admin.Backups.
@@ -254,11 +296,12 @@ func (b *backups) StreamBackup(ctx context.Context, req api.BackupCreate, w io.W
 	if err != nil {
 		return err
 	}
-	ctx, run, end, err := b.begin(ctx, backup.Head{Folders: req.Folders, Models: req.Models})
+	ctx, run, end, err := b.begin(ctx, backup.Head{Folders: req.Folders, Models: req.Models, Appliance: b.identity(ctx)})
 	if err != nil {
 		return err
 	}
 	defer func() { end(err) }()
+	run.call("stream-" + run.head.MadeAt.UTC().Format("20060102T150405.000Z")) // it can be cancelled by that
 	what, err := b.look(ctx, run)
 	if err != nil {
 		return err
@@ -266,110 +309,4 @@ func (b *backups) StreamBackup(ctx context.Context, req api.BackupCreate, w io.W
 	defer what.Close()
 	_, err = what.write(ctx, w, seal)
 	return err
-}
-
-// Bounds of the schedule.
-const (
-	backupLook  = 15 * time.Second // between two looks at the clock
-	backupAgain = 10 * time.Minute // after one that came to nothing
-	backupLate  = time.Hour        // then one is missed
-)
-
-// due is the moment of the schedule that a backup is to be made for; zero: none.
-func (r backupRecord) due(times *cron.Times, now time.Time) time.Time {
-	slot := times.Last(now)
-	if slot.IsZero() || !slot.After(r.Slot) || now.Before(r.Tried.Add(backupAgain)) {
-		return time.Time{}
-	}
-	return slot
-}
-
-// keepSchedule makes backups when the schedule says so.
-func (b *backups) keepSchedule(ctx context.Context) {
-	times, err := b.d.Config.Backup.Times()
-	if err != nil || times == nil {
-		return // Validate has said why
-	}
-	tick := time.NewTicker(backupLook)
-	defer tick.Stop()
-	for {
-		if err := b.onSchedule(ctx, times); err != nil && ctx.Err() == nil {
-			b.d.Log.Warn("the backup that the schedule wants was not made; it is tried again", "error", err, "again", backupAgain)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (b *backups) onSchedule(ctx context.Context, times *cron.Times) error {
-	last, err := b.recall(ctx)
-	if err != nil {
-		return err
-	}
-	slot := last.due(times, time.Now())
-	if slot.IsZero() {
-		return nil
-	}
-	seal, err := b.d.Config.Backup.Seal()
-	var made api.Backup
-	if err == nil {
-		made, err = b.toShelf(ctx, backup.Head{Scheduled: true, Folders: b.d.Config.Backup.Folders, Models: b.d.Config.Backup.Models}, seal, nil)
-	}
-	if errors.Is(err, backup.ErrBusy) {
-		return nil // the next look finds it due still
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return errors.Join(err, b.remember(ctx, func(r *backupRecord) { r.Tried, r.Error = time.Now(), err.Error() }))
-	}
-	b.d.audit.Add(ctx, audit.Entry{At: time.Now(), Via: "schedule", Project: admin.DefaultProject, Action: "createBackup", Target: "backups/" + made.Name})
-	if err := b.remember(ctx, func(r *backupRecord) { r.Slot, r.Tried, r.Error = slot, time.Time{}, "" }); err != nil {
-		return err
-	}
-	gone, err := b.shelf.Prune(b.d.Config.Backup.Keep)
-	for _, name := range gone {
-		b.d.Log.Info("a backup was removed: there are newer ones", "file", name)
-	}
-	return err
-}
-
-// checkBackups tells of a schedule that is not kept.
-func (d *daemon) checkBackups(ctx context.Context) []api.Check {
-	times, err := d.Config.Backup.Times()
-	if err != nil || times == nil || d.backups == nil {
-		return nil
-	}
-	check := api.Check{Name: "backups", Status: api.CheckOK}
-	last, err := d.backups.recall(ctx)
-	if err != nil {
-		check.Status, check.Detail = api.CheckWarning, err.Error()
-		return []api.Check{check}
-	}
-	check.Status, check.Detail = last.standing(times, time.Now())
-	if check.Status != api.CheckOK {
-		check.Hint = "palisade backup create makes one now, or says what is wrong"
-	}
-	return []api.Check{check}
-}
-
-// standing says how old the last backup is, and whether that is too old.
-func (r backupRecord) standing(times *cron.Times, now time.Time) (status, detail string) {
-	status, detail = api.CheckOK, "none was made yet"
-	if !r.At.IsZero() {
-		detail = fmt.Sprintf("%s on %s, %s ago", r.Name, r.Box, now.Sub(r.At).Round(time.Minute))
-	}
-	if slot := times.Last(now.Add(-backupLate)); r.At.IsZero() && r.Error != "" || !r.At.IsZero() && r.At.Before(slot) {
-		status = api.CheckWarning
-		detail = "the last one is older than the schedule says: " + detail
-	}
-	if r.Error != "" {
-		status = api.CheckWarning
-		detail += "; the last try: " + r.Error
-	}
-	return status, detail
 }

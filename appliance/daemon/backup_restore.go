@@ -2,7 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +38,8 @@ type BackupRestore struct {
 //  2. The data directory is locked; it is empty, or what is in it is to be replaced.
 //  3. Rows go into an empty database, which nobody takes for a whole one until the end, and are read back. Files go beside those that are
 //     there.
-//  4. What was there is put aside, and what came takes its place. Where that is cut off, whoever opens the directory next ends it.
+//  4. It is written down that all is here. Then what was there is put aside, what came takes its place, and the database may be used. Where
+//     that is cut off, or fails, whoever opens the directory next ends it.
 func RestoreBackup(ctx context.Context, o BackupRestore) (out api.BackupRestored, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -66,7 +67,7 @@ func RestoreBackup(ctx context.Context, o BackupRestore) (out api.BackupRestored
 	if h.Schema > known {
 		return out, hinted{fmt.Errorf("%w: palisade %s made it, with schema %d; this one knows up to %d. Nothing was changed", backup.ErrNewer, h.Version, h.Schema, known), "restore it with palisade " + h.Version + " or a newer one"}
 	}
-	lock, err := lockData(o.Config.Data) // 2
+	lock, err := lockData(ctx, o.Config) // 2
 	if held, ok := errors.AsType[lockedError](err); ok {
 		return out, hinted{fmt.Errorf("the appliance runs: process %s works on %s", held.holder, held.dir), "stop it first, as `systemctl stop palisade` does; or restore elsewhere with --data DIR"}
 	}
@@ -74,11 +75,11 @@ func RestoreBackup(ctx context.Context, o BackupRestore) (out api.BackupRestored
 		return out, err
 	}
 	defer lock.release()
-	r := &restoring{BackupRestore: o, head: h, manifest: m, stage: filepath.Join(o.Config.Data, restoreStage)}
+	r := &restoring{BackupRestore: o, head: h, manifest: m, stage: filepath.Join(o.Config.Data, restoreStage), began: time.Now()}
 	if err := r.mayBegin(); err != nil {
 		return out, err
 	}
-	defer func() { _ = os.RemoveAll(r.stage) }()                    // empty by then, or of no use
+	defer r.tidy()
 	if err := r.fill(ctx, f, size, tell("restoring")); err != nil { // 3
 		return out, err
 	}
@@ -153,6 +154,14 @@ type restoring struct {
 	refill   *store.Refill
 	dirs     []backup.File // whose modes and times are set at the end
 	inside   bool          // the database is a file of the data directory
+	began    time.Time
+}
+
+// tidy takes away what is of no use any more: what was staged, unless it is written down that it is to take its place.
+func (r *restoring) tidy() {
+	if _, err := os.Lstat(filepath.Join(r.Config.Data, restoreJournal)); errors.Is(err, fs.ErrNotExist) {
+		_ = os.RemoveAll(r.stage)
+	}
 }
 
 // harmless are names in a data directory that no appliance has put there, or that say nothing of one.
@@ -171,6 +180,15 @@ func (r *restoring) mayBegin() error {
 	for _, e := range entries {
 		if !harmless(e.Name()) && !r.Replace {
 			return hinted{fmt.Errorf("%s is not empty: %s is in it. Nothing was changed", r.Config.Data, e.Name()), "restore elsewhere with --data DIR, or give --replace, which puts aside what the backup replaces"}
+		}
+	}
+	names := append(keptFiles(), databaseFile)
+	for _, p := range r.manifest.Parts {
+		names = append(names, p.Name)
+	}
+	for _, name := range names {
+		if at := filepath.Join(r.Config.Data, name); mountedAt(at) {
+			return hinted{fmt.Errorf("%s is a disk of its own, and cannot give way to what the backup has. Nothing was changed", at), "unmount it for the restore, and have what is restored brought to it then; or restore elsewhere with --data DIR"}
 		}
 	}
 	need := int64(1 << 20)
@@ -193,9 +211,16 @@ func (r *restoring) database() string {
 	return "sqlite:" + filepath.Join(r.stage, databaseFile)
 }
 
-// source is what a database says of where its rows are from.
+// mountedAt tells whether something is mounted at a path.
+func mountedAt(path string) bool {
+	var at, in unix.Statx_t
+	err := errors.Join(unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &at), unix.Statx(unix.AT_FDCWD, filepath.Dir(path), 0, unix.STATX_BASIC_STATS, &in))
+	return err == nil && (at.Attributes&at.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 || at.Dev_major != in.Dev_major || at.Dev_minor != in.Dev_minor)
+}
+
+// source is what a database says of where its rows are from. No two restores say the same.
 func (r *restoring) source() string {
-	return fmt.Sprintf("of %s", r.head.MadeAt.Format(time.RFC3339))
+	return fmt.Sprintf("of %s, restored at %s", r.head.MadeAt.Format(time.RFC3339), r.began.UTC().Format(time.RFC3339Nano))
 }
 
 // fill brings rows and files.
@@ -234,8 +259,10 @@ func (r *restoring) fill(ctx context.Context, f io.ReaderAt, size int64, told ba
 			return err
 		}
 	}
-	if err := r.refill.Finish(ctx, r.source()); err != nil {
-		return err
+	if r.inside { // nobody takes it for the appliance's before it is in its place
+		if err := r.refill.Finish(ctx); err != nil {
+			return err
+		}
 	}
 	return syncDisk(r.stage)
 }
@@ -256,10 +283,12 @@ func (r *restoring) Table(ctx context.Context, name string, columns []string, ne
 
 // File implements backup.Taker.
 func (r *restoring) File(_ context.Context, part string, f backup.File) error {
-	switch part {
-	case partData:
-	case partSettings:
+	switch {
+	case part == partData && slices.Contains(keptFiles(), f.Name) && f.Mode.IsRegular():
+	case part == partSettings && f.Mode.IsRegular():
 		f.Name = restoredFile
+	case !slices.Contains(keptDirs(backup.Head{Folders: true, Models: true}), part): // whoever knows the public key can have made the backup
+		return hinted{fmt.Errorf("%q of %q is nothing that an appliance keeps", f.Name, part), "restore it with the palisade that made it"}
 	default:
 		if err := r.root.Mkdir(part, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
@@ -305,14 +334,36 @@ func (r *restoring) linkBlob(f backup.File) error {
 	return err
 }
 
-// linkOwn gives a file of this box a name below stage, and nowhere else: whoever knows the public key can have made the backup.
+// linkOwn gives a file of this box a name below stage, and nowhere else: whoever knows the public key can have made the backup. Where the
+// file cannot have another name there, it is copied, if it is what its name says.
 func (r *restoring) linkOwn(blob, name string) error {
 	dir, err := r.root.Open(filepath.Dir(name))
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return unix.Linkat(unix.AT_FDCWD, blob, int(dir.Fd()), filepath.Base(name), 0)
+	err = unix.Linkat(unix.AT_FDCWD, blob, int(dir.Fd()), filepath.Base(name), 0)
+	if !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EMLINK) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	from, err := os.Open(blob)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := r.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(to, sum), from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		return err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != filepath.Base(blob) {
+		return errors.Join(fs.ErrNotExist, r.root.Remove(name)) // it is to be fetched again
+	}
+	return nil
 }
 
 // dress gives a file the mode, the time and the owner that it had.
@@ -332,148 +383,4 @@ func (r *restoring) own(name string, f backup.File) error {
 		return nil
 	}
 	return r.root.Lchown(name, f.UID, f.GID)
-}
-
-// takeOver puts what came in the place of what was there.
-func (r *restoring) takeOver(ctx context.Context) (out api.BackupRestored, err error) {
-	if ctx.Err() != nil {
-		return out, context.Cause(ctx)
-	}
-	j := journal{Aside: restoreAside + time.Now().UTC().Format("20060102T150405Z")}
-	entries, err := os.ReadDir(r.stage)
-	if err != nil {
-		return out, err
-	}
-	for _, e := range entries {
-		if e.Name() != partFolders || r.head.Folders {
-			j.Names = append(j.Names, e.Name())
-			continue
-		}
-		folders, err := os.ReadDir(filepath.Join(r.stage, partFolders)) // of models alone: the others, which it has not, stay
-		if err != nil {
-			return out, err
-		}
-		for _, f := range folders {
-			j.Names = append(j.Names, filepath.Join(partFolders, f.Name()))
-		}
-	}
-	j.Gone = []string{filepath.Base(spillDir(r.Config.Data)), backupRecordFile} // what was counted since, and is in no rows any more
-	if r.inside {
-		j.Gone = append(j.Gone, databaseFile+"-wal", databaseFile+"-shm")
-	}
-	r.giveAll()
-	text, err := json.Marshal(j)
-	if err == nil {
-		err = writeWhole(filepath.Join(r.Config.Data, restoreJournal), text)
-	}
-	if err == nil {
-		err = finishRestore(r.Config.Data)
-	}
-	if err != nil {
-		return out, fmt.Errorf("putting what was restored in its place: %w", err)
-	}
-	out = api.BackupRestored{
-		Data: r.Config.Data, Database: store.Redact(r.Config.DSN()), MadeAt: r.head.MadeAt, Version: r.head.Version, Schema: r.head.Schema,
-		Models: toFetch(r.manifest.Models), Torn: r.manifest.Torn,
-	}
-	out.Rows, out.Files = countsOf(r.manifest)
-	if _, err := os.Stat(filepath.Join(r.Config.Data, j.Aside)); err == nil {
-		out.Aside = filepath.Join(r.Config.Data, j.Aside)
-	}
-	if slices.Contains(j.Names, restoredFile) {
-		out.Settings = filepath.Join(r.Config.Data, restoredFile)
-	}
-	return out, nil
-}
-
-// giveAll lets files that root has made, and that were nobody else's, belong to whom the data directory belongs to.
-func (r *restoring) giveAll() {
-	info, err := os.Stat(r.Config.Data)
-	if err != nil || os.Geteuid() != 0 {
-		return
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == 0 {
-		return
-	}
-	root, err := os.OpenRoot(r.stage)
-	if err != nil {
-		return
-	}
-	defer root.Close()
-	_ = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
-		if at, statErr := root.Lstat(path); err == nil && statErr == nil {
-			if s, ok := at.Sys().(*syscall.Stat_t); ok && s.Uid == 0 {
-				_ = root.Lchown(path, int(owner.Uid), int(owner.Gid)) // who cannot read it says so when the appliance starts
-			}
-		}
-		return nil
-	})
-}
-
-// journal says which files are to take their places.
-type journal struct {
-	Names []string `json:"names"` // in restoreStage, of directories or of what is in them
-	Gone  []string `json:"gone"`  // of the data directory, that nothing takes the place of
-	Aside string   `json:"aside"` // where what was there goes
-}
-
-// finishRestore ends a restore whose files are all here, wherever it was cut off; it does nothing where there is none.
-func finishRestore(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, restoreJournal))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var j journal
-	if err == nil {
-		err = json.Unmarshal(text, &j)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, restoreJournal), err)
-	}
-	stage, aside := filepath.Join(dir, restoreStage), filepath.Join(dir, j.Aside)
-	if err := os.Mkdir(aside, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	for _, name := range j.Gone {
-		if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	for _, name := range j.Names {
-		if _, err := os.Lstat(filepath.Join(stage, name)); errors.Is(err, fs.ErrNotExist) {
-			continue // it is there already
-		}
-		if err := makeWay(dir, aside, name); err != nil {
-			return err
-		}
-		if err := os.Rename(filepath.Join(stage, name), filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	_ = os.Remove(aside) // where nothing was there
-	if err := syncDisk(dir); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(stage); err != nil {
-		return err
-	}
-	return os.Remove(filepath.Join(dir, restoreJournal))
-}
-
-// makeWay puts aside what has a name, and sees to the directory that the name is in.
-func makeWay(dir, aside, name string) error {
-	if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-		return err
-	}
-	if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Join(aside, name)), 0o700); err != nil {
-		return err
-	}
-	return os.Rename(filepath.Join(dir, name), filepath.Join(aside, name))
 }

@@ -15,12 +15,12 @@ import (
 
 // TestFinishRestore: wherever it is cut off between two renames, what is there at the end is what came, and what was there is aside.
 func TestFinishRestore(t *testing.T) {
-	journalText := `{"names":["a.key","palisade.db","tls","folders/fld-1","folders/fld-2"],"gone":["palisade.db-wal","usage"],"aside":"before-restore-x"}`
+	journalText := `{"names":["a.key","palisade.db","tls","folders/fld-1","folders/fld-2"],"gone":["usage"],"aside":"before-restore-x"}`
 	make1 := func(t *testing.T) string {
 		t.Helper()
 		dir := t.TempDir()
 		for name, text := range map[string]string{
-			"a.key": "old", "palisade.db": "old", "palisade.db-wal": "old", "b.key": "stays", "tls/cert": "old",
+			"a.key": "old", "usage/x": "old", "palisade.db": "old", "palisade.db-wal": "old", "b.key": "stays", "tls/cert": "old",
 			".restoring/a.key": "new", ".restoring/palisade.db": "new", ".restoring/tls/cert": "new", "folders/fld-1/w": "old", "folders/fld-3/w": "stays", ".restoring/folders/fld-1/w": "new", ".restoring/folders/fld-2/w": "new", restoreJournal: journalText,
 		} {
 			path := filepath.Join(dir, name)
@@ -32,8 +32,8 @@ func TestFinishRestore(t *testing.T) {
 	}
 	// The renames in their order: each prefix of them is a place to be cut off at.
 	moves := [][2]string{
-		{"palisade.db-wal", "before-restore-x/palisade.db-wal"}, {"a.key", "before-restore-x/a.key"}, {".restoring/a.key", "a.key"},
-		{"palisade.db", "before-restore-x/palisade.db"}, {".restoring/palisade.db", "palisade.db"}, {"tls", "before-restore-x/tls"}, {".restoring/tls", "tls"},
+		{"usage", "before-restore-x/usage"}, {"a.key", "before-restore-x/a.key"}, {".restoring/a.key", "a.key"},
+		{"palisade.db-wal", "before-restore-x/palisade.db-wal"}, {"palisade.db", "before-restore-x/palisade.db"}, {".restoring/palisade.db", "palisade.db"}, {"tls", "before-restore-x/tls"}, {".restoring/tls", "tls"},
 	}
 	for n := range len(moves) + 1 {
 		dir := make1(t)
@@ -48,7 +48,7 @@ func TestFinishRestore(t *testing.T) {
 			}
 		}
 		for range 2 { // once it is over it does nothing
-			if err := finishRestore(dir); err != nil {
+			if err := finishRestore(t.Context(), config.Config{Data: dir}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,20 +85,38 @@ func TestBackupsAreDue(t *testing.T) {
 		status string
 		says   string
 	}{
-		"never":          {backupRecord{}, day(5, 12, 0), day(5, 3, 0), api.CheckOK, "none was made yet"},
-		"never, failed":  {backupRecord{Tried: day(5, 11, 55), Error: "no room"}, day(5, 12, 0), time.Time{}, api.CheckWarning, "no room"},
-		"again":          {backupRecord{Tried: day(5, 11, 50), Error: "no room"}, day(5, 12, 0), day(5, 3, 0), api.CheckWarning, "no room"},
-		"done":           {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(5, 12, 0), time.Time{}, api.CheckOK, "x on"},
-		"next day":       {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(6, 3, 0), day(6, 3, 0), api.CheckOK, "x on"},
-		"late":           {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(6, 4, 0), day(6, 3, 0), api.CheckWarning, "older than the schedule says"},
-		"by hand":        {backupRecord{At: day(6, 3, 10), Slot: day(5, 3, 0), Name: "x"}, day(6, 5, 0), day(6, 3, 0), api.CheckOK, "x on"},
-		"clock set back": {backupRecord{At: day(9, 3, 0), Slot: day(9, 3, 0), Name: "x"}, day(6, 5, 0), time.Time{}, api.CheckOK, "x on"},
+		"never":               {backupRecord{}, day(5, 12, 0), day(5, 3, 0), api.CheckOK, "none was made yet"},
+		"never, failed":       {backupRecord{Tried: day(5, 11, 55), Error: "no room"}, day(5, 12, 0), time.Time{}, api.CheckWarning, "no room"},
+		"again":               {backupRecord{Tried: day(5, 11, 50), Error: "no room"}, day(5, 12, 0), day(5, 3, 0), api.CheckWarning, "no room"},
+		"done":                {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(5, 12, 0), time.Time{}, api.CheckOK, "x on"},
+		"next day":            {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(6, 3, 0), day(6, 3, 0), api.CheckOK, "x on"},
+		"late":                {backupRecord{At: day(5, 3, 0), Slot: day(5, 3, 0), Name: "x"}, day(6, 4, 0), day(6, 3, 0), api.CheckWarning, "older than the schedule says"},
+		"by hand":             {backupRecord{At: day(6, 3, 10), Slot: day(5, 3, 0), Name: "x"}, day(6, 5, 0), day(6, 3, 0), api.CheckOK, "x on"},
+		"clock set back":      {backupRecord{At: day(6, 3, 0), Slot: day(6, 3, 0), Name: "x"}, day(6, 2, 50), time.Time{}, api.CheckOK, "x on"},
+		"clock was far ahead": {backupRecord{At: day(9, 3, 0), Slot: day(9, 3, 0), Name: "x"}, day(6, 5, 0), day(6, 3, 0), api.CheckWarning, "yet to come"},
+		"failed far ahead":    {backupRecord{Tried: day(9, 3, 0)}, day(6, 5, 0), day(6, 3, 0), api.CheckOK, "none was made yet"},
+		"files left out":      {backupRecord{At: day(6, 3, 0), Slot: day(6, 3, 0), Name: "x", LeftOut: 2}, day(6, 5, 0), time.Time{}, api.CheckWarning, "2 files could not be read"},
 	} {
 		if got := c.r.due(times, c.now); !got.Equal(c.due) {
 			t.Errorf("%s: due %v, want %v", name, got, c.due)
 		}
 		if status, says := c.r.standing(times, c.now); status != c.status || !strings.Contains(says, c.says) {
 			t.Errorf("%s: %s %s", name, status, says)
+		}
+	}
+}
+
+// TestScheduleKnows: what was made is made, though it could not be written down.
+func TestScheduleKnows(t *testing.T) {
+	times, err := config.Backup{Schedule: "0 3 * * *"}.Times()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, known := range map[string]backupRecord{"made": {Slot: times.Last(now)}, "failed": {Tried: now}} {
+		b := &backups{known: known} // there is nothing that it could make one with, and no record
+		if err := b.onSchedule(t.Context(), times); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

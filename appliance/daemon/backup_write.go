@@ -28,6 +28,9 @@ const (
 	partFolders  = "folders" // with models alone: their folders, whose files are those of partBlobs
 )
 
+// keptFiles are files of the data directory itself that are in each backup.
+func keptFiles() []string { return []string{"apps.key", auditHead, vaultKey} }
+
 // vaultKey is the file with what opens the secrets in the rows.
 const vaultKey = "vault.key"
 
@@ -64,11 +67,13 @@ func fleeting(dir, name string) bool {
 type inBackup struct {
 	run    *backupRun
 	rows   *store.Snapshot
+	likely int64 // about how many bytes the backup will have, and rather more
 	data   string
 	files  map[string][]byte // of the data directory itself, as they were when the rows were
 	blobs  map[blobID]string // the files of models, by what the disk calls them
 	models []backup.Model
 	only   map[string]bool // folders that are in it; nil: all
+	listed map[string]bool // checksums of the files of models, which are to be fetched again
 	bytes  int64           // of files that are in it
 }
 
@@ -90,7 +95,7 @@ func (b *backups) look(ctx context.Context, run *backupRun) (_ *inBackup, err er
 		return nil, err
 	}
 	for range 5 {
-		if in.files, err = readFiles(in.data, vaultKey, "apps.key", auditHead); err != nil { // 2
+		if in.files, err = readFiles(in.data, keptFiles()...); err != nil { // 2
 			return nil, err
 		}
 		if in.rows, err = store.TakeSnapshot(ctx, b.d.Config.DSN()); err != nil {
@@ -118,10 +123,17 @@ func (b *backups) look(ctx context.Context, run *backupRun) (_ *inBackup, err er
 	if run.head.Models && !run.head.Folders {
 		in.only = b.modelFolders()
 	}
-	if err := in.count(); err != nil {
+	in.models = b.models(run.head)
+	in.listed = map[string]bool{}
+	for _, m := range in.models {
+		for _, sum := range m.Digests {
+			in.listed[sum] = true
+		}
+	}
+	if err := in.count(ctx); err != nil {
 		return nil, err
 	}
-	in.models = b.models(run.head.Models)
+	in.likely = in.bytes + in.rows.Bytes()/2 + 1<<20 // rows are packed, files may not be packable
 	run.mu.Lock()
 	run.total = in.bytes + in.rows.Bytes()
 	run.mu.Unlock()
@@ -142,17 +154,23 @@ func readFiles(dir string, names ...string) (map[string][]byte, error) {
 	return out, nil
 }
 
-// models are those that are installed, to be fetched again where their files are not in the backup.
-func (b *backups) models(within bool) (out []backup.Model) {
-	if within || b.d.installs == nil {
+// models are those that are installed, to be fetched again where their files are not in the backup: their revisions, the current one of
+// each first. Files of one that has no place to fetch it from are in a backup that has folders.
+func (b *backups) models(h backup.Head) (out []backup.Model) {
+	if h.Models || b.d.installs == nil {
 		return nil
 	}
 	for _, v := range b.d.installs.Models("") {
-		r := v.Revision(v.Current)
-		if r == nil {
-			continue
+		v.Revisions = slices.Clone(v.Revisions)
+		slices.SortStableFunc(v.Revisions, func(x, y install.Revision) int { return boolOrder(x.Number != v.Current, y.Number != v.Current) })
+		seen := map[string]bool{}
+		for _, r := range v.Revisions {
+			m := backup.Model{Name: v.Name, Project: v.Project, From: origin(r), Bytes: r.Bytes(), Digests: digests(r)}
+			if id := m.From + strings.Join(m.Digests, ""); len(m.Digests) > 0 && !seen[id] && (m.From != "" || !h.Folders) {
+				seen[id] = true
+				out = append(out, m)
+			}
 		}
-		out = append(out, backup.Model{Name: v.Name, Project: v.Project, From: origin(*r), Bytes: r.Bytes(), Digests: digests(*r)})
 	}
 	return out
 }
@@ -182,17 +200,16 @@ func digests(r install.Revision) (out []string) {
 func (in *inBackup) Close() {
 	if in.rows != nil {
 		_ = in.rows.Close() // it has only read
+		in.rows = nil
 	}
 }
 
-// likely is about how many bytes the backup will have, and rather more: rows are packed, files may not be packable.
-func (in *inBackup) likely() int64 { return in.bytes + in.rows.Bytes()/2 + 1<<20 }
-
 // count finds out how much there is, and which files are those of models.
-func (in *inBackup) count() error {
-	err := in.walk(partBlobs, func(name string, info fs.FileInfo) error {
-		if id, ok := blobOf(info); ok && info.Mode().IsRegular() {
-			in.blobs[id] = path.Base(name)
+func (in *inBackup) count(ctx context.Context) error {
+	unread := func(string, error) error { return nil } // it is said when it is written
+	err := in.walk(ctx, partBlobs, unread, func(one inTree) error {
+		if id, ok := blobOf(one.info); ok && one.info.Mode().IsRegular() {
+			in.blobs[id] = path.Base(one.name)
 		}
 		return nil
 	})
@@ -200,9 +217,9 @@ func (in *inBackup) count() error {
 		return err
 	}
 	for _, dir := range keptDirs(in.run.head) {
-		err := in.walk(dir, func(_ string, info fs.FileInfo) error {
-			if info.Mode().IsRegular() && (dir == partBlobs || in.blob(info) == "") {
-				in.bytes += info.Size()
+		err := in.walk(ctx, dir, unread, func(one inTree) error {
+			if one.info.Mode().IsRegular() && !in.byName(dir, one.info) {
+				in.bytes += one.info.Size()
 			}
 			return nil
 		})
@@ -227,51 +244,22 @@ func (in *inBackup) blob(info fs.FileInfo) string {
 	return in.blobs[id]
 }
 
+// byName tells whether a file is in the backup by its checksum alone: another file has its bytes, or they are to be fetched again.
+func (in *inBackup) byName(dir string, info fs.FileInfo) bool {
+	sum := in.blob(info)
+	return sum != "" && dir != partBlobs && (in.run.head.Models || in.listed[sum])
+}
+
 // leftOut reports whether something is in a folder that is not to be in the backup.
 func (in *inBackup) leftOut(dir, name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	return dir == partFolders && in.only != nil && !in.only[first]
 }
 
-// walk goes over all that is in a directory of the data directory, in order. What goes while it is looked at is passed over.
-func (in *inBackup) walk(dir string, fn func(name string, info fs.FileInfo) error) error {
-	root, err := os.OpenRoot(filepath.Join(in.data, dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return in.walkIn(root, dir, fn)
-}
-
-func (in *inBackup) walkIn(root *os.Root, dir string, fn func(name string, info fs.FileInfo) error) error {
-	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-		if name == "." {
-			return nil
-		}
-		if fleeting(dir, name) || in.leftOut(dir, name) {
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return fn(name, info)
-	})
+// walk goes over all that is in a directory of the data directory.
+func (in *inBackup) walk(ctx context.Context, dir string, lost func(name string, err error) error, fn func(inTree) error) error {
+	t := &tree{skip: func(name string) bool { return fleeting(dir, name) || in.leftOut(dir, name) }, lost: lost, fn: fn}
+	return t.walk(ctx, filepath.Join(in.data, dir))
 }
 
 // write writes it all.
@@ -286,7 +274,8 @@ func (in *inBackup) write(ctx context.Context, out io.Writer, seal backup.Seal) 
 			return backup.Manifest{}, err
 		}
 	}
-	for _, name := range []string{"apps.key", auditHead, vaultKey} {
+	in.Close() // the rows are read: nothing is held in the database for as long as files take
+	for _, name := range keptFiles() {
 		if text, there := in.files[name]; there {
 			if err := putText(w, partData, name, text, in.run.head); err != nil {
 				return backup.Manifest{}, err
@@ -347,20 +336,24 @@ func (in *inBackup) writeTable(ctx context.Context, w *backup.Writer, name strin
 	})
 }
 
+// peoples are the directories whose files are people's: what of them cannot be read is left out, and said. Everything else is the
+// appliance's own, and a backup without it is none.
+func peoples(dir string) bool { return dir == partFolders || dir == "checkpoints" }
+
 func (in *inBackup) writeDir(ctx context.Context, w *backup.Writer, dir string) error {
-	root, err := os.OpenRoot(filepath.Join(in.data, dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return in.walkIn(root, dir, func(name string, info fs.FileInfo) error {
+	lost := func(name string, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		f := backup.File{Name: name, Mode: info.Mode(), Time: info.ModTime(), Size: info.Size()}
+		if !peoples(dir) {
+			return fmt.Errorf("%s: %w", path.Join(dir, name), err)
+		}
+		w.Leave(dir, name, reason(err))
+		return nil
+	}
+	return in.walk(ctx, dir, lost, func(one inTree) error {
+		info := one.info
+		f := backup.File{Name: one.name, Mode: info.Mode(), Time: info.ModTime(), Size: info.Size()}
 		if s, ok := info.Sys().(*syscall.Stat_t); ok {
 			f.UID, f.GID = int(s.Uid), int(s.Gid)
 		}
@@ -368,43 +361,67 @@ func (in *inBackup) writeDir(ctx context.Context, w *backup.Writer, dir string) 
 		case info.IsDir():
 			return w.Put(dir, f)
 		case info.Mode()&fs.ModeSymlink != 0:
-			if f.Link, err = root.Readlink(name); errors.Is(err, fs.ErrNotExist) {
+			var err error
+			if f.Link, err = one.root.Readlink(one.in); errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			return errors.Join(err, w.Put(dir, f))
+			if err != nil {
+				return lost(one.name, err)
+			}
+			return w.Put(dir, f)
 		case !info.Mode().IsRegular():
 			return nil // sockets and pipes of programs that ran
-		}
-		if sum := in.blob(info); sum != "" && dir != partBlobs {
-			f.Blob, f.Size = sum, 0
+		case in.byName(dir, info):
+			f.Blob, f.Size = in.blob(info), 0
 			return w.Put(dir, f)
 		}
-		return in.writeFile(ctx, w, root, dir, f)
+		file, size, err := openToRead(one)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return lost(one.name, err)
+		}
+		defer file.Close()
+		body := &counting{r: file, ctx: ctx, tell: func(n int64) { in.run.tell("files of "+dir, n) }}
+		f.Size, f.Body = size, body
+		if peoples(dir) {
+			body.failed = func(err error) { w.Leave(dir, one.name, reason(err)) }
+		}
+		return w.Put(dir, f)
 	})
 }
 
-func (in *inBackup) writeFile(ctx context.Context, w *backup.Writer, root *os.Root, dir string, f backup.File) error {
-	file, err := root.OpenFile(f.Name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// openToRead opens what was a file. It may be another thing by now.
+func openToRead(one inTree) (_ *os.File, size int64, err error) {
+	file, err := one.root.OpenFile(one.in, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no file any more")
 	}
 	if err != nil {
-		return err
+		return nil, 0, errors.Join(err, file.Close())
 	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return err // it is another thing by now
+	return file, info.Size(), nil
+}
+
+// reason is an error without the path, which is said beside it.
+func reason(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
 	}
-	f.Size, f.Body = info.Size(), &counting{r: file, ctx: ctx, tell: func(n int64) { in.run.tell("files of "+dir, n) }}
-	return w.Put(dir, f)
+	return err
 }
 
 // counting tells how much was read, and ends when ctx does.
 type counting struct {
-	r    io.Reader
-	ctx  context.Context //nolint:containedctx // it lives as long as one file is read
-	tell func(int64)
+	r      io.Reader
+	ctx    context.Context //nolint:containedctx // it lives as long as one file is read
+	tell   func(int64)
+	failed func(error) // what cannot be read is said, and the file ends there; nil: it is an error
 }
 
 func (c *counting) Read(p []byte) (int, error) {
@@ -413,6 +430,10 @@ func (c *counting) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p)
 	c.tell(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) && c.failed != nil {
+		c.failed(err)
+		err = io.EOF
+	}
 	return n, err
 }
 

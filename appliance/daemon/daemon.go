@@ -190,7 +190,7 @@ func newDaemon(o Options, h *house) *daemon {
 
 // move locks the data directory and opens the doors.
 func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
-	d.lock, err = lockData(d.Config.Data)
+	d.lock, err = lockData(ctx, d.Config)
 	held, locked := errors.AsType[lockedError](err)
 	if err != nil && !(locked && held.ending()) {
 		return err
@@ -201,7 +201,7 @@ func (d *daemon) move(ctx context.Context, left *inheritance) (err error) {
 	d.accept()
 	if locked {
 		d.Log.Info("waiting until the daemon before this one has ended", "process", held.holder)
-		d.lock, err = waitLock(ctx, d.Config.Data, stopGrace+5*time.Second)
+		d.lock, err = waitLock(ctx, d.Config, stopGrace+5*time.Second)
 	}
 	return err
 }

@@ -41,7 +41,7 @@ func MoveDatabase(ctx context.Context, o DatabaseMove) (api.DatabaseMoved, error
 	if err != nil {
 		return api.DatabaseMoved{}, hinted{fmt.Errorf("no appliance keeps its data here: %w", err), "name its data directory with --data DIR"}
 	}
-	lock, err := lockData(o.Config.Data)
+	lock, err := lockData(ctx, o.Config)
 	if held, ok := errors.AsType[lockedError](err); ok {
 		return api.DatabaseMoved{}, hinted{fmt.Errorf("the appliance runs: process %s works on %s", held.holder, held.dir),
 			"stop it first, as `systemctl stop palisade` does: sessions go on, and are taken over when it starts again"}

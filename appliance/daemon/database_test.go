@@ -211,7 +211,7 @@ func TestMoveDatabaseIsRefused(t *testing.T) {
 	c := loaded(t, "", data)
 	oneFolder(t, c)
 	to := "sqlite:" + filepath.Join(t.TempDir(), "x.db")
-	lock, err := lockData(data)
+	lock, err := lockData(t.Context(), config.Config{Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palisade-run/palisade/appliance/config"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -127,7 +129,7 @@ func TestLean(t *testing.T) {
 
 func TestInheritLock(t *testing.T) {
 	dir := t.TempDir()
-	first, err := lockData(dir)
+	first, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +142,14 @@ func TestInheritLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.release()
-	if _, err := lockData(dir); !errors.Is(err, ErrLocked) {
+	if _, err := lockData(t.Context(), config.Config{Data: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("between the two somebody else gets the lock: %v", err)
 	}
 	if _, err := inheritLock(t.TempDir(), second.file); err == nil {
 		t.Error("the lock of another directory was taken for this one's")
 	}
 	second.release()
-	third, err := lockData(dir)
+	third, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,12 +159,12 @@ func TestInheritLock(t *testing.T) {
 // A daemon that is about to end is waited for; one that is not is not.
 func TestWaitLock(t *testing.T) {
 	dir := t.TempDir()
-	first, err := lockData(dir)
+	first, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ending := func() bool {
-		_, err := lockData(dir)
+		_, err := lockData(t.Context(), config.Config{Data: dir})
 		held, ok := errors.AsType[lockedError](err)
 		return ok && held.ending()
 	}
@@ -175,11 +177,11 @@ func TestWaitLock(t *testing.T) {
 	if !ending() {
 		t.Error("it is not said to end")
 	}
-	if _, err := waitLock(t.Context(), dir, 20*time.Millisecond); !errors.Is(err, ErrLocked) {
+	if _, err := waitLock(t.Context(), config.Config{Data: dir}, 20*time.Millisecond); !errors.Is(err, ErrLocked) {
 		t.Errorf("waiting for one that does not end: %v", err)
 	}
 	time.AfterFunc(20*time.Millisecond, first.release)
-	second, err := waitLock(t.Context(), dir, time.Minute)
+	second, err := waitLock(t.Context(), config.Config{Data: dir}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/palisade-run/palisade/appliance/config"
 )
 
 // ErrLocked says that another daemon works on the data directory.
@@ -26,8 +28,9 @@ type dataLock struct {
 const stopping = "stopping"
 
 // lockData makes the data directory if it is missing, readable by its owner alone, and takes it for
-// this process.
-func lockData(dir string) (*dataLock, error) {
+// this process. A restore that was cut off is ended.
+func lockData(ctx context.Context, c config.Config) (*dataLock, error) {
+	dir := c.Data
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, hinted{fmt.Errorf("making the data directory: %w", err), "choose another one with --data DIR"}
 	}
@@ -44,9 +47,12 @@ func lockData(dir string) (*dataLock, error) {
 		return nil, lockedError{dir, strings.TrimSpace(string(holder))}
 	}
 	l := &dataLock{file: file, dir: dir}
+	if uid, gid, ok := otherOwner(dir); ok {
+		_ = file.Chown(uid, gid) // whose daemon is to open it
+	}
 	err = l.sign("")
 	if err == nil {
-		err = finishRestore(dir)
+		err = finishRestore(ctx, c)
 	}
 	if err != nil {
 		l.release()
@@ -89,13 +95,13 @@ func (e lockedError) Hint() string {
 func (e lockedError) ending() bool { return strings.HasSuffix(e.holder, " "+stopping) }
 
 // waitLock locks the directory of a daemon that is about to end, when it has.
-func waitLock(ctx context.Context, dir string, patience time.Duration) (*dataLock, error) {
+func waitLock(ctx context.Context, c config.Config, patience time.Duration) (*dataLock, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		l, err := lockData(dir)
+		l, err := lockData(ctx, c)
 		if !errors.Is(err, ErrLocked) {
 			return l, err
 		}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/palisade-run/palisade/appliance/config"
 )
 
 func hintOf(err error) string {
@@ -21,19 +23,19 @@ func hintOf(err error) string {
 
 func TestLockData(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
-	first, err := lockData(dir)
+	first, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("the data directory is %v, %v; it holds secrets", st.Mode(), err)
 	}
-	_, err = lockData(dir)
+	_, err = lockData(t.Context(), config.Config{Data: dir})
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || hintOf(err) == "" {
 		t.Errorf("a second daemon was told %v, hint %q", err, hintOf(err))
 	}
 	first.release()
-	again, err := lockData(dir)
+	again, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatalf("after the first is gone: %v", err)
 	}
@@ -46,7 +48,7 @@ func TestLockLeftBehind(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "lock"), []byte("123456789012345\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	first, err := lockData(dir)
+	first, err := lockData(t.Context(), config.Config{Data: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +64,14 @@ func TestLockWhereThereCanBeNone(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockData(filepath.Join(file, "data")); err == nil || hintOf(err) == "" {
+	if _, err := lockData(t.Context(), config.Config{Data: filepath.Join(file, "data")}); err == nil || hintOf(err) == "" {
 		t.Errorf("below a file: %v, hint %q", err, hintOf(err))
 	}
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "lock"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockData(dir); err == nil || hintOf(err) == "" {
+	if _, err := lockData(t.Context(), config.Config{Data: dir}); err == nil || hintOf(err) == "" {
 		t.Errorf("where a directory is in the way: %v, hint %q", err, hintOf(err))
 	}
 }

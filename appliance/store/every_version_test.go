@@ -58,7 +58,7 @@ func filledAt(t *testing.T, version int64) (dsn string, rows taken) {
 		rows.sums = append(rows.sums, store.Rows{Table: name, SHA256: nothing})
 	}
 	must(t, r.Keep(t.Context(), rows.sums))
-	must(t, r.Finish(t.Context(), "a test"))
+	must(t, r.Finish(t.Context()))
 	r.Close()
 	db := raw(t, dsn)
 	for _, table := range rows.sums {

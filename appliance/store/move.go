@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // MoveOptions of Move.
@@ -296,7 +298,7 @@ func attach(ctx context.Context, dsn string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{dsn: Redact(dsn), log: log}
 	if addr.scheme == schemePostgres {
-		if err = s.reachPostgres(ctx, addr.url); err == nil {
+		if err = s.reachPostgres(ctx, addr.url, stdlib.OptionAfterConnect(holdOn)); err == nil {
 			err = s.takeAlone(ctx, addr.url, false)
 		}
 		if err == nil {

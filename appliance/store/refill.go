@@ -15,6 +15,7 @@ import (
 type Refill struct {
 	m       *mover
 	version int64
+	source  string
 	tables  []table
 	conn    *sql.Conn
 	tx      *sql.Tx
@@ -34,7 +35,7 @@ func BeginRefill(ctx context.Context, dsn string, version int64, source string, 
 	if version > known {
 		return nil, newerData(version, known)
 	}
-	r := &Refill{version: version, counts: map[string]int64{}, m: &mover{MoveOptions: MoveOptions{To: dsn, Log: log}, alive: func() {}}}
+	r := &Refill{version: version, source: refilledFrom + source, counts: map[string]int64{}, m: &mover{MoveOptions: MoveOptions{To: dsn, Log: log}, alive: func() {}}}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -51,7 +52,7 @@ func BeginRefill(ctx context.Context, dsn string, version int64, source string, 
 	err = r.m.refuseFull(ctx)
 	if err == nil {
 		r.m.made = ""
-		err = s.prepareAt(ctx, version, refilledFrom+source)
+		err = s.prepareAt(ctx, version, r.source)
 	}
 	if err == nil {
 		r.conn, err = s.writer.Conn(ctx)
@@ -179,9 +180,37 @@ func (r *Refill) Keep(ctx context.Context, want []Rows) error {
 }
 
 // Finish lets the database be used.
-func (r *Refill) Finish(ctx context.Context, source string) error {
+func (r *Refill) Finish(ctx context.Context) error {
 	s := r.m.dst
-	return s.wrap(ctx, "finishing", s.setMark(ctx, markComplete, source))
+	return s.wrap(ctx, "finishing", s.setMark(ctx, markComplete, r.source))
+}
+
+// FinishRefill lets a database be used that was filled from source to the end; it may have been done before. ErrNotEmpty where the
+// database has something else in it.
+func FinishRefill(ctx context.Context, dsn, source string) error {
+	s, err := attach(ctx, dsn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return named("the database that was filled", err)
+	}
+	defer s.Close()
+	return s.wrap(ctx, "finishing", s.finishRefill(ctx, refilledFrom+source))
+}
+
+func (s *Store) finishRefill(ctx context.Context, source string) error {
+	state, err := s.mark(ctx, s.writer)
+	if err != nil {
+		return err
+	}
+	var have string
+	if state != "" {
+		if err := s.writer.QueryRowContext(ctx, "SELECT source FROM "+markTable+" WHERE one = 1").Scan(&have); err != nil {
+			return err
+		}
+	}
+	if have != source {
+		return &Error{Kind: ErrNotEmpty, Err: fmt.Errorf("it does not hold %s any more", source), hint: "somebody has used or emptied it since: remove restore.json from the data directory, and repeat `palisade backup restore` with --replace and an empty database"}
+	}
+	return s.setMark(ctx, markComplete, source)
 }
 
 // Close lets go of the database. What was not kept is gone.

@@ -67,7 +67,7 @@ func refill(t *testing.T, dsn string, from taken) {
 	defer r.Close()
 	from.put(t, r)
 	must(t, r.Keep(t.Context(), from.sums))
-	must(t, r.Finish(t.Context(), "a test"))
+	must(t, r.Finish(t.Context()))
 }
 
 // TestSnapshotAndRefill takes rows of every table with odd values through all four ways between the two kinds of database.
@@ -162,7 +162,7 @@ func TestRefillRelocates(t *testing.T) {
 		want.put(t, r)
 		must(t, r.Keep(t.Context(), want.sums))
 		must(t, r.Relocate(t.Context(), "/old/é", "/new"))
-		must(t, r.Finish(t.Context(), "a test"))
+		must(t, r.Finish(t.Context()))
 		r.Close()
 		got := column[string](t, dsn, "SELECT path FROM folders ORDER BY id")
 		if !slices.Equal(got, []string{"/new/folders/fld-1", "/old/écart/x", "/data"}) {
