@@ -50,6 +50,8 @@ type BackupRestored struct {
 	Settings string        `json:"settings"` // where the settings file lies that the appliance had; empty: it had none
 	Models   []BackupModel `json:"models"`   // whose files are to be fetched again
 	Torn     []string      `json:"torn"`     // files that were changed while the backup was made
+	Left     []string      `json:"left"`     // files that could not be read for the backup, with the reasons: the first of LeftOut
+	LeftOut  int64         `json:"left_out"`
 }
 
 // BackupModel is a model whose files are not in a backup.
@@ -62,11 +64,13 @@ type BackupModel struct {
 
 // BackupVerified is what was found in a backup.
 type BackupVerified struct {
-	Backup Backup        `json:"backup"`
-	Opened bool          `json:"opened"` // false: only its checksum was compared, as there was no key
-	Rows   int64         `json:"rows"`
-	Files  int64         `json:"files"`
-	Tables int           `json:"tables"`
-	Models []BackupModel `json:"models"`
-	Torn   []string      `json:"torn"`
+	Backup  Backup        `json:"backup"`
+	Opened  bool          `json:"opened"` // false: only its checksum was compared, as there was no key
+	Rows    int64         `json:"rows"`
+	Files   int64         `json:"files"`
+	Tables  int           `json:"tables"`
+	Models  []BackupModel `json:"models"`
+	Torn    []string      `json:"torn"`
+	Left    []string      `json:"left"` // files that could not be read for it, with the reasons: the first of LeftOut
+	LeftOut int64         `json:"left_out"`
 }

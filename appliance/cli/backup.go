@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func (a *app) backupCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a backup while the appliance works", Args: words("", 0, 0),
 		Long: "Make a backup of this moment, in the appliance's directory of backups, or with --to in a file of this box. Nobody waits\n" +
-			"for it. It is sealed to the keys in the settings, or as is said here. Ctrl-C cancels it.",
+			"for it. It is sealed to the keys in the settings, or as is said here. Ctrl-C cancels it, and so does palisade backup rm.",
 		Example: "  palisade backup create\n  palisade backup create --to /mnt/safe/box.backup --folders\n  palisade backup create --to - --recipient age1... | ssh safe 'cat > box.backup'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "-" && isTerminal(a.Stdout) {
@@ -237,7 +238,14 @@ func keepStream(ctx context.Context, from io.Reader, to string, tell func(done i
 		}
 		return brokenOff(err)
 	})
-	return h, n, err
+	if err != nil {
+		return h, n, err
+	}
+	dir, err := os.Open(filepath.Dir(to)) // its name is on the disk too, before anybody is told
+	if err != nil {
+		return h, n, err
+	}
+	return h, n, errors.Join(dir.Sync(), dir.Close())
 }
 
 // told counts what goes by.

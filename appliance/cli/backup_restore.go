@@ -123,13 +123,24 @@ func (a *app) verified(v api.BackupVerified) {
 		return
 	}
 	fmt.Fprintf(a.out, "\nThe checksum is right, and all is there: %d rows of %d tables, %s.\n", v.Rows, v.Tables, plural(int(v.Files), "file"))
-	a.tornAndMissing(v.Torn, v.Models)
+	a.notWhole(v.Torn, v.Left, v.LeftOut)
+	a.toFetch(v.Models)
 }
 
-func (a *app) tornAndMissing(torn []string, models []api.BackupModel) {
+func (a *app) notWhole(torn, left []string, leftOut int64) {
 	if len(torn) > 0 {
 		fmt.Fprintf(a.out, "Changed while they were read, and perhaps neither old nor new: %s\n", strings.Join(torn, ", "))
 	}
+	if leftOut == 0 {
+		return
+	}
+	fmt.Fprintf(a.out, "Not in it, as they could not be read: %s\n", plural(int(leftOut), "file"))
+	for _, name := range left {
+		fmt.Fprintf(a.out, "  %s\n", name)
+	}
+}
+
+func (a *app) toFetch(models []api.BackupModel) {
 	if len(models) == 0 {
 		return
 	}
@@ -194,6 +205,7 @@ func (a *app) restored(r api.BackupRestored) {
 	if r.Settings != "" {
 		fmt.Fprintf(a.out, "The settings that it had: %s\n", r.Settings)
 	}
-	a.tornAndMissing(r.Torn, r.Models)
+	a.notWhole(r.Torn, r.Left, r.LeftOut)
+	a.toFetch(r.Models)
 	fmt.Fprintln(a.out, "  next: start the appliance; palisade doctor, palisade audit verify")
 }

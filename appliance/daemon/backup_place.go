@@ -57,7 +57,7 @@ func (r *restoring) takeOver(ctx context.Context) (out api.BackupRestored, err e
 	}
 	out = api.BackupRestored{
 		Data: r.Config.Data, Database: store.Redact(r.Config.DSN()), MadeAt: r.head.MadeAt, Version: r.head.Version, Schema: r.head.Schema,
-		Models: toFetch(r.manifest.Models), Torn: r.manifest.Torn,
+		Models: toFetch(r.manifest.Models), Torn: r.manifest.Torn, Left: r.manifest.Left, LeftOut: r.manifest.LeftOut,
 	}
 	out.Rows, out.Files = countsOf(r.manifest)
 	if _, err := os.Stat(filepath.Join(r.Config.Data, j.Aside)); err == nil {

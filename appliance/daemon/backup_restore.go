@@ -112,7 +112,7 @@ func VerifyBackup(ctx context.Context, name string, keys *backup.Keys, progress 
 	if err != nil {
 		return out, err
 	}
-	out = api.BackupVerified{Backup: backupOf(h), Opened: keys != nil, Tables: len(m.Tables), Models: toFetch(m.Models), Torn: m.Torn}
+	out = api.BackupVerified{Backup: backupOf(h), Opened: keys != nil, Tables: len(m.Tables), Models: toFetch(m.Models), Torn: m.Torn, Left: m.Left, LeftOut: m.LeftOut}
 	out.Backup.Name, out.Backup.Bytes = filepath.Base(name), size
 	out.Rows, out.Files = countsOf(m)
 	return out, nil

@@ -249,6 +249,9 @@ func TestBackupsBySchedule(t *testing.T) {
 		t.Error(out)
 	}
 	b.run("backup", "fetch", made[0].Name, "--to", filepath.Join(b.models, "x.backup"))
+	if out := b.run("audit", "list", "--all", "-o", "json"); !strings.Contains(out, "fetchBackup") {
+		t.Errorf("nobody knows who has it: %s", out)
+	}
 	b.run("backup", "rm", made[0].Name)
 	b.fails(1, []string{"not found", "palisade backup list"}, "backup", "verify", made[0].Name)
 }

@@ -140,7 +140,16 @@ func TestRefillRefuses(t *testing.T) {
 		}
 		r.Close()
 		refill(t, dsn, want)
+		for range 2 { // it may have been done before
+			must(t, store.FinishRefill(t.Context(), dsn, "of a test"))
+		}
+		if err := store.FinishRefill(t.Context(), dsn, "of another"); !errors.Is(err, store.ErrNotEmpty) {
+			t.Errorf("another's: %v", err)
+		}
 		open(t, dsn).Close()
+		if err := store.FinishRefill(t.Context(), dsn, "of a test"); !errors.Is(err, store.ErrNotEmpty) {
+			t.Errorf("one that is used: %v", err)
+		}
 		if _, err := store.BeginRefill(t.Context(), dsn, want.version, "of a test", nil); !errors.Is(err, store.ErrNotEmpty) {
 			t.Errorf("a full one: %v", err)
 		}
