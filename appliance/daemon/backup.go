@@ -93,10 +93,6 @@ func backupKept(k backup.Kept) api.Backup {
 
 // Backups implements admin.Backups.
 func (b *backups) Backups() ([]api.Backup, error) {
-	all, err := b.shelf.List()
-	if err != nil {
-		return nil, err
-	}
 	var out []api.Backup
 	b.mu.Lock()
 	if b.run != nil {
@@ -105,7 +101,14 @@ func (b *backups) Backups() ([]api.Backup, error) {
 		out = append(out, *b.failed)
 	}
 	b.mu.Unlock()
+	all, err := b.shelf.List()
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range all {
+		if len(out) > 0 && out[0].Name == k.Name { // it has become whole since
+			out = out[1:]
+		}
 		out = append(out, backupKept(k))
 	}
 	return out, nil

@@ -19,9 +19,6 @@ import (
 
 // takeOver puts what came in the place of what was there.
 func (r *restoring) takeOver(ctx context.Context) (out api.BackupRestored, err error) {
-	if ctx.Err() != nil {
-		return out, context.Cause(ctx)
-	}
 	j := journal{Aside: restoreAside + r.began.UTC().Format("20060102T150405Z")}
 	if !r.inside {
 		j.Rows = &refilled{Database: config.DatabaseID(r.Config.DSN()), Source: r.source()}
@@ -45,7 +42,13 @@ func (r *restoring) takeOver(ctx context.Context) (out api.BackupRestored, err e
 	}
 	j.Gone = []string{filepath.Base(spillDir(r.Config.Data)), backupRecordFile} // what was counted since, and is in no rows any more
 	r.giveAll(ctx)
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	}
 	text, err := json.Marshal(j)
+	if err == nil {
+		err = syncDisk(r.stage) // all of it is on the disk before it is said that it is
+	}
 	if err == nil {
 		err = writeWhole(filepath.Join(r.Config.Data, restoreJournal), text)
 	}

@@ -160,6 +160,7 @@ type restoring struct {
 // tidy takes away what is of no use any more: what was staged, unless it is written down that it is to take its place.
 func (r *restoring) tidy() {
 	if _, err := os.Lstat(filepath.Join(r.Config.Data, restoreJournal)); errors.Is(err, fs.ErrNotExist) {
+		_ = os.Remove(filepath.Join(r.Config.Data, restoreJournal+".new"))
 		_ = os.RemoveAll(r.stage)
 	}
 }
@@ -187,7 +188,8 @@ func (r *restoring) mayBegin() error {
 		names = append(names, p.Name)
 	}
 	for _, name := range names {
-		if at := filepath.Join(r.Config.Data, name); mountedAt(at) {
+		within := name == partFolders && !r.head.Folders // some of what is in it gives way, and not itself
+		if at := filepath.Join(r.Config.Data, name); mountedAt(at, within) {
 			return hinted{fmt.Errorf("%s is a disk of its own, and cannot give way to what the backup has. Nothing was changed", at), "unmount it for the restore, and have what is restored brought to it then; or restore elsewhere with --data DIR"}
 		}
 	}
@@ -211,11 +213,18 @@ func (r *restoring) database() string {
 	return "sqlite:" + filepath.Join(r.stage, databaseFile)
 }
 
-// mountedAt tells whether something is mounted at a path.
-func mountedAt(path string) bool {
+// mountedAt tells whether a path is on another mount than the directory it is in, between which nothing can be renamed: within, what is in
+// it, wherever a link leads; else itself.
+func mountedAt(path string, within bool) bool {
+	const mask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
+	follow := unix.AT_SYMLINK_NOFOLLOW
+	if within {
+		follow = 0
+	}
 	var at, in unix.Statx_t
-	err := errors.Join(unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &at), unix.Statx(unix.AT_FDCWD, filepath.Dir(path), 0, unix.STATX_BASIC_STATS, &in))
-	return err == nil && (at.Attributes&at.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 || at.Dev_major != in.Dev_major || at.Dev_minor != in.Dev_minor)
+	err := errors.Join(unix.Statx(unix.AT_FDCWD, path, follow, mask, &at), unix.Statx(unix.AT_FDCWD, filepath.Dir(path), 0, mask, &in))
+	known := at.Mask&in.Mask&unix.STATX_MNT_ID != 0
+	return err == nil && (known && at.Mnt_id != in.Mnt_id || at.Dev_major != in.Dev_major || at.Dev_minor != in.Dev_minor)
 }
 
 // source is what a database says of where its rows are from. No two restores say the same.
@@ -260,11 +269,9 @@ func (r *restoring) fill(ctx context.Context, f io.ReaderAt, size int64, told ba
 		}
 	}
 	if r.inside { // nobody takes it for the appliance's before it is in its place
-		if err := r.refill.Finish(ctx); err != nil {
-			return err
-		}
+		return r.refill.Finish(ctx)
 	}
-	return syncDisk(r.stage)
+	return nil
 }
 
 // syncDisk returns when all that was written is on the disk.

@@ -249,9 +249,12 @@ func TestMountedAt(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]bool{"/proc": true, filepath.Join(dir, "x"): false, filepath.Join(dir, "none"): false, "/proc/self/status": false} {
-		if mountedAt(path) != want {
-			t.Errorf("%s: %v", path, !want)
+	if err := os.Symlink("/proc", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][2]bool{"/proc": {true, true}, filepath.Join(dir, "x"): {}, filepath.Join(dir, "none"): {}, "/proc/self/status": {}, filepath.Join(dir, "link"): {false, true}} {
+		if got := [2]bool{mountedAt(path, false), mountedAt(path, true)}; got != want {
+			t.Errorf("%s: %v", path, got)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (b *Backups) StartBackup(ctx context.Context, req api.BackupCreate) (api.Ba
 	if err := sealOf(req).Check(); err != nil {
 		return api.Backup{}, err
 	}
-	draft, err := b.shelf.Begin(time.Now(), 1<<20)
+	draft, err := b.shelf.Begin("0123abcd", time.Now(), 1<<20)
 	if err != nil {
 		return api.Backup{}, err
 	}
