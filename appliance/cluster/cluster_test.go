@@ -350,7 +350,7 @@ func TestANodeIsRemoved(t *testing.T) {
 	}
 	var left []string
 	for _, kv := range got.Kvs {
-		if key := string(kv.Key[len(at):]); !strings.HasPrefix(key, "leader/") && !strings.HasPrefix(key, "alive/empty") {
+		if key := string(kv.Key[len(at):]); !strings.HasPrefix(key, "leader/") && key != "beat" && !strings.HasPrefix(key, "alive/empty") {
 			left = append(left, key)
 		}
 	}

@@ -48,6 +48,7 @@ const (
 	partAlive     = "alive/"     // Alive: the node's, with its lease
 	partInventory = "inventory/" // Inventory: the node's
 	partLeader    = "leader/"    // etcd's election
+	partBeat      = "beat"       // a number: that who leads still does. Its own, and of who takes its place
 	partPlaced    = "placed/"    // by session: which node has it. The leader puts it, the node that let it go takes it away
 	partWanted    = "wanted/"    // Wanted: the leader's
 	partReport    = "report/"    // Report: the node's

@@ -26,7 +26,7 @@ type Reign struct {
 // LeaseTime is how long a box may be silent before it leads no more, and before its routes are taken out.
 const LeaseTime = 2 * time.Second
 
-// Lead waits until this box leads, and calls reign. Its context ends, with ErrLeaseLost as its cause, as soon as
+// Lead waits until this box leads, and calls reign. Its context ends, with ErrLeaseLost or ErrDeposed as its cause, as soon as
 // that may be over: reign is to stop at once, and what it still writes is refused. Lead returns when reign has; then others may
 // lead at once. An error of reign is returned as it is.
 //
@@ -54,7 +54,16 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 		}
 		return fmt.Errorf("standing for election: %w", err)
 	}
-	return reign(bound, r)
+	asked, err := a.beatOfAny(bound, r)
+	if err != nil {
+		return fmt.Errorf("standing for election: %w", err)
+	}
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	reigning, end := context.WithCancelCause(bound)
+	defer end(nil)
+	beating.Go(func() { a.keepBeating(reigning, r, asked.Add(LeaseTime), end) })
+	return reign(reigning, r)
 }
 
 const (
@@ -102,53 +111,51 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 		_, err := a.client.Txn(ctx).If(mine).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()
 		return err
 	})
+	var listens listener
 	for err == nil {
 		looking, cancel := context.WithTimeout(ctx, time.Second)
-		first, era, asked := a.firstOfAny(looking)
+		of, asked := a.firstOfAny(looking)
 		cancel()
-		if asked == nil && first == nil {
+		wait := standEvery
+		switch {
+		case asked != nil:
+		case of.key == nil:
 			return Reign{}, ErrLeaseLost // its key is gone
-		}
-		if asked == nil && string(first.Key) == key {
-			return Reign{Term: newTerm(era, first.CreateRevision), key: key}, nil
+		case string(of.key.Key) == key:
+			return Reign{Term: newTerm(of.era, of.key.CreateRevision), key: key}, nil
+		default:
+			wait = listens.overdue(ctx, a, of)
 		}
 		select {
 		case <-ctx.Done():
 			err = context.Cause(ctx)
-		case <-time.After(standEvery):
+		case <-time.After(wait):
 		}
 	}
 	return Reign{}, err
 }
 
-// first is the key of who leads, nil where nobody does, and the era.
-func (a *Agreement) first(ctx context.Context) (*mvccpb.KeyValue, int64, error) {
-	got, err := a.client.Txn(ctx).Then(clientv3.OpGet(a.prefix+partLeader, clientv3.WithFirstCreate()...), clientv3.OpGet(a.key(partEra))).Commit()
+// first is what etcd has of who leads.
+func (a *Agreement) first(ctx context.Context) (of lead, err error) {
+	got, err := a.client.Txn(ctx).Then(
+		clientv3.OpGet(a.prefix+partLeader, clientv3.WithFirstCreate()...), clientv3.OpGet(a.key(partEra)), clientv3.OpGet(a.key(partBeat)),
+	).Commit()
 	if err != nil {
-		return nil, 0, err
+		return of, err
 	}
-	era, err := readEra((*clientv3.GetResponse)(got.Responses[1].GetResponseRange()))
-	if err != nil {
-		return nil, 0, err
+	if of.era, err = readEra((*clientv3.GetResponse)(got.Responses[1].GetResponseRange())); err != nil {
+		return of, err
 	}
-	if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		return kvs[0], era, nil
+	for i, kv := range map[int]**mvccpb.KeyValue{0: &of.key, 2: &of.beat} {
+		if kvs := got.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+			*kv = kvs[0]
+		}
 	}
-	return nil, era, nil
+	return of, nil
 }
 
 // firstOfAny is first, by whichever member answers.
-func (a *Agreement) firstOfAny(ctx context.Context) (*mvccpb.KeyValue, int64, error) {
-	type found struct {
-		key *mvccpb.KeyValue
-		era int64
-	}
-	f, err := hedged(ctx, func(ctx context.Context) (found, error) {
-		key, era, err := a.first(ctx)
-		return found{key, era}, err
-	}, never)
-	return f.key, f.era, err
-}
+func (a *Agreement) firstOfAny(ctx context.Context) (lead, error) { return hedged(ctx, a.first, never) }
 
 // whileBoth is a context that ends with either.
 func whileBoth(ctx, other context.Context) (context.Context, context.CancelCauseFunc) {
@@ -164,14 +171,14 @@ const leaderPatience = 5 * time.Second
 func (a *Agreement) Leader(ctx context.Context) (string, Term, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaderPatience)
 	defer cancel()
-	first, era, err := a.firstOfAny(ctx)
+	of, err := a.firstOfAny(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("asking who leads: %w", err)
 	}
-	if first == nil {
+	if of.key == nil {
 		return "", 0, nil
 	}
-	return string(first.Value), newTerm(era, first.CreateRevision), nil
+	return string(of.key.Value), newTerm(of.era, of.key.CreateRevision), nil
 }
 
 // decide does ops if r still is and what conditions say is so: ErrDeposed, or ErrTaken where a condition does not hold.
