@@ -46,7 +46,7 @@ func EraAfter(last Term) int64 {
 
 // Era is the one in which is decided.
 func (a *Agreement) Era(ctx context.Context) (int64, error) {
-	got, err := a.client.Get(ctx, a.key(partEra))
+	got, err := a.get(ctx, a.key(partEra))
 	if err != nil {
 		return 0, fmt.Errorf("asking for the era: %w", err)
 	}

@@ -98,7 +98,7 @@ func (w *watching) read(ctx context.Context) bool {
 	defer done()
 	var asked atomic.Int32
 	all, err := hedged(asking, func(ctx context.Context) (*clientv3.GetResponse, error) {
-		if asked.Add(1) > 2 { // it may be much, and nobody silent
+		if asked.Add(1) > mostAsks { // it may be much, and nobody silent
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
@@ -137,6 +137,9 @@ func (w *watching) hear(said clientv3.WatchResponse) bool {
 	}
 	return true
 }
+
+// mostAsks is how many members, at most, are asked at once for all that is below a prefix.
+const mostAsks = 3
 
 // A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so within
 // silentAfter, or longer where that has just been done without avail. gRPC itself asks every ten seconds at most.

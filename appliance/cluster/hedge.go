@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // hedgeAfter is how long one member of etcd is waited for alone, before another one is asked the same beside it. hedgesSoon are asked
@@ -55,6 +57,16 @@ func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), fi
 			return last.value, last.err
 		}
 	}
+}
+
+// askPatience is how long it is tried to read what is not much.
+const askPatience = 5 * time.Second
+
+// get reads by whichever member answers.
+func (a *Agreement) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	return hedged(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) { return a.client.Get(ctx, key, opts...) }, never)
 }
 
 // never is for what no error ends.

@@ -101,7 +101,7 @@ func (a *Agreement) FollowTable(ctx context.Context, f func(Table)) {
 // Table reads the table once.
 func (a *Agreement) Table(ctx context.Context) (Table, error) {
 	prefix := a.prefix + partTables
-	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix())
+	got, err := a.get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return Table{}, fmt.Errorf("reading the table of routes: %w", err)
 	}
@@ -149,7 +149,7 @@ func (a *Agreement) Share(ctx context.Context, what string, sealed []byte) error
 
 // Shared is what was shared; nil: nothing.
 func (a *Agreement) Shared(ctx context.Context, what string) ([]byte, error) {
-	got, err := a.client.Get(ctx, a.key(partShared, what))
+	got, err := a.get(ctx, a.key(partShared, what))
 	if err != nil {
 		return nil, fmt.Errorf("reading what the boxes share: %w", err)
 	}

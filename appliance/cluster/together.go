@@ -45,7 +45,7 @@ func (a *Agreement) ForgetTogether(ctx context.Context, r Reign, session string)
 // Together reads what the containers of a session share.
 func (a *Agreement) Together(ctx context.Context, session string) (t Together, err error) {
 	prefix := a.key(partTogether, session) + "/"
-	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix())
+	got, err := a.get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return t, fmt.Errorf("reading what the containers of %s share: %w", session, err)
 	}
@@ -70,7 +70,7 @@ func (t *Together) take(name string, value []byte) {
 // AllTogether are the sessions whose containers share anything.
 func (a *Agreement) AllTogether(ctx context.Context) (sessions []string, err error) {
 	prefix := a.prefix + partTogether
-	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	got, err := a.get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return nil, fmt.Errorf("reading which containers share anything: %w", err)
 	}

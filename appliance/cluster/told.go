@@ -11,7 +11,7 @@ import (
 // Reports are those of one node, by session.
 func (a *Agreement) Reports(ctx context.Context, node string) (map[string]Report, error) {
 	prefix := a.key(partReport, node) + "/"
-	got, err := a.client.Get(ctx, prefix, clientv3.WithPrefix())
+	got, err := a.get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
 		return nil, fmt.Errorf("reading what %s reported: %w", node, err)
 	}

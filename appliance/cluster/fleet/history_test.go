@@ -235,7 +235,7 @@ func (w *world) left(client *clientv3.Client) []string {
 	}
 	var out []string
 	for _, kv := range got.Kvs {
-		if key := string(kv.Key[len(w.at):]); !strings.HasPrefix(key, "leader/") {
+		if key := string(kv.Key[len(w.at):]); !strings.HasPrefix(key, "leader/") && key != "beat" {
 			out = append(out, key+": "+string(kv.Value))
 		}
 	}
