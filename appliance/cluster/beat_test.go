@@ -100,7 +100,7 @@ func (f fullTxn) If(cs ...clientv3.Cmp) clientv3.Txn { return fullTxn{f.Txn.If(c
 func (f fullTxn) Then(ops ...clientv3.Op) clientv3.Txn {
 	for _, op := range ops {
 		if op.IsPut() && f.of.is.Load() {
-			return refusedTxn{f.Txn, f.of}
+			return refusedTxn(f)
 		}
 	}
 	return fullTxn{f.Txn.Then(ops...), f.of}
