@@ -168,7 +168,7 @@ func Serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer h.lock.release()
-	defer func() { err = errors.Join(err, h.seat.close()) }() // before that: the next process opens the same ports
+	defer func() { err = errors.Join(err, h.seat.close(false)) }() // before that: the next process opens the same ports
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
@@ -429,7 +429,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.manager = sessions.NewManager(sessions.Deps{
-		Store: d.store, Loads: d.store, Runtime: d.runtime, Observer: d.runtime, Traffic: d.traffic,
+		Store: d.store, Loads: d.store, Runtime: d.runOn(), Observer: d.runtime, Traffic: d.traffic,
 		Earlier: logs.NewKept(filepath.Join(c.Data, "logs")), Clusters: d.clusterFiles(), Nets: d.clusterNets(), Checkpoints: d.points,
 		Folders: d.folders, Glimpse: d.glimpse(), Variants: d.variants, Registry: d.registry, Log: d.Log.With("room", "sessions"),
 		Policy: c.Service, Destroyed: d.tokens.RevokeService, Ledger: d.pool.ledger, Grant: d.grant(), Closed: d.closedBoxes(), Away: d.awayBoxes(),

@@ -177,7 +177,7 @@ func (d *daemon) freeze(ctx context.Context) *pause {
 		d.Log.Warn("the local socket cannot be kept for the successor", "error", err)
 	}
 	p := d.halt(ctx)
-	if err := d.seat.close(); err != nil {
+	if err := d.seat.close(true); err != nil {
 		d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
 	}
 	d.left, d.seat = d.seat, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/vault"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // In a cluster a process has one life after the other: it follows, or it leads. One that leads is that of a single box, over all
@@ -79,6 +80,14 @@ func (d *daemon) beginInCluster(ctx context.Context) (err error) {
 	d.following.run(d.followNudges)
 	d.rosterChanged() // what came to be while this life began
 	return nil
+}
+
+// runOn is what a manager's sessions run on. Over several boxes it can do more than a box's runtime: see sessions.Fetcher and Resumer.
+func (d *daemon) runOn() sessions.Runtime {
+	if d.fleet != nil {
+		return d.fleet
+	}
+	return d.runtime
 }
 
 // openLeader makes the rooms of who decides, and takes over what runs on all boxes.
@@ -168,7 +177,7 @@ func (d *daemon) reseat(ctx context.Context) (*daemon, error) {
 	leaving := d.leaves.Swap(false)
 	d.unseated.Store(nil)
 	d.ending = func() {
-		if err := d.seat.close(); err != nil {
+		if err := d.seat.close(true); err != nil {
 			d.Log.Warn("this box's place in the cluster was not left as it should", "error", err)
 		}
 		d.seat = nil

@@ -186,7 +186,7 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	s.guard = cluster.NewGuard(kept.Term, func(t cluster.Term) error { return s.update(func(r *seatRecord) { r.Term = t }) })
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.close(true))
 			s = nil
 		}
 	}()
@@ -304,9 +304,9 @@ func (s *seat) fallSilent() {
 	}
 }
 
-// close leaves what the box has of the cluster to another process, or for good. Sessions go on, and so do connections that are
+// close leaves what the box has of the cluster to another life or process, or for good. Sessions go on, and so do connections that are
 // open to them.
-func (s *seat) close() error {
+func (s *seat) close(toAnother bool) error {
 	if s == nil {
 		return nil
 	}
@@ -322,7 +322,7 @@ func (s *seat) close() error {
 		s.relays.Keep(func(relay.Target) bool { return false }) // what is open goes on with this process
 	}
 	if s.runtime.runner != nil {
-		err = errors.Join(err, s.runtime.close(true))
+		err = errors.Join(err, s.runtime.close(toAnother))
 	}
 	if s.pool != nil {
 		err = errors.Join(err, s.pool.close())

@@ -94,4 +94,7 @@ func (s *seat) way(context.Context) (door.Way, error) {
 
 var _ door.Box = runner(nil)
 
-var _ sessions.Resumer = (*fleetRunner)(nil)
+var (
+	_ sessions.Fetcher = (*fleetRunner)(nil)
+	_ sessions.Resumer = (*fleetRunner)(nil)
+)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +69,7 @@ func (n *lan) hosts(dsn, more, cluster string, names ...string) []*host {
 		if n.disks {
 			h.ownDisk()
 		}
-		h.settings = []string{"--config", file, "--runtime", "process"}
+		h.settings = []string{"--config", file, "--runtime", cmp.Or(n.runtime, "process")}
 		if i == 0 {
 			h.settings = append(h.settings, "--database", dsn)
 		}

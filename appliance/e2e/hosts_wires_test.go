@@ -19,10 +19,11 @@ import (
 
 // lan is a switch with places on wires.
 type lan struct {
-	t      *testing.T
-	bridge string
-	disks  bool // each box has one of its own
-	places []*place
+	t       *testing.T
+	bridge  string
+	disks   bool   // each box has one of its own
+	runtime string // of the boxes; "": plain processes
+	places  []*place
 }
 
 // place is a network namespace on a wire to a switch that can be cut.
