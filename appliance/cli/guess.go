@@ -9,6 +9,9 @@ import (
 // guess is what a word stands for that people bring along from other tools: below the command of that name, "" for any.
 type guess struct{ command, word, hint string }
 
+// oneTooMany stands for any word behind a command that takes no more.
+const oneTooMany = "..."
+
 // guesses are words of docker, kubectl, ollama, vLLM and Slurm. The first that fits is said.
 func guesses() []guess {
 	return []guess{
@@ -44,12 +47,41 @@ func guesses() []guess {
 		{"palisade", "node", "palisade cluster status"},
 		{"palisade", "nodes", "palisade cluster status"},
 		{"palisade", "limits", "palisade project limits NAME, palisade user limits NAME; of a token: palisade service tokens NAME"},
+		{"palisade", "deploy", "palisade install MODEL for one of the catalog, palisade service create for a folder or an engine of your own"},
+		{"palisade", "launch", "palisade install MODEL, palisade service create, palisade session create"},
+		{"palisade", "start", "palisade service scale NAME COUNT; the appliance itself: palisade serve"},
+		{"palisade", "kill", "palisade session rm SESSION ends a session or a route; palisade service scale NAME 0 all routes of a service"},
+		{"palisade", "inspect", "palisade service info NAME, palisade session info SESSION, each with -o json"},
+		{"palisade", "info", "palisade doctor, palisade version; palisade service info NAME, palisade session info SESSION"},
+		{"palisade", "health", "palisade doctor"},
+		{"palisade", "ready", "palisade wait waits until the appliance answers"},
+		{"palisade", "search", "palisade catalog search WORDS"},
+		{"palisade", "gpu", "palisade device list, palisade top"},
+		{"palisade", "gpus", "palisade device list, palisade top"},
+		{"palisade", "accelerators", "palisade device list, palisade top"},
+		{"palisade", "nvidia-smi", "palisade device list, palisade top"},
+		{"palisade", "endpoint", "palisade service get-endpoint NAME"},
+		{"palisade", "endpoints", "palisade service list; palisade service get-endpoint NAME for the address of one"},
+		{"palisade", "route", "palisade service info NAME lists the routes of a service"},
+		{"palisade", "routes", "palisade service info NAME lists the routes of a service"},
+		{"palisade", "rule", "palisade service rule, palisade service autoscale"},
+		{"palisade", "rules", "palisade service rule, palisade service autoscale"},
+		{"palisade", "console", "a browser finds it at http://HOST:PORT/console/; palisade doctor says the address"},
+		{"palisade", "dashboard", "a browser finds it at http://HOST:PORT/console/; palisade doctor says the address"},
+		{"palisade", "open", "a browser finds the console at http://HOST:PORT/console/; palisade doctor says the address"},
+		{"palisade serve", oneTooMany, "palisade serve is the appliance itself; a model: palisade install MODEL for one of the catalog, palisade service create for a folder"},
+		{"palisade restart", oneTooMany, "palisade restart is for the appliance itself; a service: palisade service update NAME --reload starts its routes anew"},
 		{"palisade", "metrics", "curl http://HOST:PORT/metrics for Prometheus; palisade top, palisade service top for people"},
 		{"palisade service", "create-token", "palisade service generate-token NAME --duration 30d"},
 		{"palisade service", "token", "palisade service tokens NAME lists them, palisade service generate-token NAME --duration 30d makes one"},
 		{"palisade service", "restart", "palisade session rm SESSION ends one route, and it is replaced; palisade service update NAME --reload starts all anew"},
 		{"palisade service", "stop", "palisade service scale NAME 0: the address stays"},
 		{"palisade service", "start", "palisade service scale NAME COUNT"},
+		{"palisade service", "get", "palisade service info NAME, palisade service list"},
+		{"palisade session", "run", "palisade session create IMAGE -c COMMAND"},
+		{"palisade session", "start", "palisade session create IMAGE"},
+		{"palisade session", "ssh", "palisade ssh SESSION"},
+		{"palisade cluster", "join", "palisade join URL TOKEN; `palisade cluster token`, on a box of the cluster, prints what to type"},
 		{"palisade model", "pull", "palisade install MODEL"},
 		{"palisade model", "install", "palisade install MODEL"},
 		{"palisade folder", "upload", "palisade folder cp FILE... FOLDER:PATH"},
@@ -59,6 +91,8 @@ func guesses() []guess {
 
 		{"", "--json", "-o json"},
 		{"", "--format", "-o table, -o wide or -o json"},
+		{"palisade", "-v", "palisade version"},
+		{"palisade chat", "-m", "the message is the last words: palisade chat SERVICE MESSAGE"},
 		{"palisade", "--version", "palisade version"},
 		{"palisade service create", "--replicas", "the number of routes is the last word: palisade service create IMAGE [MODEL_FOLDER] [COUNT]"},
 		{"palisade service scale", "--replicas", "the number of routes is the last word: palisade service scale SERVICE COUNT"},

@@ -57,7 +57,7 @@ func words(names string, least, most int) cobra.PositionalArgs {
 			e.message = commandName(cmd) + " needs " + strings.Join(missing, " and ")
 		} else {
 			e.message = fmt.Sprintf("%s: %q is one word too many", commandName(cmd), args[most])
-			e.hint = "quote a value that has spaces in it"
+			e.hint = cmp.Or(otherWord(cmd, oneTooMany), "quote a value that has spaces in it")
 		}
 		return e
 	}
