@@ -158,6 +158,7 @@ func requeue(s *Session, why error) {
 	switch s.Status {
 	case StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating, StatusRestarting:
 		s.Status, s.Reason, s.Claim, s.PlacedAt = StatusPending, "back to the queue: "+why.Error(), nil, time.Time{}
+		s.Task.Cluster = s.Task.Cluster.withNet(nil) // others may have it
 	}
 }
 

@@ -153,3 +153,33 @@ func TestContainersThatNeverFitOverBoxes(t *testing.T) {
 		}
 	})
 }
+
+// TestContainersWithoutANetwork: a session for which there is room, and no network, says so, and keeps no room from others; it has its
+// places when there is a network.
+func TestContainersWithoutANetwork(t *testing.T) {
+	overBoxes(t, sessions.NetVXLAN, func(t *testing.T, w *world, id string) {
+		first, err := w.m.Session("default", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.halt()
+		w.nets.Pool = first.Task.Cluster.Net.Range // the only one, which is in use
+		w.boot()
+		three := func(r *sessions.SessionRequest) { r.Resources = map[string]string{"cuda.device": "3"} }
+		spread := w.create(job("spread", of(3, sessions.ClusterRunAll), three, func(r *sessions.SessionRequest) { r.Cluster.Mode = sessions.ClusterMultiNode }))
+		other := w.create(job("other", three))
+		w.after(5 * time.Second)
+		s, err := w.m.Session("default", spread.ID)
+		if err != nil || s.Status != sessions.StatusPending || !strings.Contains(s.Reason, "no network for its containers") || s.Waits[0].Predicate != sessions.PredicateNetwork {
+			t.Errorf("%v: %s, %q", err, s.Status, s.Reason)
+		}
+		if s, err := w.m.Session("default", other.ID); err != nil || s.Status != sessions.StatusRunning {
+			t.Errorf("who comes after it: %v: %s, %q", err, s.Status, s.Reason)
+		}
+		for _, of := range []string{id, w.container(id, 1), w.container(id, 2), other.ID} {
+			w.exit(of, sessions.ExitCompleted, 0)
+		}
+		w.after(time.Minute)
+		w.wantStatuses(spread.ID, allRun)
+	})
+}

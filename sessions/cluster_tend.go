@@ -32,7 +32,7 @@ func (m *Manager) queueCluster(q *Queue, of []container) (waiting []*runner) {
 	}
 	if wait {
 		w := m.waitingOf(of[0].s)
-		w.Spread = of[0].s.Task.Cluster.spread()
+		w.Spread, w.Blocked = of[0].s.Task.Cluster.spread(), m.blocked(w.ID)
 		for _, c := range of {
 			if waiting = append(waiting, c.runner); c.id != w.ID {
 				w.Others = append(w.Others, c.id)

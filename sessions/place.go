@@ -123,6 +123,7 @@ func (p *pass) check(w *want) []Wait {
 	waits = append(waits, checkDependencies(w.Waiting)...)
 	waits = append(waits, p.checkArray(w.Waiting)...)
 	waits = append(waits, p.usage.check(w)...)
+	waits = append(waits, w.Blocked...)
 	if none := p.nodes.checkSelector(w.shape); none != nil {
 		return append(waits, none...)
 	}

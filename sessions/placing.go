@@ -22,6 +22,9 @@ type QueueConfig struct {
 // place decides which of the waiting sessions go where, and tells each of the others why it waits. It runs in the
 // manager's loop alone. It returns when to look again.
 func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
+	m.mu.Lock()
+	maps.DeleteFunc(m.unjoined, func(_ string, u unjoined) bool { return !u.until.After(now) })
+	m.mu.Unlock()
 	q, waiting := m.queue()
 	if len(waiting) == 0 {
 		m.kept = nil
@@ -37,7 +40,7 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	m.order = d.Order
 	m.mu.Unlock()
 	for _, p := range d.Placed {
-		m.commit(p, waiting[p.Session])
+		m.commit(p, waiting[p.Session], now)
 	}
 	for _, p := range d.Preempt {
 		m.mu.Lock()
@@ -63,14 +66,37 @@ func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
 	return min(passEvery, max(d.Next.Sub(now), time.Millisecond))
 }
 
+// unjoined is a session for which there was no network among its boxes.
+type unjoined struct {
+	why   error
+	until time.Time // then it is tried again
+}
+
+// joinAgain is how long a session for which there was no network waits for another try.
+const joinAgain = 30 * time.Second
+
+// blocked is what keeps a session that the pool would have room for. The caller holds mu.
+func (m *Manager) blocked(id string) []Wait {
+	u, is := m.unjoined[id]
+	if !is {
+		return nil
+	}
+	return []Wait{{Predicate: PredicateNetwork, Sentence: "there is room, and no network for its containers: " + u.why.Error(), Would: "it is looked at again every " + joinAgain.String()}}
+}
+
 // commit takes claims for all containers of a session that waits, or none, and hands them over. Where the pool or the
-// session has changed meanwhile that change asks for the next pass: asking for it here as well could go on for ever.
-func (m *Manager) commit(p Placement, containers []*runner) {
+// session has changed meanwhile that change asks for the next pass: asking for it here as well could go on for ever. Where no network is
+// left for them, the next pass gives what was theirs to others, and tells them why they wait.
+func (m *Manager) commit(p Placement, containers []*runner, now time.Time) {
 	claims := append([]accel.Claim{p.Claim}, p.Others...)
 	main, _ := containers[0].snapshot()
 	net, err := m.netFor(p, main)
 	if err != nil {
 		m.Log.Warn("a place was not taken: its containers would not reach each other", "session", p.Session, "error", err)
+		m.mu.Lock()
+		m.unjoined[p.Session] = unjoined{err, now.Add(joinAgain)}
+		m.mu.Unlock()
+		m.poke() // which ends: it does not get that far in the next pass
 		return
 	}
 	at := make([]place, len(claims))

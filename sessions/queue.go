@@ -49,6 +49,7 @@ type Waiting struct {
 	Strategy    Strategy          // "": the queue's
 	Array       string            // the array that it is one of; "": none
 	ArrayLimit  int               // how many of those may have a place at once; 0: all
+	Blocked     []Wait            // what else keeps it, of which the pool knows nothing
 	Preempts    bool              // may take the place of preemptible sessions of lower priority, as routes of services may
 }
 
@@ -182,6 +183,7 @@ const (
 	PredicateArrayLimit   Predicate = "array-limit"
 	PredicateUserLimit    Predicate = "user-limit"
 	PredicateProjectLimit Predicate = "project-limit"
+	PredicateNetwork      Predicate = "network" // its containers would have places, and not reach each other
 	PredicateSelector     Predicate = "selector"
 	PredicateCapacity     Predicate = "capacity"  // no node has so much, however empty; or not for so many routes of its service
 	PredicateResources    Predicate = "resources" // none has so much free, or what is free is kept for another

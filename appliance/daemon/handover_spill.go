@@ -283,8 +283,11 @@ func (s *spilled) collectFile(ctx context.Context, path string) error {
 	r := bufio.NewReader(file)
 	for {
 		text, err := r.ReadBytes('\n')
-		if err != nil { // the rest of a line may still come
+		if errors.Is(err, io.EOF) { // the rest of a line may still come
 			break
+		}
+		if err != nil {
+			return err
 		}
 		if err := s.add(ctx, bytes.TrimSpace(text), path); err != nil {
 			return err

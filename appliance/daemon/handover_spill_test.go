@@ -302,3 +302,19 @@ func TestFilesWithoutANameAreSwept(t *testing.T) {
 		t.Errorf("left are %v", left)
 	}
 }
+
+// What cannot be read is not taken for the end of it: it stays, and is tried again.
+func TestSpilledUsageThatCannotBeRead(t *testing.T) {
+	data, store := t.TempDir(), &ledger{}
+	path := filepath.Join(spillDir(data), "w"+spillSuffix)
+	if err := os.MkdirAll(path, 0o700); err != nil { // a directory is opened, and not read
+		t.Fatal(err)
+	}
+	reader := newSpilled(data, store, quiet())
+	if err := reader.collect(t.Context()); err == nil {
+		t.Error("nobody is told")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("it was removed unread: %v", err)
+	}
+}

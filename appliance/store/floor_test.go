@@ -19,7 +19,8 @@ func TestFloors(t *testing.T) {
 		{"only expanded", known, known + 2, true},
 		{"from before this program", 27, known + 2, true},
 		{"contracted", known + 1, known + 2, false},
-		{"said of another version", known, known + 1, false},
+		{"said of an earlier version", known, known + 1, false},
+		{"on its way to a newer version", known, known + 3, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, dsn string) {
@@ -42,5 +43,21 @@ func TestFloors(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTheNewestFloorStays: of two programs that start at once, the one that knows less does not take back what the other says.
+func TestTheNewestFloorStays(t *testing.T) {
+	known, err := store.KnownSchema()
+	must(t, err)
+	dsn, _ := filledAt(t, known-1)
+	db := raw(t, dsn)
+	_, err = db.Exec("UPDATE palisade_floor SET floor = $1, version = $2", known, known+1)
+	must(t, err)
+	open(t, dsn).Close()
+	var version int64
+	must(t, db.QueryRow("SELECT version FROM palisade_floor").Scan(&version))
+	if version != known+1 {
+		t.Errorf("it is said of version %d", version)
 	}
 }

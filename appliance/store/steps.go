@@ -70,7 +70,7 @@ func (s *Store) usable(ctx context.Context, db *sql.DB, have, known int64) (bool
 	if err != nil && (s.dialect.missing(err) || errors.Is(err, sql.ErrNoRows)) {
 		return false, nil
 	}
-	return version == have && floor <= known, err
+	return version >= have && floor <= known, err // more than have: a step was cut off, and has not gone beyond what is said
 }
 
 // floorOf is what a program has to know to use data of a version.
@@ -84,7 +84,7 @@ func floorOf(all []step, version int64) int64 {
 	return floor
 }
 
-// writeFloor says who may use the data once it is of a version.
+// writeFloor says who may use the data once it is of a version. What a program that knows more has said stays.
 func (s *Store) writeFloor(ctx context.Context, version int64) error {
 	all, err := steps()
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Store) writeFloor(ctx context.Context, version int64) error {
 	if _, err := s.writer.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+floorTable+" (one BIGINT NOT NULL PRIMARY KEY, floor BIGINT NOT NULL, version BIGINT NOT NULL)"); err != nil && !s.dialect.unique(err) { // another program makes it at this moment
 		return err
 	}
-	_, err = s.writer.ExecContext(ctx, "INSERT INTO "+floorTable+" (one, floor, version) VALUES (1, $1, $2) ON CONFLICT (one) DO UPDATE SET floor = excluded.floor, version = excluded.version", floorOf(all, version), version)
+	_, err = s.writer.ExecContext(ctx, "INSERT INTO "+floorTable+" (one, floor, version) VALUES (1, $1, $2) ON CONFLICT (one) DO UPDATE SET floor = excluded.floor, version = excluded.version WHERE excluded.version > "+floorTable+".version", floorOf(all, version), version)
 	return err
 }
 

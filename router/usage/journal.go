@@ -115,7 +115,12 @@ func (j *journal) hold(batches []Batch) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil { // the store may have been away for hours: that is not to go with the power
 		return err
 	}
 	return os.Rename(path+".new", path)

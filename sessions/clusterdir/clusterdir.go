@@ -50,7 +50,7 @@ type Dirs struct {
 func New(root string) *Dirs { return &Dirs{root: root} }
 
 // Make makes a session's directory, for containers of these host names that answer SSH on these ports, by rank, and returns its
-// path. Keys that are there stay as they are.
+// path. Keys that are there stay as they are; where one is empty, as it may be after the machine lost its power, all are made anew.
 func (d *Dirs) Make(id string, hosts []string, ports []int) (dir string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -58,14 +58,28 @@ func (d *Dirs) Make(id string, hosts []string, ports []int) (dir string, err err
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(dir); err == nil {
+	_, there := os.Stat(dir)
+	if there == nil && keyed(dir) {
 		return dir, refresh(dir, names(hosts, ports))
 	}
 	files, err := Files(hosts, ports)
 	if err != nil {
 		return "", err
 	}
+	if there == nil {
+		return dir, refresh(dir, files)
+	}
 	return dir, d.put(id, dir, files)
+}
+
+// keyed tells whether a session's directory has all keys.
+func keyed(dir string) bool {
+	for _, name := range []string{FileKey, FileAuthorized, FileHostKey, FileKnown} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Put makes a session's directory of files that somebody else has made, as Files does, and returns its path. Where it is there,
@@ -134,6 +148,8 @@ func (d *Dirs) Forget(id string) error {
 
 // Keep forgets all but those of the sessions that live.
 func (d *Dirs) Keep(live []string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	entries, err := os.ReadDir(d.root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -210,6 +226,9 @@ func write(dir string, files map[string]string) error {
 	for name, text := range files {
 		path := filepath.Join(dir, name)
 		half := path + ".new"
+		if err := os.Remove(half); err != nil && !errors.Is(err, fs.ErrNotExist) { // who was killed has left it, and nobody may write to it
+			return err
+		}
 		err := errors.Join(os.WriteFile(half, []byte(text), 0o444), os.Chmod(half, 0o444)) // whatever the umask is
 		if (name == FileKey || name == FileHostKey) && os.Geteuid() == 0 {
 			err = errors.Join(err, os.Chown(half, keyOwner, keyOwner))

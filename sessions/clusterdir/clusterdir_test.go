@@ -1,6 +1,7 @@
 package clusterdir_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,6 +58,17 @@ func TestDirectories(t *testing.T) {
 	if again, err := d.Make("ses-a", []string{"main1", "sub1"}, usual(2)); err != nil || again != dir || read("key") != before {
 		t.Errorf("made again, it is another: %s %v", again, err)
 	}
+	// What a machine that lost its power may leave.
+	if err := errors.Join(os.Truncate(filepath.Join(dir, "host_key"), 0), os.WriteFile(filepath.Join(dir, "key.new"), nil, 0o444)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Make("ses-a", []string{"main1", "sub1"}, usual(2)); err != nil || read("key") == before {
+		t.Errorf("keys that do not belong together: %v", err)
+	}
+	if _, err := ssh.ParsePrivateKey([]byte(read("host_key"))); err != nil {
+		t.Error(err)
+	}
+	before = read("key")
 	for range 2 {
 		if err := d.Open("ses-a", 3); err != nil {
 			t.Error(err)

@@ -75,7 +75,7 @@ func (n *Network) ensureOverlay(bridge netlink.Link, o *Overlay) (mtu int, err e
 	name := overlayOf(bridge.Attrs().Name)
 	link, err := n.host.LinkByName(name)
 	if err == nil {
-		if was, is := link.(*netlink.Vxlan); is && was.VxlanId == int(o.VNI) && was.SrcAddr.Equal(o.Boxes[o.Box].AsSlice()) {
+		if was, is := link.(*netlink.Vxlan); is && was.VxlanId == int(o.VNI) && was.Port == o.Port && was.SrcAddr.Equal(o.Boxes[o.Box].AsSlice()) {
 			return was.MTU, n.tunnels(link, o)
 		}
 		err = n.host.LinkDel(link) // of an earlier run, when its sessions were elsewhere
@@ -153,13 +153,15 @@ func (n *Network) tunnels(link netlink.Link, o *Overlay) error {
 			return fmt.Errorf("joining %s with number %d of the group: %w", link.Attrs().Name, rank, err)
 		}
 	}
+	if n.guarded == nil { // else nobody is kept from anything, which was said
+		if err := guardOverlay(link.Attrs().Name, o); err != nil {
+			return err
+		}
+	}
 	if err := n.host.LinkSetUp(link); err != nil {
 		return fmt.Errorf("link %s: %w", link.Attrs().Name, err)
 	}
-	if n.guarded == nil {
-		return guardOverlay(link.Attrs().Name, o)
-	}
-	return nil // nobody is kept from anything, which was said
+	return nil
 }
 
 // removeOverlay takes the tunnels of a group away; that there are none is no error.
