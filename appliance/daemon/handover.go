@@ -59,6 +59,20 @@ func (d *daemon) restart(ctx context.Context, by string) (api.Restarted, error) 
 	return done.Restarted, done.err
 }
 
+// noRestart tells whoever asked for a restart, or is about to, that none comes any more: the appliance stops, and must not wait for
+// who waits for that. It returns when the stop is over.
+func (h *house) noRestart() {
+	for {
+		select {
+		case r := <-h.restarts:
+			r.result <- restarted{err: fmt.Errorf("%w: the appliance stops", sessions.ErrUnavailable)}
+			h.busy.Store(false) // who asks next is told the same
+		case <-h.stopped:
+			return
+		}
+	}
+}
+
 // refused tells whoever asked that all is as it was, and everybody else who watches.
 func (d *daemon) refused(r restart, err error) {
 	d.Log.Error("the daemon was not replaced; it goes on as before", "error", err, "hint", adviceOf(err), "asked", r.by)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // pair is both ends of a line.
@@ -107,6 +108,19 @@ func (o *old) flying(string) int {
 func (o *old) waiting() map[string]int           { return map[string]int{"svc": o.n} }
 func (o *old) follow(stands map[string]standing) { o.stands = stands }
 func (o *old) gone() bool                        { return !time.Now().Before(o.ends) }
+
+// Who asks for a restart of an appliance that stops is told so at once: the stop waits for requests, and that is one.
+func TestAStopWaitsForNoRestart(t *testing.T) {
+	h := &house{restarts: make(chan restart), stopped: make(chan struct{})}
+	over := make(chan struct{})
+	go func() { defer close(over); h.noRestart() }()
+	d := &daemon{house: h}
+	if _, err := d.restart(t.Context(), "ada"); !errors.Is(err, sessions.ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	close(h.stopped)
+	<-over
+}
 
 func TestEldersAreWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -279,6 +279,7 @@ func (h *house) stop() error {
 	h.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()
+		go h.noRestart()
 		h.shut()
 		_ = h.lock.sign(stopping) // for who is started meanwhile; it is refused otherwise, and may try again
 		var before sync.WaitGroup
