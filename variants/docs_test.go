@@ -46,6 +46,11 @@ func TestDocumentedVariants(t *testing.T) {
 	if len(problems) > 0 || !strings.HasSuffix(strings.Join(spec.Processes[0].Argv, " "), "--port 8000 --tensor-parallel-size 2") || spec.Health.Path != "/health" {
 		t.Errorf("%v, %+v", problems, spec)
 	}
+	spec, problems = table.Resolve(Request{Variant: "spread", ServiceName: "chat", Files: files(), Nodes: 2})
+	if len(problems) > 0 || placed(spec, 0) != "spread serve /models --port 9000 --stages 2 --workers sub1:29501 after sub1:29501" ||
+		placed(spec, 1) != "spread work --listen {node_address}:29501" {
+		t.Errorf("%v, %+v", problems, spec)
+	}
 }
 
 func TestDocumentedDefinition(t *testing.T) {

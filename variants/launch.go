@@ -15,6 +15,15 @@ type LaunchSpec struct {
 	Env       map[string]string    `json:"env,omitempty"`
 	Processes []Process            `json:"processes"` // at least one; the first is the one that is routed to
 	Metrics   Metrics              `json:"metrics"`
+	// Span is how it is started in several containers, of which the first runs Processes; nil: it has one.
+	Span *Span `json:"span,omitempty"`
+}
+
+// Span is one engine in several containers, which may be on several boxes. In words and environment of all of them names in
+// braces still stand for what is known only when they have their places: see Place.
+type Span struct {
+	Nodes  int       `json:"nodes"`  // how many containers
+	Worker []Process `json:"worker"` // what each but the first runs
 }
 
 // Process is one started item of a definition.
@@ -30,6 +39,10 @@ type Process struct {
 	WorkDir       string            `json:"work_dir"` // "": the image's own, for the image's own command
 	Port          int               `json:"port"`
 	Env           map[string]string `json:"env,omitempty"` // beyond LaunchSpec.Env: BACKEND_MODEL_NAME, BACKEND_MODEL_PATH
+	// Together: of one of several containers, it is started when all of them run and what Await names takes connections:
+	// HOST:PORT, or several with commas between them.
+	Together bool     `json:"together,omitempty"`
+	Await    []string `json:"await,omitempty"`
 }
 
 // Metrics says where an engine shows its figures and what it calls them.

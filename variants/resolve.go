@@ -30,12 +30,14 @@ type Request struct {
 	ServiceName string
 	Env         map[string]string // the owner's
 	Mount       string            // default DefaultMount
+	Nodes       int               // in how many containers it runs; 0 and 1 are one
+	Devices     int               // accelerators of each container
 }
 
 // Resolve decides what runs. It reads Files and nothing else. The spec is of use only when no problem is
 // an error.
 func (t *Table) Resolve(req Request) (LaunchSpec, catalog.Problems) {
-	r := &resolver{req: req}
+	r := &resolver{req: req, table: t}
 	variant, ok := t.Lookup(req.Variant)
 	if !ok {
 		r.fail("runtime_variant", "the variants are "+strings.Join(t.Names(), ", "), "there is no runtime variant %q", req.Variant)
@@ -60,15 +62,22 @@ func (t *Table) Resolve(req Request) (LaunchSpec, catalog.Problems) {
 	} else {
 		r.engine()
 	}
+	if req.Nodes > 1 {
+		r.span()
+	}
 	return r.spec, r.problems
 }
 
 // resolver is one call of Resolve.
 type resolver struct {
 	req      Request
+	table    *Table
 	variant  Variant
 	spec     LaunchSpec
 	problems catalog.Problems
+
+	values map[string]string // what names in the variant's templates stand for
+	more   []string          // arguments that the owner's variables have become
 }
 
 // fail reports an error that no file is to blame for; field names the part of the request.
@@ -128,21 +137,17 @@ func (r *resolver) engine() {
 		r.fail("model_folder", "create one with palisade folder create, or import one", "the runtime variant %s needs a model folder", r.variant.Name)
 	}
 	modelPath, workDir, modelFile := r.model()
-	values := map[string]string{
+	r.values = map[string]string{
 		"ports[0]":   fmt.Sprint(r.spec.Port),
 		"model_path": modelPath,
 		"model_name": r.spec.ModelName,
 	}
 	if r.variant.ModelFile != "" {
-		values["model_file"] = modelFile
+		r.values["model_file"] = modelFile
 	}
-	var argv []string
-	for _, word := range r.variant.Command {
-		text, _ := expand(word, values) // its names were checked when the table was loaded
-		argv = append(argv, text)
-	}
-	added, consumed := r.envArguments()
-	argv = append(argv, added...)
+	var consumed []string
+	r.more, consumed = r.envArguments()
+	argv := append(r.words(r.variant.Command), r.more...)
 	if len(r.variant.Command) == 0 {
 		workDir = "" // the image's command may count on the image's directory
 	}
@@ -153,7 +158,7 @@ func (r *resolver) engine() {
 	}
 	for _, env := range defaults {
 		for name, text := range env {
-			r.spec.Env[name], _ = expand(text, values)
+			r.spec.Env[name], _ = expand(text, r.values)
 		}
 	}
 	r.ownersEnv(consumed)
@@ -164,6 +169,16 @@ func (r *resolver) engine() {
 		Port:    r.spec.Port,
 		Env:     map[string]string{envModelName: r.spec.ModelName, envModelPath: modelPath},
 	}}
+}
+
+// words are the variant's templates with values for their names, which were checked when the table was loaded.
+func (r *resolver) words(templates []string) []string {
+	var words []string
+	for _, template := range templates {
+		text, _ := expand(template, r.values)
+		words = append(words, text)
+	}
+	return words
 }
 
 // ownersEnv adds the owner's variables, except those that have become arguments and those that every

@@ -169,7 +169,7 @@ func TestResolveRefuses(t *testing.T) {
 		req  Request
 		want string
 	}{
-		{"variant", Request{Variant: "vlm"}, `runtime_variant: there is no runtime variant "vlm" (the variants are custom, cmd, vllm, nim,`},
+		{"variant", Request{Variant: "vlm"}, `runtime_variant: there is no runtime variant "vlm" (the variants are custom, cmd, vllm, vllm-ray,`},
 		{"no folder", Request{Variant: "vllm"}, "model_folder: the runtime variant vllm needs a model folder (create one"},
 		{"no definition", Request{Variant: "custom", Files: files()}, "model_folder: the runtime variant custom needs a model definition (write a model-definition.yaml"},
 		{"no key", Request{Variant: "nim"}, "env.NGC_API_KEY: the runtime variant nim needs it (make one at"},

@@ -71,7 +71,7 @@ func TestSizingOfVariants(t *testing.T) {
 			t.Fatal(problems)
 		}
 		s := table.Sizing(spec)
-		if s.Engine != v.Name {
+		if s.Engine != v.Sizing.Family || !strings.HasPrefix(v.Name, s.Engine) {
 			t.Errorf("%s is taken for %q", v.Name, s.Engine)
 		}
 		if v.Name == "vllm" && (s.Devices != 2 || s.Context != 4096 || s.Model != "/models") {

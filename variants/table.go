@@ -37,7 +37,8 @@ type Variant struct {
 	FolderEnv       map[string]string    `json:"folder_env,omitempty"` // the same, only with a model folder
 	Scratch         []string             `json:"scratch,omitempty"`
 	Metrics         Metrics              `json:"metrics"`
-	Sizing          *SizingNames         `json:"sizing,omitempty"` // nil: nothing is known of its memory
+	Sizing          *SizingNames         `json:"sizing,omitempty"`     // nil: nothing is known of its memory
+	MultiNode       *MultiNode           `json:"multi_node,omitempty"` // nil: it runs in one container
 }
 
 // EnvArgument turns an environment variable that the owner sets into arguments of the command: a flag
@@ -115,7 +116,7 @@ var (
 
 var variantKeys = []string{
 	"title", "description", "extends", "reads_definition", "model_folder", "model_file", "port", "health_check",
-	"command", "arguments_from_environment", "needs", "env", "folder_env", "scratch", "metrics", "sizing",
+	"command", "arguments_from_environment", "needs", "env", "folder_env", "scratch", "metrics", "sizing", "multi_node",
 }
 
 // read adds the variants of one file.
@@ -230,6 +231,9 @@ func readVariantFields(v *Variant, m catalog.Map, builtIn bool) {
 	if sizing := m.Get("sizing"); sizing.Given() || sizing.IsNull() {
 		v.Sizing = readSizing(sizing, v.Name)
 	}
+	if spans := m.Get("multi_node"); spans.Given() || spans.IsNull() {
+		v.MultiNode = readMultiNode(v, spans)
+	}
 }
 
 func readFolderNeed(v *Variant, f catalog.Field) {
@@ -261,16 +265,24 @@ func readVariantCommand(v *Variant, f catalog.Field) {
 	if len(argv) == 0 {
 		f.Error("leave it out for the image's own command", "is an empty list")
 	}
-	items, _ := f.Items("")
-	for i, word := range argv {
-		checkTemplate(v, items[i], word)
-	}
+	checkTemplates(v, f, argv)
 	v.Command = argv
 }
 
-// checkTemplate reports names that a template of v cannot use.
-func checkTemplate(v *Variant, f catalog.Field, text string) {
+// checkTemplates is checkTemplate for each word of a list.
+func checkTemplates(v *Variant, f catalog.Field, words []string, more ...string) {
+	items, _ := f.Items("")
+	for i, word := range words {
+		checkTemplate(v, items[i], word, more...)
+	}
+}
+
+// checkTemplate reports names that a template of v cannot use. It can use more than those of any.
+func checkTemplate(v *Variant, f catalog.Field, text string, more ...string) {
 	values := map[string]string{"ports[0]": "", "model_path": "", "model_name": ""}
+	for _, name := range more {
+		values[name] = ""
+	}
 	if v.ModelFile != "" {
 		values["model_file"] = ""
 	}

@@ -59,7 +59,7 @@ func readEnvName(f catalog.Field) string {
 }
 
 // readEnv adds a map of environment variables to base.
-func readEnv(v *Variant, base map[string]string, f catalog.Field) map[string]string {
+func readEnv(v *Variant, base map[string]string, f catalog.Field, more ...string) map[string]string {
 	m, ok := f.Map()
 	if !ok {
 		return base
@@ -75,7 +75,7 @@ func readEnv(v *Variant, base map[string]string, f catalog.Field) map[string]str
 		if !ok {
 			continue
 		}
-		checkTemplate(v, e.Value, value)
+		checkTemplate(v, e.Value, value, more...)
 		base[e.Key] = value
 	}
 	return base

@@ -33,6 +33,7 @@ func TestBuiltinTable(t *testing.T) {
 		{"custom", 0, "", ""},
 		{"cmd", 8000, "", ""},
 		{"vllm", 8000, "/health", "vllm serve {model_path} --served-model-name {model_name} --host 0.0.0.0 --port {ports[0]}"},
+		{"vllm-ray", 8000, "/health", "vllm serve {model_path} --served-model-name {model_name} --host 0.0.0.0 --port {ports[0]}"},
 		{"nim", 8000, "/v1/health/ready", ""},
 		{"huggingface-tgi", 3000, "/info", "text-generation-launcher --model-id {model_path} --port {ports[0]}"},
 		{"sglang", 9001, "/health", "python -m sglang.launch_server --model-path {model_path} --host 0.0.0.0 --port {ports[0]}"},
