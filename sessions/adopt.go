@@ -187,7 +187,9 @@ func (m *Manager) adopt(s Session, in *Instance) {
 		r.stop = &stopRequest{reason: s.Reason}
 	}
 	if sv := m.services[s.ServiceID]; sv != nil {
-		sv.routes = append(sv.routes, r)
+		if s.main() {
+			sv.routes = append(sv.routes, r)
+		}
 	} else if s.Type == TypeInference {
 		r.end(stopRequest{reason: "its service is gone"}, false)
 	}

@@ -158,6 +158,9 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 	if err = ses.Demand.atHome(ses.Mounts); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
+	if cluster := rev.Recipe.cluster(rev.Launch); cluster != nil {
+		return m.startRanks(ctx, s, ses, cluster)
+	}
 	r := newRunner(m.runnerDeps(), ses)
 	r.unsaved = []Transition{{SessionID: id, To: StatusPending, Reason: a.Reason, At: ses.CreatedAt}}
 	if err := r.save(ctx); err != nil {
@@ -169,6 +172,29 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 	m.launch(r)
 	m.mu.Unlock()
 	m.event(ctx, Event{ServiceID: s.ID, SessionID: id, Kind: "started", Message: a.Reason})
+	return nil
+}
+
+// startRanks is startSession for a route of several containers: all of them are recorded, or none. The caller holds writing.
+func (m *Manager) startRanks(ctx context.Context, s *service, main Session, cluster *ClusterRequest) error {
+	main.Name = sessionName(s.Name[:min(len(s.Name), 64-longestRank)], main.ID)
+	ranks := main.members(cluster)
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
+	defer cancel()
+	if err := m.Store.AddSessions(saving, ranks); err != nil {
+		return errors.Join(err, m.unmake(ctx, ranks))
+	}
+	m.mu.Lock()
+	for _, ses := range ranks {
+		r := newRunner(m.runnerDeps(), ses)
+		m.sessions[ses.ID] = r
+		if ses.main() {
+			s.routes = append(s.routes, r)
+		}
+		m.launch(r)
+	}
+	m.mu.Unlock()
+	m.event(ctx, Event{ServiceID: s.ID, SessionID: main.ID, Kind: "started", Message: fmt.Sprintf("%s, in %d containers", main.Reason, cluster.Size)})
 	return nil
 }
 
@@ -217,6 +243,9 @@ func (m *Manager) giveUp(ctx context.Context, s *service, a PlanAction) error {
 // ended takes in that a session cannot go on. One that nobody asked to end, and that had not been healthy
 // for long enough, is a failed start.
 func (m *Manager) ended(s Session, stop *stopRequest) {
+	if s.IsSub() {
+		return // its route ends for it, and that is told
+	}
 	// The wait is bounded by those who hold it. The daemon's end does not cut it: what is not counted now never is.
 	if err := m.take(context.Background()); err != nil {
 		return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"path"
 	"path/filepath"
@@ -179,24 +180,31 @@ func (m *Manager) checkCluster(req SessionRequest, each accel.Slots) error {
 	if req.Cluster == nil || req.Cluster.Size < 2 {
 		return nil
 	}
-	count := req.Cluster.Size
-	if count > MaxCluster {
-		return fmt.Errorf("%w: %d: a number from 1 to %d", ErrInvalid, count, MaxCluster)
+	if err := m.checkContainers(req.Cluster.Size, req.Cluster.Mode, req.Image, Demand{Slots: each, Selector: req.Selector}); err != nil {
+		return err
+	}
+	return CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), req.Cluster.Size-1))
+}
+
+// checkContainers says why there cannot be so many containers that belong together, each of which asks for a demand.
+func (m *Manager) checkContainers(count int, mode ClusterMode, image string, each Demand) error {
+	switch {
+	case count < 1 || count > MaxCluster:
+		return fmt.Errorf("%w: %d containers: a number from 1 to %d", ErrInvalid, count, MaxCluster)
+	case mode != "" && mode != ClusterSingleNode && mode != ClusterMultiNode:
+		return fmt.Errorf("%w: cluster mode %q: %s, all containers on one box, or %s, on several", ErrInvalid, mode, ClusterSingleNode, ClusterMultiNode)
 	}
 	can, ok := m.Runtime.(ClusterChecker)
 	if !ok || m.Clusters == nil {
 		return fmt.Errorf("%w: sessions of several containers: %w", ErrInvalid, ErrNotSupported)
 	}
-	if err := can.CheckCluster(req.Image); err != nil && !(req.Cluster.Mode == ClusterMultiNode && m.anyHostNet()) {
+	if err := can.CheckCluster(image); err != nil && !(mode == ClusterMultiNode && m.anyHostNet()) {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if err := CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), count-1)); err != nil {
-		return err
+	if mode == ClusterMultiNode {
+		return everFitOver(m.Ledger.Pool(), Waiting{Slots: each.Slots, Selector: each.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
 	}
-	if req.Cluster.Mode == ClusterMultiNode {
-		return everFitOver(m.Ledger.Pool(), Waiting{Slots: each, Selector: req.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
-	}
-	together := Demand{Slots: times(each, count, m.Queueing.Options), Selector: req.Selector}
+	together := Demand{Slots: times(each.Slots, count, m.Queueing.Options), Selector: each.Selector}
 	if err := everFits(m.Ledger.Pool(), together, m.Queueing.Options); err != nil {
 		return fmt.Errorf("%w: for all %d containers together, on one box: %s", ErrInvalid, count, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	}
@@ -263,6 +271,7 @@ func (s Session) inCluster(spec *Spec) {
 	if c == nil {
 		return
 	}
+	spec.Processes = c.placed(spec.Processes)
 	env := c.env(s)
 	for name := range s.Launch.Env {
 		delete(env, name) // its owner said otherwise
@@ -276,6 +285,25 @@ func (s Session) inCluster(spec *Spec) {
 	spec.Processes = append(spec.Processes, ssh)
 	spec.Name = c.host()
 	spec.Cluster = &SpecCluster{ID: c.ID, Rank: c.Rank, Names: c.names(s.wholeName()), Net: c.Net}
+}
+
+// placed are the processes of a container, those of an engine in several with what is known now. Own program starts them when all
+// containers run: by then the names of the others resolve everywhere, and none has waited for one that is being fetched.
+func (c Cluster) placed(processes []variants.Process) []variants.Process {
+	at := variants.Place{Rank: c.Rank, HeadPort: c.Net.masterPort(), NodePort: c.Net.nodePort(c.Rank)}
+	for rank, host := range c.hosts() {
+		if rank > 0 {
+			at.Workers = append(at.Workers, net.JoinHostPort(host, strconv.Itoa(c.Net.nodePort(rank))))
+		}
+	}
+	processes = at.Placed(processes)
+	for i := range processes {
+		if p := &processes[i]; p.Together {
+			start := []string{ownProgram, "cluster-start", variants.NodeAddress + "=" + c.host(), variants.HeadAddress + "=" + c.hosts()[0]}
+			p.Argv = slices.Concat(start, p.Await, []string{"--"}, p.Argv)
+		}
+	}
+	return processes
 }
 
 // joinCluster shows a container what its cluster shares.

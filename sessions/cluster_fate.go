@@ -12,6 +12,7 @@ type member struct {
 	Holds  bool // a place is taken for it, though it may not know yet
 	Stop   bool // it is asked to end
 	Yields bool // it is asked to give way, and has not yet
+	Hurry  bool // it is to end without drain or grace
 }
 
 // out reports whether it is in the queue: it has no place.
@@ -22,7 +23,7 @@ func (m member) over() bool { return over(m.Session) }
 
 // done reports whether it is one of those that run the command and has done its part of it.
 func (m member) done() bool {
-	return m.Task.Cluster.Run == ClusterRunAll && m.Status == StatusTerminated && m.Exit != nil && m.Exit.Reason == ExitCompleted && m.Task.Blame == nil
+	return m.Type != TypeInference && m.Task.Cluster.Run == ClusterRunAll && m.Status == StatusTerminated && m.Exit != nil && m.Exit.Reason == ExitCompleted && m.Task.Blame == nil
 }
 
 // verdict is what becomes of the containers of one session.
@@ -50,6 +51,7 @@ const (
 	actEnd   actKind = "end"
 	actYield actKind = "give way"
 	actAgain actKind = "start again"
+	actHurry actKind = "end at once"
 )
 
 // lastWords is how long the others may go on for, where all run the command, after the main container has done its part.
@@ -58,9 +60,11 @@ const lastWords = time.Minute
 // fate says what the containers of one session must do so that they stay one: a function of what they are. They may be
 // listed in any order; ended ones too. In order:
 //  1. The main one has ended, or is being ended: the others are ended. Where all run the command and the main one is done
-//     with it, they have a minute to be done, too.
+//     with it, they have a minute to be done, too. A route's main one answers requests until it has ended, for which it needs
+//     the others; where one of those is no more, it cannot.
 //  2. Another one has ended before it, without having done its part, or is being ended: all have failed with it.
-//  3. One goes back to the queue: all do. Where another one is done already, it cannot begin anew, and all have failed.
+//  3. One goes back to the queue: all do. Where another one is done already, it cannot begin anew, and all have failed. A
+//     route whose main one runs ends; another one takes its place.
 //  4. One runs again: all do, until they have counted as many runs. Where another one was done in an earlier run, all have
 //     failed.
 //  5. All run: what waits in them goes on.
@@ -82,6 +86,8 @@ func fate(ms []member, now time.Time) verdict {
 		return v.end(live, "the main container of its session is not known any more", nil)
 	case main.over():
 		return v.end(live, "main1 has ended: "+main.Reason, nil)
+	case (main.Status == StatusTerminating || main.Stop) && main.Type == TypeInference:
+		return v.hurry(main, ms)
 	case main.Status == StatusTerminating || main.Stop:
 		return v.end(live, "its session is being ended: "+main.Reason, nil)
 	}
@@ -89,6 +95,9 @@ func fate(ms []member, now time.Time) verdict {
 		return failed
 	}
 	if back := slices.IndexFunc(live, func(m member) bool { return m.out() || m.Yields || m.Status == StatusPreempted }); back >= 0 { // 3
+		if main := ms[0]; main.Type == TypeInference && main.Status == StatusRunning {
+			return v.end(live, fmt.Sprintf("%s must begin anew, and so another route takes its place: %s", live[back].Task.Cluster.host(), live[back].Reason), nil)
+		}
 		return v.yield(ms, live, live[back], now)
 	}
 	run, failures := 0, 0 // 4
@@ -121,6 +130,14 @@ func (v verdict) end(live []member, reason string, cause *Exit) verdict {
 			}
 			v.acts = append(v.acts, a)
 		}
+	}
+	return v
+}
+
+// hurry has the main container of a route that is being ended wait for nothing, where another one has ended before it.
+func (v verdict) hurry(main member, ms []member) verdict {
+	if !main.Hurry && slices.ContainsFunc(ms, func(m member) bool { return !m.main() && m.over() }) {
+		v.acts = append(v.acts, act{id: main.ID, kind: actHurry, reason: "another container of its route has ended, and it can answer nothing more"})
 	}
 	return v
 }

@@ -61,7 +61,7 @@ type ClusterNets struct {
 const rangeBits = 24
 
 // Ports of sessions that have no network of their own are below those that the kernel gives out by itself. Of a session's block
-// the first MaxCluster are SSH's, by rank, and the next is MASTER_PORT.
+// the first MaxCluster are SSH's, by rank, the next is MASTER_PORT, and behind it are those of an engine's workers, by rank.
 const (
 	hostPortsFrom = 20000
 	hostPorts     = 128
@@ -81,6 +81,14 @@ func (n *ClusterNet) masterPort() int {
 		return masterPort
 	}
 	return n.Ports + MaxCluster
+}
+
+// nodePort is where a worker of an engine in several containers may listen for its head.
+func (n *ClusterNet) nodePort(rank int) int {
+	if n == nil || n.Kind != NetHost {
+		return masterPort + 1
+	}
+	return n.masterPort() + rank
 }
 
 // spread reports whether the containers of a session may be on several boxes.

@@ -68,12 +68,17 @@ func inStep(containers []*runner) (run, failures int) {
 // first.
 func (m *Manager) containersOf(r *runner) []*runner {
 	s, _ := r.snapshot()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.membersOf(r, s)
+}
+
+// membersOf is containersOf where mu is held.
+func (m *Manager) membersOf(r *runner, s Session) []*runner {
 	id := s.clusterID()
 	if id == "" {
 		return []*runner{r}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	var all []container
 	for _, r := range m.sessions {
 		if s, _ := r.snapshot(); s.clusterID() == id {
@@ -157,6 +162,9 @@ func (m *Manager) tend(now time.Time) time.Duration {
 				continue
 			}
 			m.clusters[id] = v.open
+			if main := runners[id]; main != nil {
+				main.join(now)
+			}
 		}
 	}
 	return wait
@@ -165,7 +173,13 @@ func (m *Manager) tend(now time.Time) time.Duration {
 func (m *Manager) act(r *runner, a act) {
 	switch a.kind {
 	case actEnd:
+		if s, _ := r.snapshot(); s.Type == TypeInference && a.cause != nil {
+			m.fault(a.id, stopRequest{reason: a.reason, cause: a.cause})
+			return
+		}
 		r.end(stopRequest{reason: a.reason, cause: a.cause}, false)
+	case actHurry:
+		r.force()
 	case actYield:
 		r.giveWay(a.reason)
 	case actAgain:
@@ -192,7 +206,7 @@ func (m *Manager) membersByCluster() (map[string][]member, map[string]*runner) {
 			continue
 		}
 		r.mu.Lock()
-		clusters[of] = append(clusters[of], member{Session: r.session, Holds: held[id], Stop: r.stop != nil, Yields: r.yields})
+		clusters[of] = append(clusters[of], member{Session: r.session, Holds: held[id], Stop: r.stop != nil, Yields: r.yields, Hurry: r.forced.Err() != nil})
 		r.mu.Unlock()
 		runners[id] = r
 	}

@@ -29,7 +29,7 @@ func labels(s Session) map[string]string {
 		LabelSession: s.ID, LabelService: s.ServiceID, LabelRevision: strconv.Itoa(s.Revision),
 		LabelProject: s.Project, LabelType: string(s.Type),
 	}
-	if s.Personal() {
+	if s.Personal() || s.Task.Cluster != nil {
 		l[LabelRun] = runOf(s)
 		if id := s.clusterID(); id != "" {
 			l[LabelCluster] = id
@@ -66,7 +66,7 @@ func environment(s Session) map[string]string {
 	if s.Personal() {
 		maps.Copy(env, s.personalEnv())
 	}
-	if s.Type == TypeInference {
+	if s.Type == TypeInference && s.Launch.Port != 0 {
 		env["BACKENDAI_SERVICE_PORTS"] = fmt.Sprintf("inference:http:%d", s.Launch.Port)
 	}
 	return env

@@ -8,6 +8,7 @@ import (
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fit"
+	"github.com/palisade-run/palisade/variants"
 )
 
 // OptMemoryCheck is the resource option by which an owner who knows better starts a model that seems not to fit.
@@ -27,6 +28,7 @@ func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (said string, ps c
 	}
 	var best fit.Verdict
 	for _, box := range boxesFor(m.Ledger.Pool(), d) {
+		box = joined(box, r.launch.Span)
 		v, err := fit.Check(files, sizing.Request(path), box)
 		if err != nil {
 			return "", nil, fmt.Errorf("%w: the model cannot be read: %w; resource option %s=off starts it all the same", ErrInvalid, err, OptMemoryCheck)
@@ -69,6 +71,32 @@ func boxesFor(pool accel.Pool, d Demand) []fit.Box {
 		out = append(out, box)
 	}
 	return out
+}
+
+// devices is how many accelerators an ask comes to, parts of one as one.
+func devices(slots accel.Slots) int {
+	count := 0
+	for _, slot := range slots.Accelerators() {
+		count += int((slots[slot] + 99) / 100)
+	}
+	return count
+}
+
+// joined is what all containers of an engine have, where each has as much as one on this box.
+func joined(box fit.Box, span *variants.Span) fit.Box {
+	if span == nil {
+		return box
+	}
+	one := box
+	box.Host.Total, box.Host.Free = one.Host.Total*int64(span.Nodes), one.Host.Free*int64(span.Nodes)
+	box.Devices = nil
+	for rank := range span.Nodes {
+		for _, d := range one.Devices {
+			d.ID, d.Name = fmt.Sprintf("%s/%d", d.ID, rank), fmt.Sprintf("%s of container %d", d.Name, rank+1)
+			box.Devices = append(box.Devices, d)
+		}
+	}
+	return box
 }
 
 // placesOf are the devices that an amount of a slot comes to, the largest ones, with the part of them that is given.

@@ -47,6 +47,10 @@ func (m *Manager) ForeseeService(ctx context.Context, req ServiceRequest) (Servi
 		mine = append(mine, s.ID)
 		w := m.waitingOf(s)
 		w.ServiceID, w.ServiceName = service, sv.Name
+		w.Spread = res.recipe.ClusterMode == ClusterMultiNode
+		for i := 1; i < res.recipe.ClusterSize; i++ {
+			w.Others = append(w.Others, memberName(s.ID, i))
+		}
 		q.Waiting = append(q.Waiting, w)
 	}
 	m.mu.Unlock()
@@ -55,6 +59,9 @@ func (m *Manager) ForeseeService(ctx context.Context, req ServiceRequest) (Servi
 		if slices.Contains(mine, p.Session) {
 			f.Placed++
 			f.Nodes = append(f.Nodes, p.Claim.Node)
+			for _, other := range p.Others {
+				f.Nodes = append(f.Nodes, other.Node)
+			}
 		}
 	}
 	slices.Sort(f.Nodes)

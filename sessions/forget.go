@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -67,9 +68,17 @@ func (m *Manager) expired(now time.Time) []*runner {
 		}
 	}
 	var out []*runner
+	which := map[string]int{} // by session: the how many-th from the newest it is; its containers count as one
 	for id, rs := range ended {
 		slices.SortFunc(rs, func(a, b old) int { return b.at.Compare(a.at) })
-		for i, r := range rs {
+		clear(which)
+		for _, r := range rs {
+			session := cmp.Or(r.of, r.id)
+			i, known := which[session]
+			if !known {
+				i = len(which)
+				which[session] = i
+			}
 			beyond, long := i >= keepEndedPerService, m.services[id] == nil && now.Sub(r.at) > keepEndedFor
 			if id == "" {
 				beyond, long = i >= keepPersonal && now.Sub(r.at) > keepPersonalLeast, now.Sub(r.at) > keepPersonalFor

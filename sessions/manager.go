@@ -118,10 +118,10 @@ type Manager struct {
 	// Of the loop alone: what Place wants to be told of its last decision.
 	lastNode string
 	kept     []Reservation
-	order    []string            // of those that wait, as they were tried last; guarded by mu
-	unjoined map[string]unjoined // by session; guarded by mu
-	overuse  map[string]string   // who is to be ended for it, and why; guarded by mu
-	clusters map[string]int      // those that live, or lived in this daemon's time: the run that was let go on, -1 for none. Of the loop alone
+	order    []string               // of those that wait, as they were tried last; guarded by mu
+	unjoined map[string]unjoined    // by session; guarded by mu
+	faults   map[string]stopRequest // who is to be ended for what it has done, and why; guarded by mu
+	clusters map[string]int         // those that live, or lived in this daemon's time: the run that was let go on, -1 for none. Of the loop alone
 
 	loads  loadTimes // guarded by mu
 	quotas Quotas    // guarded by mu; what they hold is never changed
@@ -174,7 +174,7 @@ func NewManager(d Deps) *Manager {
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
 		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
-		quotas: d.Queueing.Quotas, writing: make(chan struct{}, 1), overuse: map[string]string{}, unjoined: map[string]unjoined{}, clusters: map[string]int{},
+		quotas: d.Queueing.Quotas, writing: make(chan struct{}, 1), faults: map[string]stopRequest{}, unjoined: map[string]unjoined{}, clusters: map[string]int{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -236,7 +236,7 @@ func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
 	started := time.Now()
 	wait := passEvery
 	if m.take(ctx) == nil {
-		m.endOverusers(ctx)
+		m.endFaulty(ctx)
 		wait = m.decide(ctx, now)
 		m.give()
 	}

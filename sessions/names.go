@@ -23,5 +23,8 @@ func sessionName(service, id string) string {
 	return service[:min(len(service), 64-1-mark)] + "-" + id[len(id)-mark:]
 }
 
+// longestRank is how much longer than its session's the name of a container may be, and its mark: see sessionName and memberName.
+const longestRank = len("-123456-sub63")
+
 // newID makes an id that is never made again: prefix, "-" and 12 characters of 60 random bits.
 func newID(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:12]) }

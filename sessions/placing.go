@@ -226,32 +226,44 @@ func (m *Manager) broken() map[string]string {
 // it: the next pass does it.
 func (m *Manager) Overuse(session, reason string) {
 	m.mu.Lock()
-	m.overuse[session] = reason
+	if r := m.sessions[session]; r != nil {
+		if s, _ := r.snapshot(); s.Type == TypeInference && s.IsSub() {
+			session = s.clusterID() // its route ends
+		}
+	}
+	m.mu.Unlock()
+	m.fault(session, stopRequest{reason: reason})
+}
+
+// fault has a session ended for what it has done, or another container of it. It does not wait for it: the next pass does it.
+func (m *Manager) fault(session string, req stopRequest) {
+	m.mu.Lock()
+	m.faults[session] = req
 	m.mu.Unlock()
 	m.poke()
 }
 
-// endOverusers ends those that Overuse was told of. A route would do the same again: that is a failed start, and is
+// endFaulty ends those that are to end for a fault. A route would do the same again: that is a failed start, and is
 // counted before a plan could replace it. The caller holds writing.
-func (m *Manager) endOverusers(ctx context.Context) {
+func (m *Manager) endFaulty(ctx context.Context) {
 	m.mu.Lock()
-	over := m.overuse
-	m.overuse = map[string]string{}
+	faults := m.faults
+	m.faults = map[string]stopRequest{}
 	m.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(over)) {
+	for _, id := range slices.Sorted(maps.Keys(faults)) {
 		m.mu.Lock()
-		r := m.sessions[id]
+		r, req := m.sessions[id], faults[id]
 		m.mu.Unlock()
-		if r == nil || r.leaving() {
+		if r == nil || r.ends() || req.cause == nil && r.leaving() {
 			continue
 		}
-		r.end(stopRequest{reason: over[id]}, false)
+		r.end(req, false)
 		s, _ := r.snapshot()
 		sv := m.services[s.ServiceID]
-		if sv == nil || sv.Lifecycle != LifecycleActive || s.Revision != sv.Revision {
+		if sv == nil || sv.Lifecycle != LifecycleActive || s.Revision != sv.Revision || req.cause != nil && settledIn(s) {
 			continue
 		}
-		if err := m.countFailure(ctx, sv, true, over[id]); err != nil {
+		if err := m.countFailure(ctx, sv, req.cause == nil || !s.HealthyAt.IsZero(), failureOf(s, req.reason)); err != nil {
 			m.Log.Error("failed start was not counted", "service", sv.ID, "session", id, "error", err)
 		}
 	}

@@ -32,9 +32,15 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 	if r.MountDestination == "" {
 		r.MountDestination = variants.DefaultMount
 	}
+	if r.ClusterSize < 2 {
+		r.ClusterSize, r.ClusterMode = min(r.ClusterSize, 0), ""
+	}
 	demand, err := demandOf(Service{}, r)
 	if err == nil {
 		err = everFits(m.Ledger.Pool(), demand, m.Queueing.Options)
+	}
+	if err == nil && r.ClusterSize != 0 {
+		err = m.checkContainers(r.ClusterSize, r.ClusterMode, r.Image, demand)
 	}
 	if err != nil {
 		return fail(err)
@@ -54,7 +60,7 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 		}
 		r.Mounts[i].Folder = catalog.JoinRef(folder.ID, sub)
 	}
-	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination}
+	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination, Nodes: r.ClusterSize, Devices: devices(demand.Slots)}
 	var problems catalog.Problems
 	if r.Folder != "" {
 		named, sub := catalog.SplitRef(r.Folder)

@@ -28,6 +28,9 @@ type runner struct {
 	yield   chan string   // of size 1: it is to give way, and why
 	yields  bool          // it was asked to give way, and has not yet
 	restart chan again    // of size 1: it is to end and to be started again, and why
+	// Of a route of several containers: when all of them were there, as it is told and as it knows; zero: not yet.
+	joins  chan time.Time // of size 1
+	joined time.Time
 	// Why it waits is not written as often as it changes.
 	waitsDirty bool
 	waitsAt    time.Time // of the last write
@@ -94,6 +97,7 @@ type again struct {
 func newRunner(deps runnerDeps, s Session) *runner {
 	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
 	r.offered, r.yield, r.restart = make(chan place, 1), make(chan string, 1), make(chan again, 1)
+	r.joins = make(chan time.Time, 1)
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
 	r.stopping, r.askStop = context.WithCancel(context.Background())
 	r.forced, r.force = context.WithCancel(context.Background())
@@ -207,7 +211,8 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 		r.starting = now
 	}
 	if s.Status == StatusPending {
-		r.health, r.yields, r.starting = Health{}, false, time.Time{}
+		r.health, r.yields, r.starting, r.joined = Health{}, false, time.Time{}, time.Time{}
+		drop(r.joins)
 		drop(r.yield)   // it has given way otherwise
 		drop(r.restart) // it will be started anyway
 	}

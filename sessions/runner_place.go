@@ -86,6 +86,13 @@ func (r *runner) leaving() bool {
 	return r.yields || r.stop != nil || r.session.Leaving() || r.session.Status == StatusPending
 }
 
+// ends reports whether the session is being ended for good, or has been asked to.
+func (r *runner) ends() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stop != nil || r.session.Leaving() && r.session.Status != StatusPreempted
+}
+
 // waitsKept is how often the row of a session that waits is written at most for what its sentences say: they change with
 // the time, and with everybody else who comes and goes.
 const waitsKept = time.Minute
@@ -134,6 +141,11 @@ func waitReason(why []Wait) string {
 
 // spec is what the runtime is told to run, with the devices that the session holds.
 func (r *runner) spec(s Session) (Spec, error) {
+	part := 1.0
+	if s.Claim != nil {
+		part = fraction(s.Claim.Shares)
+		s.Launch = r.variants.WithMemoryFraction(s.Launch, part)
+	}
 	spec := runtimeSpec(s)
 	if err := r.withCheckpoints(&spec, s); err != nil {
 		return spec, err
@@ -156,9 +168,8 @@ func (r *runner) spec(s Session) (Spec, error) {
 	for _, source := range slices.Sorted(maps.Keys(grant.Mounts)) {
 		spec.Mounts = append(slices.Clip(spec.Mounts), Mount{Source: source, Target: grant.Mounts[source]})
 	}
-	if f := fraction(s.Claim.Shares); f < 1 {
+	if part < 1 {
 		r.loose = !grant.Enforced
-		spec.Processes = r.variants.WithMemoryFraction(s.Launch, f).Processes
 	}
 	return spec, nil
 }

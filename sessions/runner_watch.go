@@ -16,8 +16,8 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 	verdicts := make(chan Verdict, 1)
 	probe := time.NewTimer(0)
 	defer probe.Stop()
-	if s.Launch.Port == 0 {
-		probe.Stop() // there is nobody to ask
+	if s.Launch.Port == 0 || s.Task.Cluster != nil && r.joinedAt().IsZero() {
+		probe.Stop() // there is nobody to ask, or not yet
 	}
 	timeout := s.untilTimeout(time.Now())
 	for {
@@ -44,6 +44,13 @@ func (r *runner) watch(ctx context.Context, s Session) (Signal, bool) {
 			return Signal{Kind: SignalTimeout, Reason: "it ran for longer than its timeout of " + s.Task.Timeout.String()}, true
 		case <-ctx.Done():
 			return Signal{}, false
+		case at := <-r.joins:
+			r.mu.Lock()
+			r.joined = at
+			r.mu.Unlock()
+			if s.Launch.Port != 0 {
+				probe.Reset(0)
+			}
 		case <-probe.C:
 			r.asides.Go(func() { verdicts <- r.probe(watching, s.Address, s.Launch.Health) })
 		case v := <-verdicts:
@@ -99,7 +106,8 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	now := time.Now()
 	r.mu.Lock()
 	before, check, started, starting := r.health, r.session.Launch.Health, r.session.StartedAt, r.starting
-	r.health = before.Observe(v, check, started, now)
+	begun := latest(started, r.joined) // before that it waited for the other containers
+	r.health = before.Observe(v, check, begun, now)
 	after := r.health
 	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
 	if first {
@@ -134,7 +142,21 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 			}
 		})
 	}
-	return after.NextProbe(check, started, now)
+	return after.NextProbe(check, begun, now)
+}
+
+// join tells a session of several containers that all of them are there.
+func (r *runner) join(at time.Time) {
+	select {
+	case r.joins <- at:
+	default: // it was told
+	}
+}
+
+func (r *runner) joinedAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.joined
 }
 
 // endedAlready reports whether nothing of the session runs any more.
@@ -163,7 +185,7 @@ func (r *runner) learnPID(ctx context.Context, started time.Time) {
 // halt takes the session out of the balance, waits for the requests that it answers, and stops it.
 func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	policy := r.policy(s.ServiceID)
-	if r.forced.Err() == nil && !s.HealthyAt.IsZero() {
+	if r.forced.Err() == nil && !s.HealthyAt.IsZero() && !r.crippled() {
 		r.drain(ctx, s, policy.TerminationGrace)
 	}
 	if s.Status == StatusPreempted {
@@ -175,7 +197,7 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	grace := r.limits.StopGrace
 	if s.Status == StatusPreempted {
 		grace = r.limits.PreemptGrace // time to write a checkpoint
-	} else if r.sick() {
+	} else if r.sick() || r.crippled() {
 		grace = min(grace, sickGrace)
 	}
 	if r.forced.Err() != nil {
@@ -215,6 +237,13 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 
 // sickGrace is StopGrace for who answers no probe: it seldom hears SIGTERM, and clients wait for it.
 const sickGrace = time.Second
+
+// crippled reports whether a route is to end because another of its containers has: it can answer nothing.
+func (r *runner) crippled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stop != nil && r.stop.cause != nil && r.session.Type == TypeInference
+}
 
 func (r *runner) sick() bool {
 	r.mu.Lock()

@@ -94,6 +94,18 @@ type Recipe struct {
 	ResourceOpts     map[string]string `json:"resource_opts,omitempty"` // shmem
 	Mounts           []FolderMount     `json:"mounts,omitempty"`
 	Selector         map[string]string `json:"selector,omitempty"` // labels of the nodes that may run it
+
+	// Of each route, which is that many containers on one box or, ClusterMultiNode, on as few as it can be; each has all of Resources.
+	ClusterSize int         `json:"cluster_size,omitempty"` // 0: one
+	ClusterMode ClusterMode `json:"cluster_mode,omitempty"`
+}
+
+// cluster is what a route is of several containers; nil: it is one.
+func (r Recipe) cluster(launch variants.LaunchSpec) *ClusterRequest {
+	if r.ClusterSize < 2 {
+		return nil
+	}
+	return &ClusterRequest{Size: r.ClusterSize, Mode: r.ClusterMode, Run: ClusterRunAll, Sub: launch.Workers()}
 }
 
 // FolderMount is an extra folder in a session.

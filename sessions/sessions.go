@@ -118,8 +118,16 @@ func (m *Manager) TerminateSession(_ context.Context, project, ref, by string, f
 		s, _ := r.snapshot()
 		return fmt.Errorf("session %s has ended: %w", s.Name, ErrForbidden)
 	}
-	for _, r := range all {
-		r.end(stopRequest{reason: "ended by " + by}, forced)
-	}
+	endWhole(all, stopRequest{reason: "ended by " + by}, forced)
 	return nil
+}
+
+// endWhole ends all containers of a session, the main one first. That of a route ends alone where there is time: while it answers
+// the requests that it has, it needs the others, which end after it (see fate).
+func endWhole(all []*runner, req stopRequest, forced bool) {
+	for _, r := range all {
+		if s, _ := r.snapshot(); forced || s.Type != TypeInference || s.main() {
+			r.end(req, forced)
+		}
+	}
 }

@@ -159,7 +159,7 @@ func Step(s Session, sig Signal, now time.Time) (Session, error) {
 	case StatusTerminated, StatusCancelled:
 		s.EndedAt, s.PID, s.Address, s.Waits = now, 0, "", nil
 		s.Result = resultOf(s)
-		if s.Personal() {
+		if s.Personal() || s.Task.Blame != nil {
 			s = settle(s, from, now)
 		}
 	}

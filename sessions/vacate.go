@@ -29,10 +29,25 @@ func (m *Manager) moving(s Session) string {
 	if m.Away == nil || s.Claim == nil {
 		return ""
 	}
-	if v := m.Away(s.Claim.Node); !v.Gone { // else it is not waited for: see moveAway
-		return v.Why
+	for _, node := range s.nodes() {
+		if v := m.Away(node); v.Why != "" && !v.Gone { // else it is not waited for: see moveAway
+			return v.Why
+		}
 	}
 	return ""
+}
+
+// nodes are those on which a session that has its place has containers.
+func (s Session) nodes() []string {
+	nodes := []string{s.Claim.Node}
+	if c := s.Task.Cluster; c != nil && c.Net != nil {
+		for _, box := range c.Net.Boxes {
+			if box.Name != s.Claim.Node {
+				nodes = append(nodes, box.Name)
+			}
+		}
+	}
+	return nodes
 }
 
 // vacancies asks about each box that anything is on, once in a pass.
@@ -82,7 +97,7 @@ func (m *Manager) moveAway() {
 				continue
 			}
 			if s.Type == TypeInference {
-				r.end(stopRequest{reason: why + "; another route takes its place"}, false)
+				endWhole(m.membersOf(r, s), stopRequest{reason: why + "; another route takes its place"}, false)
 			} else {
 				r.giveWay(why)
 			}
@@ -97,7 +112,7 @@ func (m *Manager) vacate(r *runner, s Session, v Vacancy) bool {
 	case v.Gone && v.Keep != nil && v.Keep(s):
 		return false
 	case s.Type == TypeInference && v.Gone:
-		r.end(stopRequest{reason: v.Why + "; another route takes its place"}, true)
+		endWhole(m.membersOf(r, s), stopRequest{reason: v.Why + "; another route takes its place"}, true)
 	case s.Type == TypeInference: // the plan does it: another one comes first
 		return false
 	default:

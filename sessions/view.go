@@ -42,6 +42,8 @@ type RouteView struct {
 	PID       int
 	Exit      *Exit
 	Waits     []Wait // what keeps it from starting
+	// Containers are all that it is of, the one that answers first; nil: it is one.
+	Containers []Session
 }
 
 // Services of a project ("" for all), by name.
@@ -82,6 +84,12 @@ func (m *Manager) view(s *service, now time.Time) ServiceView {
 	for _, r := range s.routes {
 		ses, health := r.snapshot()
 		rv := m.routeView(ses, health)
+		if ses.Task.Cluster != nil {
+			for _, member := range m.membersOf(r, ses) {
+				one, _ := member.snapshot()
+				rv.Containers = append(rv.Containers, one)
+			}
+		}
 		switch rv.Status {
 		case RouteHealthy:
 			v.HealthyRoutes++

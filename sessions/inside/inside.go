@@ -26,6 +26,7 @@ import (
 //	shell LINE     the user's shell, to run a line; where there is none, the program that the line names
 //	sftp           files over stdin and stdout: the subsystem of SSH
 //	connect PATH   stdin and stdout to a unix socket of the session
+//	cluster-start [ADDRESS]... -- COMMAND...   a program of one of several containers, when all run and the addresses answer
 //	cluster-ssh DIR PORT   an SSH server for the other containers of the session, which share DIR, until SIGTERM
 func Main(args []string) (code int, known bool) {
 	if len(args) == 0 {
@@ -55,6 +56,11 @@ func Main(args []string) (code int, known bool) {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
 		clusterssh.Main(ctx, args[1], "/proc/self/exe", port)
+	case mode == "cluster-start":
+		if err = startTogether(args[1:]); err != nil {
+			fmt.Fprintf(os.Stderr, "palisade: %v\n", err)
+			return 127, true
+		}
 	default:
 		return 0, false
 	}
