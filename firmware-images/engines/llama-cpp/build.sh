@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds llama.cpp's own llama-server into the cache and prints the directory it lies in.
+# Builds llama.cpp's own llama-server, and the ggml-rpc-server of its workers on other boxes, into the cache and prints the
+# directory they lie in.
 #
 #   firmware-images/engines/llama-cpp/build.sh [--jobs N]
 #
@@ -8,7 +9,7 @@
 #
 # Two packages of one release bring everything: node-llama-cpp carries llama.cpp's sources as a git
 # bundle, @node-llama-cpp/linux-* the compiled libllama and libggml with a CPU backend for every kind of
-# processor. Only the server itself is compiled here. Both are held to their checksums, so what is built
+# processor. Only the servers and what joins them are compiled here. Both are held to their checksums, so what is built
 # is what was reviewed. Needs g++, git and npm; no cmake, no root.
 set -euo pipefail
 
@@ -55,8 +56,8 @@ ROOT=$CACHE/llama-cpp/$PACKAGES-$RECIPE-$ARCH
 BIN=$ROOT/bin
 WORK=$ROOT/work
 
-# BIN appears whole, by a rename, or not at all: to find it is to be done.
-found() { [ -x "$BIN/llama-server" ] && {
+# BIN appears whole, by a rename, or not at all; the servers of workers come into it last. To find them is to be done.
+found() { [ -x "$BIN/ggml-rpc-server" ] && {
 	echo "$BIN"
 	exit 0
 }; }
@@ -102,14 +103,6 @@ fetch() {
 	fi
 }
 fetch node-llama-cpp "$WHOLE_SHA512" source.tgz
-fetch "@node-llama-cpp/$ARCH" "$LIBS_SHA512" libs.tgz
-
-if [ ! -d libs ]; then
-	rm -rf libs.new
-	mkdir libs.new
-	tar -xzf libs.tgz --no-same-owner -C libs.new --strip-components=3 "package/bins/$ARCH"
-	mv libs.new libs
-fi
 if [ ! -d src ]; then
 	say "unpacking llama.cpp's sources"
 	rm -rf src.new bundle.git
@@ -119,7 +112,7 @@ if [ ! -d src ]; then
 		cat git.log >&2
 		die "the source bundle does not open"
 	}
-	git -C bundle.git archive HEAD LICENSE common ggml include src tools/mtmd tools/server tools/ui vendor |
+	git -C bundle.git archive HEAD LICENSE common ggml include src tools/mtmd tools/rpc tools/server tools/ui vendor |
 		tar -xf - --no-same-owner -C src.new
 	rm -rf bundle.git gitRelease.bundle
 	mv src.new src
@@ -127,71 +120,104 @@ fi
 
 S=$WORK/src
 O=$WORK/obj
-# The web UI, with no pages in it: llama.cpp's own templates, filled in with nothing.
-sed -e '/#cmakedefine/d; s/@N_ASSETS@/0/' "$S/tools/ui/ui.h.in" >"$O/ui.h"
-sed -e 's/@ASSET_ARRAYS@//; s/@ASSET_TABLE@//; s/@N_ASSETS@/0/; s/@USE_GZIP@/false/' "$S/tools/ui/ui.cpp.in" >"$O/ui.cpp"
+DEFINES="-O1 -w -DNDEBUG -DGGML_SHARED -DGGML_BACKEND_SHARED"
 
-FLAGS="-O1 -w -DNDEBUG -DLLAMA_SHARED -DGGML_SHARED -DGGML_BACKEND_SHARED -DLLAMA_SUBPROCESS"
-for dir in "$O" "$S" "$S/include" "$S/ggml/include" "$S/ggml/src" "$S/src" "$S/common" "$S/tools/mtmd" \
-	"$S/tools/server" "$S/vendor" "$S/vendor/hash"; do
-	FLAGS+=" -I$dir"
-done
-
-# The largest files first, so that no core is left alone with a long one at the end.
-mapfile -t FILES < <(
-	find "$O/ui.cpp" "$S"/tools/server/*.cpp "$S"/tools/mtmd/*.cpp "$S"/tools/mtmd/models/*.cpp \
-		"$S"/vendor/hash/hash.cpp "$S"/vendor/hash/{sha1/sha1,xxhash/xxhash,sha256/sha256}.c \
-		! -name '*mtmd-cli*' ! -name '*deprecation*' -printf '%s %p\n' | sort -rn | cut -d' ' -f2-
-)
-
-# compile FILE: one object, by a rename, so that an interrupted one is not taken for a whole one.
-compile() {
-	local name object
-	name=${1#"$S/"}
-	name=${name#"$O/"}
-	object=$O/${name//\//_}.o
-	if [ ! -f "$object" ]; then
-		# shellcheck disable=SC2086 # FLAGS is a list of words
-		case $1 in
-		*/xxhash.c | */sha256.c) gcc $FLAGS -c "$1" -o "$object.$$" ;;
-		*) g++ -std=c++17 $FLAGS -x c++ -c "$1" -o "$object.$$" ;;
-		esac
-		mv "$object.$$" "$object"
+# build_server leaves llama-server in BIN, with the libraries that it needs.
+build_server() {
+	fetch "@node-llama-cpp/$ARCH" "$LIBS_SHA512" libs.tgz
+	if [ ! -d libs ]; then
+		rm -rf libs.new
+		mkdir libs.new
+		tar -xzf libs.tgz --no-same-owner -C libs.new --strip-components=3 "package/bins/$ARCH"
+		mv libs.new libs
 	fi
-	printf '+' >>"$WORK/count"
-	printf 'llama-server: compiling %d/%d %s\n' "$(wc -c <"$WORK/count")" "$TOTAL" "$name" >&2
-}
-TOTAL=${#FILES[@]}
-export -f compile
-export S O WORK FLAGS TOTAL
-: >count
-say "compiling $TOTAL files with $JOBS jobs (about two and a half minutes on two cores, once)"
-# Two files in three begin with this header: it is read once.
-HEADER=$S/tools/mtmd/models/models.h
-if [ ! -f "$HEADER.gch" ]; then
-	# shellcheck disable=SC2086 # FLAGS is a list of words
-	g++ -std=c++17 $FLAGS -x c++-header "$HEADER" -o "$HEADER.part" 9>&-
-	mv "$HEADER.part" "$HEADER.gch"
-fi
-# shellcheck disable=SC2016 # the inner shell expands it
-printf '%s\0' "${FILES[@]}" | xargs -0 -P "$JOBS" -I{} bash -euc 'compile "$1"' compile {} 9>&- ||
-	die "the compiler failed; its words are above" "what was compiled is kept: run this again to go on from there"
+	# The web UI, with no pages in it: llama.cpp's own templates, filled in with nothing.
+	sed -e '/#cmakedefine/d; s/@N_ASSETS@/0/' "$S/tools/ui/ui.h.in" >"$O/ui.h"
+	sed -e 's/@ASSET_ARRAYS@//; s/@ASSET_TABLE@//; s/@N_ASSETS@/0/; s/@USE_GZIP@/false/' "$S/tools/ui/ui.cpp.in" >"$O/ui.cpp"
 
-say "linking"
-rm -rf bin
-mkdir bin
-# shellcheck disable=SC2016 # the loader expands it
-g++ -o bin/llama-server "$O"/*.o -Llibs -lllama-common "-l:libllama.$LIBRARIES.so" "-l:libggml.$LIBRARIES.so" -lggml-base \
-	-lpthread -ldl -Wl,-rpath,'$ORIGIN' 9>&- || die "linking failed; the linker's words are above"
-# ggml looks for its CPU backends beside the executable.
-cp libs/*.so bin/
-cp src/LICENSE bin/LICENSE.llama.cpp
-bin/llama-server --version >version.log 2>&1 9>&- || {
-	tail -n 5 version.log >&2
-	die "what was built does not start on this machine" "the libraries need a C++ runtime as new as Debian 12's"
+	FLAGS="$DEFINES -DLLAMA_SHARED -DLLAMA_SUBPROCESS"
+	for dir in "$O" "$S" "$S/include" "$S/ggml/include" "$S/ggml/src" "$S/src" "$S/common" "$S/tools/mtmd" \
+		"$S/tools/server" "$S/vendor" "$S/vendor/hash"; do
+		FLAGS+=" -I$dir"
+	done
+
+	# The largest files first, so that no core is left alone with a long one at the end.
+	mapfile -t FILES < <(
+		find "$O/ui.cpp" "$S"/tools/server/*.cpp "$S"/tools/mtmd/*.cpp "$S"/tools/mtmd/models/*.cpp \
+			"$S"/vendor/hash/hash.cpp "$S"/vendor/hash/{sha1/sha1,xxhash/xxhash,sha256/sha256}.c \
+			! -name '*mtmd-cli*' ! -name '*deprecation*' -printf '%s %p\n' | sort -rn | cut -d' ' -f2-
+	)
+
+	# compile FILE: one object, by a rename, so that an interrupted one is not taken for a whole one.
+	compile() {
+		local name object
+		name=${1#"$S/"}
+		name=${name#"$O/"}
+		object=$O/${name//\//_}.o
+		if [ ! -f "$object" ]; then
+			# shellcheck disable=SC2086 # FLAGS is a list of words
+			case $1 in
+			*/xxhash.c | */sha256.c) gcc $FLAGS -c "$1" -o "$object.$$" ;;
+			*) g++ -std=c++17 $FLAGS -x c++ -c "$1" -o "$object.$$" ;;
+			esac
+			mv "$object.$$" "$object"
+		fi
+		printf '+' >>"$WORK/count"
+		printf 'llama-server: compiling %d/%d %s\n' "$(wc -c <"$WORK/count")" "$TOTAL" "$name" >&2
+	}
+	TOTAL=${#FILES[@]}
+	export -f compile
+	export S O WORK FLAGS TOTAL
+	: >count
+	say "compiling $TOTAL files with $JOBS jobs (about two and a half minutes on two cores, once)"
+	# Two files in three begin with this header: it is read once.
+	HEADER=$S/tools/mtmd/models/models.h
+	if [ ! -f "$HEADER.gch" ]; then
+		# shellcheck disable=SC2086 # FLAGS is a list of words
+		g++ -std=c++17 $FLAGS -x c++-header "$HEADER" -o "$HEADER.part" 9>&-
+		mv "$HEADER.part" "$HEADER.gch"
+	fi
+	# shellcheck disable=SC2016 # the inner shell expands it
+	printf '%s\0' "${FILES[@]}" | xargs -0 -P "$JOBS" -I{} bash -euc 'compile "$1"' compile {} 9>&- ||
+		die "the compiler failed; its words are above" "what was compiled is kept: run this again to go on from there"
+
+	say "linking"
+	rm -rf bin
+	mkdir bin
+	# shellcheck disable=SC2016 # the loader expands it
+	g++ -o bin/llama-server "$O"/*.o -Llibs -lllama-common "-l:libllama.$LIBRARIES.so" "-l:libggml.$LIBRARIES.so" -lggml-base \
+		-lpthread -ldl -Wl,-rpath,'$ORIGIN' 9>&- || die "linking failed; the linker's words are above"
+	# ggml looks for its CPU backends beside the executable.
+	cp libs/*.so bin/
+	cp src/LICENSE bin/LICENSE.llama.cpp
+	bin/llama-server --version >version.log 2>&1 9>&- || {
+		tail -n 5 version.log >&2
+		die "what was built does not start on this machine" "the libraries need a C++ runtime as new as Debian 12's"
+	}
+	rm -rf "$BIN"
+	mv -T bin "$BIN"
 }
-rm -rf "$BIN"
-mv -T bin "$BIN"
+
+# build_rpc adds to BIN the backend by which llama-server uses other boxes, which it finds beside it, and what they run.
+build_rpc() {
+	say "compiling the server of workers"
+	rm -rf rpc
+	mkdir rpc
+	# shellcheck disable=SC2086 # DEFINES is a list of words
+	{
+		g++ -std=c++17 $DEFINES -DGGML_BACKEND_DL -DGGML_BACKEND_BUILD -I"$S/ggml/include" -I"$S/ggml/src" -fPIC -shared -o rpc/libggml-rpc.so \
+			"$S"/ggml/src/ggml-rpc/ggml-rpc.cpp "$S"/ggml/src/ggml-rpc/transport.cpp -L"$BIN" -lggml-base -lpthread -Wl,-rpath,'$ORIGIN' 9>&- &&
+			g++ -std=c++17 $DEFINES -DGGML_BACKEND_DL -I"$S/ggml/include" -I"$S/ggml/src" -o rpc/ggml-rpc-server \
+				"$S"/tools/rpc/rpc-server.cpp -L"$BIN" "-l:libggml.$LIBRARIES.so" -lggml-base -lpthread -ldl -Wl,-rpath,'$ORIGIN' 9>&-
+	} || die "the compiler failed; its words are above"
+	mv rpc/libggml-rpc.so "$BIN/"
+	mv rpc/ggml-rpc-server "$BIN/"
+}
+
+if [ ! -x "$BIN/llama-server" ]; then
+	build_server
+fi
+build_rpc
 cd "$ROOT"
 rm -rf "$WORK"
 say "ready after $((SECONDS - started)) s: $BIN"
