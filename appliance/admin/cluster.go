@@ -32,11 +32,18 @@ func (s *server) addContainers(out *api.Session, v sessions.Session, held map[st
 	if err != nil {
 		return err
 	}
+	out.Cluster.Containers = containersOut(all, held)
+	return nil
+}
+
+// containersOut are the containers of one session, by rank.
+func containersOut(all []sessions.Session, held map[string]*api.Claim) []api.Container {
+	var out []api.Container
 	for _, one := range all {
-		out.Cluster.Containers = append(out.Cluster.Containers, api.Container{
+		out = append(out, api.Container{
 			ID: one.ID, Name: one.Name, Host: one.Task.Cluster.Host(), Rank: one.Task.Cluster.Rank, Status: string(one.Status), Reason: one.Reason,
 			Address: one.Address, Exit: exitOut(one.Exit), Claim: holdings(one, held),
 		})
 	}
-	return nil
+	return out
 }

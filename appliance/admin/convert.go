@@ -73,6 +73,7 @@ func route(r sessions.RouteView, held map[string]*api.Claim) api.Route {
 		ID: r.ID, SessionID: r.ID, Status: string(r.Status), SessionStatus: string(r.Session), Reason: r.Reason, Health: r.Health,
 		Revision: r.Revision, TrafficRatio: r.Weight, Address: r.Address, InFlight: r.InFlight,
 		CreatedAt: r.CreatedAt.UTC(), StartedAt: timePtr(r.StartedAt), ReadyAt: timePtr(r.ReadyAt), Exit: exitOut(r.Exit), Claim: held[r.ID], Waits: waits(r.Waits),
+		Containers: containersOut(r.Containers, held),
 	}
 }
 
@@ -87,7 +88,7 @@ func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
 	out := api.Recipe{
 		Image: r.Image, Folder: r.Folder, FolderName: folderName(r.Folder, folders), RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
 		ModelMount: r.MountDestination, Environ: r.Env, Resources: r.Resources, ResourceOpts: r.ResourceOpts,
-		Selector: r.Selector,
+		Selector: r.Selector, ClusterSize: r.ClusterSize, ClusterMode: string(r.ClusterMode),
 	}
 	for _, m := range r.Mounts {
 		out.Mounts = append(out.Mounts, api.Mount{Folder: m.Folder, Target: m.Target, ReadOnly: m.ReadOnly})
@@ -145,6 +146,12 @@ func mergeRecipe(r sessions.Recipe, in api.ServiceUpdate) *sessions.Recipe {
 			}
 		}
 		*m.to = merged
+	}
+	if in.ClusterSize != nil {
+		r.ClusterSize, changed = *in.ClusterSize, true
+	}
+	if in.ClusterMode != nil {
+		r.ClusterMode, changed = sessions.ClusterMode(*in.ClusterMode), true
 	}
 	if in.Mounts != nil {
 		r.Mounts, changed = mountsIn(*in.Mounts), true

@@ -102,6 +102,8 @@ func (s *server) serviceRequest(c *gin.Context) (req sessions.ServiceRequest, sc
 			MountDestination: in.ModelMount, Env: in.Environ, Resources: in.Resources, ResourceOpts: in.ResourceOpts,
 			Selector: in.Selector,
 			Mounts:   mountsIn(in.Mounts),
+
+			ClusterSize: in.ClusterSize, ClusterMode: sessions.ClusterMode(in.ClusterMode),
 		},
 	}
 	if in.RuntimeVariant == "" {

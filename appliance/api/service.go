@@ -59,6 +59,8 @@ type Recipe struct {
 	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
 	Selector            map[string]string `json:"selector,omitempty"` // labels that its node must have
 	Mounts              []Mount           `json:"mounts,omitempty"`
+	ClusterSize         int               `json:"cluster_size,omitempty"` // how many containers each route is, each with all of the resources; left out: one
+	ClusterMode         string            `json:"cluster_mode,omitempty"` // single-node: all of a route on one box; multi-node: on as few boxes as it can be
 }
 
 // Mount is an extra folder in a session.
@@ -109,6 +111,8 @@ type ServiceCreate struct {
 	ResourceOpts        map[string]string `json:"resource_opts,omitempty"`
 	Selector            map[string]string `json:"selector,omitempty"` // labels that its node must have
 	Mounts              []Mount           `json:"mounts,omitempty"`
+	ClusterSize         int               `json:"cluster_size,omitempty"` // how many containers each route is, each with all of the resources; default 1
+	ClusterMode         string            `json:"cluster_mode,omitempty"` // single-node, the default: all of a route on one box; multi-node: on as few boxes as it can be
 	Policy              *Policy           `json:"policy,omitempty"`
 	Routing             *Routing          `json:"routing,omitempty"`
 	Priority            *int              `json:"priority,omitempty"` // 0 to 100, higher first; default 10
@@ -135,6 +139,8 @@ type ServiceUpdate struct {
 	Selector            map[string]*string `json:"selector,omitempty"`
 	Priority            *int               `json:"priority,omitempty"`
 	Mounts              *[]Mount           `json:"mounts,omitempty"`
+	ClusterSize         *int               `json:"cluster_size,omitempty"` // 1: each route is one container again
+	ClusterMode         *string            `json:"cluster_mode,omitempty"`
 	Reload              bool               `json:"reload,omitempty"` // read the model definition again, though nothing else changes
 }
 
@@ -162,6 +168,8 @@ type Route struct {
 	StartedAt     *time.Time `json:"started_at,omitempty"`
 	Waits         []Wait     `json:"waits,omitempty"`    // what keeps it from starting; capacity and selector stay whoever else ends
 	ReadyAt       *time.Time `json:"ready_at,omitempty"` // of one that starts: when it is expected to answer, as others like it did
+
+	Containers []Container `json:"containers,omitempty"` // all that it is of, by rank; left out: it is one
 }
 
 // RouteUpdate changes a route.

@@ -154,7 +154,7 @@ func (a *app) printService(s api.Service) {
 	fields = append(fields, routingFields(s.Routing)...)
 	fields = append(fields, [][2]string{
 		{"image", r.Image}, {"folder", r.FolderName}, {"variant", r.RuntimeVariant},
-		{"definition", r.ModelDefinitionPath}, {"resources", mapWords(r.Resources)},
+		{"definition", r.ModelDefinitionPath}, {"resources", mapWords(r.Resources)}, {"containers", rankWords(r)},
 		{"selector", mapWords(r.Selector)}, {"priority", strconv.Itoa(s.Priority)}, {"options", mapWords(r.ResourceOpts)}, {"environment", mapWords(r.Environ)},
 		{"revision", strconv.Itoa(s.Revision)},
 		{"created", a.ago(s.CreatedAt) + " by " + s.CreatedBy},
@@ -166,6 +166,7 @@ func (a *app) printService(s api.Service) {
 	if len(s.Routes) > 0 {
 		fmt.Fprintln(a.out)
 		a.routeTable(s.Routes).write(a.out)
+		a.printRanks(s.Routes)
 	}
 }
 

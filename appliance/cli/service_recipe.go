@@ -18,6 +18,8 @@ type recipeFlags struct {
 	selector                         []string
 	public                           bool
 	priority                         int
+	clusterSize                      int
+	clusterMode                      string
 
 	unhealthyTTL, grace, startTimeout time.Duration
 	onUnhealthy                       string
@@ -37,6 +39,8 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	f.StringArrayVarP(&r.resources, "resource", "r", nil, "resources SLOT=AMOUNT: cpu=4, mem=32g, cuda.device=1, cuda.shares=0.5 (repeatable)")
 	f.StringArrayVar(&r.options, "resource-opts", nil, "resource options NAME=VALUE: shmem=2g (repeatable)")
 	f.StringArrayVar(&r.selector, "selector", nil, "labels that its node must have, NAME=VALUE (repeatable)")
+	f.IntVar(&r.clusterSize, "cluster-size", 1, "containers of each route, each with all of the resources: an engine that is larger than a box, or a device")
+	f.StringVar(&r.clusterMode, "cluster-mode", "single-node", "where the containers of a route may be: single-node, or multi-node, on as few boxes as it can be")
 	f.IntVar(&r.priority, "priority", 10, "place of its routes in the queue: 0 to 100, higher first")
 	f.StringArrayVarP(&r.mounts, "mount", "v", nil,
 		"extra folder: NAME, NAME:PATH, NAME:PATH:ro, NAME/SUB:PATH for a directory in it, or type=bind,source=NAME,target=PATH,permission=ro (repeatable)")
@@ -51,6 +55,7 @@ func (r *recipeFlags) add(a *app, cmd *cobra.Command, create bool) {
 	f.IntVar(&r.unavailable, "max-unavailable", 0, "routes fewer than wanted during an update")
 	r.routing.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("runtime-variant", a.completeAt(-1, a.variantNames))
+	_ = cmd.RegisterFlagCompletionFunc("cluster-mode", fixedWords("single-node", "multi-node"))
 	_ = cmd.RegisterFlagCompletionFunc("on-unhealthy", fixedWords("replace", "hold"))
 }
 
@@ -89,6 +94,11 @@ func (r *recipeFlags) create(a *app, cmd *cobra.Command, args []string) (api.Ser
 	in := api.ServiceCreate{
 		Image: args[0], RuntimeVariant: r.variant, OpenToPublic: r.public,
 		ModelDefinitionPath: r.definition, ModelMount: r.destination, Policy: r.policy(cmd), Routing: r.routing.routing(cmd),
+	}
+	if r.clusterSize != 1 {
+		in.ClusterSize, in.ClusterMode = r.clusterSize, r.clusterMode
+	} else if cmd.Flags().Changed("cluster-mode") {
+		return in, &usageError{message: "--cluster-mode says where several containers are, and there is one", hint: "add --cluster-size N"}
 	}
 	if len(args) > 1 {
 		in.Folder = args[1]
@@ -260,6 +270,8 @@ func (r *recipeFlags) update(a *app, cmd *cobra.Command, unset unsetFlags) (api.
 		ModelDefinitionPath: ifGiven(given("model-definition-path"), r.definition),
 		ModelMount:          ifGiven(given("model-mount-destination"), r.destination),
 		Priority:            ifGiven(given("priority"), r.priority),
+		ClusterSize:         ifGiven(given("cluster-size"), r.clusterSize),
+		ClusterMode:         ifGiven(given("cluster-mode"), r.clusterMode),
 	}
 	for _, m := range []struct {
 		flag   string

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/palisade-run/palisade/appliance/api"
 )
@@ -34,6 +35,40 @@ func netWords(c *api.Cluster) string {
 		return "; all are on one box"
 	}
 	return "; they may be on several boxes"
+}
+
+// rankWords say of how many containers each route of a service is; "" of one.
+func rankWords(r api.Recipe) string {
+	switch {
+	case r.ClusterSize < 2:
+		return ""
+	case r.ClusterMode == "multi-node":
+		return fmt.Sprintf("%d of each route, which may be on several boxes", r.ClusterSize)
+	}
+	return fmt.Sprintf("%d of each route, on one box", r.ClusterSize)
+}
+
+// printRanks lists the containers of routes that have several.
+func (a *app) printRanks(routes []api.Route) {
+	t, any := newTable("ROUTE", "RANK", "CONTAINER", "STATUS", "BOX", "HOLDS", "REASON"), false
+	for _, r := range routes {
+		for _, c := range r.Containers {
+			box := ""
+			if c.Claim != nil {
+				box = c.Claim.Node
+			}
+			reason := c.Reason
+			if c.Exit != nil && c.Exit.Message != "" {
+				reason = c.Exit.Message
+			}
+			any = true
+			t.add(r.ID, strconv.Itoa(c.Rank), c.Name, c.Status, orDash(box), orDash(claimWords(c.Claim)), briefly(reason))
+		}
+	}
+	if any {
+		fmt.Fprintln(a.out)
+		t.write(a.out)
+	}
 }
 
 // printContainers lists the containers of a session that has several.

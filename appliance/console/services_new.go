@@ -86,6 +86,13 @@ func serviceOf(v *View) (api.ServiceCreate, error) {
 		}
 		*to = &n
 	}
+	if text := strings.TrimSpace(f.Get("cluster_size")); text != "" && text != "1" {
+		n, err := wholeNumber(v, "cluster_size")
+		if err != nil {
+			return in, err
+		}
+		in.ClusterSize, in.ClusterMode = n, f.Get("cluster_mode")
+	}
 	return in, nil
 }
 

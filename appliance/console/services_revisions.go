@@ -74,6 +74,9 @@ func fieldsOf(r api.Recipe) map[string]string {
 			out[prefix+k] = v
 		}
 	}
+	if r.ClusterSize > 1 {
+		out["cluster_size"], out["cluster_mode"] = strconv.Itoa(r.ClusterSize), r.ClusterMode
+	}
 	for i, m := range r.Mounts {
 		word := m.Folder + " → " + m.Target
 		if m.ReadOnly {

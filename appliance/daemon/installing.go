@@ -230,6 +230,7 @@ func (s installServices) Update(ctx context.Context, id string, w install.Servic
 	}
 	next := recipeOf(w)
 	next.Mounts, next.Selector, next.MountDestination = now.Recipe.Mounts, now.Recipe.Selector, now.Recipe.MountDestination
+	next.ClusterSize, next.ClusterMode = now.Recipe.ClusterSize, now.Recipe.ClusterMode
 	up := sessions.ServiceUpdate{Recipe: &next, By: w.By}
 	if w.Replicas > 0 {
 		up.Replicas = &w.Replicas
