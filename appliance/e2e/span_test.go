@@ -1,0 +1,172 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// spanView is a service whose routes are several containers each.
+type spanView struct {
+	Status   string
+	Sentence string `json:"reason"`
+	Failures int
+	Routes   []struct {
+		ID, Status string
+		Containers []struct {
+			ID, Name, Host, Status string
+			Claim                  *struct{ Node string }
+		}
+	}
+}
+
+// spans waits until a service has one route, which answers and is of so many containers, each on a box of its own, and returns it.
+func (b *box) spans(name string, count int, is func(spanView) bool) (v spanView) {
+	b.t.Helper()
+	if err := eventually(120*time.Second, func() error {
+		v = spanView{}
+		out, errs, code := b.cli("service", "info", name, "--output", "json")
+		if code != 0 {
+			return errors.New(errs)
+		}
+		if err := json.Unmarshal([]byte(out), &v); err != nil {
+			return err
+		}
+		if v.Status != "HEALTHY" || len(v.Routes) != 1 || len(v.Routes[0].Containers) != count || !is(v) {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	at := v.at()
+	if slices.Contains(at, "") || len(slices.Compact(slices.Sorted(slices.Values(at)))) != count {
+		b.t.Errorf("on %q", at)
+	}
+	return v
+}
+
+// at are the boxes of the route's containers, by rank.
+func (v spanView) at() (boxes []string) {
+	for _, c := range v.Routes[0].Containers {
+		box := ""
+		if c.Claim != nil {
+			box = c.Claim.Node
+		}
+		boxes = append(boxes, box)
+	}
+	return boxes
+}
+
+// TestEngineOnSeveralBoxes: a route of a service is llama.cpp on two boxes, of which one lends the other its memory. It answers by way
+// of each box; one of its two boxes is lost, and it comes back on those that are left; and then there is no room for all of it.
+func TestEngineOnSeveralBoxes(t *testing.T) {
+	const sentence = "I am on two boxes, and this is my voice."
+	hosts := newHosts(t, false, "one", "two", "three")
+	named := map[string]*host{}
+	for _, h := range hosts {
+		named[h.place.name] = h
+	}
+	one := hosts[0]
+	model := filepath.Join(t.TempDir(), "model.gguf")
+	if out, err := exec.CommandContext(t.Context(), have.mkhello, "-o", model, "-answer", sentence).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	one.run("folder", "create", "speaker")
+	one.run("folder", "cp", model, "speaker:")
+	one.run("service", "create", "host", "speaker", "--name", "speaker", "--runtime-variant", "llama-cpp", "-r", most(), "--cluster-size", "2", "--cluster-mode", "multi-node",
+		"-e", "LLAMA_EXTRA_ARGS=--ctx-size 4096 --parallel 2 --threads 1 --threads-batch 1 --n-gpu-layers 99")
+	first := one.spans("speaker", 2, func(spanView) bool { return true })
+	token := one.run("service", "generate-token", "speaker", "--duration", "1h", "-q")
+	answers := func(h *host) {
+		t.Helper()
+		if err := eventually(60*time.Second, func() error {
+			text, err := say(t.Context(), h.client(token), "speaker", 50, nil)
+			if err == nil && text != sentence {
+				err = stop{fmt.Errorf("it says %q", text)}
+			}
+			return err
+		}); err != nil {
+			t.Error(h.place.name, err)
+		}
+	}
+	for _, h := range hosts {
+		answers(h)
+	}
+
+	// One session for those who list them, and a table of its containers; each has a log and lets people in.
+	worker := first.Routes[0].Containers[1]
+	if list := one.run("session", "list"); strings.Contains(list, worker.Name) {
+		t.Errorf("a worker is listed as a session:\n%s", list)
+	}
+	info := one.run("service", "info", "speaker")
+	for _, want := range append(first.at(), "2 of each route, which may be on several boxes", worker.Name) {
+		if !strings.Contains(info, want) {
+			t.Errorf("nothing of %q in\n%s", want, info)
+		}
+	}
+	if log := one.run("session", "logs", worker.ID); !strings.Contains(log, "Accepted client connection") {
+		t.Errorf("the worker has been asked for nothing: %s", log)
+	}
+	if got := one.run("session", "exec", worker.ID, "--", "sh", "-c", "echo $RANK of $WORLD_SIZE"); got != "1 of 2" {
+		t.Errorf("in the worker: %q", got)
+	}
+
+	// The worker's box is lost, with all that runs there.
+	lost := named[worker.Claim.Node]
+	rest := slices.DeleteFunc(slices.Clone(hosts), func(h *host) bool { return h == lost })
+	lost.cut(true)
+	for _, pid := range sessionProcesses(worker.ID) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			_ = syscall.Kill(n, syscall.SIGKILL)
+		}
+	}
+	second := rest[0].spans("speaker", 2, func(v spanView) bool { return v.Routes[0].ID != first.Routes[0].ID })
+	if slices.Contains(second.at(), lost.place.name) {
+		t.Errorf("on %v, and %s is lost", second.at(), lost.place.name)
+	}
+	for _, h := range rest {
+		answers(h)
+	}
+
+	// All of it or none: a box that is to be empty leaves too little.
+	rest[0].run("cluster", "drain", second.at()[1])
+	rest[0].run("session", "terminate", second.Routes[0].ID, "--forced")
+	if err := eventually(60*time.Second, func() error {
+		var v spanView
+		out, errs, code := rest[0].cli("service", "info", "speaker", "--output", "json")
+		if code != 0 {
+			return errors.New(errs)
+		}
+		if err := json.Unmarshal([]byte(out), &v); err != nil {
+			return err
+		}
+		for _, r := range v.Routes {
+			for _, c := range r.Containers {
+				if c.Claim != nil {
+					return fmt.Errorf("%s", out)
+				}
+			}
+		}
+		if !strings.Contains(v.Sentence, "containers") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	lost.cut(false)
+	rest[0].run("cluster", "uncordon", second.at()[1])
+	rest[0].spans("speaker", 2, func(v spanView) bool { return v.Routes[0].ID != second.Routes[0].ID })
+	for _, h := range hosts {
+		answers(h)
+	}
+}
