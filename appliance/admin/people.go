@@ -22,7 +22,6 @@ func personal(out *api.Session, v sessions.Session) {
 	if a := v.Task.Array; a != nil {
 		out.ArrayID, out.ArrayIndex = a.ID, &a.Index
 	}
-	out.Cluster = clusterOut(v)
 	for i, m := range v.Mounts {
 		mount := api.SessionMount{Target: m.Target, ReadOnly: m.ReadOnly}
 		if i < len(v.Task.Folders) {

@@ -27,6 +27,7 @@ func session(v sessions.Session, services map[string]string, held map[string]*ap
 		Status: string(v.Status), Reason: v.Reason, Result: string(v.Result), Exit: exitOut(v.Exit), Address: v.Address, PID: v.PID,
 		StartedAt: timePtr(v.StartedAt), EndedAt: timePtr(v.EndedAt), TrafficRatio: v.TrafficRatio,
 		Priority: v.Demand.Priority, Resources: asked(v.Demand.Slots), Claim: holdings(v, held), Waits: waits(v.Waits),
+		Cluster: clusterOut(v),
 	}
 	if v.Personal() {
 		personal(&out, v)

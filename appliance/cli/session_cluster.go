@@ -12,6 +12,8 @@ func clusterWords(s api.Session) string {
 	switch c := s.Cluster; {
 	case c == nil:
 		return ""
+	case c.Role == "main" && s.ServiceID != "":
+		return fmt.Sprintf("%d, of one engine", c.Size) + netWords(c)
 	case c.Role == "main" && c.Run == "all":
 		return fmt.Sprintf("%d, each of which runs the command", c.Size) + netWords(c)
 	case c.Role == "main":
