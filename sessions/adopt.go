@@ -75,7 +75,7 @@ func (m *Manager) Adopt(ctx context.Context) error {
 	m.mu.Lock()
 	for _, s := range sessions { // the oldest first
 		m.adopt(s, running[s.ID])
-		if sv := m.services[s.ServiceID]; sv != nil && over(s) {
+		if sv := m.services[s.ServiceID]; sv != nil && s.main() && over(s) {
 			sv.broken = s.HealthyAt.IsZero() && s.Result == ResultFailure
 		}
 	}

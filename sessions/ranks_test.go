@@ -449,3 +449,20 @@ func TestRoutesOfPartsOfDevices(t *testing.T) {
 		}
 	})
 }
+
+// TestRouteCountsWhole: what a project may have is held against what all containers ask for.
+func TestRouteCountsWhole(t *testing.T) {
+	onBoxes(t, "a b c", func(t *testing.T, w *world) {
+		w.m.SetQuotas(sessions.Quotas{Projects: map[string]sessions.Quota{"default": {Slots: accel.Slots{"cuda.device": 900}}}})
+		if _, err := w.m.CreateService(t.Context(), big(2)); err != nil {
+			t.Fatal(err)
+		}
+		w.after(10 * time.Second)
+		if v := w.service("big"); !strings.Contains(v.Sentence, "9 cuda.device") || w.freeOver() != 2400 {
+			t.Errorf("%s", v.Sentence)
+		}
+		w.m.SetQuotas(sessions.Quotas{})
+		w.after(10 * time.Second)
+		w.wantUp("big", 1)
+	})
+}

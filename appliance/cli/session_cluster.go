@@ -52,7 +52,7 @@ func rankWords(r api.Recipe) string {
 
 // printRanks lists the containers of routes that have several.
 func (a *app) printRanks(routes []api.Route) {
-	t, any := newTable("ROUTE", "RANK", "CONTAINER", "STATUS", "BOX", "HOLDS", "REASON"), false
+	t, found := newTable("ROUTE", "RANK", "CONTAINER", "STATUS", "BOX", "HOLDS", "REASON"), false
 	for _, r := range routes {
 		for _, c := range r.Containers {
 			box := ""
@@ -63,11 +63,11 @@ func (a *app) printRanks(routes []api.Route) {
 			if c.Exit != nil && c.Exit.Message != "" {
 				reason = c.Exit.Message
 			}
-			any = true
+			found = true
 			t.add(r.ID, strconv.Itoa(c.Rank), c.Name, c.Status, orDash(box), orDash(claimWords(c.Claim)), briefly(reason))
 		}
 	}
-	if any {
+	if found {
 		fmt.Fprintln(a.out)
 		t.write(a.out)
 	}
