@@ -93,7 +93,9 @@ func (f *filler) fill(words []string) []string {
 	for i, word := range out {
 		for name, host := range f.hosts {
 			if strings.Contains(word, name) {
-				out[i] = strings.ReplaceAll(out[i], name, f.address(host))
+				address := f.address(host)
+				out[i] = strings.ReplaceAll(out[i], name+":", net.JoinHostPort(address, "")) // in brackets where it is of IPv6
+				out[i] = strings.ReplaceAll(out[i], name, address)
 			}
 		}
 	}

@@ -14,8 +14,8 @@ func TestFill(t *testing.T) {
 		}
 		return known[host], nil
 	}}
-	got := f.fill([]string{"--at={node_address}", "{head_address}:29500", "{other}", "{head_address} {node_address}"})
-	if f.err != nil || !slices.Equal(got, []string{"--at=fd00::2", "10.0.0.1:29500", "{other}", "10.0.0.1 fd00::2"}) {
+	got := f.fill([]string{"--at={node_address}", "{head_address}:29500", "{node_address}:1,{node_address}", "{other}", "{head_address} {node_address}"})
+	if f.err != nil || !slices.Equal(got, []string{"--at=fd00::2", "10.0.0.1:29500", "[fd00::2]:1,fd00::2", "{other}", "10.0.0.1 fd00::2"}) {
 		t.Error(got, f.err)
 	}
 	f.hosts["{node_address}"] = "sub2"
