@@ -232,6 +232,45 @@ func TestRouteDrainsBeforeItsWorkers(t *testing.T) {
 	}
 }
 
+// TestRouteOfAllBoxes: there is no room for another route beside it, and so it makes room for what is to come after it.
+func TestRouteOfAllBoxes(t *testing.T) {
+	onBoxes(t, "a b", func(t *testing.T, w *world) {
+		whole := func(r *sessions.ServiceRequest) { r.Recipe.Resources["cuda.device"] = "8" }
+		first := w.serves(big(2, whole))
+		for to, left := range []accel.Amount{1600, 0} {
+			if _, err := w.m.ScaleService(t.Context(), "default", "big", sessions.Scale{To: to, By: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			w.after(10 * time.Second)
+			if w.freeOver() != left {
+				t.Errorf("%d hundredths of devices are free with %d replicas", w.freeOver(), to)
+			}
+		}
+		second := w.wantUp("big", 1)[0]
+		w.wantStatuses(first, allOver[:len("TERMINATED TERMINATED")])
+		w.wantStatuses(second, "RUNNING RUNNING")
+
+		recipe := w.service("big").Recipe
+		recipe.Env = map[string]string{"A": "b"}
+		if _, err := w.m.UpdateService(t.Context(), "default", "big", sessions.ServiceUpdate{Recipe: &recipe, By: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		w.wantStatuses(w.wantUp("big", 1)[0], "RUNNING RUNNING") // the old one goes on meanwhile
+		if v := w.service("big"); !strings.Contains(v.Sentence, "waits for room for 2 containers") || !strings.Contains(v.Sentence, "with max_unavailable 1 an older route would make room") {
+			t.Error(v.Sentence)
+		}
+		policy := w.service("big").Policy
+		policy.MaxUnavailable = 1
+		if _, err := w.m.UpdateService(t.Context(), "default", "big", sessions.ServiceUpdate{Policy: &policy, By: "ada"}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		w.wantStatuses(second, "TERMINATED TERMINATED")
+		w.wantStatuses(w.wantUp("big", 1)[0], "RUNNING RUNNING")
+	})
+}
+
 func TestRouteScaledDownWhileItStarts(t *testing.T) {
 	onBoxes(t, "a b c", func(t *testing.T, w *world) {
 		w.runtime.OnStart(func(s sessions.Spec) error {

@@ -76,7 +76,7 @@ func TestEngineOnSeveralBoxes(t *testing.T) {
 	hosts := newHosts(t, false, "one", "two", "three")
 	named := map[string]*host{}
 	for _, h := range hosts {
-		named[h.place.name] = h
+		named[h.name] = h
 	}
 	one := hosts[0]
 	model := filepath.Join(t.TempDir(), "model.gguf")
@@ -99,7 +99,7 @@ func TestEngineOnSeveralBoxes(t *testing.T) {
 			}
 			return err
 		}); err != nil {
-			t.Error(h.place.name, err)
+			t.Error(h.name, err)
 		}
 	}
 	for _, h := range hosts {
@@ -134,8 +134,8 @@ func TestEngineOnSeveralBoxes(t *testing.T) {
 		}
 	}
 	second := rest[0].spans("speaker", 2, func(v spanView) bool { return v.Routes[0].ID != first.Routes[0].ID })
-	if slices.Contains(second.at(), lost.place.name) {
-		t.Errorf("on %v, and %s is lost", second.at(), lost.place.name)
+	if slices.Contains(second.at(), lost.name) {
+		t.Errorf("on %v, and %s is lost", second.at(), lost.name)
 	}
 	for _, h := range rest {
 		answers(h)

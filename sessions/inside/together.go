@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +24,7 @@ const (
 func startTogether(args []string) error {
 	at := slices.Index(args, "--")
 	if at < 0 || at == len(args)-1 {
-		return errors.New("usage: cluster-start [NAME=HOST]... [HOST:PORT,...]... -- COMMAND [ARGUMENT]...")
+		return errors.New("cluster-start wants [NAME=HOST]... [HOST:PORT,...]... -- COMMAND [ARGUMENT]... and was given no command")
 	}
 	f, argv := filler{resolve: net.LookupHost, hosts: map[string]string{}}, args[at+1:]
 	var await []string
@@ -35,14 +36,14 @@ func startTogether(args []string) error {
 		}
 	}
 	if gate := os.Getenv("PALISADE_CLUSTER_GATE"); gate != "" {
-		until("the other containers", func() bool { _, err := os.Stat(gate); return err == nil })
+		until("the other containers", func() bool { _, err := os.Stat(gate); return err == nil }) //nolint:gosec // who has started the session says where it is
 	}
 	await, argv = f.fill(await), f.fill(argv)
 	env := f.fill(os.Environ())
 	if f.err != nil {
 		return f.err
 	}
-	for _, address := range strings.Split(strings.Join(await, ","), ",") {
+	for address := range strings.SplitSeq(strings.Join(await, ","), ",") {
 		if address != "" {
 			until(address, func() bool { return answers(address) })
 		}
@@ -73,7 +74,8 @@ func until(what string, is func() bool) {
 }
 
 func answers(address string) bool {
-	conn, err := net.DialTimeout("tcp", address, sayAfter)
+	dialer := net.Dialer{Timeout: sayAfter}
+	conn, err := dialer.DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return false
 	}
