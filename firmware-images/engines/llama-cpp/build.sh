@@ -203,7 +203,7 @@ build_rpc() {
 	say "compiling the server of workers"
 	rm -rf rpc
 	mkdir rpc
-	# shellcheck disable=SC2086 # DEFINES is a list of words
+	# shellcheck disable=SC2016,SC2086 # DEFINES is a list of words, and the loader expands ORIGIN
 	{
 		g++ -std=c++17 $DEFINES -DGGML_BACKEND_DL -DGGML_BACKEND_BUILD -I"$S/ggml/include" -I"$S/ggml/src" -fPIC -shared -o rpc/libggml-rpc.so \
 			"$S"/ggml/src/ggml-rpc/ggml-rpc.cpp "$S"/ggml/src/ggml-rpc/transport.cpp -L"$BIN" -lggml-base -lpthread -Wl,-rpath,'$ORIGIN' 9>&- &&
