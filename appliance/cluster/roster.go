@@ -44,6 +44,8 @@ type Alive struct {
 	Clock   time.Time `json:"clock"`            // the node's, when it said so
 	// Leaving says that it is about to leave the cluster: others take over what it keeps of etcd, and nothing new is placed there.
 	Leaving bool `json:"leaving,omitempty"`
+	// Trouble is why it is not what it should be, for people; "": it is.
+	Trouble string `json:"trouble,omitempty"`
 	// Door is where its door is by now, host:port; "": where its Node says.
 	Door string `json:"door,omitempty"`
 }

@@ -101,8 +101,12 @@ func memberOut(v member.View) api.ClusterMember {
 // box is one box as this life knows it.
 func (b boxes) box(n cluster.Seen) api.ClusterBox {
 	out := api.ClusterBox{Name: n.Name, State: string(n.State), Address: n.Door, Alive: n.Alive != nil, Labels: n.Labels}
-	if n.Alive != nil && n.Alive.Leaving {
+	switch {
+	case n.Alive == nil:
+	case n.Alive.Leaving:
 		out.Problem = "it is leaving: others take over what it keeps of etcd"
+	default:
+		out.Problem = n.Alive.Trouble
 	}
 	if !n.JoinedAt.IsZero() {
 		out.JoinedAt = &n.JoinedAt

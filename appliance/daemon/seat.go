@@ -75,7 +75,10 @@ type seat struct {
 	leading atomic.Pointer[leading]
 	// standstill is why this box cannot decide though it was elected, and removed that it is none of the cluster; nil: it is not so.
 	standstill, removed atomic.Pointer[error]
-	began               time.Time // of this process's part in the cluster
+	// full is that this box's member of etcd ended since its disk is full; nil: it did not.
+	full  atomic.Pointer[error]
+	roomy time.Time // since when there is room again; for takeSeats
+	began time.Time // of this process's part in the cluster
 
 	guarding sync.Mutex
 	guard    *cluster.Guard // of what who leads tells beside etcd
@@ -112,8 +115,9 @@ type seatRecord struct {
 	Rescued   bool     `json:"rescued,omitempty"` // it is, and an era is to begin before anybody decides
 	Era       int64    `json:"era,omitempty"`     // that with which a cluster is founded
 	// Term is the greatest in which anybody was heard to decide.
-	Term   cluster.Term `json:"term,omitempty"`
-	Shared shared       `json:"shared"`
+	Term     cluster.Term `json:"term,omitempty"`
+	Revivals revivals     `json:"revivals,omitzero"`
+	Shared   shared       `json:"shared"`
 }
 
 // Names in the cluster's directory.

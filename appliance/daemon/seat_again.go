@@ -74,6 +74,11 @@ func (s *seat) trouble(now time.Time) error {
 	if err := s.outOfTouch(now); err != nil {
 		return err
 	}
-	_, err := s.leader()
-	return err
+	if _, err := s.leader(); err != nil {
+		return err
+	}
+	if why := s.full.Load(); why != nil {
+		return *why
+	}
+	return nil
 }

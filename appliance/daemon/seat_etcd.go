@@ -65,7 +65,9 @@ func (s *seat) startMember(ctx context.Context) error {
 		if len(s.kept.Etcd) < 2 {
 			return err
 		}
-		s.log.Error("this box's part of etcd does not run; it asks the others", "error", err, "hint", adviceOf(err))
+		if !s.lacksRoom(err) {
+			s.log.Error("this box's part of etcd does not run; it asks the others", "error", err, "hint", adviceOf(err))
+		}
 		return nil
 	}
 	s.mu.Lock()
@@ -94,7 +96,9 @@ func (s *seat) takeSeats(ctx context.Context) {
 				s.mu.Lock()
 				s.member = nil
 				s.mu.Unlock()
-				s.log.Warn("this box keeps no part of etcd any more", "error", m.Err())
+				if !s.lacksRoom(m.Err()) {
+					s.log.Warn("this box keeps no part of etcd any more", "error", m.Err(), "hint", adviceOf(m.Err()))
+				}
 				if errors.Is(m.Err(), member.ErrRemoved) {
 					if err := s.update(func(r *seatRecord) { r.Member = false }); err != nil {
 						s.log.Warn("that is not kept for the next start", "error", err)
@@ -104,12 +108,16 @@ func (s *seat) takeSeats(ctx context.Context) {
 				continue
 			}
 		}
+		if s.full.Load() != nil { // no other member can be begun by this process
+			s.revive(ctx)
+			continue
+		}
 		if asked == nil {
 			s.resumeMember(ctx)
 			continue
 		}
 		err := s.joinMembers(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || s.lacksRoom(err) {
 			continue
 		}
 		s.log.Warn("this box could not become a member of etcd; it is tried again", "error", err, "hint", adviceOf(err))

@@ -72,6 +72,10 @@ func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
 	for first := true; ; first = false {
 		has := s.inventory(ctx)
 		alive.Leaving, alive.Door = s.about()
+		alive.Trouble = ""
+		if why := s.full.Load(); why != nil {
+			alive.Trouble = (*why).Error() + "; " + adviceOf(*why)
+		}
 		alive.Clock = saidOf.Clock
 		if first || alive != saidOf || !reflect.DeepEqual(has, said) {
 			alive.Clock = time.Now().UTC()

@@ -26,9 +26,9 @@ import (
 // boxSeen and memberSeen are a box and a member of etcd, as far as tests look at them.
 type (
 	boxSeen struct {
-		Name, State, Address string
-		Alive                bool
-		Sessions             int
+		Name, State, Address, Problem string
+		Alive                         bool
+		Sessions                      int
 	}
 	memberSeen struct {
 		Box     string

@@ -276,7 +276,7 @@ func (b *box) daemons() []int {
 	}
 	var pids []int
 	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "\x00serve\x00--data\x00"+b.dir) {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "\x00serve\x00--data\x00"+b.dir) && !strings.Contains(string(text), "\x00--check\x00") {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
 			pids = append(pids, pid)
 		}

@@ -46,8 +46,11 @@ func newHostsWith(t *testing.T, disks bool, cluster string, names ...string) []*
 		}
 	})
 	n := newLAN(t)
-	n.disks = disks
-	return n.hosts(server.Database(t), "", cluster, names...)
+	more := ""
+	if n.disks = disks; disks { // where one was full its member of etcd is begun again when the process before has ended
+		more = "restart: {grace: 5s}\n"
+	}
+	return n.hosts(server.Database(t), more, cluster, names...)
 }
 
 // hosts makes them in a network, with more lines of settings, and more in their part of the cluster.

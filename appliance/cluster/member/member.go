@@ -28,8 +28,11 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrRemoved: the cluster knows this member no more: its data is of no use, see SetAside.
 	ErrRemoved = errors.New("this member was removed")
-	// ErrBroken: the member stopped by itself: its disk is full, or its data is damaged.
+	// ErrBroken: the member stopped by itself: its disk is full, or its data is damaged. What it held, files and ports, it may hold until
+	// the process ends.
 	ErrBroken = errors.New("the member stopped")
+	// ErrFull: it did so since its disk is full.
+	ErrFull = errors.New("its disk is full")
 	// ErrNotYet: the other members would not have it now; later they may.
 	ErrNotYet = errors.New("not yet")
 	// ErrNotFound: there is no such member, or no data of one.
@@ -200,7 +203,7 @@ func (c Config) start(ctx context.Context, e *embed.Config) (*Member, error) {
 			m.stopped(removedError())
 			return
 		}
-		m.stopped(&Error{fmt.Errorf("%w: %s", ErrBroken, why), "is the disk of " + c.Dir + " full? Make room and restart palisade. Is the data damaged? Remove " + c.Dir + " and restart: the box joins as a new member"})
+		m.stopped(c.brokenBy(why))
 	})
 	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(m.log, zap.WithFatalHook(m.log), zap.WithPanicHook(m.log)))
 	started := make(chan error, 1)
