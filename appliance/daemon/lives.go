@@ -78,6 +78,7 @@ func (d *daemon) beginInCluster(ctx context.Context) (err error) {
 	d.seat.life.Store(d)
 	d.following.run(d.followRoster)
 	d.following.run(d.followNudges)
+	d.following.run(d.keepUp)
 	d.rosterChanged() // what came to be while this life began
 	return nil
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,6 +48,40 @@ func (d *daemon) contractSchema(ctx context.Context) {
 		if err != nil && ctx.Err() == nil && err.Error() != said {
 			d.Log.Warn("the schema could not be changed; it is tried again", "error", err)
 			said = err.Error()
+		}
+	}
+}
+
+// keepUp ends this program when the rows are such that it cannot work with them. Who decides takes such a step once every box knows it;
+// one that was taken back to an earlier program at that moment counted as what it had run.
+func (d *daemon) keepUp(ctx context.Context) {
+	known, err := store.KnownSchema()
+	if err == nil {
+		err = whileUsable(ctx, func() bool { return newestSchema(d.seat.roster.Nodes()) > known }, d.store.Usable)
+	}
+	if err != nil && ctx.Err() == nil {
+		select {
+		case d.failed <- err:
+		default: // it ends for another reason
+		}
+	}
+}
+
+// whileUsable looks, while another program knows more, whether the rows are usable still, and returns once they are not.
+func whileUsable(ctx context.Context, surpassed func() bool, usable func(context.Context) error) error {
+	tick := time.NewTicker(contractEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		if !surpassed() {
+			continue
+		}
+		if err := usable(ctx); errors.Is(err, store.ErrNewerData) { // a database that is away says nothing
+			return err
 		}
 	}
 }

@@ -1,10 +1,15 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/store"
 )
 
 func TestWhatASchemaWaitsFor(t *testing.T) {
@@ -38,4 +43,31 @@ func TestWhatASchemaWaitsFor(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+}
+
+// A program ends when the rows have gone beyond it, and for no other reason.
+func TestRowsThatGoBeyondAProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		after := func(d time.Duration) bool { return time.Since(began) >= d }
+		err := whileUsable(t.Context(), func() bool { return after(time.Minute) }, func(context.Context) error {
+			switch {
+			case !after(time.Minute):
+				t.Error("asked though nobody knows more")
+			case !after(2 * time.Minute):
+				return store.ErrClosed
+			case after(3 * time.Minute):
+				return store.ErrNewerData
+			}
+			return nil
+		})
+		if !errors.Is(err, store.ErrNewerData) || after(3*time.Minute+2*contractEvery) {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := whileUsable(gone, func() bool { return true }, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 }

@@ -25,11 +25,17 @@ func TestFloors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, dsn string) {
 				open(t, dsn).Close()
+				before := open(t, dsn)
+				must(t, before.Usable(t.Context()))
 				db := raw(t, dsn)
 				_, err := db.Exec("INSERT INTO palisade_schema (version_id, is_applied) VALUES ($1, TRUE)", known+2)
 				must(t, err)
 				_, err = db.Exec("UPDATE palisade_floor SET floor = $1, version = $2", c.floor, c.version)
 				must(t, err)
+				if err := before.Usable(t.Context()); c.good != (err == nil) || !c.good && !errors.Is(err, store.ErrNewerData) {
+					t.Errorf("one that works on it: %v", err)
+				}
+				before.Close()
 				s, err := store.Open(t.Context(), store.Options{DSN: dsn})
 				if err == nil {
 					s.Close()

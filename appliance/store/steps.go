@@ -73,6 +73,24 @@ func (s *Store) usable(ctx context.Context, db *sql.DB, have, known int64) (bool
 	return version >= have && floor <= known, err // more than have: a step was cut off, and has not gone beyond what is said
 }
 
+// Usable fails with ErrNewerData once a program that knows more has brought the data to a version that this one cannot use.
+func (s *Store) Usable(ctx context.Context) error {
+	return s.do(ctx, "asking for the schema", func(ctx context.Context) error {
+		have, err := s.dataVersion(ctx, s.reader)
+		if err != nil {
+			return err
+		}
+		known, err := s.knownVersion(s.reader)
+		if err != nil || have <= known {
+			return err
+		}
+		if usable, err := s.usable(ctx, s.reader, have, known); err != nil || usable {
+			return err
+		}
+		return newerData(have, known)
+	})
+}
+
 // floorOf is what a program has to know to use data of a version.
 func floorOf(all []step, version int64) int64 {
 	floor := int64(firstFloor)
