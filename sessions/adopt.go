@@ -165,7 +165,7 @@ func requeue(s *Session, why error) {
 // adopt takes one recorded session over. The caller holds mu.
 func (m *Manager) adopt(s Session, in *Instance) {
 	r := newRunner(m.runnerDeps(), s)
-	m.sessions[s.ID] = r
+	m.enter(r)
 	if r.told = over(s); s.Status.Terminal() {
 		close(r.done)
 		return

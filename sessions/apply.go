@@ -61,6 +61,7 @@ func (m *Manager) saveService(ctx context.Context, s *service, change func(*Serv
 	m.mu.Lock()
 	s.Service = wanted
 	m.mu.Unlock()
+	m.mark(s.ID, "")
 	return nil
 }
 
@@ -73,6 +74,7 @@ func (m *Manager) saveRevision(ctx context.Context, r Revision) error {
 // reread takes over what the store has. Nobody else writes services, so a write that the store refuses for
 // what is in it means that an earlier one was done of which the answer was lost. The caller holds writing.
 func (m *Manager) reread(ctx context.Context) {
+	defer m.markAll()
 	rows, err := m.Store.Services(ctx)
 	if err != nil {
 		m.Log.Error("services were not read again; they will be", "error", err)
@@ -107,6 +109,7 @@ func (m *Manager) drop(s *service) {
 	delete(m.services, s.ID)
 	m.mu.Unlock()
 	m.metrics.routes.DeletePartialMatch(prometheus.Labels{"service": s.Name})
+	m.views.everything() // another one may have its name
 }
 
 // event keeps what happened. It is for people: a failure to write it stops nothing.
@@ -167,7 +170,7 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 		return err
 	}
 	m.mu.Lock()
-	m.sessions[id] = r
+	m.enter(r)
 	s.routes = append(s.routes, r)
 	m.launch(r)
 	m.mu.Unlock()
@@ -187,7 +190,7 @@ func (m *Manager) startRanks(ctx context.Context, s *service, main Session, clus
 	m.mu.Lock()
 	for _, ses := range ranks {
 		r := newRunner(m.runnerDeps(), ses)
-		m.sessions[ses.ID] = r
+		m.enter(r)
 		if ses.main() {
 			s.routes = append(s.routes, r)
 		}
@@ -209,6 +212,7 @@ func (m *Manager) countFailure(ctx context.Context, s *service, cameUp bool, why
 	m.mu.Lock()
 	s.broken = !cameUp
 	m.mu.Unlock()
+	m.mark(s.ID, "")
 	return m.saveService(ctx, s, func(w *Service) {
 		w.Failures++
 		w.LastError = why

@@ -192,21 +192,14 @@ func (m *Manager) act(r *runner, a act) {
 
 // membersByCluster are the containers of all sessions that have several.
 func (m *Manager) membersByCluster() (map[string][]member, map[string]*runner) {
-	held := map[string]bool{}
-	for _, c := range m.Ledger.Claims() {
-		held[c.Session] = true
-	}
 	clusters, runners := map[string][]member{}, map[string]*runner{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, r := range m.sessions {
-		s, _ := r.snapshot()
-		of := s.clusterID()
-		if of == "" {
-			continue
-		}
+	for id, r := range m.grouped {
+		_, holds := m.Ledger.Claim(id)
 		r.mu.Lock()
-		clusters[of] = append(clusters[of], member{Session: r.session, Holds: held[id], Stop: r.stop != nil, Yields: r.yields, Hurry: r.forced.Err() != nil})
+		of := r.session.clusterID()
+		clusters[of] = append(clusters[of], member{Session: r.session, Holds: holds, Stop: r.stop != nil, Yields: r.yields, Hurry: r.forced.Err() != nil})
 		r.mu.Unlock()
 		runners[id] = r
 	}

@@ -194,7 +194,7 @@ func (m *Manager) CreateSessions(ctx context.Context, requests []SessionRequest)
 	m.mu.Lock()
 	for _, s := range drafts {
 		r := newRunner(m.runnerDeps(), s)
-		m.sessions[s.ID] = r
+		m.enter(r)
 		m.launch(r)
 	}
 	m.mu.Unlock()
@@ -278,6 +278,7 @@ func (m *Manager) UpdateSession(ctx context.Context, project, ref string, up Ses
 	if err := r.edit(ctx, up); err != nil {
 		return Session{}, err
 	}
+	m.mark("", r.id)
 	m.changed()
 	s, _ := r.snapshot()
 	return s, nil

@@ -117,5 +117,7 @@ func (m *Manager) forget(ctx context.Context, r *runner) {
 	}
 	m.mu.Lock()
 	delete(m.sessions, r.id)
+	delete(m.grouped, r.id)
 	m.mu.Unlock()
+	m.mark("", r.id)
 }

@@ -57,6 +57,7 @@ func (m *Manager) SetQuotas(q Quotas) {
 	m.mu.Lock()
 	m.quotas = q
 	m.mu.Unlock()
+	m.markAll()
 	m.changed()
 }
 

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -104,6 +103,9 @@ type Manager struct {
 	Deps
 	metrics *metrics
 	poked   chan struct{} // of size 1: look again now
+	plans   marks         // what has changed since the loop looked
+	views   marks         // what has changed since the table was shown
+	looked  atomic.Bool   // what Closed or Away say has changed
 	wg      sync.WaitGroup
 	ctx     context.Context // of Run; runners live in it
 	cancel  context.CancelFunc
@@ -113,6 +115,7 @@ type Manager struct {
 	mu       sync.Mutex
 	services map[string]*service
 	sessions map[string]*runner // all that are kept, ended ones too
+	grouped  map[string]*runner // those of them that are one container of several
 	closing  bool
 	sweeping bool // old sessions are being removed
 	// Of the loop alone: what Place wants to be told of its last decision.
@@ -122,6 +125,7 @@ type Manager struct {
 	unjoined map[string]unjoined    // by session; guarded by mu
 	faults   map[string]stopRequest // who is to be ended for what it has done, and why; guarded by mu
 	clusters map[string]int         // those that live, or lived in this daemon's time: the run that was let go on, -1 for none. Of the loop alone
+	loop     loopState              // of the loop alone
 
 	loads  loadTimes // guarded by mu
 	quotas Quotas    // guarded by mu; what they hold is never changed
@@ -130,6 +134,7 @@ type Manager struct {
 	publishing sync.Mutex
 	shown      int64         // which of those calls have been done; guarded by publishing
 	showNext   time.Time     // not before then; guarded by publishing
+	table      table         // guarded by publishing
 	change     chan struct{} // closed and replaced at every change; guarded by mu
 }
 
@@ -144,6 +149,7 @@ type service struct {
 	loads  map[int]LoadTime // by revision, as they were asked for; guarded by the manager's mu
 	capped string           // how the autoscaler was told last that a limit keeps it from more routes; guarded by writing
 	short  string           // the same in words, where it has none at all; guarded by mu
+	again  time.Time        // when its plan asks for another look though nothing changes; zero: it does not. Of the loop alone
 }
 
 func (s *service) revision(number int) *Revision {
@@ -173,9 +179,11 @@ func NewManager(d Deps) *Manager {
 	}
 	m := &Manager{
 		Deps: d, metrics: newMetrics(d.Registry), poked: make(chan struct{}, 1),
-		services: map[string]*service{}, sessions: map[string]*runner{}, change: make(chan struct{}),
+		services: map[string]*service{}, sessions: map[string]*runner{}, grouped: map[string]*runner{}, change: make(chan struct{}),
 		quotas: d.Queueing.Quotas, writing: make(chan struct{}, 1), faults: map[string]stopRequest{}, unjoined: map[string]unjoined{}, clusters: map[string]int{},
+		loop: loopState{away: map[string]Vacancy{}, waiting: map[string]bool{}},
 	}
+	m.markAll()
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }
@@ -207,16 +215,13 @@ func (m *Manager) close() {
 	m.closing = true
 }
 
-// poke asks for a pass soon. Passes re-derive everything, so one that is already asked for is enough.
+// poke asks for a pass soon. A pass looks at all that is marked by then, so one that is already asked for is enough.
 func (m *Manager) poke() {
 	select {
 	case m.poked <- struct{}{}:
 	default:
 	}
 }
-
-// passEvery is how often services are looked at though nothing is known to have happened.
-const passEvery = 10 * time.Second
 
 // take waits for the right to change services; give returns it. It is held for as long as a few writes
 // take, each bounded by Timeouts.Save.
@@ -230,52 +235,6 @@ func (m *Manager) take(ctx context.Context) error {
 }
 
 func (m *Manager) give() { <-m.writing }
-
-// pass looks at every service once, does what Plan says, and returns when to look again.
-func (m *Manager) pass(ctx context.Context, now time.Time) time.Duration {
-	started := time.Now()
-	wait := passEvery
-	if m.take(ctx) == nil {
-		m.endFaulty(ctx)
-		wait = m.decide(ctx, now)
-		m.give()
-	}
-	m.moveAway()
-	wait = min(wait, m.tend(now))
-	wait = min(wait, m.place(ctx, now))
-	m.forgetOld(now)
-	m.publish()
-	m.metrics.pass.Observe(time.Since(started).Seconds())
-	return wait
-}
-
-// decide does what Plan says of every service. A store that is away ends the round: each further write
-// would wait for it as long as the first. The caller holds writing.
-func (m *Manager) decide(ctx context.Context, now time.Time) time.Duration {
-	wait := passEvery
-	for _, s := range m.services {
-		actions, again := m.planOf(s, now)
-		if !again.IsZero() {
-			wait = min(wait, max(again.Sub(now), time.Millisecond))
-		}
-		for _, a := range actions {
-			if a.Kind == PlanStart && s.RetryAt.After(now) {
-				continue // an earlier action of this plan was a failure
-			}
-			err := m.apply(ctx, s, a)
-			if err != nil {
-				m.Log.Error("plan could not be carried out; it will be tried again", "service", s.ID, "action", a.String(), "error", err)
-			}
-			if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-				return min(wait, storeAgain)
-			}
-		}
-	}
-	return wait
-}
-
-// storeAgain is when to look again after the store was away.
-const storeAgain = time.Second
 
 // planOf is what Plan says of a service, nothing while an end is not accounted for: the runner pokes when
 // it is.
@@ -316,6 +275,15 @@ func (m *Manager) routeState(s Session, h Health) RouteState {
 	}
 }
 
+// enter takes a runner in among those that are kept. The caller holds mu.
+func (m *Manager) enter(r *runner) {
+	m.sessions[r.id] = r
+	if r.session.clusterID() != "" {
+		m.grouped[r.id] = r
+	}
+	m.mark(r.session.ServiceID, r.id)
+}
+
 // launch runs a runner in its own goroutine, unless the manager is closing. The caller holds mu.
 func (m *Manager) launch(r *runner) {
 	if m.closing {
@@ -327,7 +295,7 @@ func (m *Manager) launch(r *runner) {
 func (m *Manager) runnerDeps() runnerDeps {
 	return runnerDeps{
 		store: m.Store, runtime: m.Runtime, observe: m.Observer, earlier: m.Earlier, points: m.Checkpoints, clusters: m.Clusters, whole: m.whole, traffic: m.Traffic, probe: m.Probe, metrics: m.metrics,
-		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, secret: m.Secret, policy: m.policyOf, loaded: m.loaded, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
+		limits: m.Timeouts, ledger: m.Ledger, grant: m.Grant, variants: m.Variants, secret: m.Secret, policy: m.policyOf, loaded: m.loaded, mark: m.mark, unshown: m.views.add, changed: m.changed, show: m.publish, poke: m.poke, ended: m.ended, log: m.Log,
 	}
 }
 
@@ -340,7 +308,7 @@ func (m *Manager) policyOf(serviceID string) Policy {
 	return m.Policy
 }
 
-// changed is called by runners: the table follows at once, and the plan is looked at again.
+// changed is called when what has changed is marked: the table follows at once, and the plan is looked at again.
 func (m *Manager) changed() {
 	m.publish()
 	m.poke()

@@ -29,7 +29,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "palisade_service_routes", Help: "Routes of a service by status.",
 		}, []string{"service", "status"}),
 		pass: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "palisade_decision_pass_seconds", Help: "Duration of one pass over all services.",
+			Name: "palisade_decision_pass_seconds", Help: "Duration of one look at what has changed, or every ten seconds at everything, and of what is done about it.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
 		}),
 	}

@@ -21,10 +21,53 @@ type QueueConfig struct {
 
 // place decides which of the waiting sessions go where, and tells each of the others why it waits. It runs in the
 // manager's loop alone. It returns when to look again.
-func (m *Manager) place(ctx context.Context, now time.Time) time.Duration {
+func (m *Manager) place(ctx context.Context, now time.Time, n news) time.Duration {
+	m.noteWaiting(n)
+	pool := m.Ledger.Version()
+	if !n.all && !n.looked && len(n.services)+len(n.sessions) == 0 && pool == m.loop.placed && now.Before(m.loop.again) {
+		return m.loop.again.Sub(now) // it would decide what it has decided
+	}
+	wait := passEvery
+	if len(m.loop.waiting) == 0 {
+		m.kept = nil
+		m.metrics.waiting.Set(0)
+	} else {
+		wait = m.placeAll(ctx, now)
+	}
+	m.loop.placed, m.loop.again = pool, now.Add(wait)
+	return wait
+}
+
+// noteWaiting keeps up with who is pending.
+func (m *Manager) noteWaiting(n news) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	note := func(id string, r *runner) {
+		if r != nil && r.status() == StatusPending {
+			m.loop.waiting[id] = true
+		} else {
+			delete(m.loop.waiting, id)
+		}
+	}
+	if n.all {
+		m.loop.waiting = map[string]bool{}
+		for id, r := range m.sessions {
+			note(id, r)
+		}
+	}
+	for id := range n.sessions {
+		note(id, m.sessions[id])
+	}
+}
+
+// placeAll is place, where any wait.
+func (m *Manager) placeAll(ctx context.Context, now time.Time) time.Duration {
 	m.mu.Lock()
 	maps.DeleteFunc(m.unjoined, func(_ string, u unjoined) bool { return !u.until.After(now) })
 	m.mu.Unlock()
+	for id := range m.loop.waiting {
+		m.views.add("", id) // their order may be another one
+	}
 	q, waiting := m.queue()
 	if len(waiting) == 0 {
 		m.kept = nil
@@ -96,6 +139,7 @@ func (m *Manager) commit(p Placement, containers []*runner, now time.Time) {
 		m.mu.Lock()
 		m.unjoined[p.Session] = unjoined{err, now.Add(joinAgain)}
 		m.mu.Unlock()
+		m.plans.add("", p.Session)
 		m.poke() // which ends: it does not get that far in the next pass
 		return
 	}

@@ -161,13 +161,15 @@ func (p *planner) accept() {
 			p.do(PlanAccept, "", p.Service.Revision, "it has a healthy route")
 			p.Service.GoodRevision = p.Service.Revision
 		}
-		if at := r.HealthyAt.Add(settledAfter); at.After(p.now) {
+		switch at := r.HealthyAt.Add(settledAfter); {
+		case p.Service.Failures == 0: // there is nothing to forget: a look for each route that has settled would be for nothing
+		case at.After(p.now):
 			p.lookAgain(at)
-		} else {
+		default:
 			settled = true
 		}
 	}
-	if settled && p.Service.Failures > 0 && !p.now.Before(p.Service.RetryAt) && p.allReady() {
+	if settled && !p.now.Before(p.Service.RetryAt) && p.allReady() {
 		p.do(PlanSettle, "", 0, "all routes have been healthy for a while")
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"github.com/palisade-run/palisade/variants"
 )
 
-// publish hands the table of who can answer to Traffic, and wakes whoever waits for a change. The
-// table is re-derived as a whole: there is no second book that could differ from the statuses. When it returns, all that was so
-// when it was called has been shown: of many at once, one shows it for the others. Where that is much work, as with ten thousand
-// sessions, a while is left between one and the next, so that it takes a third of the time at most while much changes.
+// publish hands the table of who can answer to Traffic, and wakes whoever waits for a change; where nothing is marked it does neither.
+// A service's row is derived anew where it is marked, and all are by every pass that looks at everything: there is no second book that
+// could differ from the statuses for long. When it returns, all that was so when it was called has been shown: of many at once, one
+// shows it for the others. Where that is much work a while is left between one and the next, so that it takes a third of the time at
+// most while much changes.
 func (m *Manager) publish() {
 	asked := m.asked.Add(1)
 	m.publishing.Lock()
@@ -28,43 +29,32 @@ func (m *Manager) publish() {
 		}
 	}()
 	m.mu.Lock()
-	table := make([]ServiceRoutes, 0, len(m.services))
-	live, count := map[Status]int{}, map[serviceRoutes]int{}
-	for _, s := range m.services {
-		if s.Lifecycle == LifecycleActive || len(s.routes) > 0 {
-			table = append(table, m.routesOf(s, live, count))
-		}
-	}
-	for _, r := range m.sessions {
-		if ses, _ := r.snapshot(); ses.Personal() && ses.Alive() {
-			live[ses.Status]++
-		}
+	if !m.update() {
+		m.mu.Unlock()
+		return
 	}
 	waiters := m.change
 	m.change = make(chan struct{})
 	m.mu.Unlock()
 	m.metrics.sessions.Reset()
-	for status, n := range live {
-		m.metrics.sessions.WithLabelValues(string(status)).Set(float64(n))
+	for status, n := range m.table.live {
+		if n > 0 {
+			m.metrics.sessions.WithLabelValues(string(status)).Set(float64(n))
+		}
 	}
-	for of, n := range count {
-		m.metrics.routes.WithLabelValues(of.service, string(of.status)).Set(float64(n))
+	for of := range m.table.touched {
+		m.metrics.routes.WithLabelValues(of.service, string(of.status)).Set(float64(m.table.count[of]))
 	}
-	m.Traffic.Apply(table)
+	m.Traffic.Apply(m.table.services())
 	close(waiters)
 }
 
 // mostUnshown is how long a change waits at most because another one was shown right before.
 const mostUnshown = 50 * time.Millisecond
 
-// serviceRoutes are the routes of a status of all services of one name, in several projects: so they are counted.
-type serviceRoutes struct {
-	service string
-	status  RouteStatus
-}
-
-// routesOf derives a service's part of the table, and adds its sessions to those that are counted. The caller holds mu.
-func (m *Manager) routesOf(s *service, live map[Status]int, count map[serviceRoutes]int) ServiceRoutes {
+// rowOf derives a service's part of the table. The caller holds mu.
+func (m *Manager) rowOf(s *service) tableRow {
+	row := tableRow{live: map[Status]int{}, count: map[RouteStatus]int{}, coming: s.comes(), gone: s.Lifecycle != LifecycleActive && len(s.routes) == 0}
 	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing, ScaledBy: s.ScaledBy, ScaledAt: s.ScaledAt}
 	now := time.Now()
 	state := m.stateOf(s)
@@ -78,14 +68,14 @@ func (m *Manager) routesOf(s *service, live map[Status]int, count map[serviceRou
 		out.Aliases = aliases(s.Name, rev.Launch)
 	}
 	for _, status := range []RouteStatus{RouteHealthy, RouteUnhealthy, RouteProvisioning, RouteDraining, RouteFailedToStart} {
-		count[serviceRoutes{s.Name, status}] += 0 // shown where there is none too
+		row.count[status] = 0 // shown where there is none too
 	}
 	for _, r := range s.routes {
 		ses, health := r.snapshot()
 		status := routeStatus(ses, health)
 		if ses.Alive() {
-			live[ses.Status]++
-			count[serviceRoutes{s.Name, status}]++
+			row.live[ses.Status]++
+			row.count[status]++
 		}
 		if ses.Address != "" && (status == RouteHealthy || status == RouteDraining) {
 			out.Routes = append(out.Routes, RouteTarget{
@@ -93,7 +83,8 @@ func (m *Manager) routesOf(s *service, live map[Status]int, count map[serviceRou
 			})
 		}
 	}
-	return out
+	row.routes = out
+	return row
 }
 
 // heldUp is what keeps a service's routes from starting: a limit or no room, in words for whoever asks the service, without saying

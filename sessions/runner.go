@@ -15,7 +15,7 @@ import (
 // follows. When the daemon stops, the runner leaves the session as it is: the next daemon goes on.
 type runner struct {
 	runnerDeps
-	id string // of the session; never changes
+	id, service string // of the session, and whose route it is, if one's; they never change
 
 	mu      sync.Mutex
 	session Session
@@ -66,6 +66,8 @@ type runnerDeps struct {
 	secret   func(ctx context.Context, name string) (string, error) // may be nil
 	policy   func(serviceID string) Policy
 	loaded   func(Session, time.Duration)    // it was healthy for the first time, so long after it began to start
+	mark     func(service, session string)   // something of them has changed; what tells of it comes after
+	unshown  func(service, session string)   // the same, where no plan goes by it
 	changed  func()                          // something that others see has changed, and plans go by
 	show     func()                          // something that others see has changed
 	poke     func()                          // look at the plan again
@@ -95,7 +97,7 @@ type again struct {
 }
 
 func newRunner(deps runnerDeps, s Session) *runner {
-	r := &runner{runnerDeps: deps, id: s.ID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
+	r := &runner{runnerDeps: deps, id: s.ID, service: s.ServiceID, session: s, done: make(chan struct{}), saving: make(chan struct{}, 1)}
 	r.offered, r.yield, r.restart = make(chan place, 1), make(chan string, 1), make(chan again, 1)
 	r.joins = make(chan time.Time, 1)
 	r.log = deps.log.With("session", s.ID, "service", s.ServiceID)
@@ -109,6 +111,13 @@ func (r *runner) snapshot() (Session, Health) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.session, r.health
+}
+
+// status is the session's.
+func (r *runner) status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session.Status
 }
 
 // startingSince is when it began to start here; zero: that was not seen.
@@ -219,6 +228,7 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	r.unsaved = append(r.unsaved, Transition{SessionID: s.ID, From: from, To: s.Status, Reason: s.Reason, At: now})
 	r.mu.Unlock()
 	r.log.Info("session "+string(s.Status), "from", from, "reason", s.Reason)
+	r.mark(r.service, r.id)
 	r.letGo(from, s.Status)
 	r.changed()
 	if err := r.save(ctx); err != nil {
@@ -249,6 +259,7 @@ func (r *runner) tell(s Session) {
 	r.mu.Lock()
 	r.told = true
 	r.mu.Unlock()
+	r.mark(r.service, r.id)
 	r.poke()
 }
 
@@ -268,6 +279,7 @@ func (r *runner) note(reason string) {
 	r.mu.Lock()
 	r.session.Reason = reason
 	r.mu.Unlock()
+	r.unshown(r.service, r.id)
 	r.show() // no plan goes by it
 }
 

@@ -108,6 +108,7 @@ func (r *runner) waits(ctx context.Context, why []Wait, now time.Time) {
 	if !slices.Equal(r.session.Waits, why) {
 		r.session.Waits, r.session.Reason = why, waitReason(why)
 		r.waitsDirty = true
+		r.unshown(r.service, r.id)
 	}
 	due := r.waitsDirty && now.Sub(r.waitsAt) >= waitsKept
 	if due {

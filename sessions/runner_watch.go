@@ -126,6 +126,7 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	r.mu.Unlock()
 	r.metrics.probed(v.OK)
 	if before.State != after.State {
+		r.mark(r.service, r.id)
 		r.log.Info("health", "from", before.State, "to", after.State, "probe", v.Detail)
 		r.changed()
 	}

@@ -112,6 +112,7 @@ func (m *Manager) record(ctx context.Context, sv Service, rev Revision) (Service
 	m.mu.Lock()
 	m.services[sv.ID] = s
 	m.mu.Unlock()
+	m.mark(sv.ID, "")
 	if err := m.saveRevision(ctx, rev); err != nil {
 		return ServiceView{}, err
 	}
@@ -198,6 +199,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		})
 		if err == nil && s.Name != before {
 			m.metrics.routes.DeletePartialMatch(prometheus.Labels{"service": before})
+			m.views.everything() // another one may have that name
 		}
 		return err
 	})
@@ -254,6 +256,7 @@ func (m *Manager) edit(ctx context.Context, project, ref string, change func(*se
 	}
 	if err == nil {
 		err = change(s)
+		m.mark(s.ID, "")
 	}
 	m.give()
 	if err != nil {
@@ -356,6 +359,7 @@ func (m *Manager) cap(s *service, why *LimitError) {
 	s.short = words
 	m.mu.Unlock()
 	if !same {
+		m.mark(s.ID, "")
 		m.changed()
 	}
 }

@@ -382,10 +382,17 @@ func (w *world) boot() {
 // halt stops the daemon; sessions go on.
 func (w *world) halt() { w.cancel(); <-w.done }
 
-// after lets time pass and everything settle.
+// after lets time pass and everything settle. What has changed by then must have been marked.
 func (w *world) after(d time.Duration) {
 	time.Sleep(d) // in a synctest bubble: no time passes outside
 	synctest.Wait()
+	select {
+	case <-w.done: // nobody looks any more
+	default:
+		for _, what := range w.m.Overlooked() {
+			w.t.Errorf("overlooked: %s", what)
+		}
+	}
 }
 
 func (w *world) service(name string) sessions.ServiceView {
