@@ -30,12 +30,16 @@ type routesOfStatus struct {
 
 // put replaces a service's row; the one before is not counted any more.
 func (t *table) put(id string, row tableRow) {
-	if was, known := t.rows[id]; known {
+	was, known := t.rows[id]
+	if known {
 		t.add(was, -1)
 		delete(t.rows, id)
 		delete(t.coming, id)
 	}
 	if row.gone {
+		for status := range was.count { // what is shown of it goes with it
+			delete(t.touched, routesOfStatus{was.routes.Name, status})
+		}
 		return
 	}
 	t.add(row, 1)
@@ -79,8 +83,6 @@ func (m *Manager) update() bool {
 		*t = table{
 			rows: map[string]tableRow{}, coming: map[string]bool{}, personal: map[string]Status{}, live: map[Status]int{}, count: map[routesOfStatus]int{}, touched: t.touched,
 		}
-	}
-	if all {
 		for id, s := range m.services {
 			t.put(id, m.rowOf(s))
 		}
