@@ -418,6 +418,21 @@ func TestRoutesThatCannotBe(t *testing.T) {
 				t.Errorf("%s: %v", want, err)
 			}
 		}
+		for want, change := range map[string]func(*sessions.ServiceRequest){
+			"it fits over 2 boxes: -r cuda.device=8 --cluster-size 2 --cluster-mode multi-node": func(r *sessions.ServiceRequest) {
+				r.Recipe.Resources["cuda.device"], r.Recipe.ClusterSize = "16", 0
+			},
+			"over several boxes they fit: --cluster-mode multi-node": func(r *sessions.ServiceRequest) { r.Recipe.ClusterMode = "" },
+			"ask for 8 cuda.device or less": func(r *sessions.ServiceRequest) {
+				r.Recipe.Resources["cuda.device"], r.Recipe.ClusterSize = "32", 0
+			},
+		} {
+			_, err := w.m.CreateService(t.Context(), big(3, change))
+			var hinted interface{ Hint() string }
+			if !errors.As(err, &hinted) || hinted.Hint() != want || !errors.Is(err, sessions.ErrInvalid) {
+				t.Errorf("want the hint %q: %v", want, err)
+			}
+		}
 		f, err := w.m.ForeseeService(t.Context(), big(3))
 		if err != nil || f.Placed != 1 || fmt.Sprint(f.Nodes) != "[a b c]" {
 			t.Errorf("%+v %v", f, err)

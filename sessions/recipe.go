@@ -43,7 +43,7 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 		err = m.checkContainers(r.ClusterSize, r.ClusterMode, r.Image, demand)
 	}
 	if err != nil {
-		return fail(err)
+		return fail(m.overBoxes(err, r, demand))
 	}
 	r.Mounts = slices.Clone(r.Mounts)
 	for i, mount := range r.Mounts {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/palisade-run/palisade/appliance/api"
 )
@@ -52,7 +53,7 @@ func rankWords(r api.Recipe) string {
 
 // printRanks lists the containers of routes that have several.
 func (a *app) printRanks(routes []api.Route) {
-	t, found := newTable("ROUTE", "RANK", "CONTAINER", "STATUS", "BOX", "HOLDS", "REASON"), false
+	t, found := newTable("ROUTE", "RANK", "CONTAINER", "STATUS", "BOX", "DEVICES", "REASON"), false
 	for _, r := range routes {
 		for _, c := range r.Containers {
 			box := ""
@@ -60,17 +61,48 @@ func (a *app) printRanks(routes []api.Route) {
 				box = c.Claim.Node
 			}
 			reason := c.Reason
+			if reason == r.Reason {
+				reason = "" // it is in the table of routes
+			}
 			if c.Exit != nil && c.Exit.Message != "" {
 				reason = c.Exit.Message
 			}
 			found = true
-			t.add(r.ID, strconv.Itoa(c.Rank), c.Name, c.Status, orDash(box), orDash(claimWords(c.Claim)), briefly(reason))
+			t.add(r.ID, strconv.Itoa(c.Rank), c.Name, c.Status, orDash(box), orDash(heldDevices(c.Claim)), orDash(briefly(reason)))
 		}
 	}
 	if found {
 		fmt.Fprintln(a.out)
 		t.write(a.out)
 	}
+}
+
+// heldDevices are the devices that a container holds on its box, neighbours as one: cuda:0-7.
+func heldDevices(c *api.Claim) string {
+	if c == nil {
+		return ""
+	}
+	var parts []string
+	var family, first string
+	last := -1
+	for _, d := range c.Devices {
+		ref := strings.TrimPrefix(d.Ref, c.Node+"/")
+		of, index, _ := strings.Cut(ref, ":")
+		n, err := strconv.Atoi(index)
+		if err == nil && d.Share == "1.00" && last >= 0 && of == family && n == last+1 {
+			parts[len(parts)-1], last = first+"-"+index, n
+			continue
+		}
+		family, first, last = of, ref, n
+		if err != nil || d.Share != "1.00" {
+			last = -1
+		}
+		if d.Share != "1.00" {
+			ref += " " + d.Share
+		}
+		parts = append(parts, ref)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // printContainers lists the containers of a session that has several.
