@@ -236,7 +236,7 @@ func (m *Manager) sweep(orphans []*Instance) {
 
 func (m *Manager) removeOrphan(id string) error {
 	// As with a runner's stop, the daemon's end does not cut it short.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), m.Timeouts.Stop+m.Timeouts.StopGrace)
+	ctx, cancel := asking(m.ctx, m.Runtime, m.Timeouts.Stop+m.Timeouts.StopGrace)
 	defer cancel()
 	if err := m.Runtime.Stop(ctx, id, m.Timeouts.StopGrace); err != nil && !errors.Is(err, ErrNoInstance) {
 		return fmt.Errorf("stopping it: %w", err)

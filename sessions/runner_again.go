@@ -25,6 +25,9 @@ func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
 		if err == nil {
 			break
 		}
+		if r.deposed(ctx, err) {
+			return Signal{}, false
+		}
 		wait := Backoff(try, 0)
 		r.log.Error("what is left of the session's last run cannot be taken away; trying again", "error", err, "in", wait)
 		r.note(s.Reason + "; not yet: " + err.Error())
@@ -39,6 +42,8 @@ func (r *runner) again(ctx context.Context, s Session) (Signal, bool) {
 		in, err := r.startInPlace(ctx, s)
 		wait := Backoff(try, 0)
 		switch {
+		case r.deposed(ctx, err):
+			return Signal{}, false
 		case err == nil:
 			r.half = false
 			return Signal{Kind: SignalStarted, Reason: "started again: " + r.startedReason(), Instance: &in}, true
@@ -76,7 +81,7 @@ func (r *runner) asked(ctx context.Context) (sig Signal, over, ok bool) {
 
 // away stops an instance and forgets it. As with any stop, the daemon's end does not cut it short.
 func (r *runner) away(ctx context.Context, s Session) error {
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.StopGrace+r.limits.Stop)
+	stopping, cancel := asking(ctx, r.runtime, r.limits.StopGrace+r.limits.Stop)
 	defer cancel()
 	graceful, hurry := context.WithCancel(stopping)
 	defer hurry()

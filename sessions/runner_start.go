@@ -62,7 +62,7 @@ func (r *runner) pull(ctx context.Context, s Session) (sig Signal, ok bool, fail
 			cancel() // whoever needs its place must not wait until all has come
 		case err := <-result:
 			switch {
-			case ctx.Err() != nil:
+			case ctx.Err() != nil || r.deposed(ctx, err):
 				return Signal{}, false, nil
 			case r.stopping.Err() != nil:
 				return Signal{Kind: SignalStop, Reason: r.stopReason()}, true, nil
@@ -97,10 +97,14 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 		select {
 		case reason := <-r.yield:
 			return Signal{Kind: SignalGiveUp, Reason: reason}, true
+		case <-ctx.Done():
+			return Signal{}, false
 		default:
 		}
 		in, err := r.startOnce(ctx, s)
 		switch {
+		case r.deposed(ctx, err):
+			return Signal{}, false
 		case err == nil:
 			r.half = false
 			return Signal{Kind: SignalStarted, Reason: r.startedReason(), Instance: &in}, true
@@ -161,10 +165,32 @@ func (r *runner) taken(ctx context.Context) (in *Instance, sig Signal, over, ok 
 	}
 }
 
-// startOnce is one try. It is seen through to its end even when the daemon stops: it is short, and half a start
-// helps nobody.
+// asking bounds what is asked of a runtime. It is seen through to its end even when the daemon stops: it is short, and half a start
+// helps nobody. Where it goes on without who asked, it is left to the next one, who asks for the same.
+func asking(ctx context.Context, of Runtime, limit time.Duration) (context.Context, context.CancelFunc) {
+	through, leave := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := func() bool { return true }
+	if _, goesOn := of.(Resumer); goesOn {
+		stop = context.AfterFunc(ctx, func() { leave(ErrAskerGone) })
+	}
+	bound, cancel := context.WithTimeout(through, limit)
+	return bound, func() { stop(); cancel(); leave(nil) }
+}
+
+// deposed reports whether err says nothing of the session, as this daemon decides no more, or waits no more for what goes on without
+// it. The session is then left as it is, to the next one; this one is about to stop.
+func (r *runner) deposed(ctx context.Context, err error) bool {
+	if errors.Is(err, ErrAskerGone) {
+		<-ctx.Done()
+		return true
+	}
+	_, goesOn := r.runtime.(Resumer)
+	return err != nil && goesOn && ctx.Err() != nil
+}
+
+// startOnce is one try.
 func (r *runner) startOnce(ctx context.Context, s Session) (Instance, error) {
-	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Start)
+	starting, cancel := asking(ctx, r.runtime, r.limits.Start)
 	defer cancel()
 	spec, err := r.spec(s)
 	if err != nil {

@@ -206,13 +206,15 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 	}
 	// Not cut short when the daemon stops: SIGTERM without SIGKILL could leave a process behind that
 	// ignores the first, and the next daemon would only do the same again.
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+r.limits.Stop)
+	stopping, cancel := asking(ctx, r.runtime, grace+r.limits.Stop)
 	defer cancel()
 	graceful, hurry := context.WithCancel(stopping)
 	defer hurry()
 	defer context.AfterFunc(r.forced, hurry)() // whoever loses patience need not wait for the grace
 	err := r.runtime.Stop(graceful, s.ID, grace)
 	switch {
+	case r.deposed(ctx, err) && !errors.Is(err, ErrNoInstance):
+		return Signal{}, false
 	case s.Status == StatusPreempted && r.stopping.Err() == nil:
 		// One that failed by itself as well, and may be tried again, goes back to the queue like any other.
 		if exit := r.exitOf(stopping, s.ID); err == nil && s.Type == TypeBatch && byItself(exit) && (exit.Reason == ExitCompleted || !s.mayRetry()) {
@@ -222,6 +224,9 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 			// Its instance goes, for the id is to be started again. What it wrote to its folders stays.
 			r.keepLog(stopping, s)
 			err = r.runtime.Remove(stopping, s.ID)
+		}
+		if r.deposed(ctx, err) {
+			return Signal{}, false
 		}
 		if err != nil {
 			return r.giveWayLater(ctx, s, err)
@@ -233,7 +238,11 @@ func (r *runner) halt(ctx context.Context, s Session) (Signal, bool) {
 		}
 		return Signal{Kind: SignalFail, Reason: "stopping it: " + err.Error()}, true
 	}
-	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: r.exitOf(stopping, s.ID)}, true
+	exit := r.exitOf(stopping, s.ID)
+	if exit == nil && r.deposed(ctx, context.Cause(stopping)) {
+		return Signal{}, false // how it ended the next one hears
+	}
+	return Signal{Kind: SignalStopped, Reason: s.Reason, Exit: exit}, true
 }
 
 // sickGrace is StopGrace for who answers no probe: it seldom hears SIGTERM, and clients wait for it.
@@ -277,7 +286,7 @@ func (r *runner) giveWayLater(ctx context.Context, s Session, err error) (Signal
 		} else if over {
 			break
 		}
-		trying, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Stop)
+		trying, cancel := asking(ctx, r.runtime, r.limits.Stop)
 		if err = r.runtime.Stop(trying, s.ID, 0); err == nil || errors.Is(err, ErrNoInstance) {
 			r.keepLog(trying, s)
 			err = r.runtime.Remove(trying, s.ID)
@@ -318,11 +327,14 @@ func (r *runner) exitOf(ctx context.Context, id string) *Exit {
 // clean makes sure that nothing of a failed session runs, and does not give up before.
 func (r *runner) clean(ctx context.Context, s Session) (Signal, bool) {
 	for try := 1; ; try++ {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limits.Stop)
+		stopping, cancel := asking(ctx, r.runtime, r.limits.Stop)
 		err := r.runtime.Stop(stopping, s.ID, 0)
 		cancel()
 		if err == nil || errors.Is(err, ErrNoInstance) {
 			return Signal{Kind: SignalStopped, Reason: s.Reason}, true
+		}
+		if r.deposed(ctx, err) {
+			return Signal{}, false
 		}
 		r.log.Error("cannot clean up; trying again", "error", err)
 		if !pause(ctx, Backoff(try, 0)) {

@@ -23,8 +23,9 @@ var (
 	ErrImageDenied = errors.New("the registry denies access")
 	// ErrImagePlatform: the image is there, but not for this box's processor.
 	ErrImagePlatform = errors.New("the image is not for this processor")
-	// ErrAskerGone is the cause of a context whose owner waits no more for a start, which is to go on: see Resumer.
-	ErrAskerGone = errors.New("who asked for the start decides no more")
+	// ErrAskerGone is the cause of a context whose owner waits no more for what it asked for, which is to go on: see Resumer. A
+	// Resumer says so, too, where who asks decides no more: nothing is known of the session by it.
+	ErrAskerGone = errors.New("who asked for it decides no more")
 	// ErrRuntimeDown: the runtime's own daemon cannot be reached for the moment. What runs goes on.
 	ErrRuntimeDown = errors.New("the runtime's daemon cannot be reached")
 )
@@ -72,7 +73,8 @@ type Fetcher interface {
 // been started at any time yet, without an address.
 type Resumer interface {
 	// Resume returns as Start does that was asked for such an instance; ErrNoInstance where it is not wanted any more.
-	// Where ctx ends with ErrAskerGone as its cause, the start goes on for the next one who asks; else it is taken back.
+	// Where ctx ends with ErrAskerGone as its cause, the start goes on for the next one who asks; else it is taken back. The same
+	// holds of Start; and a Stop goes on with its grace then.
 	Resume(ctx context.Context, id string) (Instance, error)
 }
 

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // Kinds of errors.
 var (
-	// ErrDeposed: somebody else leads, or nobody; what was to be decided was not.
-	ErrDeposed = errors.New("this box does not lead the cluster any more")
+	// ErrDeposed: somebody else leads, or nobody; what was to be decided was not. It is a sessions.ErrAskerGone: what it kept from
+	// being done is no fault of the session, which the next leader goes on with.
+	ErrDeposed error = deposed{}
 	// ErrTaken: another has it already.
 	ErrTaken = errors.New("taken already")
 	// ErrNoNode: the cluster has no node of that name, or has removed it.
@@ -23,6 +26,12 @@ var (
 	// ErrLeaseLost: etcd has heard nothing of this process for as long as it was promised.
 	ErrLeaseLost = errors.New("the cluster has heard nothing of this box for too long")
 )
+
+type deposed struct{}
+
+func (deposed) Error() string { return "this box does not lead the cluster any more" }
+
+func (deposed) Unwrap() error { return sessions.ErrAskerGone }
 
 // Agreement is what the boxes of one cluster agree on.
 type Agreement struct {

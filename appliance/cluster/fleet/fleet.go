@@ -154,6 +154,11 @@ func (f *Fleet) wakeAll() {
 func (f *Fleet) ready(ctx context.Context) error {
 	select {
 	case <-f.known:
+		return nil // for one who waits no more, too
+	default:
+	}
+	select {
+	case <-f.known:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

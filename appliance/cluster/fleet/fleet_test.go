@@ -223,10 +223,11 @@ func TestWhoLeadsNoMoreDecidesNothing(t *testing.T) {
 	if name, term, err := a.Leader(t.Context()); err != nil || name != "second" || term != second.Term {
 		t.Errorf("%s leads in term %d: %v", name, term, err)
 	}
-	if _, err := old.Node("one").Start(t.Context(), spec("b")); !errors.Is(err, cluster.ErrDeposed) {
+	// It says nothing of the session: see sessions.Resumer.
+	if _, err := old.Node("one").Start(t.Context(), spec("b")); !errors.Is(err, cluster.ErrDeposed) || !errors.Is(err, sessions.ErrAskerGone) {
 		t.Errorf("the first one starts a session: %v", err)
 	}
-	if err := old.Node("one").Stop(t.Context(), "a", 0); !errors.Is(err, cluster.ErrDeposed) {
+	if err := old.Node("one").Stop(t.Context(), "a", 0); !errors.Is(err, cluster.ErrDeposed) || !errors.Is(err, sessions.ErrAskerGone) {
 		t.Errorf("the first one ends a session: %v", err)
 	}
 	f, hears := fleetOf(t, a, second, 0, n)

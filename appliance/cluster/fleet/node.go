@@ -42,7 +42,9 @@ func (n *Node) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance
 	case errors.Is(err, cluster.ErrTaken):
 		return sessions.Instance{}, fmt.Errorf("%s: %w", spec.ID, sessions.ErrInstanceExists)
 	case err != nil:
-		n.undo(ctx, spec.ID, w.Round) // it may be written nevertheless
+		if !left(ctx, err) {
+			n.undo(ctx, spec.ID, w.Round) // it may be written nevertheless
+		}
 		return sessions.Instance{}, n.away(ctx, spec.ID, err)
 	}
 	return n.begun(ctx, spec.ID, w.Round)
@@ -74,7 +76,7 @@ func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, 
 	}
 	switch {
 	case err != nil:
-		if !errors.Is(context.Cause(ctx), sessions.ErrAskerGone) {
+		if !left(ctx, err) {
 			n.undo(ctx, id, round)
 		}
 		return sessions.Instance{}, n.away(ctx, id, err)
@@ -88,9 +90,17 @@ func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, 
 	return r.Instance, nil
 }
 
-// away says that a start did not come about for want of an answer: it may be tried again.
+// left tells whether err is that who asks decides no more: what it asked for is the next leader's to go on with.
+func left(ctx context.Context, err error) bool {
+	return errors.Is(err, sessions.ErrAskerGone) || errors.Is(context.Cause(ctx), sessions.ErrAskerGone)
+}
+
+// away says that a start did not come about for want of an answer: it may be tried again, here or by who leads next.
 func (n *Node) away(ctx context.Context, id string, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, cluster.ErrDeposed) {
+	switch {
+	case left(ctx, err):
+		err = fmt.Errorf("%w: %w", sessions.ErrAskerGone, err)
+	case ctx.Err() == nil:
 		err = fmt.Errorf("%w: %w", sessions.ErrRuntimeDown, err)
 	}
 	return fmt.Errorf("starting %s on %s: %w", id, n.name, err)
@@ -149,6 +159,9 @@ func (n *Node) Stop(ctx context.Context, id string, grace time.Duration) error {
 	gone := func(now *cluster.Report) bool { return now == nil && r != nil || now != nil && over(now) }
 	if _, err = n.fleet.until(ctx, n.name, id, gone); err == nil {
 		return nil
+	}
+	if left(ctx, err) {
+		return fmt.Errorf("ending %s on %s: %w: %w", id, n.name, sessions.ErrAskerGone, err) // with its grace
 	}
 	// SIGKILL follows at once.
 	killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
