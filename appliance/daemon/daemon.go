@@ -383,7 +383,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.router = router.New(c.Router, d.tokens, d.registry, d.Log.With("room", "router"))
 	d.traffic = newTraffic(d.router, &d.elders)
-	d.shareTraffic()
+	if err = d.shareTraffic(ctx); err != nil {
+		return err
+	}
 	d.openBooks()
 	if d.seeing, err = d.openSeeing(ctx); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/sessions"
@@ -116,23 +115,20 @@ func (d *daemon) openVault(ctx context.Context) (err error) {
 }
 
 // shareTraffic tells the traffic of this box's place among others.
-func (d *daemon) shareTraffic() {
+func (d *daemon) shareTraffic(ctx context.Context) (err error) {
 	if d.seat == nil {
-		return
+		return nil
 	}
 	d.traffic.site = d.seat.site()
 	if d.turn == nil {
-		return
+		return nil
 	}
-	written := d.seat.tables.inEtcd()
-	if written == nil {
-		written = map[string]cluster.Row{}
+	if d.traffic.publisher, err = fleet.TakeOver(ctx, d.seat.agreement, d.turn.reign, d.seat.roster.Len); err != nil {
+		return err
 	}
-	d.traffic.publisher = fleet.NewPublisher(written, d.seat.roster.Len, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
-		return d.seat.agreement.PutTable(ctx, d.turn.reign, rows)
-	})
 	d.peers.closed = d.traffic.publisher.Closes
 	d.traffic.located = func(id, addr string) (string, string) { return d.fleet.there(id, addr) }
+	return nil
 }
 
 // workFollowing goes on until ctx ends, this box is to lead, or another process takes over.

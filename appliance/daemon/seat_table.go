@@ -107,13 +107,6 @@ func (k *tableKeeper) current() (t cluster.Table, fromDisk, there bool) {
 	return cluster.Table{Rows: k.now.Rows, Revision: k.now.Term.Revision()}, fromDisk, there
 }
 
-// inEtcd is the table as etcd has it.
-func (k *tableKeeper) inEtcd() map[string]cluster.Row {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return maps.Clone(k.read.Rows)
-}
-
 // keptAt is when the table on the disk was written down.
 func (k *tableKeeper) keptAt() time.Time {
 	k.mu.Lock()

@@ -31,6 +31,24 @@ type Publisher struct {
 	last   int64                // revision of the last write
 }
 
+// Tables is where the table is read and written. *cluster.Agreement is one.
+type Tables interface {
+	Table(ctx context.Context) (cluster.Table, error)
+	PutTable(ctx context.Context, r cluster.Reign, rows map[string]*cluster.Row) (revision int64, err error)
+}
+
+// TakeOver makes the publisher of a reign, which goes on from what those before have written last. That is read, and is not what this
+// box's watch has told: a watch on a member that is silent tells of it later than another box takes to lead.
+func TakeOver(ctx context.Context, in Tables, r cluster.Reign, boxes func() int) (*Publisher, error) {
+	before, err := in.Table(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return NewPublisher(before.Rows, boxes, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+		return in.PutTable(ctx, r, rows)
+	}), nil
+}
+
 // NewPublisher makes one where written is the table as it is. put writes rows, nil for one that goes, and returns the revision at which
 // they were; boxes is how many there are that read them.
 func NewPublisher(written map[string]cluster.Row, boxes func() int, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *Publisher {
