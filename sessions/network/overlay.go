@@ -178,7 +178,9 @@ func (n *Network) removeOverlay(bridge string) error {
 	return nil
 }
 
-// guardOverlay drops what comes for a group's tunnels from elsewhere than from its boxes. Who can send in their name is not kept out.
+// guardOverlay drops what comes for a group's tunnels from elsewhere than from its boxes, and what this box would forward to those of the
+// others: where it masquerades, any session could send in its name. The box's own users, and who can send in a box's name on the wire,
+// are not kept out.
 func guardOverlay(name string, o *Overlay) error {
 	c, err := nftables.New()
 	if err != nil {
@@ -188,40 +190,55 @@ func guardOverlay(name string, o *Overlay) error {
 	c.AddTable(table) // so that there is one to delete
 	c.DelTable(table)
 	c.AddTable(table)
-	chain := c.AddChain(&nftables.Chain{
-		Name: "input", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(-10), Policy: new(nftables.ChainPolicyAccept),
-	})
+	chain := func(name string, hook *nftables.ChainHook) *nftables.Chain {
+		return c.AddChain(&nftables.Chain{
+			Name: name, Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: hook, Priority: nftables.ChainPriorityRef(-10), Policy: new(nftables.ChainPolicyAccept),
+		})
+	}
 	const portAt, vniAt = 2, 12 // in the UDP packet
-	ours := []expr.Any{
+	tunnels := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: portAt, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(o.Port))},
+	}
+	ours := append(slices.Clone(tunnels),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: vniAt, Len: 3},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint32(o.VNI)[1:]},
-	}
-	rule := func(more ...expr.Any) {
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: slices.Concat(ours, more)})
+	)
+	in, through := chain("input", nftables.ChainHookInput), chain("forward", nftables.ChainHookForward)
+	rule := func(chain *nftables.Chain, of []expr.Any, more ...expr.Any) {
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: slices.Concat(of, more)})
 	}
 	for i, box := range o.Boxes {
 		if i == o.Box {
 			continue
 		}
-		family, at := byte(unix.NFPROTO_IPV4), uint32(12)
-		if !box.Is4() {
-			family, at = unix.NFPROTO_IPV6, 8
-		}
-		rule(
-			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: at, Len: uint32(box.BitLen() / 8)},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: box.AsSlice()},
-			&expr.Verdict{Kind: expr.VerdictAccept},
-		)
+		from, to := addressed(box)
+		rule(in, ours, append(from, &expr.Verdict{Kind: expr.VerdictAccept})...)
+		rule(through, tunnels, append(to, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})...)
 	}
-	rule(&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})
+	rule(in, ours, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("nf_tables: %w", err)
 	}
 	return nil
+}
+
+// addressed are of packets that come from an address, and of those that go to it.
+func addressed(a netip.Addr) (from, to []expr.Any) {
+	family, source := byte(unix.NFPROTO_IPV4), uint32(12)
+	if !a.Is4() {
+		family, source = unix.NFPROTO_IPV6, 8
+	}
+	long := uint32(a.BitLen() / 8)
+	at := func(offset uint32) []expr.Any {
+		return []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: long},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: a.AsSlice()},
+		}
+	}
+	return at(source), at(source + long)
 }

@@ -49,15 +49,15 @@ func (b boxWith) links(t *testing.T) (names []string) {
 	return names
 }
 
-// newBoxes are so many boxes that reach each other.
-func newBoxes(t *testing.T, count int) (boxes []boxWith) {
+// newBoxes are so many boxes that reach each other. way gives their sessions one to the world.
+func newBoxes(t *testing.T, count int, way bool) (boxes []boxWith) {
 	t.Helper()
 	lan := open(t, network.Config{})
 	for i := range count {
 		b := boxWith{at: join(t, lan, fmt.Sprintf("box-%d", i), network.Group{ID: "lan", Size: count, Rank: i})}
 		dir := t.TempDir()
 		err := network.Enter(b.at.Path, func() (err error) {
-			b.Network, err = network.Open(network.Config{Dir: dir, Pool: netip.MustParsePrefix("10.220.0.0/16")})
+			b.Network, err = network.Open(network.Config{Dir: dir, Pool: netip.MustParsePrefix("10.220.0.0/16"), DefaultRoute: way})
 			return err
 		})
 		if err != nil {
@@ -77,7 +77,7 @@ func newBoxes(t *testing.T, count int) (boxes []boxWith) {
 // TestOverlay: sessions of one group on three boxes reach each other, whole packets too; nobody else reaches them, not by way of a
 // tunnel either.
 func TestOverlay(t *testing.T) {
-	boxes := newBoxes(t, 3)
+	boxes := newBoxes(t, 3, false)
 	o := network.Overlay{VNI: 0x123456, Port: 4789, Range: netip.MustParsePrefix("10.221.7.0/24"), At: []int{0, 0, 1, 2}}
 	for _, b := range boxes {
 		if err := network.Enter(b.at.Path, b.CanOverlay); err != nil {
