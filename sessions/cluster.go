@@ -180,14 +180,14 @@ func (m *Manager) checkCluster(req SessionRequest, each accel.Slots) error {
 	if req.Cluster == nil || req.Cluster.Size < 2 {
 		return nil
 	}
-	if err := m.checkContainers(req.Cluster.Size, req.Cluster.Mode, req.Image, Demand{Slots: each, Selector: req.Selector}); err != nil {
+	if err := m.checkContainers(req.Cluster.Size, req.Cluster.Mode, req.Image, Waiting{Slots: each, Selector: req.Selector}); err != nil {
 		return err
 	}
 	return CheckSessionName(memberName(cmp.Or(req.Name, "ses-123456"), req.Cluster.Size-1))
 }
 
-// checkContainers says why there cannot be so many containers that belong together, each of which asks for a demand.
-func (m *Manager) checkContainers(count int, mode ClusterMode, image string, each Demand) error {
+// checkContainers says why there cannot be so many containers that belong together, of which w says what each asks for.
+func (m *Manager) checkContainers(count int, mode ClusterMode, image string, w Waiting) error {
 	switch {
 	case count < 1 || count > MaxCluster:
 		return fmt.Errorf("%w: %d containers: a number from 1 to %d", ErrInvalid, count, MaxCluster)
@@ -202,9 +202,10 @@ func (m *Manager) checkContainers(count int, mode ClusterMode, image string, eac
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if mode == ClusterMultiNode {
-		return everFitOver(m.Ledger.Pool(), Waiting{Slots: each.Slots, Selector: each.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
+		w.Others = make([]string, count-1)
+		return m.checkOver(w)
 	}
-	together := Demand{Slots: times(each.Slots, count, m.Queueing.Options), Selector: each.Selector}
+	together := Demand{Slots: times(w.Slots, count, m.Queueing.Options), Selector: w.Selector}
 	if err := everFits(m.Ledger.Pool(), together, m.Queueing.Options); err != nil {
 		return fmt.Errorf("%w: for all %d containers together, on one box: %s", ErrInvalid, count, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	}
@@ -271,7 +272,6 @@ func (s Session) inCluster(spec *Spec) {
 	if c == nil {
 		return
 	}
-	spec.Processes = c.placed(spec.Processes)
 	env := c.env(s)
 	for name := range s.Launch.Env {
 		delete(env, name) // its owner said otherwise
@@ -287,23 +287,27 @@ func (s Session) inCluster(spec *Spec) {
 	spec.Cluster = &SpecCluster{ID: c.ID, Rank: c.Rank, Names: c.names(s.wholeName()), Net: c.Net}
 }
 
-// placed are the processes of a container, those of an engine in several with what is known now. Own program starts them when all
+// placed is what a container runs, that of an engine in several with what is known now. Own program starts its processes when all
 // containers run: by then the names of the others resolve everywhere, and none has waited for one that is being fetched.
-func (c Cluster) placed(processes []variants.Process) []variants.Process {
-	at := variants.Place{Rank: c.Rank, HeadPort: c.Net.masterPort(), NodePort: c.Net.nodePort(c.Rank)}
+func (s Session) placed() variants.LaunchSpec {
+	c := s.Task.Cluster
+	if c == nil {
+		return s.Launch
+	}
+	at := variants.Place{Rank: c.Rank, HeadPort: c.Net.masterPort(), NodePort: c.Net.nodePort(c.Rank), OwnPort: c.Net.ownPort(c.Rank)}
 	for rank, host := range c.hosts() {
 		if rank > 0 {
 			at.Workers = append(at.Workers, net.JoinHostPort(host, strconv.Itoa(c.Net.nodePort(rank))))
 		}
 	}
-	processes = at.Placed(processes)
-	for i := range processes {
-		if p := &processes[i]; p.Together {
+	launch := at.Placed(s.Launch)
+	for i := range launch.Processes {
+		if p := &launch.Processes[i]; p.Together {
 			start := []string{ownProgram, "cluster-start", variants.NodeAddress + "=" + c.host(), variants.HeadAddress + "=" + c.hosts()[0]}
 			p.Argv = slices.Concat(start, p.Await, []string{"--"}, p.Argv)
 		}
 	}
-	return processes
+	return launch
 }
 
 // joinCluster shows a container what its cluster shares.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -53,19 +54,23 @@ type ClusterBox struct {
 type ClusterNets struct {
 	// Reach is how sessions of a box reach those of others, and the box's address for it; "": they do not. It does not wait.
 	Reach func(node string) (NetKind, netip.Addr)
-	Pool  netip.Prefix // of sessions' ranges, IPv4; each takes a /24
-	Port  int          // UDP, of tunnels
+	// Unasked reports whether sessions of a box are on the boxes' own network though nobody has said that they are to be: engines,
+	// whose ports are open to whoever reaches the box, do not go there. Nil: there is no such box.
+	Unasked func(node string) bool
+	Pool    netip.Prefix // of sessions' ranges, IPv4; each takes a /24
+	Port    int          // UDP, of tunnels
 }
 
 // rangeBits is how long a session's range is: MaxCluster containers and as many boxes have room.
 const rangeBits = 24
 
 // Ports of sessions that have no network of their own are below those that the kernel gives out by itself. Of a session's block
-// the first MaxCluster are SSH's, by rank, the next is MASTER_PORT, and behind it are those of an engine's workers, by rank.
+// the first MaxCluster are SSH's, by rank, the next is MASTER_PORT, and behind it are those of an engine's workers, by rank; the last
+// MaxCluster are what engines listen on, by rank: two heads of one variant may be on one box.
 const (
 	hostPortsFrom = 20000
-	hostPorts     = 128
-	hostBlocks    = 76
+	hostPorts     = 192
+	hostBlocks    = 51
 )
 
 // sshPort is where a container answers SSH.
@@ -89,6 +94,14 @@ func (n *ClusterNet) nodePort(rank int) int {
 		return masterPort + 1
 	}
 	return n.masterPort() + rank
+}
+
+// ownPort is where an engine listens in place of its variant's port; 0: there.
+func (n *ClusterNet) ownPort(rank int) int {
+	if n == nil || n.Kind != NetHost {
+		return 0
+	}
+	return n.masterPort() + MaxCluster + rank
 }
 
 // spread reports whether the containers of a session may be on several boxes.
@@ -165,7 +178,9 @@ var errNoPorts = errors.New("all ports for sessions on the boxes' own network ar
 func freePorts(seed uint32, used []*ClusterNet) (int, error) {
 	for i := range uint32(hostBlocks) {
 		ports := hostPortsFrom + int((seed+i)%hostBlocks)*hostPorts
-		if !slices.ContainsFunc(used, func(o *ClusterNet) bool { return o.Ports == ports }) {
+		if !slices.ContainsFunc(used, func(o *ClusterNet) bool {
+			return o.Ports > ports-hostPorts && o.Ports < ports+hostPorts // of another version's, blocks begin elsewhere
+		}) {
 			return ports, nil
 		}
 	}
@@ -212,6 +227,52 @@ func (m *Manager) reaches() map[string]string {
 		}
 	}
 	return out
+}
+
+// unasked are the nodes where engines in several containers would be on the boxes' own network though nobody has said so.
+func (m *Manager) unasked() map[string]bool {
+	if m.Nets.Unasked == nil {
+		return nil
+	}
+	out := map[string]bool{}
+	for node, kind := range m.reaches() {
+		if kind == string(NetHost) && m.Nets.Unasked(node) {
+			out[node] = true
+		}
+	}
+	return out
+}
+
+// openPortsError means that ports of an engine would be open to whoever reaches its boxes, and nobody has said that they may be.
+type openPortsError struct{ nodes []string }
+
+func (e *openPortsError) Error() string {
+	return fmt.Sprintf("sessions on %s share the boxes' network: whoever reaches the boxes would reach the ports by which the engine's containers talk, and could run programs there", enumerate(e.nodes))
+}
+
+// Hint implements what errors tell people.
+func (e *openPortsError) Hint() string {
+	return "run the appliance as root on these boxes, which gives sessions networks of their own; or, where nobody reaches the boxes who may not do that, set cluster.session_network: host in the settings of each, and restart it"
+}
+
+// checkOver says why containers that may be on several boxes would never fit, if they were empty.
+func (m *Manager) checkOver(w Waiting) error {
+	w.Spread = true
+	q := Queue{Pool: m.Ledger.Pool(), Waiting: []Waiting{w}, Reach: m.reaches(), Options: m.Queueing.Options}
+	if !w.Engine {
+		return everFitOver(q)
+	}
+	q.Unasked = m.unasked()
+	err := everFitOver(q)
+	if err == nil || len(q.Unasked) == 0 {
+		return err
+	}
+	without := q
+	without.Unasked = nil
+	if everFitOver(without) != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, &openPortsError{slices.Sorted(maps.Keys(q.Unasked))})
 }
 
 // anyHostNet reports whether there is a box on which containers of one session need no network of their own.

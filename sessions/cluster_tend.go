@@ -33,6 +33,7 @@ func (m *Manager) queueCluster(q *Queue, of []container) (waiting []*runner) {
 	if wait {
 		w := m.waitingOf(of[0].s)
 		w.Spread, w.Blocked = of[0].s.Task.Cluster.spread(), m.blocked(w.ID)
+		w.Engine, w.Apart = w.Type == TypeInference, of[0].s.Launch.FixedPort()
 		for _, c := range of {
 			if waiting = append(waiting, c.runner); c.id != w.ID {
 				w.Others = append(w.Others, c.id)

@@ -66,22 +66,22 @@ func environment(s Session) map[string]string {
 	if s.Personal() {
 		maps.Copy(env, s.personalEnv())
 	}
-	if s.Type == TypeInference && s.Launch.Port != 0 {
-		env["BACKENDAI_SERVICE_PORTS"] = fmt.Sprintf("inference:http:%d", s.Launch.Port)
+	if port := s.Port(); s.Type == TypeInference && port != 0 {
+		env["BACKENDAI_SERVICE_PORTS"] = fmt.Sprintf("inference:http:%d", port)
 	}
 	return env
 }
 
 // runtimeSpec is what the runtime is told to run for a session.
 func runtimeSpec(s Session) Spec {
-	env := environment(s)
-	maps.Copy(env, s.Launch.Env)
+	env, launch := environment(s), s.placed()
+	maps.Copy(env, launch.Env)
 	if s.Personal() {
 		env["PALISADE_RESTART_COUNT"] = strconv.Itoa(s.Task.Restarts)
 	}
 	spec := Spec{
 		ID: s.ID, Name: s.Name, Labels: labels(s), Image: s.Image,
-		Processes: append([]variants.Process(nil), s.Launch.Processes...),
+		Processes: append([]variants.Process(nil), launch.Processes...),
 		Env:       env, Mounts: s.Mounts, Scratch: scratch(s), Limits: s.Limits,
 	}
 	s.inCluster(&spec)
@@ -90,8 +90,18 @@ func runtimeSpec(s Session) Spec {
 
 // routeAddress is where an instance answers for the service; of a session that is no route, its host.
 func routeAddress(s Session, in Instance) string {
-	if s.Launch.Port == 0 {
+	port := s.Port()
+	if port == 0 {
 		return in.Address
 	}
-	return net.JoinHostPort(in.Address, strconv.Itoa(s.Launch.Port))
+	return net.JoinHostPort(in.Address, strconv.Itoa(port))
+}
+
+// Port is where a route answers, as its session sees it: the variant's port, or one of the session's own where it shares those of its
+// box. 0: it is no route.
+func (s Session) Port() int {
+	if s.Task.Cluster == nil {
+		return s.Launch.Port
+	}
+	return s.Launch.PortAt(s.Task.Cluster.Net.ownPort(s.Task.Cluster.Rank))
 }

@@ -48,6 +48,7 @@ func (m *Manager) ForeseeService(ctx context.Context, req ServiceRequest) (Servi
 		w := m.waitingOf(s)
 		w.ServiceID, w.ServiceName = service, sv.Name
 		w.Spread = res.recipe.ClusterMode == ClusterMultiNode
+		w.Engine, w.Apart = true, res.launch.FixedPort()
 		for i := 1; i < res.recipe.ClusterSize; i++ {
 			w.Others = append(w.Others, memberName(s.ID, i))
 		}

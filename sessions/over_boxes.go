@@ -29,7 +29,7 @@ func (m *Manager) overBoxes(refused error, r Recipe, d Demand) error {
 		return refused
 	}
 	fits := func(count int, each Demand) bool {
-		return m.checkContainers(count, ClusterMultiNode, r.Image, each) == nil
+		return m.checkContainers(count, ClusterMultiNode, r.Image, Waiting{Slots: each.Slots, Selector: each.Selector, Engine: true}) == nil
 	}
 	if r.clustered() {
 		if fits(r.ClusterSize, d) {

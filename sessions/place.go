@@ -78,7 +78,7 @@ func newPass(q *Queue, now time.Time) *pass {
 		}
 	}
 	slices.Sort(p.nodes.leaving)
-	p.nodes.join(q.Reach)
+	p.nodes.join(q.Reach, q.Unasked)
 	waiting := make([]*want, len(q.Waiting))
 	for i := range q.Waiting {
 		waiting[i] = &want{Waiting: &q.Waiting[i], shape: p.shapes.of(&q.Waiting[i])}

@@ -23,6 +23,7 @@ type nodes struct {
 	equipped []bool   // has accelerators
 	leaving  []int    // nodes whose soon is not their now
 	reach    []string // by which kind of network sessions of a node reach others; "": not at all
+	unasked  []bool   // Queue.Unasked, by node
 	byName   map[string]int
 }
 

@@ -33,11 +33,43 @@ func (n *nodes) of(h *Held) func(yield func(int) bool) {
 }
 
 // join notes which nodes reach each other.
-func (n *nodes) join(reach map[string]string) {
-	n.reach = make([]string, len(n.now))
+func (n *nodes) join(reach map[string]string, unasked map[string]bool) {
+	n.reach, n.unasked = make([]string, len(n.now)), make([]bool, len(n.now))
 	for i, s := range n.now {
-		n.reach[i] = reach[s.Name()]
+		n.reach[i], n.unasked[i] = reach[s.Name()], unasked[s.Name()]
 	}
+}
+
+// bound is how many containers may be on a node that has room for so many.
+func (n *nodes) bound(s *shape, node, room int) int {
+	switch {
+	case s.engine && n.unasked[node]:
+		return 0
+	case s.apart && n.reach[node] == string(NetHost):
+		return min(room, 1)
+	}
+	return room
+}
+
+// whyBound says why containers may not be on nodes that have room for them; "": they may.
+func (n *nodes) whyBound(s *shape) string {
+	var unasked []string
+	shares := false
+	for i, state := range n.now {
+		if s.on(i) && s.engine && n.unasked[i] {
+			unasked = append(unasked, state.Name())
+		} else if s.on(i) && s.apart && n.reach[i] == string(NetHost) {
+			shares = true
+		}
+	}
+	text := ""
+	if unasked != nil {
+		text = "; not on " + shorten(unasked) + ", where its ports would be open and nobody has set cluster.session_network: host"
+	}
+	if shares {
+		text += "; one on a box where sessions share its network, for all listen on one port"
+	}
+	return text
 }
 
 // spread takes in what each container of a session asks for that may be on several nodes.
@@ -85,7 +117,7 @@ func (n *nodes) most(s *shape, node int) int {
 	for k := range s.asks {
 		most = min(most, n.totals[s.asks[k].column][node]/s.asks[k].amount)
 	}
-	return int(most)
+	return n.bound(s, node, int(most))
 }
 
 // groups are the nodes that a session may be on together: those of each kind of network, and each alone that has none.
@@ -137,7 +169,7 @@ func (n *nodes) overGroup(s *shape, view []accel.State, group []int) []part {
 	var rooms []part
 	sum := 0
 	for _, i := range group {
-		if room := s.room(view[i]); room > 0 {
+		if room := n.bound(s, i, s.room(view[i])); room > 0 {
 			rooms, sum = append(rooms, part{i, room}), sum+room
 		}
 	}
@@ -254,7 +286,7 @@ func (n *nodes) checkCapacityOver(s *shape) []Wait {
 	if best >= s.count {
 		return nil
 	}
-	w := Wait{Predicate: PredicateCapacity, Sentence: fmt.Sprintf("asks for %d containers%s: nodes that reach each other have room for %s when they are empty", s.count, s.eachAsks(), count(best))}
+	w := Wait{Predicate: PredicateCapacity, Sentence: fmt.Sprintf("asks for %d containers%s: nodes that reach each other have room for %s when they are empty", s.count, s.eachAsks(), count(best)) + n.whyBound(s)}
 	if best > 0 {
 		w.Would = "would fit empty nodes with " + plural(best, "container")
 	}
@@ -286,7 +318,7 @@ func (p *pass) waitOver(w *want) Wait {
 	for _, group := range p.nodes.groups(w.shape) {
 		sum, at := 0, []string(nil)
 		for _, i := range group {
-			if n := w.shape.room(p.without(w, i)); n > 0 {
+			if n := p.nodes.bound(w.shape, i, w.shape.room(p.without(w, i))); n > 0 {
 				sum, at = sum+n, append(at, fmt.Sprintf("%d on %s", n, p.nodes.now[i].Name()))
 			}
 		}
@@ -311,11 +343,11 @@ func (p *pass) waitOver(w *want) Wait {
 
 // everFitOver reports why the containers of a session would not fit on nodes that reach each other, were they empty. Where no node
 // is known yet it refuses nothing.
-func everFitOver(pool accel.Pool, w Waiting, reach map[string]string, o accel.Options) error {
-	if len(pool) == 0 {
+func everFitOver(q Queue) error {
+	if len(q.Pool) == 0 {
 		return nil
 	}
-	p := newPass(&Queue{Pool: pool, Waiting: []Waiting{w}, Reach: reach, Options: o}, w.Since)
+	p := newPass(&q, q.Waiting[0].Since)
 	shape := p.turns.next().shape
 	why := p.nodes.checkSelector(shape)
 	if why == nil {

@@ -20,6 +20,21 @@ func over(count int) func(*sessions.Waiting) {
 	}
 }
 
+// engine makes a waiting session one of an engine.
+func engine(w *sessions.Waiting) { w.Engine = true }
+
+// apart makes a waiting session one whose containers all listen on one port.
+func apart(w *sessions.Waiting) { w.Apart = true }
+
+// unasked has nodes be on the boxes' own network without anybody's word.
+func (l *lineup) unasked(nodes ...string) *lineup {
+	l.Unasked = map[string]bool{}
+	for _, n := range nodes {
+		l.Unasked[n] = true
+	}
+	return l
+}
+
 // reach has nodes reach each other.
 func (l *lineup) reach(kind string, nodes ...string) *lineup {
 	if l.Reach == nil {
@@ -66,6 +81,27 @@ func TestGangsOverNodes(t *testing.T) {
 		"only with nodes that reach each other": {
 			newLineup(t, box("a", 8, 64, 4), box("b", 8, 64, 4), box("c", 8, 64, 4), box("d", 8, 64, 4)).reach("host", "a", "d").reach("vxlan", "b").
 				waits("x", "cuda.device=1", over(6)), "a a a a d d", "",
+		},
+		"each on a node of its own, where they share its ports": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 2), box("c", 8, 64, 2)).reach("host", "a", "b", "c").waits("x", "cuda.device=1", over(3), apart), "a b c", "",
+		},
+		"apart from nobody in networks of their own": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 2)).reach("vxlan", "a", "b").waits("x", "cuda.device=1", over(3), apart), "a a a", "",
+		},
+		"apart, and too few nodes": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 2)).reach("host", "a", "b").waits("x", "cuda.device=1", over(3), apart), "",
+			"capacity: asks for 3 containers, each with 1 cuda.device: nodes that reach each other have room for 2 when they are empty; one on a box where sessions share its network, for all listen on one port; would fit empty nodes with 2 containers",
+		},
+		"apart, and a node is taken": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 2)).reach("host", "a", "b").held("h", "b", "cuda.device=2").waits("x", "cuda.device=1", over(2), apart), "",
+			"resources: waits for room for 2 containers, each with 1 cuda.device: there is room for 1 now (1 on a); fits on a and b when h has ended; room is kept for it there",
+		},
+		"an engine, where its ports may be open": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 2), box("c", 8, 64, 2)).reach("host", "a", "b", "c").unasked("a").waits("x", "cuda.device=1", over(3), engine), "b b c", "",
+		},
+		"an engine, and nobody has said so": {
+			newLineup(t, box("a", 8, 64, 8), box("b", 8, 64, 8)).reach("host", "a", "b").unasked("a", "b").waits("x", "cuda.device=1", over(3), engine), "",
+			"capacity: asks for 3 containers, each with 1 cuda.device: nodes that reach each other have room for none when they are empty; not on a and b, where its ports would be open and nobody has set cluster.session_network: host",
 		},
 		"none reaches another": {
 			newLineup(t, box("a", 8, 64, 4), box("b", 8, 64, 4)).waits("x", "cuda.device=1", over(6)), "",

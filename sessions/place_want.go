@@ -25,6 +25,8 @@ type shape struct {
 	each     accel.Need   // of one of them
 	count    int          // of containers
 	spread   bool         // they may be on several nodes: then what is asked of a node is asked for each of them
+	engine   bool         // Waiting.Engine, where spread
+	apart    bool         // Waiting.Apart, where spread
 	needs    []accel.Need // where spread: of so many of them and one more
 	slots    accel.Slots  // of all of them
 	invalid  error        // the ask is one that no box could grant as it is written
@@ -69,7 +71,7 @@ type shapeKey struct {
 	accelerators, selector string
 	strategy               Strategy
 	count                  int // of containers that ask for it
-	spread                 bool
+	spread, engine, apart  bool
 }
 
 // acceleratorKey writes the devices that are asked for so that equal ones are written alike.
@@ -95,10 +97,11 @@ func (s *shapes) of(w *Waiting) *shape {
 		cpu: w.Slots[accel.SlotCPU], mem: w.Slots[accel.SlotMem], selector: selectorKey(w.Selector), strategy: strategy,
 		accelerators: acceleratorKey(w.Slots), count: 1 + len(w.Others), spread: w.Spread && len(w.Others) > 0,
 	}
+	key.engine, key.apart = key.spread && w.Engine, key.spread && w.Apart
 	if known := s.known[key]; known != nil {
 		return known
 	}
-	sh := &shape{selector: w.Selector, strategy: strategy, count: key.count, spread: key.spread, noVictims: map[int]bool{}}
+	sh := &shape{selector: w.Selector, strategy: strategy, count: key.count, spread: key.spread, engine: key.engine, apart: key.apart, noVictims: map[int]bool{}}
 	s.known[key] = sh
 	slots := w.Slots
 	sh.each, sh.invalid = accel.NewNeed(slots, s.options)

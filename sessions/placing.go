@@ -172,7 +172,7 @@ func (m *Manager) queue() (Queue, map[string][]*runner) {
 		held[c.Session] = c
 	}
 	q := Queue{
-		Pool: m.open(m.Ledger.Pool()), Reach: m.reaches(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
+		Pool: m.open(m.Ledger.Pool()), Reach: m.reaches(), Unasked: m.unasked(), Options: m.Queueing.Options, Order: m.Queueing.Order, Strategy: m.Queueing.Strategy,
 	}
 	waiting := map[string][]*runner{}
 	clusters := map[string][]container{}

@@ -17,8 +17,11 @@ type Queue struct {
 	LastNode string // Decision.LastNode of the pass before
 	// Reach says by which kind of network sessions on a node reach those on other nodes. Nodes of the same kind reach each other; one
 	// that is not in it reaches none.
-	Reach  map[string]string
-	Quotas Quotas
+	Reach map[string]string
+	// Unasked are nodes of NetHost where nobody has said that sessions are to be on the boxes' own network: no engine whose containers
+	// may be on several nodes goes there.
+	Unasked map[string]bool
+	Quotas  Quotas
 	// Kept is Decision.Kept of the pass before: since when who has had room kept. Without it the heads of
 	// the queue still get theirs, but never more of it with time.
 	Kept []Reservation
@@ -45,6 +48,8 @@ type Waiting struct {
 	Slots       accel.Slots       // of each of its containers
 	Others      []string          // ids of its other containers, which get their places together with it, or none does
 	Spread      bool              // they may be on several nodes that reach each other; else all are on one
+	Engine      bool              // they are an engine of a service
+	Apart       bool              // on nodes of NetHost each wants a node of its own: all listen on one port
 	Selector    map[string]string // labels that its node must have
 	Strategy    Strategy          // "": the queue's
 	Array       string            // the array that it is one of; "": none

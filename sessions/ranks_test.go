@@ -463,9 +463,19 @@ func TestRanksOfAnEngine(t *testing.T) {
 				r.Recipe.Variant, r.Recipe.Folder, r.Recipe.Resources = "vllm", "model", map[string]string{"cuda.device": "5"}
 				r.Recipe.ResourceOpts = map[string]string{sessions.OptMemoryCheck: "off"}
 			})
-			w.serves(req)
+			route := w.serves(req)
 			for _, spec := range w.runtime.Started() {
 				net, rank := spec.Cluster.Net, spec.Cluster.Rank
+				listen, port := "0.0.0.0", 8000
+				if kind == sessions.NetHost { // a port of the session's own, for the variant's may be another route's
+					listen, port = "127.0.0.1", net.Ports+128+rank
+				}
+				if line := strings.Join(spec.Processes[0].Argv, " "); !strings.Contains(line, fmt.Sprintf("--host %s --port %d ", listen, port)) || spec.Processes[0].Port != port {
+					t.Errorf("rank %d listens on %d: %s", rank, spec.Processes[0].Port, line)
+				}
+				if s, err := w.m.Session("default", route); rank == 0 && (err != nil || s.Port() != port || !strings.HasSuffix(s.Address, fmt.Sprintf(":%d", port)) || spec.Env["BACKENDAI_SERVICE_PORTS"] != fmt.Sprintf("inference:http:%d", port)) {
+					t.Errorf("routed to %s, %v: %v", s.Address, err, spec.Env["BACKENDAI_SERVICE_PORTS"])
+				}
 				if kind == sessions.NetHost {
 					ports[0] = fmt.Sprint(net.Ports + 64)
 				}
@@ -484,6 +494,44 @@ func TestRanksOfAnEngine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEnginesOnTheBoxesNetwork: none is placed there without the owner's word, and those that listen on one port are not on one box.
+func TestEnginesOnTheBoxesNetwork(t *testing.T) {
+	onBoxes(t, "a b c", func(t *testing.T, w *world) {
+		w.halt()
+		var asked atomic.Bool
+		w.nets.Reach = func(node string) (sessions.NetKind, netip.Addr) {
+			return sessions.NetHost, netip.AddrFrom4([4]byte{10, 0, 0, node[0]})
+		}
+		w.nets.Unasked = func(string) bool { return !asked.Load() }
+		w.boot()
+		two := big(2, func(r *sessions.ServiceRequest) { r.Recipe.Resources = map[string]string{"cuda.device": "2"} })
+		_, err := w.m.CreateService(t.Context(), two)
+		var hint interface{ Hint() string }
+		if !errors.Is(err, sessions.ErrInvalid) || !strings.Contains(err.Error(), "sessions on a, b and c share the boxes' network") || !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "cluster.session_network: host") {
+			t.Errorf("%v", err)
+		}
+		job := w.create(job("people", of(3, sessions.ClusterRunAll), func(r *sessions.SessionRequest) { r.Cluster.Mode = sessions.ClusterMultiNode }))
+		w.after(time.Second)
+		w.wantStatuses(job.ID, allRun) // theirs are for people whom one would let log in
+		asked.Store(true)
+		if at := w.places(w.serves(two)); at != "a b" && at != "b c" && at != "a c" {
+			t.Errorf("on %s", at)
+		}
+		_, err = w.m.CreateService(t.Context(), big(4, func(r *sessions.ServiceRequest) {
+			r.Name, r.Recipe.Resources = "more", map[string]string{"cuda.device": "2"}
+		}))
+		if !errors.Is(err, sessions.ErrInvalid) || !strings.Contains(err.Error(), "all listen on one port") {
+			t.Errorf("%v", err)
+		}
+		f, err := w.m.ForeseeService(t.Context(), big(3, func(r *sessions.ServiceRequest) {
+			r.Name, r.Recipe.Resources = "three", map[string]string{"cuda.device": "1"}
+		}))
+		if err != nil || fmt.Sprint(f.Nodes) != "[a b c]" {
+			t.Errorf("%+v %v", f, err)
+		}
+	})
 }
 
 // TestRoutesOfPartsOfDevices: their engines keep to the parts, and each container has all that it is to have.

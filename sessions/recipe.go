@@ -40,7 +40,7 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 		err = everFits(m.Ledger.Pool(), demand, m.Queueing.Options)
 	}
 	if err == nil && r.ClusterSize != 0 {
-		err = m.checkContainers(r.ClusterSize, r.ClusterMode, r.Image, demand)
+		err = m.checkContainers(r.ClusterSize, r.ClusterMode, r.Image, Waiting{Slots: demand.Slots, Selector: demand.Selector, Engine: true})
 	}
 	if err != nil {
 		return fail(m.overBoxes(err, r, demand))
@@ -86,6 +86,12 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 	problems = append(problems, more...)
 	if err := problems.Err(); err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	if launch.FixedPort() && r.ClusterMode == ClusterMultiNode {
+		w := Waiting{Slots: demand.Slots, Selector: demand.Selector, Engine: true, Apart: true, Others: make([]string, r.ClusterSize-1)}
+		if err := m.checkOver(w); err != nil {
+			return fail(err)
+		}
 	}
 	res := resolved{recipe: r, launch: launch, warnings: problems.Warnings()}
 	res.fits, more, err = m.checkFit(req.Files, res, demand)

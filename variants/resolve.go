@@ -138,9 +138,13 @@ func (r *resolver) engine() {
 	}
 	modelPath, workDir, modelFile := r.model()
 	r.values = map[string]string{
-		"ports[0]":   fmt.Sprint(r.spec.Port),
-		"model_path": modelPath,
-		"model_name": r.spec.ModelName,
+		"ports[0]":       fmt.Sprint(r.spec.Port),
+		"listen_address": listenEverywhere,
+		"model_path":     modelPath,
+		"model_name":     r.spec.ModelName,
+	}
+	if r.together() { // known when its containers have their places
+		r.values["ports[0]"], r.values["listen_address"] = namePort, nameListen
 	}
 	if r.variant.ModelFile != "" {
 		r.values["model_file"] = modelFile

@@ -37,7 +37,15 @@ const (
 	nameWorkers  = "{workers}"
 	NodeAddress  = "{node_address}"
 	HeadAddress  = "{head_address}"
+	namePort     = "{ports[0]}"
+	nameListen   = "{listen_address}"
 )
+
+// nameCommand is a word of a head's or a worker's command: those of the variant's own are in its place.
+const nameCommand = "{command}"
+
+// listenEverywhere is where an engine listens in a container with a network of its own.
+const listenEverywhere = "0.0.0.0"
 
 // spanNames are the names that templates of multi_node may use beyond those of any.
 var spanNames = []string{"nodes", "devices", "all_devices", "node_rank", "head_port", "node_port", "workers", "node_address", "head_address"}
@@ -53,7 +61,7 @@ func (r *resolver) span() {
 		return // what is wrong has been told
 	}
 	r.spec.Span = &Span{Nodes: r.req.Nodes}
-	if r.variant.ReadsDefinition || len(r.spec.Processes[0].Argv) == 0 {
+	if !r.together() {
 		r.spec.Span.Worker = slices.Clone(r.spec.Processes)
 		return
 	}
@@ -66,7 +74,7 @@ func (r *resolver) span() {
 	}
 	base := r.variant.Command
 	if m.Head.Command != nil {
-		base = m.Head.Command
+		base = r.variant.own(m.Head.Command)
 	}
 	shared := append(r.words(base), r.more...)
 	if !r.saysParallel(shared) {
@@ -76,12 +84,33 @@ func (r *resolver) span() {
 	head.Together = true
 	head.Argv, head.Await = slices.Concat(shared, r.words(m.Head.Arguments)), r.words(m.Head.Await)
 	worker := head
-	worker.Env, worker.Port, worker.Await = maps.Clone(head.Env), 0, r.words(m.Worker.Await)
+	worker.Env, worker.Await = maps.Clone(head.Env), r.words(m.Worker.Await)
 	if m.Worker.Command != nil {
-		shared = r.words(m.Worker.Command)
+		shared = r.words(r.variant.own(m.Worker.Command))
 	}
 	worker.Argv = slices.Concat(shared, r.words(m.Worker.Arguments))
+	if !r.spec.takesPort(worker) {
+		worker.Port = 0
+	}
 	r.spec.Processes[0], r.spec.Span.Worker = head, []Process{worker}
+}
+
+// together reports whether own program starts the engine when all its containers run: it has a command to start.
+func (r *resolver) together() bool {
+	return r.req.Nodes > 1 && r.variant.MultiNode != nil && !r.variant.ReadsDefinition && len(r.variant.Command) > 0
+}
+
+// own is a command of a head or a worker with the variant's own where it is named.
+func (v Variant) own(command []string) []string {
+	var words []string
+	for _, word := range command {
+		if word == nameCommand {
+			words = append(words, v.Command...)
+		} else {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 // saysParallel reports whether the owner says how the model is spread.
@@ -120,20 +149,64 @@ type Place struct {
 	HeadPort int      // where the head may listen for its workers
 	NodePort int      // where the container may listen for its head
 	Workers  []string // HOST:PORT of each worker, by rank
+	// OwnPort is of a container that shares its box's ports: where its engine listens in place of the variant's port, and on loopback
+	// alone. 0: it has a network of its own.
+	OwnPort int
 }
 
-// Placed are processes of an engine in several containers, with what is known now in place of the names of those that start together.
-func (p Place) Placed(processes []Process) []Process {
-	with := strings.NewReplacer(nameRank, strconv.Itoa(p.Rank), nameHeadPort, strconv.Itoa(p.HeadPort), nameNodePort, strconv.Itoa(p.NodePort),
-		nameWorkers, strings.Join(p.Workers, ","))
-	processes = slices.Clone(processes)
-	for i := range processes {
-		if !processes[i].Together {
+// Placed is what an engine in several containers runs in one of them, with what is known now in place of the names of processes
+// that start together, and in the environment of those.
+func (p Place) Placed(l LaunchSpec) LaunchSpec {
+	if !slices.ContainsFunc(l.Processes, func(process Process) bool { return process.Together }) {
+		return l
+	}
+	l.Port = l.PortAt(p.OwnPort)
+	listen := listenEverywhere
+	if p.OwnPort != 0 {
+		listen = "127.0.0.1"
+	}
+	var env map[string]string
+	l.Processes = slices.Clone(l.Processes)
+	for i := range l.Processes {
+		process := &l.Processes[i]
+		if !process.Together {
 			continue
 		}
-		processes[i].Argv, processes[i].Await = replaced(with, processes[i].Argv), replaced(with, processes[i].Await)
+		if p.OwnPort != 0 && l.takesPort(*process) {
+			process.Port = p.OwnPort
+		}
+		with := strings.NewReplacer(nameRank, strconv.Itoa(p.Rank), nameHeadPort, strconv.Itoa(p.HeadPort), nameNodePort, strconv.Itoa(p.NodePort),
+			nameWorkers, strings.Join(p.Workers, ","), namePort, strconv.Itoa(process.Port), nameListen, listen)
+		process.Argv, process.Await = replaced(with, process.Argv), replaced(with, process.Await)
+		if env == nil { // all that start together have the one
+			env = make(map[string]string, len(l.Env))
+			for name, value := range l.Env {
+				env[name] = with.Replace(value)
+			}
+		}
 	}
-	return processes
+	l.Env = env
+	return l
+}
+
+// PortAt is the port of a route whose container shares its box's ports, of which one is its own: that one, where the engine takes the
+// port that it is told. Of an own of 0 it is the variant's.
+func (l LaunchSpec) PortAt(own int) int {
+	if own != 0 && l.Port != 0 && len(l.Processes) > 0 && l.takesPort(l.Processes[0]) {
+		return own
+	}
+	return l.Port
+}
+
+// FixedPort reports whether the containers of an engine could not share a box's ports: more than one of them wants the same one.
+func (l LaunchSpec) FixedPort() bool {
+	return l.Span != nil && slices.ContainsFunc(l.Span.Worker, func(p Process) bool { return p.Port != 0 && !l.takesPort(p) })
+}
+
+// takesPort reports whether a process listens where it is told.
+func (l LaunchSpec) takesPort(p Process) bool {
+	names := func(text string) bool { return strings.Contains(text, namePort) }
+	return p.Together && (slices.ContainsFunc(p.Argv, names) || slices.ContainsFunc(slices.Collect(maps.Values(l.Env)), names))
 }
 
 func replaced(with *strings.Replacer, words []string) []string {
@@ -169,8 +242,16 @@ func readSpanPart(v *Variant, f catalog.Field) SpanPart {
 	m.WarnUnknown(slices.Sorted(maps.Keys(lists))...)
 	for _, key := range slices.Sorted(maps.Keys(lists)) {
 		list := m.Get(key)
-		if *lists[key], ok = list.Texts(); ok {
-			checkTemplates(v, list, *lists[key], spanNames...)
+		if *lists[key], ok = list.Texts(); !ok {
+			continue
+		}
+		items, _ := list.Items("")
+		for i, word := range *lists[key] {
+			if key != "command" || word != nameCommand {
+				checkTemplate(v, items[i], word, spanNames...)
+			} else if len(v.Command) == 0 {
+				items[i].Error("say its words", "%s: the variant has no command of its own", nameCommand)
+			}
 		}
 	}
 	if len(v.Command) == 0 && len(part.Arguments) > 0 && part.Command == nil {

@@ -15,11 +15,10 @@ func placed(spec LaunchSpec, rank int) string {
 	for i := 1; i < spec.Span.Nodes; i++ {
 		at.Workers = append(at.Workers, fmt.Sprintf("sub%d:29501", i))
 	}
-	processes := spec.Processes
 	if rank > 0 {
-		processes = spec.Workers().Processes
+		spec = spec.Workers()
 	}
-	p := at.Placed(processes)[0]
+	p := at.Placed(spec).Processes[0]
 	line := strings.Join(p.Argv, " ")
 	if len(p.Await) > 0 {
 		line += " after " + strings.Join(p.Await, " ")
@@ -75,7 +74,7 @@ func TestSpans(t *testing.T) {
 		"llama.cpp": {
 			"llama-cpp", map[string]string{"LLAMA_EXTRA_ARGS": "-c 4096"}, 3, 1,
 			"llama-server -m /models/model.gguf --host 0.0.0.0 --port 8080 --metrics -c 4096 --rpc sub1:29501,sub2:29501 after sub1:29501,sub2:29501",
-			`sh -c if command -v ggml-rpc-server >/dev/null; then exec ggml-rpc-server "$@"; else exec rpc-server "$@"; fi rpc-server -H 0.0.0.0 -p 29501`,
+			`sh -c if command -v ggml-rpc-server >/dev/null; then exec ggml-rpc-server "$@"; else exec rpc-server "$@"; fi rpc-server -H {node_address} -p 29501`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +96,59 @@ func TestSpans(t *testing.T) {
 				t.Errorf("in one container: %s", line)
 			}
 		})
+	}
+}
+
+// TestSpansOnPortsOfTheBox: where containers share their boxes' ports each engine listens at its own one, on loopback, and is told all that
+// was promised, in its environment too.
+func TestSpansOnPortsOfTheBox(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "variants.yaml")
+	text := `variants:
+  ray: {extends: vllm-ray, command: [vllm, run, "{model_path}", --port, "{ports[0]}"]}
+  told:
+    port: 9000
+    command: [told]
+    env: {TOLD_PORT: "{listen_address}:{ports[0]}"}
+    multi_node:
+      env: {TOLD: "{node_rank} of {nodes} {head_port} {node_port} {workers} {head_address} {node_address}"}
+  rigid:
+    port: 9000
+    command: [rigid, --port, "9000"]
+    multi_node: {worker: {command: [rigid-worker]}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	table := load(t, file)
+	at := Place{Rank: 1, HeadPort: 20064, NodePort: 20065, Workers: []string{"sub1:20065"}, OwnPort: 20129}
+	for name, want := range map[string]struct {
+		head, worker         string
+		env                  string
+		port, workers, fixed int
+	}{
+		"sglang": {head: "--host 127.0.0.1 --port 20129", worker: "--host 127.0.0.1 --port 20129", port: 20129, workers: 20129},
+		"ray":    {head: "ray-head {node_address} 20064 vllm run /models --port 20129", worker: "--block", port: 20129},
+		"told":   {head: "told", worker: "told", env: "127.0.0.1:20129, 1 of 2 20064 20065 sub1:20065 {head_address} {node_address}", port: 20129, workers: 20129},
+		"rigid":  {head: "--port 9000", worker: "rigid-worker", port: 9000},
+		"cmd":    {port: 8000, workers: 8000, fixed: 1},
+	} {
+		spec, problems := table.Resolve(Request{Variant: name, ServiceName: "big", Files: files(), Nodes: 2})
+		if len(problems) > 0 {
+			t.Fatal(name, problems)
+		}
+		if spec.FixedPort() != (want.fixed == 1) {
+			t.Errorf("%s: FixedPort is %v", name, spec.FixedPort())
+		}
+		head, worker := at.Placed(spec), at.Placed(spec.Workers())
+		if line := strings.Join(head.Processes[0].Argv, " "); !strings.Contains(line, want.head) || head.Port != want.port || head.Processes[0].Port != want.port || spec.PortAt(20129) != want.port || spec.PortAt(0) != spec.Port {
+			t.Errorf("%s: the head runs %s, at %d, %d", name, line, head.Port, head.Processes[0].Port)
+		}
+		if line := strings.Join(worker.Processes[0].Argv, " "); !strings.Contains(line, want.worker) || worker.Port != 0 || worker.Processes[0].Port != want.workers {
+			t.Errorf("%s: a worker runs %s, at %d, %d", name, line, worker.Port, worker.Processes[0].Port)
+		}
+		if got := head.Env["TOLD_PORT"] + ", " + head.Env["TOLD"]; want.env != "" && (got != want.env || worker.Env["TOLD"] != head.Env["TOLD"]) {
+			t.Errorf("%s: %v %v", name, head.Env, worker.Env)
+		}
 	}
 }
 

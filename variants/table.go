@@ -279,7 +279,7 @@ func checkTemplates(v *Variant, f catalog.Field, words []string, more ...string)
 
 // checkTemplate reports names that a template of v cannot use. It can use more than those of any.
 func checkTemplate(v *Variant, f catalog.Field, text string, more ...string) {
-	values := map[string]string{"ports[0]": "", "model_path": "", "model_name": ""}
+	values := map[string]string{"ports[0]": "", "listen_address": "", "model_path": "", "model_name": ""}
 	for _, name := range more {
 		values[name] = ""
 	}

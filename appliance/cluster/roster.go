@@ -59,6 +59,8 @@ type Inventory struct {
 	// Network is by which kind of network its sessions reach those of other boxes, and Address where it is for that; "": they do not.
 	Network sessions.NetKind `json:"network,omitempty"`
 	Address netip.Addr       `json:"address,omitzero"`
+	// NetworkAsked says that the box's settings name Network themselves.
+	NetworkAsked bool `json:"network_asked,omitempty"`
 }
 
 // Seen is what the cluster knows of one node.

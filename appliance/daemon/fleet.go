@@ -125,7 +125,7 @@ func (f *fleetRunner) know(all []sessions.Session) {
 		for _, p := range s.Launch.Processes {
 			l.ports = append(l.ports, p.Port)
 		}
-		l.ports = append(append(l.ports, s.Launch.Port, s.Launch.Metrics.Port), s.Task.Ports...)
+		l.ports = append(append(l.ports, s.Port(), s.Launch.Metrics.Port), s.Task.Ports...)
 		f.at[s.ID] = l
 	}
 }

@@ -119,7 +119,7 @@ func (s *seat) inventory(ctx context.Context) cluster.Inventory {
 		}
 	}
 	has.Folders = s.goods.Has()
-	has.Network, has.Address = s.reach.kind, s.reach.address
+	has.Network, has.Address, has.NetworkAsked = s.reach.kind, s.reach.address, s.reach.asked
 	return has
 }
 

@@ -27,6 +27,7 @@ const clustersDir = "clusters"
 type sessionReach struct {
 	kind    sessions.NetKind // "": they do not
 	address netip.Addr       // of the box
+	asked   bool             // the settings say so
 	why     string           // they do not
 }
 
@@ -41,7 +42,7 @@ func (s *seat) reachOf(ctx context.Context) sessionReach {
 	if err == nil {
 		var address netip.Addr
 		if address, err = addressOf(ctx, host); err == nil {
-			return sessionReach{kind: kind, address: address}
+			return sessionReach{kind: kind, address: address, asked: s.Config.Cluster.SessionNetwork == string(kind)}
 		}
 	}
 	why = fmt.Sprintf("the address by which other boxes reach this one is not known: %v", err)
@@ -102,6 +103,12 @@ func (d *daemon) clusterNets() sessions.ClusterNets {
 			return n.Inventory.Network, n.Inventory.Address
 		}
 		return "", netip.Addr{}
+	}, Unasked: func(node string) bool {
+		if node == d.seat.name() {
+			return !d.seat.reach.asked
+		}
+		n, there := d.seat.roster.Node(node)
+		return there && n.Inventory != nil && !n.Inventory.NetworkAsked
 	}}
 }
 

@@ -187,11 +187,11 @@ func (m *making) makeDirectory(context.Context) error {
 	return err
 }
 
-func (m *making) makeNetwork(context.Context) (err error) {
+func (m *making) makeNetwork(ctx context.Context) (err error) {
 	m.rec.Address = "127.0.0.1"
 	switch {
 	case m.spec.Cluster.OnHost():
-		return nil
+		return m.r.checkPorts(ctx, m.spec)
 	case m.r.cfg.Network == nil && m.spec.Cluster != nil:
 		return m.r.CheckCluster(m.spec.Image)
 	case m.r.cfg.Network == nil:
