@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -145,6 +146,38 @@ func (a *Agreement) Share(ctx context.Context, what string, sealed []byte) error
 		return fmt.Errorf("sharing %s with the other boxes: %w", what, err)
 	}
 	return nil
+}
+
+// Amend changes what is shared, nil where nothing is, if r still is and nobody has changed it meanwhile: change is then asked again, with
+// what is there by now. ErrDeposed where r is over.
+func (a *Agreement) Amend(ctx context.Context, r Reign, what string, change func([]byte) ([]byte, error)) error {
+	key := a.key(partShared, what)
+	var refused error
+	err := retry(ctx, func(ctx context.Context) error {
+		got, err := a.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		var before []byte
+		var at int64
+		if len(got.Kvs) > 0 {
+			before, at = got.Kvs[0].Value, got.Kvs[0].ModRevision
+		}
+		after, err := change(before)
+		if err != nil {
+			refused = err
+			return nil
+		}
+		same := clientv3.Compare(clientv3.ModRevision(key), "=", at)
+		if err = a.decide(ctx, r, []clientv3.Cmp{same}, clientv3.OpPut(key, string(after))); errors.Is(err, ErrTaken) {
+			err = errChanged
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("changing what the boxes share of %s: %w", what, err)
+	}
+	return refused
 }
 
 // Shared is what was shared; nil: nothing.

@@ -251,7 +251,9 @@ func (b *backups) StartBackup(ctx context.Context, req api.BackupCreate) (api.Ba
 
 // toShelf makes one in the directory of backups. Begun is told once it has a name.
 func (b *backups) toShelf(ctx context.Context, h backup.Head, seal backup.Seal, begun func(api.Backup)) (out api.Backup, err error) {
-	h.Appliance = b.identity(ctx)
+	if h.Appliance, err = b.identity(ctx); err != nil {
+		return out, err
+	}
 	ctx, run, end, err := b.begin(ctx, h)
 	if err != nil {
 		return out, err
@@ -299,7 +301,11 @@ func (b *backups) StreamBackup(ctx context.Context, req api.BackupCreate, w io.W
 	if err != nil {
 		return err
 	}
-	ctx, run, end, err := b.begin(ctx, backup.Head{Folders: req.Folders, Models: req.Models, Appliance: b.identity(ctx)})
+	id, err := b.identity(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, run, end, err := b.begin(ctx, backup.Head{Folders: req.Folders, Models: req.Models, Appliance: id})
 	if err != nil {
 		return err
 	}

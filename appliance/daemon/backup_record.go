@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
 )
 
 // recordWait is for how long other boxes are waited for about the record.
@@ -44,50 +46,71 @@ func (b *backups) recall(ctx context.Context) (r backupRecord, err error) {
 	} else if text, err = os.ReadFile(filepath.Join(b.d.Config.Data, backupRecordFile)); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if err == nil && text != nil {
-		err = json.Unmarshal(text, &r)
-	}
 	if err != nil {
 		return r, fmt.Errorf("what is known of backups: %w", err)
 	}
-	return r, nil
+	return r, r.read(text)
 }
 
-// remember changes the record.
+// read takes in what was written, if anything.
+func (r *backupRecord) read(text []byte) error {
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, r); err != nil {
+		return fmt.Errorf("what is known of backups: %w", err)
+	}
+	return nil
+}
+
+// remember changes the record. In a cluster only who decides does: cluster.ErrDeposed where another box does by now.
 func (b *backups) remember(ctx context.Context, change func(*backupRecord)) error {
 	b.recording.Lock()
 	defer b.recording.Unlock()
+	if s := b.d.seat; s != nil {
+		ctx, cancel := context.WithTimeout(ctx, recordWait)
+		defer cancel()
+		return s.agreement.Amend(ctx, b.d.turn.reign, sharedBackups, func(text []byte) ([]byte, error) {
+			var r backupRecord
+			if err := r.read(text); err != nil {
+				return nil, err
+			}
+			change(&r)
+			return json.Marshal(r)
+		})
+	}
 	r, err := b.recall(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, recordWait)
-	defer cancel()
 	change(&r)
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if s := b.d.seat; s != nil {
-		return s.agreement.Share(ctx, sharedBackups, text)
-	}
 	return writeWhole(filepath.Join(b.d.Config.Data, backupRecordFile), text)
 }
 
-// note changes the record of what was done: that stays done where the record cannot be written.
-func (b *backups) note(ctx context.Context, change func(*backupRecord)) {
-	if err := b.remember(ctx, change); err != nil && ctx.Err() == nil {
+// note changes the record of what was done: that stays done where the record cannot be written. False: this box decides no more, and
+// whoever does goes by what is there.
+func (b *backups) note(ctx context.Context, change func(*backupRecord)) bool {
+	err := b.remember(ctx, change)
+	if ctx.Err() != nil || errors.Is(err, cluster.ErrDeposed) {
+		return false
+	}
+	if err != nil {
 		b.d.Log.Warn("what is known of backups could not be written down", "error", err)
 	}
+	return true
 }
 
 // identity is which appliance this is, among those whose backups lie in one directory. One that was restored is another: what it was
-// restored from is not its own to remove.
-func (b *backups) identity(ctx context.Context) string {
+// restored from is not its own to remove. cluster.ErrDeposed where another box decides by now: it may have another answer.
+func (b *backups) identity(ctx context.Context) (string, error) {
 	b.naming.Lock()
 	defer b.naming.Unlock()
 	if b.named {
-		return b.id
+		return b.id, nil
 	}
 	if b.id == "" {
 		b.id = hex.EncodeToString(binary.BigEndian.AppendUint32(nil, rand.Uint32()))
@@ -97,5 +120,8 @@ func (b *backups) identity(ctx context.Context) string {
 		b.id = r.Appliance
 	})
 	b.named = err == nil // else it is asked again, and the same until then
-	return b.id
+	if errors.Is(err, cluster.ErrDeposed) {
+		return "", err
+	}
+	return b.id, nil
 }

@@ -90,9 +90,16 @@ func (b *backups) onSchedule(ctx context.Context, times *cron.Times) error {
 		return err
 	}
 	b.known = backupRecord{Slot: slot}
-	b.note(ctx, func(r *backupRecord) { r.Slot, r.Tried, r.Error = slot, time.Time{}, "" })
+	decides := b.note(ctx, func(r *backupRecord) { r.Slot, r.Tried, r.Error = slot, time.Time{}, "" })
 	b.d.audit.Add(ctx, audit.Entry{At: time.Now(), Via: "schedule", Project: admin.DefaultProject, Action: "createBackup", Target: "backups/" + made.Name})
-	gone, err := b.shelf.Prune(b.identity(ctx), made.Name, b.d.Config.Backup.Keep)
+	if !decides {
+		return nil // which are to go is the next one's to say
+	}
+	id, err := b.identity(ctx)
+	if err != nil {
+		return err
+	}
+	gone, err := b.shelf.Prune(id, made.Name, b.d.Config.Backup.Keep)
 	for _, name := range gone {
 		b.d.Log.Info("a backup was removed: there are newer ones", "file", name)
 	}
