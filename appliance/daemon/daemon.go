@@ -288,7 +288,7 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 			return d.reseat(ctx)
 		case err = <-failed:
 		case r := <-d.restarts:
-			if s := d.prepare(ctx, r); s != nil {
+			if s := d.prepareDeciding(ctx, r); s != nil {
 				return d.handOver(ctx, s, r)
 			}
 			continue

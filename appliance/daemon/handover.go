@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -106,12 +107,41 @@ func (d *daemon) onHangup(ctx context.Context) (stop func()) {
 	return func() { signal.Stop(hangups); cancel() }
 }
 
+// whileDeciding is a context that ends with ctx, or with cluster.ErrDeposed as its cause as soon as another box may decide.
+func (d *daemon) whileDeciding(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	byStore := d.store.Deposed()
+	go func() {
+		select {
+		case <-d.deposed():
+			cancel(cluster.ErrDeposed)
+		case <-byStore:
+			cancel(cluster.ErrDeposed)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// prepareDeciding is prepare for a life that decides. It does not go on with that where it is deposed meanwhile: the next life, which
+// follows, prepares the successor anew.
+func (d *daemon) prepareDeciding(ctx context.Context, r restart) *successor {
+	deciding, cancel := d.whileDeciding(ctx)
+	defer cancel()
+	return d.prepare(deciding, r)
+}
+
 // prepare starts a successor and returns it when it has only to be given the data; nil: there is none, and whoever asked
-// knows why.
+// knows why, or will hear from the next life.
 func (d *daemon) prepare(ctx context.Context, r restart) *successor {
 	d.Log.Info("the daemon is to be replaced", "asked", r.by, "by", strings.Join(d.Command, " "))
 	d.unit.tell(reloading()...)
 	s, err := d.startSuccessor(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), cluster.ErrDeposed) {
+		d.Log.Info("another box decides by now: this one follows it first, and is replaced then")
+		go func() { d.restarts <- r }() // taken by the next life, or where the appliance stops: see noRestart
+		return nil
+	}
 	if err != nil {
 		d.refused(r, err)
 		return nil
