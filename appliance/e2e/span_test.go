@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,5 +173,84 @@ func TestEngineOnSeveralBoxes(t *testing.T) {
 	rest[0].spans("speaker", 2, func(v spanView) bool { return v.Routes[0].ID != second.Routes[0].ID })
 	for _, h := range hosts {
 		answers(h)
+	}
+}
+
+// TestEnginesOfBoxesThatShareTheirNetwork: where sessions are on the boxes' own network two routes of one variant have their heads and
+// workers on one box, and a third is on two boxes; each answers for itself, by way of each box, and its head is reached by no other way.
+func TestEnginesOfBoxesThatShareTheirNetwork(t *testing.T) {
+	hosts := newHostsWith(t, false, ", session_network: host", "one", "two", "three")
+	one, two := hosts[0], hosts[1]
+	speak := func(name, cpu string) {
+		t.Helper()
+		model := filepath.Join(t.TempDir(), "model.gguf")
+		if out, err := exec.CommandContext(t.Context(), have.mkhello, "-o", model, "-answer", "My name is "+name+".").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		one.run("folder", "create", name)
+		one.run("folder", "cp", model, name+":")
+		one.run("service", "create", "host", name, "--name", name, "--runtime-variant", "llama-cpp", "-r", cpu, "--cluster-size", "2", "--cluster-mode", "multi-node", "--wait",
+			"-e", "LLAMA_EXTRA_ARGS=--ctx-size 4096 --parallel 2 --threads 1 --threads-batch 1 --n-gpu-layers 99")
+	}
+	answers := func(name string) {
+		t.Helper()
+		token := one.run("service", "generate-token", name, "--duration", "1h", "-q")
+		for _, h := range hosts {
+			if err := eventually(60*time.Second, func() error {
+				client := openai.NewClient(option.WithBaseURL(h.url+"/v1"), option.WithAPIKey(token), option.WithMaxRetries(0), option.WithHTTPClient(h.http()))
+				text, err := say(t.Context(), client, name, 50, nil)
+				if err == nil && text != "My name is "+name+"." {
+					err = stop{fmt.Errorf("it says %q", text)}
+				}
+				return err
+			}); err != nil {
+				t.Error(name, "by way of", h.name, err)
+			}
+		}
+	}
+	head := func(name string) (id string, boxes []string) {
+		t.Helper()
+		var v spanView
+		one.into(&v, "service", "info", name)
+		if len(v.Routes) != 1 {
+			t.Fatalf("%+v", v)
+		}
+		return v.Routes[0].ID, v.at()
+	}
+	for _, h := range hosts[1:] {
+		one.run("cluster", "cordon", h.name)
+	}
+	quarter := fmt.Sprintf("cpu=%g", float64(runtime.NumCPU())/4)
+	speak("left", quarter)
+	speak("right", quarter)
+	for _, h := range hosts[1:] {
+		one.run("cluster", "uncordon", h.name)
+	}
+	speak("wide", most())
+	for name, want := range map[string]string{"left": "one one", "right": "one one", "wide": ""} {
+		answers(name)
+		id, boxes := head(name)
+		if at := strings.Join(boxes, " "); want != "" && at != want || want == "" && boxes[0] == boxes[1] {
+			t.Errorf("%s is on %s", name, at)
+		}
+		_, port, _ := strings.Cut(one.run("session", "exec", id, "--", "sh", "-c", "echo $BACKENDAI_SERVICE_PORTS"), "inference:http:")
+		for _, h := range hosts {
+			if h.name != boxes[0] {
+				continue
+			}
+			if conn, err := two.dial(t.Context(), "tcp", h.address()+":"+port); !errors.Is(err, syscall.ECONNREFUSED) {
+				if err == nil {
+					conn.Close()
+				}
+				t.Errorf("%s is reached at %s of %s: %v", name, port, h.name, err)
+			}
+			if h == one { // it is there that it listens
+				if conn, err := one.dial(t.Context(), "tcp", "127.0.0.1:"+port); err != nil {
+					t.Errorf("%s at %q: %v", name, port, err)
+				} else {
+					conn.Close()
+				}
+			}
+		}
 	}
 }
