@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -24,31 +26,37 @@ const (
 	beatMargin = 500 * time.Millisecond
 )
 
+// beats ends the key of an election of who writes down that it leads.
+const beats = "/beats"
+
 // lead is what etcd has of who leads.
 type lead struct {
 	key  *mvccpb.KeyValue // of the election; nil: nobody leads
-	beat *mvccpb.KeyValue // written by who leads, or led: see beatOf; nil: nobody has ever
+	beat *mvccpb.KeyValue // written by who leads, or led: see beatOf; nil: nobody has ever, or who leads finds no room for it
 	era  int64
 }
+
+// said is the revision at which it was written last that somebody leads; 0: it is not there.
+func (of lead) said() int64 { return of.beat.GetModRevision() }
 
 // beatOf is what a leader writes, by the key of its election.
 func beatOf(revision int64) string { return strconv.FormatInt(revision, 10) }
 
-// listener is for one who stands for election: it notices when who leads does not say so any more.
+// listener is for one who stands for election: it notices when who leads does not say so any more, or has never come to say it.
 type listener struct {
-	key, beat int64 // revisions: at which the key of who leads was made, and at which it has said so last; 0: not since it leads
+	key, beat int64 // revisions: at which the key of who leads was made, and lead.said
 	since     time.Time
 }
 
 // patience is for how much longer who leads is to be waited for; 0: it leads no more. What etcd has was read before now. False: nothing can
-// be said, for it is of a version that does not write down that it leads, or has only just begun.
+// be said, for it is of a version that does not write down that it leads.
 func (l *listener) patience(now time.Time, of lead) (left time.Duration, says bool) {
-	if of.key == nil || of.beat == nil || string(of.beat.Value) != beatOf(of.key.CreateRevision) {
+	if of.key == nil || !strings.HasSuffix(string(of.key.Key), beats) {
 		*l = listener{}
 		return 0, false
 	}
-	if l.key != of.key.CreateRevision || l.beat != of.beat.ModRevision {
-		*l = listener{of.key.CreateRevision, of.beat.ModRevision, now}
+	if l.key != of.key.CreateRevision || l.beat != of.said() {
+		*l = listener{of.key.CreateRevision, of.said(), now}
 	}
 	return max(0, l.since.Add(LeaseTime+beatMargin).Sub(now)), true
 }
@@ -65,25 +73,23 @@ func (l *listener) overdue(ctx context.Context, a *Agreement, of lead) time.Dura
 	deposing, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_, err := hedged(deposing, func(ctx context.Context) (struct{}, error) { return struct{}{}, a.depose(ctx, of) }, isFull)
-	switch {
-	case isFull(err):
-		*l = listener{} // who leads could not say so either
-		return standEvery
-	case err != nil:
+	if err != nil {
 		return standEvery
 	}
 	return 0
 }
 
-// depose takes the key of a leader away, unless it says after all that it leads.
+// depose takes the key of a leader away, unless it says after all that it leads. Where there is no beat it may be that the leader found no
+// room for one: then the listening begins with one of nobody's, which is written only where there is room.
 func (a *Agreement) depose(ctx context.Context, of lead) error {
+	ops := []clientv3.Op{clientv3.OpPut(a.key(partBeat), "")} // where etcd takes nothing new, it cannot be said that one leads: then this is refused, too
+	if of.said() != 0 {
+		ops = append(ops, clientv3.OpDelete(string(of.key.Key)))
+	}
 	_, err := a.client.Txn(ctx).If(
 		clientv3.Compare(clientv3.CreateRevision(string(of.key.Key)), "=", of.key.CreateRevision),
-		clientv3.Compare(clientv3.ModRevision(a.key(partBeat)), "=", of.beat.ModRevision),
-	).Then(
-		clientv3.OpDelete(string(of.key.Key)),
-		clientv3.OpPut(a.key(partBeat), ""), // where etcd takes nothing new, it cannot be said that one leads: then this is refused, too
-	).Commit()
+		clientv3.Compare(clientv3.ModRevision(a.key(partBeat)), "=", of.said()),
+	).Then(ops...).Commit()
 	if err != nil {
 		return fmt.Errorf("taking the place of who led: %w", err)
 	}
@@ -93,13 +99,17 @@ func (a *Agreement) depose(ctx context.Context, of lead) error {
 // isFull tells whether etcd takes nothing new.
 func isFull(err error) bool { return errors.Is(err, rpctypes.ErrNoSpace) }
 
-// beat writes down that r still is: ErrDeposed where it is not.
+// beat writes down that r still is: ErrDeposed where it is not. Where etcd takes nothing new it takes away what was written: who stands for
+// election can compare nothing then, and the lease alone says who leads until there is a beat again.
 func (a *Agreement) beat(ctx context.Context, r Reign) error {
-	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", r.Term.revision())
-	done, err := a.client.Txn(ctx).If(leads).Then(clientv3.OpPut(a.key(partBeat), beatOf(r.Term.revision()))).Commit()
+	say := func(op clientv3.Op) (*clientv3.TxnResponse, error) {
+		return a.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(r.key), "=", r.Term.revision())).Then(op).Commit()
+	}
+	done, err := say(clientv3.OpPut(a.key(partBeat), beatOf(r.Term.revision())))
+	if isFull(err) {
+		done, err = say(clientv3.OpDelete(a.key(partBeat)))
+	}
 	switch {
-	case isFull(err): // who stands for election is refused the like: the lease alone says who leads
-		return nil
 	case err != nil:
 		return fmt.Errorf("writing down that this box leads: %w", err)
 	case !done.Succeeded:
@@ -116,27 +126,59 @@ func (a *Agreement) beatOfAny(ctx context.Context, r Reign) (time.Time, error) {
 	}, func(err error) bool { return errors.Is(err, ErrDeposed) })
 }
 
-// keepBeating writes down again and again that r still is, and has it end as soon as that may not be so any more.
-func (a *Agreement) keepBeating(ctx context.Context, r Reign, until time.Time, end context.CancelCauseFunc) {
+// keepSaying has it said again and again that this box leads, whether or not what was said before has come through: where etcd takes a
+// second for each write, several are on their way at a time. heard is called once, when the first has come through; end with ErrDeposed,
+// or with ErrLeaseLost as soon as nothing has that was said within LeaseTime. say returns when it asked, and one that takes longer than
+// LeaseTime says nothing any more.
+func keepSaying(ctx context.Context, say func(context.Context) (time.Time, error), heard func(), end context.CancelCauseFunc) {
+	type answer struct {
+		asked time.Time
+		err   error
+	}
+	answers := make(chan answer)
+	var saying sync.WaitGroup
+	defer saying.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	begin := func() {
+		asking, done := context.WithTimeout(ctx, LeaseTime)
+		defer done()
+		asked, err := say(asking)
+		select {
+		case answers <- answer{asked, err}:
+		case <-ctx.Done():
+		}
+	}
+	until, first := time.Now().Add(LeaseTime), sync.OnceFunc(heard)
+	next, over := time.NewTicker(beatEvery), time.NewTimer(LeaseTime)
+	defer next.Stop()
+	defer over.Stop()
+	saying.Go(begin)
 	for {
+		var got answer
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(beatEvery, time.Until(until))):
+		case <-over.C:
+		case <-next.C:
+			saying.Go(begin)
+		case got = <-answers:
 		}
-		if !time.Now().Before(until) { // a box that was frozen has a clock that went on
+		if errors.Is(got.err, ErrDeposed) {
+			end(ErrDeposed)
+			return
+		}
+		through := got.err == nil && !got.asked.IsZero()
+		if through && got.asked.Add(LeaseTime).After(until) {
+			until = got.asked.Add(LeaseTime)
+		}
+		if !time.Now().Before(until) { // the clock of a box whose processes were frozen went on
 			end(ErrLeaseLost)
 			return
 		}
-		beating, cancel := context.WithDeadline(ctx, until)
-		asked, err := a.beatOfAny(beating, r)
-		cancel()
-		switch {
-		case errors.Is(err, ErrDeposed):
-			end(ErrDeposed)
-			return
-		case err == nil:
-			until = asked.Add(LeaseTime)
+		over.Reset(time.Until(until))
+		if through {
+			first()
 		}
 	}
 }

@@ -3,10 +3,13 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -18,7 +21,7 @@ import (
 func TestALeaderThatSaysNothing(t *testing.T) {
 	client := clustertest.Start(t).Client(t)
 	at := clustertest.Prefix()
-	key := at + "leader/mute"
+	key := at + "leader/mute/beats"
 	made, err := client.Put(t.Context(), key, "mute")
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +40,87 @@ func TestALeaderThatSaysNothing(t *testing.T) {
 	}
 }
 
+// Two boxes die at once, the one that leads and the one that is next: a third one leads though etcd keeps the leases of both, and whether
+// or not anybody has said yet that it leads.
+func TestTheNextLeaderIsDead(t *testing.T) {
+	etcd := clustertest.Start(t)
+	for _, led := range []bool{true, false} {
+		client, at := etcd.Client(t), clustertest.Prefix()
+		made, err := client.Put(t.Context(), at+"leader/mute/beats", "mute")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if led {
+			if _, err := client.Put(t.Context(), at+"beat", strconv.FormatInt(made.Header.Revision, 10)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Put(t.Context(), at+"leader/dead/beats", "dead"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		three := stand(t, client, at, "three")
+		clustertest.Soon(t, "three leads", func() bool { return three.leads.Load() != nil })
+	}
+}
+
+// Where each write of etcd takes its time, who leads goes on to.
+func TestALeaderWhoseEtcdIsSlow(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	client.KV = slow{client.KV, 800 * time.Millisecond}
+	a := cluster.New(client, clustertest.Prefix())
+	ctx, cancel := context.WithTimeout(t.Context(), clustertest.Patience)
+	defer cancel()
+	led := errors.New("enough")
+	for { // a busy machine may be late, but not each time
+		err := a.Lead(ctx, "one", func(ctx context.Context, _ cluster.Reign) error {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(2 * cluster.LeaseTime): // more than what was said once is good for
+				return led
+			}
+		})
+		if errors.Is(err, led) {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("it never leads for long: %v", err)
+		}
+	}
+}
+
+// slow is etcd whose writes take by longer.
+type slow struct {
+	clientv3.KV
+	by time.Duration
+}
+
+func (s slow) Txn(ctx context.Context) clientv3.Txn { return slowTxn{s.KV.Txn(ctx), ctx, s.by} }
+
+type slowTxn struct {
+	clientv3.Txn
+	ctx context.Context
+	by  time.Duration
+}
+
+func (s slowTxn) If(cs ...clientv3.Cmp) clientv3.Txn { return slowTxn{s.Txn.If(cs...), s.ctx, s.by} }
+
+func (s slowTxn) Then(ops ...clientv3.Op) clientv3.Txn {
+	if !slices.ContainsFunc(ops, clientv3.Op.IsPut) {
+		return s.Txn.Then(ops...)
+	}
+	return slowTxn{s.Txn.Then(ops...), s.ctx, s.by}
+}
+
+func (s slowTxn) Commit() (*clientv3.TxnResponse, error) {
+	select {
+	case <-s.ctx.Done():
+		return nil, context.Cause(s.ctx)
+	case <-time.After(s.by):
+		return s.Txn.Commit()
+	}
+}
+
 // Who finds another in its place leads no more, at once.
 func TestALeaderThatIsDeposed(t *testing.T) {
 	client := clustertest.Start(t).Client(t)
@@ -51,7 +135,8 @@ func TestALeaderThatIsDeposed(t *testing.T) {
 	}
 }
 
-// Where etcd takes nothing new, who leads goes on for as long as it has its lease, and nobody takes its place.
+// Where etcd takes nothing new, who leads goes on for as long as it has its lease, and nobody takes its place: not at the moment when there
+// is room again either, by what was written before. Then it says again that it leads.
 func TestALeaderWhoseEtcdIsFull(t *testing.T) {
 	etcd := clustertest.Start(t)
 	at := clustertest.Prefix()
@@ -68,12 +153,26 @@ func TestALeaderWhoseEtcdIsFull(t *testing.T) {
 		got, err := client.Get(t.Context(), at+"leader/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		return err == nil && got.Count == 2
 	})
+	raw := etcd.Client(t)
+	said := func() *mvccpb.KeyValue {
+		got, err := raw.Get(t.Context(), at+"beat")
+		if err != nil || got.Count == 0 {
+			return &mvccpb.KeyValue{}
+		}
+		return got.Kvs[0]
+	}
 	is.Store(true)
 	for range 12 { // each half a second of one, and two's: it would have been deposed by then
 		<-refused
 	}
+	clustertest.Soon(t, "there is nothing by which one could be taken for silent", func() bool { return said().ModRevision == 0 })
 	if one.leads.Load() != first || two.leads.Load() != nil {
 		t.Error("one does not lead any more")
+	}
+	is.Store(false)
+	clustertest.Soon(t, "one says again that it leads", func() bool { return string(said().Value) == strconv.FormatInt(first.Term.Revision(), 10) })
+	if one.leads.Load() != first || two.leads.Load() != nil {
+		t.Error("one does not lead any more since there is room")
 	}
 	cable.Pull() // its lease goes by the connection
 	if cause := <-one.cause; !errors.Is(cause, cluster.ErrLeaseLost) {

@@ -54,15 +54,21 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 		}
 		return fmt.Errorf("standing for election: %w", err)
 	}
-	asked, err := a.beatOfAny(bound, r)
-	if err != nil {
-		return fmt.Errorf("standing for election: %w", err)
-	}
 	var beating sync.WaitGroup
 	defer beating.Wait()
 	reigning, end := context.WithCancelCause(bound)
 	defer end(nil)
-	beating.Go(func() { a.keepBeating(reigning, r, asked.Add(LeaseTime), end) })
+	heard := make(chan struct{})
+	beating.Go(func() {
+		keepSaying(reigning, func(ctx context.Context) (time.Time, error) { return a.beatOfAny(ctx, r) }, func() { close(heard) }, end)
+	})
+	select {
+	case <-heard:
+	case <-reigning.Done():
+	}
+	if cause := context.Cause(reigning); cause != nil {
+		return fmt.Errorf("standing for election: %w", cause)
+	}
 	return reign(reigning, r)
 }
 
@@ -103,7 +109,7 @@ const standEvery = 200 * time.Millisecond
 // stand waits until a box leads: whoever's key below leader/ was made first does, as in etcd's own elections. It looks again and again
 // and does not watch: a member that is frozen would say nothing, and its connection stand for ten seconds more.
 func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, error) {
-	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16))
+	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16)) + beats
 	err := retry(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
