@@ -145,14 +145,16 @@ func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
 	if err := d.receive(watching); err != nil {
 		return nil, d.end(ctx, err)
 	}
+	turns, noMore := d.seat.turns.wait()
+	defer func() { noMore() }()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			d.Log.Info("stopping; sessions go on")
 		case err = <-d.failed:
-		case t := <-d.seat.turns:
-			if !d.mayDecide(ctx, t) {
+		case t := <-turns:
+			if !d.mayDecide(ctx, t) || t.ctx.Err() != nil {
 				close(t.over)
 				continue
 			}
@@ -160,9 +162,11 @@ func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
 		case <-d.seats:
 			return d.reseat(ctx)
 		case r := <-d.restarts:
+			noMore() // nobody takes a turn meanwhile
 			if s := d.prepare(ctx, r); s != nil {
 				return d.handOver(ctx, s, r)
 			}
+			turns, noMore = d.seat.turns.wait()
 			continue
 		}
 		return nil, d.end(ctx, err)

@@ -61,7 +61,7 @@ type seat struct {
 	relays  *relay.Relays
 	front   *front // of this box: what others pass on is answered there while this box leads
 
-	turns chan *turn // somebody is to lead: this box
+	turns *turns
 	loops *loops
 	heard heardFile
 
@@ -185,7 +185,7 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	}
 	s = &seat{
 		Options: o, log: o.Log.With("room", "cluster"), dir: dir, node: node, kept: kept, front: h.front,
-		turns: make(chan *turn), tabled: make(chan struct{}), tell: make(chan struct{}, 1), began: time.Now(), loops: newLoops(ctx), heard: heardFile{path: filepath.Join(dir, heardName)},
+		turns: newTurns(), tabled: make(chan struct{}), tell: make(chan struct{}, 1), began: time.Now(), loops: newLoops(ctx), heard: heardFile{path: filepath.Join(dir, heardName)},
 	}
 	s.guard = cluster.NewGuard(kept.Term, func(t cluster.Term) error { return s.update(func(r *seatRecord) { r.Term = t }) })
 	defer func() {

@@ -74,6 +74,11 @@ func (s *seat) arrangeOnce(ctx context.Context, r cluster.Reign) error {
 		}
 	}
 	if v, is := member.Bloated(st); is {
+		if to, others := besides(seats, v.ID); v.Leader && others { // while it is written anew it takes no write, and who leads could not say so
+			if err := s.members.HandOver(looking, to); err != nil {
+				return err
+			}
+		}
 		return s.members.Defragment(ctx, v)
 	}
 	return s.members.Relieve(looking, st)
@@ -81,15 +86,20 @@ func (s *seat) arrangeOnce(ctx context.Context, r cluster.Reign) error {
 
 // nextLeader is who is to lead etcd where a step takes out the member that does; false: it does not.
 func nextLeader(seats []member.Seat, step member.Step) (to uint64, leads bool) {
-	for _, s := range seats {
-		switch {
-		case s.ID == step.ID:
-			leads = s.Leader && step.Do == member.Remove
-		case s.Answers && !s.Learner && to == 0:
-			to = s.ID
-		}
+	i := slices.IndexFunc(seats, func(s member.Seat) bool { return s.ID == step.ID })
+	if i < 0 || !seats[i].Leader || step.Do != member.Remove {
+		return 0, false
 	}
-	return to, leads && to != 0
+	return besides(seats, step.ID)
+}
+
+// besides is another member that may lead etcd; false: there is none.
+func besides(seats []member.Seat, id uint64) (other uint64, is bool) {
+	i := slices.IndexFunc(seats, func(s member.Seat) bool { return s.ID != id && s.Answers && !s.Learner })
+	if i < 0 {
+		return 0, false
+	}
+	return seats[i].ID, true
 }
 
 // boxesFor are the boxes that may be members. One that is about to leave may not: what it has goes to others.

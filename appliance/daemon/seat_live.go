@@ -198,39 +198,6 @@ func (s *seat) renew(ctx context.Context) error {
 	return s.node.TakeRenewal(answer)
 }
 
-// turn is one time in which this box leads.
-type turn struct {
-	reign cluster.Reign
-	ctx   context.Context // ends when another may lead
-	over  chan struct{}   // closed when nothing is decided any more
-}
-
-// stand stands for election, again and again. Who leads gives that up when it stops to decide.
-func (s *seat) stand(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := s.agreement.Lead(ctx, s.name(), func(ctx context.Context, r cluster.Reign) error {
-			t := &turn{reign: r, ctx: ctx, over: make(chan struct{})}
-			select {
-			case s.turns <- t:
-			case <-ctx.Done():
-				return nil
-			}
-			s.loops.run(func(context.Context) { s.arrange(ctx, r) })
-			s.loops.run(func(context.Context) { s.admit(ctx, r) })
-			s.loops.run(func(context.Context) { s.tend(ctx) })
-			<-t.over
-			return nil
-		})
-		if err != nil && ctx.Err() == nil {
-			s.log.Debug("standing for election", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(s.standPause()):
-		}
-	}
-}
-
 // tendEvery is how often an authority is looked at that has ten years, and tokens that have an hour.
 const tendEvery = time.Hour
 

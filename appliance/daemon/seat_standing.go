@@ -56,7 +56,7 @@ func (s *seat) rescueEra(ctx context.Context, last cluster.Term) error {
 // Between two elections that a box stands for.
 const (
 	standAgain  = 100 * time.Millisecond
-	standCalmly = 2 * time.Second // where it cannot decide
+	standCalmly = 2 * time.Second // where it cannot decide, or did not
 )
 
 func (s *seat) standPause() time.Duration {

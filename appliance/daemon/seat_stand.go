@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+)
+
+// turn is one time in which this box leads.
+type turn struct {
+	reign cluster.Reign
+	ctx   context.Context // ends when another may lead
+	over  chan struct{}   // closed when nothing is decided any more
+}
+
+// turns brings each turn to the life that waits for one. A box without such a life does not stand for election: it would lead, and nobody
+// would decide.
+type turns struct {
+	given   chan *turn
+	waiting atomic.Pointer[context.Context] // ends when the life waits no more; nil: none has yet
+}
+
+func newTurns() *turns { return &turns{given: make(chan *turn)} }
+
+// wait has this box stand for election until noMore is called, or a turn was taken from given.
+func (t *turns) wait() (given <-chan *turn, noMore context.CancelFunc) {
+	waiting, noMore := context.WithCancel(context.Background())
+	t.waiting.Store(&waiting)
+	return t.given, noMore
+}
+
+// errNotTaken says that this box was elected, and nobody in it decides.
+var errNotTaken = errors.New("this box was elected while it was about something else, and lets another one lead")
+
+// elected is called by an election, and returns when the turn is over.
+type elected = func(context.Context, cluster.Reign) error
+
+// stand stands for election once, where a life waits for that. lead is Agreement.Lead of this box; begun is told of a turn that was taken.
+func (t *turns) stand(ctx context.Context, lead func(context.Context, elected) error, begun func(*turn)) error {
+	waiting := t.waiting.Load()
+	if waiting == nil || (*waiting).Err() != nil {
+		return nil
+	}
+	standing, withdraw := context.WithCancel(ctx)
+	defer withdraw()
+	keep := context.AfterFunc(*waiting, withdraw)
+	defer keep()
+	return lead(standing, func(ctx context.Context, r cluster.Reign) error {
+		if !keep() { // who takes the turn waits no more, and it goes on
+			return nil
+		}
+		one := &turn{reign: r, ctx: ctx, over: make(chan struct{})}
+		taken, err := t.give(one)
+		if taken {
+			begun(one)
+			<-one.over
+		}
+		return err
+	})
+}
+
+// give returns when the turn is taken, or over, or nobody took it within the time after which the others take a silent box's place:
+// errNotTaken.
+func (t *turns) give(one *turn) (taken bool, err error) {
+	select {
+	case <-one.ctx.Done(): // it may be both: over, and waited for
+		return false, nil
+	default:
+	}
+	select {
+	case t.given <- one:
+		return true, nil
+	case <-one.ctx.Done():
+		return false, nil
+	case <-time.After(cluster.LeaseTime):
+		return false, errNotTaken
+	}
+}
+
+// stand stands for election, again and again. Who leads gives that up when it stops to decide.
+func (s *seat) stand(ctx context.Context) {
+	lead := func(ctx context.Context, f elected) error { return s.agreement.Lead(ctx, s.name(), f) }
+	for ctx.Err() == nil {
+		err := s.turns.stand(ctx, lead, func(t *turn) {
+			s.loops.run(func(context.Context) { s.arrange(t.ctx, t.reign) })
+			s.loops.run(func(context.Context) { s.admit(t.ctx, t.reign) })
+			s.loops.run(func(context.Context) { s.tend(t.ctx) })
+		})
+		pause := s.standPause()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errNotTaken):
+			s.log.Warn("standing for election", "error", err)
+			pause = standCalmly
+		case err != nil:
+			s.log.Debug("standing for election", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
