@@ -30,6 +30,7 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 	}
 	checks = append(checks, d.checkTally()...)
 	checks = append(checks, d.checkSeat()...)
+	checks = append(checks, d.checkHistory(ctx)...)
 	checks = append(checks, d.checkBackups(ctx)...)
 	checks = append(checks, d.pool.checks...)
 	checks = append(checks, d.checkDevices()...)

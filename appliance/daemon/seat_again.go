@@ -64,6 +64,25 @@ func (d *daemon) checkSeat() []api.Check {
 	return []api.Check{{Name: "cluster", Status: api.CheckFailed, Detail: err.Error(), Hint: adviceOf(err)}}
 }
 
+// checkHistory warns of an etcd of the owner's that forgets nothing. The boxes' own members forget what is older than ten minutes.
+func (d *daemon) checkHistory(ctx context.Context) []api.Check {
+	if d.seat == nil || len(d.seat.Config.Cluster.Etcd) == 0 {
+		return nil
+	}
+	all, err := d.seat.agreement.KeepsAll(ctx)
+	return historyCheck(all, err)
+}
+
+func historyCheck(all bool, err error) []api.Check {
+	if err != nil || !all { // where etcd does not answer, checkSeat says so
+		return nil
+	}
+	return []api.Check{{
+		Name: "etcd", Status: api.CheckWarning, Detail: "it still keeps what was written over a million changes ago: when its quota is met it takes nothing new, and nothing is started or stopped any more",
+		Hint: "run its members with --auto-compaction-retention=1h, and defragment them once (etcdctl defrag, one after the other)",
+	}}
+}
+
 // trouble is why this box is not in its cluster as it should be; nil: it is.
 func (s *seat) trouble(now time.Time) error {
 	for _, why := range []*error{s.removed.Load(), s.standstill.Load()} {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -163,6 +164,19 @@ func TestASeatIsTriedAgain(t *testing.T) {
 	<-h.seats
 	if h.apart.Load() {
 		t.Error("its seat is not to be taken")
+	}
+}
+
+// An etcd that forgets nothing is warned of, and one that does not answer is not.
+func TestHistoryCheck(t *testing.T) {
+	if checks := historyCheck(true, nil); len(checks) != 1 || checks[0].Status != api.CheckWarning || checks[0].Hint == "" {
+		t.Errorf("%+v", checks)
+	}
+	if more := append(historyCheck(false, nil), historyCheck(true, context.DeadlineExceeded)...); len(more) > 0 {
+		t.Errorf("%+v", more)
+	}
+	if more := (&daemon{house: &house{}}).checkHistory(t.Context()); len(more) > 0 {
+		t.Errorf("of a box alone: %+v", more)
 	}
 }
 
