@@ -207,8 +207,11 @@ func (m *Manager) netFor(p Placement, s Session) (*ClusterNet, error) {
 	var used []*ClusterNet
 	m.mu.Lock()
 	for _, r := range m.sessions {
-		if o, _ := r.snapshot(); o.Task.Cluster != nil && o.Task.Cluster.Net != nil && o.Alive() && o.clusterID() != s.clusterID() {
-			used = append(used, o.Task.Cluster.Net)
+		if o, _ := r.snapshot(); o.clusterID() == s.clusterID() {
+			continue
+		}
+		if net := r.netTaken(); net != nil {
+			used = append(used, net)
 		}
 	}
 	m.mu.Unlock()

@@ -25,6 +25,7 @@ type runner struct {
 	told    bool          // its end has been accounted for
 	saving  chan struct{} // of size 1: full while the row is written
 	offered chan place    // of size 1: a place that is taken for it
+	net     *ClusterNet   // of that place, until the session has it; nil: it has none
 	yield   chan string   // of size 1: it is to give way, and why
 	yields  bool          // it was asked to give way, and has not yet
 	restart chan again    // of size 1: it is to end and to be started again, and why
@@ -215,7 +216,7 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	if sig.Kind == SignalStarted && err == nil {
 		s.Address = routeAddress(s, *sig.Instance)
 	}
-	r.session = s
+	r.session, r.net = s, nil
 	if s.Status == StatusCreating {
 		r.starting = now
 	}

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,10 +50,21 @@ func (r *runner) offer(at place) bool {
 	}
 	select {
 	case r.offered <- at:
+		r.net = at.net
 		return true
 	default:
 		return false
 	}
+}
+
+// netTaken is how the session's containers reach each other, from the moment on when that is decided; nil: they need nothing for it.
+func (r *runner) netTaken() *ClusterNet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.session.Alive() || r.session.Task.Cluster == nil {
+		return nil
+	}
+	return cmp.Or(r.net, r.session.Task.Cluster.Net)
 }
 
 // letGo gives back what the session held, once it needs it no more. A session that has never been started holds
