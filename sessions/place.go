@@ -54,9 +54,9 @@ type pass struct {
 	holds    map[int][]*want // by node: for whom room is kept there
 	arrays   map[string]int  // by array: how many of it have a place
 	crowds   map[crowdKey]*crowd
-	stay     map[string]map[int][]*Held // by service and node: routes that nothing is to take the place of; nil: not counted yet
-	beside   map[string][]int           // by service of which a route waits, and node: routes of it that stay there
-	preempts int                        // sessions that victims were chosen for
+	stay     map[string]*stays // by service: routes that nothing is to take the place of; nil: not counted yet
+	beside   map[string][]int  // by service of which a route waits, and node: routes of it that stay there
+	preempts int               // sessions that victims were chosen for
 	decision Decision
 }
 

@@ -300,6 +300,14 @@ func count(n int) string {
 	return strconv.Itoa(n)
 }
 
+// asksFor says what all containers of a session ask for.
+func (s *shape) asksFor() string {
+	if s.spread {
+		return plural(s.count, "container") + s.eachAsks()
+	}
+	return s.slots.String()
+}
+
 // eachAsks says what each container asks for.
 func (s *shape) eachAsks() string {
 	var asked []string

@@ -22,7 +22,7 @@ type crowdKey struct {
 // checkCrowd asks whether a route would have room beside the other routes of its service if nobody else held anything. Where it has
 // none, no end of anybody else helps it: nothing is kept for it. Routes that others are to take the place of do not count.
 func (p *pass) checkCrowd(w *want) []Wait {
-	if w.ServiceID == "" || w.shape.spread {
+	if w.ServiceID == "" {
 		return nil
 	}
 	key := crowdKey{w.ServiceID, w.shape}
@@ -40,7 +40,7 @@ func (p *pass) checkCrowd(w *want) []Wait {
 	}
 	return []Wait{{
 		Predicate: PredicateCapacity,
-		Sentence:  fmt.Sprintf("there is room for %s of service %s %s, with nothing else there: each asks for %s", plural(c.most, "route"), w.ServiceName, where, w.shape.slots),
+		Sentence:  fmt.Sprintf("there is room for %s of service %s %s, with nothing else there: each asks for %s", plural(c.most, "route"), w.ServiceName, where, w.shape.asksFor()),
 		Would:     fmt.Sprintf("scale it to %d, or have its routes ask for less", c.most),
 	}}
 }
@@ -49,23 +49,55 @@ func (p *pass) checkCrowd(w *want) []Wait {
 func (p *pass) crowdOf(w *want) *crowd {
 	c := &crowd{}
 	stay := p.staying()[w.ServiceID]
-	for node := range p.nodes.now {
-		if !w.shape.on(node) {
-			continue
-		}
-		fits := accel.Amount(1) << 40 // of routes that ask for nothing
-		for k := range w.shape.asks {
-			a := &w.shape.asks[k]
-			left := p.nodes.totals[a.column][node]
-			for _, h := range stay[node] {
-				left -= heldOfSlot(&h.Claim, a.slot)
+	if stay != nil {
+		for node, count := range stay.heads {
+			if w.shape.on(node) {
+				c.most += count
 			}
-			fits = min(fits, max(left, 0)/a.amount)
 		}
-		c.room += int(fits)
-		c.most += int(fits) + len(stay[node])
 	}
+	for _, group := range p.groups(w.shape) {
+		units := 0 // of containers where they may be on several nodes, else of routes
+		for _, node := range group {
+			units += p.unitsBeside(w.shape, node, stay)
+		}
+		if w.shape.spread {
+			units /= w.shape.count
+		}
+		c.room += units
+	}
+	c.most += c.room
 	return c
+}
+
+// groups are the nodes among which the containers of one route are.
+func (p *pass) groups(s *shape) [][]int {
+	if s.spread {
+		return p.nodes.groups(s)
+	}
+	var all []int
+	for node := range p.nodes.now {
+		if s.on(node) {
+			all = append(all, node)
+		}
+	}
+	return [][]int{all}
+}
+
+// unitsBeside is how often what a shape asks of a node fits there beside the routes that stay.
+func (p *pass) unitsBeside(s *shape, node int, stay *stays) int {
+	fits := accel.Amount(1) << 40 // of routes that ask for nothing
+	for k := range s.asks {
+		a := &s.asks[k]
+		left := p.nodes.totals[a.column][node]
+		if stay != nil {
+			for _, claim := range stay.claims[node] {
+				left -= heldOfSlot(claim, a.slot)
+			}
+		}
+		fits = min(fits, max(left, 0)/a.amount)
+	}
+	return int(fits)
 }
 
 // heldOfSlot is how much a claim takes of a slot at least.
@@ -81,22 +113,37 @@ func heldOfSlot(c *accel.Claim, slot accel.Slot) (sum accel.Amount) {
 	return sum
 }
 
-// staying lists the routes of each service on each node that nothing is to take the place of.
-func (p *pass) staying() map[string]map[int][]*Held {
+// stays are the routes of one service that nothing is to take the place of, by node.
+type stays struct {
+	heads  map[int]int            // how many have their main container there
+	claims map[int][]*accel.Claim // what all their containers hold there
+}
+
+// staying lists those of each service.
+func (p *pass) staying() map[string]*stays {
 	if p.stay != nil {
 		return p.stay
 	}
-	p.stay = map[string]map[int][]*Held{}
+	p.stay = map[string]*stays{}
 	for i := range p.queue.Running {
 		h := &p.queue.Running[i]
-		node, known := p.nodes.byName[h.Claim.Node]
-		if h.ServiceID == "" || h.Leaving || h.Passing || !known {
+		if h.ServiceID == "" || h.Leaving || h.Passing {
 			continue
 		}
-		if p.stay[h.ServiceID] == nil {
-			p.stay[h.ServiceID] = map[int][]*Held{}
+		of := p.stay[h.ServiceID]
+		if of == nil {
+			of = &stays{heads: map[int]int{}, claims: map[int][]*accel.Claim{}}
+			p.stay[h.ServiceID] = of
 		}
-		p.stay[h.ServiceID][node] = append(p.stay[h.ServiceID][node], h)
+		if node, known := p.nodes.byName[h.Claim.Node]; known {
+			of.heads[node]++
+			of.claims[node] = append(of.claims[node], &h.Claim)
+		}
+		for i := range h.Others {
+			if node, known := p.nodes.byName[h.Others[i].Node]; known {
+				of.claims[node] = append(of.claims[node], &h.Others[i])
+			}
+		}
 	}
 	return p.stay
 }
