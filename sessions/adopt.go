@@ -157,7 +157,7 @@ func (m *Manager) restore(sessions []Session, instances map[string]*Instance) {
 func requeue(s *Session, why error) {
 	switch s.Status {
 	case StatusScheduled, StatusPreparing, StatusPulling, StatusPrepared, StatusCreating, StatusRestarting:
-		s.Status, s.Reason, s.Claim, s.PlacedAt = StatusPending, "back to the queue: "+why.Error(), nil, time.Time{}
+		s.Status, s.Reason, s.Claim, s.PlacedAt = StatusPending, backToQueue+why.Error(), nil, time.Time{}
 		s.Task.Cluster = s.Task.Cluster.withNet(nil) // others may have it
 	}
 }

@@ -3,6 +3,7 @@ package sessions
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,7 +65,8 @@ const lastWords = time.Minute
 //     the others; where one of those is no more, it cannot.
 //  2. Another one has ended before it, without having done its part, or is being ended: all have failed with it.
 //  3. One goes back to the queue: all do. Where another one is done already, it cannot begin anew, and all have failed. A
-//     route whose main one runs ends; another one takes its place.
+//     route whose main one runs ends; another one takes its place. One that has never answered has failed: not all of it
+//     could be started.
 //  4. One runs again: all do, until they have counted as many runs. Where another one was done in an earlier run, all have
 //     failed.
 //  5. All run: what waits in them goes on.
@@ -96,7 +98,7 @@ func fate(ms []member, now time.Time) verdict {
 	}
 	if back := slices.IndexFunc(live, func(m member) bool { return m.out() || m.Yields || m.Status == StatusPreempted }); back >= 0 { // 3
 		if main := ms[0]; main.Type == TypeInference && main.Status == StatusRunning {
-			return v.end(live, fmt.Sprintf("%s must begin anew, and so another route takes its place: %s", live[back].Task.Cluster.host(), live[back].Reason), nil)
+			return v.endUnmade(live, main, live[back], now)
 		}
 		return v.yield(ms, live, live[back], now)
 	}
@@ -157,6 +159,16 @@ func (v verdict) endFailed(ms, live []member, now time.Time) verdict {
 		return v.end(live, host+" has ended: "+m.Reason, &cause)
 	}
 	return v
+}
+
+// endUnmade ends a route whose main container runs, and another one has gone back to the queue.
+func (v verdict) endUnmade(live []member, main, back member, now time.Time) verdict {
+	host := back.Task.Cluster.host()
+	if !main.HealthyAt.IsZero() {
+		return v.end(live, fmt.Sprintf("%s must begin anew, and so another route takes its place: %s", host, back.Reason), nil)
+	}
+	reason := host + " was not started: " + strings.TrimPrefix(back.Reason, backToQueue)
+	return v.end(live, reason, &Exit{Reason: ExitStartFailed, Code: -1, Message: reason, FinishedAt: now})
 }
 
 // without ends all where one was done before the run that the others are in: they would wait for it.

@@ -9,6 +9,9 @@ import (
 // errNotHanded: what speaks for the devices of a session could not say how it gets them.
 var errNotHanded = errors.New("handing it its devices")
 
+// backToQueue begins the reason of a session that could not be started for now.
+const backToQueue = "back to the queue: "
+
 // fetch brings image and whatever else must be on the box. A runtime that is away is waited for as it is at the start.
 func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
 	if r.adopted != nil {
@@ -26,7 +29,7 @@ func (r *runner) fetch(ctx context.Context, s Session) (Signal, bool) {
 		}
 		wait := Backoff(try, 0)
 		if time.Now().Add(wait).After(deadline) {
-			return Signal{Kind: SignalGiveUp, Reason: "back to the queue: " + err.Error()}, true
+			return Signal{Kind: SignalGiveUp, Reason: backToQueue + err.Error()}, true
 		}
 		r.log.Warn("not fetched yet; trying again", "error", err, "in", wait)
 		r.note("tried again in " + wait.String() + ": " + err.Error())
@@ -114,7 +117,7 @@ func (r *runner) start(ctx context.Context, s Session) (Signal, bool) {
 		}
 		wait := Backoff(try, 0)
 		if time.Now().Add(wait).After(deadline) {
-			return Signal{Kind: SignalGiveUp, Reason: "back to the queue: " + err.Error()}, true
+			return Signal{Kind: SignalGiveUp, Reason: backToQueue + err.Error()}, true
 		}
 		r.log.Warn("not started yet; trying again", "error", err, "in", wait)
 		r.note("tried again in " + wait.String() + ": " + err.Error())
