@@ -164,11 +164,23 @@ func (m *Manager) tend(now time.Time) time.Duration {
 			}
 			m.clusters[id] = v.open
 			if main := runners[id]; main != nil {
-				main.join(now)
+				main.join(joinedAt(ms, now))
 			}
 		}
 	}
 	return wait
+}
+
+// joinedAt is since when all containers run, as far as that is known: another daemon may have seen it.
+func joinedAt(ms []member, now time.Time) time.Time {
+	var last time.Time
+	for _, m := range ms {
+		last = latest(last, m.StartedAt)
+	}
+	if last.IsZero() || last.After(now) { // by the clock of another box
+		return now
+	}
+	return last
 }
 
 func (m *Manager) act(r *runner, a act) {

@@ -46,10 +46,12 @@ func Frees(q Queue, now time.Time, serviceID string, gone []string) bool {
 func without(q Queue, gone []string) Queue {
 	is := func(id string) bool { return slices.Contains(gone, id) }
 	q.Pool = slices.Clone(q.Pool)
-	for i := range q.Pool {
-		for _, id := range gone {
-			if _, holds := q.Pool[i].Claim(id); holds {
-				q.Pool[i] = q.Pool[i].Without(id)
+	for i := range q.Running {
+		if h := &q.Running[i]; is(h.ID) {
+			for at, s := range q.Pool {
+				if h.on(s.Name()) {
+					q.Pool[at] = h.outOf(s)
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/palisade-run/palisade/accel"
 )
@@ -42,6 +43,11 @@ func (p *pass) allocate(w *want, parts []part) ([]accel.Claim, error) {
 		}
 	}
 	return claims, nil
+}
+
+// on reports whether a session holds anything of a node.
+func (h *Held) on(node string) bool {
+	return h.Claim.Node == node || slices.ContainsFunc(h.Others, func(c accel.Claim) bool { return c.Node == node })
 }
 
 // outOf is a node's state without all that a session holds of it.

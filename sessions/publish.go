@@ -164,6 +164,9 @@ func (m *Manager) expected(s *service, r *runner, ses Session, now time.Time) ti
 		return time.Time{}
 	case StatusCreating, StatusRunning:
 		from = cmp.Or(r.startingSince(), ses.StartedAt, now)
+		if ses.Task.Cluster != nil {
+			from = cmp.Or(r.joinedAt(), now) // it does not load before all of it runs
+		}
 	}
 	var device *string
 	if ses.Claim != nil {

@@ -106,7 +106,8 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	now := time.Now()
 	r.mu.Lock()
 	before, check, started, starting := r.health, r.session.Launch.Health, r.session.StartedAt, r.starting
-	begun := latest(started, r.joined) // before that it waited for the other containers
+	joined := r.joined
+	begun := latest(started, joined) // before that it waited for the other containers
 	r.health = before.Observe(v, check, begun, now)
 	after := r.health
 	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
@@ -132,7 +133,7 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	}
 	if first {
 		if !starting.IsZero() {
-			r.loaded(loaded, now.Sub(starting))
+			r.loaded(loaded, now.Sub(latest(starting, joined))) // before that there was nothing to load with
 		}
 		r.learnPID(ctx, started)
 	}

@@ -167,10 +167,10 @@ func (s *scaling) observe(v *sessions.ServiceView, memory map[string]float64) au
 		o.Routes = append(o.Routes, autoscaler.Route{
 			ID: r.ID, State: routeStates[r.Status], Since: latest(r.StartedAt, r.CreatedAt, r.HealthyAt), ReadyAt: r.HealthyAt, InFlight: r.InFlight,
 		})
-		o.Memory = max(o.Memory, memory[r.ID])
+		o.Memory = max(o.Memory, heldBy(r, memory))
 	}
 	if o.Memory == 0 {
-		o.Memory = s.wouldHold(v.Recipe.Resources)
+		o.Memory = s.wouldHold(v.Recipe)
 	}
 	return o
 }
@@ -206,12 +206,25 @@ func (s *scaling) memory() map[string]float64 {
 	return out
 }
 
-// wouldHold is how many GiB a route holds, once it has a place, of a box like the first one.
-func (s *scaling) wouldHold(resources map[string]string) float64 {
-	slots, err := accel.ParseSlots(resources)
+// heldBy is how much all containers of a route hold, of what each session does.
+func heldBy(r sessions.RouteView, memory map[string]float64) float64 {
+	if r.Containers == nil {
+		return memory[r.ID]
+	}
+	sum := 0.0
+	for _, c := range r.Containers {
+		sum += memory[c.ID]
+	}
+	return sum
+}
+
+// wouldHold is how many GiB a route holds, once it has a place, of boxes like the first one.
+func (s *scaling) wouldHold(r sessions.Recipe) float64 {
+	slots, err := accel.ParseSlots(r.Resources)
 	if err != nil {
 		return 0 // it was checked when it was asked for
 	}
+	containers := float64(max(1, r.ClusterSize))
 	devices := accel.Amount(0)
 	for slot, amount := range slots {
 		if slot != accel.SlotCPU && slot != accel.SlotMem {
@@ -219,9 +232,9 @@ func (s *scaling) wouldHold(resources map[string]string) float64 {
 		}
 	}
 	if nodes := s.ledger.Status(); devices > 0 && len(nodes) > 0 && len(nodes[0].State.Node().Devices) > 0 {
-		return float64(devices) / 100 * float64(nodes[0].State.Node().Devices[0].Memory) / (1 << 30)
+		return containers * float64(devices) / 100 * float64(nodes[0].State.Node().Devices[0].Memory) / (1 << 30)
 	}
-	return float64(slots[accel.SlotMem]) / (1 << 30)
+	return containers * float64(slots[accel.SlotMem]) / (1 << 30)
 }
 
 // tell hands over what the router counts of a service.

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/router"
+	"github.com/palisade-run/palisade/sessions"
 )
 
 // What comes is counted over some time, however often it is looked, and never less than nothing.
@@ -41,5 +43,32 @@ func TestDemand(t *testing.T) {
 	}
 	if rate, known, _ = d.look(router.ServiceLoad{Total: 7}, 0, now.Add(12*time.Second)); !known || rate != 4 {
 		t.Errorf("after that: %g, %v", rate, known)
+	}
+}
+
+// TestMemoryOfARoute is that of all its containers.
+func TestMemoryOfARoute(t *testing.T) {
+	memory := map[string]float64{"one": 80, "head": 40, "sub": 30}
+	if got := heldBy(sessions.RouteView{ID: "one"}, memory); got != 80 {
+		t.Errorf("one: %g", got)
+	}
+	whole := sessions.RouteView{ID: "head", Containers: []sessions.Session{{ID: "head"}, {ID: "sub"}}}
+	if got := heldBy(whole, memory); got != 70 {
+		t.Errorf("two: %g", got)
+	}
+	s := &scaling{ledger: accel.NewLedger()}
+	s.ledger.SetNode(accel.Node{Name: "a", CPU: 8000, Memory: 64 << 30, Devices: []accel.Device{{ID: "d", Family: "cuda", Slot: "cuda.device", Memory: 24 << 30}}})
+	for _, c := range []struct {
+		ask  map[string]string
+		size int
+		want float64
+	}{
+		{map[string]string{"cuda.device": "1"}, 0, 24},
+		{map[string]string{"cuda.device": "1"}, 3, 72},
+		{map[string]string{"mem": "2g"}, 2, 4},
+	} {
+		if got := s.wouldHold(sessions.Recipe{Resources: c.ask, ClusterSize: c.size}); got != c.want {
+			t.Errorf("%v of %d: %g, want %g", c.ask, c.size, got, c.want)
+		}
 	}
 }
