@@ -1,14 +1,15 @@
 package sessions
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fit"
-	"github.com/palisade-run/palisade/variants"
 )
 
 // OptMemoryCheck is the resource option by which an owner who knows better starts a model that seems not to fit.
@@ -26,22 +27,41 @@ func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (said string, ps c
 	if !known {
 		return "", nil, nil // it loads something else than what is in the folder
 	}
-	var best fit.Verdict
-	for _, box := range boxesFor(m.Ledger.Pool(), d) {
-		box = joined(box, r.launch.Span)
+	fits := func(box fit.Box) (fit.Verdict, error) {
 		v, err := fit.Check(files, sizing.Request(path), box)
 		if err != nil {
-			return "", nil, fmt.Errorf("%w: the model cannot be read: %w; resource option %s=off starts it all the same", ErrInvalid, err, OptMemoryCheck)
+			err = fmt.Errorf("%w: the model cannot be read: %w; resource option %s=off starts it all the same", ErrInvalid, err, OptMemoryCheck)
+		}
+		return v, err
+	}
+	boxes, usual := m.boxesFor(d, max(1, r.recipe.ClusterSize), r.recipe.ClusterMode)
+	var best fit.Verdict
+	for _, box := range boxes {
+		v, err := fits(box)
+		if err != nil {
+			return "", nil, err
 		}
 		if best.Outcome == "" || better(v.Outcome, best.Outcome) {
 			best = v
 		}
 	}
+	warn := func(message string) catalog.Problems {
+		return catalog.Problems{{Severity: catalog.SeverityWarning, Field: "resources", Message: message}}
+	}
 	switch best.Outcome {
 	case fit.DoesNotFit:
 		return best.Sentence, nil, fmt.Errorf("%w: %s; if you know better: resource option %s=off", ErrInvalid, best.Sentence, OptMemoryCheck)
 	case fit.FitsPartly:
-		return best.Sentence, catalog.Problems{{Severity: catalog.SeverityWarning, Field: "resources", Message: best.Sentence}}, nil
+		return best.Sentence, warn(best.Sentence), nil
+	}
+	if usual != nil {
+		v, err := fits(*usual)
+		if err != nil {
+			return "", nil, err
+		}
+		if v.Outcome == fit.DoesNotFit {
+			return best.Sentence, warn("it does not fit on every choice of boxes: with " + usual.Host.Name + ": " + v.Sentence + "; labels choose others"), nil
+		}
 	}
 	return best.Sentence, nil, nil
 }
@@ -52,25 +72,107 @@ func better(a, b fit.Outcome) bool {
 	return slices.Index(order, a) < slices.Index(order, b)
 }
 
-// boxesFor is the memory that a session would have on each box that could run it, were the box empty: the queue waits
-// until it is.
-func boxesFor(pool accel.Pool, d Demand) []fit.Box {
-	var out []fit.Box
-	for _, state := range pool {
-		node := state.Node()
-		if !selects(d.Selector, node.Labels) || accel.FitsEmpty(*node, d.Slots) != nil {
-			continue
-		}
-		box := fit.Box{Host: fit.Place{ID: node.Name, Name: node.Name + "'s memory", Total: int64(node.Memory), Free: int64(node.Memory)}}
-		if mem := int64(d.Slots[accel.SlotMem]); mem > 0 {
-			box.Host.Free = min(box.Host.Free, mem)
-		}
-		for _, slot := range d.Slots.Accelerators() {
-			box.Devices = append(box.Devices, placesOf(*node, slot, d.Slots[slot])...)
-		}
-		out = append(out, box)
+// boxesFor is the memory that so many containers would have together wherever they could run, were nobody else there: the queue
+// waits until that is so. Where they may be on several boxes it is, of boxes that reach each other, the ones with most of it for each
+// container; usual are then those where they go when all boxes are empty.
+func (m *Manager) boxesFor(d Demand, count int, mode ClusterMode) (out []fit.Box, usual *fit.Box) {
+	pool := m.Ledger.Pool()
+	if count > 1 && mode == ClusterMultiNode {
+		return boxesOver(pool, Waiting{Slots: d.Slots, Selector: d.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
 	}
-	return out
+	all := d.Slots
+	if count > 1 {
+		all = times(d.Slots, count, m.Queueing.Options)
+	}
+	for _, state := range pool {
+		if node := state.Node(); selects(d.Selector, node.Labels) && accel.FitsEmpty(*node, all) == nil {
+			out = append(out, boxOf(node, d.Slots, count))
+		}
+	}
+	return out, nil
+}
+
+// boxesOver is boxesFor of containers that may be on several boxes.
+func boxesOver(pool accel.Pool, w Waiting, reach map[string]string, o accel.Options) (out []fit.Box, usual *fit.Box) {
+	empty := make(accel.Pool, len(pool))
+	for i, state := range pool {
+		empty[i] = accel.NewState(*state.Node())
+	}
+	p := newPass(&Queue{Pool: empty, Waiting: []Waiting{w}, Reach: reach, Options: o}, w.Since)
+	shape := p.turns.next().shape
+	one := make([]fit.Box, len(p.nodes.now))
+	for i, state := range p.nodes.now {
+		one[i] = boxOf(state.Node(), w.Slots, 1)
+	}
+	join := func(parts []part) fit.Box {
+		var boxes []fit.Box
+		for _, part := range parts {
+			boxes = append(boxes, boxOf(p.nodes.now[part.node].Node(), w.Slots, part.count))
+		}
+		return joined(boxes)
+	}
+	for _, group := range p.nodes.groups(shape) {
+		slices.SortStableFunc(group, func(a, b int) int { return compareMemory(one[b], one[a]) })
+		var parts []part
+		left := shape.count
+		for _, node := range group {
+			if count := min(left, p.nodes.most(shape, node)); count > 0 {
+				parts, left = append(parts, part{node, count}), left-count
+			}
+		}
+		if left == 0 {
+			out = append(out, join(parts))
+		}
+	}
+	if parts := p.nodes.over(shape, p.nodes.now); parts != nil {
+		box := join(parts)
+		usual = &box
+	}
+	return out, usual
+}
+
+// compareMemory compares what two boxes have: of their devices, or of their own.
+func compareMemory(a, b fit.Box) int {
+	sum := func(box fit.Box) (devices int64) {
+		for _, d := range box.Devices {
+			devices += d.Free
+		}
+		return devices
+	}
+	return cmp.Or(cmp.Compare(sum(a), sum(b)), cmp.Compare(a.Host.Free, b.Host.Free))
+}
+
+// boxOf is the memory that containers have on a box where nobody else is.
+func boxOf(node *accel.Node, each accel.Slots, count int) fit.Box {
+	box := fit.Box{Host: fit.Place{ID: node.Name, Name: node.Name + "'s memory", Total: int64(node.Memory), Free: int64(node.Memory)}}
+	if mem := int64(each[accel.SlotMem]) * int64(count); mem > 0 {
+		box.Host.Free = min(box.Host.Free, mem)
+	}
+	for _, slot := range each.Accelerators() {
+		box.Devices = append(box.Devices, placesOf(*node, slot, each[slot], count)...)
+	}
+	return box
+}
+
+// joined is what several boxes have together.
+func joined(boxes []fit.Box) fit.Box {
+	if len(boxes) == 1 {
+		return boxes[0]
+	}
+	var all fit.Box
+	var names []string
+	for _, box := range boxes {
+		names = append(names, box.Host.ID)
+		all.Host.Total += box.Host.Total
+		all.Host.Free += box.Host.Free
+		for _, d := range box.Devices {
+			d.ID, d.Name = box.Host.ID+"/"+d.ID, d.Name+" of "+box.Host.ID
+			all.Devices = append(all.Devices, d)
+		}
+	}
+	all.Host.ID = strings.Join(names, "+")
+	all.Host.Name = "the memory of " + enumerate(names)
+	return all
 }
 
 // devices is how many accelerators an ask comes to, parts of one as one.
@@ -82,46 +184,36 @@ func devices(slots accel.Slots) int {
 	return count
 }
 
-// joined is what all containers of an engine have, where each has as much as one on this box.
-func joined(box fit.Box, span *variants.Span) fit.Box {
-	if span == nil {
-		return box
-	}
-	one := box
-	box.Host.Total, box.Host.Free = one.Host.Total*int64(span.Nodes), one.Host.Free*int64(span.Nodes)
-	box.Devices = nil
-	for rank := range span.Nodes {
-		for _, d := range one.Devices {
-			d.ID, d.Name = fmt.Sprintf("%s/%d", d.ID, rank), fmt.Sprintf("%s of container %d", d.Name, rank+1)
-			box.Devices = append(box.Devices, d)
-		}
-	}
-	return box
-}
-
-// placesOf are the devices that an amount of a slot comes to, the largest ones, with the part of them that is given.
-func placesOf(node accel.Node, slot accel.Slot, amount accel.Amount) []fit.Place {
-	whole := slot
-	if slot == "cuda.shares" {
-		whole = "cuda.device"
-	}
+// placesOf are the devices that an amount of a slot comes to for each of so many containers, the largest ones, with the part of
+// them that is given.
+func placesOf(node accel.Node, slot accel.Slot, amount accel.Amount, count int) []fit.Place {
+	whole := deviceSlot(slot)
 	var devices []accel.Device
 	for _, d := range node.Devices {
 		if d.Slot == whole {
 			devices = append(devices, d)
 		}
 	}
-	slices.SortStableFunc(devices, func(a, b accel.Device) int { return int(min(1, max(-1, b.Memory-a.Memory))) })
+	slices.SortStableFunc(devices, func(a, b accel.Device) int { return cmp.Compare(b.Memory, a.Memory) })
+	taken := make([]accel.Amount, len(devices))
 	var out []fit.Place
-	for _, d := range devices {
-		if amount <= 0 {
-			break
+	for rank := range count {
+		left := amount
+		for i, d := range devices {
+			part := min(left, wholeDevice)
+			if part <= 0 {
+				break
+			}
+			if taken[i]+part > wholeDevice {
+				continue // it is another container's
+			}
+			left, taken[i] = left-part, taken[i]+part
+			place := fit.Place{ID: d.ID, Name: fmt.Sprintf("%s:%d", d.Family, d.Index), Total: d.Memory, Free: d.Memory * int64(part) / 100}
+			if count > 1 {
+				place.ID = fmt.Sprintf("%s/%d", d.ID, rank) // parts of one may be several containers'
+			}
+			out = append(out, place)
 		}
-		part := min(amount, 100)
-		amount -= part
-		out = append(out, fit.Place{
-			ID: d.ID, Name: fmt.Sprintf("%s:%d", d.Family, d.Index), Total: d.Memory, Free: d.Memory / 100 * int64(part),
-		})
 	}
 	return out
 }

@@ -69,3 +69,32 @@ func TestModelThatFitsNowhereIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestModelThatFitsNoRoute: what all containers of a route have together is what there is, of each box once.
+func TestModelThatFitsNoRoute(t *testing.T) {
+	onBoxes(t, "a b", func(t *testing.T, w *world) {
+		w.halt()
+		for i := range w.more[0].Devices {
+			w.more[0].Devices[i].Memory = 1 << 30
+			w.node.Devices[i].Memory = 20 << 30
+		}
+		weights(t, w.dir)
+		w.boot()
+		for name, c := range map[string]struct {
+			change func(*sessions.Recipe)
+			fits   bool
+		}{
+			"on both":         {func(r *sessions.Recipe) { r.Resources["cuda.device"] = "8" }, false}, // b has but 1 GiB for its parts
+			"on a, together":  {func(r *sessions.Recipe) { r.ClusterMode = sessions.ClusterSingleNode }, true},
+			"on a, by choice": {func(*sessions.Recipe) {}, true},
+		} {
+			_, err := w.m.ForeseeService(t.Context(), big(2, func(r *sessions.ServiceRequest) {
+				r.Recipe.Variant, r.Recipe.Folder, r.Recipe.Resources = "vllm", "model", map[string]string{"cuda.device": "1"}
+				c.change(&r.Recipe)
+			}))
+			if c.fits != (err == nil) || err != nil && !errors.Is(err, sessions.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
