@@ -257,7 +257,29 @@ func (m *Manager) stateOf(s *service) ServiceState {
 			state.Routes = append(state.Routes, m.routeState(ses, health))
 		}
 	}
+	if s.Lifecycle != LifecycleActive {
+		state.Ending = m.ending(s)
+	}
 	return state
+}
+
+// ending counts containers of a service's routes that have not ended though the main one has. The caller holds mu.
+func (m *Manager) ending(s *service) (count int) {
+	goesOn := map[string]bool{}
+	for _, r := range s.routes {
+		if ses, _ := r.snapshot(); ses.Alive() {
+			goesOn[ses.clusterID()] = true
+		}
+	}
+	for _, r := range m.grouped {
+		if r.service != s.ID {
+			continue
+		}
+		if ses, _ := r.snapshot(); ses.IsSub() && ses.Alive() && !goesOn[ses.clusterID()] {
+			count++
+		}
+	}
+	return count
 }
 
 func (m *Manager) routeState(s Session, h Health) RouteState {

@@ -11,6 +11,8 @@ import (
 type ServiceState struct {
 	Service Service
 	Routes  []RouteState // of sessions that have not ended, in the order of their creation
+	// Ending are containers of routes whose main one has ended, and which have not yet. It is counted of a service that should go.
+	Ending int
 }
 
 // RouteState is one live session of a service, as the balance sees it.
@@ -142,7 +144,7 @@ func (p *planner) outdated(r RouteState) bool { return !p.current(r) }
 func anyRoute(RouteState) bool                { return true }
 
 func (p *planner) destroy() {
-	if len(p.Routes) == 0 {
+	if len(p.Routes) == 0 && p.Ending == 0 {
 		p.do(PlanDestroy, "", 0, "no route is left")
 		return
 	}

@@ -46,7 +46,11 @@ func serviceStatus(s ServiceState, now time.Time) (ServiceStatus, string) {
 	case sv.Lifecycle == LifecycleDestroyed:
 		return ServiceDestroyed, "removed"
 	case sv.Lifecycle == LifecycleDestroying:
-		return ServiceDestroying, plural(len(s.Routes), "route") + " left to end"
+		left := plural(len(s.Routes), "route")
+		if s.Ending > 0 {
+			left += fmt.Sprintf(" and %s of others", plural(s.Ending, "container"))
+		}
+		return ServiceDestroying, left + " left to end"
 	case sv.Replicas == 0 && healthy == 0:
 		return ServiceIdle, "scaled to zero"
 	case healthy >= sv.Replicas:

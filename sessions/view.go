@@ -137,21 +137,21 @@ func (m *Manager) Events(ctx context.Context, project, ref string, limit int) ([
 func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	mounts := func(s *service, number int) bool {
+		rev := s.revision(number)
+		return rev != nil && rev.Recipe.mounts(folderID)
+	}
 	for _, s := range m.services {
-		numbers := []int{s.Revision, s.GoodRevision}
-		for _, r := range s.routes { // those of an older one still run while they drain
-			ses, _ := r.snapshot()
-			numbers = append(numbers, ses.Revision)
-		}
-		for _, number := range numbers {
-			if rev := s.revision(number); rev != nil && rev.Recipe.mounts(folderID) {
-				return "service " + s.Name, true
-			}
+		if mounts(s, s.Revision) || mounts(s, s.GoodRevision) {
+			return "service " + s.Name, true
 		}
 	}
 	first := ""
 	for _, r := range m.sessions {
 		ses, _ := r.snapshot()
+		if s := m.services[ses.ServiceID]; s != nil && ses.Alive() && mounts(s, ses.Revision) {
+			return "service " + s.Name, true // one of an older revision still runs while it drains, and all containers of it
+		}
 		if ses.Alive() && slices.Contains(ses.Task.Folders, folderID) && (first == "" || ses.Name < first) {
 			first = ses.Name
 		}
