@@ -34,7 +34,7 @@ func (m *Manager) checkFit(files fs.FS, r resolved, d Demand) (said string, ps c
 		}
 		return v, err
 	}
-	boxes, usual := m.boxesFor(d, max(1, r.recipe.ClusterSize), r.recipe.ClusterMode)
+	boxes, usual := m.boxesFor(d, r.recipe, r.launch.FixedPort())
 	var best fit.Verdict
 	for _, box := range boxes {
 		v, err := fits(box)
@@ -72,13 +72,14 @@ func better(a, b fit.Outcome) bool {
 	return slices.Index(order, a) < slices.Index(order, b)
 }
 
-// boxesFor is the memory that so many containers would have together wherever they could run, were nobody else there: the queue
+// boxesFor is the memory that the containers of a route would have together wherever they could run, were nobody else there: the queue
 // waits until that is so. Where they may be on several boxes it is, of boxes that reach each other, the ones with most of it for each
-// container; usual are then those where they go when all boxes are empty.
-func (m *Manager) boxesFor(d Demand, count int, mode ClusterMode) (out []fit.Box, usual *fit.Box) {
-	pool := m.Ledger.Pool()
-	if count > 1 && mode == ClusterMultiNode {
-		return boxesOver(pool, Waiting{Slots: d.Slots, Selector: d.Selector, Spread: true, Others: make([]string, count-1)}, m.reaches(), m.Queueing.Options)
+// container; usual are then those where they go when all boxes are empty. apart: as Waiting.Apart.
+func (m *Manager) boxesFor(d Demand, r Recipe, apart bool) (out []fit.Box, usual *fit.Box) {
+	pool, count := m.Ledger.Pool(), max(1, r.ClusterSize)
+	if count > 1 && r.ClusterMode == ClusterMultiNode {
+		w := Waiting{Slots: d.Slots, Selector: d.Selector, Spread: true, Others: make([]string, count-1), Engine: true, Apart: apart}
+		return boxesOver(Queue{Pool: pool, Waiting: []Waiting{w}, Reach: m.reaches(), Unasked: m.unasked(), Options: m.Queueing.Options})
 	}
 	all := d.Slots
 	if count > 1 {
@@ -93,12 +94,13 @@ func (m *Manager) boxesFor(d Demand, count int, mode ClusterMode) (out []fit.Box
 }
 
 // boxesOver is boxesFor of containers that may be on several boxes.
-func boxesOver(pool accel.Pool, w Waiting, reach map[string]string, o accel.Options) (out []fit.Box, usual *fit.Box) {
-	empty := make(accel.Pool, len(pool))
-	for i, state := range pool {
-		empty[i] = accel.NewState(*state.Node())
+func boxesOver(q Queue) (out []fit.Box, usual *fit.Box) {
+	w := q.Waiting[0]
+	q.Pool = slices.Clone(q.Pool)
+	for i, state := range q.Pool {
+		q.Pool[i] = accel.NewState(*state.Node())
 	}
-	p := newPass(&Queue{Pool: empty, Waiting: []Waiting{w}, Reach: reach, Options: o}, w.Since)
+	p := newPass(&q, w.Since)
 	shape := p.turns.next().shape
 	one := make([]fit.Box, len(p.nodes.now))
 	for i, state := range p.nodes.now {

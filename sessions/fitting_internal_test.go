@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/palisade-run/palisade/accel"
@@ -27,37 +28,40 @@ func TestMemoryOfSeveralContainers(t *testing.T) {
 		mode  ClusterMode
 		want  []string
 		usual string
+		apart bool
 	}{
-		"one container": {accel.Pool{cards("a", 24, 80)}, accel.Slots{"cuda.device": 100}, 1, "", []string{"100 80"}, ""},
+		"one container": {accel.Pool{cards("a", 24, 80)}, accel.Slots{"cuda.device": 100}, 1, "", []string{"100 80"}, "", false},
 		"unlike devices of one box": {
-			accel.Pool{cards("a", 24, 80), cards("b", 48, 48), cards("c", 80)}, accel.Slots{"cuda.device": 100}, 2, ClusterSingleNode, []string{"100 80 24", "100 48 48"}, "",
+			accel.Pool{cards("a", 24, 80), cards("b", 48, 48), cards("c", 80)}, accel.Slots{"cuda.device": 100}, 2, ClusterSingleNode, []string{"100 80 24", "100 48 48"}, "", false,
 		},
 		"parts of devices": {
-			accel.Pool{cards("a", 24, 80)}, accel.Slots{"cuda.shares": 50}, 3, ClusterSingleNode, []string{"100 40 40 12"}, "",
+			accel.Pool{cards("a", 24, 80)}, accel.Slots{"cuda.shares": 50}, 3, ClusterSingleNode, []string{"100 40 40 12"}, "", false,
 		},
 		"parts that do not share one": {
-			accel.Pool{cards("a", 20, 80)}, accel.Slots{"cuda.shares": 60}, 2, ClusterSingleNode, []string{"100 48 12"}, "",
+			accel.Pool{cards("a", 20, 80)}, accel.Slots{"cuda.shares": 60}, 2, ClusterSingleNode, []string{"100 48 12"}, "", false,
 		},
-		"one box's own memory":    {accel.Pool{cards("a")}, accel.Slots{"cpu": 1000}, 4, ClusterSingleNode, []string{"100"}, ""},
-		"what each may use of it": {accel.Pool{cards("a")}, accel.Slots{"mem": 20 << 30}, 4, ClusterSingleNode, []string{"80"}, ""},
+		"one box's own memory":    {accel.Pool{cards("a")}, accel.Slots{"cpu": 1000}, 4, ClusterSingleNode, []string{"100"}, "", false},
+		"what each may use of it": {accel.Pool{cards("a")}, accel.Slots{"mem": 20 << 30}, 4, ClusterSingleNode, []string{"80"}, "", false},
 		"unlike boxes": {
-			accel.Pool{cards("a", 80, 80), cards("b", 24, 24)}, accel.Slots{"cuda.device": 200}, 2, ClusterMultiNode, []string{"200 80 80 24 24"}, "200 80 80 24 24",
+			accel.Pool{cards("a", 80, 80), cards("b", 24, 24)}, accel.Slots{"cuda.device": 200}, 2, ClusterMultiNode, []string{"200 80 80 24 24"}, "200 80 80 24 24", false,
 		},
 		"the best of them": {
-			accel.Pool{cards("a", 80, 80), cards("b", 24, 24), cards("c", 80, 80)}, accel.Slots{"cuda.device": 200}, 2, ClusterMultiNode, []string{"200 80 80 80 80"}, "200 80 80 24 24",
+			accel.Pool{cards("a", 80, 80), cards("b", 24, 24), cards("c", 80, 80)}, accel.Slots{"cuda.device": 200}, 2, ClusterMultiNode, []string{"200 80 80 80 80"}, "200 80 80 24 24", false,
 		},
 		"several on one of them": {
-			accel.Pool{cards("a", 80, 80), cards("b", 24)}, accel.Slots{"cuda.device": 100, "mem": 30 << 30}, 3, ClusterMultiNode, []string{"90 80 80 24"}, "90 80 80 24",
+			accel.Pool{cards("a", 80, 80), cards("b", 24)}, accel.Slots{"cuda.device": 100, "mem": 30 << 30}, 3, ClusterMultiNode, []string{"90 80 80 24"}, "90 80 80 24", false,
 		},
-		"too few": {accel.Pool{cards("a", 80)}, accel.Slots{"cuda.device": 100}, 2, ClusterMultiNode, nil, ""},
+		"each on a box of its own": {
+			accel.Pool{cards("a", 80, 80), cards("b", 24)}, accel.Slots{"cuda.device": 100}, 2, ClusterMultiNode, []string{"200 80 24"}, "200 80 24", true,
+		},
+		"too few": {accel.Pool{cards("a", 80)}, accel.Slots{"cuda.device": 100}, 2, ClusterMultiNode, nil, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ledger := accel.NewLedger()
 			m := &Manager{Deps: Deps{Ledger: ledger}}
-			reach := map[string]string{}
+			m.Nets.Reach = func(string) (NetKind, netip.Addr) { return NetHost, netip.AddrFrom4([4]byte{10, 0, 0, 1}) }
 			for _, s := range c.pool {
 				ledger.SetNode(*s.Node())
-				reach[s.Name()] = "host"
 			}
 			text := func(box fit.Box) string {
 				out := fmt.Sprint(box.Host.Free >> 30)
@@ -72,10 +76,7 @@ func TestMemoryOfSeveralContainers(t *testing.T) {
 				return out
 			}
 			d := Demand{Slots: c.slots}
-			boxes, usual := m.boxesFor(d, c.count, c.mode)
-			if c.mode == ClusterMultiNode {
-				boxes, usual = boxesOver(ledger.Pool(), Waiting{Slots: c.slots, Spread: true, Others: make([]string, c.count-1)}, reach, accel.Options{})
-			}
+			boxes, usual := m.boxesFor(d, Recipe{ClusterSize: c.count, ClusterMode: c.mode}, c.apart)
 			var got []string
 			for _, box := range boxes {
 				got = append(got, text(box))

@@ -57,17 +57,35 @@ func (p *pass) crowdOf(w *want) *crowd {
 		}
 	}
 	for _, group := range p.groups(w.shape) {
-		units := 0 // of containers where they may be on several nodes, else of routes
-		for _, node := range group {
-			units += p.unitsBeside(w.shape, node, stay)
+		units := make([]int, len(group)) // of containers where they may be on several nodes, else of routes
+		for i, node := range group {
+			units[i] = p.unitsBeside(w.shape, node, stay)
 		}
 		if w.shape.spread {
-			units /= w.shape.count
+			c.room += p.nodes.routesOver(w.shape, group, units)
+			continue
 		}
-		c.room += units
+		for _, n := range units {
+			c.room += n
+		}
 	}
 	c.most += c.room
 	return c
+}
+
+// routesOver is how many routes the nodes of a group have room for, each of which has room for so many containers: as many as can
+// each have their number of them, of each node no more than one route may have there.
+func (n *nodes) routesOver(s *shape, group, units []int) int {
+	for routes := 1 << 40; ; {
+		sum := 0
+		for i, node := range group {
+			sum += min(units[i], routes*n.bound(s, node, s.count))
+		}
+		if sum/s.count >= routes {
+			return routes
+		}
+		routes = sum / s.count
+	}
 }
 
 // groups are the nodes among which the containers of one route are.

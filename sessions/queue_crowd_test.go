@@ -59,3 +59,26 @@ func TestRoutesThatNeverFit(t *testing.T) {
 		})
 	}
 }
+
+// TestRoutesThatNeverFitOverNodes: of a node no route has more containers than may be there.
+func TestRoutesThatNeverFitOverNodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		net  string
+		want int // routes that have a place; the next one is told so
+	}{"each container on a node of its own": {"host", 4}, "any number on one": {"vxlan", 6}} {
+		l := newLineup(t, box("a", 8, 64, 8), box("b", 2, 64, 2), box("c", 2, 64, 2)).reach(c.net, "a", "b", "c")
+		for i := range 10 {
+			l.waits(string(rune('k'+i)), "cuda.device=1", over(2), asRoute("chat"), func(w *sessions.Waiting) { w.Engine, w.Apart = true, true })
+		}
+		d := l.place()
+		told := 0
+		for _, waits := range d.Waits {
+			if waits[0].Predicate == sessions.PredicateCapacity {
+				told++
+			}
+		}
+		if len(d.Placed) != c.want || told != 10-c.want || len(d.Kept) != 0 {
+			t.Errorf("%s: %v, %d told, kept %v", name, where(d), told, keeps(d))
+		}
+	}
+}

@@ -23,7 +23,7 @@ func TestNetsOfOnePass(t *testing.T) {
 	for kind, c := range map[sessions.NetKind]struct {
 		count int
 		cpu   string // of 64: two that ask for more than half have a box each
-	}{sessions.NetVXLAN: {13, "33"}, sessions.NetHost: {60, "1"}} {
+	}{sessions.NetVXLAN: {13, "33"}, sessions.NetHost: {45, "1"}} {
 		onBoxes(t, "a b c d e f g h i j k l m n o p q r s t u v w x y z", func(t *testing.T, w *world) {
 			w.halt()
 			w.nets.Pool = netip.MustParsePrefix("10.208.0.0/20") // 16 ranges
