@@ -123,12 +123,11 @@ func (s *seat) boxesFor(nodes []cluster.Seen, now time.Time) (boxes []member.Box
 
 // seatsOf are the members, with the names of the boxes at whose addresses those are that have not started yet.
 func seatsOf(st member.Status, nodes []cluster.Seen) []member.Seat {
-	seats := []member.Seat{}
-	for _, v := range st.Members {
+	seats := st.Seats()
+	for i, v := range st.Members {
 		if v.Name == "" {
-			v.Name = boxAt(nodes, v.Peer)
+			seats[i].Name = boxAt(nodes, v.Peer)
 		}
-		seats = append(seats, v.Seat)
 	}
 	return seats
 }

@@ -297,30 +297,6 @@ func (c *Client) Seat(ctx context.Context, name string, r SeatRequest) error {
 	return c.call(ctx, ask{name: name, method: http.MethodPost, path: pathSeat, in: r}, nil)
 }
 
-// Renew has this box's certificate renewed by another one.
-func (c *Client) Renew(ctx context.Context, name string) error {
-	csr, err := c.node.Renewal()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := patiently(ctx, name, callPatience)
-	defer cancel()
-	r, err := c.request(ctx, ask{name: name, method: http.MethodPost, path: pathRenew, body: bytes.NewReader(csr)})
-	if err != nil {
-		return err
-	}
-	answer, err := c.do(name, r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	got, err := trust.ReadAnswer(answer.Body)
-	if err != nil {
-		return fmt.Errorf("box %s: %w", name, err)
-	}
-	return c.node.TakeRenewal(got)
-}
-
 // Dial connects to a port of a session that runs on a box, at the address that it has there. Nobody listening is ECONNREFUSED.
 func (c *Client) Dial(ctx context.Context, name, session, port string) (Tunnel, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -98,7 +98,6 @@ const (
 	pathPrefix   = "/door/1/"
 	pathPing     = pathPrefix + "ping"
 	pathJoin     = pathPrefix + "join"
-	pathRenew    = pathPrefix + "renew"
 	pathLoad     = pathPrefix + "load"
 	pathSeat     = pathPrefix + "seat"
 	pathSessions = pathPrefix + "sessions/"

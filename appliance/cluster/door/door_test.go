@@ -53,11 +53,8 @@ func started(t *testing.T) *runtimetest.Fake {
 	return fake
 }
 
-func TestJoinAndRenew(t *testing.T) {
+func TestJoin(t *testing.T) {
 	p := doortest.New(t, door.Rooms{})
-	if err := p.Client.Renew(t.Context(), "one"); err != nil {
-		t.Error(err)
-	}
 	three, token := p.Box("three"), p.Token(false)
 	for range 2 {
 		if state, err := p.Join(three, token); err != nil || state != trust.Waiting {

@@ -1,7 +1,6 @@
 package door
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -130,21 +129,4 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, err error) {
 	if text, failed := json.Marshal(refusal); failed == nil {
 		_, _ = w.Write(text)
 	}
-}
-
-// renew gives a node a new certificate.
-func (s *Server) renew(w http.ResponseWriter, r *http.Request) error {
-	var csr bytes.Buffer
-	if _, err := csr.ReadFrom(http.MaxBytesReader(w, r.Body, trust.LongestRequest)); err != nil {
-		return fmt.Errorf("reading a request for a certificate: %w", err)
-	}
-	desk, err := s.desk()
-	if err != nil {
-		return err
-	}
-	answer, err := desk.Renew(r.Context(), peerOf(r.Context()), csr.Bytes())
-	if err != nil {
-		return err
-	}
-	return respond(w, answer)
 }

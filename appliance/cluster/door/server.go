@@ -47,7 +47,6 @@ func NewServer(r Rooms, log *slog.Logger) *Server {
 func (s *Server) route() {
 	s.mux.HandleFunc("GET "+pathPing, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	s.mux.HandleFunc("GET "+pathWay, s.answer(s.way))
-	s.mux.HandleFunc("POST "+pathRenew, s.answer(s.renew))
 	s.mux.HandleFunc("POST "+pathLoad, s.answer(s.load))
 	s.mux.HandleFunc("POST "+pathSeat, s.answer(s.seat))
 	s.mux.HandleFunc("POST "+pathCheck, s.answer(s.check))

@@ -101,9 +101,6 @@ const (
 // fetchTries is how often in a row one connection may bring nothing, whatever box it asks, before a folder is given up.
 const fetchTries = 6
 
-// SetRate changes how many bytes a second may come; 0: as many as there are.
-func (g *Goods) SetRate(bytesPerSecond int64) { g.fetcher.SetRate(bytesPerSecond) }
-
 // Has is what this box can give to others beside the folders whose home it is: ID@VERSION.
 func (g *Goods) Has() []string { return g.shelf.has() }
 

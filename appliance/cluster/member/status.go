@@ -92,7 +92,7 @@ func (m *Members) agreed(ctx context.Context) (r *clientv3.MemberListResponse, a
 	return r, false, nil
 }
 
-// Seats are what Plan decides on.
+// Seats are what Plan decides on, in the order of Members.
 func (s Status) Seats() []Seat {
 	var out []Seat
 	for _, v := range s.Members {

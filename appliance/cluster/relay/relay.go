@@ -78,13 +78,6 @@ func (r *Relays) Keep(wanted func(Target) bool) {
 	r.drop(func(t Target) bool { return !wanted(t) })
 }
 
-// Targets is how many there are.
-func (r *Relays) Targets() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.open)
-}
-
 // Close ends all of them, with the connections that there are, and returns when nothing of them is left.
 func (r *Relays) Close() {
 	r.end()

@@ -312,8 +312,8 @@ func TestKeep(t *testing.T) {
 		t.Errorf("%s is %s now", again, other)
 	}
 	f.relays.Keep(func(t relay.Target) bool { return t.Port == 4711 })
-	if n := f.relays.Targets(); n != 1 {
-		t.Errorf("%d are left", n)
+	if still := f.address(4711); still != again {
+		t.Errorf("what is wanted is at %s now, and was at %s", still, again)
 	}
 	if late, err := net.Dial("tcp", f.at); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%v, %v", late, err)

@@ -17,7 +17,7 @@ func (n *Node) Request(t Token, version, address string) (Request, error) {
 	return Request{TokenID: t.ID, Secret: t.secret, CSR: csr, Version: version, Address: address}, err
 }
 
-// Renewal is what this box sends through the door to have its certificate renewed, in DER: see Desk.Renew.
+// Renewal is what this box sends to have its certificate renewed, in DER: see Desk.Renew.
 func (n *Node) Renewal() ([]byte, error) { return n.ask() }
 
 // Take takes an answer to Request over. It believes nothing that does not hang on the authority that t names. When it
