@@ -35,6 +35,12 @@ func TestWhatIsSharedIsAmended(t *testing.T) {
 	if err := a.Amend(t.Context(), over, "notes", add("c")); !errors.Is(err, cluster.ErrDeposed) {
 		t.Errorf("who leads no more: %v", err)
 	}
+	broken := errors.New("it cannot be read")
+	if err := a.Lead(t.Context(), "two", func(ctx context.Context, r cluster.Reign) error {
+		return a.Amend(ctx, r, "notes", func([]byte) ([]byte, error) { return nil, broken })
+	}); !errors.Is(err, broken) {
+		t.Errorf("what is there is no good: %v", err)
+	}
 	if got, err := a.Shared(t.Context(), "notes"); err != nil || string(got) != "ab" {
 		t.Errorf("there is %q, %v", got, err)
 	}

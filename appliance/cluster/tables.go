@@ -152,7 +152,8 @@ func (a *Agreement) Share(ctx context.Context, what string, sealed []byte) error
 // what is there by now. ErrDeposed where r is over.
 func (a *Agreement) Amend(ctx context.Context, r Reign, what string, change func([]byte) ([]byte, error)) error {
 	key := a.key(partShared, what)
-	var refused error
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	err := retry(ctx, func(ctx context.Context) error {
 		got, err := a.get(ctx, key)
 		if err != nil {
@@ -165,8 +166,8 @@ func (a *Agreement) Amend(ctx context.Context, r Reign, what string, change func
 		}
 		after, err := change(before)
 		if err != nil {
-			refused = err
-			return nil
+			giveUp() // it would be so again
+			return err
 		}
 		same := clientv3.Compare(clientv3.ModRevision(key), "=", at)
 		if err = a.decide(ctx, r, []clientv3.Cmp{same}, clientv3.OpPut(key, string(after))); errors.Is(err, ErrTaken) {
@@ -177,7 +178,7 @@ func (a *Agreement) Amend(ctx context.Context, r Reign, what string, change func
 	if err != nil {
 		return fmt.Errorf("changing what the boxes share of %s: %w", what, err)
 	}
-	return refused
+	return nil
 }
 
 // Shared is what was shared; nil: nothing.
