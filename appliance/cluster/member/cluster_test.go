@@ -76,7 +76,15 @@ func serve(text string) error {
 	defer client.Close()
 	var m *member.Member
 	if o.Join {
-		m, err = member.Join(ctx, o.Config, member.NewMembers(client))
+		again := time.NewTicker(100 * time.Millisecond)
+		defer again.Stop()
+		for {
+			m, err = member.Join(ctx, o.Config, member.NewMembers(client))
+			if !errors.Is(err, member.ErrNotYet) || ctx.Err() != nil {
+				break
+			}
+			<-again.C // so shortly after another member was away: a box asks again, too
+		}
 	} else {
 		m, err = member.Resume(ctx, o.Config)
 	}
