@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -583,6 +584,46 @@ func TestNamesAreUsedAgain(t *testing.T) {
 			if got := w.person("fit", sessions.StatusTerminated); got.ID != last.ID {
 				t.Fatalf("%s is not the newest, %s", got.ID, last.ID)
 			}
+		}
+	})
+}
+
+// preparing is a runtime whose start answers while something else prepares what will answer.
+type preparing struct {
+	*runtimetest.Fake
+	asked func()
+}
+
+func (p *preparing) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance, error) {
+	in, err := p.Fake.Start(ctx, spec)
+	in.PID = 1
+	return in, err
+}
+
+func (p *preparing) Inspect(ctx context.Context, id string) (sessions.Instance, error) {
+	p.asked()
+	return p.Fake.Inspect(ctx, id)
+}
+
+// TestTheProcessThatAnswers: nobody sees a route that is healthy with the process that has prepared it.
+func TestTheProcessThatAnswers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		asked := 0
+		w.wrap = func(sessions.Runtime) sessions.Runtime {
+			return &preparing{w.runtime, func() {
+				asked++
+				if v := w.service("chat"); v.HealthyRoutes != 0 {
+					t.Error("it is healthy before it is known who answers")
+				}
+			}}
+		}
+		w.seed("chat", 1)
+		w.boot()
+		w.after(time.Second)
+		w.wantStatus("chat", sessions.ServiceHealthy)
+		s := w.service("chat").Routes[0]
+		if in, err := w.runtime.Inspect(t.Context(), s.ID); err != nil || s.PID != in.PID || asked == 0 {
+			t.Errorf("%d, and it is %d: %v", s.PID, in.PID, err)
 		}
 	})
 }

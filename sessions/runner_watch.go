@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,10 @@ func exitSentence(e Exit) string {
 // judge takes a verdict in and says when to probe again.
 func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	now := time.Now()
+	pid := 0
+	if v.OK && !r.answered() {
+		pid = r.answering(ctx) // before anybody hears that it is healthy
+	}
 	r.mu.Lock()
 	before, check, started, starting := r.health, r.session.Launch.Health, r.session.StartedAt, r.starting
 	joined := r.joined
@@ -113,6 +118,7 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 	first := r.session.HealthyAt.IsZero() && !after.FirstAt.IsZero()
 	if first {
 		r.session.HealthyAt = after.FirstAt.UTC()
+		r.session.PID = cmp.Or(pid, r.session.PID)
 	}
 	was := r.session.UnhealthySince
 	r.session.UnhealthySince = time.Time{}
@@ -131,11 +137,8 @@ func (r *runner) judge(ctx context.Context, v Verdict) (time.Duration, bool) {
 		r.log.Info("health", "from", before.State, "to", after.State, "probe", v.Detail)
 		r.changed()
 	}
-	if first {
-		if !starting.IsZero() {
-			r.loaded(loaded, now.Sub(latest(starting, joined))) // before that there was nothing to load with
-		}
-		r.learnPID(ctx, started)
+	if first && !starting.IsZero() {
+		r.loaded(loaded, now.Sub(latest(starting, joined))) // before that there was nothing to load with
 	}
 	if keep {
 		r.asides.Go(func() { // probes must not wait for a store that hangs
@@ -169,19 +172,22 @@ func (r *runner) endedAlready(ctx context.Context) bool {
 	return err == nil && !in.Running || errors.Is(err, ErrNoInstance)
 }
 
-// learnPID asks for the process that answers: at the start it may have been one that prepares.
-func (r *runner) learnPID(ctx context.Context, started time.Time) {
+// answered reports whether the session has ever passed its probes.
+func (r *runner) answered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.session.HealthyAt.IsZero()
+}
+
+// answering is the process that answers: at the start it may have been one that prepares. It is 0 where that is not known.
+func (r *runner) answering(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.Save)
 	defer cancel()
 	in, err := r.observe.Inspect(ctx, r.id)
 	if err != nil || !in.Running {
-		return // it is ending; the end says the rest
+		return 0 // it is ending; the end says the rest
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.session.StartedAt.Equal(started) {
-		r.session.PID = in.PID
-	}
+	return in.PID
 }
 
 // halt takes the session out of the balance, waits for the requests that it answers, and stops it.

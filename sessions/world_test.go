@@ -356,8 +356,12 @@ func (w *world) boot() {
 		}
 	}
 	var runtime sessions.Runtime = w.runtime
+	var observer sessions.Observer = w.runtime
 	if w.wrap != nil {
 		runtime = w.wrap(runtime)
+		if o, is := runtime.(sessions.Observer); is {
+			observer = o
+		}
 	}
 	var clusters sessions.ClusterFiles
 	if w.shared != nil {
@@ -366,7 +370,7 @@ func (w *world) boot() {
 	w.m = sessions.NewManager(sessions.Deps{
 		Clusters: clusters, Nets: w.nets, Away: w.away, Closed: w.closed(),
 		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
-		Store: w.store, Loads: w.store, Runtime: runtime, Observer: w.runtime, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
+		Store: w.store, Loads: w.store, Runtime: runtime, Observer: observer, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {
