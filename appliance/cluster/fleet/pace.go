@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"cmp"
-	"reflect"
 	"slices"
 	"time"
 
@@ -49,23 +48,24 @@ const (
 // hasteOf says how soon row is to be written in the place of was, which was written before for a time; there: it was.
 func hasteOf(was cluster.Row, there bool, row cluster.Row, before time.Duration) haste {
 	switch {
-	case there && reflect.DeepEqual(was, row):
+	case there && same(&was, &row):
 		return none
 	case urgent(was, row):
 		return atOnce
-	case !there || !reflect.DeepEqual(routing(was), routing(row)):
+	case !there || !sameRouting(was, row):
 		return beside
-	case !SameRow(was, row) || before >= outlookEvery && !reflect.DeepEqual(plainRow(was), plainRow(row)):
+	case !SameRow(was, row) || before >= outlookEvery:
 		return telling
 	}
 	return none
 }
 
-// routing is what requests are routed by.
-func routing(r cluster.Row) cluster.Row {
-	r.Service.Status, r.Service.Broken, r.Service.Held = "", "", ""
-	r.Service.ReadyAt, r.Service.RetryAt = time.Time{}, time.Time{}
-	return plainRow(r)
+// sameRouting tells whether requests are routed by two rows in the same way.
+func sameRouting(a, b cluster.Row) bool {
+	for _, r := range []*cluster.Row{&a, &b} {
+		r.Service.Status, r.Service.Broken, r.Service.Held = "", "", ""
+	}
+	return SameRow(a, b)
 }
 
 // pending is a row that may wait.
@@ -124,21 +124,8 @@ func urgent(was, row cluster.Row) bool {
 
 // SameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
 func SameRow(a, b cluster.Row) bool {
-	a.Service.ReadyAt, b.Service.ReadyAt = time.Time{}, time.Time{}
-	a.Service.RetryAt, b.Service.RetryAt = time.Time{}, time.Time{}
-	return reflect.DeepEqual(plainRow(a), plainRow(b))
-}
-
-// plainRow is a row as it would be read back.
-func plainRow(r cluster.Row) cluster.Row {
-	if len(r.Service.Routes) == 0 {
-		r.Service.Routes = nil
+	for _, r := range []*cluster.Row{&a, &b} {
+		r.Service.ReadyAt, r.Service.RetryAt = time.Time{}, time.Time{}
 	}
-	if len(r.Service.Aliases) == 0 {
-		r.Service.Aliases = nil
-	}
-	if len(r.Nodes) == 0 {
-		r.Nodes = nil
-	}
-	return r
+	return same(&a, &b)
 }
