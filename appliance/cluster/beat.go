@@ -62,8 +62,10 @@ func (l *listener) patience(now time.Time, of lead) (left time.Duration, says bo
 }
 
 // overdue takes the place of one away who does not say any more that it leads, and returns when to look again.
-func (l *listener) overdue(ctx context.Context, a *Agreement, of lead) time.Duration {
-	left, says := l.patience(time.Now(), of)
+func (a *Agreement) overdue(ctx context.Context, of lead) time.Duration {
+	a.election.Lock()
+	left, says := a.listens.patience(time.Now(), of)
+	a.election.Unlock()
 	switch {
 	case !says:
 		return standEvery

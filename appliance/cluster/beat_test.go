@@ -63,6 +63,32 @@ func TestTheNextLeaderIsDead(t *testing.T) {
 	}
 }
 
+// Who loses its lease while it stands, as where etcd elects for long, goes on to listen where it stood: otherwise nobody ever takes the place of
+// a leader that says nothing.
+func TestWhatWasHeardBeforeCounts(t *testing.T) {
+	client, at := clustertest.Start(t).Client(t), clustertest.Prefix()
+	if _, err := client.Put(t.Context(), at+"leader/mute/beats", "mute"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Put(t.Context(), at+"beat", "1"); err != nil {
+		t.Fatal(err)
+	}
+	a, led, late := cluster.New(client, at), errors.New("enough"), time.After(clustertest.Patience)
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), cluster.LeaseTime) // who says nothing is listened to for longer
+		err := a.Lead(ctx, "two", func(context.Context, cluster.Reign) error { return led })
+		cancel()
+		if errors.Is(err, led) {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatalf("it never leads: %v", err)
+		default:
+		}
+	}
+}
+
 // Where each write of etcd takes its time, who leads goes on to.
 func TestALeaderWhoseEtcdIsSlow(t *testing.T) {
 	client := clustertest.Start(t).Client(t)

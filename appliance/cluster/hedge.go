@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,12 +14,18 @@ import (
 const (
 	hedgeAfter = 300 * time.Millisecond
 	hedgesSoon = 3
+	hedgesEver = math.MaxInt // for what is over after a while: it is asked as often until then
 )
 
 // hedged asks for what may be asked several times, and returns the first answer. A member that is frozen or cut off says nothing, and
 // gRPC notices only after ten seconds and more that it does not; until then each question that its turn falls on is in vain. An error is
 // no answer unless it is final: it is asked again until ctx ends, and then the last error is returned.
 func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), final func(error) bool) (T, error) {
+	return hedgedSoon(ctx, hedgesSoon, ask, final)
+}
+
+// hedgedSoon is hedged where so many are asked before it is done more rarely.
+func hedgedSoon[T any](ctx context.Context, soon int, ask func(context.Context) (T, error), final func(error) bool) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -46,7 +53,7 @@ func hedged[T any](ctx context.Context, ask func(context.Context) (T, error), fi
 			}
 		case <-next.C:
 			go begin()
-			if asked++; asked >= hedgesSoon {
+			if asked++; asked >= soon {
 				wait *= 2
 			}
 			next.Reset(wait)

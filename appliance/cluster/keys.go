@@ -41,6 +41,10 @@ type Agreement struct {
 	streams atomic.Int64 // number of the stream that new watches are on
 	asking  sync.Mutex
 	asked   map[int64]time.Time // by stream: when it was asked last whether watches are there
+
+	election sync.Mutex
+	listens  listener           // to who leads: what was heard while this box stood before counts
+	left     []clientv3.LeaseID // of elections in which this box stands no more, and which etcd may still keep
 }
 
 // New returns the agreement below a prefix of etcd's keys, /palisade/1/ where it is empty. The client remains the caller's.

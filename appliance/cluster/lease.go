@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +22,7 @@ type Lease struct {
 	client *clientv3.Client
 	now    func() time.Time
 	stream renewing
+	said   int64 // revision at which its node was announced with it last; 0: that is not known. Of who announces it
 
 	mu    sync.Mutex
 	until time.Time // etcd keeps it at least until then
@@ -30,17 +34,27 @@ type Lease struct {
 // renewals is how often a lease is renewed in the time that it lasts.
 const renewals = 4
 
-// Grant asks for a lease of ttl, whole seconds, and renews it until End or until it is lost.
+// Grant asks for a lease of ttl, whole seconds, and renews it until End or until it is lost. Its number is chosen here: whichever members are
+// asked, there is one.
 func (a *Agreement) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
-	asked := time.Now()
+	first, leases, id := time.Now(), clientv3.RetryLeaseClient(a.client), rand.Int64N(math.MaxInt64)+1
 	asking, cancel := context.WithTimeout(ctx, max(ttl, time.Second)) // one that comes later is of no use any more
 	defer cancel()
-	granted, err := a.client.Grant(asking, int64(ttl/time.Second))
+	granted, err := hedged(asking, func(ctx context.Context) (renewal, error) {
+		asked := time.Now()
+		got, err := leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second), ID: id})
+		switch err = rpctypes.Error(err); {
+		case errors.Is(err, rpctypes.ErrLeaseExist): // a member that was asked before, and has not answered yet
+			return renewal{first, ttl}, nil
+		case err != nil:
+			return renewal{}, err
+		}
+		return renewal{asked, time.Duration(got.TTL) * time.Second}, nil // a cluster may have a longer least one
+	}, isFull)
 	if err != nil {
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}
-	ttl = time.Duration(granted.TTL) * time.Second // a cluster may have a longer least one
-	l := &Lease{id: granted.ID, ttl: ttl, client: a.client, now: time.Now, until: asked.Add(ttl), done: make(chan struct{})}
+	l := &Lease{id: clientv3.LeaseID(id), ttl: granted.ttl, client: a.client, now: time.Now, until: granted.asked.Add(granted.ttl), done: make(chan struct{})}
 	l.lost, l.lose = context.WithCancelCause(context.WithoutCancel(ctx))
 	go l.renew()
 	return l, nil
@@ -60,8 +74,45 @@ func (l *Lease) Until() time.Time {
 func (l *Lease) End(ctx context.Context) error {
 	l.lose(context.Canceled)
 	<-l.done
-	if _, err := l.client.Revoke(ctx, l.id); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	return revoke(ctx, l.client, l.id)
+}
+
+// revoke has etcd let a lease go, by whichever member answers.
+func revoke(ctx context.Context, client *clientv3.Client, id clientv3.LeaseID) error {
+	_, err := hedged(ctx, func(ctx context.Context) (*clientv3.LeaseRevokeResponse, error) { return client.Revoke(ctx, id) }, isGone)
+	if err != nil && !isGone(err) {
 		return fmt.Errorf("giving back a lease: %w", err)
+	}
+	return nil
+}
+
+// isGone tells whether a lease is not there any more.
+func isGone(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) }
+
+// leave notes a lease with which this box stood for election, and that could not be given back.
+func (a *Agreement) leave(id clientv3.LeaseID) {
+	a.election.Lock()
+	defer a.election.Unlock()
+	a.left = append(a.left, id)
+}
+
+// giveBack gives back what was left. Where etcd was about an election of its own for long all leases are lost by the clocks of those who
+// had them, and etcd keeps them: the keys of boxes that do not stand with them any more would be first in line, and the others wait for
+// each of them until it is plain that it says nothing. It is a lease of this very process, and of an election that is over for it.
+func (a *Agreement) giveBack(ctx context.Context) error {
+	a.election.Lock()
+	left := slices.Clone(a.left)
+	a.election.Unlock()
+	for _, id := range left {
+		giving, cancel := context.WithTimeout(ctx, LeaseTime)
+		err := revoke(giving, a.client, id)
+		cancel()
+		if err != nil {
+			return err
+		}
+		a.election.Lock()
+		a.left = slices.DeleteFunc(a.left, func(one clientv3.LeaseID) bool { return one == id })
+		a.election.Unlock()
 	}
 	return nil
 }
@@ -82,10 +133,10 @@ func (l *Lease) renew() {
 			return
 		}
 		ctx, cancel := context.WithDeadline(l.lost, until)
-		kept, err := hedged(ctx, l.keep, func(err error) bool { return errors.Is(err, rpctypes.ErrLeaseNotFound) })
+		kept, err := keptByAny(ctx, l.now, l.keep)
 		cancel()
 		switch {
-		case errors.Is(err, rpctypes.ErrLeaseNotFound), err == nil && kept.ttl <= 0:
+		case isGone(err):
 			l.lose(ErrLeaseLost)
 			return
 		case err == nil:
@@ -94,6 +145,41 @@ func (l *Lease) renew() {
 			l.mu.Unlock()
 		}
 	}
+}
+
+// keptByAny renews by whichever member answers, and doubts who says that there is nothing to renew.
+func keptByAny(ctx context.Context, now func() time.Time, keep func(context.Context) (renewal, error)) (renewal, error) {
+	var doubt doubt
+	return hedgedSoon(ctx, hedgesEver, func(ctx context.Context) (renewal, error) {
+		asked := now()
+		kept, err := keep(ctx)
+		return kept, doubt.of(err, asked, now())
+	}, isGone)
+}
+
+// doubt is of members that say that a lease is gone. One that led etcd, and was frozen, says so when it comes back of all that were granted
+// meanwhile, until it has heard that it leads no more. Who is asked after that was heard, and says the same, is believed.
+type doubt struct {
+	mu    sync.Mutex
+	heard time.Time // when it was said first; zero: it was not
+}
+
+var errDoubted = errors.New("a member of etcd does not know the lease")
+
+// of is what an answer to a question comes to that was asked then.
+func (d *doubt) of(err error, asked, now time.Time) error {
+	if !isGone(err) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.heard.IsZero() {
+		d.heard = now
+	}
+	if asked.After(d.heard) {
+		return err
+	}
+	return errDoubted
 }
 
 // renewal is that a lease lasts for ttl from when it was asked for.
@@ -105,7 +191,10 @@ type renewal struct {
 // keep asks on the stream that is open; where that does not answer, or is waited for, on one of its own, perhaps of another member.
 func (l *Lease) keep(ctx context.Context) (renewal, error) {
 	asked := l.now()
-	if ttl, err := l.stream.keep(ctx, l.client, l.id); err == nil {
+	switch ttl, err := l.stream.keep(ctx, l.client, l.id); {
+	case err == nil && ttl <= 0:
+		return renewal{}, rpctypes.ErrLeaseNotFound
+	case err == nil:
 		return renewal{asked, ttl}, nil
 	}
 	asked = l.now()

@@ -33,7 +33,11 @@ const LeaseTime = 2 * time.Second
 // Of many boxes a few stand for election, and the others wait until one of those does not any more: each that stands costs etcd a
 // lease and several reads a second.
 func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Context, Reign) error) error {
-	if err := a.awaitTurn(ctx); err != nil {
+	err := a.giveBack(ctx)
+	if err == nil {
+		err = a.awaitTurn(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("standing for election: %w", err)
 	}
 	lease, err := a.Grant(ctx, LeaseTime)
@@ -43,7 +47,9 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 	defer func() {
 		giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaseTime)
 		defer cancel()
-		_ = lease.End(giving) // else it runs out
+		if lease.End(giving) != nil {
+			a.leave(lease.id)
+		}
 	}()
 	bound, cancel := whileBoth(ctx, lease.Lost())
 	defer cancel(nil)
@@ -111,13 +117,12 @@ const standEvery = 200 * time.Millisecond
 func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, error) {
 	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16)) + beats
 	err := retry(ctx, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		mine := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
-		_, err := a.client.Txn(ctx).If(mine).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()
+		_, err := hedged(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+			absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+			return a.client.Txn(ctx).If(absent).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()
+		}, never)
 		return err
 	})
-	var listens listener
 	for err == nil {
 		looking, cancel := context.WithTimeout(ctx, time.Second)
 		of, asked := a.firstOfAny(looking)
@@ -130,7 +135,7 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 		case string(of.key.Key) == key:
 			return Reign{Term: newTerm(of.era, of.key.CreateRevision), key: key}, nil
 		default:
-			wait = listens.overdue(ctx, a, of)
+			wait = a.overdue(ctx, of)
 		}
 		select {
 		case <-ctx.Done():

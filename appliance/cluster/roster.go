@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -81,28 +80,6 @@ func (a *Agreement) PutNode(ctx context.Context, r Reign, n Node) error {
 		return err
 	}
 	return a.decide(ctx, r, nil, clientv3.OpPut(a.key(partNodes, n.Name), text))
-}
-
-// Announce says with a lease that a node lives, and what it has: ErrNoNode where it is no node of the cluster any more.
-func (a *Agreement) Announce(ctx context.Context, l *Lease, name string, alive Alive, has Inventory) error {
-	lives, err := encode(alive)
-	if err != nil {
-		return err
-	}
-	inventory, err := encode(has)
-	if err != nil {
-		return err
-	}
-	ops := []clientv3.Op{clientv3.OpPut(a.key(partAlive, name), lives, clientv3.WithLease(l.id)), clientv3.OpPut(a.key(partInventory, name), inventory)}
-	known := clientv3.Compare(clientv3.CreateRevision(a.key(partNodes, name)), ">", 0)
-	done, err := a.client.Txn(ctx).If(known).Then(ops...).Commit()
-	switch {
-	case err != nil:
-		return fmt.Errorf("announcing %s: %w", name, err)
-	case !done.Succeeded:
-		return fmt.Errorf("announcing %s: %w", name, ErrNoNode)
-	}
-	return nil
 }
 
 // Roster is what is known of all nodes, kept up by Follow.

@@ -119,7 +119,9 @@ func (a *Agreement) Table(ctx context.Context) (Table, error) {
 // Nudge tells all boxes that something in the database has changed, such as tokens.
 func (a *Agreement) Nudge(ctx context.Context, what string) error {
 	err := retry(ctx, func(ctx context.Context) error {
-		_, err := a.client.Put(ctx, a.key(partNudges, what), time.Now().UTC().Format(time.RFC3339Nano))
+		_, err := hedged(ctx, func(ctx context.Context) (*clientv3.PutResponse, error) {
+			return a.client.Put(ctx, a.key(partNudges, what), time.Now().UTC().Format(time.RFC3339Nano))
+		}, never)
 		return err
 	})
 	if err != nil {
