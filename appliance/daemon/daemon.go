@@ -271,6 +271,9 @@ func (d *daemon) work(ctx context.Context) (*daemon, error) {
 	if err != nil {
 		return nil, d.end(ctx, err)
 	}
+	if d.turn != nil {
+		close(d.turn.works)
+	}
 	for {
 		select {
 		case <-ctx.Done():

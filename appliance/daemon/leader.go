@@ -99,8 +99,6 @@ func (d *daemon) openFleet(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-d.turn.ctx.Done():
-			return context.Cause(d.turn.ctx)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

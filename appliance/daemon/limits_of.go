@@ -23,9 +23,15 @@ func (d *daemon) openLimits(ctx context.Context) error {
 	if d.limits, err = people.OpenLimits(ctx, d.store, settings, time.Now); err != nil {
 		return err
 	}
+	opening := true
 	return d.limits.Follow(ctx, func(ctx context.Context) error {
 		if err := d.enforceLimits(ctx); err != nil {
 			return err
+		}
+		if d.turn != nil && opening { // nobody has changed anything that the others are to know before this life is open
+			opening = false
+			d.following.run(func(ctx context.Context) { _ = d.nudge(ctx, nudgeLimits) })
+			return nil
 		}
 		return d.nudge(ctx, nudgeLimits)
 	})

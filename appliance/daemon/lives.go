@@ -92,16 +92,16 @@ func (d *daemon) runOn() sessions.Runtime {
 
 // openLeader makes the rooms of who decides, and takes over what runs on all boxes.
 func (d *daemon) openLeader(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(d.turn.ctx, func() { cancel(context.Cause(d.turn.ctx)) })()
 	if err := d.open(ctx); err != nil {
 		return err
 	}
 	if err := d.folders.Adopt(ctx); err != nil {
 		return errors.Join(err, d.leave(false))
 	}
-	adopting, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(d.turn.ctx, func() { cancel(context.Cause(d.turn.ctx)) })()
-	if err := d.manager.Adopt(adopting); err != nil {
+	if err := d.manager.Adopt(ctx); err != nil {
 		return errors.Join(fmt.Errorf("taking over what runs: %w", err), d.leave(false))
 	}
 	d.following.run(d.traffic.publisher.Run)
@@ -158,6 +158,7 @@ func (d *daemon) workFollowing(ctx context.Context) (*daemon, error) {
 				close(t.over)
 				continue
 			}
+			noMore() // where the next life is not there in time, this box is not to be elected meanwhile
 			return d.become(ctx, t)
 		case <-d.seats:
 			return d.reseat(ctx)
@@ -216,8 +217,13 @@ func (d *daemon) become(ctx context.Context, t *turn) (*daemon, error) {
 			return next, nil
 		}
 		if t != nil {
+			over := t.ctx.Err() != nil
 			close(t.over)
 			t = nil // another box may fare better
+			if over && ctx.Err() == nil {
+				d.Log.Warn("this box was to decide, and its turn is over before it could: it follows", "error", err)
+				continue
+			}
 		}
 		if wasAlone && d.seat == nil { // it stays so
 			d.unseated.Store(&err)

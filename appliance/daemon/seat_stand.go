@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,31 @@ type turn struct {
 	reign cluster.Reign
 	ctx   context.Context // ends when another may lead
 	over  chan struct{}   // closed when nothing is decided any more
+	works chan struct{}   // closed when a life decides
+	// declined is why none is to; nil: one is. It is said before over is closed.
+	declined error
+}
+
+func newTurn(ctx context.Context, r cluster.Reign) *turn {
+	return &turn{reign: r, ctx: ctx, over: make(chan struct{}), works: make(chan struct{})}
+}
+
+// beginWithin is how long a life that has taken a turn may need until it decides. It says all the while that this box leads, so that nobody
+// else can.
+const beginWithin = 30 * time.Second
+
+// last returns when nothing is decided in the turn any more: errNotTaken where nothing has been, since no life came to it in time.
+func (t *turn) last() error {
+	late := time.NewTimer(beginWithin)
+	defer late.Stop()
+	select {
+	case <-t.works:
+		<-t.over
+	case <-t.over:
+	case <-late.C:
+		return fmt.Errorf("%w: it has not come to decide within %s", errNotTaken, beginWithin)
+	}
+	return t.declined
 }
 
 // turns brings each turn to the life that waits for one. A box without such a life does not stand for election: it would lead, and nobody
@@ -33,7 +59,7 @@ func (t *turns) wait() (given <-chan *turn, noMore context.CancelFunc) {
 }
 
 // errNotTaken says that this box was elected, and nobody in it decides.
-var errNotTaken = errors.New("this box was elected while it was about something else, and lets another one lead")
+var errNotTaken = errors.New("this box was elected, and lets another one lead")
 
 // elected is called by an election, and returns when the turn is over.
 type elected = func(context.Context, cluster.Reign) error
@@ -52,11 +78,11 @@ func (t *turns) stand(ctx context.Context, lead func(context.Context, elected) e
 		if !keep() { // who takes the turn waits no more, and it goes on
 			return nil
 		}
-		one := &turn{reign: r, ctx: ctx, over: make(chan struct{})}
+		one := newTurn(ctx, r)
 		taken, err := t.give(one)
 		if taken {
 			begun(one)
-			<-one.over
+			err = one.last()
 		}
 		return err
 	})
@@ -76,7 +102,7 @@ func (t *turns) give(one *turn) (taken bool, err error) {
 	case <-one.ctx.Done():
 		return false, nil
 	case <-time.After(cluster.LeaseTime):
-		return false, errNotTaken
+		return false, fmt.Errorf("%w: it is about something else", errNotTaken)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // A box stands for election for as long as a life of it waits for a turn, and gives one up that nobody takes.
 func TestTurns(t *testing.T) {
 	const standsFor = time.Minute // until it is elected
+	errNoAnswer := errors.New("no answer")
 	for name, tc := range map[string]struct {
 		life  func(t *turns) // what goes on in the box
 		err   error
@@ -30,6 +31,7 @@ func TestTurns(t *testing.T) {
 			go func() {
 				one := <-given
 				noMore() // it becomes another life
+				close(one.works)
 				time.Sleep(time.Hour)
 				if one.ctx.Err() != nil {
 					t.Error("the turn ends with what waited for it")
@@ -41,6 +43,31 @@ func TestTurns(t *testing.T) {
 			_, noMore := all.wait()
 			time.AfterFunc(time.Second, noMore)
 		}, nil, false, time.Second},
+		"its next life does not begin, and hangs": {func(all *turns) {
+			given, noMore := all.wait()
+			go func() {
+				one := <-given
+				noMore()
+				<-one.ctx.Done()
+			}()
+		}, errNotTaken, true, standsFor + beginWithin},
+		"its next life does not begin": {func(all *turns) {
+			given, noMore := all.wait()
+			go func() {
+				one := <-given
+				noMore()
+				close(one.over)
+			}()
+		}, nil, true, standsFor},
+		"its database does not answer": {func(all *turns) {
+			given, _ := all.wait()
+			go func() {
+				one := <-given
+				time.Sleep(time.Second)
+				one.declined = errNoAnswer
+				close(one.over)
+			}()
+		}, errNoAnswer, true, standsFor + time.Second},
 		"nobody takes it": {func(all *turns) { all.wait() }, errNotTaken, false, standsFor + cluster.LeaseTime},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,15 +12,20 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 )
 
-// mayDecide tells whether the database lets who was elected decide. Where it knows of a greater term, that is looked into: what follows
-// is that an era begins, that somebody else has led since, or that a person has to say what is right.
+// mayDecide tells whether the database lets who was elected decide. One that does not answer this box may answer another: the life that
+// follows goes on. Where it knows of a greater term, that is looked into: what follows is that an era begins, that somebody else has led
+// since, or that a person has to say what is right.
 func (d *daemon) mayDecide(ctx context.Context, t *turn) bool {
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	last, err := d.store.LastTerm(asking)
-	if err != nil || cluster.Term(last) <= t.reign.Term {
+	if err != nil {
+		t.declined = fmt.Errorf("%w: %w", errNotTaken, err)
+		return false
+	}
+	if cluster.Term(last) <= t.reign.Term {
 		d.seat.standstill.Store(nil)
-		return true // where the database is away, the next life says so
+		return true
 	}
 	err = d.seat.agreement.Overtake(asking, t.reign, cluster.Term(last))
 	switch {
