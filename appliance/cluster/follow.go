@@ -139,7 +139,7 @@ func (w *watching) hear(said clientv3.WatchResponse) bool {
 }
 
 // mostAsks is how many members, at most, are asked at once for all that is below a prefix.
-const mostAsks = 3
+const mostAsks = 4
 
 // A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so within
 // silentAfter, or longer where that has just been done without avail. gRPC itself asks every ten seconds at most.

@@ -77,9 +77,10 @@ func (l *Lease) End(ctx context.Context) error {
 	return revoke(ctx, l.client, l.id)
 }
 
-// revoke has etcd let a lease go, by whichever member answers.
+// revoke has etcd let a lease go, by whichever member answers. It is asked as often until then: who stands for election waits for that, and
+// what was asked before etcd has elected may be lost with the member that led it.
 func revoke(ctx context.Context, client *clientv3.Client, id clientv3.LeaseID) error {
-	_, err := hedged(ctx, func(ctx context.Context) (*clientv3.LeaseRevokeResponse, error) { return client.Revoke(ctx, id) }, isGone)
+	_, err := hedgedSoon(ctx, hedgesEver, func(ctx context.Context) (*clientv3.LeaseRevokeResponse, error) { return client.Revoke(ctx, id) }, isGone)
 	if err != nil && !isGone(err) {
 		return fmt.Errorf("giving back a lease: %w", err)
 	}

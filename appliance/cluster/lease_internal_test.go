@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A member of etcd that was frozen, and led, does not know what was granted meanwhile: it is not believed for itself. And whoever leads etcd
@@ -57,4 +58,32 @@ func TestALeaseIsDoubted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A lease is given back as soon as etcd has elected: what it was asked before that is lost.
+func TestALeaseIsGivenBackSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), LeaseTime)
+		defer cancel()
+		began := time.Now()
+		etcd := electing{until: began.Add(4*hedgeAfter + hedgeAfter/2)}
+		err := revoke(ctx, &clientv3.Client{Lease: etcd}, 1)
+		if took := time.Since(began); err != nil || took != 5*hedgeAfter {
+			t.Errorf("%v after %s", err, took)
+		}
+	})
+}
+
+// electing is etcd of which nobody leads until then.
+type electing struct {
+	clientv3.Lease
+	until time.Time
+}
+
+func (e electing) Revoke(ctx context.Context, _ clientv3.LeaseID) (*clientv3.LeaseRevokeResponse, error) {
+	if time.Now().Before(e.until) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return &clientv3.LeaseRevokeResponse{}, nil
 }
