@@ -42,7 +42,7 @@ type result struct {
 const lostAfter = 20 * time.Second
 
 func newLoad(t *testing.T, url, token string, every time.Duration) *load {
-	kept := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	kept := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 10 * time.Second, DisableCompression: true} // what it keeps for long is counted as open in the daemon
 	t.Cleanup(kept.CloseIdleConnections)
 	return &load{
 		url: url + "/v1/chat/completions", token: token, every: every,
