@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,11 +107,41 @@ func admit(candidates []*service, v visitor, a Address, what string) (*service, 
 }
 
 func notFound(a Address, what string) *Refusal {
-	f := &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "model_not_found", Param: "model"}
+	f := &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: codeNoModel, Param: "model"}
 	f.Message = fmt.Sprintf("The model %q does not exist, or this token is not for it. GET /v1/models lists those that it is for.", clip(what))
 	if a.Kind != ByModel {
 		f.Code, f.Param = "service_not_found", ""
 		f.Message = fmt.Sprintf("The service %q does not exist, or this token is not for it.", clip(what))
+	}
+	return f
+}
+
+const codeNoModel = "model_not_found"
+
+// mostNamed is how many models a refusal names: those who have more look at the list.
+const mostNamed = 8
+
+// naming has f, where it says that there is no such model, say which ones v may ask for: a name is mistyped more often than
+// a list is read.
+func naming(f *Refusal, t *table, v visitor, what string) *Refusal {
+	if f == nil || f.Code != codeNoModel || v.token == nil {
+		return f
+	}
+	var names []string
+	for i, s := range t.services {
+		if i > 0 && t.services[i-1].Name == s.Name {
+			continue
+		}
+		if s = choose(t.byName[s.Name], v, Address{Kind: ByName, Name: s.Name}, s.Name); s == nil {
+			continue
+		}
+		if len(names) == mostNamed {
+			return f
+		}
+		names = append(names, strconv.Quote(s.Name))
+	}
+	if len(names) > 0 {
+		f.Message = fmt.Sprintf("The model %q does not exist, or this token is not for it. It is for %s.", clip(what), strings.Join(names, ", "))
 	}
 	return f
 }

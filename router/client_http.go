@@ -27,6 +27,7 @@ type httpClient struct {
 	bounded time.Time // when the bound of writes was set
 	release func() bool
 	full    bool        // the answer may begin before the body has ended
+	dropped bool        // the answer does not wait for the body's end
 	passed  *passedConn // that carries an HTTP/1 request; nil: another
 }
 
@@ -47,12 +48,16 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// The next request on this connection has bounds of its own.
 	defer func() { _ = c.control.SetWriteDeadline(time.Time{}) }()
 	x.run()
-	if c.full {
+	if c.full || c.dropped && req.ProtoMajor == 1 {
 		c.drain()
 	}
 }
 
-const refusedBody = 5 * time.Second // for the rest of a body that nobody wants
+// How long the rest of a body that nobody wants is waited for.
+const (
+	refusedBody = 5 * time.Second  // for a piece of it
+	refusedAll  = 30 * time.Second // for all of it, once its answer is out
+)
 
 // callOf is the call that net/http has read.
 func callOf(c *call, req *http.Request) {
@@ -173,6 +178,7 @@ func (c *httpClient) cut() { panic(http.ErrAbortHandler) }
 // drop bounds the time for which the server reads what is left of the body before an answer goes out.
 func (c *httpClient) drop() {
 	if c.req.Body != nil && c.req.Body != http.NoBody {
+		c.dropped = true
 		_ = c.control.SetReadDeadline(time.Now().Add(c.refused))
 	}
 }
@@ -192,12 +198,23 @@ func (c *httpClient) duplex() {
 	_ = c.control.EnableFullDuplex()
 }
 
-// drain reads what little may be left of a body that was passed on while it came. net/http would do it after
-// its own end, and begin to watch a connection that it reads already.
+// drain reads what is left of a body whose answer is out. A connection that is closed with bytes unread is reset, and who
+// still writes then, as most clients do before they read, never sees the answer: that its token has expired, or that the
+// body is too large. On HTTP/2 a stream can be ended alone, so only what little may be left of a call is read.
 func (c *httpClient) drain() {
 	_ = c.control.Flush() // the end of the answer is not to wait for the end of the request
-	c.drop()
-	_, _ = io.CopyN(io.Discard, c.req.Body, 64<<10) // with more left it closes the connection
+	if c.req.ProtoMajor != 1 {
+		c.drop()
+		_, _ = io.CopyN(io.Discard, c.req.Body, 64<<10)
+		return
+	}
+	rest := patient{Reader: c.req.Body, control: c.control, wait: c.refused}
+	piece := make([]byte, 16<<10)
+	for end := time.Now().Add(refusedAll); time.Now().Before(end); {
+		if _, err := rest.Read(piece); err != nil {
+			return
+		}
+	}
 }
 
 func (c *httpClient) join(res *http1.Response, id []byte, e *engineConn, rest []byte) error {

@@ -219,6 +219,11 @@ func (x *exchange) check() *Refusal {
 	switch {
 	case x.address.Kind == NotOurs, x.address.Kind == ByName && x.address.Name == "":
 		return &Refusal{Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url", Message: "Nothing is served at this address. Models answer at /v1/, services at /services/NAME/."}
+	case x.address.Kind == ByModel && strings.HasPrefix(x.address.Path, "/v1/v1/"):
+		return &Refusal{
+			Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url",
+			Message: "The address has /v1 twice: this client adds it to its base URL by itself, so leave it out there.",
+		}
 	case x.call.method == http.MethodConnect:
 		return methodNotAllowed("CONNECT is not for this address.")
 	case climbs(x.address.Path):
@@ -253,7 +258,8 @@ func (x *exchange) admit(what string) (*service, *Refusal) {
 			}
 		}
 	}
-	return admit(x.table.find(x.address, what), x.who, x.address, what)
+	s, refusal := admit(x.table.find(x.address, what), x.who, x.address, what)
+	return s, naming(refusal, x.table, x.who, what)
 }
 
 func methodNotAllowed(message string) *Refusal {

@@ -31,7 +31,7 @@ func (x *exchange) models(id string) *Refusal {
 	}
 	s, refusal := admit(x.table.byModel[name], x.who, x.address, name)
 	if refusal != nil {
-		return refusal
+		return naming(refusal, x.table, x.who, name)
 	}
 	x.writeJSON(entryOf(s, name))
 	return nil

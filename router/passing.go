@@ -190,7 +190,7 @@ func (c *passedConn) refuse(w http.ResponseWriter, req *http.Request) bool {
 	w.WriteHeader(f.Status)
 	_, _ = w.Write(body) // who is gone needs no answer
 	_ = http.NewResponseController(w).Flush()
-	linger(c.Conn)
+	linger(c.Conn, 0)
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,6 +66,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown service", "GET", "/services/nope/x", g.secret, "", 404, "service_not_found", ""},
 		{"unknown service, no token", "GET", "/services/nope/x", "", "", 401, "missing_api_key", ""},
 		{"no name", "GET", "/services/", g.secret, "", 404, "unknown_url", ""},
+		{"v1 twice", "POST", "/v1/v1/chat/completions", g.secret, chatHello, 404, "unknown_url", ""},
 		{"not an address", "GET", "/nope", g.secret, "", 404, "unknown_url", ""},
 		{"no JSON", "POST", "/v1/chat/completions", g.secret, `model=hello`, 400, "invalid_json", ""},
 		{"JSON that breaks", "POST", "/v1/chat/completions", g.secret, `{"model":"hello",}`, 400, "invalid_json", ""},
@@ -126,6 +128,33 @@ func TestRefusals(t *testing.T) {
 	if n := g.metric("palisade_router_refused_total", "code", "missing_api_key"); n != 2 {
 		t.Errorf("%v refused for no token", n)
 	}
+}
+
+// A name that no model has is most often a mistyped one: the few that the token is for are named, and no others.
+func TestAWrongModelIsToldTheRightOnes(t *testing.T) {
+	other := Service{ID: "svc-o", Name: "hidden", Project: "q"}
+	second := Service{ID: "svc-2", Name: "second", Project: "p"}
+	g := newRig(t, Config{}, hello(), other, second)
+	_, narrow := issue(t, g.tokens, IssueRequest{Project: "p", ServiceID: "svc-2"})
+	want := func(secret, names string) {
+		t.Helper()
+		for _, req := range []*http.Request{
+			g.request("POST", "/v1/chat/completions", `{"model":"gpt-4"}`), g.request("GET", "/v1/models/gpt-4", ""),
+		} {
+			req.Header.Set("Authorization", "Bearer "+secret)
+			if status, body := g.ask(req); status != 404 || !strings.Contains(body, names) || strings.Contains(body, "hidden") {
+				t.Errorf("%s: got %d %s, want %q", req.URL.Path, status, body, names)
+			}
+		}
+	}
+	want(g.secret, `It is for \"hello\", \"second\".`)
+	want(narrow, `It is for \"second\".`)
+	many := []Service{other}
+	for i := range mostNamed + 1 {
+		many = append(many, Service{ID: "svc-m" + strconv.Itoa(i), Name: "m" + strconv.Itoa(i), Project: "p"})
+	}
+	g.SetServices(many)
+	want(g.secret, "GET /v1/models lists those")
 }
 
 func TestErrorsOfMessagesHaveAnthropicsShape(t *testing.T) {

@@ -44,6 +44,7 @@ type wire struct {
 	last             bool // no further request is answered
 	pass             bool // the connection is for net/http
 	lingers          bool // it is closed in a way that lets the client read why
+	unread           int  // of a request that was turned away: bytes that are still to come
 
 	at   atomic.Pointer[Router] // that is asked; nil: none, or another has the answer's rest
 	busy atomic.Bool            // a request has begun, and is not answered
@@ -158,7 +159,7 @@ func (c *wire) leave() {
 	}
 	c.release()
 	if c.lingers {
-		linger(c.conn)
+		linger(c.conn, c.unread)
 	}
 	_ = c.conn.Close()
 }
@@ -357,7 +358,7 @@ func (c *wire) readHead() (whole, stay bool) {
 	c.size = int(max(c.head.ContentLength, 0))
 	c.need = c.head.Len + c.size
 	if c.have < c.need && c.turnsAway() {
-		c.head.Close, c.lingers = true, true
+		c.head.Close, c.lingers, c.unread = true, true, c.need-c.have
 		c.exchange()
 		return false, false
 	}
@@ -471,18 +472,24 @@ func (c *wire) answerBad(f *Refusal) {
 	_ = c.write(body, true) // who is gone needs no answer
 }
 
-// linger ends the writing side and reads on for a moment: a connection that is closed with bytes unread is
-// reset, and the client would not see why.
-func linger(conn net.Conn) {
+// linger ends the writing side and reads on: a connection that is closed with bytes unread is reset, and the client would not
+// see why. rest is how many bytes are to come, 0 where nobody knows: then for a moment.
+func linger(conn net.Conn, rest int) {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	var b [512]byte
-	for range 128 {
-		if _, err := conn.Read(b[:]); err != nil {
+	wait := refusedBody
+	if rest == 0 {
+		rest, wait = 64<<10, 500*time.Millisecond
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(wait))
+	var b [2 << 10]byte
+	for rest > 0 {
+		n, err := conn.Read(b[:])
+		if err != nil {
 			return
 		}
+		rest -= n
 	}
 }
