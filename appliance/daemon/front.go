@@ -303,11 +303,30 @@ func home(version, gateway string) http.Handler {
 		}
 		if r.URL.Path != "/" {
 			writeOpenAIError(w, http.StatusNotFound, "invalid_request_error", "not_found",
-				"there is nothing at "+r.URL.Path+"; models answer at "+gateway+" and at /services/NAME/")
+				"there is nothing at "+r.URL.Path+"; "+meant(r.URL.Path, gateway))
 			return
 		}
 		writeText(w, http.StatusOK, "Palisade "+version+"\n\nOpenAI-compatible gateway  "+gateway+"\nConsole                    "+console.Prefix+"/\nAdmin API                  "+api.Prefix+"/openapi.yaml\nMetrics                    /metrics\n")
 	})
+}
+
+// meant says what somebody looks for at a path where nothing is, who brings it along from another server or has left out a part.
+func meant(path, gateway string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "chat", "completions", "embeddings", "models", "responses", "messages", "rerank", "audio", "images":
+		return "with /v1 before it there is: a client's base URL is " + gateway
+	case "health", "healthz", "ping", "live", "livez", "ready", "status":
+		return "GET /readyz says whether it takes requests, GET /healthz whether it lives"
+	case "version":
+		return "GET " + api.Prefix + "/version tells it"
+	case "api":
+		switch strings.TrimPrefix(path, "/api/") {
+		case "chat", "generate", "tags", "embed", "embeddings", "show", "ps", "pull", "version":
+			return "that is Ollama's own protocol; its OpenAI-compatible one is spoken at " + gateway
+		}
+	}
+	return "models answer at " + gateway + " and at /services/NAME/"
 }
 
 // newServer returns the HTTP server of all listeners. Headers must come soon; bodies and answers may

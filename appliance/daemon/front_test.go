@@ -118,6 +118,14 @@ func TestHome(t *testing.T) {
 	if got.Code != http.StatusNotFound || openAIError(t, got) != "not_found" || !strings.Contains(got.Body.String(), "/services/NAME/") {
 		t.Errorf("/nothing/here: %d %q", got.Code, got.Body)
 	}
+	for path, hint := range map[string]string{
+		"/chat/completions": "base URL is http://x/v1", "/models": "base URL is http://x/v1", "/api/tags": "Ollama's own protocol",
+		"/health": "/readyz", "/version": "/api/v1/version",
+	} {
+		if got := ask(f, path); got.Code != http.StatusNotFound || !strings.Contains(got.Body.String(), hint) {
+			t.Errorf("%s: %d %q", path, got.Code, got.Body)
+		}
+	}
 }
 
 func TestUntil(t *testing.T) {
