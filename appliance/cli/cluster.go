@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ func (a *app) clusterInit() *cobra.Command {
 				return err
 			}
 			self, err := c.InitCluster(cmd.Context(), in)
+			if err == nil {
+				err = a.decides(cmd.Context(), c, self.Name)
+			}
 			if err != nil {
 				return err
 			}
@@ -59,6 +63,28 @@ func (a *app) clusterInit() *cobra.Command {
 	cmd.Flags().StringVar(&in.Address, "address", "", "HOST:PORT at which other boxes reach this one (default cluster.advertise of the settings)")
 	return cmd
 }
+
+// decides waits a moment until the first box of a cluster decides and is heard of: what a person types next is for who decides.
+// That it takes longer is no fault of what was asked for; palisade cluster status says why.
+func (a *app) decides(ctx context.Context, c *api.Client, name string) error {
+	begun := a.now()
+	for pause := joinFirst; a.now().Sub(begun) < initMost; pause = min(2*pause, joinMost) {
+		st, err := c.Cluster(ctx)
+		if err == nil && slices.ContainsFunc(st.Boxes, func(b api.ClusterBox) bool { return b.Name == name && b.Alive }) {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+const initMost = 15 * time.Second
 
 func (a *app) clusterToken() *cobra.Command {
 	var in api.ClusterTokenCreate

@@ -42,7 +42,7 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 		if until, ok := certified[n.Name]; ok {
 			box.Certificate = &until
 		}
-		if !box.Alive {
+		if silent(box, time.Now()) {
 			out.Next = append(out.Next, n.Name+" is silent: look whether the box and its palisade run; one that is gone for good: palisade cluster remove "+n.Name)
 		}
 		out.Boxes = append(out.Boxes, box)
@@ -96,6 +96,14 @@ func memberOut(v member.View) api.ClusterMember {
 		Box: v.Name, Learner: v.Learner, Leads: v.Leader, Answers: v.Answers, Silent: v.Silent.Seconds(), Lag: int64(min(v.Lag, math.MaxInt64)),
 		Size: v.Size, Quota: v.Quota, Version: v.Version, Alarms: v.Alarms, Problem: v.Problem,
 	}
+}
+
+// newcomer is for how long a box that has joined, and that nobody has heard of yet, is not called silent: it is about to speak.
+const newcomer = 30 * time.Second
+
+func silent(box api.ClusterBox, now time.Time) bool {
+	joins := box.SilentSince == nil && box.JoinedAt != nil && now.Sub(*box.JoinedAt) < newcomer
+	return !box.Alive && !joins
 }
 
 // box is one box as this life knows it.

@@ -24,7 +24,7 @@ const (
 // doctor looks at the box from within the running daemon.
 func (d *daemon) doctor(ctx context.Context) []api.Check {
 	checks := []api.Check{
-		{Name: "appliance", Status: api.CheckOK, Detail: fmt.Sprintf("%s answers at %s", d.Version.Version, d.gateway)},
+		{Name: "appliance", Status: api.CheckOK, Detail: d.whereItAnswers()},
 		d.checkStore(ctx), checkDisk(d.Config.Data),
 		{Name: "runtime", Status: api.CheckOK, Detail: d.runtime.name + ": " + d.runtime.why}, d.checkShells(), d.checkApps(),
 	}
@@ -36,6 +36,18 @@ func (d *daemon) doctor(ctx context.Context) []api.Check {
 	checks = append(checks, d.checkDevices()...)
 	checks = append(checks, d.runtime.diagnose(ctx)...)
 	return append(checks, d.checkServices())
+}
+
+// whereItAnswers names the box too, where there are several: what is asked of any of them, the one that decides answers.
+func (d *daemon) whereItAnswers() string {
+	words := fmt.Sprintf("%s answers at %s", d.Version.Version, d.gateway)
+	switch {
+	case d.seat == nil:
+		return words
+	case d.turn != nil:
+		return words + "; this is box " + d.seat.name() + ", which decides"
+	}
+	return words + "; this is box " + d.seat.name()
 }
 
 func (d *daemon) checkStore(ctx context.Context) api.Check {

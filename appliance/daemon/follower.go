@@ -204,7 +204,7 @@ func (d *daemon) openRooms(ctx context.Context) (*rooms, error) {
 // followersDoctor looks at a box that decides nothing.
 func (d *daemon) followersDoctor(ctx context.Context) []api.Check {
 	checks := []api.Check{
-		{Name: "appliance", Status: api.CheckOK, Detail: d.Version.Version + " answers at " + d.gateway},
+		{Name: "appliance", Status: api.CheckOK, Detail: d.whereItAnswers()},
 		d.checkStore(ctx), checkDisk(d.Config.Data), {Name: "runtime", Status: api.CheckOK, Detail: d.seat.runtime.name + ": " + d.seat.runtime.why},
 	}
 	checks = append(checks, d.checkSeat()...)
