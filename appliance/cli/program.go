@@ -111,7 +111,8 @@ func (a *app) rootCommand() *cobra.Command {
 			"`palisade serve` is the appliance; every other command speaks to one that runs.",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkGlobals() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
+		Version:           a.Version.Version,
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.data, "data", "", "data directory of the appliance (PALISADE_DATA; default "+orDash(a.defaultData())+")")
@@ -121,6 +122,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print the one value only")
 	_ = root.RegisterFlagCompletionFunc("output", fixedWords(outputs()...))
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate(versionLine(a.Version) + "\n")
 	root.AddCommand(
 		a.verifyCommand(),
 		a.serveCommand(), a.serviceCommand(), a.folderCommand(), a.sessionCommand(), a.psCommand(), a.appCommand(), a.batchCommand(), a.pipelineCommand(), a.installCommand(), a.modelCommand(), a.catalogCommand(),
@@ -142,11 +144,19 @@ func (a *app) rootCommand() *cobra.Command {
 // outputs are the forms that a result may have; wide is table with more columns where there are more.
 func outputs() []string { return []string{"table", "wide", "json"} }
 
-func (a *app) checkGlobals() error {
+// fileHint is for who means by -o the file that a command writes.
+func fileHint(cmd *cobra.Command) string {
+	if cmd.Flags().Lookup("to") != nil {
+		return "the file that it writes: --to FILE"
+	}
+	return "to have it in a file: " + cmd.CommandPath() + " ... > FILE"
+}
+
+func (a *app) checkGlobals(cmd *cobra.Command) error {
 	if !slices.Contains(outputs(), a.output) {
 		return &usageError{
 			message: fmt.Sprintf("--output %s: must be table, wide or json", a.output),
-			hint:    didYouMean(a.output, outputs()),
+			hint:    cmp.Or(didYouMean(a.output, outputs()), fileHint(cmd)),
 		}
 	}
 	if a.project == "" {

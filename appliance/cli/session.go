@@ -110,7 +110,9 @@ func (a *app) printSession(s api.Session, stats *api.Stats) {
 		if s.Exit.Signal != "" {
 			exit += ", " + s.Exit.Signal
 		}
-		exit += because(s.Exit.Message)
+		if s.Exit.Message != s.Reason { // which is the line before
+			exit += because(s.Exit.Message)
+		}
 	}
 	if stats != nil {
 		uses = fmt.Sprintf("%s of memory, %d processes and threads, %.1f s of CPU", bytesize.Format(stats.Memory), stats.Pids, stats.CPUTime)

@@ -200,6 +200,10 @@ type build struct {
 	GoVersion string `json:"go_version"`
 }
 
+func versionLine(v api.Version) string {
+	return fmt.Sprintf("palisade %s (%s)", v.Version, v.GoVersion)
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this program, and of the daemon where one answers", Args: words("", 0, 0),
@@ -211,7 +215,7 @@ func (a *app) versionCommand() *cobra.Command {
 				}
 			}
 			return a.show(result{quiet: []string{a.Version.Version}, json: out, text: func() error {
-				fmt.Fprintf(a.out, "palisade %s (%s)\n", a.Version.Version, a.Version.GoVersion)
+				fmt.Fprintln(a.out, versionLine(a.Version))
 				if out.Server != nil && out.Server.Version != a.Version.Version {
 					fmt.Fprintf(a.out, "daemon   %s (%s)\n", out.Server.Version, out.Server.GoVersion)
 				}
