@@ -47,7 +47,7 @@ func TestWhoIsRefusedMayWriteOn(t *testing.T) {
 			if _, err := io.WriteString(conn, body[begin:]); err != nil {
 				t.Fatalf("writing on: %v", err)
 			}
-			if _, err := from.ReadByte(); err != io.EOF { //nolint:errorlint // no other
+			if _, err := from.ReadByte(); err != io.EOF {
 				t.Errorf("ended with %v", err)
 			}
 		})
