@@ -148,7 +148,7 @@
     };
     if (second) { axes.push(yAxis('second', second, 1)); scales.second = { range: range(f, second, false) }; }
     const o = {
-      width: Math.max(figure.clientWidth, 120), height: f.tall ? 280 : 180, padding: [8, second ? 0 : 12, 0, 0], legend: { show: false }, series: [{}, ...series], axes, scales,
+      width: Math.max(figure.clientWidth, 120), height: f.tall ? 280 : 180, padding: [8, second ? 0 : 24, 0, 0], legend: { show: false }, series: [{}, ...series], axes, scales,
       cursor: { drag: { x: false, y: false }, points: { size: 6 }, y: false },
       hooks: { draw: [(u) => marks(u, drawn.get(figure).figures)], setCursor: [(u) => legend(u, figure, parts)] },
     };
