@@ -51,6 +51,17 @@ func TestFailuresAreToldOnce(t *testing.T) {
 	}
 }
 
+// Why a session ended is said once, where its reason and its engine's end have the same words.
+func TestAnEndIsSaidOnce(t *testing.T) {
+	var out strings.Builder
+	a := &app{out: &sink{w: &out}, now: time.Now}
+	const why = "Its process ended with exit code 1. The last of its log: no such model"
+	a.printSession(api.Session{ID: "ses-1", Reason: why, Exit: &api.Exit{Reason: "failed", Code: 1, Message: why}}, nil)
+	if n := strings.Count(out.String(), why); n != 1 || !strings.Contains(out.String(), "failed, code 1\n") {
+		t.Errorf("it is said %d times:\n%s", n, out.String())
+	}
+}
+
 func TestStage(t *testing.T) {
 	p := api.Policy{UnhealthyTTL: new(60.0), StartTimeout: new(1800.0), OnUnhealthy: new("replace")}
 	for want, r := range map[string]api.Route{
