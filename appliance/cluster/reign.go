@@ -44,13 +44,8 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 	if err != nil {
 		return err
 	}
-	defer func() {
-		giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), LeaseTime)
-		defer cancel()
-		if lease.End(giving) != nil {
-			a.leave(lease.id)
-		}
-	}()
+	held := &tenure{agreement: a, stood: lease}
+	defer held.end(ctx)
 	bound, cancel := whileBoth(ctx, lease.Lost())
 	defer cancel(nil)
 	r, err := a.stand(bound, lease, node)
@@ -60,14 +55,15 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 		}
 		return fmt.Errorf("standing for election: %w", err)
 	}
-	var beating sync.WaitGroup
-	defer beating.Wait()
-	reigning, end := context.WithCancelCause(bound)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	reigning, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	heard := make(chan struct{})
-	beating.Go(func() {
+	beside.Go(func() {
 		keepSaying(reigning, func(ctx context.Context) (time.Time, error) { return a.beatOfAny(ctx, r) }, func() { close(heard) }, end)
 	})
+	beside.Go(func() { held.settle(reigning, r, node, end) })
 	select {
 	case <-heard:
 	case <-reigning.Done():
