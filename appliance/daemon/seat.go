@@ -64,6 +64,8 @@ type seat struct {
 	turns *turns
 	loops *loops
 	heard heardFile
+	// present is whether etcd has what this box announced.
+	present *presence
 
 	life    atomic.Pointer[daemon] // who follows the table, or makes it
 	secrets atomic.Pointer[vault.Vault]
@@ -186,6 +188,7 @@ func openSeat(ctx context.Context, o Options, h *house) (s *seat, err error) {
 	s = &seat{
 		Options: o, log: o.Log.With("room", "cluster"), dir: dir, node: node, kept: kept, front: h.front,
 		turns: newTurns(), tabled: make(chan struct{}), tell: make(chan struct{}, 1), began: time.Now(), loops: newLoops(ctx), heard: heardFile{path: filepath.Join(dir, heardName)},
+		present: newPresence(),
 	}
 	s.guard = cluster.NewGuard(kept.Term, func(t cluster.Term) error { return s.update(func(r *seatRecord) { r.Term = t }) })
 	defer func() {

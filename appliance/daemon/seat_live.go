@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"reflect"
 	"slices"
@@ -26,21 +27,30 @@ func (s *seat) live(ctx context.Context) {
 			return
 		}
 	}
+	var before *cluster.Lease // with which nothing is announced any more
 	for ctx.Err() == nil && !s.isLeaving() {
 		lease, err := s.agreement.Grant(ctx, cluster.LeaseTime)
 		if err == nil {
 			s.mu.Lock()
 			s.lease = lease
 			s.mu.Unlock()
-			err = s.announce(ctx, lease)
+			err = s.announce(ctx, lease, before)
+			before = nil
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("the other boxes cannot be told that this one lives; it is tried again", "error", err)
+		}
+		if errors.Is(err, errUnannounced) {
+			before = lease
+			continue
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(announceEvery):
 		}
+	}
+	if before != nil {
+		giveUp(ctx, before)
 	}
 }
 
@@ -57,9 +67,10 @@ func (s *seat) about() (leaving bool, door string) {
 	return s.goes, s.kept.Address
 }
 
-// announce returns when the lease is lost, or with why it could not be used. A process that ends keeps its lease: the next one
-// takes its place in time, or its routes go.
-func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
+// announce returns when the lease is lost, or etcd has let go of what was announced with it, or with why it could not be used. A process
+// that ends keeps its lease: the next one takes its place in time, or its routes go. A lease of before is given back when this one has
+// taken its place.
+func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error {
 	known, err := store.KnownSchema()
 	if err != nil {
 		return err
@@ -82,10 +93,11 @@ func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
 			saying, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
 			err := s.agreement.Announce(saying, lease, s.name(), alive, has)
 			cancel()
+			if first && before != nil {
+				s.loops.run(func(ctx context.Context) { giveUp(ctx, before) })
+			}
 			if err != nil {
-				ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-				defer done()
-				_ = lease.End(ending) // another is asked for
+				giveUp(ctx, lease) // another is asked for
 				return err
 			}
 			said, saidOf = has, alive
@@ -96,6 +108,8 @@ func (s *seat) announce(ctx context.Context, lease *cluster.Lease) error {
 			return nil
 		case <-lease.Lost().Done():
 			return context.Cause(lease.Lost())
+		case <-s.present.gone:
+			return errUnannounced
 		case <-tick.C:
 		}
 	}
@@ -222,6 +236,7 @@ func (s *seat) tend(ctx context.Context) {
 
 // rosterChanged pokes whoever goes by the roster.
 func (s *seat) rosterChanged() {
+	s.lookForSelf()
 	if d := s.life.Load(); d != nil {
 		d.rosterChanged()
 	}

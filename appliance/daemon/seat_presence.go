@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-run/palisade/appliance/cluster"
+)
+
+// presence notices that what this box has announced is gone from etcd while it lives. A member of etcd that led it, was frozen, and comes
+// back takes leases to be over that were renewed all the while, and has them revoked: the others do without this box's routes until it
+// announces itself anew, and it would hear of that only when it renews its lease.
+type presence struct {
+	seen atomic.Bool
+	gone chan struct{} // of size 1
+}
+
+func newPresence() *presence { return &presence{gone: make(chan struct{}, 1)} }
+
+// is takes in whether the box is announced, as it is in etcd. It may be told late, of what was before it was announced anew: then it
+// is announced once more.
+func (p *presence) is(announced bool) {
+	if !p.seen.Swap(announced) || announced {
+		return
+	}
+	select {
+	case p.gone <- struct{}{}:
+	default:
+	}
+}
+
+// errUnannounced is why a lease is given up that may be good yet: nothing is announced with it any more.
+var errUnannounced = errors.New("etcd has let go of what this box announced")
+
+// lookForSelf has this box announced anew where it is not any more. One that was removed is not.
+func (s *seat) lookForSelf() {
+	if n, there := s.roster.Node(s.name()); there {
+		s.present.is(n.Alive != nil)
+	}
+}
+
+// giveUp gives a lease back that is of no use any more.
+func giveUp(ctx context.Context, lease *cluster.Lease) {
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	_ = lease.End(ending) // else it runs out
+}

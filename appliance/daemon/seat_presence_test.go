@@ -1,0 +1,27 @@
+package daemon
+
+import "testing"
+
+// A box is announced anew when what it announced goes, and not for what never was there.
+func TestPresence(t *testing.T) {
+	for name, tc := range map[string]struct {
+		is   []bool
+		anew bool
+	}{
+		"not announced yet":                 {[]bool{false, false}, false},
+		"announced":                         {[]bool{false, true, true}, false},
+		"it went":                           {[]bool{true, false}, true},
+		"it went, and others came and went": {[]bool{true, false, false}, true},
+		"it went, and was announced anew":   {[]bool{true, false, true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPresence()
+			for _, is := range tc.is {
+				p.is(is)
+			}
+			if anew := len(p.gone) > 0; anew != tc.anew {
+				t.Errorf("announced anew: %t", anew)
+			}
+		})
+	}
+}
