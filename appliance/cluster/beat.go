@@ -128,6 +128,27 @@ func (a *Agreement) beatOfAny(ctx context.Context, r Reign) (time.Time, error) {
 	}, func(err error) bool { return errors.Is(err, ErrDeposed) })
 }
 
+// utterance is when it was said last that this box leads, of what has come through.
+type utterance struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (u *utterance) note(asked time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if asked.After(u.at) {
+		u.at = asked
+	}
+}
+
+// until is how long that is good for.
+func (u *utterance) until() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.at.Add(LeaseTime)
+}
+
 // keepSaying has it said again and again that this box leads, whether or not what was said before has come through: where etcd takes a
 // second for each write, several are on their way at a time. heard is called once, when the first has come through; end with ErrDeposed,
 // or with ErrLeaseLost as soon as nothing has that was said within LeaseTime. say returns when it asked, and one that takes longer than

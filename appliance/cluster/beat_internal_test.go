@@ -117,3 +117,19 @@ func until(then, takes time.Duration, err error) func(time.Duration) (time.Durat
 		return takes, err
 	}
 }
+
+// A reign is over by the clock where nothing has come through, whatever was asked in which order; one that is only named is not.
+func TestAReignIsOver(t *testing.T) {
+	began := time.Now()
+	r := Reign{said: &utterance{at: began}}
+	r.said.note(began.Add(time.Second))
+	r.said.note(began.Add(time.Second / 2)) // which was answered later
+	for after, want := range map[time.Duration]bool{0: false, LeaseTime: false, LeaseTime + time.Second - 1: false, LeaseTime + time.Second: true} {
+		if got := r.Over(began.Add(after)); got != want {
+			t.Errorf("after %s it is over: %t", after, got)
+		}
+	}
+	if (Reign{}).Over(began) {
+		t.Error("what is only named is over")
+	}
+}

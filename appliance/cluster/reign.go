@@ -20,8 +20,13 @@ type Term int64
 // Reign is the time in which one box leads.
 type Reign struct {
 	Term Term
-	key  string // of the election, there for as long as this box leads
+	key  string     // of the election, there for as long as this box leads
+	said *utterance // nil: of a reign that is only named
 }
+
+// Over tells whether it may be over by the clock: nothing has come through that was said within LeaseTime. A process that was frozen
+// may ask before its timers, and with them the reign's context, have come to it.
+func (r Reign) Over(now time.Time) bool { return r.said != nil && !now.Before(r.said.until()) }
 
 // LeaseTime is how long a box may be silent before it leads no more, and before its routes are taken out.
 const LeaseTime = 2 * time.Second
@@ -61,7 +66,13 @@ func (a *Agreement) Lead(ctx context.Context, node string, reign func(context.Co
 	defer end(nil)
 	heard := make(chan struct{})
 	beside.Go(func() {
-		keepSaying(reigning, func(ctx context.Context) (time.Time, error) { return a.beatOfAny(ctx, r) }, func() { close(heard) }, end)
+		keepSaying(reigning, func(ctx context.Context) (time.Time, error) {
+			asked, err := a.beatOfAny(ctx, r)
+			if err == nil {
+				r.said.note(asked)
+			}
+			return asked, err
+		}, func() { close(heard) }, end)
 	})
 	beside.Go(func() { held.settle(reigning, r, node, end) })
 	select {
@@ -129,7 +140,7 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 		case of.key == nil:
 			return Reign{}, ErrLeaseLost // its key is gone
 		case string(of.key.Key) == key:
-			return Reign{Term: newTerm(of.era, of.key.CreateRevision), key: key}, nil
+			return Reign{Term: newTerm(of.era, of.key.CreateRevision), key: key, said: &utterance{at: time.Now()}}, nil
 		default:
 			wait = a.overdue(ctx, of)
 		}

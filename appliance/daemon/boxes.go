@@ -30,7 +30,7 @@ func (b boxes) Self(context.Context) api.ClusterSelf {
 	if s == nil {
 		return b.outside()
 	}
-	out := api.ClusterSelf{State: api.ClusterIn, Name: s.name(), Leads: b.d.turn != nil && b.d.turn.ctx.Err() == nil, Since: &s.began}
+	out := api.ClusterSelf{State: api.ClusterIn, Name: s.name(), Leads: b.d.turn != nil && b.d.turn.leads(time.Now()), Since: &s.began}
 	s.mu.Lock()
 	out.Cluster, out.Address = s.kept.Cluster, s.kept.Address
 	s.mu.Unlock()

@@ -24,6 +24,9 @@ func newTurn(ctx context.Context, r cluster.Reign) *turn {
 	return &turn{reign: r, ctx: ctx, over: make(chan struct{}), works: make(chan struct{})}
 }
 
+// leads tells whether another may not lead yet.
+func (t *turn) leads(now time.Time) bool { return t.ctx.Err() == nil && !t.reign.Over(now) }
+
 // beginWithin is how long a life that has taken a turn may need until it decides. It says all the while that this box leads, so that nobody
 // else can.
 const beginWithin = 30 * time.Second
