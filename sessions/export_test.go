@@ -23,7 +23,14 @@ func (m *Manager) Overlooked() (all []string) {
 		for status, n := range fresh.live {
 			live[status] += n
 		}
-		fresh.routes.ReadyAt, shown.routes.ReadyAt = time.Time{}, time.Time{}
+		for _, row := range []*tableRow{&fresh, &shown} {
+			routes := ServiceRoutes{}
+			if row.routes != nil {
+				routes = *row.routes
+			}
+			routes.ReadyAt = time.Time{}
+			row.routes = &routes
+		}
 		if !m.views.has(id) && !fresh.gone && !reflect.DeepEqual(fresh, shown) {
 			all = append(all, fmt.Sprintf("%s is shown as %+v, and is %+v", s.Name, shown, fresh))
 		}

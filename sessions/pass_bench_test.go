@@ -13,8 +13,8 @@ import (
 // still is a Traffic that nobody uses.
 type still struct{ Traffic }
 
-func (still) Apply([]ServiceRoutes) {}
-func (still) InFlight(string) int   { return 0 }
+func (still) Apply([]*ServiceRoutes) {}
+func (still) InFlight(string) int    { return 0 }
 
 // calm is a manager of so many nodes, with as many services that have ten routes each, all of them healthy for an hour.
 func calm(b *testing.B, nodes int) (m *Manager, now time.Time) {

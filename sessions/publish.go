@@ -55,7 +55,7 @@ const mostUnshown = 50 * time.Millisecond
 // rowOf derives a service's part of the table. The caller holds mu.
 func (m *Manager) rowOf(s *service) tableRow {
 	row := tableRow{live: map[Status]int{}, count: map[RouteStatus]int{}, coming: s.comes(), gone: s.Lifecycle != LifecycleActive && len(s.routes) == 0}
-	out := ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing, ScaledBy: s.ScaledBy, ScaledAt: s.ScaledAt}
+	out := &ServiceRoutes{ID: s.ID, Name: s.Name, Project: s.Project, Public: s.Public, CreatedAt: s.CreatedAt, Routing: s.Routing, ScaledBy: s.ScaledBy, ScaledAt: s.ScaledAt}
 	now := time.Now()
 	state := m.stateOf(s)
 	out.Status, _ = serviceStatus(state, now)

@@ -15,7 +15,7 @@ type table struct {
 
 // tableRow is one service in the table.
 type tableRow struct {
-	routes ServiceRoutes
+	routes *ServiceRoutes      // never changed
 	live   map[Status]int      // its sessions
 	count  map[RouteStatus]int // its routes
 	coming bool                // when its first route will answer is a matter of time
@@ -124,8 +124,8 @@ func (r *runner) personalStatus() Status {
 }
 
 // services are all rows, for whoever keeps them.
-func (t *table) services() []ServiceRoutes {
-	out := make([]ServiceRoutes, 0, len(t.rows))
+func (t *table) services() []*ServiceRoutes {
+	out := make([]*ServiceRoutes, 0, len(t.rows))
 	for _, row := range t.rows {
 		out = append(out, row.routes)
 	}

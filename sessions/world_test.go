@@ -189,12 +189,12 @@ func newBalance() *balance {
 	return &balance{table: map[string]sessions.ServiceRoutes{}, inFlight: map[string]int{}, idle: make(chan struct{})}
 }
 
-func (b *balance) Apply(services []sessions.ServiceRoutes) {
+func (b *balance) Apply(services []*sessions.ServiceRoutes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.table = map[string]sessions.ServiceRoutes{}
 	for _, s := range services {
-		b.table[s.Name] = s
+		b.table[s.Name] = *s
 	}
 }
 

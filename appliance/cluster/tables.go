@@ -13,7 +13,7 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-// Row is one service as all boxes are to route to it.
+// Row is one service as all boxes are to route to it. It is not changed once it was handed on.
 type Row struct {
 	Service sessions.ServiceRoutes `json:"service"` // its routes with the addresses that they have on their boxes
 	Nodes   map[string]string      `json:"nodes"`   // which box each route is on, by its id
@@ -72,21 +72,20 @@ func (a *Agreement) decideAt(ctx context.Context, r Reign, ops ...clientv3.Op) (
 
 // Table is all rows, by service, with the revision up to which they were read.
 type Table struct {
-	Rows     map[string]Row
+	Rows     map[string]*Row
 	Revision int64
 }
 
-// FollowTable tells f of the table, all of it each time. What it is told is its own.
+// FollowTable tells f of the table, all of it each time. The map that it is told is its own, the rows are not.
 func (a *Agreement) FollowTable(ctx context.Context, f func(Table)) {
-	rows := map[string]Row{}
+	rows := map[string]*Row{}
 	take := func(items []Item) {
 		for _, i := range items {
-			var row Row
-			if i.Value == nil || json.Unmarshal(i.Value, &row) != nil {
+			if row := parsed[Row](i); row != nil {
+				rows[i.Key] = row
+			} else {
 				delete(rows, i.Key)
-				continue
 			}
-			rows[i.Key] = row
 		}
 	}
 	tell := func(revision int64) {
@@ -106,10 +105,10 @@ func (a *Agreement) Table(ctx context.Context) (Table, error) {
 	if err != nil {
 		return Table{}, fmt.Errorf("reading the table of routes: %w", err)
 	}
-	t := Table{Rows: map[string]Row{}, Revision: got.Header.Revision}
+	t := Table{Rows: map[string]*Row{}, Revision: got.Header.Revision}
 	for _, kv := range got.Kvs {
-		var row Row
-		if json.Unmarshal(kv.Value, &row) == nil {
+		row := new(Row)
+		if json.Unmarshal(kv.Value, row) == nil {
 			t.Rows[string(kv.Key[len(prefix):])] = row
 		}
 	}

@@ -35,7 +35,7 @@ type scaling struct {
 	needed  map[string]bool // services that a request found without a route since the last look; it may not wait for one
 
 	mu       sync.Mutex // guards what follows, and calls of Collector.Set
-	services []sessions.ServiceRoutes
+	services []*sessions.ServiceRoutes
 	wanted   map[string][]autoscaler.Metric
 }
 
@@ -308,7 +308,7 @@ func (s *scaling) Want(metrics map[string][]autoscaler.Metric) {
 }
 
 // follow is told who can answer.
-func (s *scaling) follow(services []sessions.ServiceRoutes) {
+func (s *scaling) follow(services []*sessions.ServiceRoutes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services = services

@@ -153,11 +153,14 @@ func (s *seat) route(tell bool) {
 }
 
 // closesRoute tells whether a route takes nothing new that did before.
-func closesRoute(before, now map[string]cluster.Row) bool {
+func closesRoute(before, now map[string]*cluster.Row) bool {
 	for id, was := range before {
 		is := now[id]
-		if len(was.Service.Routes) == len(is.Service.Routes) && (len(is.Service.Routes) == 0 || &was.Service.Routes[0] == &is.Service.Routes[0]) {
-			continue // the very same
+		if is == was {
+			continue
+		}
+		if is == nil {
+			is = &cluster.Row{}
 		}
 		open := make(map[string]bool, len(is.Service.Routes))
 		for _, r := range is.Service.Routes {

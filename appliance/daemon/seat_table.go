@@ -25,10 +25,10 @@ import (
 
 // keptTable is a table of routes on the disk.
 type keptTable struct {
-	Term  cluster.Term           `json:"term"` // its era, and the revision of etcd up to which it was read
-	At    time.Time              `json:"at"`   // that it was written down
-	Rows  map[string]cluster.Row `json:"rows"`
-	Doors map[string]string      `json:"doors"` // of boxes, by name: host:port
+	Term  cluster.Term            `json:"term"` // its era, and the revision of etcd up to which it was read
+	At    time.Time               `json:"at"`   // that it was written down
+	Rows  map[string]*cluster.Row `json:"rows"`
+	Doors map[string]string       `json:"doors"` // of boxes, by name: host:port
 }
 
 // tableKeeper decides by which table this box routes, and keeps it on the disk. It is safe for concurrent use.
@@ -59,6 +59,7 @@ func openTable(dir string) (*tableKeeper, error) {
 			err = errors.New("it is damaged")
 		} else {
 			err = json.Unmarshal(body, &kept)
+			maps.DeleteFunc(kept.Rows, func(_ string, row *cluster.Row) bool { return row == nil })
 		}
 	}
 	if err != nil {

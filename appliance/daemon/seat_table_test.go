@@ -12,13 +12,13 @@ import (
 	"github.com/palisade-run/palisade/sessions"
 )
 
-func keptRows(routes ...router.Route) map[string]cluster.Row {
-	row := cluster.Row{Service: sessions.ServiceRoutes{ID: "svc-1", Name: "voices"}, Nodes: map[string]string{}}
+func keptRows(routes ...router.Route) map[string]*cluster.Row {
+	row := &cluster.Row{Service: sessions.ServiceRoutes{ID: "svc-1", Name: "voices"}, Nodes: map[string]string{}}
 	for _, r := range routes {
 		row.Service.Routes = append(row.Service.Routes, sessions.RouteTarget{ID: r.ID, Addr: r.Addr})
 		row.Nodes[r.ID] = "box-1"
 	}
-	return map[string]cluster.Row{"svc-1": row}
+	return map[string]*cluster.Row{"svc-1": row}
 }
 
 // The table that was read last is there after a restart, is not written for nothing, and gives way to no older one.
@@ -50,9 +50,9 @@ func TestTheTableIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := first["svc-1"]
+	row := *first["svc-1"]
 	row.Service.ReadyAt = at // what is expected changes all the time
-	k.took(cluster.Table{Rows: map[string]cluster.Row{"svc-1": row}, Revision: 105})
+	k.took(cluster.Table{Rows: map[string]*cluster.Row{"svc-1": &row}, Revision: 105})
 	if err := k.save(map[string]string{"box-2": "10.0.0.2:8480"}, at.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,11 @@ type site struct {
 // tableFor is what a box routes by: its own routes by their addresses, and those of others by a way there. Those of boxes that are not
 // heard of are lost, and of boxes that are silent as well, where a service has others; those of a box that only may be get nothing new
 // then: a box that is slow for a moment does what it has.
-func tableFor(rows map[string]cluster.Row, at site) []router.Service {
+func tableFor(rows map[string]*cluster.Row, at site) []router.Service {
 	table := make([]router.Service, 0, len(rows))
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		row := rows[id]
-		s := serviceOf(row.Service, row.Wakes)
+		s := serviceOf(&row.Service, row.Wakes)
 		s.Routes = nil
 		doubted, silent, others := map[int]bool{}, map[int]bool{}, false
 		for _, r := range row.Service.Routes {
@@ -67,7 +67,7 @@ func tableFor(rows map[string]cluster.Row, at site) []router.Service {
 }
 
 // serviceOf says in the router's words what a service is.
-func serviceOf(s sessions.ServiceRoutes, wakes bool) router.Service {
+func serviceOf(s *sessions.ServiceRoutes, wakes bool) router.Service {
 	out := router.Service{ID: s.ID, Name: s.Name, Project: s.Project, Aliases: s.Aliases, Public: s.Public, CreatedAt: s.CreatedAt, Status: string(s.Status)}
 	out.ReadyAt, out.Broken, out.RetryAt, out.Held = s.ReadyAt, s.Broken, s.RetryAt, s.Held
 	out.Zero = s.Status == sessions.ServiceIdle

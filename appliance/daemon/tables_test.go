@@ -20,8 +20,8 @@ import (
 )
 
 // rowOf is a service with routes, each on a box: "a@one".
-func rowOf(id string, routes map[string]string) cluster.Row {
-	row := cluster.Row{Service: sessions.ServiceRoutes{ID: id, Name: id}, Nodes: map[string]string{}}
+func rowOf(id string, routes map[string]string) *cluster.Row {
+	row := &cluster.Row{Service: sessions.ServiceRoutes{ID: id, Name: id}, Nodes: map[string]string{}}
 	for _, route := range slices.Sorted(maps.Keys(routes)) {
 		row.Nodes[route] = routes[route]
 		row.Service.Routes = append(row.Service.Routes, sessions.RouteTarget{ID: route, Addr: "10.0.0.2:8000", Weight: 1})
@@ -32,7 +32,7 @@ func rowOf(id string, routes map[string]string) cluster.Row {
 func never(string) bool { return false }
 
 func TestTableFor(t *testing.T) {
-	rows := map[string]cluster.Row{
+	rows := map[string]*cluster.Row{
 		"chat":  rowOf("chat", map[string]string{"a": "one", "b": "two", "c": "three", "d": "dead"}),
 		"empty": rowOf("empty", nil),
 		"far":   rowOf("far", map[string]string{"e": "four", "f": "four"}),
@@ -83,7 +83,7 @@ func TestADrainWaitsForAllBoxes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		revision, fails := int64(10), true
-		p := fleet.NewPublisher(map[string]cluster.Row{}, func() int { return 2 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+		p := fleet.NewPublisher(map[string]*cluster.Row{}, func() int { return 2 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
 			if fails {
 				return 0, errors.New("etcd is away")
 			}
@@ -93,14 +93,14 @@ func TestADrainWaitsForAllBoxes(t *testing.T) {
 		go p.Run(ctx)
 		other := &peer{name: "two", over: ctx.Done(), told: p.Told, living: func(string) bool { return true }}
 		fails = false
-		p.Publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"a": "one", "b": "two"})})
+		p.Publish(map[string]*cluster.Row{"chat": rowOf("chat", map[string]string{"a": "one", "b": "two"})})
 		synctest.Wait()
 		other.hear(door.Load{Revision: revision}, carried{})
 		if n := other.flying("a"); n != 0 {
 			t.Errorf("%d in flight on an open route", n)
 		}
 		fails = true
-		p.Publish(map[string]cluster.Row{"chat": rowOf("chat", map[string]string{"b": "two"})})
+		p.Publish(map[string]*cluster.Row{"chat": rowOf("chat", map[string]string{"b": "two"})})
 		synctest.Wait()
 		other.hear(door.Load{Revision: 1 << 40}, carried{})
 		if n := other.flying("a"); n != 1 {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,14 +22,15 @@ type traffic struct {
 	// wakes tells whether a request that waits for a service at zero has a route of it started; nil: for none.
 	wakes func(serviceID, scaledBy string, scaledAt time.Time) bool
 	// told is handed what sessions say; nil: nobody else wants to know.
-	told func([]sessions.ServiceRoutes)
+	told func([]*sessions.ServiceRoutes)
 	// In a cluster: where this box is, where routes are, and who tells the other boxes. Nil where this box is one alone.
 	site      *site
 	located   func(session, addr string) (node, own string)
 	publisher *fleet.Publisher
 
 	applying sync.Mutex // before mu
-	last     []sessions.ServiceRoutes
+	last     []*sessions.ServiceRoutes
+	rows     fleet.Rows
 
 	mu    sync.Mutex
 	table []router.Service
@@ -44,7 +44,7 @@ func newTraffic(r *router.Router, e *elders) *traffic {
 }
 
 // Apply says in the router's words who can answer.
-func (t *traffic) Apply(services []sessions.ServiceRoutes) {
+func (t *traffic) Apply(services []*sessions.ServiceRoutes) {
 	t.applying.Lock()
 	defer t.applying.Unlock()
 	t.last = services
@@ -65,7 +65,7 @@ func (t *traffic) again() {
 func (t *traffic) apply() {
 	services := t.last
 	if t.publisher != nil {
-		rows := t.rows(services)
+		rows := t.rows.Of(services, t.isWoken, t.located)
 		t.publisher.Publish(rows)
 		t.route(rows)
 		return
@@ -78,27 +78,12 @@ func (t *traffic) apply() {
 	t.elders.follow(standsOf(table))
 }
 
-func (t *traffic) isWoken(s sessions.ServiceRoutes) bool {
+func (t *traffic) isWoken(s *sessions.ServiceRoutes) bool {
 	return t.wakes != nil && t.wakes(s.ID, s.ScaledBy, s.ScaledAt)
 }
 
-// rows are services as all boxes are to route to them.
-func (t *traffic) rows(services []sessions.ServiceRoutes) map[string]cluster.Row {
-	rows := make(map[string]cluster.Row, len(services))
-	for _, s := range services {
-		row := cluster.Row{Service: s, Nodes: map[string]string{}, Wakes: t.isWoken(s)}
-		row.Service.Routes = slices.Clone(s.Routes)
-		for i := range row.Service.Routes {
-			r := &row.Service.Routes[i]
-			row.Nodes[r.ID], r.Addr = t.located(r.ID, r.Addr)
-		}
-		rows[s.ID] = row
-	}
-	return rows
-}
-
 // route has this box route by rows.
-func (t *traffic) route(rows map[string]cluster.Row) {
+func (t *traffic) route(rows map[string]*cluster.Row) {
 	table := tableFor(rows, *t.site)
 	t.set(table)
 	t.elders.follow(standsOf(table))
@@ -211,7 +196,7 @@ func (t *traffic) settled() bool { return t.idle() && len(t.elders.present()) ==
 
 // trafficOf says in the router's words how requests find a service's routes. In vain: nobody waits, for no route is
 // on its way, nor is one started for who waits.
-func trafficOf(s sessions.ServiceRoutes, vain bool) router.Traffic {
+func trafficOf(s *sessions.ServiceRoutes, vain bool) router.Traffic {
 	r := s.Routing
 	kind, _ := balance.ParseKind(r.Balance) // it was checked when it was set
 	t := router.Traffic{

@@ -76,7 +76,7 @@ func TestHeldOverARestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := newLife(t, &elders{})
 			before.wakes = func(string, string, time.Time) bool { return true }
-			before.Apply([]sessions.ServiceRoutes{row})
+			before.Apply([]*sessions.ServiceRoutes{&row})
 			answer := before.ask(t)
 			within(t, func() bool { return before.held()["svc"] == 1 })
 
@@ -88,8 +88,8 @@ func TestHeldOverARestart(t *testing.T) {
 			within(t, func() bool { return now.held()["svc"] == 1 })
 			d := &daemon{traffic: before.traffic}
 			go d.obey(older, func() {})
-			now.Apply([]sessions.ServiceRoutes{starting})
-			now.Apply([]sessions.ServiceRoutes{c.end})
+			now.Apply([]*sessions.ServiceRoutes{&starting})
+			now.Apply([]*sessions.ServiceRoutes{&c.end})
 			if got := <-answer; !strings.Contains(got, c.want) {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
@@ -101,7 +101,7 @@ func TestHeldOverARestart(t *testing.T) {
 func TestWakes(t *testing.T) {
 	l := newLife(t, &elders{})
 	row := sessions.ServiceRoutes{ID: "svc", Name: "chat", Public: true, Status: sessions.ServiceIdle, Routing: sessions.DefaultRouting()}
-	l.Apply([]sessions.ServiceRoutes{row})
+	l.Apply([]*sessions.ServiceRoutes{&row})
 	if got := <-l.ask(t); !strings.Contains(got, "scaled_to_zero") {
 		t.Errorf("nobody wakes it: %s", got)
 	}
@@ -110,7 +110,7 @@ func TestWakes(t *testing.T) {
 	answer := l.ask(t)
 	within(t, func() bool { return l.held()["svc"] == 1 })
 	row.Broken, row.RetryAt = "out of memory", time.Now().Add(time.Hour)
-	l.Apply([]sessions.ServiceRoutes{row})
+	l.Apply([]*sessions.ServiceRoutes{&row})
 	if got := <-answer; !strings.Contains(got, "503") || !strings.Contains(got, "out of memory") {
 		t.Errorf("it does not start: %s", got)
 	}

@@ -10,8 +10,8 @@ import (
 
 // How the table is written: see admit.
 const (
-	// fanOut is how many bytes a second of the table go to all boxes together.
-	fanOut = 64 << 20
+	// fanOut is how many bytes a second of the table go to all boxes together: a gigabit, of all members of etcd.
+	fanOut = 128 << 20
 	// tellingShare is the part of it that may tell of what no request is routed by.
 	tellingShare = 8
 	// turn is for how long is decided at a time.
@@ -27,13 +27,13 @@ func gap(boxes int) time.Duration {
 	return min(time.Duration(boxes)*100*time.Microsecond, 100*time.Millisecond)
 }
 
-// What a row takes, about, in bytes: to tell a box of a change at all takes as much work as two kilobytes of it do.
+// What a row takes, about, in bytes. That each box is told at all, which takes as much work as two kilobytes do, is what gap is for.
 const (
-	rowCost   = 2000
-	routeCost = 200
+	rowCost   = 500
+	routeCost = 100
 )
 
-func costOf(row cluster.Row) int { return rowCost + routeCost*len(row.Service.Routes) }
+func costOf(row *cluster.Row) int { return rowCost + routeCost*len(row.Service.Routes) }
 
 // haste is how soon a row is to be written.
 type haste int
@@ -45,14 +45,14 @@ const (
 	atOnce               // a route takes nothing new any more, or there is one now where there was none
 )
 
-// hasteOf says how soon row is to be written in the place of was, which was written before for a time; there: it was.
-func hasteOf(was cluster.Row, there bool, row cluster.Row, before time.Duration) haste {
+// hasteOf says how soon row is to be written in the place of was, which was written before for a time; nil: it was not.
+func hasteOf(was, row *cluster.Row, before time.Duration) haste {
 	switch {
-	case there && same(&was, &row):
+	case was == row || was != nil && same(was, row):
 		return none
 	case urgent(was, row):
 		return atOnce
-	case !there || !sameRouting(was, row):
+	case was == nil || !sameRouting(was, row):
 		return beside
 	case !SameRow(was, row) || before >= outlookEvery:
 		return telling
@@ -61,11 +61,12 @@ func hasteOf(was cluster.Row, there bool, row cluster.Row, before time.Duration)
 }
 
 // sameRouting tells whether requests are routed by two rows in the same way.
-func sameRouting(a, b cluster.Row) bool {
-	for _, r := range []*cluster.Row{&a, &b} {
+func sameRouting(a, b *cluster.Row) bool {
+	x, y := *a, *b
+	for _, r := range []*cluster.Row{&x, &y} {
 		r.Service.Status, r.Service.Broken, r.Service.Held = "", "", ""
 	}
-	return SameRow(a, b)
+	return SameRow(&x, &y)
 }
 
 // pending is a row that may wait.
@@ -106,8 +107,8 @@ func first(all []pending, bytes int) []pending {
 }
 
 // urgent tells whether a row is not to wait: a route takes nothing new any more, or there is one now where there was none.
-func urgent(was, row cluster.Row) bool {
-	if len(was.Service.Routes) == 0 {
+func urgent(was, row *cluster.Row) bool {
+	if was == nil || len(was.Service.Routes) == 0 {
 		return len(row.Service.Routes) > 0
 	}
 	open := make(map[string]bool, len(row.Service.Routes))
@@ -123,9 +124,13 @@ func urgent(was, row cluster.Row) bool {
 }
 
 // SameRow tells whether two rows mean the same, but for what is expected of routes that are not there yet.
-func SameRow(a, b cluster.Row) bool {
-	for _, r := range []*cluster.Row{&a, &b} {
+func SameRow(a, b *cluster.Row) bool {
+	if a == b {
+		return true
+	}
+	x, y := *a, *b
+	for _, r := range []*cluster.Row{&x, &y} {
 		r.Service.ReadyAt, r.Service.RetryAt = time.Time{}, time.Time{}
 	}
-	return same(&a, &b)
+	return same(&x, &y)
 }

@@ -10,13 +10,13 @@ import (
 )
 
 func TestHowSoonARowIsWritten(t *testing.T) {
-	row := func(change func(*cluster.Row), routes ...sessions.RouteTarget) cluster.Row {
-		r := cluster.Row{Service: sessions.ServiceRoutes{ID: "chat", Routes: routes}, Nodes: map[string]string{}}
+	row := func(change func(*cluster.Row), routes ...sessions.RouteTarget) *cluster.Row {
+		r := &cluster.Row{Service: sessions.ServiceRoutes{ID: "chat", Routes: routes}, Nodes: map[string]string{}}
 		for _, t := range routes {
 			r.Nodes[t.ID] = "one"
 		}
 		if change != nil {
-			change(&r)
+			change(r)
 		}
 		return r
 	}
@@ -24,13 +24,12 @@ func TestHowSoonARowIsWritten(t *testing.T) {
 	draining := a
 	draining.Draining = true
 	for name, c := range map[string]struct {
-		was, is cluster.Row
-		new     bool
+		was, is *cluster.Row
 		before  time.Duration
 		want    haste
 	}{
-		"a service without routes":      {is: row(nil), new: true, want: beside},
-		"a service with one":            {is: row(nil, a), new: true, want: atOnce},
+		"a service without routes":      {is: row(nil), want: beside},
+		"a service with one":            {is: row(nil, a), want: atOnce},
 		"the same":                      {was: row(nil, a), is: row(nil, a), want: none},
 		"the same, as it is read back":  {was: row(func(r *cluster.Row) { r.Nodes = nil }), is: row(nil), want: none},
 		"the first route":               {was: row(nil), is: row(nil, a), want: atOnce},
@@ -46,7 +45,7 @@ func TestHowSoonARowIsWritten(t *testing.T) {
 		"what is expected, just said":   {was: row(nil), is: row(func(r *cluster.Row) { r.Service.ReadyAt = time.Unix(7, 0) }), before: time.Second, want: none},
 		"what is expected, said before": {was: row(nil), is: row(func(r *cluster.Row) { r.Service.ReadyAt = time.Unix(7, 0) }), before: outlookEvery, want: telling},
 	} {
-		if got := hasteOf(c.was, !c.new, c.is, c.before); got != c.want {
+		if got := hasteOf(c.was, c.is, c.before); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}

@@ -20,13 +20,14 @@ type Publisher struct {
 	changed chan struct{} // of size 1
 
 	mu      sync.Mutex
-	wanted  map[string]cluster.Row
-	written map[string]cluster.Row
+	wanted  map[string]*cluster.Row // nil: nobody has said yet
+	written map[string]*cluster.Row
+	differ  map[string]bool      // rows that may be wanted otherwise than they are written
 	at      map[string]time.Time // when each was written
 	late    map[string]time.Time // since when a row is not written as it is wanted
 	// closed are routes that take nothing new, with the revision at which all are told so; 0: it is not written yet.
 	closed map[string]int64
-	known  map[string]bool      // routes that were ever told
+	known  map[string]bool      // routes that were ever told; true: they are in the table that is wanted
 	since  map[string]time.Time // when each of closed was seen to be, about
 	last   int64                // revision of the last write
 }
@@ -51,40 +52,72 @@ func TakeOver(ctx context.Context, in Tables, r cluster.Reign, boxes func() int)
 
 // NewPublisher makes one where written is the table as it is. put writes rows, nil for one that goes, and returns the revision at which
 // they were; boxes is how many there are that read them.
-func NewPublisher(written map[string]cluster.Row, boxes func() int, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *Publisher {
-	p := &Publisher{put: put, boxes: boxes, changed: make(chan struct{}, 1), written: written, at: map[string]time.Time{}, late: map[string]time.Time{}, closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{}}
-	for _, row := range written {
-		for _, r := range row.Service.Routes {
-			p.known[r.ID] = true
-		}
+func NewPublisher(written map[string]*cluster.Row, boxes func() int, put func(ctx context.Context, rows map[string]*cluster.Row) (int64, error)) *Publisher {
+	return &Publisher{
+		put: put, boxes: boxes, changed: make(chan struct{}, 1), written: written, differ: map[string]bool{}, at: map[string]time.Time{}, late: map[string]time.Time{},
+		closed: map[string]int64{}, known: map[string]bool{}, since: map[string]time.Time{},
 	}
-	return p
 }
 
-// Publish has rows written soon: those that take a route away, or are the first of a service, at once.
-func (p *Publisher) Publish(rows map[string]cluster.Row) {
+// Publish has rows written soon: those that take a route away, or are the first of a service, at once. A row that was published before
+// is not looked at again: a thousand services are published when one has changed.
+func (p *Publisher) Publish(rows map[string]*cluster.Row) {
 	p.mu.Lock()
+	before := p.wanted
+	if before == nil {
+		before = p.written
+	}
 	p.wanted = rows
+	var opens, goes []*cluster.Row
+	for id, row := range rows {
+		was := before[id]
+		if was == row {
+			continue
+		}
+		p.differ[id] = true
+		opens = append(opens, row)
+		if was != nil {
+			goes = append(goes, was)
+		}
+	}
+	for id, was := range before {
+		if rows[id] == nil {
+			p.differ[id] = true
+			goes = append(goes, was)
+		}
+	}
+	p.turn(goes, opens)
+	p.mu.Unlock()
+	p.poke()
+}
+
+// turn notes which routes are there, and which take nothing new any more, where some rows go and others come in their place. p.mu is
+// held.
+func (p *Publisher) turn(goes, opens []*cluster.Row) {
+	for _, row := range goes {
+		for _, r := range row.Service.Routes {
+			p.known[r.ID] = false
+		}
+	}
 	open := map[string]bool{}
-	for _, row := range rows {
+	for _, row := range opens {
 		for _, r := range row.Service.Routes {
 			p.known[r.ID] = true
 			open[r.ID] = !r.Draining
 		}
 	}
-	for id := range p.known {
-		switch _, was := p.closed[id]; {
-		case open[id]:
-			delete(p.closed, id)
-			delete(p.since, id)
-		case !was:
-			p.closed[id] = 0
+	for _, rows := range [][]*cluster.Row{goes, opens} {
+		for _, row := range rows {
+			for _, r := range row.Service.Routes {
+				switch _, was := p.closed[r.ID]; {
+				case open[r.ID]:
+					delete(p.closed, r.ID)
+					delete(p.since, r.ID)
+				case !was:
+					p.closed[r.ID] = 0
+				}
+			}
 		}
-	}
-	p.mu.Unlock()
-	select {
-	case p.changed <- struct{}{}:
-	default:
 	}
 }
 
@@ -126,8 +159,10 @@ func (p *Publisher) Run(ctx context.Context) {
 			}
 		case cost > 0 && calm:
 			calm = false
-			// To compare the tables is work too, which is not to take more than half of the time.
-			pause.Reset(min(turn, time.Since(began)+time.Duration(float64(cost)*float64(p.boxes())/fanOut*float64(time.Second))))
+			// To compare the tables is work too, which is not to take more than half of the time; and what can wait does so for two gaps, while
+			// what cannot goes with the first: where hundreds of services change, each message tells of many.
+			bytes := time.Duration(float64(cost) * float64(p.boxes()) / fanOut * float64(time.Second))
+			pause.Reset(max(min(turn, time.Since(began)+bytes), 2*gap(p.boxes())))
 		}
 	}
 }
@@ -156,17 +191,30 @@ func (p *Publisher) write(ctx context.Context, calm bool) (cost int, err error) 
 		}
 	}
 	rows := map[string]*cluster.Row{}
-	write := func(id string, row cluster.Row) {
-		rows[id] = &row
+	write := func(id string, row *cluster.Row) {
+		rows[id] = row
 		cost += costOf(row)
 	}
 	var waiting []pending
-	for id, row := range wanted {
-		was, there := p.written[id]
-		haste := hasteOf(was, there, row, now.Sub(p.at[id]))
+	for id := range p.differ {
+		row, was := wanted[id], p.written[id]
+		if row == nil {
+			if was == nil {
+				delete(p.differ, id)
+				continue
+			}
+			rows[id] = nil
+			cost += rowCost
+			continue
+		}
+		haste := hasteOf(was, row, now.Sub(p.at[id]))
 		switch haste {
 		case none:
 			delete(p.late, id)
+			if was == row || same(was, row) { // else it is to be said later
+				p.written[id] = row
+				delete(p.differ, id)
+			}
 			continue
 		case atOnce:
 			write(id, row)
@@ -183,12 +231,6 @@ func (p *Publisher) write(ctx context.Context, calm bool) (cost int, err error) 
 	for _, w := range admit(waiting, fanOut/max(1, p.boxes())) {
 		write(w.id, wanted[w.id])
 	}
-	for id := range p.written {
-		if _, there := wanted[id]; !there {
-			rows[id] = nil
-			cost += rowCost
-		}
-	}
 	p.mu.Unlock()
 	if len(rows) == 0 && len(closing) == 0 {
 		return 0, nil
@@ -202,14 +244,16 @@ func (p *Publisher) write(ctx context.Context, calm bool) (cost int, err error) 
 	p.last = max(p.last, revision)
 	p.forget(now)
 	for id, row := range rows {
+		delete(p.late, id)
+		if p.wanted[id] == row {
+			delete(p.differ, id)
+		}
 		if row == nil {
 			delete(p.written, id)
 			delete(p.at, id)
-			delete(p.late, id)
 			continue
 		}
-		p.written[id], p.at[id] = *row, now
-		delete(p.late, id)
+		p.written[id], p.at[id] = row, now
 	}
 	for _, id := range closing {
 		if p.closed[id] == 0 {
@@ -247,17 +291,11 @@ const closedFor = time.Hour
 
 // forget drops what is known of routes that are long gone. p.mu is held.
 func (p *Publisher) forget(now time.Time) {
-	open := map[string]bool{}
-	for _, row := range p.wanted {
-		for _, r := range row.Service.Routes {
-			open[r.ID] = true
-		}
-	}
 	for id, at := range p.closed {
 		switch since := p.since[id]; {
 		case since.IsZero():
 			p.since[id] = now
-		case at != 0 && !open[id] && now.Sub(since) > closedFor:
+		case at != 0 && !p.known[id] && now.Sub(since) > closedFor:
 			delete(p.closed, id)
 			delete(p.known, id)
 			delete(p.since, id)

@@ -14,8 +14,8 @@ import (
 )
 
 // rowOf is a service with routes, all on one box.
-func rowOf(id string, routes ...sessions.RouteTarget) cluster.Row {
-	row := cluster.Row{Service: sessions.ServiceRoutes{ID: id, Name: id, Routes: routes}, Nodes: map[string]string{}}
+func rowOf(id string, routes ...sessions.RouteTarget) *cluster.Row {
+	row := &cluster.Row{Service: sessions.ServiceRoutes{ID: id, Name: id, Routes: routes}, Nodes: map[string]string{}}
 	for _, r := range routes {
 		row.Nodes[r.ID] = "one"
 	}
@@ -27,25 +27,26 @@ func TestTheTableIsWrittenWhereItChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		writes := 0
-		p := fleet.NewPublisher(map[string]cluster.Row{}, func() int { return 2 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+		p := fleet.NewPublisher(map[string]*cluster.Row{}, func() int { return 2 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
 			writes += len(rows)
 			return 1, nil
 		})
 		go p.Run(ctx)
 		row := rowOf("chat")
 		for i := range 100 {
-			row.Service.ReadyAt = time.Now().Add(time.Duration(i) * time.Second)
-			p.Publish(map[string]cluster.Row{"chat": row})
+			again := *row
+			again.Service.ReadyAt = time.Now().Add(time.Duration(i) * time.Second)
+			p.Publish(map[string]*cluster.Row{"chat": &again})
 			time.Sleep(100 * time.Millisecond)
 		}
 		synctest.Wait()
 		if writes < 2 || writes > 4 {
 			t.Errorf("%d writes in 10 s", writes)
 		}
-		p.Publish(map[string]cluster.Row{})
+		p.Publish(map[string]*cluster.Row{})
 		synctest.Wait()
 		before := writes
-		p.Publish(map[string]cluster.Row{})
+		p.Publish(map[string]*cluster.Row{})
 		synctest.Wait()
 		if writes != before {
 			t.Error("no news was written")
@@ -60,16 +61,16 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		written, writes := map[string]cluster.Row{}, 0
-		p := fleet.NewPublisher(map[string]cluster.Row{}, func() int { return 1000 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+		written, writes := map[string]*cluster.Row{}, 0
+		p := fleet.NewPublisher(map[string]*cluster.Row{}, func() int { return 1000 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
 			for id, row := range rows {
-				written[id] = *row
+				written[id] = row
 				writes++
 			}
 			return int64(writes), nil
 		})
 		go p.Run(ctx)
-		table := map[string]cluster.Row{}
+		table := map[string]*cluster.Row{}
 		show := func() {
 			p.Publish(maps.Clone(table))
 			synctest.Wait()
@@ -125,7 +126,7 @@ func TestAFewBoxesReadAtOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		last := 0
-		p := fleet.NewPublisher(map[string]cluster.Row{}, func() int { return 5 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+		p := fleet.NewPublisher(map[string]*cluster.Row{}, func() int { return 5 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
 			last = len(rows["chat"].Service.Routes)
 			return 1, nil
 		})
@@ -133,7 +134,7 @@ func TestAFewBoxesReadAtOnce(t *testing.T) {
 		var routes []sessions.RouteTarget
 		for i := range 50 {
 			routes = append(routes, sessions.RouteTarget{ID: fmt.Sprint("r", i)})
-			p.Publish(map[string]cluster.Row{"chat": rowOf("chat", routes...)})
+			p.Publish(map[string]*cluster.Row{"chat": rowOf("chat", routes...)})
 			time.Sleep(20 * time.Millisecond)
 			synctest.Wait()
 			if last != i+1 {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/cluster"
 	"github.com/palisade-run/palisade/sessions"
-	"github.com/palisade-run/palisade/variants"
 )
 
 // same tells whether two rows say the same, as they would be read back. It is asked of every row of the table whenever one changes:
@@ -20,9 +19,5 @@ func same(a, b *cluster.Row) bool {
 }
 
 func sameTarget(a, b sessions.RouteTarget) bool {
-	return a.ID == b.ID && a.Addr == b.Addr && a.Weight == b.Weight && a.Draining == b.Draining && sameMetrics(&a.Metrics, &b.Metrics)
-}
-
-func sameMetrics(a, b *variants.Metrics) bool {
-	return a.Path == b.Path && a.Port == b.Port && maps.EqualFunc(a.Names, b.Names, slices.Equal[[]string])
+	return a.ID == b.ID && a.Addr == b.Addr && a.Weight == b.Weight && a.Draining == b.Draining // its metrics are not told
 }

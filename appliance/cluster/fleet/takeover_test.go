@@ -18,7 +18,7 @@ func TestATableIsTakenOverAsItWasWrittenLast(t *testing.T) {
 	first, leading := leads(t, a, "first")
 	drains, serves := rowOf("chat", sessions.RouteTarget{ID: "ses-1", Draining: true}), rowOf("chat", sessions.RouteTarget{ID: "ses-1"})
 	gone := rowOf("gone", sessions.RouteTarget{ID: "ses-2"})
-	if _, err := a.PutTable(t.Context(), first, map[string]*cluster.Row{"chat": &drains, "gone": &gone}); err != nil {
+	if _, err := a.PutTable(t.Context(), first, map[string]*cluster.Row{"chat": drains, "gone": gone}); err != nil {
 		t.Fatal(err)
 	}
 	leading.end()
@@ -29,7 +29,7 @@ func TestATableIsTakenOverAsItWasWrittenLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(live(p.Run).end)
-	p.Publish(map[string]cluster.Row{"chat": serves})
+	p.Publish(map[string]*cluster.Row{"chat": serves})
 	if p.Closes("ses-1") || !p.Closes("ses-2") {
 		t.Errorf("it closes what serves: %v, and what is gone: %v", p.Closes("ses-1"), p.Closes("ses-2"))
 	}

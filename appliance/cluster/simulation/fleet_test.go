@@ -93,6 +93,9 @@ func (w *world) revision() int64 {
 // profile has the leader and the nodes begin a profile of that name; "" for none.
 func (w *world) profile(name string) {
 	w.t.Helper()
+	if err := (setting{Role: "etcd", Profile: w.setting.Profile}).profileTo(name); err != nil {
+		w.t.Fatal(err)
+	}
 	w.leader.tell(order{Do: "profile", Name: name}, &standing{})
 	w.nodes.tell(order{Do: "profile", Name: name}, &seen{})
 }
@@ -115,9 +118,17 @@ func (w *world) up(patience time.Duration) time.Duration {
 	})
 }
 
-// kill cuts the power of a rack, and tells how long it took until its routes were out of the tables of all boxes that live,
-// and until as many others served in their place.
-func (w *world) kill(from, to int, patience time.Duration) (out, again time.Duration) {
+// steps are how far those who began after then came, and how long after it.
+func (w *world) steps(since time.Time) steps {
+	w.t.Helper()
+	var l standing
+	w.leader.tell(order{Do: "steps", Since: since}, &l)
+	return l.Steps
+}
+
+// kill cuts the power of a rack, and tells how long it took until nothing more was sent to its routes, until as many others served in
+// their place, and until all boxes had been told of those.
+func (w *world) kill(from, to int, patience time.Duration) (out, again, told time.Duration) {
 	w.t.Helper()
 	var n seen
 	w.nodes.tell(order{Do: "kill", From: from, To: to}, &n)
@@ -125,11 +136,14 @@ func (w *world) kill(from, to int, patience time.Duration) (out, again time.Dura
 	if lost == 0 {
 		w.t.Fatal("nothing ran on what was killed")
 	}
-	out = w.until("the routes of the dead are out", patience, func(l standing, n seen) bool { return l.Healthy <= w.all()-lost || l.OnDead > 0 })
+	out = w.until("the routes of the dead are out", patience, func(l standing, n seen) bool { return l.Silent >= to-from })
 	again = out + w.until("others serve in their place", patience, func(l standing, n seen) bool {
 		return l.Healthy == w.all() && l.OnDead == 0 && n.Running == w.all()
 	})
-	return out, again
+	told = again + w.until("all boxes know of them", patience, func(l standing, n seen) bool {
+		return l.Told == w.all() && n.Oldest >= l.Newest
+	})
+	return out, again, told
 }
 
 // A small fleet under the leader: all comes up, a dead rack is replaced, and nothing ran in two places.
@@ -175,11 +189,12 @@ func BenchmarkFleet(b *testing.B) {
 		took := time.Since(began)
 		l2, e2, n2, r2 := leader(), itself(), boxes(), w.revision()
 		w.profile("rack")
-		before := leader()
+		before, etcd, boxesThen, killed := leader(), itself(), boxes(), time.Now()
 		wrote := w.revision()
-		out, again := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
-		after := leader()
+		out, again, told := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
+		after, etcdAfter, boxesAfter := leader(), itself(), boxes()
 		w.profile("")
+		steps := w.steps(killed)
 		n := w.look()
 		if len(n.Doubled) > 0 {
 			b.Errorf("in two places ran %v", n.Doubled)
@@ -199,9 +214,12 @@ func BenchmarkFleet(b *testing.B) {
 			{"all nodes, which are in one process: cores", "nodes-cores", (n2.processor - n1.processor).Seconds() / took.Seconds()},
 			{"MB", "nodes-MB", float64(n2.resident) / 1e6},
 			{"writes of etcd a second", "etcd-writes/s", float64(r2-r) / took.Seconds()},
-			{"a rack dies: until its routes are out of the table, s", "rack-out-s", out.Seconds()},
+			{"a rack dies: until nothing is sent to its nodes, s", "rack-out-s", out.Seconds()},
 			{"until others serve in their place, s", "rack-again-s", again.Seconds()},
+			{"until all boxes know of them, s", "rack-told-s", told.Seconds()},
 			{"the leader's processor time for it, s", "rack-leader-cpu-s", (after.processor - before.processor).Seconds()},
+			{"etcd's, s", "rack-etcd-cpu-s", (etcdAfter.processor - etcd.processor).Seconds()},
+			{"that of all nodes, s", "rack-nodes-cpu-s", (boxesAfter.processor - boxesThen.processor).Seconds()},
 			{"writes of etcd for it", "rack-etcd-writes", float64(w.revision() - wrote)},
 			{"from an order to its node, p50, ms", "rack-order-p50-ms", ms(n.Orders.P50)},
 			{"p99, ms", "rack-order-p99-ms", ms(n.Orders.P99)},
@@ -209,6 +227,13 @@ func BenchmarkFleet(b *testing.B) {
 		} {
 			b.Logf("%-58s %10.4g", f.what, f.value)
 			b.ReportMetric(f.value, f.unit)
+		}
+		b.Log("since the rack's end, s: the first, half, and all of those in its place were")
+		for _, s := range []struct {
+			what string
+			of   step
+		}{{"decided", steps.Decided}, {"placed", steps.Placed}, {"begun on their nodes", steps.Begun}, {"healthy", steps.Healthy}} {
+			b.Logf("%-58s %10.4g %10.4g %10.4g", s.what, s.of.First, s.of.Half, s.of.All)
 		}
 		b.Logf("of %d nodes and %d sessions; load of the machine before %s; after %s", s.Nodes, w.all(), load, loadOf(b))
 	}

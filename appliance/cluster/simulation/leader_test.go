@@ -25,12 +25,16 @@ import (
 
 // standing is what the leader says of itself.
 type standing struct {
-	Healthy int // routes that get requests
-	Other   int // sessions that live and are none of them
-	OnDead  int // routes that get requests, on nodes that are silent
+	Healthy int   // routes that get requests
+	Other   int   // sessions that live and are none of them
+	OnDead  int   // routes that get requests, on nodes that are silent
+	Silent  int   // nodes
+	Told    int   // routes that the table has as it is written
+	Newest  int64 // its revision
 	Written int64
 	Entered bool   // all nodes are written down: they may come
 	Example string // why one of the others is not served by yet
+	Steps   steps  // of order "steps"
 }
 
 // house is the leader's rooms, as the daemon joins them, for one reign.
@@ -46,11 +50,19 @@ type house struct {
 	managing  atomic.Pointer[sessions.Manager] // nil: not yet
 	wake      chan struct{}                    // of size 1: the roster has changed
 
-	mu     sync.Mutex
-	at     map[string]string // by session
-	silent map[string]time.Time
-	table  []sessions.ServiceRoutes
-	wrote  int64 // rows
+	showing sync.Mutex // before mu: what was shown later is newer
+
+	mu      sync.Mutex
+	at      map[string]string // by session
+	silent  map[string]time.Time
+	table   []*sessions.ServiceRoutes
+	rows    fleet.Rows
+	shown   map[*cluster.Row]*cluster.Row // without routes of nodes that are silent
+	wrote   int64                         // rows
+	told    map[string]int                // routes in the table as it is written, by service
+	alive   int                           // sessions, when that was counted
+	counted time.Time
+	example string
 }
 
 // leader leads, and again where it is taken for silent: on a busy machine it may be late.
@@ -65,7 +77,7 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	failed := make(chan error, 1)
 	go func() {
 		for reigns := 1; ; reigns++ {
-			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{}, told: map[string]int{}, wake: make(chan struct{}, 1)}
 			err := desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
 				h.reign = r
 				err := h.lead(ctx, reigns == 1, func() { entered.Store(true) }, func() { now.Store(h) })
@@ -93,7 +105,10 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 		}
 		var answer standing
 		if h := now.Load(); h != nil {
-			answer = h.stands()
+			answer = h.stands(false)
+		}
+		if h := now.Load(); h != nil && o.Do == "steps" {
+			answer.Steps = h.steps(o.Since)
 		}
 		answer.Entered = entered.Load()
 		select {
@@ -188,7 +203,7 @@ func (h *house) ask(ctx context.Context, m *sessions.Manager) {
 		case <-ctx.Done():
 			return
 		}
-		for room := atOnce - h.stands().Other; room > 0 && len(waiting) > 0; room -= h.Replicas {
+		for room := atOnce - h.stands(true).Other; room > 0 && len(waiting) > 0; room -= h.Replicas {
 			if _, err := m.ScaleService(ctx, "default", waiting[0].Name, sessions.Scale{To: h.Replicas, By: "owner", Reason: "it is time"}); err != nil {
 				break // again
 			}
@@ -305,7 +320,9 @@ func (h *house) look(ctx context.Context) {
 func (h *house) hush(quiet map[string]time.Time) {
 	h.mu.Lock()
 	changes := !maps.EqualFunc(h.silent, quiet, func(time.Time, time.Time) bool { return true })
-	h.silent = quiet
+	if h.silent = quiet; changes {
+		h.shown = nil
+	}
 	h.mu.Unlock()
 	if changes {
 		h.show()
@@ -333,7 +350,7 @@ func (h *house) closed(node string) string {
 }
 
 // Apply implements sessions.Traffic.
-func (h *house) Apply(services []sessions.ServiceRoutes) {
+func (h *house) Apply(services []*sessions.ServiceRoutes) {
 	h.mu.Lock()
 	h.table = services
 	h.mu.Unlock()

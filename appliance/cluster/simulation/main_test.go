@@ -38,6 +38,7 @@ type order struct {
 	Do       string
 	Name     string // of a profile
 	From, To int    // nodes
+	Since    time.Time
 }
 
 func TestMain(m *testing.M) {

@@ -27,6 +27,7 @@ type seen struct {
 	Running int
 	Doubled []string // sessions that ran in two places at a time
 	Tables  int      // nodes that have the newest table that any of them has
+	Oldest  int64    // revision of the table that any of those that live has
 	Lost    int64    // leases, of nodes that live
 	Orders  orders   // since the last kill
 }
@@ -95,6 +96,7 @@ type box struct {
 	runtime  *watched
 	power    context.CancelFunc
 	revision atomic.Int64
+	dead     bool
 }
 
 const devices = 8
@@ -158,6 +160,7 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 		}
 		if o.Do == "kill" {
 			for _, b := range boxes[o.From:o.To] {
+				b.dead = true
 				b.power()
 				by.mu.Lock()
 				by.took = nil
@@ -176,9 +179,13 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 		for _, b := range boxes {
 			newest = max(newest, b.revision.Load())
 		}
+		v.Oldest = newest
 		for _, b := range boxes {
 			if b.revision.Load() == newest {
 				v.Tables++
+			}
+			if !b.dead {
+				v.Oldest = min(v.Oldest, b.revision.Load())
 			}
 		}
 		if err := out.Encode(v); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -17,27 +18,50 @@ import (
 
 // show has the table written as it is now.
 func (h *house) show() {
-	rows := map[string]cluster.Row{}
+	h.showing.Lock()
+	defer h.showing.Unlock()
 	h.mu.Lock()
-	for _, s := range h.table {
-		row := cluster.Row{Service: s, Nodes: map[string]string{}}
-		row.Service.Routes = nil
-		for _, r := range s.Routes {
-			if _, silent := h.silent[h.at[r.ID]]; !silent {
-				row.Service.Routes = append(row.Service.Routes, r)
-				row.Nodes[r.ID] = h.at[r.ID]
-			}
-		}
-		rows[s.ID] = row
+	rows := h.rows.Of(h.table, func(*sessions.ServiceRoutes) bool { return false }, func(id, addr string) (string, string) { return h.at[id], addr })
+	if len(h.silent) > 0 {
+		rows = h.heard(rows)
 	}
 	h.mu.Unlock()
 	h.publisher.Publish(rows)
+}
+
+// heard are rows without the routes of nodes that are silent. The caller holds mu.
+func (h *house) heard(rows map[string]*cluster.Row) map[string]*cluster.Row {
+	shown := make(map[*cluster.Row]*cluster.Row, len(rows))
+	for id, row := range rows {
+		less := h.shown[row]
+		if less == nil {
+			less = row
+			if slices.ContainsFunc(row.Service.Routes, func(r sessions.RouteTarget) bool { return h.isSilent(row.Nodes[r.ID]) }) {
+				less = &cluster.Row{Service: row.Service, Nodes: maps.Clone(row.Nodes), Wakes: row.Wakes}
+				less.Service.Routes = slices.DeleteFunc(slices.Clone(row.Service.Routes), func(r sessions.RouteTarget) bool { return h.isSilent(row.Nodes[r.ID]) })
+				maps.DeleteFunc(less.Nodes, func(_, node string) bool { return h.isSilent(node) })
+			}
+		}
+		rows[id], shown[row] = less, less
+	}
+	h.shown = shown
+	return rows
+}
+
+func (h *house) isSilent(node string) bool {
+	_, silent := h.silent[node]
+	return silent
 }
 
 func (h *house) put(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 	revision, err := h.desk.PutTable(ctx, h.reign, rows)
 	h.mu.Lock()
 	h.wrote += int64(len(rows))
+	for id, row := range rows {
+		if delete(h.told, id); row != nil && err == nil {
+			h.told[id] = len(row.Service.Routes)
+		}
+	}
 	h.mu.Unlock()
 	return revision, err
 }
@@ -72,19 +96,39 @@ const (
 	observeTurns = 15
 )
 
-func (h *house) stands() standing {
-	alive, example := 0, ""
-	h.managing.Load().EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
-		if s.Alive() {
-			alive++
-			if s.Status != sessions.StatusRunning && example == "" {
-				example = fmt.Sprintf("%s: %s: %s %v", s.ID, s.Status, s.Reason, s.Waits)
+// stands says how far all is. To go through all sessions takes longer than what else is looked at here: that is done where it is wanted, else
+// once a second, and when all routes are there.
+func (h *house) stands(anew bool) standing {
+	v, fresh := h.routes()
+	if anew || v.Healthy >= h.Services*h.Replicas || !fresh {
+		alive, example := 0, ""
+		h.managing.Load().EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
+			if s.Alive() {
+				alive++
+				if s.Status != sessions.StatusRunning && example == "" {
+					example = fmt.Sprintf("%s: %s: %s %v", s.ID, s.Status, s.Reason, s.Waits)
+				}
 			}
-		}
-	})
+		})
+		h.mu.Lock()
+		h.alive, h.example, h.counted = alive, example, time.Now()
+		h.mu.Unlock()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	v := standing{Written: h.wrote, Example: example}
+	v.Other, v.Example = h.alive-v.Healthy-v.OnDead, h.example
+	return v
+}
+
+// routes counts those that there are; fresh: it is not long ago that sessions were counted.
+func (h *house) routes() (v standing, fresh bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v.Silent, v.Newest = len(h.silent), h.publisher.Newest()
+	v.Written, fresh = h.wrote, time.Since(h.counted) < time.Second
+	for _, n := range h.told {
+		v.Told += n
+	}
 	for _, s := range h.table {
 		for _, r := range s.Routes {
 			switch _, silent := h.silent[h.at[r.ID]]; {
@@ -96,8 +140,7 @@ func (h *house) stands() standing {
 			}
 		}
 	}
-	v.Other = alive - v.Healthy - v.OnDead
-	return v
+	return v, fresh
 }
 
 // node is where a session is.
