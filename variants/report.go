@@ -87,7 +87,7 @@ func (h *ReportedHealth) String() string {
 	if h == nil {
 		return "no checks: healthy once the port accepts"
 	}
-	return fmt.Sprintf("GET %s gives %d within %gs, every %gs; unhealthy after %d failures in a row; %gs to start",
+	return fmt.Sprintf("GET %s gives %d within %gs, every %gs; unhealthy after %d failures in a row, of which none counts in its first %gs",
 		h.Path, h.ExpectedStatus, h.MaxWaitTime, h.Interval, h.MaxRetries+1, h.InitialDelay)
 }
 
