@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,11 +21,11 @@ func (a *app) installCommand() *cobra.Command {
 		Use: "install MODEL", Short: "Bring a model to this box, and serve it", Args: words("MODEL", 1, 1),
 		Long: "Bring a model to this box, serve it, and wait until it answers.\n\n" +
 			"MODEL is a recipe (palisade catalog list), or where files are: hf:ORG/NAME, oci:HOST/NAME:TAG, s3://BUCKET/PREFIX,\n" +
-			"git+https://HOST/PATH, https://HOST/FILE, or a /PATH of the appliance's box.\n\n" +
+			"git+https://HOST/PATH, https://HOST/FILE, or a /PATH of the appliance's box; ./PATH is one of this directory.\n\n" +
 			"The same command again joins an install that is under way, and goes on with one that failed: what has come is kept.",
 		Example: "  palisade install qwen3-8b\n  palisade install qwen3-8b --dry-run\n  palisade install llama-3.1-8b --name chat --context 8192 --accept-license\n  palisade install hf:Qwen/Qwen3-0.6B-GGUF --variant q8-0",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in.Source = args[0]
+			in.Source = placeHere(args[0])
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -52,6 +54,22 @@ func (a *app) installCommand() *cobra.Command {
 	f.BoolVar(&dryRun, "dry-run", false, "show what would be done, how long it takes, and what else would fit")
 	f.BoolVarP(&detach, "detach", "d", false, "do not wait for it")
 	return cmd
+}
+
+// placeHere makes of files of this directory, as ./PATH or a GGUF file's name, a path that the appliance finds too.
+func placeHere(source string) string {
+	of, _, _ := strings.Cut(source, "/")
+	if of != "." && of != ".." && filepath.Ext(source) != ".gguf" {
+		return source
+	}
+	whole, err := filepath.Abs(source)
+	if err != nil {
+		return source
+	}
+	if _, err := os.Stat(whole); err != nil {
+		return source
+	}
+	return whole
 }
 
 // beginInstall asks for a model. Where a licence is to be accepted first, a person at a terminal is asked.

@@ -125,29 +125,50 @@ func (c *Collection) Find(text string) (Entry, error) {
 
 // missing says what may have been meant.
 func (c *Collection) missing(text, from, name string) error {
-	out := &notFound{message: fmt.Sprintf("there is no recipe %q", short(text)), hint: "see: palisade catalog list"}
+	out := &notFound{message: fmt.Sprintf("there is no recipe %q", short(text)), hint: seeAll}
 	if name == "" {
 		return out
 	}
 	if others := c.names[name]; from != "" && len(others) > 0 {
 		out.hint = "did you mean " + c.entries[others[0]].ID() + "?"
-		return out
+	} else {
+		out.hint = c.alike(name)
 	}
+	if elsewhere := c.elsewhere(text, from, name); elsewhere != "" {
+		out.hint = strings.TrimSuffix(elsewhere+"; "+out.hint, "; "+seeAll)
+	}
+	return out
+}
+
+const seeAll = "see: palisade catalog list"
+
+// alike names the recipes that a name may stand for.
+func (c *Collection) alike(name string) string {
 	names := make([]string, 0, len(c.names))
 	for _, i := range c.listed {
 		names = append(names, c.entries[i].Name)
 	}
-	if hint := catalog.DidYouMean(name, names); hint != "" {
-		out.hint = hint
-	}
+	hint := cmp.Or(catalog.DidYouMean(name, names), seeAll)
 	if found := c.Search(Query{Text: name, Limit: 4}); len(found) > 0 {
 		words := make([]string, len(found))
 		for i, f := range found {
 			words[i] = c.shortest(f.Entry)
 		}
-		out.hint = "did you mean " + strings.Join(words, ", ") + "?"
+		hint = "did you mean " + strings.Join(words, ", ") + "?"
 	}
-	return out
+	return hint
+}
+
+// elsewhere says how a place is written that looks like the name of a recipe; "" for what looks like none.
+func (c *Collection) elsewhere(text, from, name string) string {
+	catalogs := func(e Entry) bool { return e.Catalog == from }
+	switch {
+	case from == "" || slices.ContainsFunc(c.entries, catalogs):
+		return ""
+	case strings.Trim(from, ".~") == "":
+		return "a place on the box is given by its whole path: /.../" + short(name)
+	}
+	return "a model of Hugging Face is hf:" + short(text)
 }
 
 // shortest is what an entry is called by: its name, where that is its own.

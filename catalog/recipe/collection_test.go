@@ -45,6 +45,9 @@ func TestFind(t *testing.T) {
 		"qwen3-9b":            `there is no recipe "qwen3-9b" (did you mean qwen3-8b?)`,
 		"qwen":                `there is no recipe "qwen" (did you mean qwen3-0.6b, qwen3-8b, friends/qwen3-8b, whisper?)`,
 		"":                    `there is no recipe "" (see: palisade catalog list)`,
+		"TheOrg/some-7b-gguf": `there is no recipe "TheOrg/some-7b-gguf" (a model of Hugging Face is hf:TheOrg/some-7b-gguf)`,
+		"Qwen/qwen3-8b":       `there is no recipe "Qwen/qwen3-8b" (a model of Hugging Face is hf:Qwen/qwen3-8b; did you mean palisade/qwen3-8b?)`,
+		"./models":            `there is no recipe "./models" (a place on the box is given by its whole path: /.../models)`,
 		"nothing-of-the-kind": `there is no recipe "nothing-of-the-kind" (see: palisade catalog list)`,
 	} {
 		e, err := c.Find(text)
