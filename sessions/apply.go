@@ -250,6 +250,16 @@ func (m *Manager) ended(s Session, stop *stopRequest) {
 	if s.IsSub() {
 		return // its route ends for it, and that is told
 	}
+	if stop != nil || settledIn(s) { // nothing is counted: where a box with hundreds of them has died, plans do not wait until all are told of
+		m.mu.Lock()
+		sv := m.services[s.ServiceID]
+		tell := sv != nil && sv.Lifecycle == LifecycleActive
+		m.mu.Unlock()
+		if tell {
+			m.event(m.ctx, Event{ServiceID: s.ServiceID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
+		}
+		return
+	}
 	// The wait is bounded by those who hold it. The daemon's end does not cut it: what is not counted now never is.
 	if err := m.take(context.Background()); err != nil {
 		return
@@ -260,7 +270,7 @@ func (m *Manager) ended(s Session, stop *stopRequest) {
 		return
 	}
 	m.event(m.ctx, Event{ServiceID: sv.ID, SessionID: s.ID, Kind: "ended", Message: s.Reason})
-	if stop == nil && !settledIn(s) && s.Revision == sv.Revision {
+	if s.Revision == sv.Revision {
 		if err := m.countFailure(m.ctx, sv, !s.HealthyAt.IsZero(), failureOf(s, s.Reason)); err != nil {
 			m.Log.Error("failed start was not counted", "service", sv.ID, "session", s.ID, "error", err)
 		}

@@ -232,10 +232,20 @@ func (r *runner) step(ctx context.Context, sig Signal) {
 	r.mark(r.service, r.id)
 	r.letGo(from, s.Status)
 	r.changed()
+	if passes(s.Status) {
+		return // it is written with what follows
+	}
 	if err := r.save(ctx); err != nil {
 		r.log.Error("session's row was not written; it will be", "error", err)
 	}
 	r.tell(s)
+}
+
+// passes reports whether a session is in a status for no longer than it takes to go on to the next one: nothing is done in it, and a
+// daemon that finds the one before does the same again.
+func passes(s Status) bool {
+	action := NextAction(s)
+	return action == ActionPrepare || action == ActionCreate
 }
 
 // drop takes out of a channel what may be in it.

@@ -36,21 +36,12 @@ func (r *runner) save(ctx context.Context) error {
 	r.mu.Lock()
 	s, unsaved := r.session, slices.Clone(r.unsaved)
 	r.mu.Unlock()
-	written := 0
-	defer func() {
-		r.mu.Lock()
-		r.unsaved = r.unsaved[written:]
-		r.mu.Unlock()
-	}()
-	if len(unsaved) == 0 {
-		return r.store.SaveSession(ctx, s, nil)
+	if err := r.store.SaveSession(ctx, s, unsaved...); err != nil {
+		return err
 	}
-	for i := range unsaved {
-		if err := r.store.SaveSession(ctx, s, &unsaved[i]); err != nil {
-			return err
-		}
-		written++
-	}
+	r.mu.Lock()
+	r.unsaved = r.unsaved[len(unsaved):]
+	r.mu.Unlock()
 	return nil
 }
 

@@ -33,9 +33,9 @@ type ServiceStore interface {
 type SessionStore interface {
 	// Sessions returns every session kept, ended ones too, oldest first.
 	Sessions(ctx context.Context) ([]Session, error)
-	// SaveSession inserts or updates the row; t, if not nil, is added to its history in the same
-	// transaction.
-	SaveSession(ctx context.Context, s Session, t *Transition) error
+	// SaveSession inserts or updates the row; what it went through, oldest first, is added to its history in the same
+	// transaction. What is there already is not added again.
+	SaveSession(ctx context.Context, s Session, went ...Transition) error
 	// AddSessions inserts new sessions, with the first entry of each one's history: all of them or none.
 	AddSessions(ctx context.Context, all []Session) error
 	// DeleteSession removes the row and its history.

@@ -122,13 +122,11 @@ func (m *memory) Sessions(context.Context) ([]sessions.Session, error) {
 	return slices.SortedFunc(maps.Values(m.sessions), func(a, b sessions.Session) int { return a.CreatedAt.Compare(b.CreatedAt) }), nil
 }
 
-func (m *memory) SaveSession(ctx context.Context, s sessions.Session, t *sessions.Transition) error {
+func (m *memory) SaveSession(ctx context.Context, s sessions.Session, went ...sessions.Transition) error {
 	return m.write(ctx, func() {
 		m.sessions[s.ID] = s
 		m.rows[s.ID]++
-		if t != nil {
-			m.transitions[s.ID] = append(m.transitions[s.ID], *t)
-		}
+		m.transitions[s.ID] = append(m.transitions[s.ID], went...)
 	})
 }
 

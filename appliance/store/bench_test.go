@@ -22,7 +22,7 @@ func BenchmarkListSessions10000(b *testing.B) {
 		for i := range 10_000 {
 			v := aSession(fmt.Sprint("ses-", i))
 			v.CreatedAt = at.Add(time.Duration(i) * time.Second)
-			must(b, s.SaveSession(b.Context(), v, nil))
+			must(b, s.SaveSession(b.Context(), v))
 		}
 		for b.Loop() {
 			got, err := s.Sessions(b.Context())
@@ -38,7 +38,7 @@ func BenchmarkSaveSession(b *testing.B) {
 	benchBoth(b, func(b *testing.B, s *store.Store) {
 		v := aSession("ses-1")
 		for b.Loop() {
-			must(b, s.SaveSession(b.Context(), v, &sessions.Transition{SessionID: "ses-1"}))
+			must(b, s.SaveSession(b.Context(), v, sessions.Transition{SessionID: "ses-1"}))
 		}
 	})
 }

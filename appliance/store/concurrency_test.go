@@ -100,7 +100,7 @@ func TestEventsAndTransitionsFromManySides(t *testing.T) {
 				if err := s[i%2].AddEvent(t.Context(), sessions.Event{ServiceID: "svc-1", Message: fmt.Sprint(i, "/", n)}); err != nil {
 					return err
 				}
-				if err := s[i%2].SaveSession(t.Context(), aSession("ses-1"), &sessions.Transition{SessionID: "ses-1", At: at, Reason: fmt.Sprint(i, "/", n)}); err != nil {
+				if err := s[i%2].SaveSession(t.Context(), aSession("ses-1"), sessions.Transition{SessionID: "ses-1", At: at, Reason: fmt.Sprint(i, "/", n)}); err != nil {
 					return err
 				}
 				if _, err := s[i%2].Sessions(t.Context()); err != nil {

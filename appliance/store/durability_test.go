@@ -36,7 +36,7 @@ func child(role string) error {
 		_, err := s.SaveService(ctx, aService("svc-"+id, id))
 		err = errors.Join(err,
 			s.SaveToken(ctx, router.Token{ID: "tok-" + id, Hash: id}),
-			s.SaveSession(ctx, aSession("ses-"+id), &sessions.Transition{SessionID: "ses-" + id, To: sessions.StatusPending}))
+			s.SaveSession(ctx, aSession("ses-"+id), sessions.Transition{SessionID: "ses-" + id, To: sessions.StatusPending}))
 		if err != nil {
 			return err
 		}

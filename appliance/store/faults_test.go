@@ -142,7 +142,7 @@ func TestDamagedFiles(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "palisade.db")
 		s := open(t, path)
 		for i := range 200 {
-			must(t, s.SaveSession(t.Context(), aSession(fmt.Sprint("ses-", i)), nil))
+			must(t, s.SaveSession(t.Context(), aSession(fmt.Sprint("ses-", i))))
 		}
 		must(t, s.Close())
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -243,7 +243,7 @@ func TestFullDisk(t *testing.T) {
 		if err := unix.Mount("disk", dir, "tmpfs", unix.MS_REMOUNT, "size=4m"); err != nil {
 			t.Error(err)
 		}
-		if err := s.SaveSession(t.Context(), aSession("ses-after"), nil); err != nil {
+		if err := s.SaveSession(t.Context(), aSession("ses-after")); err != nil {
 			t.Errorf("once there is space again: %v", err)
 		}
 	})
@@ -256,7 +256,7 @@ func fillUntilRefused(t *testing.T, s *store.Store) {
 	v.Reason = strings.Repeat("x", 10_000)
 	for i := range 10_000 {
 		v.ID = fmt.Sprint("ses-", i)
-		err := s.SaveSession(t.Context(), v, &sessions.Transition{SessionID: v.ID})
+		err := s.SaveSession(t.Context(), v, sessions.Transition{SessionID: v.ID})
 		if err == nil {
 			continue
 		}

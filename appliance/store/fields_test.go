@@ -88,7 +88,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		folder, token, key := filled[catalog.Folder](), filled[router.Token](), filled[keys.Key]()
 		sshKey := filled[authorized.Key]()
 		for _, err := range []error{
-			s.SaveRevision(t.Context(), revision), s.SaveSession(t.Context(), session, &step), s.AddEvent(t.Context(), event),
+			s.SaveRevision(t.Context(), revision), s.SaveSession(t.Context(), session, step), s.AddEvent(t.Context(), event),
 			s.SaveFolder(t.Context(), folder), s.SaveToken(t.Context(), token), s.SaveKey(t.Context(), key), s.SaveSSHKey(t.Context(), sshKey),
 		} {
 			must(t, err)
@@ -113,7 +113,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		// And every field is brought up to date by a second save.
 		blank := sessions.Service{ID: service.ID, Version: service.Version}
 		same(t, s.Services, saved(t, s, blank))
-		must(t, s.SaveSession(t.Context(), sessions.Session{ID: session.ID}, nil))
+		must(t, s.SaveSession(t.Context(), sessions.Session{ID: session.ID}))
 		same(t, s.Sessions, sessions.Session{ID: session.ID})
 		must(t, s.SaveRevision(t.Context(), sessions.Revision{ServiceID: service.ID, Number: revision.Number}))
 		revisions, err = s.Revisions(t.Context(), service.ID)

@@ -50,7 +50,7 @@ func TestDataOfAnOlderProgram(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		v.Reason = "seen again"
-		if err := s.SaveSession(t.Context(), v, &sessions.Transition{SessionID: v.ID, From: v.Status, To: v.Status, Reason: v.Reason, At: at}); err != nil {
+		if err := s.SaveSession(t.Context(), v, sessions.Transition{SessionID: v.ID, From: v.Status, To: v.Status, Reason: v.Reason, At: at}); err != nil {
 			t.Errorf("writing it: %v", err)
 		}
 		if changes, err := s.Transitions(t.Context(), v.ID); err != nil || len(changes) != 2 || changes[0].Reason != "as it was" {

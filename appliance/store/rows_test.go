@@ -207,15 +207,15 @@ func TestSessionRoundTrip(t *testing.T) {
 		newest := aSession("ses-a")
 		newest.CreatedAt = at.Add(time.Microsecond)
 		oldest := sessions.Session{ID: "ses-z", CreatedAt: at, Status: sessions.StatusPending}
-		must(t, s.SaveSession(t.Context(), newest, nil))
-		must(t, s.SaveSession(t.Context(), oldest, nil))
+		must(t, s.SaveSession(t.Context(), newest))
+		must(t, s.SaveSession(t.Context(), oldest))
 		got, err := s.Sessions(t.Context())
 		must(t, err)
 		if d := cmp.Diff([]sessions.Session{oldest, newest}, got); d != "" {
 			t.Errorf("sessions (-saved +read):\n%s", d)
 		}
 		newest.Exit, newest.EndedAt, newest.Status, newest.TrafficRatio = nil, time.Time{}, sessions.StatusRunning, 0
-		must(t, s.SaveSession(t.Context(), newest, nil))
+		must(t, s.SaveSession(t.Context(), newest))
 		must(t, s.DeleteSession(t.Context(), oldest.ID))
 		must(t, s.DeleteSession(t.Context(), oldest.ID))
 		got, err = s.Sessions(t.Context())
@@ -261,11 +261,11 @@ func TestTransitions(t *testing.T) {
 			step := sessions.Transition{SessionID: "ses-1", From: life[i], To: life[i+1], Reason: awkward, At: at}
 			v := aSession("ses-1")
 			v.Status = step.To
-			must(t, s.SaveSession(t.Context(), v, &step))
-			must(t, s.SaveSession(t.Context(), v, &step)) // again: the answer was lost
+			must(t, s.SaveSession(t.Context(), v, step))
+			must(t, s.SaveSession(t.Context(), v, step)) // again: the answer was lost
 			want = append(want, step)
 		}
-		must(t, s.SaveSession(t.Context(), aSession("ses-2"), &sessions.Transition{SessionID: "ses-2", To: sessions.StatusError}))
+		must(t, s.SaveSession(t.Context(), aSession("ses-2"), sessions.Transition{SessionID: "ses-2", To: sessions.StatusError}))
 		got, err := s.Transitions(t.Context(), "ses-1")
 		must(t, err)
 		if d := cmp.Diff(want, got); d != "" {
@@ -408,7 +408,7 @@ func TestTextThatIsNoText(t *testing.T) {
 		v := aSession("ses-1")
 		v.Reason = raw
 		v.Exit.Message = "\x00\xff"
-		must(t, s.SaveSession(t.Context(), v, &sessions.Transition{SessionID: v.ID, Reason: raw}))
+		must(t, s.SaveSession(t.Context(), v, sessions.Transition{SessionID: v.ID, Reason: raw}))
 		got, err := s.Sessions(t.Context())
 		must(t, err)
 		if got[0].Reason != kept || got[0].Exit.Message != "\x00\uFFFD" {
@@ -416,7 +416,7 @@ func TestTextThatIsNoText(t *testing.T) {
 		}
 		long := strings.Repeat("x", 5<<20)
 		v.Reason = long
-		must(t, s.SaveSession(t.Context(), v, nil))
+		must(t, s.SaveSession(t.Context(), v))
 		got, err = s.Sessions(t.Context())
 		must(t, err)
 		if got[0].Reason != long {

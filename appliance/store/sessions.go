@@ -31,12 +31,17 @@ func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
 }
 
 // SaveSession implements sessions.SessionStore.
-func (s *Store) SaveSession(ctx context.Context, v sessions.Session, change *sessions.Transition) error {
+func (s *Store) SaveSession(ctx context.Context, v sessions.Session, changes ...sessions.Transition) error {
 	return s.write(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
-		if err := saveSession(ctx, t, v); err != nil || change == nil {
+		if err := saveSession(ctx, t, v); err != nil {
 			return err
 		}
-		return addTransition(ctx, t, *change)
+		for _, change := range changes {
+			if err := addTransition(ctx, t, change); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -86,19 +91,10 @@ func exitKept(e *sessions.Exit) *sessions.Exit {
 // came before in the same transaction, so no two get the same number. A transition that is there is not
 // added again: the answer to its first save was lost, and its runner repeats it.
 func addTransition(ctx context.Context, t *tx, change sessions.Transition) error {
-	there, err := t.number(ctx, `SELECT COUNT(*) FROM transitions
-		WHERE session_id = $1 AND from_status = $2 AND to_status = $3 AND at = $4 AND reason = $5`,
-		change.SessionID, string(change.From), string(change.To), change.At, change.Reason)
-	if err != nil || there > 0 {
-		return err
-	}
-	seq, err := t.number(ctx, "SELECT COALESCE(MAX(seq), 0) + 1 FROM transitions WHERE session_id = $1", change.SessionID)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec(ctx, `INSERT INTO transitions (session_id, seq, from_status, to_status, reason, at)
-		VALUES ($1, $2, $3, $4, $5, $6)`,
-		change.SessionID, seq, string(change.From), string(change.To), change.Reason, change.At)
+	_, err := t.exec(ctx, `INSERT INTO transitions (session_id, seq, from_status, to_status, reason, at)
+		SELECT $1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM transitions WHERE session_id = $1), $2, $3, $4, $5
+		WHERE NOT EXISTS (SELECT 1 FROM transitions WHERE session_id = $1 AND from_status = $2 AND to_status = $3 AND reason = $4 AND at = $5)`,
+		change.SessionID, string(change.From), string(change.To), change.Reason, change.At)
 	return err
 }
 
