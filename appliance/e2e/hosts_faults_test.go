@@ -65,6 +65,7 @@ var (
 type came struct {
 	fault, to     string
 	leader        time.Duration // until another one decided; 0: nobody else did
+	vacant        time.Duration // the longest time in which nobody decided
 	out           time.Duration // until none of the others had its routes; 0: some had them all the time
 	gap           time.Duration // the longest time in which one of the others answered nothing
 	single        time.Duration // in which the service did whose only route was there; 0: it was not

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,6 +142,25 @@ func (h *history) judgeLeaders() {
 			}
 		}
 	}
+}
+
+// vacant is the longest time, after began, in which no box said that it leads: from the last answer of who did to the first of who does.
+func (h *history) vacant(began time.Time) (long time.Duration) {
+	var leads []time.Time
+	for _, all := range h.said {
+		for _, l := range all {
+			if l.leads {
+				leads = append(leads, l.answered)
+			}
+		}
+	}
+	slices.SortFunc(leads, time.Time.Compare)
+	for i, at := range leads {
+		if i > 0 && at.After(began) {
+			long = max(long, at.Sub(leads[i-1]))
+		}
+	}
+	return long
 }
 
 // count asks a box by how many routes it routes.

@@ -23,6 +23,7 @@ func (c *came) judge(h *history, others []*host, began time.Time) {
 			break
 		}
 	}
+	c.vacant = h.vacant(began)
 	for name, all := range h.asked {
 		last := began
 		for _, a := range all {
@@ -184,6 +185,9 @@ func anyChosen(faults []fault, to []string) bool {
 	})
 }
 
+// shortVacancy is for how long nobody has to be seen to decide for it to be told: a box that is asked twenty times a second may answer late.
+const shortVacancy = time.Second / 2
+
 // faultsTable is what goes into the file.
 type faultsTable struct {
 	t     *testing.T
@@ -194,6 +198,10 @@ type faultsTable struct {
 func (f *faultsTable) add(t *testing.T, c came, single bool) {
 	t.Helper()
 	c.must(t)
+	vacant := "–"
+	if c.vacant >= shortVacancy {
+		vacant = fmt.Sprintf("%.1f s", c.vacant.Seconds())
+	}
 	some := func(d time.Duration, is bool) string {
 		if !is || d == 0 {
 			return "–"
@@ -204,7 +212,7 @@ func (f *faultsTable) add(t *testing.T, c came, single bool) {
 	if c.own > 0 {
 		own = fmt.Sprintf("%d of %d", c.ownBad, c.own)
 	}
-	f.lines = append(f.lines, fmt.Sprintf("| %s | %s | %s | %s | %.1f s | %s | %d of %d | %s | %.1f s | %d | %d of %d | %d |", c.fault, c.to, some(c.leader, true), some(c.out, true), c.gap.Seconds(),
+	f.lines = append(f.lines, fmt.Sprintf("| %s | %s | %s | %s | %s | %.1f s | %s | %d of %d | %s | %.1f s | %d | %d of %d | %d |", c.fault, c.to, some(c.leader, true), vacant, some(c.out, true), c.gap.Seconds(),
 		some(c.single, single), c.failed, c.asked, own, c.whole.Seconds(), len(c.doubled), len(c.lost), c.made, c.uncounted+c.overcounted))
 	f.write("")
 }
@@ -250,6 +258,6 @@ func (f *faultsTable) write(verdict string) {
 	}
 }
 
-const tableHead = `| fault, for 7 s | to | another decides after | the others do without its routes after | longest silence at the others | of the service whose only route was there | failed at the others | failed at the box itself | whole again after its end | sessions doubled | services lost | requests lost or doubled in the usage |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+const tableHead = `| fault, for 7 s | to | another decides after | nobody decides for | the others do without its routes after | longest silence at the others | of the service whose only route was there | failed at the others | failed at the box itself | whole again after its end | sessions doubled | services lost | requests lost or doubled in the usage |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `
