@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/palisade-run/palisade/catalog/bytesize"
 )
 
 // confirms says yes to what the page asks before it does what cannot be undone.
@@ -77,6 +80,12 @@ func TestModelsInABrowser(t *testing.T) {
 			rd.content(name)
 		})
 	}
+	step("bytes", func() { // scripts write them as the pages do
+		rd.open("/models/speaker")
+		for _, n := range []int64{0, 1023, 1024, 1536, 1<<20 - 1, 108 << 20, 193<<20 + 614<<10, 1000 << 30, 5 << 40, -1536} {
+			rd.holds(fmt.Sprintf(`palisade.bytes(%d) === %q`, n, bytesize.Format(n)))
+		}
+	})
 	step("update", func() {
 		b.commit("speaker", second)
 		rd.open("/models/speaker")

@@ -41,7 +41,6 @@
     while (Math.abs(v) >= base && i < names.length - 1) { v /= base; i++; }
     return digits(v) + (names[i] ? ' ' + names[i] : '');
   }
-  const binary = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   const decimal = ['', 'k', 'M', 'G', 'T'];
   function seconds(v) {
     const abs = Math.abs(v);
@@ -55,8 +54,8 @@
   function said(v, unit) {
     if (v == null || !isFinite(v)) return '–';
     switch (unit) {
-      case 'bytes': return scaled(v, 1024, binary);
-      case 'bytes/s': return scaled(v, 1024, binary) + '/s';
+      case 'bytes': return palisade.bytes(v);
+      case 'bytes/s': return palisade.bytes(v) + '/s';
       case 'seconds': return seconds(v);
       case 'share': return digits(v * 100) + ' %';
       case 'celsius': return digits(v) + ' °C';

@@ -28,6 +28,16 @@
   times(document);
   setInterval(() => times(document), 10000);
 
+  // Numbers of bytes, as the pages have them: the largest binary unit of which there is one, to a tenth, and no ".0" ------------
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+  function bytes(n) {
+    let i = 0;
+    n = Math.round(n); // a rate has parts of one
+    if (Math.abs(n) < 1024) return n + ' B';
+    for (; Math.abs(n) >= 1023.95 && i < units.length - 1; i++) n /= 1024; // 1023.95 would be written 1024
+    return n.toFixed(1).replace('.0', '') + ' ' + units[i];
+  }
+
   // What scrolls sideways is reached by keyboard, too --------------------------------------------------------------------
   function reach() {
     for (const el of document.querySelectorAll('.table-responsive, main pre')) {
@@ -215,5 +225,5 @@
     }
   }
 
-  window.palisade = { toast, ask, times };
+  window.palisade = { toast, ask, times, bytes };
 })();

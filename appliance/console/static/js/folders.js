@@ -29,12 +29,6 @@
     }
     if (rest.trim()) each(JSON.parse(rest));
   }
-  function size(n) {
-    const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-    let i = 0;
-    while (n >= 1024 && i < 4) { n /= 1024; i++; }
-    return (i ? n.toFixed(1) : n) + ' ' + units[i];
-  }
   function problem(form, p) {
     const place = form.querySelector('[data-problem]');
     place.replaceChildren();
@@ -65,7 +59,7 @@
       await lines(r.body, (line) => {
         end = line;
         bar.value = line.of_bytes ? line.bytes / line.of_bytes : line.of_files ? line.files / line.of_files : 0;
-        said.textContent = size(line.bytes) + ' / ' + size(line.of_bytes) + ', ' + line.files + ' / ' + line.of_files;
+        said.textContent = palisade.bytes(line.bytes) + ' / ' + palisade.bytes(line.of_bytes) + ', ' + line.files + ' / ' + line.of_files;
       });
       if (!end || end.problem) throw (end && end.problem) || { detail: form.dataset.failed };
       location.href = form.dataset.to + encodeURIComponent(end.folder.id) + '/files/';

@@ -12,15 +12,9 @@
   const cancel = box.querySelector('[data-cancel]');
   let stop = null;
 
-  function bytes(n) {
-    const names = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-    let i = 0;
-    while (n >= 1024 && i < names.length - 1) { n /= 1024; i++; }
-    return (n >= 100 || i === 0 ? n.toFixed(0) : n.toFixed(1)) + ' ' + names[i];
-  }
   function show(p) {
     if (p.total > 0) { bar.max = p.total; bar.value = p.done; } else { bar.removeAttribute('value'); }
-    text.textContent = (p.message || '') + (p.total > 0 ? ' · ' + bytes(p.done) + ' / ' + bytes(p.total) : '');
+    text.textContent = (p.message || '') + (p.total > 0 ? ' · ' + palisade.bytes(p.done) + ' / ' + palisade.bytes(p.total) : '');
   }
   function fail(p) {
     const alert = document.createElement('div');

@@ -2,7 +2,6 @@
 // send or receive is no page.
 (() => {
   'use strict';
-  const size = (n) => { let i = 0; for (; n >= 1024 && i < 5; i++) n /= 1024; return n.toFixed(i ? 1 : 0) + ' ' + ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'][i]; };
   const fill = (text, ...args) => args.reduce((t, a, i) => t.replaceAll('{' + i + '}', a), text);
 
   const verify = document.getElementById('verify');
@@ -42,7 +41,7 @@
     function step(p) {
       if (p.problem) throw new Error(p.problem.detail);
       bar.value = p.bytes ? p.read / p.bytes : p.done ? 1 : 0;
-      said.textContent = p.done ? ((p.damaged || []).length ? verify.dataset.bad : verify.dataset.good) : fill(verify.dataset.doneOf, size(p.read), size(p.bytes));
+      said.textContent = p.done ? ((p.damaged || []).length ? verify.dataset.bad : verify.dataset.good) : fill(verify.dataset.doneOf, palisade.bytes(p.read), palisade.bytes(p.bytes));
       now.textContent = p.done ? '' : p.message || '';
       damaged.replaceChildren(...(p.damaged || []).map((d) => {
         const li = document.createElement('li');
@@ -85,7 +84,7 @@
         sending = up;
         up.upload.addEventListener('progress', (p) => {
           bar.value = p.total ? p.loaded / p.total : 0;
-          said.textContent = p.loaded < p.total ? fill(form.dataset.sending, size(p.loaded), size(p.total)) : form.dataset.checking;
+          said.textContent = p.loaded < p.total ? fill(form.dataset.sending, palisade.bytes(p.loaded), palisade.bytes(p.total)) : form.dataset.checking;
         });
         up.addEventListener('load', () => {
           if (up.status >= 300) { fail(explain(up.status, up.responseText)); return; }

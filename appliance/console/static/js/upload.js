@@ -276,12 +276,6 @@
   const heading = document.getElementById('upload-total');
   const pauseButton = document.getElementById('upload-pause');
   const cancelButton = document.getElementById('upload-cancel');
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  function size(n) {
-    let i = 0;
-    while (n >= 1024 && i < 4) { n /= 1024; i++; }
-    return (i ? n.toFixed(1) : n) + ' ' + units[i];
-  }
   function row(item) {
     if (item.row || list.children.length >= shown) return item.row;
     const el = document.createElement('li');
@@ -307,7 +301,7 @@
     r.said.textContent = text;
     r.el.className = bad ? 'up-bad' : '';
     r.meter.hidden = item.state === 'failed' || item.state === 'done';
-    r.much.textContent = size(item.file.size);
+    r.much.textContent = palisade.bytes(item.file.size);
     if (bad && item.state === 'failed') {
       const again = document.createElement('button');
       again.type = 'button';
@@ -322,7 +316,7 @@
     const r = row(item);
     if (r) {
       r.meter.value = item.file.size ? item.sent / item.file.size : 1;
-      r.much.textContent = size(item.sent) + ' / ' + size(item.file.size);
+      r.much.textContent = palisade.bytes(item.sent) + ' / ' + palisade.bytes(item.file.size);
     }
     total();
   }
@@ -335,7 +329,7 @@
       if (i.state === 'failed') failed++;
     }
     bar.value = all ? sent / all : items.length ? done / items.length : 0;
-    heading.textContent = say.total.replace('{0}', done).replace('{1}', items.length).replace('{2}', size(sent)).replace('{3}', size(all)) + (failed ? ' · ' + say.failed.replace('{0}', failed) : '');
+    heading.textContent = say.total.replace('{0}', done).replace('{1}', items.length).replace('{2}', palisade.bytes(sent)).replace('{3}', palisade.bytes(all)) + (failed ? ' · ' + say.failed.replace('{0}', failed) : '');
     card.hidden = !items.length;
     const busy = items.some((i) => i.state === 'waiting' || i.state === 'going');
     pauseButton.hidden = !busy;
