@@ -2,13 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // CreateInstall begins an install, or joins one that is under way. A licence that is to be accepted is a Problem of KindLicense.
@@ -42,56 +38,11 @@ func (c *Client) CancelInstall(ctx context.Context, ref string) (Install, error)
 // WatchInstall calls each with an install now and after every change, until each returns an error (ErrStopWatch is none), ctx
 // ends, or the install is gone. A daemon that is away for a moment is waited for: the install goes on when it is back.
 func (c *Client) WatchInstall(ctx context.Context, ref string, each func(Install) error) error {
-	var lost time.Time
-	for {
-		err := c.watchInstall(ctx, ref, func(in Install) error {
-			lost = time.Time{}
-			return each(in)
-		})
-		_, away := errors.AsType[*ConnectError](err)
-		problem, refused := errors.AsType[*Problem](err)
-		switch {
-		case errors.Is(err, ErrStopWatch):
+	return c.keepWatching(ctx, "/installs/"+seg(ref)+"/events", func(event string, data []byte) error {
+		if event != "install" {
 			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case !away && !errors.Is(err, errWatchLost) && !(refused && problem.Kind() == KindUnavailable):
-			return err
-		case lost.IsZero():
-			lost = time.Now()
-		case time.Since(lost) > watchPatience:
-			return err
 		}
-		select {
-		case <-time.After(watchRetry):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (c *Client) watchInstall(ctx context.Context, ref string, each func(Install) error) error {
-	body, err := c.stream(ctx, "/installs/"+seg(ref)+"/events", nil)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return readEvents(body, func(event string, data []byte) error {
-		switch event {
-		case "install":
-			var in Install
-			if err := json.Unmarshal(data, &in); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return each(in)
-		case "gone":
-			var p Problem
-			if err := json.Unmarshal(data, &p); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return &p
-		}
-		return nil
+		return given(data, each)
 	})
 }
 

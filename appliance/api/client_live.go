@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 )
@@ -27,35 +24,12 @@ func (c *Client) ServiceLive(ctx context.Context, ref string) (ServiceLive, erro
 // WatchLive calls each with what a service does, every second, until each returns an error (ErrStopWatch is none), ctx
 // ends, or the service is gone (a Problem of KindNotFound).
 func (c *Client) WatchLive(ctx context.Context, ref string, each func(ServiceLive) error) error {
-	body, err := c.stream(ctx, "/services/"+seg(ref)+"/live", url.Values{"watch": {"true"}})
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	err = readEvents(body, func(event string, data []byte) error {
-		switch event {
-		case "live":
-			var s ServiceLive
-			if err := json.Unmarshal(data, &s); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return each(s)
-		case "gone":
-			var p Problem
-			if err := json.Unmarshal(data, &p); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return &p
+	return c.watch(ctx, "/services/"+seg(ref)+"/live", url.Values{"watch": {"true"}}, func(event string, data []byte) error {
+		if event != "live" {
+			return nil
 		}
-		return nil
+		return given(data, each)
 	})
-	if errors.Is(err, ErrStopWatch) {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return err
 }
 
 // Captures lists what is kept of a service's requests, newest first.

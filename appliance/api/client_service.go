@@ -1,17 +1,12 @@
 package api
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
-	"time"
 )
 
 // CreateService records a service; it does not wait for it to run.
@@ -169,100 +164,13 @@ func (c *Client) stream(ctx context.Context, path string, q url.Values) (io.Read
 	return resp.Body, nil
 }
 
-// How long a watch puts up with a daemon that does not answer: it may be restarting.
-const (
-	watchPatience = 30 * time.Second
-	watchRetry    = 200 * time.Millisecond
-)
-
-// ErrStopWatch ends a watch without an error.
-var ErrStopWatch = errors.New("stop watching")
-
-// WatchService calls each with the service now and after every change of it, until each returns an error, ctx
+// WatchService calls each with the service now and after every change of it, until each returns an error (ErrStopWatch is none), ctx
 // ends, or the service is gone (a Problem of KindNotFound). A daemon that goes away is waited for.
 func (c *Client) WatchService(ctx context.Context, ref string, each func(Service) error) error {
-	lost := time.Time{}
-	for {
-		seen := false
-		err := c.watchOnce(ctx, ref, func(s Service) error { seen = true; return each(s) })
-		if errors.Is(err, ErrStopWatch) {
+	return c.keepWatching(ctx, "/services/"+seg(ref)+"/watch", func(event string, data []byte) error {
+		if event != "service" {
 			return nil
 		}
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
-		if _, refused := errors.AsType[*Problem](err); refused || !errors.Is(err, errWatchLost) {
-			return err
-		}
-		if seen || lost.IsZero() {
-			lost = time.Now()
-		}
-		if time.Since(lost) > watchPatience {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(watchRetry):
-		}
-	}
-}
-
-var errWatchLost = errors.New("connection lost")
-
-func (c *Client) watchOnce(ctx context.Context, ref string, each func(Service) error) error {
-	body, err := c.stream(ctx, "/services/"+seg(ref)+"/watch", nil)
-	if _, ok := errors.AsType[*ConnectError](err); ok {
-		return fmt.Errorf("%w: %w", errWatchLost, err)
-	}
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return readEvents(body, func(event string, data []byte) error {
-		switch event {
-		case "service":
-			var s Service
-			if err := json.Unmarshal(data, &s); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return each(s)
-		case "gone":
-			var p Problem
-			if err := json.Unmarshal(data, &p); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return &p
-		}
-		return nil
+		return given(data, each)
 	})
-}
-
-// readEvents reads server-sent events until each fails or the stream ends, which is errWatchLost.
-func readEvents(r io.Reader, each func(event string, data []byte) error) error {
-	br := bufio.NewReader(r)
-	var event string
-	var data []byte
-	for {
-		line, err := br.ReadString('\n')
-		if err != nil {
-			return fmt.Errorf("%w: %w", errWatchLost, err)
-		}
-		line = strings.TrimRight(line, "\r\n")
-		name, value, _ := strings.Cut(line, ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case line == "":
-			if len(data) > 0 {
-				if err := each(event, data); err != nil {
-					return err
-				}
-			}
-			event, data = "", nil
-		case name == "event":
-			event = value
-		case name == "data":
-			data = append(data, value...)
-		}
-	}
 }

@@ -95,8 +95,7 @@ func TestClientRefusesHosts(t *testing.T) {
 	}
 }
 
-// TestWatchOutlivesARestart: the stream breaks, the daemon refuses for a while in a proxy's words, comes back, and
-// the service goes at last.
+// TestWatchOutlivesARestart: the stream breaks, the daemon says that it is starting, comes back, and what is watched goes at last.
 func TestWatchOutlivesARestart(t *testing.T) {
 	var calls atomic.Int32
 	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -105,6 +104,9 @@ func TestWatchOutlivesARestart(t *testing.T) {
 		case 1:
 			fmt.Fprint(w, "event: service\ndata: {\"name\":\"one\"}\n\n: ping\n\nevent: service\ndata: {\"name\":\"cut")
 		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"error":{"message":"the appliance is starting; try again in a second","type":"server_error","param":null,"code":"starting"}}`)
+		case 3:
 			fmt.Fprint(w, "event: service\ndata: {\"name\":\"two\"}\n\nevent: unknown\ndata: x\n\n")
 		default:
 			fmt.Fprint(w, "event: gone\ndata: {\"type\":\"urn:palisade:problem:not-found\",\"detail\":\"gone\"}\n\n")

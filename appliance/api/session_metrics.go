@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -72,35 +69,13 @@ func (c *Client) SessionMetrics(ctx context.Context, ref string, q SessionMetric
 func (c *Client) FollowSessionMetrics(ctx context.Context, ref string, q SessionMetricsQuery, each func(m SessionMetrics, anew bool) error) error {
 	values := q.values()
 	values.Set("follow", "true")
-	body, err := c.stream(ctx, "/sessions/"+seg(ref)+"/metrics", values)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	err = readEvents(body, func(event string, data []byte) error {
+	return c.watch(ctx, "/sessions/"+seg(ref)+"/metrics", values, func(event string, data []byte) error {
 		switch event {
 		case "metrics", "more":
-			var m SessionMetrics
-			if err := json.Unmarshal(data, &m); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return each(m, event == "metrics")
+			return given(data, func(m SessionMetrics) error { return each(m, event == "metrics") })
 		case "ended":
 			return ErrStopWatch
-		case "gone":
-			var p Problem
-			if err := json.Unmarshal(data, &p); err != nil {
-				return fmt.Errorf("reading an event: %w", err)
-			}
-			return &p
 		}
 		return nil
 	})
-	if errors.Is(err, ErrStopWatch) {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return err
 }
