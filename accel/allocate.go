@@ -6,8 +6,8 @@ import (
 )
 
 // Allocate finds what a session gets of a node, and takes nothing: the Ledger does that, and may refuse when the
-// state has changed meanwhile. The same state and ask give the same claim. Errors are a *Shortage (ErrNotNow,
-// ErrNeverFits) or ErrInvalid.
+// state has changed meanwhile. The same state and need give the same claim. Errors are a *Shortage (ErrNotNow,
+// ErrNeverFits).
 //
 //  1. Whole devices: those of one memory node that has room for the cores and memory too, the one with the fewest to
 //     spare; of these the best joined ones, and those whose going leaves the others joined; then by index.
@@ -17,15 +17,6 @@ import (
 //
 // The claim is near to a memory node if all its devices are and its cores and memory fit there. One without
 // accelerators is near to none: the kernel moves it to where there is room.
-func Allocate(s State, session string, ask Slots, o Options) (Claim, error) {
-	need, err := NewNeed(ask, o)
-	if err != nil {
-		return Claim{}, err
-	}
-	return s.Allocate(session, &need)
-}
-
-// Allocate is the function of that name for a need that is compared with several states.
 func (s State) Allocate(session string, n *Need) (Claim, error) {
 	if err := s.Never(n); err != nil {
 		return Claim{}, err

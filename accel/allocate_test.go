@@ -14,6 +14,15 @@ import (
 
 const gib = 1 << 30
 
+// allocate is State.Allocate of an ask that is read just now. ErrInvalid where it is none.
+func allocate(s accel.State, session string, ask accel.Slots, o accel.Options) (accel.Claim, error) {
+	need, err := accel.NewNeed(ask, o)
+	if err != nil {
+		return accel.Claim{}, err
+	}
+	return s.Allocate(session, &need)
+}
+
 // box is a node of count CUDA devices of 80 GiB, half of them near each of two memory nodes, with 32 cores.
 func box(count int) accel.Node {
 	n := accel.Node{
@@ -95,7 +104,7 @@ func TestSharesGoToTheTightestDeviceThenToTheFewest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			claim, err := accel.Allocate(flat(tt.free...), "s", accel.Slots{"cuda.shares": tt.ask}, tt.options)
+			claim, err := allocate(flat(tt.free...), "s", accel.Slots{"cuda.shares": tt.ask}, tt.options)
 			if tt.short != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.short) {
 					t.Fatalf("error %v, want %q", err, tt.short)
@@ -189,7 +198,7 @@ func TestWholeDevices(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			claim, err := accel.Allocate(tt.state, "s", tt.ask, accel.Options{})
+			claim, err := allocate(tt.state, "s", tt.ask, accel.Options{})
 			if tt.short != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.short) {
 					t.Fatalf("error %v, want %q", err, tt.short)
@@ -208,7 +217,7 @@ func TestWholeDevices(t *testing.T) {
 
 func TestKindsOfShortage(t *testing.T) {
 	s := flat(50, 100)
-	_, err := accel.Allocate(s, "s", accel.Slots{"cuda.device": 200}, accel.Options{})
+	_, err := allocate(s, "s", accel.Slots{"cuda.device": 200}, accel.Options{})
 	var short *accel.Shortage
 	if !errors.Is(err, accel.ErrNotNow) || errors.Is(err, accel.ErrNeverFits) || !errors.As(err, &short) || short.Free != 100 {
 		t.Errorf("%v", err)
@@ -238,14 +247,14 @@ func TestSharesPreferOneMemoryNode(t *testing.T) {
 	for i, taken := range []accel.Amount{70, 80, 60, 85} {
 		s = s.With(accel.Claim{Session: fmt.Sprint(i), NUMA: -1, Shares: []accel.Share{{Device: fmt.Sprint("GPU-", i), Slot: "cuda.shares", Amount: taken}}})
 	}
-	claim, err := accel.Allocate(s, "s", accel.Slots{"cuda.shares": 50, "cpu": 1000}, accel.Options{})
+	claim, err := allocate(s, "s", accel.Slots{"cuda.shares": 50, "cpu": 1000}, accel.Options{})
 	if err != nil || got(claim) != "0:30 1:20" || claim.NUMA != 0 {
 		t.Error(got(claim), claim.NUMA, err)
 	}
 	if want := int64(80) * gib * 30 / 100; claim.Shares[0].Memory != want {
 		t.Errorf("memory %d, want %d", claim.Shares[0].Memory, want)
 	}
-	claim, err = accel.Allocate(accel.NewState(box(4)).With(accel.Claim{Session: "x", NUMA: 0, Slots: accel.Slots{"cpu": 16000}}),
+	claim, err = allocate(accel.NewState(box(4)).With(accel.Claim{Session: "x", NUMA: 0, Slots: accel.Slots{"cpu": 16000}}),
 		"s", accel.Slots{"cuda.shares": 50, "cpu": 1000}, accel.Options{})
 	if err != nil || got(claim) != "2:50" || claim.NUMA != 1 {
 		t.Error("cores are on the other side:", got(claim), claim.NUMA, err)
@@ -254,7 +263,7 @@ func TestSharesPreferOneMemoryNode(t *testing.T) {
 
 func TestStateIsAValue(t *testing.T) {
 	empty := accel.NewState(box(2))
-	claim, err := accel.Allocate(empty, "s", accel.Slots{"cuda.device": 100, "cpu": 2000, "mem": gib}, accel.Options{})
+	claim, err := allocate(empty, "s", accel.Slots{"cuda.device": 100, "cpu": 2000, "mem": gib}, accel.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

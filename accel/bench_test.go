@@ -20,7 +20,7 @@ func benchState(b *testing.B, running int) accel.State {
 	}
 	s := accel.NewState(n)
 	for i := range running {
-		claim, err := accel.Allocate(s, fmt.Sprint("running", i), accel.Slots{"cpu": 1000, "mem": gib, "cuda.shares": 30}, accel.Options{})
+		claim, err := allocate(s, fmt.Sprint("running", i), accel.Slots{"cpu": 1000, "mem": gib, "cuda.shares": 30}, accel.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func BenchmarkAllocateShares(b *testing.B) {
 
 func BenchmarkWithWithout(b *testing.B) {
 	s := benchState(b, 10)
-	claim, err := accel.Allocate(s, "s", accel.Slots{"cpu": 4000, "cuda.device": 200}, accel.Options{})
+	claim, err := allocate(s, "s", accel.Slots{"cpu": 4000, "cuda.device": 200}, accel.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -121,8 +121,8 @@ func (p *play) start(how byte) {
 	ask := asks[int(how)%len(asks)]
 	options := accel.Options{Quantum: []accel.Amount{1, 5, 25}[int(how/7)%3], Policy: accel.Policy(how / 32 % 2), IgnoreNUMA: how > 200}
 	state := p.l.Pool()[0]
-	claim, err := accel.Allocate(state, session, ask, options)
-	again, errAgain := accel.Allocate(state, session, ask, options)
+	claim, err := allocate(state, session, ask, options)
+	again, errAgain := allocate(state, session, ask, options)
 	if (err == nil) != (errAgain == nil) || !reflect.DeepEqual(claim, again) {
 		p.t.Fatalf("not deterministic: %v, %v", claim, again)
 	}

@@ -33,7 +33,7 @@ func (d *desk) state() accel.State { return d.Pool()[0] }
 // take allocates and takes.
 func (d *desk) take(session string, ask accel.Slots) accel.Claim {
 	d.t.Helper()
-	claim, err := accel.Allocate(d.state(), session, ask, accel.Options{})
+	claim, err := allocate(d.state(), session, ask, accel.Options{})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -481,7 +481,7 @@ func TestManyAtOnce(t *testing.T) {
 		running.Go(func() {
 			for round := range 200 {
 				session := fmt.Sprint(worker, "-", round)
-				claim, err := accel.Allocate(l.Pool()[0], session, accel.Slots{"cuda.shares": accel.Amount(30 + 10*worker), "cpu": 500}, accel.Options{})
+				claim, err := allocate(l.Pool()[0], session, accel.Slots{"cuda.shares": accel.Amount(30 + 10*worker), "cpu": 500}, accel.Options{})
 				if err != nil {
 					continue
 				}

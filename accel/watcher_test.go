@@ -182,7 +182,7 @@ func TestWatcherFindsAndSamples(t *testing.T) {
 
 func TestWatcherSamplesFasterWhileAClaimLeaves(t *testing.T) {
 	watched(t, func(w *accel.Watcher, l *accel.Ledger, cuda, rocm *fake) {
-		claim, err := accel.Allocate(l.Pool()[0], "s1", accel.Slots{"cuda.device": 100}, accel.Options{})
+		claim, err := allocate(l.Pool()[0], "s1", accel.Slots{"cuda.device": 100}, accel.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func TestWatcherTellsAndRecords(t *testing.T) {
 		if _, err := w.Discover(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		claim, err := accel.Allocate(l.Pool()[0], "s", accel.Slots{"cuda.shares": 50}, accel.Options{})
+		claim, err := allocate(l.Pool()[0], "s", accel.Slots{"cuda.shares": 50}, accel.Options{})
 		if err != nil || l.Take(claim) != nil {
 			t.Fatal(err)
 		}

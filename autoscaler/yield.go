@@ -117,7 +117,7 @@ type judged struct {
 	verdict Verdict
 }
 
-// Choose says who of the candidates gives way to a claimant, if any, to people of the claimant's project. In order:
+// weigh says who of the candidates gives way to a claimant, if any. In order:
 //
 //  1. Who cannot: its number is fixed, it would make no place, or it would have fewer routes than it must.
 //  2. Who will not: its priority is higher; a route starts or leaves; its newest route has not had its residency, which is
@@ -128,10 +128,6 @@ type judged struct {
 //
 // Residency bounds how often a place changes hands at all; the margin keeps two that are worth about the same from taking
 // turns. Requests that wait do not count: they grow on whichever side has lost, and would turn the scales each time.
-func Choose(c Claimant, among []Candidate, now time.Time) Standoff {
-	return weigh(c, among, now).told(c.Project)
-}
-
 func weigh(c Claimant, among []Candidate, now time.Time) *contest {
 	out := &contest{claimant: c}
 	for i := range among {

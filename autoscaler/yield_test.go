@@ -11,8 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestChoose: who gives way, and why not.
-func TestChoose(t *testing.T) {
+// weighed is what somebody of the claimant's project is told.
+func weighed(c Claimant, among []Candidate, now time.Time) Standoff {
+	return weigh(c, among, now).told(c.Project)
+}
+
+// TestWeigh: who gives way, and why not.
+func TestWeigh(t *testing.T) {
 	t.Parallel()
 	load := 30 * time.Second
 	claimant := Claimant{ID: "chat", Service: "chat", Project: "lab", Why: "no device has 20 GiB free", Worth: Worth{PerMinute: 30, LoadTime: load, GiB: 10}}
@@ -76,7 +81,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			out := Choose(claimant, c.among, noon)
+			out := weighed(claimant, c.among, noon)
 			said := out.Reason
 			for _, v := range out.Losers {
 				said += "; " + v.Why
@@ -113,7 +118,7 @@ func TestProjectsKeepTheirNames(t *testing.T) {
 	}
 }
 
-// arena is one place that several models want. Each that has no place and a request claims it; what Choose says is done.
+// arena is one place that several models want. Each that has no place and a request claims it; what weigh says is done.
 type arena struct {
 	chance *rand.Rand
 	now    time.Time
@@ -156,7 +161,7 @@ func (a *arena) claim(m int) {
 	worth := func(m, replicas int) Worth {
 		return Worth{PerMinute: a.rates[m], Replicas: replicas, LoadTime: a.load, GiB: 10}
 	}
-	out := Choose(Claimant{ID: strconv.Itoa(m), Service: strconv.Itoa(m), Worth: worth(m, 0)}, []Candidate{{
+	out := weighed(Claimant{ID: strconv.Itoa(m), Service: strconv.Itoa(m), Worth: worth(m, 0)}, []Candidate{{
 		ID: strconv.Itoa(a.holder), Service: strconv.Itoa(a.holder), Worth: worth(a.holder, 1), Frees: 1, NewestAt: a.since, RequestAt: a.asked[a.holder],
 	}}, a.now)
 	if out.Service == "" {
@@ -226,14 +231,14 @@ func TestPriority(t *testing.T) {
 				NewestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second), RequestAt: noon.Add(-time.Duration(chance.IntN(600)) * time.Second),
 			})
 		}
-		out := Choose(c, among, noon)
+		out := weighed(c, among, noon)
 		for _, o := range among {
 			if o.Service == out.Service && (o.Priority > c.Priority || o.Worth.Replicas-out.Routes < o.Min || out.Routes <= 0) {
 				t.Fatalf("%+v gives way to %+v", o, c)
 			}
 		}
 		chance.Shuffle(len(among), func(i, k int) { among[i], among[k] = among[k], among[i] })
-		if again := Choose(c, among, noon); again.Service != out.Service || again.Reason != out.Reason {
+		if again := weighed(c, among, noon); again.Service != out.Service || again.Reason != out.Reason {
 			t.Fatalf("%s\n%s", out.Reason, again.Reason)
 		}
 	}

@@ -38,7 +38,7 @@ func fleet(b *testing.B, count, running int) sessions.Queue {
 			asks = []string{"cpu=4 mem=16g cuda.device=1", asks[0]}
 		}
 		for _, ask := range asks {
-			c, err := accel.Allocate(states[node], h.ID, slots(b, ask), accel.Options{})
+			c, err := allocate(states[node], h.ID, slots(b, ask), accel.Options{})
 			if err == nil {
 				h.Claim, states[node] = c, states[node].With(c)
 				break

@@ -31,7 +31,7 @@ func (l *lineup) heldGang(id, node, ask string, count int, change ...func(*sessi
 			if s.Name() != node {
 				continue
 			}
-			claim, err := accel.Allocate(s, fmt.Sprintf("%s-%d", id, i), slots(l.tb, ask), l.Options)
+			claim, err := allocate(s, fmt.Sprintf("%s-%d", id, i), slots(l.tb, ask), l.Options)
 			if err != nil {
 				l.tb.Fatal(err)
 			}

@@ -88,7 +88,7 @@ func (c *chance) hold(i int) {
 	}
 	node := c.IntN(len(c.q.Pool))
 	ask := c.ask()
-	claim, err := accel.Allocate(c.q.Pool[node], h.ID, ask, c.q.Options)
+	claim, err := allocate(c.q.Pool[node], h.ID, ask, c.q.Options)
 	if err != nil {
 		return
 	}
@@ -96,7 +96,7 @@ func (c *chance) hold(i int) {
 	if c.IntN(4) == 0 { // of several containers, each wherever there is room
 		for k := range 1 + c.IntN(3) {
 			node := c.IntN(len(c.q.Pool))
-			if claim, err := accel.Allocate(c.q.Pool[node], fmt.Sprintf("%s-%d", h.ID, k), ask, c.q.Options); err == nil {
+			if claim, err := allocate(c.q.Pool[node], fmt.Sprintf("%s-%d", h.ID, k), ask, c.q.Options); err == nil {
 				h.Others, c.q.Pool[node] = append(h.Others, claim), c.q.Pool[node].With(claim)
 			}
 		}
@@ -142,7 +142,7 @@ func outOf(s accel.State, h sessions.Held) accel.State {
 // roomFor counts the containers of a session that a node has room for, one after the other, at most so many.
 func roomFor(s accel.State, w sessions.Waiting, most int, o accel.Options) (room int, after accel.State) {
 	for ; room < most; room++ {
-		c, err := accel.Allocate(s, fmt.Sprintf("%s+%d", w.ID, room), w.Slots, o)
+		c, err := allocate(s, fmt.Sprintf("%s+%d", w.ID, room), w.Slots, o)
 		if err != nil {
 			break
 		}

@@ -64,7 +64,7 @@ func (l *lineup) held(id, node, ask string, change ...func(*sessions.Held)) *lin
 		if s.Name() != node {
 			continue
 		}
-		claim, err := accel.Allocate(s, id, slots(l.tb, ask), l.Options)
+		claim, err := allocate(s, id, slots(l.tb, ask), l.Options)
 		if err != nil {
 			l.tb.Fatal(err)
 		}
@@ -125,4 +125,13 @@ func why(d sessions.Decision, id string) string {
 		out = append(out, string(w.Predicate)+": "+w.String())
 	}
 	return strings.Join(out, "\n")
+}
+
+// allocate is what a session gets of a node that has what it asks for.
+func allocate(s accel.State, session string, ask accel.Slots, o accel.Options) (accel.Claim, error) {
+	need, err := accel.NewNeed(ask, o)
+	if err != nil {
+		return accel.Claim{}, err
+	}
+	return s.Allocate(session, &need)
 }
