@@ -198,7 +198,7 @@ func (a *app) stoppedWaiting(ctx context.Context, s api.Session) error {
 	if errors.Is(err, errWaitedLongEnough) {
 		err = fmt.Errorf("session %s has not ended: it is %s: %s", s.Name, s.Status, briefly(endOrReason(s)))
 	}
-	return &hintError{err, "it goes on: palisade session info " + s.ID}
+	return &hinted{err, "it goes on: palisade session info " + s.ID}
 }
 
 // lastLines are how many lines of a log are shown beside what became of a session.

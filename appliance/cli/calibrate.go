@@ -86,7 +86,7 @@ func (a *app) waitForCalibration(ctx context.Context, c *api.Client, ref string,
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			if err := c.CancelCalibration(last, ref); err != nil {
-				return st, &hintError{context.Cause(ctx), "it goes on; see: palisade calibrate " + ref + " --last"}
+				return st, &hinted{context.Cause(ctx), "it goes on; see: palisade calibrate " + ref + " --last"}
 			}
 			return st, context.Cause(ctx)
 		case <-tick.C:
@@ -112,11 +112,11 @@ func calibrated(id string, st api.CalibrationStanding) error {
 		if st.Failed.Hint == "" {
 			return err
 		}
-		return &hintError{err, st.Failed.Hint}
+		return &hinted{err, st.Failed.Hint}
 	case st.Last != nil && st.Last.ID == id:
 		return nil
 	}
-	return &hintError{fmt.Errorf("the measurement broke off"), "the appliance was started anew, or the service has another revision by now: try again"}
+	return &hinted{fmt.Errorf("the measurement broke off"), "the appliance was started anew, or the service has another revision by now: try again"}
 }
 
 func (a *app) showLastCalibration(ref string, st api.CalibrationStanding) error {
@@ -130,7 +130,7 @@ func (a *app) showLastCalibration(ref string, st api.CalibrationStanding) error 
 		a.notef("the last try came to nothing, %s: %s", a.ago(f.At), oneLine(f.Message))
 	}
 	if st.Last == nil {
-		return &hintError{fmt.Errorf("service %s, as it is now, has not been measured", ref), "measure it with: palisade calibrate " + ref}
+		return &hinted{fmt.Errorf("service %s, as it is now, has not been measured", ref), "measure it with: palisade calibrate " + ref}
 	}
 	return a.show(result{
 		quiet: []string{fmt.Sprint(st.Last.Knee)}, json: st,

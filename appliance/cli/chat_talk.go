@@ -199,7 +199,7 @@ func explainGateway(err error, service string) error {
 	if hint == "" {
 		return fmt.Errorf("%s: %w", service, err)
 	}
-	return &hintError{fmt.Errorf("%s: %w", service, err), hint}
+	return &hinted{fmt.Errorf("%s: %w", service, err), hint}
 }
 
 // longestPiece bounds a line of a stream.

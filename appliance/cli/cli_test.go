@@ -114,7 +114,7 @@ func TestInterrupted(t *testing.T) {
 	p := Program{
 		Args: []string{"serve"}, Stdout: &out, Stderr: &problems, LookupEnv: func(string) (string, bool) { return "", false },
 		Serve: func(ctx context.Context, _ ServeOptions) error {
-			return &hintError{context.Cause(ctx), "sessions go on"}
+			return &hinted{context.Cause(ctx), "sessions go on"}
 		},
 	}
 	if code := p.Run(ctx); code != 1 || problems.String() != "palisade: interrupted\n  hint: sessions go on\n" {

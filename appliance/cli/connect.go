@@ -93,9 +93,19 @@ type hinter interface {
 	Hint() string
 }
 
+// hinted is an error of a command with what to do about it: it goes before what the error beneath advises.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+func (h *hinted) Hint() string  { return h.hint }
+
 // hintFor says what to do about an error; "" where nothing is known.
 func (a *app) hintFor(err error) string {
-	if h, ok := errors.AsType[*hinted](err); ok { // by the command, which knows more than the error beneath
+	if h, ok := errors.AsType[*hinted](err); ok && h.hint != "" { // by the command, which knows more than the error beneath
 		return h.hint
 	}
 	if p, ok := errors.AsType[*api.Problem](err); ok {

@@ -175,7 +175,7 @@ func (a *app) folderRemove() *cobra.Command {
 				if ref, path, inside := strings.Cut(word, ":"); inside {
 					t := &transfer{app: a, client: c}
 					if e := t.entry(cmd.Context(), copyPlace{ref, path}); e.Type == "directory" && !e.Link && !recursive {
-						return &hintError{fmt.Errorf("%s is a directory", word), "with all that is in it: palisade folder rm -r " + word}
+						return &hinted{fmt.Errorf("%s is a directory", word), "with all that is in it: palisade folder rm -r " + word}
 					}
 					return c.RemoveEntry(cmd.Context(), ref, path)
 				}

@@ -131,7 +131,7 @@ func (t *transfer) upJobs(ctx context.Context, root *os.Root, source string, to 
 		info, err := root.Stat(name)
 		switch {
 		case err != nil && entry.Type()&fs.ModeSymlink != 0:
-			return &hintError{fmt.Errorf("%s is a link that leads out of %s, or nowhere", name, source), "copy what it leads to by itself, or remove the link"}
+			return &hinted{fmt.Errorf("%s is a link that leads out of %s, or nowhere", name, source), "copy what it leads to by itself, or remove the link"}
 		case err != nil:
 			return err
 		case !info.Mode().IsRegular():
@@ -178,7 +178,7 @@ func (t *transfer) upJob(folder, target string, info fs.FileInfo, open func() (*
 		}
 		now, err := file.Stat()
 		if err == nil && (now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime())) {
-			return &hintError{fmt.Errorf("copying to %s:%s: the file changed meanwhile", folder, oneLine(target)), "copy it again when nobody writes to it"}
+			return &hinted{fmt.Errorf("copying to %s:%s: the file changed meanwhile", folder, oneLine(target)), "copy it again when nobody writes to it"}
 		}
 		return err
 	}}
@@ -278,12 +278,3 @@ func mkdirIn(root *os.Root, name string) error {
 	}
 	return root.MkdirAll(name, 0o755)
 }
-
-// hintError is an error with advice.
-type hintError struct {
-	error
-	hint string
-}
-
-func (e *hintError) Unwrap() error { return e.error }
-func (e *hintError) Hint() string  { return e.hint }

@@ -78,7 +78,7 @@ func (a *app) imagePull() *cobra.Command {
 			for _, ref := range args {
 				img, err := a.pull(cmd.Context(), c, ref)
 				if err != nil && cmd.Context().Err() != nil {
-					return &hintError{context.Cause(cmd.Context()), "a pull ends with the command that asked for it; what has come of " + ref + " is not kept"}
+					return &hinted{context.Cause(cmd.Context()), "a pull ends with the command that asked for it; what has come of " + ref + " is not kept"}
 				}
 				if err != nil {
 					a.report(err)

@@ -90,7 +90,7 @@ func (a *app) accepts(missing error) (again bool, err error) {
 	problem, _ := errors.AsType[*api.Problem](missing)
 	fmt.Fprintln(a.Stderr, oneLine(problem.Detail))
 	if !a.confirm("Do you accept it?") {
-		return false, &hintError{errors.New("the licence was not accepted; nothing was fetched"), "--accept-license accepts it"}
+		return false, &hinted{errors.New("the licence was not accepted; nothing was fetched"), "--accept-license accepts it"}
 	}
 	return true, nil
 }
@@ -117,7 +117,7 @@ func (a *app) followInstall(ctx context.Context, c *api.Client, in api.Install, 
 	})
 	view.meter.clear()
 	if err != nil && ctx.Err() != nil {
-		return &hintError{context.Cause(ctx), "the " + in.Kind + " of " + in.Model + " goes on without you; palisade install " + in.Source + " shows it again, palisade model cancel " + in.Model + " ends it"}
+		return &hinted{context.Cause(ctx), "the " + in.Kind + " of " + in.Model + " goes on without you; palisade install " + in.Source + " shows it again, palisade model cancel " + in.Model + " ends it"}
 	}
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (a *app) showInstalled(in api.Install) error {
 			return fmt.Errorf("%s was %s", what, in.Error)
 		}
 		step := stepWords()[in.Step][0]
-		return &hintError{fmt.Errorf("%s failed while %s: %s", what, step, printable(in.Error)), in.Hint}
+		return &hinted{fmt.Errorf("%s failed while %s: %s", what, step, printable(in.Error)), in.Hint}
 	}
 	return a.show(result{quiet: []string{in.Model}, json: in, text: func() error {
 		if in.Endpoint == "" {

@@ -127,16 +127,6 @@ func (a *app) estimate(ctx context.Context, o estimateOptions) error {
 	return a.showEstimate(estimated{Path: o.check.Path, Variant: cmp.Or(variant, string(request.Engine)), Verdict: verdict})
 }
 
-// hinted is an error with a hint.
-type hinted struct {
-	err  error
-	hint string
-}
-
-func (h *hinted) Error() string { return h.err.Error() }
-func (h *hinted) Unwrap() error { return h.err }
-func (h *hinted) Hint() string  { return h.hint }
-
 // splitModel is the folder of what a person named, and the file in it, "" for the folder itself.
 func splitModel(name string) (folder, file string, err error) {
 	info, err := os.Stat(name)

@@ -78,16 +78,25 @@ func (a *app) took(from, to *time.Time) string {
 }
 
 func (a *app) pipelineJob() *cobra.Command {
+	return a.oneJob("job JOB", "Show a job and its tasks; the name of a pipeline is its newest job", (*api.Client).Job)
+}
+
+func (a *app) pipelineResume() *cobra.Command {
+	return a.oneJob("resume JOB", "Have a job go on at the tasks that failed, were cancelled or skipped", (*api.Client).ResumeJob)
+}
+
+// oneJob is a command that shows the job that it gets, and with --wait stays until that has ended.
+func (a *app) oneJob(use, short string, get func(c *api.Client, ctx context.Context, ref string) (api.Job, error)) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
-		Use: "job JOB", Short: "Show a job and its tasks; the name of a pipeline is its newest job", Args: words("JOB", 1, 1),
+		Use: use, Short: short, Args: words("JOB", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.jobNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			j, err := c.Job(cmd.Context(), args[0])
+			j, err := get(c, cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -185,14 +194,14 @@ func (a *app) waitForJob(ctx context.Context, c *api.Client, j api.Job) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return &hintError{context.Cause(ctx), "it goes on: palisade pipeline job " + j.Name}
+			return &hinted{context.Cause(ctx), "it goes on: palisade pipeline job " + j.Name}
 		}
 		now, err := c.Job(ctx, j.ID)
 		switch {
 		case err == nil:
 			j = now
 		case ctx.Err() != nil:
-			return &hintError{context.Cause(ctx), "it goes on: palisade pipeline job " + j.Name}
+			return &hinted{context.Cause(ctx), "it goes on: palisade pipeline job " + j.Name}
 		case isProblem(err):
 			return err
 		case wait == mostLook:
@@ -264,9 +273,9 @@ func (a *app) taskLog(ctx context.Context, c *api.Client, j api.Job, task string
 			body, err := c.SessionLogs(ctx, t.SessionID, o)
 			return a.copyLog(ctx, body, err)
 		case t.CachedFrom != "":
-			return &hintError{fmt.Errorf("task %s did not run: %s", task, oneLine(t.Reason)), "palisade pipeline logs " + t.CachedFrom + " " + task}
+			return &hinted{fmt.Errorf("task %s did not run: %s", task, oneLine(t.Reason)), "palisade pipeline logs " + t.CachedFrom + " " + task}
 		case t.Service != "":
-			return &hintError{fmt.Errorf("task %s runs no command, it serves: %s", task, oneLine(t.Reason)), "palisade service logs " + t.Service}
+			return &hinted{fmt.Errorf("task %s runs no command, it serves: %s", task, oneLine(t.Reason)), "palisade service logs " + t.Service}
 		}
 		return fmt.Errorf("task %s has not run: it is %s: %s", task, t.Status, oneLine(t.Reason))
 	}
@@ -288,30 +297,6 @@ func (a *app) pipelineCancel() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (a *app) pipelineResume() *cobra.Command {
-	var wait bool
-	cmd := &cobra.Command{
-		Use: "resume JOB", Short: "Have a job go on at the tasks that failed, were cancelled or skipped", Args: words("JOB", 1, 1),
-		ValidArgsFunction: a.completeAt(0, a.jobNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			j, err := c.ResumeJob(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if wait {
-				return a.waitForJob(cmd.Context(), c, j)
-			}
-			return a.showJob(j)
-		},
-	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it has ended; exit code 1 where it does not end well")
-	return cmd
 }
 
 func (a *app) pipelineRemove() *cobra.Command {

@@ -159,7 +159,7 @@ func (a *app) waitForService(ctx context.Context, c *api.Client, s api.Service, 
 		case err := <-ended:
 			switch {
 			case outer.Err() != nil:
-				return s, &hintError{context.Cause(outer), "what was asked for goes on: palisade service info " + s.Name}
+				return s, &hinted{context.Cause(outer), "what was asked for goes on: palisade service info " + s.Name}
 			case errors.Is(err, errWaitedLongEnough):
 				return s, waitError{service: s.Name, reason: fmt.Sprintf("waited %s; %s: %s", timeout, s.Status, s.Reason)}.about(s)
 			case errors.Is(err, api.KindError(api.KindNotFound)):
@@ -325,9 +325,9 @@ func (a *app) destroyAndWait(ctx context.Context, c *api.Client, ref string, tim
 	case errors.Is(err, api.KindError(api.KindNotFound)):
 		return nil
 	case ctx.Err() != nil:
-		return &hintError{context.Cause(ctx), "its removal goes on; what is left of it: palisade session list --service " + s.ID}
+		return &hinted{context.Cause(ctx), "its removal goes on; what is left of it: palisade session list --service " + s.ID}
 	case errors.Is(err, errWaitedLongEnough):
-		return &hintError{
+		return &hinted{
 			fmt.Errorf("service %s is not gone after %s: %s", s.Name, timeout, leaving(s)),
 			"it goes on; what runs of it: palisade session list --service " + s.ID,
 		}

@@ -151,7 +151,7 @@ func (d *daemon) prepare(ctx context.Context, r restart) *successor {
 
 func (d *daemon) startSuccessor(ctx context.Context) (*successor, error) {
 	if os.Getpid() == 1 || len(d.Command) == 0 {
-		return nil, notReplaced{errors.New("this is process 1: all others would end with it"), "restart its container instead, or run the daemon below an init"}
+		return nil, hinted{errors.New("this is process 1: all others would end with it"), "restart its container instead, or run the daemon below an init"}
 	}
 	if err := check(ctx, d.Command); err != nil {
 		return nil, err

@@ -26,17 +26,6 @@ const (
 	endPatience   = 5 * time.Second  // to end when it is asked to
 )
 
-// notReplaced says that the daemon goes on as it was, and why.
-type notReplaced struct {
-	error
-	hint string
-}
-
-func (e notReplaced) Unwrap() error { return e.error }
-
-// Hint says what to do.
-func (e notReplaced) Hint() string { return e.hint }
-
 // check lets the program that is to be started look at its settings, without any daemon, so that what is wrong with
 // them disturbs nobody.
 func check(ctx context.Context, command []string) error {
@@ -53,9 +42,9 @@ func check(ctx context.Context, command []string) error {
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); exited && len(strings.TrimSpace(string(said))) > 0 {
 		text := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(said)), "palisade: "))
-		return notReplaced{fmt.Errorf("%s does not start: %s", command[0], brief(text)), "`" + strings.Join(command, " ") + " --check` says the same; nothing was changed"}
+		return hinted{fmt.Errorf("%s does not start: %s", command[0], brief(text)), "`" + strings.Join(command, " ") + " --check` says the same; nothing was changed"}
 	}
-	return notReplaced{fmt.Errorf("%s cannot be started: %w", command[0], err), "put the program there, or mend it; nothing was changed"}
+	return hinted{fmt.Errorf("%s cannot be started: %w", command[0], err), "put the program there, or mend it; nothing was changed"}
 }
 
 // brief keeps what a program said readable in one message.
@@ -84,7 +73,7 @@ func startSuccessor(command []string, lock *os.File, listeners []*os.File) (*suc
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		own.close()
-		return nil, notReplaced{fmt.Errorf("%s cannot be started: %w", command[0], err), "put the program there, or mend it; nothing was changed"}
+		return nil, hinted{fmt.Errorf("%s cannot be started: %w", command[0], err), "put the program there, or mend it; nothing was changed"}
 	}
 	s := &successor{line: own, process: cmd.Process, exited: make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(s.exited) }()
@@ -98,16 +87,16 @@ func (s *successor) await(ctx context.Context, what string) (message, error) {
 		case m, speaks := <-s.line.heard:
 			switch {
 			case !speaks:
-				return m, notReplaced{errors.New("the new process ended without a word"), "what it said is in the daemon's log"}
+				return m, hinted{errors.New("the new process ended without a word"), "what it said is in the daemon's log"}
 			case m.Say == sayFailed:
-				return m, notReplaced{errors.New(m.Error), m.Hint}
+				return m, hinted{errors.New(m.Error), m.Hint}
 			case m.Say == sayTable:
 				s.stands = m.stands()
 			case m.Say == what:
 				return m, nil
 			}
 		case <-ctx.Done():
-			return message{}, notReplaced{
+			return message{}, hinted{
 				fmt.Errorf("waiting until the new process is %s: %w", what, context.Cause(ctx)),
 				"what it said is in the daemon's log; where it only needs longer, raise restart.patience",
 			}

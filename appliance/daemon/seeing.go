@@ -56,17 +56,6 @@ func (d *daemon) openSeeing(ctx context.Context) (*seeing, error) {
 	return s, nil
 }
 
-// advised is an error that knows what to do about it.
-type advised struct {
-	error
-	hint string
-}
-
-func (e advised) Unwrap() error { return e.error }
-
-// Hint says what to do.
-func (e advised) Hint() string { return e.hint }
-
 // checkAccessLog tells whether the access log could be written, and makes nothing. "" is none.
 func checkAccessLog(path string) error {
 	if path == "" {
@@ -76,7 +65,7 @@ func checkAccessLog(path string) error {
 	dir := filepath.Dir(path)
 	switch {
 	case err == nil && info.IsDir():
-		return advised{fmt.Errorf("access_log.path: %s is a directory", path), "name a file in that directory"}
+		return hinted{fmt.Errorf("access_log.path: %s is a directory", path), "name a file in that directory"}
 	case err == nil:
 		err = unix.Access(path, unix.W_OK)
 	case errors.Is(err, fs.ErrNotExist):
@@ -86,9 +75,9 @@ func checkAccessLog(path string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return advised{fmt.Errorf("access_log.path: there is no directory %s", dir), "make it first"}
+		return hinted{fmt.Errorf("access_log.path: there is no directory %s", dir), "make it first"}
 	}
-	return advised{fmt.Errorf("access_log.path: %s cannot be written: %w", path, err), "let the user that runs palisade write it"}
+	return hinted{fmt.Errorf("access_log.path: %s cannot be written: %w", path, err), "let the user that runs palisade write it"}
 }
 
 func (s *seeing) observers(u *usage.Meter) router.Observers {
