@@ -30,12 +30,14 @@ type room struct {
 }
 
 // domain is what the parts of the appliance that show, keep or wire everything may know.
-var domain = []string{"catalog/bytesize", "catalog", "catalog/blobs", "catalog/bundle", "catalog/fetch", "catalog/index", "catalog/install", "catalog/plan", "catalog/recipe", "catalog/signature", "autoscaler/calibrate", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
+var domain = []string{"catalog/bytesize", "catalog", "catalog/folders", "catalog/blobs", "catalog/bundle", "catalog/fetch", "catalog/index", "catalog/install", "catalog/plan", "catalog/recipe", "catalog/signature", "autoscaler/calibrate", "accel", "router/quota", "router/usage", "router/record", "router", "autoscaler", "variants", "sessions", "training", "training/accounts", "training/checkpoints", "training/figures", "training/idle", "training/pipeline", "training/pipeline/keeper"}
 
 // rooms is the table of docs/decisions/0001. Arrows only go up this list, so it has no circles.
 var rooms = []room{
 	{"catalog/bytesize", nil},
-	{"catalog", list("catalog/bytesize")},
+	{"catalog/spelling", nil},
+	{"catalog/folders", list("catalog/bytesize", "catalog/spelling")},
+	{"catalog", list("catalog/folders", "catalog/spelling")},
 	{"catalog/fit", list("catalog/bytesize")},
 	{"catalog/blobs", list("catalog/bytesize")},
 	{"catalog/signature", nil},
@@ -51,11 +53,11 @@ var rooms = []room{
 	{"catalog/fetch/ngc", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/fetch/oci", list("catalog/fetch", "catalog/fetch/web")},
 	{"catalog/fetch/s3", list("catalog/fetch", "catalog/fetch/web")},
-	{"catalog/recipe", list("catalog", "catalog/fetch")},
+	{"catalog/recipe", list("catalog/spelling", "catalog", "catalog/fetch")},
 	{"catalog/plan", list("catalog/bytesize", "catalog", "catalog/fit", "catalog/recipe")},
 	{"catalog/index", list("catalog", "catalog/fetch", "catalog/recipe", "catalog/signature")},
 	{"catalog/bundle", list("catalog/bytesize", "catalog/blobs", "catalog/recipe", "catalog/signature")},
-	{"catalog/install", list("catalog/bytesize", "catalog", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
+	{"catalog/install", list("catalog/bytesize", "catalog/folders", "catalog/fit", "catalog/blobs", "catalog/fetch", "catalog/recipe", "catalog/plan")},
 	{"accel", list("catalog/bytesize")},
 	{"accel/nvml", list("accel")},
 	{"accel/mps", list("accel")},
@@ -81,11 +83,11 @@ var rooms = []room{
 	{"router/bench", list("router/bench/engine", "router/bench/load")},
 	{"autoscaler/cron", nil},
 	{"autoscaler/calibrate", nil},
-	{"autoscaler", list("autoscaler/cron")},
+	{"autoscaler", list("catalog/spelling", "autoscaler/cron")},
 	{"autoscaler/rehearse", list("autoscaler")},
 	{"autoscaler/signals", list("autoscaler")},
 	{"variants", list("catalog", "catalog/fit")},
-	{"sessions", list("catalog", "catalog/fit", "variants", "accel")},
+	{"sessions", list("catalog/folders", "catalog", "catalog/fit", "variants", "accel")},
 	{"sessions/network", nil},
 	{"sessions/network/cni", list("sessions/network")},
 	{"sessions/logs", nil},
@@ -104,14 +106,14 @@ var rooms = []room{
 	{"sessions/containerd", list("variants", "accel", "sessions", "sessions/network", "sessions/logs", "sessions/pid1", "sessions/outcome")},
 	{"sessions/process", list("variants", "accel", "sessions", "sessions/network", "sessions/logs", "sessions/pid1", "sessions/outcome")},
 	{"sessions/process/palisade-supervise", list("sessions/process")},
-	{"training", list("catalog", "variants", "sessions")},
+	{"training", list("catalog/folders", "catalog", "variants", "sessions")},
 	{"training/apps", list("sessions")},
 	{"training/accounts", list("accel", "sessions")},
 	{"training/checkpoints", nil},
 	{"training/figures", list("sessions")},
 	{"training/idle", list("accel", "sessions")},
 	{"training/pipeline", list("catalog", "autoscaler/cron")},
-	{"training/pipeline/keeper", list("catalog", "sessions", "training", "training/pipeline")},
+	{"training/pipeline/keeper", list("catalog/folders", "catalog", "sessions", "training", "training/pipeline")},
 	{"model-definitions", nil},
 	{"model-definitions/hello/gguf", nil},
 	{"model-definitions/hello/mkhello", list("model-definitions/hello/gguf")},
@@ -122,7 +124,7 @@ var rooms = []room{
 	{"appliance/api", nil},
 	{"appliance/admin/keys", nil},
 	{"appliance/vault", nil},
-	{"appliance/backup", list("catalog/bytesize", "catalog")},
+	{"appliance/backup", list("catalog/bytesize", "catalog/folders")},
 	{"appliance/people", list("appliance/vault")},
 	{"appliance/people/oidc", list("appliance/people")},
 	{"appliance/people/oidc/dextest", nil},
@@ -137,13 +139,13 @@ var rooms = []room{
 	{"appliance/cluster/clustertest", nil},
 	{"appliance/cluster", domain},
 	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
-	{"appliance/cluster/goods", list("catalog/bytesize", "catalog", "catalog/blobs", "catalog/fetch", "sessions")},
+	{"appliance/cluster/goods", list("catalog/bytesize", "catalog/folders", "catalog/blobs", "catalog/fetch", "sessions")},
 	{"appliance/cluster/fleet", list("variants", "sessions", "appliance/cluster")},
 	{"appliance/cluster/door", list("sessions", "appliance/cluster", "appliance/cluster/trust")},
 	{"appliance/cluster/door/doortest", list("appliance/cluster/trust", "appliance/cluster/trust/trusttest", "appliance/cluster/door")},
 	{"appliance/cluster/relay", list("appliance/cluster/door")},
 	{"appliance/cluster/simulation", nil},
-	{"appliance/admin", append(list("autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/backup", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
+	{"appliance/admin", append(list("catalog/spelling", "autoscaler/rehearse", "training/apps", "sessions/terminal", "appliance/api", "appliance/backup", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
 	{"appliance/console/live", nil},
 	{"appliance/console/markdown", nil},
 	{"appliance/console/preview", nil},
@@ -152,11 +154,11 @@ var rooms = []room{
 	{"appliance/console/ui", nil},
 	{"appliance/console", list("catalog/bytesize", "appliance/api", "appliance/console/live", "appliance/console/markdown", "appliance/console/preview", "appliance/console/static", "appliance/console/texts", "appliance/console/ui")},
 	{"appliance/admin/admintest", append(list("training/apps", "sessions/pid1", "sessions/terminal", "sessions/terminal/holder", "appliance/api", "appliance/backup", "appliance/admin", "appliance/audit", "appliance/cluster/trust", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh/authorized", "router/record/trace"), domain...)},
-	{"appliance/config", append(list("autoscaler/cron", "appliance/backup", "appliance/people", "autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
+	{"appliance/config", append(list("catalog/spelling", "autoscaler/cron", "appliance/backup", "appliance/people", "autoscaler/signals", "sessions/network", "sessions/containerd", "sessions/process"), domain...)},
 	{"appliance/daemon", append(append(list("autoscaler/cron", "catalog/fit", "catalog/fetch/git", "catalog/fetch/hub", "catalog/fetch/local", "catalog/fetch/made", "catalog/fetch/ngc", "catalog/fetch/oci", "catalog/fetch/reach", "catalog/fetch/s3", "catalog/fetch/web", "autoscaler/signals", "router/balance", "router/quota/tally", "router/repeat", "router/waiting", "router/record/otlp", "router/record/trace", "accel/nvml", "accel/mps", "accel/sysfs", "accel/history", "sessions/network", "sessions/network/cni",
 		"sessions/containerd", "sessions/containerd/private", "sessions/process", "sessions/clusterdir", "sessions/logs", "sessions/terminal", "training/apps", "model-definitions", "model-definitions/hello/gguf", "firmware-images", "firmware-images/session-init", "firmware-images/sessions"), domain...),
 		"appliance/api", "appliance/backup", "appliance/store", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/door", "appliance/cluster/fleet", "appliance/cluster/goods", "appliance/cluster/member", "appliance/cluster/relay", "appliance/cluster/trust", "appliance/admin", "appliance/audit", "appliance/people", "appliance/people/oidc", "appliance/admin/keys", "appliance/vault", "appliance/ssh", "appliance/ssh/authorized", "appliance/console", "appliance/config")},
-	{"appliance/cli", list("catalog/bytesize", "catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/backup", "appliance/config", "appliance/daemon")},
+	{"appliance/cli", list("catalog/bytesize", "catalog/spelling", "catalog", "catalog/bundle", "catalog/fetch", "catalog/fit", "catalog/index", "catalog/recipe", "catalog/signature", "variants", "training/pipeline", "autoscaler", "autoscaler/rehearse", "appliance/api", "appliance/backup", "appliance/config", "appliance/daemon")},
 	// The supervisor is a subcommand that must link and start as little as it can: it is called before all else.
 	{"appliance/cmd/palisade", list("sessions/process", "appliance/api", "appliance/config", "appliance/daemon", "appliance/cli")},
 	{"appliance/e2e/transcript", nil},
@@ -176,18 +178,18 @@ var testsAlso = map[string][]string{
 	"appliance/daemon":             list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
 	"appliance/people/oidc":        list("appliance/people/oidc/dextest"),
 	"appliance/cluster":            list("appliance/cluster/clustertest"),
-	"appliance/cluster/simulation": list("catalog", "accel", "variants", "sessions", "sessions/runtimetest", "appliance/store", "appliance/store/pgtest", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/clustertest", "appliance/cluster/fleet"), // a leader and its fleet
-	"appliance/cluster/goods":      list("appliance/cluster/trust"),                                                                                                                                                                                                   // boxes meet over the certificates of a cluster
-	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                  // a node's own loop is at the other end
-	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                              // logs, commands and terminals of real processes
+	"appliance/cluster/simulation": list("catalog", "catalog/folders", "accel", "variants", "sessions", "sessions/runtimetest", "appliance/store", "appliance/store/pgtest", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/clustertest", "appliance/cluster/fleet"), // a leader and its fleet
+	"appliance/cluster/goods":      list("appliance/cluster/trust"),                                                                                                                                                                                                                      // boxes meet over the certificates of a cluster
+	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                                     // a node's own loop is at the other end
+	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                                                 // logs, commands and terminals of real processes
 	"catalog/install":              list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
-	"model-definitions":            list("catalog/bytesize", "catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                               // recipes are read, resolved, planned, and their memory held against the estimator
-	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                                           // its models are loaded by a real engine, whose log is compared
-	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                                            // a containerd of the tests' own, actions, and terminals as they are watched
-	"training/figures":             list("training/checkpoints"),                                                                                                                   // whose directories they are in
-	"appliance/e2e":                list("autoscaler", "autoscaler/signals", "router/usage"),                                                                                       // journals are called as the meter calls them, and a real engine's page is read as the daemon reads it
-	"appliance/console":            list("router/usage", "appliance/backup", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog", "training/accounts"), // pages are made of the real API, with fakes behind it
-	"appliance/cli":                list("appliance/admin", "sessions"),                                                                                                            // scripts run against the real API, with fakes behind it
+	"model-definitions":            list("catalog/bytesize", "catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                                       // recipes are read, resolved, planned, and their memory held against the estimator
+	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                                                   // its models are loaded by a real engine, whose log is compared
+	"sessions/containerd":          list("sessions/containerd/private", "sessions/terminal", "catalog"),                                                                                    // a containerd of the tests' own, actions, and terminals as they are watched
+	"training/figures":             list("training/checkpoints"),                                                                                                                           // whose directories they are in
+	"appliance/e2e":                list("catalog/bytesize", "autoscaler", "autoscaler/signals", "router/usage"),                                                                           // numbers of bytes are compared with those of scripts, journals are called as the meter calls them, and a real engine's page is read as the daemon reads it
+	"appliance/console":            list("router/usage", "appliance/backup", "appliance/admin", "appliance/people", "appliance/store", "sessions", "catalog/folders", "training/accounts"), // pages are made of the real API, with fakes behind it
+	"appliance/cli":                list("appliance/admin", "sessions"),                                                                                                                    // scripts run against the real API, with fakes behind it
 }
 
 func list(first string, more ...string) []string { return append([]string{first}, more...) }

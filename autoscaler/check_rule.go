@@ -1,12 +1,14 @@
 package autoscaler
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/palisade-run/palisade/autoscaler/cron"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // check looks at one rule by itself.
@@ -104,16 +106,8 @@ func metricHint(m Metric) string {
 	if strings.ContainsRune(m.Name, ':') && isName(m.Name) {
 		return "an engine's own metrics have the source inference_framework"
 	}
-	if near := nearest(m.Source, m.Name); near != "" {
-		return "did you mean " + near + "?"
-	}
-	var names []string
-	for _, w := range vocabulary {
-		if w.source == m.Source || m.Source == "" && w.source == SourceRouter {
-			names = append(names, w.name)
-		}
-	}
-	return "one of " + strings.Join(names, ", ")
+	of := names(cmp.Or(m.Source, SourceRouter))
+	return cmp.Or(spelling.DidYouMean(m.Name, of), "one of "+strings.Join(of, ", "))
 }
 
 func isName(s string) bool {

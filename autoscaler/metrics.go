@@ -107,40 +107,12 @@ func addsUp(name string) bool {
 	return true
 }
 
-// nearest is the name of source that name is most likely meant to be; "" where none is near.
-func nearest(source Source, name string) string {
-	best, least := "", max(len(name)/2, 2)+1
+// names lists the metrics of a source that have a name of ours.
+func names(source Source) (of []string) {
 	for _, w := range vocabulary {
-		if w.source != source {
-			continue
-		}
-		if d := distance(name, w.name); d < least {
-			best, least = w.name, d
+		if w.source == source {
+			of = append(of, w.name)
 		}
 	}
-	return best
-}
-
-// distance counts the letters to change, add or leave out to make b of a.
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return of
 }

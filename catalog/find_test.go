@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // tree writes files below a new directory; a name that ends in / is a directory, a value that begins
@@ -60,19 +62,19 @@ func TestFindDefinition(t *testing.T) {
 		{name: "explicit", files: map[string]string{"model-definition.yaml": "a", "x/y.yaml": "c"}, explicit: "./x/y.yaml", found: "x/y.yaml c"},
 		{name: "inner link", files: map[string]string{"model-definition.yaml": "-> x.yaml", "x.yaml": "d"}, found: "model-definition.yaml d"},
 
-		{name: "none", kind: ErrNotFound, message: "the folder has no model-definition.yaml", hint: "write a model-definition.yaml at the folder's root, or choose a runtime variant that needs none"},
-		{name: "other names", files: map[string]string{"b.yml": "", "a.yaml": "", ".hidden.yaml": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "the folder has a.yaml, b.yml: name the right one"},
-		{name: "weights", files: map[string]string{"m.gguf": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant llama-cpp"},
-		{name: "safetensors", files: map[string]string{"model.safetensors": ""}, kind: ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant vllm"},
-		{name: "explicit replaces both", files: map[string]string{"model-definition.yaml": "a"}, explicit: "other.yaml", kind: ErrNotFound, message: "the folder has no file other.yaml", hint: "the folder has model-definition.yaml"},
-		{name: "below a file", files: map[string]string{"a.yaml": ""}, explicit: "a.yaml/b.yaml", kind: ErrNotFound, message: "the folder has no file a.yaml/b.yaml"},
-		{name: "absolute", explicit: "/etc/passwd", kind: ErrInvalid, message: `"/etc/passwd" leaves the folder`, hint: "relative to the folder's root"},
-		{name: "parent", explicit: "../x.yaml", kind: ErrInvalid, message: "leaves the folder"},
-		{name: "hidden parent", explicit: "a/../../x.yaml", kind: ErrInvalid, message: "leaves the folder"},
-		{name: "link out", files: map[string]string{"model-definition.yaml": "-> " + outside + "/secret.yaml"}, kind: ErrInvalid, message: "leaves the folder"},
-		{name: "explicit link out", files: map[string]string{"d": "-> " + outside}, explicit: "d/secret.yaml", kind: ErrInvalid, message: "leaves the folder"},
-		{name: "directory", files: map[string]string{"model-definition.yaml/": ""}, kind: ErrInvalid, message: "model-definition.yaml is a directory; a plain file is wanted"},
-		{name: "large", files: map[string]string{"model-definition.yaml": strings.Repeat("x", MaxDocumentSize+1)}, kind: ErrInvalid, message: "has 1048577 bytes; at most 1048576 are read"},
+		{name: "none", kind: folders.ErrNotFound, message: "the folder has no model-definition.yaml", hint: "write a model-definition.yaml at the folder's root, or choose a runtime variant that needs none"},
+		{name: "other names", files: map[string]string{"b.yml": "", "a.yaml": "", ".hidden.yaml": ""}, kind: folders.ErrNotFound, message: "no model-definition.yaml", hint: "the folder has a.yaml, b.yml: name the right one"},
+		{name: "weights", files: map[string]string{"m.gguf": ""}, kind: folders.ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant llama-cpp"},
+		{name: "safetensors", files: map[string]string{"model.safetensors": ""}, kind: folders.ErrNotFound, message: "no model-definition.yaml", hint: "runtime variant vllm"},
+		{name: "explicit replaces both", files: map[string]string{"model-definition.yaml": "a"}, explicit: "other.yaml", kind: folders.ErrNotFound, message: "the folder has no file other.yaml", hint: "the folder has model-definition.yaml"},
+		{name: "below a file", files: map[string]string{"a.yaml": ""}, explicit: "a.yaml/b.yaml", kind: folders.ErrNotFound, message: "the folder has no file a.yaml/b.yaml"},
+		{name: "absolute", explicit: "/etc/passwd", kind: folders.ErrInvalid, message: `"/etc/passwd" leaves the folder`, hint: "relative to the folder's root"},
+		{name: "parent", explicit: "../x.yaml", kind: folders.ErrInvalid, message: "leaves the folder"},
+		{name: "hidden parent", explicit: "a/../../x.yaml", kind: folders.ErrInvalid, message: "leaves the folder"},
+		{name: "link out", files: map[string]string{"model-definition.yaml": "-> " + outside + "/secret.yaml"}, kind: folders.ErrInvalid, message: "leaves the folder"},
+		{name: "explicit link out", files: map[string]string{"d": "-> " + outside}, explicit: "d/secret.yaml", kind: folders.ErrInvalid, message: "leaves the folder"},
+		{name: "directory", files: map[string]string{"model-definition.yaml/": ""}, kind: folders.ErrInvalid, message: "model-definition.yaml is a directory; a plain file is wanted"},
+		{name: "large", files: map[string]string{"model-definition.yaml": strings.Repeat("x", MaxDocumentSize+1)}, kind: folders.ErrInvalid, message: "has 1048577 bytes; at most 1048576 are read"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +108,7 @@ func TestFindDefinitionPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if _, _, err := FindDefinition(root, ""); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "is a special file") {
+	if _, _, err := FindDefinition(root, ""); !errors.Is(err, folders.ErrInvalid) || !strings.Contains(err.Error(), "is a special file") {
 		t.Errorf("%v", err)
 	}
 }

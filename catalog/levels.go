@@ -1,6 +1,10 @@
 package catalog
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
+)
 
 // level is one kind of map in a model definition, with the keys that belong there.
 type level struct {
@@ -74,7 +78,7 @@ func (l level) check(m Map) (misplaced map[string]bool) {
 			m.keyField(e).Error(l.advice(right, e.written), "%s is at the wrong level: it belongs in %s", e.written, right.name)
 			continue
 		}
-		m.keyField(e).Warn(didYouMean(e.key, l.keys), "unknown key")
+		m.keyField(e).Warn(spelling.DidYouMean(e.key, l.keys), "unknown key")
 	}
 	return misplaced
 }

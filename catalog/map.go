@@ -3,6 +3,8 @@ package catalog
 import (
 	"slices"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Map returns the field's keys; false when absent, null, or (reported) no map. Kebab-case keys are
@@ -104,7 +106,7 @@ func (m Map) Entries() []MapEntry {
 func (m Map) WarnUnknown(known ...string) {
 	for _, e := range m.entries {
 		if !slices.Contains(known, e.key) {
-			m.keyField(e).Warn(didYouMean(e.key, known), "unknown key")
+			m.keyField(e).Warn(spelling.DidYouMean(e.key, known), "unknown key")
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // DefaultShell runs a start command given as one string, where the image has it.
@@ -178,7 +180,7 @@ func readAction(f Field) (Action, bool) {
 		return a, false
 	}
 	if !slices.Contains(actionNames, a.Name) {
-		hint := didYouMean(a.Name, actionNames)
+		hint := spelling.DidYouMean(a.Name, actionNames)
 		if hint == "" {
 			hint = "the actions are " + strings.Join(actionNames, ", ")
 		}

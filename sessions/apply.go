@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // apply does one planned action. What cannot be written down is not done: the next pass tries again. The
@@ -155,7 +155,7 @@ func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) er
 	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
-	if ses.Mounts, err = m.mountsOf(ctx, catalog.Who{Person: s.CreatedBy, Project: s.Project}, rev.Recipe, rev.Launch.Mount); err != nil {
+	if ses.Mounts, err = m.mountsOf(ctx, folders.Who{Person: s.CreatedBy, Project: s.Project}, rev.Recipe, rev.Launch.Mount); err != nil {
 		return m.startRefused(ctx, s, err)
 	}
 	if err = ses.Demand.atHome(ses.Mounts); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -96,7 +97,7 @@ func (m *Manager) draft(ctx context.Context, req SessionRequest) (Session, catal
 		field := fmt.Sprintf("mounts[%d]", i)
 		wrong(field+".target", checkTarget(mount.Target))
 		wrong(field+".target", targetTwice(req.Mounts[:i], mount.Target))
-		found, err := m.mountsOf(ctx, catalog.Who{Person: req.CreatedBy, Project: req.Project}, Recipe{Mounts: []FolderMount{mount}}, "")
+		found, err := m.mountsOf(ctx, folders.Who{Person: req.CreatedBy, Project: req.Project}, Recipe{Mounts: []FolderMount{mount}}, "")
 		wrong(field+".folder", err)
 		if err == nil {
 			s.Mounts = append(s.Mounts, found...)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // LabelBox is on each node of a cluster: its name. A session that writes to a folder has it in its selector: it runs where the
@@ -29,7 +29,7 @@ func (d *Demand) atHome(mounts []Mount) error {
 }
 
 // seen is a folder as this box can look at it: one of another box with what is to be known of its files.
-func (m *Manager) seen(ctx context.Context, f catalog.Reached) (catalog.Reached, error) {
+func (m *Manager) seen(ctx context.Context, f folders.Reached) (folders.Reached, error) {
 	if !f.Away {
 		return f, nil
 	}

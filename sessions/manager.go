@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palisade-run/palisade/accel"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/variants"
 )
 
@@ -26,7 +26,7 @@ type Deps struct {
 	Folders  FolderFinder
 	// Glimpse makes a directory of what is to be known of the files of a folder of another box: small ones, the heads of large
 	// ones, and the sizes of all. Nil: there is no other box.
-	Glimpse  func(ctx context.Context, f catalog.Folder) (dir string, err error)
+	Glimpse  func(ctx context.Context, f folders.Folder) (dir string, err error)
 	Variants *variants.Table
 	Probe    Prober                // nil: Probe
 	Registry prometheus.Registerer // nil: no metrics
@@ -60,9 +60,9 @@ type Deps struct {
 	Secret func(ctx context.Context, name string) (string, error)
 }
 
-// FolderFinder finds a folder that somebody has, by id or name. *catalog.Folders is one.
+// FolderFinder finds a folder that somebody has, by id or name. *folders.Keeper is one.
 type FolderFinder interface {
-	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
+	Reach(ctx context.Context, w folders.Who, ref string, want folders.Permission) (folders.Reached, error)
 }
 
 // Timeouts bound what has no other bound.

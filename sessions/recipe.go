@@ -11,12 +11,13 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/variants"
 )
 
 // resolve checks a recipe against what is on the box and works out what it runs. What is returned has
 // folders' ids where the recipe named them, and every default filled in.
-func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName string, r Recipe) (resolved, error) {
+func (m *Manager) resolve(ctx context.Context, who folders.Who, serviceName string, r Recipe) (resolved, error) {
 	fail := func(err error) (resolved, error) { return resolved{}, err }
 	if strings.TrimSpace(r.Image) == "" {
 		return fail(fmt.Errorf("%w: no image is named; on the process runtime it is %q", ErrInvalid, "host"))
@@ -45,30 +46,18 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 	if err != nil {
 		return fail(m.overBoxes(err, r, demand))
 	}
-	r.Mounts = slices.Clone(r.Mounts)
-	for i, mount := range r.Mounts {
-		named, sub := catalog.SplitRef(mount.Folder)
-		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
-		if err == nil && !folder.Away { // of another box's, that one says so when it starts
-			_, err = folder.Directory(sub)
-		}
-		if err != nil {
-			return fail(folderError(mount.Folder, err))
-		}
-		if err := checkTarget(mount.Target); err != nil {
-			return fail(err)
-		}
-		r.Mounts[i].Folder = catalog.JoinRef(folder.ID, sub)
+	if r.Mounts, err = m.reachMounts(ctx, who, r.Mounts); err != nil {
+		return fail(err)
 	}
 	req := variants.Request{Variant: r.Variant, ServiceName: serviceName, Env: r.Env, Mount: r.MountDestination, Nodes: r.ClusterSize, Devices: devices(demand.Slots)}
 	var problems catalog.Problems
 	if r.Folder != "" {
-		named, sub := catalog.SplitRef(r.Folder)
-		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
+		named, sub := folders.SplitRef(r.Folder)
+		folder, err := m.Folders.Reach(ctx, who, named, folders.ReadOnly)
 		if err != nil {
 			return fail(folderError(r.Folder, err))
 		}
-		r.Folder = catalog.JoinRef(folder.ID, sub)
+		r.Folder = folders.JoinRef(folder.ID, sub)
 		if folder, err = m.seen(ctx, folder); err != nil {
 			return fail(err)
 		}
@@ -102,6 +91,26 @@ func (m *Manager) resolve(ctx context.Context, who catalog.Who, serviceName stri
 	return res, nil
 }
 
+// reachMounts is mounts with the ids of folders that may be mounted so.
+func (m *Manager) reachMounts(ctx context.Context, who folders.Who, mounts []FolderMount) ([]FolderMount, error) {
+	mounts = slices.Clone(mounts)
+	for i, mount := range mounts {
+		named, sub := folders.SplitRef(mount.Folder)
+		folder, err := m.Folders.Reach(ctx, who, named, folders.ReadOnly)
+		if err == nil && !folder.Away { // of another box's, that one says so when it starts
+			_, err = folder.Directory(sub)
+		}
+		if err != nil {
+			return nil, folderError(mount.Folder, err)
+		}
+		if err := checkTarget(mount.Target); err != nil {
+			return nil, err
+		}
+		mounts[i].Folder = folders.JoinRef(folder.ID, sub)
+	}
+	return mounts, nil
+}
+
 // resolved is a recipe that can run, and how.
 type resolved struct {
 	recipe   Recipe
@@ -129,14 +138,14 @@ func (m *Manager) readDefinition(root *os.Root, explicit string, req *variants.R
 }
 
 func folderError(ref string, err error) error {
-	if errors.Is(err, catalog.ErrNotFound) {
+	if errors.Is(err, folders.ErrNotFound) {
 		return fmt.Errorf("folder %q: %w; `palisade folder list` shows those that are there", ref, ErrNotFound)
 	}
 	return fmt.Errorf("folder %q: %w", ref, err)
 }
 
 func checkTarget(target string) error {
-	if err := catalog.CheckTarget(target); err != nil {
+	if err := folders.CheckTarget(target); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
@@ -172,11 +181,11 @@ func limitsOf(r Recipe) (Limits, error) {
 }
 
 // mountsOf finds the directories of a recipe's folders as they are now.
-func (m *Manager) mountsOf(ctx context.Context, who catalog.Who, r Recipe, modelMount string) ([]Mount, error) {
+func (m *Manager) mountsOf(ctx context.Context, who folders.Who, r Recipe, modelMount string) ([]Mount, error) {
 	var mounts []Mount
 	add := func(ref, target string, readOnly bool) error {
-		named, sub := catalog.SplitRef(ref)
-		folder, err := m.Folders.Reach(ctx, who, named, catalog.ReadOnly)
+		named, sub := folders.SplitRef(ref)
+		folder, err := m.Folders.Reach(ctx, who, named, folders.ReadOnly)
 		if err != nil {
 			return folderError(named, err)
 		}
@@ -184,7 +193,7 @@ func (m *Manager) mountsOf(ctx context.Context, who catalog.Who, r Recipe, model
 			return fmt.Errorf("folder %s: its directory %s is not there any more; put it back, or update the service with another folder", folder.Name, folder.Path)
 		}
 		// Never more than they were given, whatever they ask for.
-		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly || !folder.Permission.Allows(catalog.ReadWrite)}
+		mount := Mount{Source: folder.Path, Target: target, ReadOnly: readOnly || !folder.Permission.Allows(folders.ReadWrite)}
 		if folder.Home != "" {
 			mount.Folder = MountedFolder{ID: folder.ID, Name: folder.Name, Sub: sub, Home: folder.Home, Sealed: folder.Sealed}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // ServiceRequest asks for a new service.
@@ -40,6 +41,18 @@ type ServiceUpdate struct {
 	Priority *int // of routes that are placed from now on
 	Recipe   *Recipe
 	By       string
+}
+
+// apply changes what the update names, but not the recipe: that is a revision of its own.
+func (up *ServiceUpdate) apply(s *Service) {
+	set(&s.Name, up.Name)
+	set(&s.Public, up.Public)
+	if up.Replicas != nil {
+		s.scaledBy(*up.Replicas, up.By)
+	}
+	set(&s.Policy, up.Policy)
+	set(&s.Routing, up.Routing)
+	set(&s.Priority, up.Priority)
 }
 
 // maxReplicas is far above what one box runs, and low enough that a slip of the hand is seen.
@@ -85,7 +98,7 @@ func (m *Manager) draftService(ctx context.Context, req ServiceRequest) (Service
 	if err := together(checkName(sv.Name), checkReplicas(sv.Replicas), checkPriority(sv.Priority), sv.Policy.Check(), sv.Routing.Check()); err != nil {
 		return sv, resolved{}, err
 	}
-	res, err := m.resolve(ctx, catalog.Who{Person: sv.CreatedBy, Project: sv.Project}, sv.Name, req.Recipe)
+	res, err := m.resolve(ctx, folders.Who{Person: sv.CreatedBy, Project: sv.Project}, sv.Name, req.Recipe)
 	return sv, res, err
 }
 
@@ -132,12 +145,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		return ServiceView{}, err
 	}
 	wanted := current.Service
-	set(&wanted.Name, up.Name)
-	set(&wanted.Public, up.Public)
-	set(&wanted.Replicas, up.Replicas)
-	set(&wanted.Policy, up.Policy)
-	set(&wanted.Routing, up.Routing)
-	set(&wanted.Priority, up.Priority)
+	up.apply(&wanted)
 	var routing error
 	if up.Routing != nil {
 		routing = wanted.Routing.Check()
@@ -148,7 +156,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 	var rev *Revision
 	var warnings catalog.Problems
 	if up.Recipe != nil {
-		res, err := m.resolve(ctx, catalog.Who{Person: wanted.CreatedBy, Project: wanted.Project}, wanted.Name, *up.Recipe)
+		res, err := m.resolve(ctx, folders.Who{Person: wanted.CreatedBy, Project: wanted.Project}, wanted.Name, *up.Recipe)
 		if err != nil {
 			return ServiceView{}, err
 		}
@@ -166,18 +174,8 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 				return err
 			}
 		}
-		change := func(w *Service) {
-			set(&w.Name, up.Name)
-			set(&w.Public, up.Public)
-			if up.Replicas != nil {
-				w.scaledBy(*up.Replicas, up.By)
-			}
-			set(&w.Policy, up.Policy)
-			set(&w.Routing, up.Routing)
-			set(&w.Priority, up.Priority)
-		}
 		next := s.Service
-		change(&next)
+		up.apply(&next)
 		what := changes(s.Service, next)
 		number := s.Revision
 		if rev != nil && !sameRevision(*rev, s.revision(s.Revision)) {
@@ -193,7 +191,7 @@ func (m *Manager) UpdateService(ctx context.Context, project, ref string, up Ser
 		}
 		before := s.Name
 		err := m.saveAndTell(ctx, s, Event{Kind: "updated", Message: cmp.Or(strings.Join(what, ", "), "nothing changed") + ", by " + up.By}, func(w *Service) {
-			change(w)
+			up.apply(w)
 			w.Revision = number
 			w.clearFailures()
 		})

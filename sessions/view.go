@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // ServiceView is a service with what is derived of it.
@@ -165,7 +166,7 @@ func (m *Manager) FolderUsedBy(folderID string) (by string, used bool) {
 // mounts reports whether the recipe's sessions see the folder.
 func (r Recipe) mounts(folderID string) bool {
 	is := func(ref string) bool {
-		id, _ := catalog.SplitRef(ref)
+		id, _ := folders.SplitRef(ref)
 		return id == folderID
 	}
 	return is(r.Folder) || slices.ContainsFunc(r.Mounts, func(f FolderMount) bool { return is(f.Folder) })

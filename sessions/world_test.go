@@ -13,6 +13,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/runtimetest"
 	"github.com/palisade-run/palisade/variants"
@@ -262,18 +263,18 @@ func (b *balance) routes(name string) (up, draining []string) {
 	return up, draining
 }
 
-// folders is a FolderFinder with one folder, "model", which is any directory.
-type folders struct{ dir string }
+// oneFolder is a FolderFinder with one folder, "model", which is any directory.
+type oneFolder struct{ dir string }
 
-func (f folders) Reach(_ context.Context, w catalog.Who, ref string, _ catalog.Permission) (catalog.Reached, error) {
+func (f oneFolder) Reach(_ context.Context, w folders.Who, ref string, _ folders.Permission) (folders.Reached, error) {
 	if ref != "model" {
-		return catalog.Reached{}, catalog.ErrNotFound
+		return folders.Reached{}, folders.ErrNotFound
 	}
-	p := catalog.Owner
+	p := folders.Owner
 	if w.Project == "guests" {
-		p = catalog.ReadOnly
+		p = folders.ReadOnly
 	}
-	return catalog.Reached{Folder: catalog.Folder{ID: "model", Name: "model", Path: f.dir}, Permission: p}, nil
+	return folders.Reached{Folder: folders.Folder{ID: "model", Name: "model", Path: f.dir}, Permission: p}, nil
 }
 
 // world is a box: what survives a daemon (store, runtime) and the daemon of the moment.
@@ -368,7 +369,7 @@ func (w *world) boot() {
 	w.m = sessions.NewManager(sessions.Deps{
 		Clusters: clusters, Nets: w.nets, Away: w.away, Closed: w.closed(),
 		Ledger: w.ledger, Queueing: w.queue, Grant: w.grant,
-		Store: w.store, Loads: w.store, Runtime: runtime, Observer: observer, Traffic: w.balance, Folders: folders{w.dir}, Variants: table,
+		Store: w.store, Loads: w.store, Runtime: runtime, Observer: observer, Traffic: w.balance, Folders: oneFolder{w.dir}, Variants: table,
 		Probe: w.probe, Destroyed: w.destroyed, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.m.Adopt(w.t.Context()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -22,11 +23,11 @@ type Manager interface {
 	CreateSessions(ctx context.Context, requests []sessions.SessionRequest) ([]sessions.Session, error)
 }
 
-// Folders are what sessions mount. *catalog.Folders is one.
+// Folders are what sessions mount. *folders.Keeper is one.
 type Folders interface {
-	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
+	Reach(ctx context.Context, w folders.Who, ref string, want folders.Permission) (folders.Reached, error)
 	// OverQuota says in a sentence that a folder may take no more; "" where it may.
-	OverQuota(ctx context.Context, f catalog.Folder) (string, error)
+	OverQuota(ctx context.Context, f folders.Folder) (string, error)
 }
 
 // Desk takes people's wishes.
@@ -195,13 +196,13 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		req.Launch, req.Cluster = clusterOf(w)
 	}
 	for i, m := range w.Mounts {
-		named, sub := catalog.SplitRef(catalog.JoinRef(m.Folder, m.Sub))
-		folder, err := d.folders.Reach(ctx, catalog.Who{Person: w.CreatedBy, Project: w.Project}, named, catalog.ReadOnly)
+		named, sub := folders.SplitRef(folders.JoinRef(m.Folder, m.Sub))
+		folder, err := d.folders.Reach(ctx, folders.Who{Person: w.CreatedBy, Project: w.Project}, named, folders.ReadOnly)
 		if err != nil {
 			ps = append(ps, folderProblem(fmt.Sprintf("mounts[%d].folder", i), named, err))
 			continue
 		}
-		if !m.ReadOnly && folder.Permission.Allows(catalog.ReadWrite) {
+		if !m.ReadOnly && folder.Permission.Allows(folders.ReadWrite) {
 			if over, err := d.folders.OverQuota(ctx, folder.Folder); err != nil {
 				ps = append(ps, problem(fmt.Sprintf("mounts[%d].folder", i), "", "folder %q: %v", named, err))
 			} else if over != "" {
@@ -210,16 +211,16 @@ func (d *Desk) request(ctx context.Context, w Wish) (sessions.SessionRequest, ca
 		}
 		target := m.Target
 		if target == "" {
-			target = path.Join(sessions.HomeDir, path.Base(catalog.JoinRef(folder.Name, sub)))
+			target = path.Join(sessions.HomeDir, path.Base(folders.JoinRef(folder.Name, sub)))
 		}
-		req.Mounts = append(req.Mounts, sessions.FolderMount{Folder: catalog.JoinRef(folder.ID, sub), Target: target, ReadOnly: m.ReadOnly})
+		req.Mounts = append(req.Mounts, sessions.FolderMount{Folder: folders.JoinRef(folder.ID, sub), Target: target, ReadOnly: m.ReadOnly})
 		req.Task.Folders = append(req.Task.Folders, folder.ID)
 	}
 	return req, ps
 }
 
 func folderProblem(field, ref string, err error) catalog.Problem {
-	if errors.Is(err, catalog.ErrNotFound) {
+	if errors.Is(err, folders.ErrNotFound) {
 		return problem(field, "those that are there: palisade folder list", "there is no folder %q", ref)
 	}
 	return problem(field, "", "folder %q: %v", ref, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training"
 )
@@ -28,16 +29,16 @@ func (q *queue) CreateSessions(_ context.Context, requests []sessions.SessionReq
 	return make([]sessions.Session, len(requests)), nil
 }
 
-type folders struct{}
+type twoFolders struct{}
 
-func (folders) Reach(_ context.Context, _ catalog.Who, ref string, _ catalog.Permission) (catalog.Reached, error) {
+func (twoFolders) Reach(_ context.Context, _ folders.Who, ref string, _ folders.Permission) (folders.Reached, error) {
 	if ref != "data" && ref != "full" {
-		return catalog.Reached{}, catalog.ErrNotFound
+		return folders.Reached{}, folders.ErrNotFound
 	}
-	return catalog.Reached{Folder: catalog.Folder{ID: "fld-" + ref, Name: ref}, Permission: catalog.Owner}, nil
+	return folders.Reached{Folder: folders.Folder{ID: "fld-" + ref, Name: ref}, Permission: folders.Owner}, nil
 }
 
-func (folders) OverQuota(_ context.Context, f catalog.Folder) (string, error) {
+func (twoFolders) OverQuota(_ context.Context, f folders.Folder) (string, error) {
 	if f.Name == "full" {
 		return "folder full holds 2 GiB, and may hold 1 GiB", nil
 	}
@@ -47,7 +48,7 @@ func (folders) OverQuota(_ context.Context, f catalog.Folder) (string, error) {
 func create(t *testing.T, w training.Wish) ([]sessions.SessionRequest, error) {
 	t.Helper()
 	q := &queue{}
-	_, err := training.NewDesk(q, folders{}).Create(t.Context(), w)
+	_, err := training.NewDesk(q, twoFolders{}).Create(t.Context(), w)
 	return q.taken, err
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -25,8 +25,8 @@ func timePtr(t time.Time) *time.Time {
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
 
 // serviceFor is a service as somebody may see it.
-func (s *server) serviceFor(ctx context.Context, v sessions.ServiceView, folders map[string]string, held map[string]*api.Claim) api.Service {
-	out := s.service(v, folders, held)
+func (s *server) serviceFor(ctx context.Context, v sessions.ServiceView, folderNames map[string]string, held map[string]*api.Claim) api.Service {
+	out := s.service(v, folderNames, held)
 	out.Recipe = s.recipeFor(ctx, v.Project, out.Recipe)
 	return out
 }
@@ -47,13 +47,13 @@ func (s *server) recipeFor(ctx context.Context, project string, r api.Recipe) ap
 	return r
 }
 
-func (s *server) service(v sessions.ServiceView, folders map[string]string, held map[string]*api.Claim) api.Service {
+func (s *server) service(v sessions.ServiceView, folderNames map[string]string, held map[string]*api.Claim) api.Service {
 	out := api.Service{
 		ID: v.ID, Name: v.Name, Project: v.Project, CreatedBy: v.CreatedBy, CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
 		Version: v.Version, ModelName: v.ModelName, Status: string(v.Status), Reason: v.Sentence, Replicas: v.Replicas,
 		ScaledBy: v.ScaledBy, ScaledAt: timePtr(v.ScaledAt), ReadyAt: timePtr(v.ReadyAt),
 		HealthyRoutes: v.HealthyRoutes, OpenToPublic: v.Public, Endpoint: s.PublicURL + "/services/" + url.PathEscape(v.Name),
-		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folders), Revision: v.Revision, GoodRevision: v.GoodRevision,
+		Policy: policyOut(v.Policy), Routing: routingOut(v.Routing), Priority: v.Priority, Recipe: recipeOut(v.Recipe, folderNames), Revision: v.Revision, GoodRevision: v.GoodRevision,
 		Failures: v.Failures, LastError: v.LastError, NextRetry: timePtr(v.RetryAt), Warnings: fieldErrors(v.Warnings), Routes: routes(v, held),
 	}
 	out.Autoscaling, out.AutoscalingPaused = s.scalingOf(v)
@@ -84,9 +84,9 @@ func exitOut(e *sessions.Exit) *api.Exit {
 	return &api.Exit{Reason: string(e.Reason), Code: e.Code, Signal: e.Signal, Message: e.Message, FinishedAt: timePtr(e.FinishedAt)}
 }
 
-func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
+func recipeOut(r sessions.Recipe, folderNames map[string]string) api.Recipe {
 	out := api.Recipe{
-		Image: r.Image, Folder: r.Folder, FolderName: folderName(r.Folder, folders), RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
+		Image: r.Image, Folder: r.Folder, FolderName: folderName(r.Folder, folderNames), RuntimeVariant: r.Variant, ModelDefinitionPath: r.DefinitionPath,
 		ModelMount: r.MountDestination, Environ: r.Env, Resources: r.Resources, ResourceOpts: r.ResourceOpts,
 		Selector: r.Selector, ClusterSize: r.ClusterSize, ClusterMode: string(r.ClusterMode),
 	}
@@ -97,12 +97,12 @@ func recipeOut(r sessions.Recipe, folders map[string]string) api.Recipe {
 }
 
 // folderName is the name of a folder, or of a directory in one; "" where it is gone.
-func folderName(ref string, folders map[string]string) string {
-	id, sub := catalog.SplitRef(ref)
-	if folders[id] == "" {
+func folderName(ref string, names map[string]string) string {
+	id, sub := folders.SplitRef(ref)
+	if names[id] == "" {
 		return ""
 	}
-	return catalog.JoinRef(folders[id], sub)
+	return folders.JoinRef(names[id], sub)
 }
 
 func mountsIn(mounts []api.Mount) []sessions.FolderMount {
@@ -218,7 +218,7 @@ func policyIn(in api.Policy, base sessions.Policy) (sessions.Policy, error) {
 // folderNamesOf maps folder ids to names. People read names; a folder that is gone has none.
 func (s *server) folderNamesOf(ctx context.Context, project string) map[string]string {
 	names := map[string]string{}
-	folders, err := s.Folders.List(ctx, project)
+	all, err := s.Folders.List(ctx, project)
 	if err != nil && ctx.Err() != nil {
 		return names // the client has gone: nobody reads them
 	}
@@ -226,7 +226,7 @@ func (s *server) folderNamesOf(ctx context.Context, project string) map[string]s
 		s.Log.WarnContext(ctx, "folders' names could not be read", "error", err)
 		return names
 	}
-	for _, f := range folders {
+	for _, f := range all {
 		names[f.ID] = f.Name
 	}
 	return names

@@ -17,6 +17,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // maxBody bounds a JSON body: far above any that makes sense.
@@ -282,7 +283,7 @@ func (d *strictDecoder) object(field string, raw []byte, offset int, v reflect.V
 		switch {
 		case !known:
 			hint := "the fields are: " + strings.Join(slices.Sorted(slices.Values(names)), ", ")
-			if near := api.Nearest(m.name, names); near != "" {
+			if near := spelling.Nearest(m.name, names); near != "" {
 				hint = "did you mean \"" + near + "\"?"
 			}
 			d.wrong(path, m.nameAt, "there is no such field", hint)

@@ -26,10 +26,12 @@ import (
 	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/bundle"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/catalog/signature"
+	"github.com/palisade-run/palisade/catalog/spelling"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/figures"
@@ -49,8 +51,8 @@ func translations() []translation {
 	return []translation{
 		{syscall.ENOSPC, api.KindStorageFull, http.StatusInsufficientStorage},
 		{syscall.EDQUOT, api.KindStorageFull, http.StatusInsufficientStorage},
-		{catalog.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
-		{catalog.ErrQuota, api.KindQuota, http.StatusInsufficientStorage},
+		{folders.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
+		{folders.ErrQuota, api.KindQuota, http.StatusInsufficientStorage},
 		{backup.ErrBroken, api.KindChecksum, http.StatusUnprocessableEntity},
 		{backup.ErrNotBackup, api.KindChecksum, http.StatusUnprocessableEntity},
 		{backup.ErrNewer, api.KindState, http.StatusConflict},
@@ -66,7 +68,7 @@ func translations() []translation {
 		{bundle.ErrGone, api.KindConflict, http.StatusConflict},
 		{bundle.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{sessions.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
-		{catalog.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
+		{folders.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{accel.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{autoscaler.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
 		{calibrate.ErrInvalid, api.KindInvalid, http.StatusBadRequest},
@@ -99,14 +101,14 @@ func translations() []translation {
 		{fetch.ErrChanged, api.KindConflict, http.StatusConflict},
 		{fetch.ErrNoSpace, api.KindStorageFull, http.StatusInsufficientStorage},
 		{sessions.ErrExists, api.KindExists, http.StatusConflict},
-		{catalog.ErrExists, api.KindExists, http.StatusConflict},
+		{folders.ErrExists, api.KindExists, http.StatusConflict},
 		{keys.ErrExists, api.KindExists, http.StatusConflict},
 		{authorized.ErrExists, api.KindExists, http.StatusConflict},
-		{catalog.ErrDenied, api.KindForbidden, http.StatusForbidden},
-		{catalog.ErrChanged, api.KindPrecondition, http.StatusPreconditionFailed},
-		{catalog.ErrOffset, api.KindConflict, http.StatusConflict},
-		{catalog.ErrChecksum, api.KindChecksum, http.StatusUnprocessableEntity},
-		{catalog.ErrInUse, api.KindInUse, http.StatusConflict},
+		{folders.ErrDenied, api.KindForbidden, http.StatusForbidden},
+		{folders.ErrChanged, api.KindPrecondition, http.StatusPreconditionFailed},
+		{folders.ErrOffset, api.KindConflict, http.StatusConflict},
+		{folders.ErrChecksum, api.KindChecksum, http.StatusUnprocessableEntity},
+		{folders.ErrInUse, api.KindInUse, http.StatusConflict},
 		{sessions.ErrConflict, api.KindConflict, http.StatusConflict},
 		{autoscaler.ErrConflict, api.KindConflict, http.StatusConflict},
 		{pipeline.ErrState, api.KindState, http.StatusConflict},
@@ -114,7 +116,7 @@ func translations() []translation {
 		{sessions.ErrLimit, api.KindLimit, http.StatusConflict},
 		{sessions.ErrForbidden, api.KindState, http.StatusConflict},
 		{sessions.ErrNotFound, api.KindNotFound, http.StatusNotFound},
-		{catalog.ErrNotFound, api.KindNotFound, http.StatusNotFound},
+		{folders.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{recipe.ErrNotFound, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoNode, api.KindNotFound, http.StatusNotFound},
 		{accel.ErrNoDevice, api.KindNotFound, http.StatusNotFound},
@@ -348,7 +350,7 @@ func withNearest(err error, word string, names func() []string) error {
 	if err == nil || problemOf(context.Background(), err).Kind() != api.KindNotFound {
 		return err
 	}
-	if near := api.Nearest(word, names()); near != "" {
+	if near := spelling.Nearest(word, names()); near != "" {
 		return &hinted{err, "did you mean \"" + near + "\"?"}
 	}
 	return err

@@ -12,11 +12,11 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // folder shows one as who asks has it.
-func (s *server) folder(p *params, f catalog.Reached) api.Folder {
+func (s *server) folder(p *params, f folders.Reached) api.Folder {
 	out := api.Folder{
 		ID: f.ID, Name: f.Name, Project: f.Project, Ref: f.Ref(p.project()), Permission: string(f.Permission), Usage: string(f.Usage),
 		Path: f.Path, Imported: f.Imported, Quota: f.Quota, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt.UTC(),
@@ -29,12 +29,12 @@ func (s *server) folder(p *params, f catalog.Reached) api.Folder {
 
 // who asks in a project, as folders know them. What is shared with a person is not for a key of the box that is called as they
 // are, nor for one that opens a single project.
-func (s *server) who(c *gin.Context, project string) catalog.Who {
+func (s *server) who(c *gin.Context, project string) folders.Who {
 	a := actorOf(c.Request.Context())
 	if a.Project != "" || !s.rights.made(a, a.Name) {
-		return catalog.Who{Project: project}
+		return folders.Who{Project: project}
 	}
-	return catalog.Who{Person: a.Name, Project: project}
+	return folders.Who{Person: a.Name, Project: project}
 }
 
 func (s *server) listFolders(c *gin.Context) error {
@@ -42,12 +42,12 @@ func (s *server) listFolders(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	folders, err := s.Folders.Reachable(c.Request.Context(), s.who(c, p.project()))
+	reached, err := s.Folders.Reachable(c.Request.Context(), s.who(c, p.project()))
 	if err != nil {
 		return err
 	}
 	items := []api.Folder{}
-	for _, f := range folders {
+	for _, f := range reached {
 		items = append(items, s.folder(p, f))
 	}
 	return respondPage(c, p, items, func(f api.Folder) string { return f.Ref + "\x00" + f.ID })
@@ -64,8 +64,8 @@ func (s *server) createFolder(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	spec := catalog.FolderSpec{Name: in.Name, Project: project, Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name, Quota: in.Quota}
-	var f catalog.Folder
+	spec := folders.Spec{Name: in.Name, Project: project, Usage: folders.Usage(in.Usage), CreatedBy: actorOf(ctx).Name, Quota: in.Quota}
+	var f folders.Folder
 	if in.ImportPath != "" && !s.rights.grant(actorOf(ctx), "").admin {
 		return boxFiles("a directory of the box")
 	}
@@ -84,20 +84,20 @@ func (s *server) createFolder(c *gin.Context) error {
 		return err
 	}
 	c.Header("Location", api.Prefix+"/folders/"+f.ID)
-	return respond(c, http.StatusCreated, s.folder(p, catalog.Reached{Folder: f, Permission: catalog.Owner}))
+	return respond(c, http.StatusCreated, s.folder(p, folders.Reached{Folder: f, Permission: folders.Owner}))
 }
 
 // findFolder finds the folder that the path names, for somebody who wants to do with it what needs a permission.
-func (s *server) findFolder(c *gin.Context, p *params, want catalog.Permission) (catalog.Reached, error) {
+func (s *server) findFolder(c *gin.Context, p *params, want folders.Permission) (folders.Reached, error) {
 	if p.err != nil {
-		return catalog.Reached{}, p.err
+		return folders.Reached{}, p.err
 	}
 	return s.Folders.Reach(c.Request.Context(), s.who(c, p.project()), c.Param("id"), want)
 }
 
 func (s *server) getFolder(c *gin.Context) error {
 	p := query(c)
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *server) getFolder(c *gin.Context) error {
 }
 
 func (s *server) removeFolder(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c), catalog.Owner)
+	f, err := s.findFolder(c, query(c), folders.Owner)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *server) removeFolder(c *gin.Context) error {
 func (s *server) listEntries(c *gin.Context) error {
 	p := query(c, "path", "recursive", "limit", "cursor")
 	recursive := p.flag("recursive")
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ const maxEntries = 200_000
 
 // walk lists a directory and, with recursive, those in it. Links to directories are shown and not followed: they
 // may lead back to where they are.
-func (s *server) walk(ctx context.Context, f catalog.Folder, dir string, recursive bool) ([]api.Entry, error) {
+func (s *server) walk(ctx context.Context, f folders.Folder, dir string, recursive bool) ([]api.Entry, error) {
 	items := []api.Entry{}
 	left := []string{strings.Trim(path.Clean("/"+dir), "/")}
 	if strings.Contains("/"+dir+"/", "/../") {
@@ -182,7 +182,7 @@ func (s *server) removeEntry(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p, catalog.WriteDelete)
+	f, err := s.findFolder(c, p, folders.WriteDelete)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s *server) download(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (w *rangeWriter) Write(b []byte) (int, error) {
 // upload writes the body into a file, as a whole or not at all.
 func (s *server) upload(c *gin.Context) error {
 	p := query(c, "path", "executable", "mod_time")
-	content := catalog.Content{Reader: c.Request.Body, Size: c.Request.ContentLength}
+	content := folders.Content{Reader: c.Request.Body, Size: c.Request.ContentLength}
 	if p.text("executable") != "" {
 		content.Executable = new(p.flag("executable"))
 	}
@@ -282,7 +282,7 @@ func (s *server) upload(c *gin.Context) error {
 	if content.Replaces, err = seenVersion(c); err != nil {
 		return err
 	}
-	f, err := s.findFolder(c, p, catalog.ReadWrite)
+	f, err := s.findFolder(c, p, folders.ReadWrite)
 	if err != nil {
 		return err
 	}

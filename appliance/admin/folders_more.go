@@ -10,25 +10,25 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 func (s *server) updateFolder(c *gin.Context) error {
 	p := query(c)
 	var in api.FolderUpdate
-	f, err := s.findFolder(c, p, catalog.Owner)
+	f, err := s.findFolder(c, p, folders.Owner)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
-	changed, err := s.Folders.Update(c.Request.Context(), f.Project, f.ID, catalog.FolderChange{Name: in.Name, Quota: in.Quota})
+	changed, err := s.Folders.Update(c.Request.Context(), f.Project, f.ID, folders.Change{Name: in.Name, Quota: in.Quota})
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, s.folder(p, catalog.Reached{Folder: changed, Permission: f.Permission}))
+	return respond(c, http.StatusOK, s.folder(p, folders.Reached{Folder: changed, Permission: f.Permission}))
 }
 
 func (s *server) folderUse(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c), catalog.ReadOnly)
+	f, err := s.findFolder(c, query(c), folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (s *server) folderUse(c *gin.Context) error {
 	})
 }
 
-func folderShare(g catalog.Grant) api.FolderShare {
+func folderShare(g folders.Grant) api.FolderShare {
 	return api.FolderShare{
 		Person: g.Person, ToProject: g.Project, Permission: string(g.Permission), CreatedBy: g.CreatedBy, CreatedAt: g.CreatedAt.UTC(),
 	}
@@ -63,7 +63,7 @@ func folderShare(g catalog.Grant) api.FolderShare {
 
 func (s *server) listShares(c *gin.Context) error {
 	p := query(c, "limit", "cursor")
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *server) listShares(c *gin.Context) error {
 
 func (s *server) putShare(c *gin.Context) error {
 	var in api.FolderShare
-	f, err := s.findFolder(c, query(c), catalog.Owner)
+	f, err := s.findFolder(c, query(c), folders.Owner)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func (s *server) putShare(c *gin.Context) error {
 		return badField("to_project", "", "%q is no name of a project", in.ToProject)
 	}
 	ctx := c.Request.Context()
-	g, err := s.Folders.Share(ctx, f.Folder, catalog.Grant{
-		Person: in.Person, Project: in.ToProject, Permission: catalog.Permission(in.Permission), CreatedBy: actorOf(ctx).Name,
+	g, err := s.Folders.Share(ctx, f.Folder, folders.Grant{
+		Person: in.Person, Project: in.ToProject, Permission: folders.Permission(in.Permission), CreatedBy: actorOf(ctx).Name,
 	})
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *server) putShare(c *gin.Context) error {
 
 func (s *server) removeShare(c *gin.Context) error {
 	p := query(c, "person", "to_project")
-	f, err := s.findFolder(c, p, catalog.Owner)
+	f, err := s.findFolder(c, p, folders.Owner)
 	if err != nil {
 		return err
 	}
@@ -133,20 +133,20 @@ func (s *server) cloneFolder(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.Folders.Reach(c.Request.Context(), s.who(c, s.cloneFrom(c, p, project)), c.Param("id"), catalog.ReadOnly)
+	f, err := s.Folders.Reach(c.Request.Context(), s.who(c, s.cloneFrom(c, p, project)), c.Param("id"), folders.ReadOnly)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(c.Request.Context())
-	spec := catalog.FolderSpec{Name: in.Name, Project: project, Usage: catalog.Usage(in.Usage), CreatedBy: actorOf(ctx).Name}
-	news, done := make(chan catalog.Cloned), make(chan struct{})
+	spec := folders.Spec{Name: in.Name, Project: project, Usage: folders.Usage(in.Usage), CreatedBy: actorOf(ctx).Name}
+	news, done := make(chan folders.Cloned), make(chan struct{})
 	defer func() { cancel(); <-done }() // however this ends, the clone has ended before
-	var made catalog.Folder
-	var end catalog.Cloned
+	var made folders.Folder
+	var end folders.Cloned
 	var failed error
 	go func() {
 		defer close(done)
-		made, end, failed = s.Folders.Clone(ctx, f.Folder, spec, func(p catalog.Cloned) {
+		made, end, failed = s.Folders.Clone(ctx, f.Folder, spec, func(p folders.Cloned) {
 			select {
 			case news <- p:
 			case <-ctx.Done():
@@ -156,7 +156,7 @@ func (s *server) cloneFolder(c *gin.Context) error {
 	send := newLines(c)
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	var last catalog.Cloned
+	var last folders.Cloned
 	for {
 		select {
 		case last = <-news:
@@ -170,7 +170,7 @@ func (s *server) cloneFolder(c *gin.Context) error {
 				line.Problem = problemOf(ctx, failed)
 				line.Problem.RequestID = requestIDOf(ctx)
 			default:
-				out := s.folder(p, catalog.Reached{Folder: made, Permission: catalog.Owner})
+				out := s.folder(p, folders.Reached{Folder: made, Permission: folders.Owner})
 				line.Folder = &out
 			}
 			return send.write(line)
@@ -181,7 +181,7 @@ func (s *server) cloneFolder(c *gin.Context) error {
 	}
 }
 
-func cloning(c catalog.Cloned) api.FolderCloning {
+func cloning(c folders.Cloned) api.FolderCloning {
 	return api.FolderCloning{Files: c.Files, Bytes: c.Bytes, OfFiles: c.Of.Files, OfBytes: c.Of.Bytes, Shared: c.Shared, LeftOut: c.LeftOut}
 }
 
@@ -190,13 +190,13 @@ func (s *server) listTrash(c *gin.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	folders, err := s.Folders.Trash(c.Request.Context(), p.project())
+	trashed, err := s.Folders.Trash(c.Request.Context(), p.project())
 	if err != nil {
 		return err
 	}
 	items := []api.Folder{}
-	for _, f := range folders {
-		items = append(items, s.folder(p, catalog.Reached{Folder: f, Permission: catalog.Owner}))
+	for _, f := range trashed {
+		items = append(items, s.folder(p, folders.Reached{Folder: f, Permission: folders.Owner}))
 	}
 	return respondPage(c, p, items, func(f api.Folder) string { return f.Name + "\x00" + f.TrashedAt.Format(time.RFC3339Nano) + f.ID })
 }
@@ -211,7 +211,7 @@ func (s *server) restoreFolder(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return respond(c, http.StatusOK, s.folder(p, catalog.Reached{Folder: f, Permission: catalog.Owner}))
+	return respond(c, http.StatusOK, s.folder(p, folders.Reached{Folder: f, Permission: folders.Owner}))
 }
 
 func (s *server) purgeFolder(c *gin.Context) error {
@@ -227,7 +227,7 @@ func (s *server) purgeFolder(c *gin.Context) error {
 
 func (s *server) makeDirectory(c *gin.Context) error {
 	var in api.DirectoryCreate
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (s *server) makeDirectory(c *gin.Context) error {
 
 func (s *server) moveEntry(c *gin.Context) error {
 	var in api.EntryMove
-	f, err := s.findFolder(c, query(c), catalog.WriteDelete)
+	f, err := s.findFolder(c, query(c), folders.WriteDelete)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}

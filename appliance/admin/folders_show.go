@@ -15,6 +15,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/recipe"
 	"github.com/palisade-run/palisade/training/pipeline"
 )
@@ -22,16 +23,16 @@ import (
 // listDirectory answers with a part of a directory, as people look at one.
 func (s *server) listDirectory(c *gin.Context) error {
 	p := query(c, "path", "sort", "reverse", "match", "offset", "limit")
-	q := catalog.ListQuery{
-		Order: catalog.ListOrder(p.text("sort")), Reverse: p.flag("reverse"), Match: p.text("match"),
+	q := folders.ListQuery{
+		Order: folders.ListOrder(p.text("sort")), Reverse: p.flag("reverse"), Match: p.text("match"),
 		Offset: p.number("offset", 0, 0, 10_000_000), Limit: p.number("limit", api.DefaultLimit, 1, api.MaxLimit),
 	}
 	switch q.Order {
-	case "", catalog.OrderName, catalog.OrderSize, catalog.OrderTime:
+	case "", folders.OrderName, folders.OrderSize, folders.OrderTime:
 	default:
 		return badField("?sort", "name, size or time", "%q is no order", q.Order)
 	}
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (s *server) listDirectory(c *gin.Context) error {
 }
 
 // entryAt shows an entry of a directory.
-func entryAt(dir string, e *catalog.Entry) api.Entry {
+func entryAt(dir string, e *folders.Entry) api.Entry {
 	item := api.Entry{Path: path.Join(dir, e.Name), Type: "file", Size: e.Size, ModTime: e.Modified.UTC(), Link: e.Link, Executable: e.Executable}
 	if e.Dir {
 		item.Type, item.Size = "directory", 0
@@ -105,9 +106,9 @@ func handOut(c *gin.Context, name string, file io.ReaderAt, show bool) error {
 }
 
 // seenVersion reads If-Match and If-None-Match: what a file is to be before it is replaced.
-func seenVersion(c *gin.Context) (*catalog.Version, error) {
+func seenVersion(c *gin.Context) (*folders.Version, error) {
 	if c.GetHeader("If-None-Match") == "*" {
-		return &catalog.Version{}, nil
+		return &folders.Version{}, nil
 	}
 	match := c.GetHeader("If-Match")
 	if match == "" {
@@ -119,7 +120,7 @@ func seenVersion(c *gin.Context) (*catalog.Version, error) {
 	if err != nil || err2 != nil {
 		return nil, badField("If-Match", "take it from the ETag of the file", "%q is no ETag", match)
 	}
-	return &catalog.Version{Modified: time.Unix(0, nanos), Size: bytes}, nil
+	return &folders.Version{Modified: time.Unix(0, nanos), Size: bytes}, nil
 }
 
 // validateFile says what is wrong with a text, by what its name says that it is.

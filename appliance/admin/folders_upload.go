@@ -15,29 +15,29 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
-func folderUpload(u catalog.Upload) api.FolderUpload {
+func folderUpload(u folders.Upload) api.FolderUpload {
 	return api.FolderUpload{
 		ID: u.ID, Path: u.Path, Size: u.Size, Offset: u.Offset, Digest: u.Digest, CreatedBy: u.By, CreatedAt: u.CreatedAt.UTC(), TouchedAt: u.TouchedAt.UTC(),
 	}
 }
 
 // respondUpload tells where an upload goes on, in the body and, for who reads no body, in a header.
-func respondUpload(c *gin.Context, status int, u catalog.Upload) error {
+func respondUpload(c *gin.Context, status int, u folders.Upload) error {
 	c.Header(api.HeaderOffset, strconv.FormatInt(u.Offset, 10))
 	return respond(c, status, folderUpload(u))
 }
 
 func (s *server) beginUpload(c *gin.Context) error {
 	var in api.UploadCreate
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
 	ctx := c.Request.Context()
-	spec := catalog.UploadSpec{Path: in.Path, Size: in.Size, Executable: in.Executable, By: actorOf(ctx).Name, Checksum: catalog.Checksum(in.Checksum)}
+	spec := folders.UploadSpec{Path: in.Path, Size: in.Size, Executable: in.Executable, By: actorOf(ctx).Name, Checksum: folders.Checksum(in.Checksum)}
 	if in.ModTime != nil {
 		spec.Modified = *in.ModTime
 	}
@@ -51,7 +51,7 @@ func (s *server) beginUpload(c *gin.Context) error {
 
 func (s *server) listUploads(c *gin.Context) error {
 	p := query(c, "limit", "cursor")
-	f, err := s.findFolder(c, p, catalog.ReadOnly)
+	f, err := s.findFolder(c, p, folders.ReadOnly)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *server) listUploads(c *gin.Context) error {
 }
 
 func (s *server) getUpload(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (s *server) getUpload(c *gin.Context) error {
 }
 
 func (s *server) appendUpload(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err != nil {
 		return err
 	}
-	chunk := catalog.Chunk{Body: c.Request.Body}
+	chunk := folders.Chunk{Body: c.Request.Body}
 	if chunk.Offset, err = strconv.ParseInt(c.GetHeader(api.HeaderOffset), 10, 64); err != nil || chunk.Offset < 0 {
 		return badField(api.HeaderOffset, "the header says where the part begins, as in Upload-Offset: 0", "%q is no number of bytes", c.GetHeader(api.HeaderOffset))
 	}
@@ -91,7 +91,7 @@ func (s *server) appendUpload(c *gin.Context) error {
 		return err
 	}
 	u, err := s.Files.Append(c.Request.Context(), f.Folder, c.Param("uid"), chunk)
-	if errors.Is(err, catalog.ErrOffset) {
+	if errors.Is(err, folders.ErrOffset) {
 		c.Header(api.HeaderOffset, strconv.FormatInt(u.Offset, 10))
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func crcOf(text string) (*uint32, error) {
 
 func (s *server) finishUpload(c *gin.Context) error {
 	var in api.UploadFinish
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err := firstError(err, func() error { return decode(c, &in) }); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (s *server) finishUpload(c *gin.Context) error {
 }
 
 func (s *server) dropUpload(c *gin.Context) error {
-	f, err := s.findFolder(c, query(c), catalog.ReadWrite)
+	f, err := s.findFolder(c, query(c), folders.ReadWrite)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (s *server) dropUpload(c *gin.Context) error {
 }
 
 // respondWritten shows a file that was just written.
-func (s *server) respondWritten(c *gin.Context, f catalog.Folder, w catalog.Written) error {
+func (s *server) respondWritten(c *gin.Context, f folders.Folder, w folders.Written) error {
 	out := api.Entry{Path: w.Path, Type: "file", Size: w.Size, ModTime: s.Now().UTC()}
 	if sum, found := strings.CutPrefix(w.Digest, "sha256:"); found {
 		out.SHA256 = sum

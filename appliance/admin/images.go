@@ -17,6 +17,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/spelling"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -323,7 +324,7 @@ func (s *server) nearImage(ctx context.Context, ref string, err error) error {
 		}
 		names = append(names, name)
 	}
-	switch near := api.Nearest(shortName(ref), names); {
+	switch near := spelling.Nearest(shortName(ref), names); {
 	case near != "":
 		return &hinted{err, "did you mean \"" + near + "\"?"}
 	case len(tags) > 0:

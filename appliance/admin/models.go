@@ -16,7 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -35,7 +35,7 @@ type Models interface {
 }
 
 // model is one on the wire, with its files where they are wanted.
-func (s *server) model(m install.Model, folders map[string]string, files bool) api.Model {
+func (s *server) model(m install.Model, folderNames map[string]string, files bool) api.Model {
 	out := api.Model{
 		ID: m.ID, Name: m.Name, Project: m.Project, Source: m.Source, Pinned: m.Pinned, Current: m.Current, CreatedBy: m.CreatedBy,
 		CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(), Status: s.modelStatus(m), Revisions: []api.ModelRevision{},
@@ -45,7 +45,7 @@ func (s *server) model(m install.Model, folders map[string]string, files bool) a
 	for _, r := range m.Revisions {
 		one := api.ModelRevision{
 			Number: r.Number, Current: r.Number == m.Current, Good: r.Good, Recipe: r.Recipe.Version, Variant: r.Choice.Variant, Runtime: r.Choice.Runtime,
-			Image: r.Choice.Image, From: r.From, Pin: r.Pin, Folder: folders[r.Folder], Bytes: r.Bytes(), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(),
+			Image: r.Choice.Image, From: r.From, Pin: r.Pin, Folder: folderNames[r.Folder], Bytes: r.Bytes(), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(),
 		}
 		for _, u := range users[r.Number] {
 			one.UsedBy = append(one.UsedBy, u.Name)
@@ -103,10 +103,10 @@ func (s *server) listModels(c *gin.Context) error {
 	if err := firstError(p.err, s.wantInstalls); err != nil {
 		return err
 	}
-	folders := s.folderNamesOf(c.Request.Context(), p.project())
+	names := s.folderNamesOf(c.Request.Context(), p.project())
 	items := []api.Model{}
 	for _, m := range s.Models.Models(p.project()) {
-		items = append(items, s.model(m, folders, false))
+		items = append(items, s.model(m, names, false))
 	}
 	return respondPage(c, p, items, func(m api.Model) string { return m.Name + "/" + m.ID })
 }
@@ -207,7 +207,7 @@ func (s *server) modelReadme(c *gin.Context) error {
 		return err
 	}
 	file, err := s.Files.Open(f, recipe.ReadmeFile)
-	if errors.Is(err, catalog.ErrNotFound) {
+	if errors.Is(err, folders.ErrNotFound) {
 		return none
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/router/usage"
@@ -196,16 +196,16 @@ type Keys interface {
 	Revoke(ctx context.Context, ref string) error
 }
 
-// Folders are the directories that sessions mount. *catalog.Folders is one.
+// Folders are the directories that sessions mount. *folders.Keeper is one.
 type Folders interface {
-	Create(ctx context.Context, spec catalog.FolderSpec) (catalog.Folder, error)
-	Import(ctx context.Context, spec catalog.FolderSpec, path string) (catalog.Folder, error)
-	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
-	List(ctx context.Context, project string) ([]catalog.Folder, error)
-	Reachable(ctx context.Context, w catalog.Who) ([]catalog.Reached, error)
-	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
-	Update(ctx context.Context, project, ref string, change catalog.FolderChange) (catalog.Folder, error)
-	Clone(ctx context.Context, from catalog.Folder, spec catalog.FolderSpec, progress func(catalog.Cloned)) (catalog.Folder, catalog.Cloned, error)
+	Create(ctx context.Context, spec folders.Spec) (folders.Folder, error)
+	Import(ctx context.Context, spec folders.Spec, path string) (folders.Folder, error)
+	Find(ctx context.Context, project, ref string) (folders.Folder, error)
+	List(ctx context.Context, project string) ([]folders.Folder, error)
+	Reachable(ctx context.Context, w folders.Who) ([]folders.Reached, error)
+	Reach(ctx context.Context, w folders.Who, ref string, want folders.Permission) (folders.Reached, error)
+	Update(ctx context.Context, project, ref string, change folders.Change) (folders.Folder, error)
+	Clone(ctx context.Context, from folders.Folder, spec folders.Spec, progress func(folders.Cloned)) (folders.Folder, folders.Cloned, error)
 	Remove(ctx context.Context, project, ref, by string) error
 	FolderShares
 	FolderTrash
@@ -214,45 +214,45 @@ type Folders interface {
 
 // FolderShares are who else may use a folder.
 type FolderShares interface {
-	Share(ctx context.Context, f catalog.Folder, g catalog.Grant) (catalog.Grant, error)
-	Unshare(ctx context.Context, f catalog.Folder, person, project string) error
-	Grants(ctx context.Context, f catalog.Folder) ([]catalog.Grant, error)
+	Share(ctx context.Context, f folders.Folder, g folders.Grant) (folders.Grant, error)
+	Unshare(ctx context.Context, f folders.Folder, person, project string) error
+	Grants(ctx context.Context, f folders.Folder) ([]folders.Grant, error)
 }
 
 // FolderTrash is what was removed and can be had again.
 type FolderTrash interface {
-	Trash(ctx context.Context, project string) ([]catalog.Folder, error)
-	Restore(ctx context.Context, project, ref, name string) (catalog.Folder, error)
+	Trash(ctx context.Context, project string) ([]folders.Folder, error)
+	Restore(ctx context.Context, project, ref, name string) (folders.Folder, error)
 	Purge(ctx context.Context, project, ref string) error
-	KeptUntil(f catalog.Folder) time.Time
+	KeptUntil(f folders.Folder) time.Time
 }
 
 // FolderBounds are how much folders hold, and may.
 type FolderBounds interface {
-	Use(ctx context.Context, f catalog.Folder, maxAge time.Duration) (catalog.Use, error)
-	Bounds(ctx context.Context, f catalog.Folder) (folder, project catalog.Bound, err error)
-	OverQuota(ctx context.Context, f catalog.Folder) (string, error)
+	Use(ctx context.Context, f folders.Folder, maxAge time.Duration) (folders.Use, error)
+	Bounds(ctx context.Context, f folders.Folder) (folder, project folders.Bound, err error)
+	OverQuota(ctx context.Context, f folders.Folder) (string, error)
 	LastOver(id string) string
 }
 
-// Files are what is in folders; no path leaves its folder. *catalog.Folders is one.
+// Files are what is in folders; no path leaves its folder. *folders.Keeper is one.
 type Files interface {
-	Entries(f catalog.Folder, dir string) ([]catalog.Entry, error)
-	Directory(f catalog.Folder, dir string, q catalog.ListQuery) (catalog.Listing, error)
-	Open(f catalog.Folder, path string) (catalog.File, error)
-	Write(ctx context.Context, f catalog.Folder, path string, c catalog.Content) (catalog.Written, error)
-	MakeDirectory(f catalog.Folder, path string) error
-	MoveEntry(f catalog.Folder, from, to string) error
-	RemoveEntry(f catalog.Folder, path string) error
+	Entries(f folders.Folder, dir string) ([]folders.Entry, error)
+	Directory(f folders.Folder, dir string, q folders.ListQuery) (folders.Listing, error)
+	Open(f folders.Folder, path string) (folders.File, error)
+	Write(ctx context.Context, f folders.Folder, path string, c folders.Content) (folders.Written, error)
+	MakeDirectory(f folders.Folder, path string) error
+	MoveEntry(f folders.Folder, from, to string) error
+	RemoveEntry(f folders.Folder, path string) error
 	Uploads
 }
 
 // Uploads are files that come in parts.
 type Uploads interface {
-	BeginUpload(ctx context.Context, f catalog.Folder, spec catalog.UploadSpec) (catalog.Upload, error)
-	Upload(ctx context.Context, f catalog.Folder, id string) (catalog.Upload, error)
-	Uploads(ctx context.Context, f catalog.Folder) ([]catalog.Upload, error)
-	Append(ctx context.Context, f catalog.Folder, id string, c catalog.Chunk) (catalog.Upload, error)
-	FinishUpload(ctx context.Context, f catalog.Folder, id, sha256sum string) (catalog.Written, error)
-	DropUpload(ctx context.Context, f catalog.Folder, id string) error
+	BeginUpload(ctx context.Context, f folders.Folder, spec folders.UploadSpec) (folders.Upload, error)
+	Upload(ctx context.Context, f folders.Folder, id string) (folders.Upload, error)
+	Uploads(ctx context.Context, f folders.Folder) ([]folders.Upload, error)
+	Append(ctx context.Context, f folders.Folder, id string, c folders.Chunk) (folders.Upload, error)
+	FinishUpload(ctx context.Context, f folders.Folder, id, sha256sum string) (folders.Written, error)
+	DropUpload(ctx context.Context, f folders.Folder, id string) error
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // params are the parameters of a request's query. The first that is wrong is kept.
@@ -42,7 +43,7 @@ func query(c *gin.Context, known ...string) *params {
 		switch {
 		case !slices.Contains(known, name):
 			hint := "known here: " + strings.Join(known, ", ")
-			if near := api.Nearest(name, known); near != "" {
+			if near := spelling.Nearest(name, known); near != "" {
 				hint = "did you mean \"" + near + "\"?"
 			}
 			p.err = badField("?"+name, hint, "there is no such parameter")

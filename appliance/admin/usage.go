@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/palisade-run/palisade/appliance/api"
+	"github.com/palisade-run/palisade/catalog/spelling"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
@@ -145,7 +146,7 @@ func (p *params) dimensions(name string, known []string, ofTime func(string) boo
 			continue
 		case !slices.Contains(known, word):
 			wrong, hint = fmt.Sprintf("%q is nothing that usage is told apart by", word), "known: "+strings.Join(known, ", ")
-			if near := api.Nearest(word, known); near != "" {
+			if near := spelling.Nearest(word, known); near != "" {
 				hint = "did you mean \"" + near + "\"?"
 			}
 		case slices.Contains(out, word):

@@ -235,15 +235,3 @@ func walk(n *yaml.Node, each func(key, value *yaml.Node)) {
 		walk(c, each)
 	}
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"create", "list", "generate-token", "scale", "runtime_variant", "replicas"}
-	for word, want := range map[string]string{
-		"craete": "create", "lst": "list", "scal": "scale", "generate": "generate-token", "runtime-variant": "runtime_variant",
-		"replica": "replicas", "xyz": "", "": "", "Create": "create", "l": "",
-	} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

@@ -3,7 +3,7 @@ package backup
 import (
 	"errors"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // Kinds of errors of this package. Test with errors.Is.
@@ -25,7 +25,7 @@ var (
 	// ErrBusy: one is being made.
 	ErrBusy = errors.New("a backup is being made")
 	// ErrNoSpace: the disk has too little room.
-	ErrNoSpace = catalog.ErrNoSpace
+	ErrNoSpace = folders.ErrNoSpace
 )
 
 // Error is one of these, with what was found and what to do.

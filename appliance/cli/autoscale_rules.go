@@ -18,6 +18,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/catalog/bytesize"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // largestRules bounds a file of rules.
@@ -126,7 +127,7 @@ func tidy(path string, fields map[string]any, form reflect.Type) error {
 	}
 	for name, value := range fields {
 		if !slices.Contains(known, name) {
-			if near := api.Nearest(name, known); near != "" {
+			if near := spelling.Nearest(name, known); near != "" {
 				return fmt.Errorf("%s%s: there is no such field; did you mean %q?", path, name, near)
 			}
 			return fmt.Errorf("%s%s: there is no such field; there are %s", path, name, strings.Join(known, ", "))

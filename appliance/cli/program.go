@@ -18,6 +18,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/backup"
 	"github.com/palisade-run/palisade/appliance/config"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Exit codes of the program.
@@ -251,7 +252,7 @@ func (e *usageError) Error() string { return e.message }
 func (e *usageError) Hint() string  { return e.hint }
 
 func didYouMean(word string, known []string) string {
-	if near := api.Nearest(word, known); near != "" {
+	if near := spelling.Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return ""

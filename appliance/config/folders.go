@@ -8,6 +8,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // Folders bound what people keep.
@@ -23,8 +24,8 @@ func defaultFolders() Folders {
 }
 
 // Settings are those of the room.
-func (f Folders) Settings() (catalog.FolderSettings, error) {
-	out := catalog.FolderSettings{KeepTrash: f.KeepTrash, KeepUploads: f.KeepUploads, Quotas: map[string]int64{}}
+func (f Folders) Settings() (folders.Settings, error) {
+	out := folders.Settings{KeepTrash: f.KeepTrash, KeepUploads: f.KeepUploads, Quotas: map[string]int64{}}
 	for name, text := range f.Quotas {
 		bytes, err := quotaOf(text)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // hostile is a name that a page must escape.
@@ -19,7 +19,7 @@ const hostile = `<img src=x onerror=alert(1)>"'&.txt`
 // folder makes one with files, and returns its id and its place.
 func (b *bench) folder(name string, files map[string]string) (id, place string) {
 	b.t.Helper()
-	f, err := b.Folders.Create(b.t.Context(), catalog.FolderSpec{Name: name, Project: "default", Usage: catalog.UsageGeneral, CreatedBy: "root"})
+	f, err := b.Folders.Create(b.t.Context(), folders.Spec{Name: name, Project: "default", Usage: folders.UsageGeneral, CreatedBy: "root"})
 	if err != nil {
 		b.t.Fatal(err)
 	}

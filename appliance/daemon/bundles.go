@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/bundle"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/plan"
 	"github.com/palisade-run/palisade/catalog/recipe"
@@ -33,12 +33,12 @@ type bundles struct {
 	models interface {
 		Model(project, ref string) (install.Model, error)
 	}
-	folders *catalog.Folders
+	folders *folders.Keeper
 	blobs   *blobs.Store
 	images  *containerd.Runtime // nil: sessions are plain processes
 	version string
 	now     func() time.Time
-	near    func(ctx context.Context, f catalog.Folder) (catalog.Folder, error) // brings a folder that has its home on another box; nil: there is none
+	near    func(ctx context.Context, f folders.Folder) (folders.Folder, error) // brings a folder that has its home on another box; nil: there is none
 }
 
 // importer takes in an image's archive.
@@ -96,7 +96,7 @@ func (b *bundles) Make(ctx context.Context, project, ref string, withImage bool)
 	}
 	made, err := bundle.Prepare(ctx, spec)
 	if errors.Is(err, sessions.ErrNoImage) {
-		err = &hinted{err, "palisade image pull " + spec.Image + " brings it; --no-image leaves it out"}
+		err = hinted{err, "palisade image pull " + spec.Image + " brings it; --no-image leaves it out"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making a bundle of %s: %w", model.Name, err)
@@ -253,7 +253,7 @@ func (s shelved) List(_ context.Context, ref fetch.Ref) (fetch.Listing, error) {
 
 // Open implements fetch.Source.
 func (s shelved) Open(_ context.Context, _ fetch.Listing, f fetch.File, _, _ int64) (io.ReadCloser, error) {
-	return nil, &hinted{fmt.Errorf("%s of the bundle of %s is not on this box any more: %w", f.Name, s.held.Contents.Name, fetch.ErrNotFound), "bring the bundle again: palisade bundle install FILE"}
+	return nil, hinted{fmt.Errorf("%s of the bundle of %s is not on this box any more: %w", f.Name, s.held.Contents.Name, fetch.ErrNotFound), "bring the bundle again: palisade bundle install FILE"}
 }
 
 // bundlePlaces are where files come from: a path of the shelf is a bundle.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -134,7 +134,7 @@ const (
 // weights is how many bytes the files of a model in a folder have; 0 where there are none. Where a model is there in several
 // forms, the largest counts: one of them is loaded.
 func (m measuring) weights(ctx context.Context, ref string) (most int64) {
-	name, sub := catalog.SplitRef(ref)
+	name, sub := folders.SplitRef(ref)
 	if name == "" {
 		return 0
 	}

@@ -27,10 +27,10 @@ import (
 	"github.com/palisade-run/palisade/appliance/vault"
 	"github.com/palisade-run/palisade/autoscaler"
 	"github.com/palisade-run/palisade/autoscaler/calibrate"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
 	"github.com/palisade-run/palisade/catalog/fetch/reach"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/index"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/router"
@@ -69,7 +69,7 @@ type daemon struct {
 	*house
 	base      Options // as this process was started
 	store     *store.Store
-	folders   *catalog.Folders
+	folders   *folders.Keeper
 	variants  *variants.Table
 	tokens    *router.Tokens
 	tally     *tally.Counter // nil: limits are counted by this process for itself

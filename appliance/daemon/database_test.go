@@ -13,7 +13,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
 	"github.com/palisade-run/palisade/appliance/vault"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // oneFolder makes the database of a data directory, with a row in it.
@@ -21,7 +21,7 @@ func oneFolder(t *testing.T, c config.Config) {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{DSN: c.DSN()})
 	if err == nil {
-		err = errors.Join(s.SaveFolder(t.Context(), catalog.Folder{ID: "fld-1", Name: "one", Project: "default"}), s.Close())
+		err = errors.Join(s.SaveFolder(t.Context(), folders.Folder{ID: "fld-1", Name: "one", Project: "default"}), s.Close())
 	}
 	if err != nil {
 		t.Fatal(err)

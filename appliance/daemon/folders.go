@@ -5,30 +5,30 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // openFolders makes the room of folders. It and the manager ask each other: who uses a folder, and where a folder is.
-func (d *daemon) openFolders() (*catalog.Folders, error) {
+func (d *daemon) openFolders() (*folders.Keeper, error) {
 	settings, err := d.Config.Folders.Settings()
 	if err != nil {
 		return nil, err
 	}
-	folders := catalog.NewFolders(d.store, filepath.Join(d.Config.Data, "folders"), func(id string) (string, bool) {
+	fo := folders.New(d.store, filepath.Join(d.Config.Data, "folders"), func(id string) (string, bool) {
 		if d.manager == nil { // who leads knows, and has asked
 			return "", false
 		}
 		return d.manager.FolderUsedBy(id)
 	}, d.Config.Data)
-	folders.Settings = settings
+	fo.Settings = settings
 	if d.seat.homes() {
-		folders.Settings.Box, folders.Settings.Elsewhere = d.seat.name(), d.seat.goods
-		folders.Settings.Known = func(box string) bool {
+		fo.Settings.Box, fo.Settings.Elsewhere = d.seat.name(), d.seat.goods
+		fo.Settings.Known = func(box string) bool {
 			_, there := d.seat.roster.Node(box)
 			return there || !d.seat.roster.Known()
 		}
 	}
-	return folders, nil
+	return fo, nil
 }
 
 // How often folders are looked through: for what is past its time, and for those that hold more than they may.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/admin"
 	"github.com/palisade-run/palisade/appliance/people"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/router/quota"
 	"github.com/palisade-run/palisade/router/usage"
 	"github.com/palisade-run/palisade/sessions"
@@ -41,7 +41,7 @@ func (d *daemon) openLimits(ctx context.Context) error {
 // their projects pay with.
 func (d *daemon) enforceLimits(ctx context.Context) error {
 	var q sessions.Quotas
-	var of catalog.FolderQuotas
+	var of folders.Quotas
 	var err error
 	projects, users := map[string]quota.Limits{}, map[string]quota.Limits{}
 	if q.Projects, of.Projects, err = d.limitsOf(people.LimitProject, projects); err != nil {

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/bundle"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/signature"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/containerd"
@@ -43,10 +43,10 @@ func (s *seat) openGoods() (err error) {
 func (s *seat) homes() bool { return s != nil && !s.Config.Cluster.SharedFolders }
 
 // folder is a folder's row, here or elsewhere, as this life reads it.
-func (s *seat) folder(ctx context.Context, id string) (catalog.Folder, error) {
+func (s *seat) folder(ctx context.Context, id string) (folders.Folder, error) {
 	d := s.life.Load()
 	if d == nil || d.folders == nil {
-		return catalog.Folder{}, errors.New("this box is between two parts in its cluster, and cannot look up folders just now")
+		return folders.Folder{}, errors.New("this box is between two parts in its cluster, and cannot look up folders just now")
 	}
 	return d.folders.Record(ctx, id)
 }
@@ -67,7 +67,7 @@ func (s *seat) otherBoxes() (out []goods.Box) {
 }
 
 // near is a folder where this box has it, brought where it has its home on another one.
-func (s *seat) near(ctx context.Context, f catalog.Folder) (catalog.Folder, error) {
+func (s *seat) near(ctx context.Context, f folders.Folder) (folders.Folder, error) {
 	if f.Home == "" || f.Home == s.name() {
 		return f, nil
 	}
@@ -146,7 +146,7 @@ func (f *fleetRunner) bring(ctx context.Context, s sessions.Session, progress fu
 }
 
 // glimpse is what is to be known of a folder of another box.
-func (d *daemon) glimpse() func(ctx context.Context, f catalog.Folder) (string, error) {
+func (d *daemon) glimpse() func(ctx context.Context, f folders.Folder) (string, error) {
 	if d.seat == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/autoscaler"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -23,7 +23,7 @@ var (
 	// ErrForeignData: the database holds tables of something else.
 	ErrForeignData = errors.New("database of something else")
 	// ErrFull: no space left. Nothing that was saved before is lost.
-	ErrFull = catalog.ErrNoSpace
+	ErrFull = folders.ErrNoSpace
 	// ErrReadOnly: the file, its disk or the server takes no writes.
 	ErrReadOnly = errors.New("database is read-only")
 	// ErrCorrupt: the file is no database, or a broken one.

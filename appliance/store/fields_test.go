@@ -13,7 +13,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -85,7 +85,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		revision, session := filled[sessions.Revision](), filled[sessions.Session]()
 		revision.ServiceID = service.ID
 		step, event := filled[sessions.Transition](), filled[sessions.Event]()
-		folder, token, key := filled[catalog.Folder](), filled[router.Token](), filled[keys.Key]()
+		folder, token, key := filled[folders.Folder](), filled[router.Token](), filled[keys.Key]()
 		sshKey := filled[authorized.Key]()
 		for _, err := range []error{
 			s.SaveRevision(t.Context(), revision), s.SaveSession(t.Context(), session, step), s.AddEvent(t.Context(), event),

@@ -13,18 +13,18 @@ import (
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/appliance/store/pgtest"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 )
 
 // What the rooms ask of a store.
 var (
-	_ sessions.Store      = (*store.Store)(nil)
-	_ catalog.FolderStore = (*store.Store)(nil)
-	_ router.TokenStore   = (*store.Store)(nil)
-	_ keys.Store          = (*store.Store)(nil)
-	_ authorized.Store    = (*store.Store)(nil)
+	_ sessions.Store    = (*store.Store)(nil)
+	_ folders.Store     = (*store.Store)(nil)
+	_ router.TokenStore = (*store.Store)(nil)
+	_ keys.Store        = (*store.Store)(nil)
+	_ authorized.Store  = (*store.Store)(nil)
 )
 
 // server is the PostgreSQL of this test binary. It starts with the first test that needs it.

@@ -14,6 +14,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
@@ -315,22 +316,22 @@ func TestEvents(t *testing.T) {
 
 func TestFolders(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store.Store) {
-		one := catalog.Folder{ID: "fld-1", Name: awkward, Project: "default", Usage: catalog.UsageModel, Path: "/srv/" + awkward,
+		one := folders.Folder{ID: "fld-1", Name: awkward, Project: "default", Usage: folders.UsageModel, Path: "/srv/" + awkward,
 			Imported: true, CreatedBy: "me", CreatedAt: at}
-		two := catalog.Folder{ID: "fld-2", Name: awkward, Project: "other", CreatedAt: at.Add(time.Hour)}
+		two := folders.Folder{ID: "fld-2", Name: awkward, Project: "other", CreatedAt: at.Add(time.Hour)}
 		must(t, s.SaveFolder(t.Context(), two))
 		must(t, s.SaveFolder(t.Context(), one))
 		same := one
 		same.ID = "fld-3"
-		wantError(t, s.SaveFolder(t.Context(), same), catalog.ErrExists)
-		wantError(t, s.SaveFolder(t.Context(), one), catalog.ErrExists)
+		wantError(t, s.SaveFolder(t.Context(), same), folders.ErrExists)
+		wantError(t, s.SaveFolder(t.Context(), one), folders.ErrExists)
 		got, err := s.Folders(t.Context())
 		must(t, err)
-		if d := cmp.Diff([]catalog.Folder{one, two}, got); d != "" {
+		if d := cmp.Diff([]folders.Folder{one, two}, got); d != "" {
 			t.Errorf("folders (-want +got):\n%s", d)
 		}
 		must(t, s.DeleteFolder(t.Context(), one.ID))
-		wantError(t, s.DeleteFolder(t.Context(), one.ID), catalog.ErrNotFound)
+		wantError(t, s.DeleteFolder(t.Context(), one.ID), folders.ErrNotFound)
 		must(t, s.SaveFolder(t.Context(), same))
 	})
 }

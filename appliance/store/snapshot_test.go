@@ -12,7 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/palisade-run/palisade/appliance/store"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // taken is all that a snapshot has.
@@ -94,11 +94,11 @@ func TestSnapshotAndRefill(t *testing.T) {
 func TestASnapshotStays(t *testing.T) {
 	onBoth(t, func(t *testing.T, dsn string) {
 		s := open(t, dsn)
-		must(t, s.SaveFolder(t.Context(), catalog.Folder{ID: "fld-1", Name: "one", Project: "default"}))
+		must(t, s.SaveFolder(t.Context(), folders.Folder{ID: "fld-1", Name: "one", Project: "default"}))
 		snap, err := store.TakeSnapshot(t.Context(), dsn)
 		must(t, err)
 		defer snap.Close()
-		must(t, s.SaveFolder(t.Context(), catalog.Folder{ID: "fld-2", Name: "two", Project: "default"}))
+		must(t, s.SaveFolder(t.Context(), folders.Folder{ID: "fld-2", Name: "two", Project: "default"}))
 		must(t, s.DeleteFolder(t.Context(), "fld-1"))
 		rows := takenOf(t, snap).rows["folders"]
 		if len(rows) != 1 || rows[0][0] != "fld-1" {
@@ -161,7 +161,7 @@ func TestRefillRelocates(t *testing.T) {
 		from := databases["sqlite"](t)
 		s := open(t, from)
 		for id, path := range map[string]string{"fld-1": "/old/é/folders/fld-1", "fld-2": "/old/écart/x", "fld-3": "/data"} {
-			must(t, s.SaveFolder(t.Context(), catalog.Folder{ID: id, Name: id, Project: "default", Path: path}))
+			must(t, s.SaveFolder(t.Context(), folders.Folder{ID: id, Name: id, Project: "default", Path: path}))
 		}
 		s.Close()
 		want := take(t, from)
@@ -184,7 +184,7 @@ func TestRefillRelocates(t *testing.T) {
 func TestUnfitForRefill(t *testing.T) {
 	from := "sqlite:" + filepath.Join(t.TempDir(), "x.db")
 	s := open(t, from)
-	must(t, s.SaveFolder(t.Context(), catalog.Folder{ID: "fld-1", Name: "one", Project: "default"}))
+	must(t, s.SaveFolder(t.Context(), folders.Folder{ID: "fld-1", Name: "one", Project: "default"}))
 	s.Close()
 	_, err := raw(t, from).Exec("UPDATE folders SET name = 'a' || char(0) || 'b'")
 	must(t, err)

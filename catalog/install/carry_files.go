@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/bytesize"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -302,7 +302,7 @@ func (m *Manager) whole(ctx context.Context, r Revision) bool {
 	if err != nil {
 		return false
 	}
-	if boxes, is := m.Folders.(interface{ Away(f catalog.Folder) bool }); is && boxes.Away(f) {
+	if boxes, is := m.Folders.(interface{ Away(f folders.Folder) bool }); is && boxes.Away(f) {
 		return true // its home says so when it is asked for it
 	}
 	_, err = os.Stat(f.Path)
@@ -310,8 +310,8 @@ func (m *Manager) whole(ctx context.Context, r Revision) bool {
 }
 
 // seal makes the folder of a revision. One that a crash has left, which no model knows, is of the same name: it is replaced.
-func (m *Manager) seal(ctx context.Context, j *job, name string, r Revision) (catalog.Folder, error) {
-	spec := catalog.FolderSpec{Name: fmt.Sprintf("%s-r%d", name, r.Number), Project: j.Project, Usage: catalog.UsageModel, CreatedBy: j.CreatedBy}
+func (m *Manager) seal(ctx context.Context, j *job, name string, r Revision) (folders.Folder, error) {
+	spec := folders.Spec{Name: fmt.Sprintf("%s-r%d", name, r.Number), Project: j.Project, Usage: folders.UsageModel, CreatedBy: j.CreatedBy}
 	if old, err := m.Folders.Find(ctx, j.Project, spec.Name); err == nil {
 		if !old.Sealed {
 			return old, &fault{kind: ErrExists, message: fmt.Sprintf("there is a folder %s already, which no install has made", old.Name), hint: "rename it, or give the model another name: --name"}

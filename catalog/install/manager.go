@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -369,7 +369,7 @@ func (m *Manager) check(ctx context.Context, w Wish) (name string, entry *recipe
 			return "", nil, noVariant(found.Recipe, w.Variant)
 		}
 	}
-	if err := catalog.CheckFolderName(name + "-r1"); err != nil || len(name) > 56 {
+	if err := folders.CheckName(name + "-r1"); err != nil || len(name) > 56 {
 		return "", nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("%q cannot be the name of a model", short(name)), hint: "give it another: --name"}
 	}
 	return name, entry, nil

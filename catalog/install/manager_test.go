@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -341,7 +341,7 @@ func TestRemove(t *testing.T) {
 		if err != nil || freed != 9 || len(w.rows)+len(w.blobs)+len(w.services)+len(w.models) != 0 {
 			t.Errorf("%v, %d freed, %d folders, %d blobs, %d services, %d models", err, freed, len(w.rows), len(w.blobs), len(w.services), len(w.models))
 		}
-		if _, err := w.folders.Find(t.Context(), "p", "tiny-r1"); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := w.folders.Find(t.Context(), "p", "tiny-r1"); !errors.Is(err, folders.ErrNotFound) {
 			t.Error(err)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // has reports whether one of the model's revisions has its files in a folder.
@@ -255,10 +255,10 @@ func (m *Manager) dropRevision(ctx context.Context, model Model, number int) err
 	}
 	if r.Folder != "" {
 		err := m.Folders.Discard(ctx, model.Project, r.Folder)
-		if errors.Is(err, catalog.ErrInUse) {
+		if errors.Is(err, folders.ErrInUse) {
 			return &fault{kind: ErrInUse, message: err.Error(), hint: hintOf(err)}
 		}
-		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		if err != nil && !errors.Is(err, folders.ErrNotFound) {
 			return err
 		}
 	}

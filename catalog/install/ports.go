@@ -8,8 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
 
@@ -96,10 +96,10 @@ type Blobs interface {
 	Sweep(ctx context.Context, used func(sha256 string) bool, before time.Time) (freed int64, err error)
 }
 
-// Folders are where revisions are. *catalog.Folders is one.
+// Folders are where revisions are. *folders.Keeper is one.
 type Folders interface {
-	Seal(ctx context.Context, spec catalog.FolderSpec, bytes int64, fill func(context.Context, *os.Root) error) (catalog.Folder, error)
-	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
+	Seal(ctx context.Context, spec folders.Spec, bytes int64, fill func(context.Context, *os.Root) error) (folders.Folder, error)
+	Find(ctx context.Context, project, ref string) (folders.Folder, error)
 	Discard(ctx context.Context, project, ref string) error
 }
 

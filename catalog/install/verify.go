@@ -12,8 +12,8 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // VerifyWish is what is to be verified.
@@ -142,7 +142,7 @@ func (v *verifier) open(ctx context.Context, model Model, r Revision) (*os.Root,
 	if err == nil {
 		root, err = f.OpenRoot()
 	}
-	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, folders.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		v.Done += len(r.Files)
 		v.Damaged = append(v.Damaged, Damage{Model: model.Name, Revision: r.Number, Problem: "its folder is gone", Failed: "install it again: palisade model update " + model.Name})
 		v.tell(v.Check)

@@ -19,8 +19,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/catalog/recipe"
 )
@@ -28,12 +28,12 @@ import (
 // world is all that is around installs, in memory but for the folders.
 type world struct {
 	t       *testing.T
-	folders *catalog.Folders
+	folders *folders.Keeper
 
 	mu       sync.Mutex
 	installs map[string]install.Install
 	models   map[string]install.Model
-	rows     []catalog.Folder
+	rows     []folders.Folder
 	broken   error // of the store
 
 	recipes map[string]recipe.Entry
@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 		files:  map[string]string{"model.gguf": "weights", "config.json": "{}"},
 		answer: recipe.Answer{Status: 200, Body: []byte(`{"ok": true}`)},
 	}
-	w.folders = catalog.NewFolders(rows{w}, filepath.Join(t.TempDir(), "folders"), func(id string) (string, bool) {
+	w.folders = folders.New(rows{w}, filepath.Join(t.TempDir(), "folders"), func(id string) (string, bool) {
 		users := w.Users(id)
 		if len(users) == 0 {
 			return "", false
@@ -138,20 +138,20 @@ func (w *world) DeleteModel(_ context.Context, id string) error {
 // rows are folders' rows.
 type rows struct{ *world }
 
-func (w *world) keep(all []catalog.Folder) { w.rows = all }
+func (w *world) keep(all []folders.Folder) { w.rows = all }
 
-func (r rows) Folders(context.Context) ([]catalog.Folder, error) {
+func (r rows) Folders(context.Context) ([]folders.Folder, error) {
 	defer r.lock()()
 	return slices.Clone(r.rows), nil
 }
 
-func (r rows) SaveFolder(_ context.Context, f catalog.Folder) error {
+func (r rows) SaveFolder(_ context.Context, f folders.Folder) error {
 	defer r.lock()()
 	r.keep(append(r.rows, f))
 	return nil
 }
 
-func (r rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
+func (r rows) UpdateFolder(_ context.Context, f folders.Folder) error {
 	defer r.lock()()
 	for i := range r.rows {
 		if r.rows[i].ID == f.ID {
@@ -159,17 +159,17 @@ func (r rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
 			return nil
 		}
 	}
-	return catalog.ErrNotFound
+	return folders.ErrNotFound
 }
 
 func (r rows) DeleteFolder(_ context.Context, id string) error {
 	defer r.lock()()
-	r.keep(slices.DeleteFunc(r.rows, func(f catalog.Folder) bool { return f.ID == id }))
+	r.keep(slices.DeleteFunc(r.rows, func(f folders.Folder) bool { return f.ID == id }))
 	return nil
 }
 
-func (r rows) Grants(context.Context) ([]catalog.Grant, error)                 { return nil, nil }
-func (r rows) SaveGrant(context.Context, catalog.Grant) error                  { return nil }
+func (r rows) Grants(context.Context) ([]folders.Grant, error)                 { return nil, nil }
+func (r rows) SaveGrant(context.Context, folders.Grant) error                  { return nil }
 func (r rows) DeleteGrant(_ context.Context, _, _, _ string) error             { return nil }
 func (w *world) Has(_ context.Context, name string) (bool, error)              { return w.secrets[name], nil }
 func (w *world) Find(_ context.Context, name string) (e recipe.Entry, _ error) { return w.find(name) }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // ErrNotFound is the kind of errors of finding. What wraps it is for people, and carries a Hint() string.
@@ -148,7 +148,7 @@ func (c *Collection) alike(name string) string {
 	for _, i := range c.listed {
 		names = append(names, c.entries[i].Name)
 	}
-	hint := cmp.Or(catalog.DidYouMean(name, names), seeAll)
+	hint := cmp.Or(spelling.DidYouMean(name, names), seeAll)
 	if found := c.Search(Query{Text: name, Limit: 4}); len(found) > 0 {
 		words := make([]string, len(found))
 		for i, f := range found {

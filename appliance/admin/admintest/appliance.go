@@ -23,7 +23,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/ssh/authorized"
 	"github.com/palisade-run/palisade/appliance/vault"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/catalog/install"
 	"github.com/palisade-run/palisade/router"
 	"github.com/palisade-run/palisade/router/record"
@@ -38,7 +38,7 @@ import (
 // Appliance is one that tests speak to.
 type Appliance struct {
 	Manager   *Manager
-	Folders   *catalog.Folders
+	Folders   *folders.Keeper
 	Tokens    *router.Tokens
 	Keys      *keys.Keyring
 	Users     *people.Book
@@ -106,7 +106,7 @@ func New(ctx context.Context, dir string, log *slog.Logger) (*Appliance, error) 
 	a := &Appliance{Tokens: tokens, Keys: ring, Users: users, Project: projects, Limits: limits, Pipelines: &Pipelines{}, Pool: &Pool{ledger: accel.NewLedger()}, Images: &Images{}, Traces: &Traces{}, Places: newPlaces(), Boxes: newBoxes(), Backups: &Backups{backup.Shelf{Dir: filepath.Join(dir, "backups")}}}
 	a.Usage = usage.NewMeter(&usageRows{}, time.Now, log)
 	a.Live, a.Capture = record.NewLive(time.Now()), record.NewCaptures()
-	a.Folders = catalog.NewFolders(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
+	a.Folders = folders.New(store, filepath.Join(dir, "folders"), func(id string) (string, bool) { return a.Manager.uses(id) })
 	a.Manager = newManager(a.Folders)
 	a.Scaling = newScaling(a.Manager.has)
 	a.Points = checkpoints.New(filepath.Join(dir, "checkpoints"))
@@ -182,8 +182,8 @@ func doctor(context.Context) []api.Check {
 // memory is a store of rows.
 type memory struct {
 	mu      sync.Mutex
-	folders []catalog.Folder
-	grants  []catalog.Grant
+	folders []folders.Folder
+	grants  []folders.Grant
 	tokens  map[string]router.Token
 	keys    map[string]keys.Key
 	secrets map[string]vault.Row
@@ -196,33 +196,33 @@ type memory struct {
 	limits   map[[2]string]people.LimitRow
 }
 
-func (m *memory) Folders(context.Context) ([]catalog.Folder, error) {
+func (m *memory) Folders(context.Context) ([]folders.Folder, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]catalog.Folder{}, m.folders...), nil
+	return append([]folders.Folder{}, m.folders...), nil
 }
 
-func (m *memory) SaveFolder(_ context.Context, f catalog.Folder) error {
+func (m *memory) SaveFolder(_ context.Context, f folders.Folder) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.taken(f) {
-		return catalog.ErrExists
+		return folders.ErrExists
 	}
 	m.folders = append(m.folders, f)
 	return nil
 }
 
-func (m *memory) taken(f catalog.Folder) bool {
-	return slices.ContainsFunc(m.folders, func(o catalog.Folder) bool {
+func (m *memory) taken(f folders.Folder) bool {
+	return slices.ContainsFunc(m.folders, func(o folders.Folder) bool {
 		return o.ID != f.ID && o.Project == f.Project && o.Name == f.Name && o.TrashedAt.IsZero() && f.TrashedAt.IsZero()
 	})
 }
 
-func (m *memory) UpdateFolder(_ context.Context, f catalog.Folder) error {
+func (m *memory) UpdateFolder(_ context.Context, f folders.Folder) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.taken(f) {
-		return catalog.ErrExists
+		return folders.ErrExists
 	}
 	for i := range m.folders {
 		if m.folders[i].ID == f.ID {
@@ -230,16 +230,16 @@ func (m *memory) UpdateFolder(_ context.Context, f catalog.Folder) error {
 			return nil
 		}
 	}
-	return catalog.ErrNotFound
+	return folders.ErrNotFound
 }
 
-func (m *memory) Grants(context.Context) ([]catalog.Grant, error) {
+func (m *memory) Grants(context.Context) ([]folders.Grant, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.grants), nil
 }
 
-func (m *memory) SaveGrant(ctx context.Context, g catalog.Grant) error {
+func (m *memory) SaveGrant(ctx context.Context, g folders.Grant) error {
 	_ = m.DeleteGrant(ctx, g.FolderID, g.Person, g.Project)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -251,9 +251,9 @@ func (m *memory) DeleteGrant(_ context.Context, id, person, project string) erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := len(m.grants)
-	m.grants = slices.DeleteFunc(m.grants, func(g catalog.Grant) bool { return g.FolderID == id && g.Person == person && g.Project == project })
+	m.grants = slices.DeleteFunc(m.grants, func(g folders.Grant) bool { return g.FolderID == id && g.Person == person && g.Project == project })
 	if len(m.grants) == before {
-		return catalog.ErrNotFound
+		return folders.ErrNotFound
 	}
 	return nil
 }
@@ -267,7 +267,7 @@ func (m *memory) DeleteFolder(_ context.Context, id string) error {
 			return nil
 		}
 	}
-	return catalog.ErrNotFound
+	return folders.ErrNotFound
 }
 
 func (m *memory) Tokens(context.Context) ([]router.Token, error) { return nil, nil }

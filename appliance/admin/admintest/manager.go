@@ -11,6 +11,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/sessions/terminal/holder"
 )
@@ -28,7 +29,7 @@ import (
 //
 // A session that asks for more than 4 cuda.device waits, for two reasons, and goes on waiting.
 type Manager struct {
-	folders *catalog.Folders
+	folders *folders.Keeper
 
 	mu      sync.Mutex
 	serial  int
@@ -48,8 +49,8 @@ type service struct {
 	health    map[string]string // of routes
 }
 
-func newManager(folders *catalog.Folders) *Manager {
-	return &Manager{folders: folders, changed: make(chan struct{})}
+func newManager(fo *folders.Keeper) *Manager {
+	return &Manager{folders: fo, changed: make(chan struct{})}
 }
 
 var name = regexp.MustCompile(`^\w[\w.-]{0,62}\w$`)
@@ -68,7 +69,7 @@ func (m *Manager) CreateService(ctx context.Context, req sessions.ServiceRequest
 		panic("wanted by the test")
 	}
 	if req.Recipe.Folder != "" {
-		f, err := m.folders.Reach(ctx, catalog.Who{Person: req.CreatedBy, Project: req.Project}, req.Recipe.Folder, catalog.ReadOnly)
+		f, err := m.folders.Reach(ctx, folders.Who{Person: req.CreatedBy, Project: req.Project}, req.Recipe.Folder, folders.ReadOnly)
 		if err != nil {
 			return sessions.ServiceView{}, err
 		}

@@ -13,7 +13,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -65,7 +65,7 @@ func (g *Goods) ask(ctx context.Context, box string, c call) (*http.Response, er
 	defer answer.Body.Close()
 	raw, _ := io.ReadAll(io.LimitReader(answer.Body, longestFault))
 	if answer.StatusCode == http.StatusPreconditionFailed {
-		return nil, &fault{kind: catalog.ErrChanged, text: "it has been changed meanwhile", hint: "begin again"}
+		return nil, &fault{kind: folders.ErrChanged, text: "it has been changed meanwhile", hint: "begin again"}
 	}
 	var s said
 	if json.Unmarshal(raw, &s) != nil || s.Text == "" {

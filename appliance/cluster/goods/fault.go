@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -59,9 +59,9 @@ type said struct {
 func kinds() []kind {
 	return []kind{ // the first one counts that an error is
 		{"away", ErrAway}, {"refused", fetch.ErrRefused}, {"checksum", fetch.ErrChecksum}, {"disk", fetch.ErrNoSpace},
-		{"not_found", catalog.ErrNotFound}, {"exists", catalog.ErrExists}, {"in_use", catalog.ErrInUse}, {"denied", catalog.ErrDenied},
-		{"changed", catalog.ErrChanged}, {"quota", catalog.ErrQuota}, {"no_space", catalog.ErrNoSpace}, {"digest", catalog.ErrChecksum},
-		{"offset", catalog.ErrOffset}, {"invalid", catalog.ErrInvalid}, {"session", sessions.ErrInvalid}, {"down", sessions.ErrRuntimeDown},
+		{"not_found", folders.ErrNotFound}, {"exists", folders.ErrExists}, {"in_use", folders.ErrInUse}, {"denied", folders.ErrDenied},
+		{"changed", folders.ErrChanged}, {"quota", folders.ErrQuota}, {"no_space", folders.ErrNoSpace}, {"digest", folders.ErrChecksum},
+		{"offset", folders.ErrOffset}, {"invalid", folders.ErrInvalid}, {"session", sessions.ErrInvalid}, {"down", sessions.ErrRuntimeDown},
 	}
 }
 
@@ -104,7 +104,7 @@ func (s said) remote() error {
 
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, catalog.ErrNotFound):
+	case errors.Is(err, folders.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, ErrAway):
 		return http.StatusServiceUnavailable

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -40,8 +40,8 @@ func TestWhatFailed(t *testing.T) {
 	}{
 		"nothing was said":                   {err: plain, away: true, down: true, hint: "usual"},
 		"time was up":                        {err: context.DeadlineExceeded, away: true, down: true, hint: "usual"},
-		"said, with a kind":                  {err: fmt.Errorf("fetching: %w", said{Kind: "denied", Text: "no", Hint: "ask ann"}.remote()), kind: catalog.ErrDenied, hint: "ask ann"},
-		"said, without a hint":               {err: said{Kind: "not_found", Text: "gone"}.remote(), kind: catalog.ErrNotFound, hint: "usual"},
+		"said, with a kind":                  {err: fmt.Errorf("fetching: %w", said{Kind: "denied", Text: "no", Hint: "ask ann"}.remote()), kind: folders.ErrDenied, hint: "ask ann"},
+		"said, without a hint":               {err: said{Kind: "not_found", Text: "gone"}.remote(), kind: folders.ErrNotFound, hint: "usual"},
 		"said, of no kind":                   {err: said{Text: "its disk does not answer"}.remote(), down: true, hint: "usual"},
 		"said that others are away":          {err: said{Kind: "away", Text: "away"}.remote(), away: true, down: true, hint: "usual"},
 		"one said no, the other said naught": {err: errors.Join(said{Kind: "denied", Text: "no"}.remote(), away("", "it broke")), away: true, down: true, hint: "usual"},

@@ -15,13 +15,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
-// Files are the folders whose home is here, as other boxes use them. *catalog.Folders is one.
+// Files are the folders whose home is here, as other boxes use them. *folders.Keeper is one.
 type Files interface {
-	Carry(ctx context.Context, op catalog.Operation, body io.Reader) (any, error)
-	Open(f catalog.Folder, path string) (catalog.File, error)
+	Carry(ctx context.Context, op folders.Operation, body io.Reader) (any, error)
+	Open(f folders.Folder, path string) (folders.File, error)
 }
 
 const (
@@ -45,13 +45,13 @@ type outcome struct {
 }
 
 func (g *Goods) serveCarry(w http.ResponseWriter, r *http.Request) error {
-	var op catalog.Operation
+	var op folders.Operation
 	raw, err := base64.StdEncoding.DecodeString(r.Header.Get(operationHeader))
 	if err == nil {
 		err = json.Unmarshal(raw, &op)
 	}
 	if err != nil {
-		return &fault{kind: catalog.ErrInvalid, text: "what another box asks for cannot be read: " + err.Error()}
+		return &fault{kind: folders.ErrInvalid, text: "what another box asks for cannot be read: " + err.Error()}
 	}
 	files := g.files.Load()
 	if files == nil {
@@ -71,8 +71,8 @@ func (g *Goods) serveCarry(w http.ResponseWriter, r *http.Request) error {
 	return json.NewEncoder(w).Encode(o)
 }
 
-// Carry implements catalog.Elsewhere.
-func (g *Goods) Carry(ctx context.Context, box string, op catalog.Operation, body io.Reader, out any) error {
+// Carry implements folders.Elsewhere.
+func (g *Goods) Carry(ctx context.Context, box string, op folders.Operation, body io.Reader, out any) error {
 	raw, err := json.Marshal(op)
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (g *Goods) serveOpen(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Open implements catalog.Elsewhere.
-func (g *Goods) Open(ctx context.Context, box, folder, name string) (catalog.File, error) {
+// Open implements folders.Elsewhere.
+func (g *Goods) Open(ctx context.Context, box, folder, name string) (folders.File, error) {
 	f := &far{Goods: g, ctx: ctx, box: box, query: url.Values{"folder": {folder}, "path": {name}}, name: path.Base(name)}
 	answer, err := g.ask(ctx, box, call{method: http.MethodHead, path: pathOpen, query: f.query})
 	if err == nil {
@@ -199,7 +199,7 @@ func (f *far) piece(offset, last int64) (io.ReadCloser, error) {
 		return nil, f.homeAway(f.ctx, f.box, err)
 	}
 	if answer.StatusCode != http.StatusPartialContent {
-		return nil, errors.Join(&fault{kind: catalog.ErrChanged, text: f.name + " has been changed meanwhile", hint: "begin again"}, answer.Body.Close())
+		return nil, errors.Join(&fault{kind: folders.ErrChanged, text: f.name + " has been changed meanwhile", hint: "begin again"}, answer.Body.Close())
 	}
 	return answer.Body, nil
 }

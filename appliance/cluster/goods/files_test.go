@@ -16,13 +16,13 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // rows is a store of folders that all boxes of a world share.
 type rows struct{ *world }
 
-func (s rows) Folders(context.Context) (out []catalog.Folder, err error) {
+func (s rows) Folders(context.Context) (out []folders.Folder, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.rows {
@@ -31,14 +31,14 @@ func (s rows) Folders(context.Context) (out []catalog.Folder, err error) {
 	return out, nil
 }
 
-func (s rows) SaveFolder(_ context.Context, f catalog.Folder) error {
+func (s rows) SaveFolder(_ context.Context, f folders.Folder) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows[f.ID] = f
 	return nil
 }
 
-func (s rows) UpdateFolder(ctx context.Context, f catalog.Folder) error { return s.SaveFolder(ctx, f) }
+func (s rows) UpdateFolder(ctx context.Context, f folders.Folder) error { return s.SaveFolder(ctx, f) }
 
 func (s rows) DeleteFolder(_ context.Context, id string) error {
 	s.mu.Lock()
@@ -47,14 +47,14 @@ func (s rows) DeleteFolder(_ context.Context, id string) error {
 	return nil
 }
 
-func (s rows) Grants(context.Context) ([]catalog.Grant, error)           { return nil, nil }
-func (s rows) SaveGrant(context.Context, catalog.Grant) error            { return nil }
+func (s rows) Grants(context.Context) ([]folders.Grant, error)           { return nil, nil }
+func (s rows) SaveGrant(context.Context, folders.Grant) error            { return nil }
 func (s rows) DeleteGrant(context.Context, string, string, string) error { return nil }
 
 // folders is the room of folders of a box.
-func (b *box) folders(used string) *catalog.Folders {
+func (b *box) folders(used string) *folders.Keeper {
 	b.w.t.Helper()
-	fo := catalog.NewFolders(rows{b.w}, filepath.Join(b.dir, "folders"), func(id string) (string, bool) { return "service chat", id == used })
+	fo := folders.New(rows{b.w}, filepath.Join(b.dir, "folders"), func(id string) (string, bool) { return "service chat", id == used })
 	fo.Settings.Box, fo.Settings.Elsewhere = b.name, b.Goods
 	b.Serve(fo)
 	return fo
@@ -65,24 +65,24 @@ func TestFilesOfAnotherBox(t *testing.T) {
 	w := newWorld(t, "a", "b")
 	a, b := w.boxes["a"].folders(""), w.boxes["b"].folders("")
 	ctx := t.Context()
-	f := must[catalog.Folder](t)(a.Create(ctx, catalog.FolderSpec{Name: "data", Project: "default"}))
+	f := must[folders.Folder](t)(a.Create(ctx, folders.Spec{Name: "data", Project: "default"}))
 	if f.Home != "a" {
 		t.Fatalf("its home is %q", f.Home)
 	}
 	data := noise(3<<20, 1)
 	at := time.Date(2026, 3, 1, 22, 0, 0, 123456789, time.UTC)
-	if w, err := b.Write(ctx, f, "sub/x", catalog.Content{Reader: bytes.NewReader(data), Size: int64(len(data)), Digest: "sha256:" + sumOf(data), Modified: at}); err != nil || w.Size != int64(len(data)) {
+	if w, err := b.Write(ctx, f, "sub/x", folders.Content{Reader: bytes.NewReader(data), Size: int64(len(data)), Digest: "sha256:" + sumOf(data), Modified: at}); err != nil || w.Size != int64(len(data)) {
 		t.Fatal(w, err)
 	}
 	holds(t, f.Path, map[string][]byte{"sub/x": data})
-	entries := must[[]catalog.Entry](t)(b.Entries(f, "sub"))
-	if want := must[[]catalog.Entry](t)(a.Entries(f, "sub")); len(entries) != 1 || !entries[0].Modified.Equal(at) || entries[0].Size != want[0].Size {
+	entries := must[[]folders.Entry](t)(b.Entries(f, "sub"))
+	if want := must[[]folders.Entry](t)(a.Entries(f, "sub")); len(entries) != 1 || !entries[0].Modified.Equal(at) || entries[0].Size != want[0].Size {
 		t.Errorf("%+v", entries)
 	}
-	if l := must[catalog.Listing](t)(b.Directory(f, "", catalog.ListQuery{Limit: 10})); l.Directories != 1 {
+	if l := must[folders.Listing](t)(b.Directory(f, "", folders.ListQuery{Limit: 10})); l.Directories != 1 {
 		t.Errorf("%+v", l)
 	}
-	file := must[catalog.File](t)(b.Open(f, "sub/x"))
+	file := must[folders.File](t)(b.Open(f, "sub/x"))
 	info, err := file.Stat()
 	if err != nil || info.Size() != int64(len(data)) || !info.ModTime().Equal(at) || info.Name() != "x" {
 		t.Errorf("%+v, %v", info, err)
@@ -104,48 +104,48 @@ func TestFilesOfAnotherBox(t *testing.T) {
 		t.Error("other bytes", err)
 	}
 	// What is another file by now is not read on.
-	if _, err := b.Write(ctx, f, "sub/x", catalog.Content{Reader: strings.NewReader("new")}); err != nil {
+	if _, err := b.Write(ctx, f, "sub/x", folders.Content{Reader: strings.NewReader("new")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.ReadAt(part, 0); !errors.Is(err, catalog.ErrChanged) {
+	if _, err := file.ReadAt(part, 0); !errors.Is(err, folders.ErrChanged) {
 		t.Errorf("a file that is another one now: %v", err)
 	}
 	file.Close()
-	u := must[catalog.Upload](t)(b.BeginUpload(ctx, f, catalog.UploadSpec{Path: "up", Size: 6, By: "ann"}))
-	if u = must[catalog.Upload](t)(b.Append(ctx, f, u.ID, catalog.Chunk{Body: strings.NewReader("abc")})); u.Offset != 3 {
+	u := must[folders.Upload](t)(b.BeginUpload(ctx, f, folders.UploadSpec{Path: "up", Size: 6, By: "ann"}))
+	if u = must[folders.Upload](t)(b.Append(ctx, f, u.ID, folders.Chunk{Body: strings.NewReader("abc")})); u.Offset != 3 {
 		t.Errorf("%+v", u)
 	}
-	if u, err := b.Append(ctx, f, u.ID, catalog.Chunk{Offset: 5, Body: strings.NewReader("f")}); !errors.Is(err, catalog.ErrOffset) || u.Offset != 3 {
+	if u, err := b.Append(ctx, f, u.ID, folders.Chunk{Offset: 5, Body: strings.NewReader("f")}); !errors.Is(err, folders.ErrOffset) || u.Offset != 3 {
 		t.Errorf("%+v, %v", u, err)
 	}
-	if all := must[[]catalog.Upload](t)(b.Uploads(ctx, f)); len(all) != 1 {
+	if all := must[[]folders.Upload](t)(b.Uploads(ctx, f)); len(all) != 1 {
 		t.Errorf("%+v", all)
 	}
-	must[catalog.Upload](t)(b.Append(ctx, f, u.ID, catalog.Chunk{Offset: 3, Body: strings.NewReader("def")}))
-	must[catalog.Written](t)(b.FinishUpload(ctx, f, u.ID, ""))
+	must[folders.Upload](t)(b.Append(ctx, f, u.ID, folders.Chunk{Offset: 3, Body: strings.NewReader("def")}))
+	must[folders.Written](t)(b.FinishUpload(ctx, f, u.ID, ""))
 	for what, err := range map[string]error{"make": b.MakeDirectory(f, "d"), "move": b.MoveEntry(f, "up", "d/up"), "delete": b.RemoveEntry(f, "sub")} {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	holds(t, f.Path, map[string][]byte{"d/up": []byte("abcdef")})
-	if use := must[catalog.Use](t)(b.Use(ctx, f, 0)); use.Bytes != 6 {
+	if use := must[folders.Use](t)(b.Use(ctx, f, 0)); use.Bytes != 6 {
 		t.Errorf("%+v", use)
 	}
-	if _, err = b.Open(f, "none"); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err = b.Open(f, "none"); !errors.Is(err, folders.ErrNotFound) {
 		t.Error(err)
 	}
 	if _, err := b.Open(f, "../../etc/passwd"); err == nil {
 		t.Error("a name leads out")
 	}
-	clone, _, err := b.Clone(ctx, f, catalog.FolderSpec{Name: "copy", Project: "default"}, nil)
+	clone, _, err := b.Clone(ctx, f, folders.Spec{Name: "copy", Project: "default"}, nil)
 	if err != nil || clone.Home != "a" {
 		t.Fatalf("%+v, %v", clone, err)
 	}
 	if err := b.Remove(ctx, "default", "copy", "ann"); err != nil {
 		t.Fatal(err)
 	}
-	back := must[catalog.Folder](t)(b.Restore(ctx, "default", "copy", "again"))
+	back := must[folders.Folder](t)(b.Restore(ctx, "default", "copy", "again"))
 	holds(t, back.Path, map[string][]byte{"d/up": []byte("abcdef")})
 	if err := b.Discard(ctx, "default", "again"); err != nil {
 		t.Fatal(err)
@@ -157,14 +157,14 @@ func TestFilesOfAnotherBox(t *testing.T) {
 	if err := b.Remove(ctx, "default", "data", "ann"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Sweep(ctx, time.Now().Add(1000*time.Hour)); err != nil || len(must[[]catalog.Folder](t)(b.Trash(ctx, ""))) != 1 {
+	if err := b.Sweep(ctx, time.Now().Add(1000*time.Hour)); err != nil || len(must[[]folders.Folder](t)(b.Trash(ctx, ""))) != 1 {
 		t.Error(err)
 	}
-	if err := a.Sweep(ctx, time.Now().Add(1000*time.Hour)); err != nil || len(must[[]catalog.Folder](t)(b.Trash(ctx, ""))) != 0 {
+	if err := a.Sweep(ctx, time.Now().Add(1000*time.Hour)); err != nil || len(must[[]folders.Folder](t)(b.Trash(ctx, ""))) != 0 {
 		t.Error(err)
 	}
 	// Nothing can be done while its home is away.
-	f = must[catalog.Folder](t)(a.Create(ctx, catalog.FolderSpec{Name: "data", Project: "default"}))
+	f = must[folders.Folder](t)(a.Create(ctx, folders.Spec{Name: "data", Project: "default"}))
 	w.boxes["a"].shut()
 	_, err = b.Entries(f, "")
 	hinted(t, err, goods.ErrAway)
@@ -177,7 +177,7 @@ func TestAdopt(t *testing.T) {
 	w := newWorld(t, "a")
 	fo := w.boxes["a"].folders("")
 	fo.Settings.Box = ""
-	f := must[catalog.Folder](t)(fo.Create(t.Context(), catalog.FolderSpec{Name: "old", Project: "default"}))
+	f := must[folders.Folder](t)(fo.Create(t.Context(), folders.Spec{Name: "old", Project: "default"}))
 	fo.Settings.Box = "a"
 	if err := fo.Adopt(t.Context()); err != nil || f.Home != "" || w.rows[f.ID].Home != "a" {
 		t.Errorf("%q, then %q: %v", f.Home, w.rows[f.ID].Home, err)

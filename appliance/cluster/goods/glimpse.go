@@ -15,8 +15,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -30,7 +30,7 @@ const (
 
 // Glimpse makes a directory of what is to be known of a folder of another box: its small files, the heads of files of weights,
 // and the sizes of all. What this box has of the folder is taken as it is.
-func (g *Goods) Glimpse(ctx context.Context, f catalog.Folder) (string, error) {
+func (g *Goods) Glimpse(ctx context.Context, f folders.Folder) (string, error) {
 	if err := checkID(f.ID); err != nil {
 		return "", err
 	}

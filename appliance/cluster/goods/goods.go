@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // Deps are what goods need of others.
@@ -22,8 +22,8 @@ type Deps struct {
 	Dir  string // where folders of other boxes are put together; on the disk of Blobs, so that files are linked and not copied
 	// Blobs are the files of this box by their checksums: what comes goes there, and what is there already does not come.
 	Blobs *blobs.Store
-	// Folders finds a folder by its id, here or on another box: catalog.ErrNotFound where it is gone.
-	Folders func(ctx context.Context, id string) (catalog.Folder, error)
+	// Folders finds a folder by its id, here or on another box: folders.ErrNotFound where it is gone.
+	Folders func(ctx context.Context, id string) (folders.Folder, error)
 	// Registry gives out the images of this box; nil: it has none.
 	Registry http.Handler
 	// Boxes are the other boxes that live, with what they said they have. It may not wait.

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -448,7 +448,7 @@ func TestAHomeThatSaysNo(t *testing.T) {
 		}
 		a.spoil.Store(says(path, `{"kind": "invalid", "text": "it is too large", "hint": "make it smaller"}`))
 		dir, err = b.Folder(t.Context(), want, nil)
-		hinted(t, err, catalog.ErrInvalid)
+		hinted(t, err, folders.ErrInvalid)
 		if errors.Is(err, sessions.ErrRuntimeDown) || dir != "" || !strings.Contains(err.Error(), "it is too large") {
 			t.Errorf("%s: %q, %v", path, dir, err)
 		}
@@ -491,7 +491,7 @@ func TestNamesThatAreNoText(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := w.boxes["b"].Folder(t.Context(), want, nil)
-			hinted(t, err, catalog.ErrInvalid)
+			hinted(t, err, folders.ErrInvalid)
 			if err == nil || !strings.Contains(err.Error(), `bad\xff`) {
 				t.Errorf("it does not say which: %v", err)
 			}
@@ -504,9 +504,9 @@ func TestIDsThatAreNone(t *testing.T) {
 	w := newWorld(t, "a", "b")
 	for _, id := range []string{"", ".", "../../x", "a@b", "a b", strings.Repeat("a", 65)} {
 		_, err := w.boxes["b"].Folder(t.Context(), w.make("a", id, false, map[string][]byte{"x": []byte("1")}), nil)
-		hinted(t, err, catalog.ErrInvalid)
-		_, err = w.boxes["b"].Glimpse(t.Context(), catalog.Folder{ID: id, Home: "a"})
-		hinted(t, err, catalog.ErrInvalid)
+		hinted(t, err, folders.ErrInvalid)
+		_, err = w.boxes["b"].Glimpse(t.Context(), folders.Folder{ID: id, Home: "a"})
+		hinted(t, err, folders.ErrInvalid)
 		for _, path := range []string{"have", "manifest"} {
 			answer := must[*http.Response](t)((&http.Client{Transport: w.boxes["b"].Transport("a")}).Get("https://a/goods/1/" + path + "?folder=" + url.QueryEscape(id)))
 			answer.Body.Close()

@@ -19,8 +19,8 @@ import (
 
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // bringEnv has the test's program bring a folder instead: it is the one that is killed. DIR, ADDRESS.
@@ -49,7 +49,7 @@ func bring(dir, address string) error {
 	}
 	g, err := goods.New(goods.Deps{
 		Self: "b", Dir: filepath.Join(dir, "goods"), Blobs: store, Rate: 12 << 20, Boxes: func() []goods.Box { return []goods.Box{{Name: "a"}} },
-		Folders: func(context.Context, string) (catalog.Folder, error) { return catalog.Folder{}, catalog.ErrNotFound },
+		Folders: func(context.Context, string) (folders.Folder, error) { return folders.Folder{}, folders.ErrNotFound },
 		Transport: func(name string) http.RoundTripper {
 			return &http.Transport{TLSClientConfig: node.DoorClient(name), ForceAttemptHTTP2: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				var d net.Dialer

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // Manifest is one version of a folder.
@@ -76,7 +76,7 @@ func checkID(id string) error {
 		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}
 	if id == "" || len(id) > longestID || strings.ContainsFunc(id, strange) {
-		return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("%q is no id of a folder", id), hint: "palisade folder list shows which there are"}
+		return &fault{kind: folders.ErrInvalid, text: fmt.Sprintf("%q is no id of a folder", id), hint: "palisade folder list shows which there are"}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -69,7 +69,7 @@ func (g *Goods) here(ctx context.Context, m sessions.Mount, tell func(sessions.P
 		m.Source, m.Within = filepath.Join(dir, of.Sub), dir
 		if info, err := os.Lstat(m.Source); err != nil || !info.IsDir() {
 			release()
-			return m, nil, &fault{kind: catalog.ErrNotFound, text: fmt.Sprintf("folder %s has no directory %s", of.Name, of.Sub), hint: "palisade folder ls " + of.Name}
+			return m, nil, &fault{kind: folders.ErrNotFound, text: fmt.Sprintf("folder %s has no directory %s", of.Name, of.Sub), hint: "palisade folder ls " + of.Name}
 		}
 	}
 	return m, release, nil
@@ -110,7 +110,7 @@ func (g *Goods) Sweep(ctx context.Context, lives func(session string) bool) erro
 			continue
 		}
 		_, err := g.Folders(ctx, id)
-		gone := errors.Is(err, catalog.ErrNotFound)
+		gone := errors.Is(err, folders.ErrNotFound)
 		if err != nil && !gone {
 			return fmt.Errorf("looking which folders there are: %w", err)
 		}

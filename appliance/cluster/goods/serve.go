@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -60,13 +60,13 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // homeOf is a folder whose home is here.
-func (g *Goods) homeOf(r *http.Request, id string) (catalog.Folder, error) {
+func (g *Goods) homeOf(r *http.Request, id string) (folders.Folder, error) {
 	f, err := g.Folders(r.Context(), id)
 	if err != nil {
 		return f, err
 	}
 	if f.Home != "" && f.Home != g.Self {
-		return f, &fault{kind: catalog.ErrNotFound, text: fmt.Sprintf("folder %s has its home on box %s", f.Name, f.Home)}
+		return f, &fault{kind: folders.ErrNotFound, text: fmt.Sprintf("folder %s has its home on box %s", f.Name, f.Home)}
 	}
 	return f, nil
 }
@@ -206,7 +206,7 @@ func (g *Goods) serveManifest(w http.ResponseWriter, r *http.Request) error {
 	out := newLines(w)
 	m, err := g.sums.manifest(r.Context(), f, func(done, total int64) { out.now(line{Reading: &read{done, total}}) })
 	if err == nil && version != "" && m.Version != version {
-		err = &fault{kind: catalog.ErrChanged, text: fmt.Sprintf("folder %s has been changed since", f.Name), hint: "the next try brings it as it is"}
+		err = &fault{kind: folders.ErrChanged, text: fmt.Sprintf("folder %s has been changed since", f.Name), hint: "the next try brings it as it is"}
 	}
 	return out.end(line{Manifest: &m}, err)
 }
@@ -252,7 +252,7 @@ func (g *Goods) copied(id, name, sum string) (*os.File, error) {
 			return root.Open(name)
 		}
 	}
-	return nil, catalog.ErrNotFound
+	return nil, folders.ErrNotFound
 }
 
 func (g *Goods) own(r *http.Request, id, name, sum string) (*os.File, error) {
@@ -265,7 +265,7 @@ func (g *Goods) own(r *http.Request, id, name, sum string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	changed := &fault{kind: catalog.ErrChanged, text: fmt.Sprintf("%s of folder %s has been changed since it was listed", name, f.Name)}
+	changed := &fault{kind: folders.ErrChanged, text: fmt.Sprintf("%s of folder %s has been changed since it was listed", name, f.Name)}
 	file, info, err := openFile(root, name)
 	if errors.Is(err, errNotThere) {
 		return nil, changed
@@ -283,7 +283,7 @@ func (g *Goods) own(r *http.Request, id, name, sum string) (*os.File, error) {
 func (g *Goods) serveBring(w http.ResponseWriter, r *http.Request) error {
 	var mounts []sessions.Mount
 	if err := json.NewDecoder(io.LimitReader(r.Body, mostManifest)).Decode(&mounts); err != nil {
-		return &fault{kind: catalog.ErrInvalid, text: "what is to be brought cannot be read: " + err.Error()}
+		return &fault{kind: folders.ErrInvalid, text: "what is to be brought cannot be read: " + err.Error()}
 	}
 	out := newLines(w)
 	return out.end(line{}, g.Bring(r.Context(), mounts, func(p sessions.Progress) { out.now(line{Progress: &p}) }))

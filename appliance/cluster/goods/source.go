@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/fetch"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // peers are the boxes from which one version of a folder comes. It is a fetch.Source: the Fetcher asks it for ranges, and each
@@ -211,7 +211,7 @@ func (p *peers) Open(ctx context.Context, _ fetch.Listing, f fetch.File, offset,
 		failed = errors.Join(failed, err)
 	}
 	p.again(ctx)
-	if errors.Is(failed, catalog.ErrChanged) || errors.Is(failed, catalog.ErrNotFound) {
+	if errors.Is(failed, folders.ErrChanged) || errors.Is(failed, folders.ErrNotFound) {
 		// Whoever had it has another version now.
 		return nil, &fault{kind: fetch.ErrRefused, text: failed.Error(), hint: "the next try brings it as it is"}
 	}
@@ -239,7 +239,7 @@ func (p *peers) open(ctx context.Context, box string, f fetch.File, offset, leng
 		return answer.Body, nil
 	}
 	if got, want := answer.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", offset, last, f.Bytes); got != want {
-		return nil, errors.Join(&fault{kind: catalog.ErrChanged, text: fmt.Sprintf("box %s gives bytes %q of %s, %q were asked for", box, got, f.At, want)}, answer.Body.Close())
+		return nil, errors.Join(&fault{kind: folders.ErrChanged, text: fmt.Sprintf("box %s gives bytes %q of %s, %q were asked for", box, got, f.At, want)}, answer.Body.Close())
 	}
 	return answer.Body, nil
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // sums knows the checksums of files of folders whose home is here. A file is read once, and again when it has changed.
@@ -67,7 +67,7 @@ const uploadsDir = ".palisade-uploads"
 
 // manifest lists a folder as it is now. Files that were not read before are; one that changes while it is read is listed as what
 // was read, and is brought to nobody.
-func (s *sums) manifest(ctx context.Context, f catalog.Folder, tell told) (Manifest, error) {
+func (s *sums) manifest(ctx context.Context, f folders.Folder, tell told) (Manifest, error) {
 	release, err := s.turn(ctx, f.ID)
 	if err != nil {
 		return Manifest{}, err
@@ -133,7 +133,7 @@ func (s *sums) walk(ctx context.Context, root *os.Root, id string) (m Manifest, 
 		case name == uploadsDir:
 			return fs.SkipDir
 		case len(m.Files)+len(m.Links)+len(m.Dirs) > mostEntries:
-			return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("it has more than %d entries, which is too much to bring to another box", mostEntries), hint: "pack small files together, or have sessions run where the folder is"}
+			return &fault{kind: folders.ErrInvalid, text: fmt.Sprintf("it has more than %d entries, which is too much to bring to another box", mostEntries), hint: "pack small files together, or have sessions run where the folder is"}
 		}
 		if !utf8.ValidString(name) {
 			return unspeakable(name)
@@ -205,7 +205,7 @@ func empty(m Manifest) (out []string) {
 
 // unspeakable says that a name cannot be told to another box.
 func unspeakable(name string) error {
-	return &fault{kind: catalog.ErrInvalid, text: fmt.Sprintf("the name %q is not in UTF-8, and cannot be given to another box", name), hint: "rename it, or have sessions run where the folder is"}
+	return &fault{kind: folders.ErrInvalid, text: fmt.Sprintf("the name %q is not in UTF-8, and cannot be given to another box", name), hint: "rename it, or have sessions run where the folder is"}
 }
 
 // inode is what the disk calls a file.

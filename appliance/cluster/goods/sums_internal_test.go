@@ -12,19 +12,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // newSums are sums that know nothing, and an empty folder.
-func newSums(t *testing.T) (*sums, catalog.Folder) {
+func newSums(t *testing.T) (*sums, folders.Folder) {
 	t.Helper()
 	store, err := blobs.Open(filepath.Join(t.TempDir(), "blobs"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return &sums{dir: t.TempDir(), blobs: store}, catalog.Folder{ID: "fld-1", Name: "data", Path: t.TempDir()}
+	return &sums{dir: t.TempDir(), blobs: store}, folders.Folder{ID: "fld-1", Name: "data", Path: t.TempDir()}
 }
 
 func write(t *testing.T, path, text string) {
@@ -37,7 +37,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func (s *sums) list(t *testing.T, f catalog.Folder) map[string]string {
+func (s *sums) list(t *testing.T, f folders.Folder) map[string]string {
 	t.Helper()
 	m, err := s.manifest(t.Context(), f, nil)
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster/goods"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/appliance/cluster/trust/trusttest"
-	"github.com/palisade-run/palisade/catalog"
 	"github.com/palisade-run/palisade/catalog/blobs"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // world is boxes of one cluster, each behind a door of its own with the certificates of the cluster, and the rows of folders
@@ -35,7 +35,7 @@ type world struct {
 
 	mu    sync.Mutex
 	boxes map[string]*box
-	rows  map[string]catalog.Folder
+	rows  map[string]folders.Folder
 }
 
 // box is one of them.
@@ -57,7 +57,7 @@ type box struct {
 
 func newWorld(t testing.TB, names ...string) *world {
 	t.Helper()
-	w := &world{t: t, boxes: map[string]*box{}, rows: map[string]catalog.Folder{}}
+	w := &world{t: t, boxes: map[string]*box{}, rows: map[string]folders.Folder{}}
 	for _, name := range names {
 		w.boxes[name] = &box{w: w, name: name, dir: t.TempDir()}
 		w.join(w.boxes[name])
@@ -193,12 +193,12 @@ func (w *world) others(but string) (out []goods.Box) {
 	return out
 }
 
-func (w *world) folder(_ context.Context, id string) (catalog.Folder, error) {
+func (w *world) folder(_ context.Context, id string) (folders.Folder, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f, is := w.rows[id]
 	if !is {
-		return f, fmt.Errorf("folder %s: %w", id, catalog.ErrNotFound)
+		return f, fmt.Errorf("folder %s: %w", id, folders.ErrNotFound)
 	}
 	return f, nil
 }
@@ -210,7 +210,7 @@ func (w *world) make(home, id string, sealed bool, files map[string][]byte) good
 	put(w.t, dir, files)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rows[id] = catalog.Folder{ID: id, Name: "model-of-" + home, Path: dir, Home: home, Sealed: sealed}
+	w.rows[id] = folders.Folder{ID: id, Name: "model-of-" + home, Path: dir, Home: home, Sealed: sealed}
 	return goods.Want{ID: id, Name: w.rows[id].Name, Home: home, Sealed: sealed}
 }
 

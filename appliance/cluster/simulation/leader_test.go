@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/store"
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/variants"
 )
@@ -273,8 +274,8 @@ func (h *house) seed(ctx context.Context) error {
 
 type noFolders struct{}
 
-func (noFolders) Reach(context.Context, catalog.Who, string, catalog.Permission) (catalog.Reached, error) {
-	return catalog.Reached{}, catalog.ErrNotFound
+func (noFolders) Reach(context.Context, folders.Who, string, folders.Permission) (folders.Reached, error) {
+	return folders.Reached{}, folders.ErrNotFound
 }
 
 // look keeps the pool up with the roster, and sees who falls silent.

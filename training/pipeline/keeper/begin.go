@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/pipeline"
@@ -76,7 +76,7 @@ func (k *Keeper) began(ctx context.Context, was *pipeline.Job, of pipeline.Progr
 
 // final reports whether an error is one that the next try would meet again.
 func final(err error) bool {
-	return errors.Is(err, sessions.ErrInvalid) || errors.Is(err, catalog.ErrInvalid) || errors.Is(err, catalog.ErrNotFound) ||
+	return errors.Is(err, sessions.ErrInvalid) || errors.Is(err, folders.ErrInvalid) || errors.Is(err, folders.ErrNotFound) ||
 		errors.Is(err, sessions.ErrNotFound) || errors.Is(err, sessions.ErrForbidden) || errors.Is(err, pipeline.ErrInvalid)
 }
 
@@ -135,9 +135,9 @@ const mark = ".palisade-pipeline"
 
 var errNotOurs = fmt.Errorf("%w: it is somebody's own and no pipeline's: rename it, or the pipeline", pipeline.ErrInvalid)
 
-// find is the folder of a pipeline, opened; the caller closes it. catalog.ErrNotFound where there is none, errNotOurs where one
+// find is the folder of a pipeline, opened; the caller closes it. folders.ErrNotFound where there is none, errNotOurs where one
 // of its name has something in it that no pipeline has put there.
-func (k *Keeper) find(ctx context.Context, project, name string) (catalog.Folder, *os.Root, error) {
+func (k *Keeper) find(ctx context.Context, project, name string) (folders.Folder, *os.Root, error) {
 	f, err := k.Folders.Find(ctx, project, FolderPrefix+name)
 	if err != nil {
 		return f, nil, err
@@ -162,13 +162,13 @@ func (k *Keeper) find(ctx context.Context, project, name string) (catalog.Folder
 }
 
 // folder is that of a pipeline; it is made where there is none.
-func (k *Keeper) folder(ctx context.Context, j *pipeline.Job) (catalog.Folder, *os.Root, error) {
+func (k *Keeper) folder(ctx context.Context, j *pipeline.Job) (folders.Folder, *os.Root, error) {
 	f, root, err := k.find(ctx, j.Project, j.Pipeline)
-	if !errors.Is(err, catalog.ErrNotFound) {
+	if !errors.Is(err, folders.ErrNotFound) {
 		return f, root, err
 	}
-	_, err = k.Folders.Create(ctx, catalog.FolderSpec{Name: FolderPrefix + j.Pipeline, Project: j.Project, Usage: catalog.UsageData, CreatedBy: j.CreatedBy})
-	if err != nil && !errors.Is(err, catalog.ErrExists) { // or another step was quicker
+	_, err = k.Folders.Create(ctx, folders.Spec{Name: FolderPrefix + j.Pipeline, Project: j.Project, Usage: folders.UsageData, CreatedBy: j.CreatedBy})
+	if err != nil && !errors.Is(err, folders.ErrExists) { // or another step was quicker
 		return f, nil, err
 	}
 	return k.find(ctx, j.Project, j.Pipeline)
@@ -189,7 +189,7 @@ func fresh(root *os.Root, dir string) error {
 }
 
 // wish is a step's session.
-func wish(j *pipeline.Job, step pipeline.Step, p *pipeline.Progress, folder catalog.Folder) training.Wish {
+func wish(j *pipeline.Job, step pipeline.Step, p *pipeline.Progress, folder folders.Folder) training.Wish {
 	run := step.Run
 	w := Wish(j.Project, j.CreatedBy, run)
 	w.Name, w.Origin = sessionName(j, p), origin(j, p)
@@ -256,7 +256,7 @@ func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.St
 		c.Inputs = append(c.Inputs, j.Of(key).Output)
 	}
 	for _, m := range step.Run.Mounts {
-		state, err := k.fingerprint(ctx, catalog.Who{Person: j.CreatedBy, Project: j.Project}, m)
+		state, err := k.fingerprint(ctx, folders.Who{Person: j.CreatedBy, Project: j.Project}, m)
 		if err != nil {
 			k.Log.DebugContext(ctx, "a task's outputs will not be used again", "job", j.Name(), "task", step.Key, "error", err)
 			return ""
@@ -270,8 +270,8 @@ func (k *Keeper) cacheKey(ctx context.Context, j *pipeline.Job, step pipeline.St
 const mostFiles = 100_000
 
 // fingerprint is a word for what is in a folder: names, sizes, times.
-func (k *Keeper) fingerprint(ctx context.Context, who catalog.Who, m pipeline.Mount) (string, error) {
-	f, err := k.Folders.Reach(ctx, who, m.Folder, catalog.ReadOnly)
+func (k *Keeper) fingerprint(ctx context.Context, who folders.Who, m pipeline.Mount) (string, error) {
+	f, err := k.Folders.Reach(ctx, who, m.Folder, folders.ReadOnly)
 	if err != nil {
 		return "", err
 	}

@@ -9,12 +9,12 @@ import (
 	"os"
 	"path"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 )
 
 // copyModel copies a directory of a pipeline's folder into a folder of its own. Nothing outside either is read or written;
 // a link is followed where it leads to a file of the same folder.
-func copyModel(ctx context.Context, from *os.Root, output, dir string, to catalog.Folder) error {
+func copyModel(ctx context.Context, from *os.Root, output, dir string, to folders.Folder) error {
 	if output == "" {
 		return errors.New("the task that it comes from left no outputs")
 	}

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/pipeline"
 	"github.com/palisade-run/palisade/training/pipeline/keeper"
@@ -61,7 +61,7 @@ func TestSomebodysFolder(t *testing.T) {
 		w := newWorld(t)
 		k, stop := w.live(t)
 		defer stop()
-		own, err := w.folders.Create(t.Context(), catalog.FolderSpec{Name: "pipeline-two", Project: "default", Usage: catalog.UsageData, CreatedBy: "bob"})
+		own, err := w.folders.Create(t.Context(), folders.Spec{Name: "pipeline-two", Project: "default", Usage: folders.UsageData, CreatedBy: "bob"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestFolderInUse(t *testing.T) {
 		w.mu.Lock()
 		w.services["user"] = user
 		w.mu.Unlock()
-		if err := k.RemovePipeline(t.Context(), "default", "two"); !errors.Is(err, catalog.ErrInUse) || len(k.Jobs("default", "two")) != 1 {
+		if err := k.RemovePipeline(t.Context(), "default", "two"); !errors.Is(err, folders.ErrInUse) || len(k.Jobs("default", "two")) != 1 {
 			t.Errorf("%v, %d jobs", err, len(k.Jobs("default", "two")))
 		}
 		w.mu.Lock()

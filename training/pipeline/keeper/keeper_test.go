@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/pipeline"
@@ -38,12 +39,12 @@ type world struct {
 	answer   string // of engines and webhooks
 	refuse   error  // what the desk answers
 	digests  map[string]string
-	folders  *catalog.Folders
+	folders  *folders.Keeper
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{kept: map[string]keeper.Kept{}, jobs: map[string]pipeline.Job{}, changed: make(chan struct{}), services: map[string]*sessions.ServiceView{}, answer: "fine", digests: map[string]string{"host": "host"}}
-	w.folders = catalog.NewFolders(&rows{}, filepath.Join(t.TempDir(), "folders"), func(id string) (string, bool) {
+	w.folders = folders.New(&rows{}, filepath.Join(t.TempDir(), "folders"), func(id string) (string, bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, s := range w.services {
@@ -250,26 +251,26 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 // rows keeps folders.
 type rows struct {
 	mu  sync.Mutex
-	all []catalog.Folder
+	all []folders.Folder
 }
 
-func (r *rows) Folders(context.Context) ([]catalog.Folder, error) {
+func (r *rows) Folders(context.Context) ([]folders.Folder, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all), nil
 }
 
-func (r *rows) SaveFolder(_ context.Context, f catalog.Folder) error {
+func (r *rows) SaveFolder(_ context.Context, f folders.Folder) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if slices.ContainsFunc(r.all, func(other catalog.Folder) bool { return other.Name == f.Name && other.Project == f.Project }) {
-		return catalog.ErrExists
+	if slices.ContainsFunc(r.all, func(other folders.Folder) bool { return other.Name == f.Name && other.Project == f.Project }) {
+		return folders.ErrExists
 	}
 	r.all = append(r.all, f)
 	return nil
 }
 
-func (r *rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
+func (r *rows) UpdateFolder(_ context.Context, f folders.Folder) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.all {
@@ -278,21 +279,21 @@ func (r *rows) UpdateFolder(_ context.Context, f catalog.Folder) error {
 			return nil
 		}
 	}
-	return catalog.ErrNotFound
+	return folders.ErrNotFound
 }
 
-func (r *rows) Grants(context.Context) ([]catalog.Grant, error) { return nil, nil }
+func (r *rows) Grants(context.Context) ([]folders.Grant, error) { return nil, nil }
 
-func (r *rows) SaveGrant(context.Context, catalog.Grant) error {
+func (r *rows) SaveGrant(context.Context, folders.Grant) error {
 	return errors.New("nothing is shared here")
 }
 
-func (r *rows) DeleteGrant(context.Context, string, string, string) error { return catalog.ErrNotFound }
+func (r *rows) DeleteGrant(context.Context, string, string, string) error { return folders.ErrNotFound }
 
 func (r *rows) DeleteFolder(_ context.Context, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = slices.DeleteFunc(r.all, func(f catalog.Folder) bool { return f.ID == id })
+	r.all = slices.DeleteFunc(r.all, func(f folders.Folder) bool { return f.ID == id })
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training"
 	"github.com/palisade-run/palisade/training/pipeline"
@@ -63,11 +64,11 @@ type Services interface {
 	DestroyService(ctx context.Context, project, ref, by string) error
 }
 
-// Folders are where tasks write, and models lie. *catalog.Folders is one.
+// Folders are where tasks write, and models lie. *folders.Keeper is one.
 type Folders interface {
-	Find(ctx context.Context, project, ref string) (catalog.Folder, error)
-	Reach(ctx context.Context, w catalog.Who, ref string, want catalog.Permission) (catalog.Reached, error)
-	Create(ctx context.Context, spec catalog.FolderSpec) (catalog.Folder, error)
+	Find(ctx context.Context, project, ref string) (folders.Folder, error)
+	Reach(ctx context.Context, w folders.Who, ref string, want folders.Permission) (folders.Reached, error)
+	Create(ctx context.Context, spec folders.Spec) (folders.Folder, error)
 	Remove(ctx context.Context, project, ref, by string) error // it can be restored for a while
 	Discard(ctx context.Context, project, ref string) error    // it cannot
 }

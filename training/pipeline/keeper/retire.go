@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/training/pipeline"
 )
 
@@ -100,7 +100,7 @@ func (k *Keeper) sweep(ctx context.Context, project, name string) {
 
 func (k *Keeper) sweepFolder(ctx context.Context, project, name string, stays func(number int, dir string) bool) error {
 	_, root, err := k.find(ctx, project, name)
-	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, errNotOurs) {
+	if errors.Is(err, folders.ErrNotFound) || errors.Is(err, errNotOurs) {
 		return nil
 	}
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/sessions"
 	"github.com/palisade-run/palisade/training/pipeline"
 )
@@ -133,10 +133,10 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 		return failed("its pipeline's folder: %v", err), nil
 	}
 	defer source.Close()
-	if err := r.Folders.Discard(ctx, r.job.Project, name); err != nil && !errors.Is(err, catalog.ErrNotFound) {
+	if err := r.Folders.Discard(ctx, r.job.Project, name); err != nil && !errors.Is(err, folders.ErrNotFound) {
 		return failed("folder %s is in the way: %v", name, err), nil
 	}
-	made, err := r.Folders.Create(ctx, catalog.FolderSpec{Name: name, Project: r.job.Project, Usage: catalog.UsageModel, CreatedBy: r.job.CreatedBy})
+	made, err := r.Folders.Create(ctx, folders.Spec{Name: name, Project: r.job.Project, Usage: folders.UsageModel, CreatedBy: r.job.CreatedBy})
 	if err != nil {
 		return failed("making folder %s: %v", name, err), nil
 	}
@@ -167,7 +167,7 @@ func (r *rollout) copy(ctx context.Context) (*pipeline.Seen, error) {
 // drop removes a folder that nobody is to serve. One that is in use stays; it goes with a later roll-out.
 func (r *rollout) drop(ctx context.Context, folder string) {
 	err := r.Folders.Discard(ctx, r.job.Project, folder)
-	if err != nil && !errors.Is(err, catalog.ErrNotFound) && !errors.Is(err, catalog.ErrInUse) {
+	if err != nil && !errors.Is(err, folders.ErrNotFound) && !errors.Is(err, folders.ErrInUse) {
 		r.Log.WarnContext(ctx, "a folder that is not served stays for now", "folder", folder, "error", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/folders"
 	"github.com/palisade-run/palisade/training/pipeline"
 )
 
@@ -350,7 +351,7 @@ func (k *Keeper) RemovePipeline(ctx context.Context, project, name string) error
 	if err == nil {
 		err = errors.Join(root.Close(), k.Folders.Remove(ctx, project, f.ID, "pipeline "+name))
 	}
-	if err != nil && !errors.Is(err, catalog.ErrNotFound) && !errors.Is(err, errNotOurs) {
+	if err != nil && !errors.Is(err, folders.ErrNotFound) && !errors.Is(err, errNotOurs) {
 		return err
 	}
 	return k.ask(ctx, func(ctx context.Context) error {

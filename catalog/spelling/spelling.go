@@ -1,0 +1,62 @@
+// Package spelling owns which of the names that there are a misspelt one was most likely meant to be, so that a field of a
+// document, a setting, a flag and a service are guessed alike. It knows nothing of what the names are of.
+package spelling
+
+import "strings"
+
+// longest is how many bytes a word may have that is compared: the time it takes grows with the square of it.
+const longest = 256
+
+// DidYouMean is the hint for a word that is not among known: "did you mean NAME?", or "" where none is near.
+func DidYouMean(word string, known []string) string {
+	if near := Nearest(word, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return ""
+}
+
+// Nearest returns the one of known that word was most likely meant to be, the first of those that are as near, or "". Near is
+// what differs in a third of word's letters at most, and what word is the beginning of, or the other way round.
+func Nearest(word string, known []string) string {
+	if len(word) > longest {
+		return ""
+	}
+	best, bestDistance := "", max(1, len(word)/3)+1
+	for _, k := range known {
+		if len(k) > longest {
+			continue
+		}
+		d := distance(strings.ToLower(word), strings.ToLower(k))
+		if len(word) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k) && len(k) >= 3) {
+			d = min(d, 1)
+		}
+		if d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to add, drop, change or swap with the next one.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		row[0] = i
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(y)]
+}
