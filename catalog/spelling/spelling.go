@@ -16,22 +16,25 @@ func DidYouMean(word string, known []string) string {
 }
 
 // Nearest returns the one of known that word was most likely meant to be, the first of those that are as near, or "". Near is
-// what differs in a third of word's letters at most, and what word is the beginning of, or the other way round.
+// what differs in a third of word's letters at most; what word is the beginning of, or the other way round, is as near as if one
+// letter differed, and of several such the one that fewer letters differ in.
 func Nearest(word string, known []string) string {
 	if len(word) > longest {
 		return ""
 	}
-	best, bestDistance := "", max(1, len(word)/3)+1
+	type far struct{ counted, letters int }
+	best, nearest := "", far{counted: max(1, len(word)/3) + 1}
 	for _, k := range known {
 		if len(k) > longest {
 			continue
 		}
-		d := distance(strings.ToLower(word), strings.ToLower(k))
+		letters := distance(strings.ToLower(word), strings.ToLower(k))
+		d := far{letters, letters}
 		if len(word) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k) && len(k) >= 3) {
-			d = min(d, 1)
+			d.counted = min(letters, 1)
 		}
-		if d < bestDistance {
-			best, bestDistance = k, d
+		if d.counted < nearest.counted || best != "" && d.counted == nearest.counted && d.letters < nearest.letters {
+			best, nearest = k, d
 		}
 	}
 	return best

@@ -20,6 +20,9 @@ func TestNearest(t *testing.T) {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
+	if got := spelling.Nearest("data@b", []string{"data", "data@a"}); got != "data@a" { // and not what it only begins with
+		t.Error(got)
+	}
 	if got := spelling.DidYouMean("modle", known); got != "did you mean model?" {
 		t.Error(got)
 	}
