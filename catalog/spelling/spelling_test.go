@@ -12,7 +12,7 @@ func TestNearest(t *testing.T) {
 	known := []string{"service", "session", "model", "max_surge", "S3_KEY", "ci", "requests_per_second", "create", "list", "generate-token", "scale", "runtime_variant", "replicas"}
 	for word, want := range map[string]string{
 		"craete": "create", "lst": "list", "scal": "scale", "generate": "generate-token", "runtime-variant": "runtime_variant", "replica": "replicas", "Create": "create",
-		"servce": "service", "Service": "service", "sesion": "session", "modle": "model", "max_surges": "max_surge", "s3key": "S3_KEY", "cii": "ci",
+		"servce": "service", "Service": "service", "sesion": "session", "mdoel": "model", "max_surges": "max_surge", "s3key": "S3_KEY", "cii": "ci",
 		"mod": "model", "models": "model", "requests": "requests_per_second",
 		"": "", "x": "", "l": "", "volume": "", "sur": "", strings.Repeat("service", 1000): "",
 	} {
@@ -23,7 +23,7 @@ func TestNearest(t *testing.T) {
 	if got := spelling.Nearest("data@b", []string{"data", "data@a"}); got != "data@a" { // and not what it only begins with
 		t.Error(got)
 	}
-	if got := spelling.DidYouMean("modle", known); got != "did you mean model?" {
+	if got := spelling.DidYouMean("mdoel", known); got != "did you mean model?" {
 		t.Error(got)
 	}
 	if got := spelling.DidYouMean("volume", known) + spelling.DidYouMean("a", nil); got != "" {
