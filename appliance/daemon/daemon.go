@@ -324,6 +324,7 @@ func (d *daemon) receive(watching context.Context) error {
 	if d.Ready != nil {
 		d.Ready(d.gateway)
 	}
+	go giveBack(d.Log)
 	return nil
 }
 

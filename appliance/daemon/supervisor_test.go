@@ -1,31 +1,40 @@
 package daemon
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
+func carriedProgram(text string) *io.SectionReader {
+	return io.NewSectionReader(strings.NewReader(text), 0, int64(len(text)))
+}
+
 func TestUnpack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "programs")
-	first, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName)
+	first, err := unpack(carriedProgram("#!/bin/sh\necho one\n"), dir, supervisorName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
+	if again, err := unpack(carriedProgram("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
 		t.Errorf("the second time it is %s, %v", again, err)
 	}
 	if err := os.WriteFile(first, []byte("half"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := unpack([]byte("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
+	if again, err := unpack(carriedProgram("#!/bin/sh\necho one\n"), dir, supervisorName); err != nil || again != first {
 		t.Errorf("a damaged one stays: %s, %v", again, err)
 	}
-	second, err := unpack([]byte("#!/bin/sh\necho two\n"), dir, supervisorName)
+	if text, err := os.ReadFile(first); err != nil || string(text) != "#!/bin/sh\necho one\n" {
+		t.Errorf("it is %q, %v", text, err)
+	}
+	second, err := unpack(carriedProgram("#!/bin/sh\necho two\n"), dir, supervisorName)
 	if err != nil || second == first {
 		t.Fatalf("%s, %v", second, err)
 	}
-	other, err := unpack([]byte("#!/bin/sh\necho other\n"), dir, initName)
+	other, err := unpack(carriedProgram("#!/bin/sh\necho other\n"), dir, initName)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ models:
 		used += cpuTime(b, box.daemon.Process.Pid) - before
 	}
 	b.ReportMetric(100*used.Seconds()/(look.Seconds()*float64(b.N)), "%-of-a-core")
-	b.ReportMetric(rss(b, fmt.Sprintf("/proc/%d/status", box.daemon.Process.Pid)), "MiB-daemon")
+	b.ReportMetric(resident(b, fmt.Sprintf("/proc/%d/status", box.daemon.Process.Pid), "VmRSS"), "MiB-daemon")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -73,7 +73,7 @@ func BenchmarkIdleSessions(b *testing.B) {
 	b.ReportMetric(float64(len(holders)), "sessions")
 	b.ReportMetric(100*own.Seconds()/(look.Seconds()*float64(b.N)), "%-of-a-core-daemon")
 	b.ReportMetric(100*all.Seconds()/(look.Seconds()*float64(b.N)), "%-of-a-core-supervisors")
-	b.ReportMetric(rss(b, fmt.Sprintf("/proc/%d/status", box.daemon.Process.Pid)), "MiB-daemon")
+	b.ReportMetric(resident(b, fmt.Sprintf("/proc/%d/status", box.daemon.Process.Pid), "VmRSS"), "MiB-daemon")
 	b.ReportMetric(0, "ns/op")
 }
 

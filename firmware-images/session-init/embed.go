@@ -4,21 +4,29 @@
 // carried from; what `go build` alone makes carries none.
 package sessioninit
 
-import "embed"
+import (
+	"embed"
+	"io"
+)
 
 //go:embed all:build
 var built embed.FS
 
-// Program returns palisade-init; nil where none was built.
-func Program() []byte { return program("palisade-init") }
+// Program returns palisade-init, read where it lies: twelve megabytes of both are no heap's. nil where none was built.
+func Program() *io.SectionReader { return program("palisade-init") }
 
-// Supervisor returns palisade-supervise; nil where none was built.
-func Supervisor() []byte { return program("palisade-supervise") }
+// Supervisor returns palisade-supervise in the same way; nil where none was built.
+func Supervisor() *io.SectionReader { return program("palisade-supervise") }
 
-func program(name string) []byte {
-	b, err := built.ReadFile("build/" + name)
+func program(name string) *io.SectionReader {
+	f, err := built.Open("build/" + name)
 	if err != nil {
 		return nil
 	}
-	return b
+	info, err := f.Stat()
+	at, ok := f.(io.ReaderAt)
+	if err != nil || !ok {
+		return nil
+	}
+	return io.NewSectionReader(at, 0, info.Size())
 }

@@ -216,7 +216,7 @@ func TestOpeningWhatIsNotThere(t *testing.T) {
 	if _, err := containerd.New(t.Context(), cfg); !errors.Is(err, sessions.ErrNotSupported) || !strings.Contains(hintOf(err), "make build") {
 		t.Errorf("without a first process: %v, hint %q", err, hintOf(err))
 	}
-	cfg.Init = []byte("x")
+	cfg.Init = executable("x")
 	if _, err := containerd.New(t.Context(), cfg); !errors.Is(err, sessions.ErrRuntimeDown) || !strings.Contains(hintOf(err), "apt-get install containerd") {
 		t.Errorf("no socket: %v, hint %q", err, hintOf(err))
 	}

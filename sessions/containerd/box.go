@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -20,20 +21,27 @@ import (
 
 // placeInit puts the first process's executable where containers can be shown it, under a name that says
 // what is in it: those that run go on with theirs.
-func placeInit(root string, executable []byte) (string, error) {
-	if len(executable) == 0 {
+func placeInit(root string, executable *io.SectionReader) (string, error) {
+	if executable == nil {
 		return "", &Error{
 			Err:  fmt.Errorf("this program was built without what runs first in every container: %w", sessions.ErrNotSupported),
 			What: "build it with: make build",
 		}
 	}
-	sum := sha256.Sum256(executable)
+	whole := func() io.Reader { return io.NewSectionReader(executable, 0, executable.Size()) }
+	sum := sha256.New()
+	if _, err := io.Copy(sum, whole()); err != nil {
+		return "", err
+	}
 	dir := filepath.Join(root, "bin")
-	path := filepath.Join(dir, "init-"+hex.EncodeToString(sum[:8]))
-	if st, err := os.Stat(path); err == nil && st.Size() == int64(len(executable)) {
+	path := filepath.Join(dir, "init-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	if st, err := os.Stat(path); err == nil && st.Size() == executable.Size() {
 		return path, nil
 	}
-	err := errors.Join(os.MkdirAll(dir, 0o711), os.WriteFile(path+".tmp", executable, 0o755))
+	err := os.MkdirAll(dir, 0o711)
+	if err == nil {
+		err = writeProgram(path+".tmp", whole())
+	}
 	if err == nil {
 		err = os.Rename(path+".tmp", path)
 	}
@@ -41,6 +49,15 @@ func placeInit(root string, executable []byte) (string, error) {
 		return "", fmt.Errorf("keeping what runs first in every container: %w", err)
 	}
 	return path, nil
+}
+
+func writeProgram(path string, r io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
 }
 
 // passable refuses a root that the users of sessions could not reach, where they are not the box's.

@@ -314,7 +314,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.overlayfs", "io.containerd.grp
 			break
 		}
 	}
-	r, err := containerd.New(t.Context(), containerd.Config{Address: dir + "/c.sock", Root: dir + "/sessions", Init: []byte("no session is started")})
+	r, err := containerd.New(t.Context(), containerd.Config{Address: dir + "/c.sock", Root: dir + "/sessions", Init: executable("no session is started")})
 	if err != nil {
 		t.Fatal(err)
 	}

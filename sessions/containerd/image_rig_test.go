@@ -63,7 +63,7 @@ func openStoreAt(t *testing.T, address string) *store {
 	t.Helper()
 	s := &store{cfg: containerd.Config{
 		Address: address, Namespace: freshNamespace(), Root: filepath.Join(containerdtest.Dir(t), "sessions"),
-		Init: []byte("no session is started"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Init: executable("no session is started"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	s.reopen(t)
 	return s

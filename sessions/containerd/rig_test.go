@@ -41,7 +41,7 @@ import (
 )
 
 // initProgram builds what runs first in every container.
-var initProgram = sync.OnceValues(func() ([]byte, error) {
+var initProgram = sync.OnceValues(func() (*io.SectionReader, error) {
 	dir, err := os.MkdirTemp("", "palisade-init")
 	if err != nil {
 		return nil, err
@@ -53,8 +53,14 @@ var initProgram = sync.OnceValues(func() ([]byte, error) {
 	if said, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the first process: %w\n%s", err, said)
 	}
-	return os.ReadFile(out)
+	text, err := os.ReadFile(out)
+	return executable(string(text)), err
 })
+
+// executable is what a program is carried as.
+func executable(text string) *io.SectionReader {
+	return io.NewSectionReader(strings.NewReader(text), 0, int64(len(text)))
+}
 
 // image is a name and the archive of an image of Debian's static busybox.
 func archive(t testing.TB, ref string, config v1.Config) *bytes.Reader {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -34,15 +35,15 @@ var (
 
 // Config of a Runtime.
 type Config struct {
-	Address       string  // containerd's socket
-	Root          string  // own directory: records, logs, what sessions see of it
-	Namespace     string  // containerd's; default "palisade"
-	Snapshotter   string  // default "overlayfs"; "native" where containerd has none
-	Init          []byte  // the static executable of sessions/pid1/palisade-init
-	Network       Network // nil: sessions share the box's network, at 127.0.0.1
-	LogFiles      int     // of one session; default 4
-	LogSize       int64   // bytes of each; default 8 MiB
-	UserNamespace bool    // a session's root user is nobody on the box
+	Address       string            // containerd's socket
+	Root          string            // own directory: records, logs, what sessions see of it
+	Namespace     string            // containerd's; default "palisade"
+	Snapshotter   string            // default "overlayfs"; "native" where containerd has none
+	Init          *io.SectionReader // the static executable of sessions/pid1/palisade-init
+	Network       Network           // nil: sessions share the box's network, at 127.0.0.1
+	LogFiles      int               // of one session; default 4
+	LogSize       int64             // bytes of each; default 8 MiB
+	UserNamespace bool              // a session's root user is nobody on the box
 	// Credentials returns what to log in to the registry host with, "" and "" for nothing. It may be nil.
 	Credentials func(ctx context.Context, host string) (user, secret string, err error)
 	// Reach bounds where a transport may connect that is to pull from a registry, which may send it anywhere. Nil: it may go anywhere.
