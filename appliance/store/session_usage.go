@@ -19,6 +19,9 @@ const (
 // SaveSessionUsage implements accounts.Store.
 func (s *Store) SaveSessionUsage(ctx context.Context, rows []accounts.Row) error {
 	rows = lastOfEach(rows)
+	if s.past != nil {
+		defer s.past.sessions.added(len(rows), func(i int) time.Time { return rows[i].Hour }) // whatever the answer: it may be in
+	}
 	return s.write(ctx, "saving what sessions used", func(ctx context.Context, t *tx) error {
 		whole := len(rows) / usageChunk * usageChunk
 		if err := t.putSessionUsage(ctx, rows[:whole], usageChunk); err != nil {

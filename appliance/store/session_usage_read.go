@@ -14,18 +14,25 @@ import (
 //	times, where sessions are not counted, by project and type: session_usage_projects
 //	no times, and not one session by its name:                  session_usage_days, and session_usage for what is before the first and after the last day
 //	all else:                                                   session_usage, by the session and the hour; names are those of the hour
+//
+// Where nobody else writes, what the first two said of days that are over is kept, and only today is summed up.
 func (s *Store) SessionUsage(ctx context.Context, q accounts.Query) ([]accounts.Sum, error) {
 	u := &sessionSelect{q: &q}
-	st := statement{op: "summing up what sessions used"}
-	switch {
-	case q.Time() != "" && u.plain():
-		st.sql = u.over("session_usage_projects")
-	case q.Time() != "":
-		st.sql = u.each()
-	default:
-		st.sql = u.whole()
+	midnight := q.To.Truncate(usageDay)
+	if s.past == nil || !q.From.Before(midnight) || q.Session != "" || q.Time() != "" && !u.plain() {
+		return s.sessionUsage(ctx, u.statement())
 	}
-	st.args = u.args
+	past, rest := q, q
+	past.To, rest.From = midnight, midnight
+	out, err := s.past.sessions.answer(ctx, (&sessionSelect{q: &past}).statement(), midnight, s.sessionUsage)
+	if err != nil || !midnight.Before(q.To) {
+		return slices.Clone(out), err
+	}
+	since, err := s.sessionUsage(ctx, (&sessionSelect{q: &rest, counted: &past}).statement())
+	return slices.Concat(out, since), err
+}
+
+func (s *Store) sessionUsage(ctx context.Context, st statement) ([]accounts.Sum, error) {
 	return list(ctx, s, st, func(row scanner) (r accounts.Sum, err error) {
 		err = row.Scan(intoTime{&r.Hour}, &r.Session, &r.Name, &r.User, &r.Project, &r.Type, &r.Sessions, &r.Held, &r.Cores, &r.Memory, &r.Shares, &r.CPU, &r.Used)
 		return r, err
@@ -34,8 +41,23 @@ func (s *Store) SessionUsage(ctx context.Context, q accounts.Query) ([]accounts.
 
 // sessionSelect makes the statement of a query.
 type sessionSelect struct {
-	q    *accounts.Query
-	args []any
+	q       *accounts.Query
+	counted *accounts.Query // the time before, whose sessions are counted already; nil: none are
+	args    []any
+}
+
+func (u *sessionSelect) statement() statement {
+	st := statement{op: "summing up what sessions used"}
+	switch {
+	case u.q.Time() != "" && u.plain():
+		st.sql = u.over("session_usage_projects")
+	case u.q.Time() != "":
+		st.sql = u.each()
+	default:
+		st.sql = u.whole()
+	}
+	st.args = u.args
+	return st
 }
 
 func (u *sessionSelect) arg(v any) string {
@@ -116,12 +138,25 @@ func (u *sessionSelect) whole() string {
 		columns = append(columns, "''")
 	}
 	columns = append(columns, column("person", accounts.ByUser, accounts.BySession), column("project", accounts.ByProject, accounts.BySession), column("type", accounts.ByType, accounts.BySession),
-		"COUNT(DISTINCT session)", sessionSums(summed))
+		u.count(), sessionSums(summed))
 	text := "SELECT " + strings.Join(columns, ", ") + " FROM (" + strings.Join(u.days(), " UNION ALL ") + ") AS parts"
 	if len(group) > 0 {
 		return text + " GROUP BY " + strings.Join(group, ", ")
 	}
 	return text + " HAVING COUNT(*) > 0"
+}
+
+// count counts sessions, but for those that are counted already.
+func (u *sessionSelect) count() string {
+	if u.counted == nil {
+		return "COUNT(DISTINCT session)"
+	}
+	before := "v.hour < " + u.arg(u.counted.To)
+	if from := u.counted.From; !from.IsZero() {
+		before += " AND v.hour >= " + u.arg(from)
+	}
+	return "COUNT(DISTINCT CASE WHEN session NOT IN (SELECT session FROM (SELECT DISTINCT session FROM session_usage WHERE " + u.period(nil) +
+		") AS now WHERE EXISTS (SELECT 1 FROM session_usage AS v WHERE v.session = now.session AND " + before + ")) THEN session END)"
 }
 
 // days are whole days of session_usage_days, and hours of session_usage before and after.

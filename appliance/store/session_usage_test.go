@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -120,6 +121,58 @@ func TestSessionUsageIsTheSameEitherWay(t *testing.T) {
 						}
 					}
 					if d := cmp.Diff(want, have); d != "" {
+						t.Fatalf("%+v\n%s", q, d)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestSessionsOfDaysThatAreOver asks again and again while rows come, late ones among them: what is kept of days that are over is never
+// seen to be old, and a session of yesterday that goes on today is one.
+func TestSessionsOfDaysThatAreOver(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *store.Store) {
+		random := rand.New(rand.NewPCG(3, 9))
+		today := midnight.Truncate(24 * time.Hour)
+		kept := map[string]accounts.Row{}
+		for range 40 {
+			var rows []accounts.Row
+			for range 1 + random.IntN(8) {
+				i := random.IntN(12)
+				r := accounts.Row{
+					Hour: today.Add(time.Duration(random.IntN(60)-48) * time.Hour), Session: fmt.Sprint("ses-", i), Name: fmt.Sprint("job-", i), User: fmt.Sprint("user-", i%3),
+					Project: []string{"red", "blue"}[i%2], Type: "batch", Sums: accounts.Sums{Held: random.Int64N(1000), Cores: 1},
+				}
+				rows = append(rows, r)
+				kept[r.Hour.String()+r.Session] = r
+			}
+			must(t, s.SaveSessionUsage(t.Context(), rows))
+			for _, by := range [][]accounts.Dimension{nil, {accounts.ByUser}, {accounts.BySession}, {accounts.ByProject, accounts.ByDay}} {
+				q := accounts.Query{By: by, From: today.Add(-30 * time.Hour), To: today.Add(time.Duration(random.IntN(12)) * time.Hour), Uncounted: len(by) == 2}
+				if random.IntN(4) == 0 {
+					q.From = time.Time{}
+				}
+				if random.IntN(3) == 0 {
+					q.Project = "red"
+				}
+				var all []accounts.Sum
+				for _, r := range kept {
+					if !r.Hour.Before(q.From) && r.Hour.Before(q.To) && (q.Project == "" || r.Project == q.Project) {
+						all = append(all, accounts.Sum{Row: r})
+					}
+				}
+				want := accounts.Fold(all, &q)
+				if q.Uncounted {
+					want.Total.Sessions = 0
+					for i := range want.Groups {
+						want.Groups[i].Sessions = 0
+					}
+				}
+				for range 2 {
+					got, err := s.SessionUsage(t.Context(), q)
+					must(t, err)
+					if d := cmp.Diff(want, accounts.Fold(got, &q)); d != "" {
 						t.Fatalf("%+v\n%s", q, d)
 					}
 				}

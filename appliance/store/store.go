@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/palisade-run/palisade/router/usage"
+	"github.com/palisade-run/palisade/training/accounts"
 )
 
 // opTimeout bounds one operation, whatever its caller's context allows: a server behind a broken
@@ -40,15 +43,21 @@ type Options struct {
 // Store keeps rows. All methods are safe for concurrent use.
 type Store struct {
 	dialect dialect
-	dsn     string     // without password
-	writer  *sql.DB    // SQLite: one connection, whose transactions take the write lock when they begin
-	reader  *sql.DB    // SQLite: several connections that cannot write; PostgreSQL: the same as writer
-	alone   *alone     // nil where anybody may come
-	reign   *reign     // nil where it is not asked who decides
-	past    *usagePast // SQLite, to which nobody else writes; else nil
+	dsn     string  // without password
+	writer  *sql.DB // SQLite: one connection, whose transactions take the write lock when they begin
+	reader  *sql.DB // SQLite: several connections that cannot write; PostgreSQL: the same as writer
+	alone   *alone  // nil where anybody may come
+	reign   *reign  // nil where it is not asked who decides
+	past    *past   // SQLite, to which nobody else writes; else nil
 	log     *slog.Logger
 	opened  atomic.Bool
 	closed  atomic.Bool
+}
+
+// past is what was answered about days that are over.
+type past struct {
+	requests usagePast[usage.Row]
+	sessions usagePast[accounts.Sum]
 }
 
 // dialect is all in which the two databases differ. Queries do not: both take $1 for a parameter, and
@@ -83,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if addr.scheme == schemePostgres {
 		err = s.openPostgres(ctx, addr.url, opts)
 	} else {
-		s.past = &usagePast{}
+		s.past = &past{}
 		err = s.openSQLite(ctx, addr.path, opts)
 	}
 	if err == nil {

@@ -53,7 +53,7 @@ func usageSums() []string {
 // that makes a batch that comes again, after an answer that was lost, do nothing.
 func (s *Store) AddUsage(ctx context.Context, b usage.Batch) error {
 	if s.past != nil {
-		defer s.past.added(b.Rows) // whatever the answer: it may be in
+		defer s.past.requests.added(len(b.Rows), func(i int) time.Time { return b.Rows[i].Hour }) // whatever the answer: it may be in
 	}
 	return s.write(withoutTerm(ctx), "adding usage", func(ctx context.Context, t *tx) error {
 		fresh, err := t.claim(ctx, &b)

@@ -22,7 +22,7 @@ func (s *Store) Usage(ctx context.Context, q usage.Query) ([]usage.Row, error) {
 	}
 	past, rest := q, q
 	past.To, rest.From = midnight, midnight
-	out, err := s.past.answer(ctx, &past, s.usage)
+	out, err := s.past.requests.answer(ctx, usageStatement(&past), midnight, s.usage)
 	if err != nil || !midnight.Before(q.To) {
 		return slices.Clone(out), err
 	}
