@@ -31,3 +31,14 @@ func findName(p []byte) int {
 //
 //go:noescape
 func findNameAVX2(p []byte) int
+
+// integers is integersGo of whole blocks of 32 bytes.
+func integers(p []byte) int {
+	if !cpu.X86.HasAVX2 {
+		return integersGo(p)
+	}
+	return integersAVX2(p)
+}
+
+//go:noescape
+func integersAVX2(p []byte) int

@@ -200,3 +200,76 @@ none:
 	VZEROUPPER
 	MOVQ $-1, ret+24(FP)
 	RET
+
+// ,09 as what integersAVX2 looks for.
+DATA figures<>+0(SB)/8, $",0\x09     "
+GLOBL figures<>(SB), RODATA|NOPTR, $8
+
+// func integersAVX2(p []byte) int
+// Of each block there are masks of 32 bits: R10 commas, R12 digits, R13 where a number begins, R11 what follows a 0 that
+// begins one. The latter two have their carry as bit 32.
+TEXT ·integersAVX2(SB), NOSPLIT, $0-32
+	MOVQ p_base+0(FP), SI
+	MOVQ p_len+8(FP), CX
+	XORL DX, DX            // where the block begins
+	XORL DI, DI            // behind the last comma
+	MOVL $1, R8            // carry of R13: a number begins with the first byte
+	XORL R9, R9            // carry of R11
+
+	VPBROADCASTB figures<>+0(SB), Y8
+	VPBROADCASTB figures<>+1(SB), Y9
+	VPBROADCASTB figures<>+2(SB), Y10
+
+next:
+	LEAQ 32(DX), AX
+	CMPQ AX, CX
+	JA   done
+	VMOVDQU   (SI)(DX*1), Y0
+	VPCMPEQB  Y0, Y8, Y1
+	VPCMPEQB  Y0, Y9, Y2
+	VPSUBB    Y9, Y0, Y0
+	VPMINUB   Y10, Y0, Y3
+	VPCMPEQB  Y0, Y3, Y3
+	VPMOVMSKB Y1, R10
+	VPMOVMSKB Y2, R11
+	VPMOVMSKB Y3, R12
+	LEAQ      (R8)(R10*2), R13
+	ANDQ      R13, R11
+	LEAQ      (R9)(R11*2), R11
+
+	MOVL R12, AX
+	ORL  R10, AX
+	NOTL AX                // neither digit nor comma
+	MOVL R10, BX
+	ANDL R13, BX
+	ORL  BX, AX            // or a comma without a number
+	MOVL R11, BX
+	ANDL R12, BX
+	ORL  BX, AX            // or a digit behind the 0
+	JNZ  stop
+
+	BSRL R10, BX
+	JZ   carry
+	LEAQ 1(DX)(BX*1), DI
+
+carry:
+	MOVQ R13, R8
+	SHRQ $32, R8
+	MOVQ R11, R9
+	SHRQ $32, R9
+	ADDQ $32, DX
+	JMP  next
+
+stop:
+	LEAL -1(AX), BX        // the bits below the lowest
+	NOTL AX
+	ANDL BX, AX
+	ANDL R10, AX
+	BSRL AX, BX
+	JZ   done
+	LEAQ 1(DX)(BX*1), DI
+
+done:
+	VZEROUPPER
+	MOVQ DI, ret+24(FP)
+	RET

@@ -2,8 +2,11 @@ package scan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -168,6 +171,79 @@ func FuzzFindModel(f *testing.F) {
 			t.Fatalf("%q in pieces: %q, %v; at once: %q, %v", body, model, inPieces, got, err)
 		}
 	})
+}
+
+// TestIntegersEitherWay: the fast way takes no more than the plain one, and stops at the same comma of what it looks at.
+func TestIntegersEitherWay(t *testing.T) {
+	chance := rand.New(rand.NewPCG(4, 2))
+	for range 50_000 {
+		p := make([]byte, chance.IntN(200))
+		for i := range p {
+			p[i] = "0123456789,,"[chance.IntN(12)]
+		}
+		for range chance.IntN(3) { // something else, at a few places
+			if len(p) > 0 {
+				p[chance.IntN(len(p))] = " .-]e0\x00\xff/:"[chance.IntN(10)]
+			}
+		}
+		if chance.IntN(2) == 0 { // else they seldom go far
+			p = append(bytes.Repeat([]byte("12,0,345,"), chance.IntN(20)), p...)
+		}
+		got, want := integers(p), integersGo(p)
+		if whole := integersGo(p[:len(p)&^31]); got != want && got != whole {
+			t.Fatalf("%q: up to %d, plainly %d and of whole blocks %d", p, got, want, whole)
+		}
+	}
+}
+
+func TestEscape(t *testing.T) {
+	for _, text := range []string{`\u0aF9xy`, `\U0aF9xy`, `/u0aF9xy`} {
+		for at := range 6 {
+			for c := range 256 {
+				p := []byte(text)
+				p[at] = byte(c)
+				want := p[0] == '\\' && p[1] == 'u' && isHex[p[2]] && isHex[p[3]] && isHex[p[4]] && isHex[p[5]]
+				if got := escape(binary.LittleEndian.Uint64(p)); got != want {
+					t.Errorf("%q: %v", p, got)
+				}
+			}
+		}
+	}
+}
+
+// TestLongRunsEitherWay: what is skipped at once is judged as encoding/json judges it, and as it is byte by byte.
+func TestLongRunsEitherWay(t *testing.T) {
+	chance := rand.New(rand.NewPCG(8, 1))
+	for range 3000 {
+		var body []byte
+		switch chance.IntN(3) {
+		case 0:
+			body = []byte(`{"input":[` + strings.Repeat("15339,1917,0,128009,", chance.IntN(150)) + `7],"model":"m"}`)
+		case 1:
+			body = []byte(`{"input":"` + strings.Repeat(`\u4f60\u597D`, chance.IntN(250)) + `","model":"m"}`)
+		default:
+			body = []byte(`{"` + strings.Repeat(`\u4f60\u597D`, chance.IntN(250)) + `":[1,2],"model":"m"}`)
+		}
+		for range chance.IntN(3) {
+			body[chance.IntN(len(body))] = `,0.-]"\u x1`[chance.IntN(11)]
+		}
+		var whole, bytewise Request
+		err, same := whole.Feed(body), error(nil)
+		for i := range body {
+			if same = bytewise.Feed(body[i : i+1]); same != nil {
+				break
+			}
+		}
+		if fmt.Sprint(err) != fmt.Sprint(same) {
+			t.Fatalf("%q: %v, byte by byte %v", body, err, same)
+		}
+		if err == nil {
+			err = whole.End()
+		}
+		if (err == nil || errors.Is(err, ErrNoModel) || errors.Is(err, ErrModelNoText) || errors.Is(err, ErrModelConflict)) != json.Valid(body) && !errors.Is(err, ErrNotObject) && !errors.Is(err, ErrModelTooLong) {
+			t.Fatalf("%q: %v, but encoding/json says %v", body, err, json.Valid(body))
+		}
+	}
 }
 
 // chatBody is a conversation of short messages with escapes, which is as dense as bodies of text get.

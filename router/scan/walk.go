@@ -1,5 +1,7 @@
 package scan
 
+import "encoding/binary"
+
 // state is where in the grammar a piece ended.
 type state uint8
 
@@ -283,6 +285,11 @@ number:
 	if s.keep {
 		s.endNumber(p[from:i])
 	}
+	if arrays&1 == 1 && p[i] == ',' { // more of them may come
+		i++
+		i += integers(p[i:])
+		goto value
+	}
 	goto next
 
 literal:
@@ -302,6 +309,10 @@ hex: // of \uXXXX
 	if s.hex == 4 && i+4 <= len(p) && isHex[p[i]] && isHex[p[i+1]] && isHex[p[i+2]] && isHex[p[i+3]] {
 		s.hex = 0
 		i += 4
+		// Texts in most languages are nothing else where a client writes ASCII. Each has one mark.
+		for ; i+8 <= len(p) && escape(binary.LittleEndian.Uint64(p[i:])); i += 6 {
+			k++
+		}
 	}
 	for ; s.hex > 0; s.hex-- {
 		if i >= len(p) {
