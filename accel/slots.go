@@ -1,6 +1,7 @@
 package accel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -106,6 +107,14 @@ func (s Slot) family() string {
 // fractional says whether parts of a device may be asked for.
 func (s Slot) fractional() bool { return strings.HasSuffix(string(s), ".shares") }
 
+// Cores is how many threads the cores that are asked for keep busy: whole ones, at least one; 0 where none are asked for.
+func (s Slots) Cores() int {
+	if s[SlotCPU] <= 0 {
+		return 0
+	}
+	return max(1, int(s[SlotCPU]/milliPerCore))
+}
+
 // clash says which of the slots exclude each other in one session; "" none do.
 func (s Slots) clash() string {
 	kinds := map[string]Slot{} // by family
@@ -138,7 +147,7 @@ func parseAmount(name Slot, text string) (Amount, error) {
 	base, profile, mig := strings.Cut(string(name), ":")
 	fractional, known := devices[Slot(base)]
 	if !known || mig && (base != "cuda.device" || len(profile) <= len("-mig") || !strings.HasSuffix(profile, "-mig")) {
-		return 0, fmt.Errorf("%s: no such resource; known are cpu, mem and %s", name, deviceNames())
+		return 0, fmt.Errorf("%s: no such resource; %s", name, cmp.Or(meant(name), "known are cpu, mem and "+deviceNames()))
 	}
 	amount, err := parseDecimal(name, text, hundredthsPerDevice, mostDevices)
 	switch {
@@ -150,6 +159,25 @@ func parseAmount(name Slot, text string) (Amount, error) {
 		return 0, fmt.Errorf("%s: %q is not a whole number; fractions are asked for as cuda.shares", name, text)
 	}
 	return amount, nil
+}
+
+// meant says what a resource is called here that has another name elsewhere, "" where nobody is known to call it so.
+func meant(name Slot) string {
+	switch strings.ToLower(string(name)) {
+	case "gpu", "gpus", "cuda", "nvidia", "nvidia.com/gpu", "gpu.device", "cuda.devices", "gres":
+		return "GPUs of NVIDIA are cuda.device, parts of them cuda.shares, and GPUs of AMD rocm.device"
+	case "amd.com/gpu", "rocm":
+		return "GPUs of AMD are rocm.device"
+	case "google.com/tpu", "tpu":
+		return "TPUs are tpu.device"
+	case "memory", "ram", "mem-per-cpu":
+		return "memory is mem, with its unit: mem=4g"
+	case "cpus", "core", "cores", "vcpu", "vcpus", "cpus-per-task":
+		return "cores are cpu"
+	case "shm", "shmem", "shm-size":
+		return "/dev/shm is no resource but an option: --resource-opts shmem=2g"
+	}
+	return ""
 }
 
 // parseDecimal reads a decimal number exactly, in units of 1/scale.

@@ -45,6 +45,9 @@ func TestParseSlots(t *testing.T) {
 			accel.Slots{"hyperaccel-lpu.device": 100, "tt-n300.device": 200}, ""},
 		{"many digits", map[string]string{"cuda.shares": "0.2900"}, accel.Slots{"cuda.shares": 29}, ""},
 		{"unknown", map[string]string{"gpu": "1"}, nil, "no such resource"},
+		{"a name of others", map[string]string{"nvidia.com/gpu": "1"}, nil, "GPUs of NVIDIA are cuda.device"},
+		{"memory by another name", map[string]string{"memory": "4g"}, nil, "mem=4g"},
+		{"cores by another name", map[string]string{"cpus": "4"}, nil, "cores are cpu"},
 		{"all problems at once", map[string]string{"gpu": "1", "cpu": "x"}, nil, "cores, such as"},
 		{"not a number", map[string]string{"cpu": "NaN"}, nil, "is not"},
 	}
@@ -136,4 +139,16 @@ func FuzzParseSlots(f *testing.F) {
 			t.Fatalf("%s %q: %v written is %v, read again %v (%v)", slot, text, slots, slots.Written(), back, err)
 		}
 	})
+}
+
+func TestCores(t *testing.T) {
+	for asked, want := range map[string]int{"0.25": 1, "1": 1, "2.9": 2, "64": 64} {
+		slots, err := accel.ParseSlots(map[string]string{"cpu": asked})
+		if err != nil || slots.Cores() != want {
+			t.Errorf("cpu=%s keeps %d threads busy, %v; want %d", asked, slots.Cores(), err, want)
+		}
+	}
+	if n := (accel.Slots{accel.SlotMem: 1 << 30}).Cores(); n != 0 {
+		t.Errorf("who asks for no cores is told of %d", n)
+	}
 }

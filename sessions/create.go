@@ -32,7 +32,7 @@ type SessionRequest struct {
 	Preemptible  bool
 	MinRuntime   time.Duration // not preempted before it has run so long
 	StartsAt     time.Time     // zero: at once
-	DependsOn    []string      // ids or names of sessions, or ids of arrays, that must have ended with success
+	DependsOn    []string      // ids or names of sessions and of arrays that must have ended with success
 	Task         Task
 	Cluster      *ClusterRequest // nil: one container
 }
@@ -136,6 +136,10 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 			continue
 		}
 		s, err := m.Session(project, ref)
+		if of := m.arrayMembers(project, m.arrayNamed(project, ref)); of != nil && errors.Is(err, ErrNotFound) {
+			ids = append(ids, of...)
+			continue
+		}
 		switch {
 		case errors.Is(err, ErrNotFound):
 			err = fmt.Errorf("there is no session %q; name one by its id, or by its name", ref)
@@ -163,6 +167,19 @@ func (m *Manager) arrayMembers(project, id string) []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// arrayNamed is the id of the newest array of a name, "" where there is none.
+func (m *Manager) arrayNamed(project, name string) (id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var newest time.Time
+	for _, r := range m.sessions {
+		if s, _ := r.snapshot(); s.Project == project && s.ofArray(name) && s.CreatedAt.After(newest) {
+			id, newest = s.Task.Array.ID, s.CreatedAt
+		}
+	}
+	return id
 }
 
 // CreateSessions records sessions of people, all of them with all their containers or none; they go into the queue. All

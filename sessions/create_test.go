@@ -483,6 +483,36 @@ func TestArrayIsRecordedAsAWhole(t *testing.T) {
 	})
 }
 
+// TestDependsOnAnArrayByItsName: of several arrays of one name the newest counts.
+func TestDependsOnAnArrayByItsName(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.boot()
+		of := func(array string, i int) sessions.SessionRequest {
+			return job(fmt.Sprintf("fit-%d", i), func(r *sessions.SessionRequest) {
+				r.Task.Array, r.Resources = &sessions.Array{ID: array, Index: i}, map[string]string{"cpu": "2.5"}
+			})
+		}
+		w.create(of("arr-old", 1), of("arr-old", 2))
+		for _, id := range w.runtime.Running() {
+			w.exit(id, sessions.ExitFailed, 1)
+		}
+		w.create(of("arr-new", 1), of("arr-new", 2))
+		last := w.create(job("report", func(r *sessions.SessionRequest) { r.DependsOn = []string{"fit"} }))
+		for _, id := range w.runtime.Running() {
+			w.person(last.ID, sessions.StatusPending)
+			w.exit(id, sessions.ExitCompleted, 0)
+		}
+		w.person(last.ID, sessions.StatusRunning)
+		started := w.runtime.Started()
+		if n := started[0].Env["OMP_NUM_THREADS"]; n != "2" {
+			t.Errorf("libraries in a session with 2.5 cores are to start %q threads", n)
+		}
+		if n, set := started[len(started)-1].Env["OMP_NUM_THREADS"]; set {
+			t.Errorf("libraries in a session that may use all cores are to start %q threads", n)
+		}
+	})
+}
+
 // TestDependsOnAnArray: all of it must have ended well.
 func TestDependsOnAnArray(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

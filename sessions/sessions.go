@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ type SessionFilter struct {
 	Search  string          // in its name, id or image; small letters stand for large ones too
 	NoSubs  bool            // of a session of several containers the main one alone
 	IDs     map[string]bool // one of these; nil: any
+	Array   string          // id of an array that it is of, or the name that its sessions begin with
 }
 
 // takes reports whether a session is one of those that are chosen; Service, which may be a name, is left to the caller.
@@ -28,6 +30,8 @@ func (f SessionFilter) takes(s *Session) bool {
 		return false
 	case f.IDs != nil && !f.IDs[s.ID]:
 		return false
+	case f.Array != "" && !s.ofArray(f.Array):
+		return false
 	case f.Owner != "" && s.CreatedBy != f.Owner, f.NoSubs && s.IsSub():
 		return false
 	case f.Search == "":
@@ -35,6 +39,12 @@ func (f SessionFilter) takes(s *Session) bool {
 	}
 	part := strings.ToLower(f.Search)
 	return strings.Contains(strings.ToLower(s.Name), part) || strings.Contains(s.ID, part) || strings.Contains(strings.ToLower(s.Image), part)
+}
+
+// ofArray reports whether a session is one of an array, by the array's id or by what its sessions are called before their index.
+func (s *Session) ofArray(ref string) bool {
+	a := s.Task.Array
+	return a != nil && (a.ID == ref || s.Name == ref+"-"+strconv.Itoa(a.Index))
 }
 
 // Chooses reports whether f chooses a session; Service is an id here.

@@ -152,6 +152,10 @@ func (s Session) personalEnv() map[string]string {
 		"BACKENDAI_ACCESS_KEY":    s.CreatedBy,
 		"HOME":                    HomeDir,
 	}
+	if cores := s.Demand.Slots.Cores(); cores > 0 {
+		// Numeric libraries start a thread for each core of the box else, and those keep each other from the session's few.
+		env["OMP_NUM_THREADS"] = strconv.Itoa(cores)
+	}
 	if a := s.Task.Array; a != nil {
 		env["PALISADE_ARRAY_ID"], env["PALISADE_ARRAY_INDEX"] = a.ID, strconv.Itoa(a.Index)
 	}

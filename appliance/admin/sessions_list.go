@@ -12,7 +12,7 @@ import (
 
 // sessionFilter reads which sessions a request is about.
 func (s *server) sessionFilter(p *params) (sessions.SessionFilter, error) {
-	f := sessions.SessionFilter{Live: !p.flag("all"), Owner: p.text("owner"), Search: p.text("search"), NoSubs: !p.flag("all")}
+	f := sessions.SessionFilter{Live: !p.flag("all"), Owner: p.text("owner"), Search: p.text("search"), Array: p.text("array"), NoSubs: !p.flag("all") || p.text("array") != ""}
 	if len(f.Search) > 256 && p.err == nil {
 		p.err = badField("?search", "", "%d bytes: at most 256", len(f.Search))
 	}
@@ -40,7 +40,7 @@ func (s *server) sessionFilter(p *params) (sessions.SessionFilter, error) {
 }
 
 func (s *server) listSessions(c *gin.Context) error {
-	p := query(c, "type...", "status...", "service", "owner", "search", "order", "offset", "all", "limit", "cursor")
+	p := query(c, "type...", "status...", "service", "owner", "search", "array", "order", "offset", "all", "limit", "cursor")
 	f, err := s.sessionFilter(p)
 	if err != nil {
 		return err

@@ -17,11 +17,12 @@ type SessionFilter struct {
 	Service  string   // id or name
 	Owner    string   // who made it
 	Search   string   // in its name, id or image
+	Array    string   // id of the array that it is of, or the name that the array was given; of several of that name any
 	All      bool     // ended ones too
 }
 
 func (f SessionFilter) values() url.Values {
-	q := url.Values{"type": f.Types, "status": f.Statuses, "service": {f.Service}, "owner": {f.Owner}, "search": {f.Search}}
+	q := url.Values{"type": f.Types, "status": f.Statuses, "service": {f.Service}, "owner": {f.Owner}, "search": {f.Search}, "array": {f.Array}}
 	if f.Type != "" {
 		q.Add("type", f.Type)
 	}

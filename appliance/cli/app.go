@@ -47,6 +47,8 @@ func (a *app) appCommand() *cobra.Command {
 				name = args[1]
 			}
 			switch {
+			case o.link && (o.port != 0 || o.bind != ""):
+				return &usageError{message: "--url goes with an app's NAME alone", hint: "a port is opened on this box: palisade app " + args[0] + " --port N; one that is to have a link is named with --preopen when the session is made"}
 			case name != "" && o.port != 0:
 				return &usageError{message: "a NAME and --port at once", hint: "--port opens a port that no app is named for"}
 			case o.port != 0:
@@ -66,8 +68,6 @@ func (a *app) appCommand() *cobra.Command {
 	f.IntVar(&o.port, "port", 0, "a port of the session in place of an app's NAME")
 	f.BoolVar(&o.open, "open", false, "show it in the browser of this box")
 	f.BoolVar(&o.link, "url", false, "print a link to the appliance's own address instead; it lets a browser in once, for 12 hours")
-	cmd.MarkFlagsMutuallyExclusive("bind", "url")
-	cmd.MarkFlagsMutuallyExclusive("port", "url")
 	return cmd
 }
 

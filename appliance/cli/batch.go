@@ -29,19 +29,21 @@ func (a *app) waitForEnd(routes bool) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait SESSION...", Short: "Wait until sessions have ended; the exit code is that of the first that failed",
-		Long: "Wait until sessions have ended. The exit code is that of the first of them, as they are named, that\n" +
-			"failed: 124 where it ran into its timeout, 1 where it has no code of its own. What it wrote last is shown.",
+		Long: "Wait until sessions have ended; the name of an array stands for all of its sessions. The exit code is that\n" +
+			"of the first of them, as they are named, that failed: 124 where it ran into its timeout, 1 where it has no code of its own. What it wrote last is shown.",
 		Args: words("SESSION", 1, -1), ValidArgsFunction: a.completeAt(-1, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			all := make([]api.Session, len(args))
-			for i, ref := range args {
-				if all[i], err = c.Session(cmd.Context(), ref); err != nil {
+			var all []api.Session
+			for _, ref := range args {
+				of, err := sessionsOf(cmd.Context(), c, ref)
+				if err != nil {
 					return err
 				}
+				all = append(all, of...)
 			}
 			for _, s := range all {
 				if s.Type == "inference" && !routes {
@@ -72,7 +74,19 @@ func (e *batchEnded) Error() string {
 	return text
 }
 
-func (e *batchEnded) Hint() string { return "all of its log: palisade session logs " + e.session.ID }
+// Hint says what to look at, or what to change.
+func (e *batchEnded) Hint() string {
+	switch s := e.session; {
+	case s.StartedAt == nil && strings.HasPrefix(s.Reason, "pulling "):
+		return "images that are here already: palisade image list; one from a file: palisade image import FILE"
+	case s.StartedAt == nil:
+		return "what it went through: palisade session status-history " + s.ID
+	case s.Exit != nil && s.Exit.Reason == "out-of-memory":
+		return "its limit is -r mem=SIZE and that of /dev/shm together: give it more; all of its log: palisade session logs " + s.ID
+	default:
+		return "all of its log: palisade session logs " + s.ID
+	}
+}
 
 // code is the program's exit code.
 func (e *batchEnded) code() int {
@@ -92,7 +106,7 @@ func (a *app) waitForSessions(ctx context.Context, c *api.Client, made []api.Ses
 		return a.waitForEnds(ctx, c, made, timeout)
 	}
 	for i := range made {
-		s, err := a.follow(ctx, c, made[i], func(s api.Session) bool { return s.Status == "RUNNING" || ended(s) })
+		s, err := a.follow(ctx, c, made[i], runsOrEnded)
 		if err != nil {
 			return err
 		}

@@ -191,7 +191,10 @@ func (a *app) memberAdd() *cobra.Command {
 				return err
 			}
 			return a.eachOf(args[1:], func(user string) error {
-				_, err := c.SetProjectMember(cmd.Context(), args[0], user, api.ProjectMemberSet{Role: role})
+				m, err := c.SetProjectMember(cmd.Context(), args[0], user, api.ProjectMemberSet{Role: role})
+				if err == nil {
+					a.notef("%s is %s of project %s", m.User, m.Role, args[0])
+				}
 				return err
 			})
 		},

@@ -15,6 +15,9 @@ func personal(s api.Session) bool { return s.Type == "interactive" || s.Type == 
 // ended reports whether nothing of a session is to come.
 func ended(s api.Session) bool { return s.Status == "TERMINATED" || s.Status == "CANCELLED" }
 
+// runsOrEnded reports whether there is no use in waiting for a session to start.
+func runsOrEnded(s api.Session) bool { return s.Status == "RUNNING" || ended(s) }
+
 func (a *app) psCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{

@@ -186,6 +186,12 @@ func parseMount(word string) (api.Mount, error) {
 	switch {
 	case m.Folder == "":
 		return bad("no folder named")
+	case strings.HasPrefix(m.Folder, "/") || strings.HasPrefix(m.Folder, "."):
+		return api.Mount{}, &usageError{
+			message: fmt.Sprintf("--mount %q: sessions see folders, not any directory of the box", word),
+			hint: "make it a folder: palisade folder import " + shellWord(m.Folder) + " --name NAME, where it is on the appliance's box; from elsewhere:\n" +
+				"palisade folder create NAME --usage data, then palisade folder cp " + shellWord(strings.TrimSuffix(m.Folder, "/")+"/.") + " NAME:",
+		}
 	case m.Target != "" && !strings.HasPrefix(m.Target, "/"):
 		return bad("the path in the session must be absolute, not %q", m.Target)
 	case permission != "ro" && permission != "rw" && permission != "wd":

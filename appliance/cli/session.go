@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -167,6 +168,9 @@ func (a *app) sessionLogs() *cobra.Command {
 				return a.copyLog(cmd.Context(), body, err)
 			}
 			body, err := c.SessionLogs(cmd.Context(), args[0], o)
+			if isProblem(err) {
+				body, err = a.laterLog(cmd.Context(), c, args[0], o, err)
+			}
 			return a.copyLog(cmd.Context(), body, err)
 		},
 	}
@@ -174,6 +178,21 @@ func (a *app) sessionLogs() *cobra.Command {
 	cmd.Flags().BoolVar(&earlier, "earlier", false, "what it wrote in earlier runs: before it gave way, failed, or was started again")
 	cmd.MarkFlagsMutuallyExclusive("earlier", "follow")
 	return cmd
+}
+
+// laterLog is the log of a session that has none yet, because of none: who follows it waits until it begins.
+func (a *app) laterLog(ctx context.Context, c *api.Client, ref string, o api.LogOptions, none error) (io.ReadCloser, error) {
+	s, err := c.Session(ctx, ref)
+	if err != nil || ended(s) && s.StartedAt == nil {
+		return nil, none
+	}
+	if !o.Follow && !ended(s) {
+		return nil, &hinted{err: none, hint: "wait for it: palisade session logs -f " + s.Name}
+	}
+	if s, err = a.follow(ctx, c, s, runsOrEnded); err != nil {
+		return nil, err
+	}
+	return c.SessionLogs(ctx, s.ID, o)
 }
 
 func (a *app) sessionHistory() *cobra.Command {
@@ -207,14 +226,14 @@ func (a *app) sessionHistory() *cobra.Command {
 func (a *app) sessionRemove() *cobra.Command {
 	var forced bool
 	cmd := &cobra.Command{
-		Use: "rm SESSION...", Aliases: []string{"terminate", "remove", "delete", "kill", "stop"}, Short: "End sessions; a service replaces a route that was ended",
+		Use: "rm SESSION...", Aliases: []string{"terminate", "remove", "delete", "kill", "stop", "cancel", "end"}, Short: "End sessions, or all of an array; a service replaces a route that was ended",
 		Args: words("SESSION", 1, -1), ValidArgsFunction: a.completeAt(-1, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			return a.eachOf(args, func(ref string) error { return c.TerminateSession(cmd.Context(), ref, forced) })
+			return a.eachOf(args, func(ref string) error { return terminate(cmd.Context(), c, ref, forced) })
 		},
 	}
 	cmd.Flags().BoolVar(&forced, "forced", false, "at once, without a grace")

@@ -40,7 +40,7 @@ func (a *app) sessionCreate() *cobra.Command {
 		Args: func(cmd *cobra.Command, args []string) error {
 			err := words("IMAGE", 1, 1)(cmd, args)
 			if usage, ok := errors.AsType[*usageError](err); ok && len(args) > 1 {
-				usage.hint = fmt.Sprintf("what it is to run is given with -c: -c '%s'", strings.Join(args[1:], " "))
+				usage.hint = "what it is to run is given with -c: -c " + shellWord(shellLine(args[1:]))
 			}
 			return err
 		},
@@ -91,7 +91,7 @@ func (p *personalFlags) add(cmd *cobra.Command) {
 	f.Var(newDuration(&p.minRuntime, 0), "min-runtime", "it is not asked to give way before it has run for so long")
 	f.Var(newDuration(&p.timeout, 0), "timeout", "a batch job that runs for longer is ended, and has failed: 90s, 8h")
 	f.IntVar(&p.retries, "retries", 0, "how often a batch job is run again after it failed")
-	f.StringArrayVar(&p.depends, "depends", nil, "session that must have ended with success before, by id or name, or all of an array by its id (repeatable)")
+	f.StringArrayVar(&p.depends, "depends", nil, "session that must have ended with success before, by id or name, or all of an array by its name (repeatable)")
 	f.StringVar(&p.startsAt, "starts-at", "", "not before: 2026-03-01T22:00:00Z, '2026-03-01 22:00', 22:00, or 90m from now")
 	f.StringVar(&p.array, "array", "", "one session for each index: 1-100, 1-100%10 (ten at a time), 1,5,9; it is in $PALISADE_ARRAY_INDEX")
 	f.IntVar(&p.clusterSize, "cluster-size", 1, "how many containers it has; each gets the resources that are asked for, and all get their places or none")
@@ -192,8 +192,12 @@ func (a *app) showCreated(made []api.Session) error {
 	if err := a.show(r); err != nil {
 		return err
 	}
-	if a.output != "json" && len(made) > 0 && made[0].Type == "batch" {
-		a.notef("its end: palisade batch wait %s", strings.Join(r.quiet, " "))
+	switch {
+	case a.output == "json" || len(made) == 0:
+	case made[0].Type == "batch":
+		a.notef("its end: palisade batch wait %s", arrayName(made[0]))
+	default:
+		a.notef("a shell in it: palisade session attach %s", made[0].Name)
 	}
 	return nil
 }

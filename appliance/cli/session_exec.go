@@ -103,6 +103,12 @@ func (a *app) sessionAttach() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// One that was asked for just now is there in a moment.
+			if s, err := c.Session(cmd.Context(), args[0]); err == nil && personal(s) && !runsOrEnded(s) {
+				if _, err := a.follow(cmd.Context(), c, s, runsOrEnded); err != nil {
+					return err
+				}
+			}
 			t := &console{app: a, take: true, input: true, detach: &detachKeys{}}
 			a.notef("palisade: Ctrl-P Ctrl-Q leaves the terminal %s, and it goes on", name)
 			err = t.run(cmd.Context(), func(ctx context.Context) (*api.ClientLine, error) {

@@ -11,6 +11,9 @@ import (
 
 // flagError makes a usage error of pflag's words, with the nearest flag as a hint.
 func flagError(cmd *cobra.Command, err error) error {
+	if given := cmd.Flags().Args(); cmd.HasSubCommands() && len(given) > 0 {
+		return unknownCommand(cmd, given[0]) // a flag of a command that is none cannot be known
+	}
 	e := &usageError{message: err.Error()}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +34,9 @@ func (a *app) userCreate() *cobra.Command {
 		Example: "  palisade user create ada --title \"Ada Lovelace\" --email ada@example.org\n  palisade user create ada --admin",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Name = args[0]
+			if cmd.Flags().Changed("project") {
+				return &usageError{message: "a user is made for the whole appliance, and gets into projects afterwards", hint: "palisade user create " + in.Name + ", then palisade project member add " + a.project + " " + in.Name}
+			}
 			if ask {
 				password, err := a.askSecret(cmd.Context(), "password of "+in.Name)
 				if err != nil {
@@ -330,7 +335,14 @@ func (a *app) whoamiCommand() *cobra.Command {
 					may = "everything, everywhere"
 				}
 				via := map[string]string{"socket": "as a user of this box", "key": "by an API key"}[me.Via]
-				a.fields([][2]string{{"comes", via}, {"title", me.DisplayName}, {"email", me.Email}, {"may", may}}...)
+				if !me.Admin {
+					parts := make([]string, len(me.Projects))
+					for i, p := range me.Projects {
+						parts[i] = p.Role + " in " + p.Name
+					}
+					may = cmp.Or(strings.Join(parts, ", "), "nothing yet: in no project")
+				}
+				a.fields([][2]string{{"comes", via}, {"scope", me.Scope}, {"title", me.DisplayName}, {"email", me.Email}, {"may", may}}...)
 				return nil
 			}})
 		},

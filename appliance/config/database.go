@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -45,6 +46,9 @@ func ReadDatabaseRecord(data string) (DatabaseRecord, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return r, &FileError{Err: fmt.Errorf("the data directory %s is a file", data), hint: "name a directory with --data DIR"}
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &r)

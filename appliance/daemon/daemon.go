@@ -365,6 +365,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.variants = table
+	registerVitals(d.registry, d.Version, c.Data)
 	// Before budgets are read: what requests of an earlier process used belongs to them.
 	d.spilled = newSpilled(c.Data, d.store, d.Log.With("room", "usage"))
 	if err = d.spilled.collect(ctx); err != nil {

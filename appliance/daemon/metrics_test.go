@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/router/record"
@@ -91,6 +92,60 @@ func TestMetricsAreDocumented(t *testing.T) {
 	got := strings.Split(strings.TrimSpace(string(table.Find(text))), "\n")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/metrics.md is not what is registered; write it anew with go test ./appliance/daemon -run Metrics -update (-registered +documented):\n%s", diff)
+	}
+}
+
+// TestAlertsAskForWhatThereIs: the alerts of examples/prometheus ask for metrics and labels that there are, and say whom to call and
+// what to do.
+func TestAlertsAskForWhatThereIs(t *testing.T) {
+	table, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := map[string][]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(palisade_[a-z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(table), -1) {
+		for _, label := range regexp.MustCompile("[a-z_]+").FindAllString(row[2], -1) {
+			labels[row[1]] = append(labels[row[1]], label)
+		}
+		labels[row[1]] = append(labels[row[1]], "instance", "le", "job")
+	}
+	text, err := os.ReadFile("../../examples/prometheus/palisade.rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct {
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range file.Groups[0].Rules {
+		said := rule.Annotations["summary"] + rule.Annotations["description"]
+		if !slices.Contains([]string{"critical", "warning"}, rule.Labels["severity"]) || !strings.Contains(said, "palisade ") {
+			t.Errorf("%s: severity %q, and %q has no command", rule.Alert, rule.Labels["severity"], said)
+		}
+		var known []string
+		for _, name := range regexp.MustCompile("palisade_[a-z_]+").FindAllString(rule.Expr+said, -1) {
+			for _, part := range []string{"_bucket", "_sum", "_count"} {
+				name = strings.TrimSuffix(name, part)
+			}
+			if labels[name] == nil {
+				t.Errorf("%s asks for %s, which there is not", rule.Alert, name)
+			}
+			known = append(known, labels[name]...)
+		}
+		for _, of := range regexp.MustCompile(`(?:by|on) \(([a-z_, ]+)\)|\{([a-z_]+)=|\$labels\.([a-z_]+)`).FindAllStringSubmatch(rule.Expr+said, -1) {
+			for label := range strings.SplitSeq(of[1]+of[2]+of[3], ", ") {
+				if !slices.Contains(append(known, "job", "instance"), label) {
+					t.Errorf("%s asks for the label %s, which none of its metrics has", rule.Alert, label)
+				}
+			}
+		}
 	}
 }
 

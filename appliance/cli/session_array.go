@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/palisade-run/palisade/appliance/api"
+)
+
+// sessionsOf are the sessions that a word names: one, by its id or name, or all of an array, in the order of their indexes.
+func sessionsOf(ctx context.Context, c *api.Client, ref string) ([]api.Session, error) {
+	s, err := c.Session(ctx, ref)
+	if err == nil {
+		return []api.Session{s}, nil
+	}
+	if all := arrayOf(ctx, c, ref, err); all != nil {
+		return all, nil
+	}
+	return nil, err
+}
+
+// arrayOf are the sessions of an array, by its id or its name: of several arrays of one name the newest, for people run what
+// they call the same again and again. none is what came of looking for a session of that name; nil: there is no such array either.
+func arrayOf(ctx context.Context, c *api.Client, ref string, none error) []api.Session {
+	if !errors.Is(none, api.KindError(api.KindNotFound)) {
+		return nil
+	}
+	all, err := c.Sessions(ctx, api.SessionFilter{Array: ref, All: true})
+	if err != nil || len(all) == 0 {
+		return nil
+	}
+	newest := slices.MaxFunc(all, func(a, b api.Session) int { return a.CreatedAt.Compare(b.CreatedAt) }).ArrayID
+	all = slices.DeleteFunc(all, func(s api.Session) bool { return s.ArrayID != newest })
+	slices.SortFunc(all, func(a, b api.Session) int { return *a.ArrayIndex - *b.ArrayIndex })
+	return all
+}
+
+// arrayName is what an array was called: what its sessions' names begin with.
+func arrayName(s api.Session) string {
+	if s.ArrayIndex == nil {
+		return s.Name
+	}
+	return strings.TrimSuffix(s.Name, "-"+strconv.Itoa(*s.ArrayIndex))
+}
+
+// terminate ends a session, or those of an array that live.
+func terminate(ctx context.Context, c *api.Client, ref string, forced bool) error {
+	err := c.TerminateSession(ctx, ref, forced)
+	all := arrayOf(ctx, c, ref, err)
+	if all == nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, ended)
+	if len(all) == 0 {
+		return fmt.Errorf("all sessions of the array %s have ended", ref)
+	}
+	var wrong []error
+	for _, s := range all {
+		if err := c.TerminateSession(ctx, s.ID, forced); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return errors.Join(wrong...)
+}
