@@ -68,7 +68,7 @@ func (m *Manager) Transitions(_ context.Context, project, ref string) ([]session
 	}, err
 }
 
-// Logs implements admin.Sessions: three lines; with follow they never end. A session that waits for a place, or one of
+// Logs implements admin.Sessions: three lines; with follow they end with the session. A session that waits for a place, or one of
 // image stuck that is new, has no log yet.
 func (m *Manager) Logs(_ context.Context, project, ref string, o sessions.LogOptions) (io.ReadCloser, error) {
 	s, err := m.Session(project, ref)
@@ -83,7 +83,7 @@ func (m *Manager) Logs(_ context.Context, project, ref string, o sessions.LogOpt
 		lines = lines[max(0, len(lines)-o.Tail):]
 	}
 	text := strings.NewReader(strings.Join(lines, "\n") + "\n")
-	if !o.Follow {
+	if !o.Follow || s.Status.Terminal() {
 		return io.NopCloser(text), nil
 	}
 	r, w := io.Pipe()
