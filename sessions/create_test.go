@@ -496,6 +496,7 @@ func TestDependsOnAnArrayByItsName(t *testing.T) {
 		for _, id := range w.runtime.Running() {
 			w.exit(id, sessions.ExitFailed, 1)
 		}
+		w.after(time.Second)
 		w.create(of("arr-new", 1), of("arr-new", 2))
 		last := w.create(job("report", func(r *sessions.SessionRequest) { r.DependsOn = []string{"fit"} }))
 		for _, id := range w.runtime.Running() {
