@@ -184,6 +184,9 @@ func (x *exchange) ping() error {
 		if eta := x.service.outlook.Load().eta(x.told); eta > 0 {
 			x.client.header([]byte(etaHeader), strconv.AppendInt(nil, int64(seconds(eta)), 10))
 		}
+		if x.opensPages() {
+			x.openPage()
+		}
 		x.limitHeaders()
 		x.client.header(nameRequestID, x.id)
 		x.client.begin(-1, false)

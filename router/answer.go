@@ -179,6 +179,9 @@ func (x *exchange) deliver() {
 		}
 	}
 	x.guardPage(res)
+	if x.opensPages() {
+		x.openPage()
+	}
 	x.limitHeaders()
 	c.header(nameRequestID, x.id)
 	x.remember()

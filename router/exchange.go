@@ -103,17 +103,22 @@ func (x *exchange) run() {
 // serve answers, or gives the reason why not where nothing was answered yet.
 //
 //  1. The address is one of ours, and does not climb out of itself.
-//  2. The lists of models are answered here.
-//  3. By model: the body, or what stands for it, names it.
-//  4. The visitor may use what was named, and has not used up what it may.
-//  5. Somebody has asked the very same just before: the answer is there.
-//  6. A route takes it.
+//  2. A browser that asks whether a page may send something is told so, but where the engine says that.
+//  3. The lists of models are answered here.
+//  4. By model: the body, or what stands for it, names it.
+//  5. The visitor may use what was named, and has not used up what it may.
+//  6. Somebody has asked the very same just before: the answer is there.
+//  7. A route takes it.
 func (x *exchange) serve() *Refusal {
 	if refusal := x.check(); refusal != nil {
 		return refusal
 	}
 	x.who = identify(x.router.tokens, x.call.authorization, x.call.apiKey, x.start)
 	what := x.address.Name
+	if x.who.token == nil && x.preflight() && !x.openToAll(what) {
+		x.answerPreflight()
+		return nil
+	}
 	if x.address.Kind == ByModel {
 		if path := x.address.Path; !x.call.grpc && (path == "/v1/models" || strings.HasPrefix(path, "/v1/models/")) {
 			return x.models(strings.TrimPrefix(strings.TrimPrefix(path, "/v1/models"), "/"))
@@ -169,7 +174,7 @@ func (x *exchange) short() bool {
 
 var errShort = unavailable("try_again", "Who may do what has just changed. Try again.", time.Second)
 
-// turnedAway tells whether steps 1 and 4 of serve refuse a call whatever its body says.
+// turnedAway tells whether steps 1 and 5 of serve refuse a call whatever its body says.
 func (x *exchange) turnedAway() bool {
 	x.address = ParseAddress(x.router.config.Domain, x.call.host, x.call.path)
 	if x.check() != nil {
@@ -410,6 +415,9 @@ func (x *exchange) respond(status int, headers []header, b []byte) {
 		x.capture.AnswerField(h.name, h.value)
 	}
 	x.capture.AnswerBody(b)
+	if x.opensPages() || status >= 400 && x.call.field("origin") != "" { // why it was refused is no secret
+		x.openPage()
+	}
 	x.limitHeaders()
 	c.header(nameRequestID, x.id)
 	bodiless := x.call.method == http.MethodHead

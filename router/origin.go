@@ -28,9 +28,10 @@ var (
 // confine takes out of an engine's answer what it must not say: cookies with names of ours, and where it shares its host
 // what is meant for all of that.
 func (x *exchange) confine(res *http1.Response) {
+	opens := x.opensPages()
 	for i := range res.Fields {
 		f := &res.Fields[i]
-		if f.Known == http1.SetCookie && ourSetCookie(text(f.Value)) || f.Known == http1.OfHost && x.address.Kind != ByHost {
+		if f.Known == http1.SetCookie && ourSetCookie(text(f.Value)) || f.Known == http1.OfHost && x.address.Kind != ByHost || opens && speaksOfPages(text(f.Name)) {
 			f.Known = http1.HopByHop // nobody passes it on
 		}
 	}
@@ -103,8 +104,11 @@ func (x *exchange) guardPage(res *http1.Response) {
 // againHeaders are the headers of an answer that is given once more, to who may have come another way.
 func (x *exchange) againHeaders(of []repeat.Field) []header {
 	headers := make([]header, 0, len(of)+3)
-	known, all := false, true
+	known, all, opens := false, true, x.opensPages()
 	for _, f := range of {
+		if opens && speaksOfPages(f.Name) {
+			continue
+		}
 		switch http1.Recognize([]byte(f.Name)) {
 		case http1.OfHost:
 			continue
