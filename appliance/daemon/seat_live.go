@@ -90,6 +90,9 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 		alive.Clock = saidOf.Clock
 		if first || alive != saidOf || !reflect.DeepEqual(has, said) {
 			alive.Clock = time.Now().UTC()
+			if first {
+				s.present.begin()
+			}
 			saying, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
 			err := s.agreement.Announce(saying, lease, s.name(), alive, has)
 			cancel()

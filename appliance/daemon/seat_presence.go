@@ -19,14 +19,23 @@ type presence struct {
 
 func newPresence() *presence { return &presence{gone: make(chan struct{}, 1)} }
 
-// is takes in whether the box is announced, as it is in etcd. It may be told late, of what was before it was announced anew: then it
-// is announced once more.
+// is takes in whether the box is announced, as it is in etcd. What was announced last has to have been seen there before it can go.
 func (p *presence) is(announced bool) {
 	if !p.seen.Swap(announced) || announced {
 		return
 	}
 	select {
 	case p.gone <- struct{}{}:
+	default:
+	}
+}
+
+// begin has what is told of an announcement of before count for nothing: a lease that was lost goes from etcd, too, and the box is about to
+// be announced with another one.
+func (p *presence) begin() {
+	p.seen.Store(false)
+	select {
+	case <-p.gone:
 	default:
 	}
 }

@@ -22,6 +22,16 @@ func TestPresence(t *testing.T) {
 			if anew := len(p.gone) > 0; anew != tc.anew {
 				t.Errorf("announced anew: %t", anew)
 			}
+			// It is announced with another lease, and hears late that the one before has gone, and then of itself.
+			p.begin()
+			for _, is := range []bool{false, true} {
+				if p.is(is); len(p.gone) > 0 {
+					t.Error("it is announced once more for what was before")
+				}
+			}
+			if p.is(false); len(p.gone) == 0 {
+				t.Error("what was announced with the other lease goes, and that is not noticed")
+			}
 		})
 	}
 }
