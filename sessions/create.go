@@ -136,9 +136,11 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 			continue
 		}
 		s, err := m.Session(project, ref)
-		if of := m.arrayMembers(project, m.arrayNamed(project, ref)); of != nil && errors.Is(err, ErrNotFound) {
-			ids = append(ids, of...)
-			continue
+		if errors.Is(err, ErrNotFound) { // all sessions are looked at for it, and each of an array names what it waits for
+			if of := m.arrayMembers(project, m.arrayNamed(project, ref)); of != nil {
+				ids = append(ids, of...)
+				continue
+			}
 		}
 		switch {
 		case errors.Is(err, ErrNotFound):
