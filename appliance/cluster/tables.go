@@ -74,6 +74,7 @@ func (a *Agreement) decideAt(ctx context.Context, r Reign, ops ...clientv3.Op) (
 type Table struct {
 	Rows     map[string]*Row
 	Revision int64
+	Written  int64 // revision at which the last of the rows was written, where the table was read once: whoever follows it comes as far
 }
 
 // FollowTable tells f of the table, all of it each time. The map that it is told is its own, the rows are not.
@@ -107,6 +108,7 @@ func (a *Agreement) Table(ctx context.Context) (Table, error) {
 	}
 	t := Table{Rows: map[string]*Row{}, Revision: got.Header.Revision}
 	for _, kv := range got.Kvs {
+		t.Written = max(t.Written, kv.ModRevision)
 		row := new(Row)
 		if json.Unmarshal(kv.Value, row) == nil {
 			t.Rows[string(kv.Key[len(prefix):])] = row

@@ -30,6 +30,7 @@ type Publisher struct {
 	known  map[string]bool      // routes that were ever told; true: they are in the table that is wanted
 	since  map[string]time.Time // when each of closed was seen to be, about
 	last   int64                // revision of the last write
+	before int64                // that of those who led before; 0: nobody did
 }
 
 // Tables is where the table is read and written. *cluster.Agreement is one.
@@ -45,9 +46,11 @@ func TakeOver(ctx context.Context, in Tables, r cluster.Reign, boxes func() int)
 	if err != nil {
 		return nil, err
 	}
-	return NewPublisher(before.Rows, boxes, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
+	p := NewPublisher(before.Rows, boxes, func(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
 		return in.PutTable(ctx, r, rows)
-	}), nil
+	})
+	p.before = before.Written
+	return p, nil
 }
 
 // NewPublisher makes one where written is the table as it is. put writes rows, nil for one that goes, and returns the revision at which
@@ -257,7 +260,7 @@ func (p *Publisher) write(ctx context.Context, calm bool) (cost int, err error) 
 	}
 	for _, id := range closing {
 		if p.closed[id] == 0 {
-			p.closed[id] = max(revision, 1)
+			p.closed[id] = max(revision, p.before, 1) // where nothing was to be written, those before may have just written it
 		}
 	}
 	return cost, nil

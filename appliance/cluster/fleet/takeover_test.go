@@ -50,6 +50,34 @@ func TestATableIsTakenOverAsItWasWrittenLast(t *testing.T) {
 	}
 }
 
+// A route that those before have closed last is closed for a box that has heard of that, and for no other: nothing is written of it again.
+func TestWhatWasClosedBeforeIsNotToldToAll(t *testing.T) {
+	a := cluster.New(clustertest.Start(t).Client(t), clustertest.Prefix())
+	first, leading := leads(t, a, "first")
+	route := sessions.RouteTarget{ID: "ses-1"}
+	if _, err := a.PutTable(t.Context(), first, map[string]*cluster.Row{"chat": rowOf("chat", route)}); err != nil {
+		t.Fatal(err)
+	}
+	route.Draining = true
+	closed, err := a.PutTable(t.Context(), first, map[string]*cluster.Row{"chat": rowOf("chat", route)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leading.end()
+	second, next := leads(t, a, "second")
+	t.Cleanup(next.end)
+	p, err := fleet.TakeOver(t.Context(), a, second, func() int { return 2 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Publish(map[string]*cluster.Row{"chat": rowOf("chat", route)})
+	t.Cleanup(live(p.Run).end)
+	clustertest.Soon(t, "who has heard of it is taken to know", func() bool { return p.Told("ses-1", closed) })
+	if p.Told("ses-1", closed-1) {
+		t.Error("a box that has not heard of it is taken to know")
+	}
+}
+
 // A stop goes on with its grace where who asked for it decides no more; where it only has no patience left, SIGKILL follows.
 func TestAStopIsLeftToWhoLeadsNext(t *testing.T) {
 	client := clustertest.Start(t).Client(t)
