@@ -18,15 +18,15 @@ import (
 // Where nobody else writes, what the first two said of days that are over is kept, and only today is summed up.
 func (s *Store) SessionUsage(ctx context.Context, q accounts.Query) ([]accounts.Sum, error) {
 	u := &sessionSelect{q: &q}
-	midnight := q.To.Truncate(usageDay)
+	midnight := dayBefore(q.To)
 	if s.past == nil || !q.From.Before(midnight) || q.Session != "" || q.Time() != "" && !u.plain() {
 		return s.sessionUsage(ctx, u.statement())
 	}
 	past, rest := q, q
 	past.To, rest.From = midnight, midnight
 	out, err := s.past.sessions.answer(ctx, (&sessionSelect{q: &past}).statement(), midnight, s.sessionUsage)
-	if err != nil || !midnight.Before(q.To) {
-		return slices.Clone(out), err
+	if err != nil {
+		return nil, err
 	}
 	since, err := s.sessionUsage(ctx, (&sessionSelect{q: &rest, counted: &past}).statement())
 	return slices.Concat(out, since), err

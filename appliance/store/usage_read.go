@@ -13,18 +13,22 @@ import (
 // usageDay is the grain of usage_days, whose days begin in UTC.
 const usageDay = 24 * time.Hour
 
+// dayBefore is the beginning of the day that goes on right before to. In a day's last hour people ask for what was used until midnight: that
+// day is not over.
+func dayBefore(to time.Time) time.Time { return to.Add(-time.Nanosecond).Truncate(usageDay) }
+
 // Usage implements usage.Store. Where nobody else writes, what days gave that are over is kept; all that is read is read in one
 // statement: what is written meanwhile is in all of it or in none.
 func (s *Store) Usage(ctx context.Context, q usage.Query) ([]usage.Row, error) {
-	midnight := q.To.Truncate(usageDay)
+	midnight := dayBefore(q.To)
 	if s.past == nil || !q.From.Before(midnight) {
 		return s.usage(ctx, usageStatement(&q))
 	}
 	past, rest := q, q
 	past.To, rest.From = midnight, midnight
 	out, err := s.past.requests.answer(ctx, usageStatement(&past), midnight, s.usage)
-	if err != nil || !midnight.Before(q.To) {
-		return slices.Clone(out), err
+	if err != nil {
+		return nil, err
 	}
 	since, err := s.usage(ctx, usageStatement(&rest))
 	return slices.Concat(out, since), err
