@@ -104,9 +104,7 @@ func TestAlertsAskForWhatThereIs(t *testing.T) {
 	}
 	labels := map[string][]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(palisade_[a-z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(table), -1) {
-		for _, label := range regexp.MustCompile("[a-z_]+").FindAllString(row[2], -1) {
-			labels[row[1]] = append(labels[row[1]], label)
-		}
+		labels[row[1]] = append(labels[row[1]], regexp.MustCompile(`[a-z_]+`).FindAllString(row[2], -1)...)
 		labels[row[1]] = append(labels[row[1]], "instance", "le", "job")
 	}
 	text, err := os.ReadFile("../../examples/prometheus/palisade.rules.yaml")
