@@ -415,7 +415,8 @@ func (x *exchange) respond(status int, headers []header, b []byte) {
 		x.capture.AnswerField(h.name, h.value)
 	}
 	x.capture.AnswerBody(b)
-	if x.opensPages() || status >= 400 && x.call.field("origin") != "" { // why it was refused is no secret
+	// Why nobody was let in is no secret. What is said of a service that is: its engine's last words may be in it.
+	if x.opensPages() || status >= 400 && x.service == nil && x.call.field("origin") != "" {
 		x.openPage()
 	}
 	x.limitHeaders()

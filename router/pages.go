@@ -33,9 +33,10 @@ func (x *exchange) answerPreflight() {
 	}, nil)
 }
 
-// opensPages tells whether the answer is for pages of any origin to read, whatever the engine says of that.
+// opensPages tells whether the answer is for pages of any origin to read, whatever the engine says of that. A token for another
+// service opens nothing of one that is open to all.
 func (x *exchange) opensPages() bool {
-	return x.who.token != nil && x.call.field("origin") != ""
+	return x.who.token != nil && (x.service == nil || x.who.allowed(x.service)) && x.call.field("origin") != ""
 }
 
 // openPage says so.

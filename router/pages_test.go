@@ -13,6 +13,9 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Origin", "https://engine.example")
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/bad") {
+			w.WriteHeader(http.StatusBadRequest)
+		}
 		if r.Method == http.MethodOptions {
 			w.Header().Set("X-Engine", "preflight")
 		}
@@ -22,8 +25,12 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	guarded.Traffic.Repeat.Window = time.Minute
 	public := hello(at)
 	public.ID, public.Name, public.Public = "pub", "open", true
+	public.Traffic.Repeat.Window = time.Minute
 	public.Routes[0].ID = "r9"
-	g := newRig(t, Config{Domain: "models.example"}, guarded, public)
+	foreign, broken := hello(at), Service{ID: "bro", Name: "broken", Project: "p", Public: true, Broken: "its last words"}
+	foreign.ID, foreign.Name, foreign.Project, foreign.Public = "for", "foreign", "q", true
+	foreign.Routes[0].ID = "r8"
+	g := newRig(t, Config{Domain: "models.example"}, guarded, public, foreign, broken)
 	const body = `{"model":"hello","messages":[]}`
 	for name, c := range map[string]struct {
 		method, path, host, token, body string
@@ -44,6 +51,11 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		"a token that does not count":      {method: "POST", path: "/services/hello/x", token: "pal-none", body: "{}", status: 401, origin: "*"},
 		"open to all, without a token":     {method: "POST", path: "/services/open/x", body: "{}", status: 200, origin: "https://engine.example", credentials: "true"},
 		"open to all, by a page's token":   {method: "POST", path: "/services/open/x", token: g.secret, body: "{}", status: 200, origin: "*"},
+		"open to all, of another project":  {method: "POST", path: "/services/foreign/x", token: g.secret, body: "{}", status: 200, origin: "https://engine.example", credentials: "true"},
+		"open to all, refused by engine":   {method: "POST", path: "/services/open/bad", body: "{}", status: 400, origin: "https://engine.example", credentials: "true"},
+		"and refused once more":            {method: "POST", path: "/services/open/bad", body: "{}", status: 400, origin: "https://engine.example", credentials: "true"},
+		"open to all, does not start":      {method: "POST", path: "/services/broken/x", body: "{}", status: 503},
+		"the same, by a page's token":      {method: "POST", path: "/services/broken/x", token: g.secret, body: "{}", status: 503, origin: "*"},
 		"a large body, which is read late": {method: "POST", path: "/v1/chat/completions", token: g.secret, body: `{"model":"hello","x":"` + strings.Repeat("x", 3<<20) + `"}`, status: 200, origin: "*"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,7 @@ type wire struct {
 	last             bool // no further request is answered
 	pass             bool // the connection is for net/http
 	lingers          bool // it is closed in a way that lets the client read why
-	unread           int  // of a request that was turned away: bytes that are still to come
+	unread           int  // of a request that is refused: bytes that are still to come, where that is known
 
 	at   atomic.Pointer[Router] // that is asked; nil: none, or another has the answer's rest
 	busy atomic.Bool            // a request has begun, and is not answered
@@ -385,6 +385,7 @@ func (c *wire) grow() bool {
 	}
 	more := int64(len(c.in.bytes) - before)
 	if c.counted += more; c.keeper.buffered.Add(more) > c.keeper.config.BufferTotal {
+		c.unread = c.need - c.have
 		c.answerBad(refuseBody(errNoMemory, 0))
 		return false
 	}
