@@ -136,9 +136,12 @@ func (m *Manager) dependencies(project string, refs []string) ([]string, error) 
 			continue
 		}
 		s, err := m.Session(project, ref)
-		if errors.Is(err, ErrNotFound) { // all sessions are looked at for it, and each of an array names what it waits for
-			if of := m.arrayMembers(project, m.arrayNamed(project, ref)); of != nil {
-				ids = append(ids, of...)
+		// All sessions are looked at for an array's name, and each of an array says what it waits for. A session that has ended is not
+		// meant where an array was called the same since.
+		if missing := errors.Is(err, ErrNotFound); missing || err == nil && s.ID != ref && !s.Alive() {
+			array, made := m.arrayNamed(project, ref)
+			if array != "" && (missing || made.After(s.CreatedAt)) {
+				ids = append(ids, m.arrayMembers(project, array)...)
 				continue
 			}
 		}
@@ -171,17 +174,16 @@ func (m *Manager) arrayMembers(project, id string) []string {
 	return ids
 }
 
-// arrayNamed is the id of the newest array of a name, "" where there is none.
-func (m *Manager) arrayNamed(project, name string) (id string) {
+// arrayNamed is the id of the newest array of a name, and when it was made; "" where there is none.
+func (m *Manager) arrayNamed(project, name string) (id string, made time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var newest time.Time
 	for _, r := range m.sessions {
-		if s, _ := r.snapshot(); s.Project == project && s.ofArray(name) && s.CreatedAt.After(newest) {
-			id, newest = s.Task.Array.ID, s.CreatedAt
+		if s, _ := r.snapshot(); s.Project == project && s.ofArray(name) && s.CreatedAt.After(made) {
+			id, made = s.Task.Array.ID, s.CreatedAt
 		}
 	}
-	return id
+	return id, made
 }
 
 // CreateSessions records sessions of people, all of them with all their containers or none; they go into the queue. All

@@ -483,7 +483,7 @@ func TestArrayIsRecordedAsAWhole(t *testing.T) {
 	})
 }
 
-// TestDependsOnAnArrayByItsName: of several arrays of one name the newest counts.
+// TestDependsOnAnArrayByItsName: of several arrays of one name the newest counts, and none of a session of the name that ended before.
 func TestDependsOnAnArrayByItsName(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.boot()
@@ -492,6 +492,11 @@ func TestDependsOnAnArrayByItsName(t *testing.T) {
 				r.Task.Array, r.Resources = &sessions.Array{ID: array, Index: i}, map[string]string{"cpu": "2.5"}
 			})
 		}
+		w.create(job("fit")) // a first try, alone
+		for _, id := range w.runtime.Running() {
+			w.exit(id, sessions.ExitCompleted, 0)
+		}
+		w.after(time.Second)
 		w.create(of("arr-old", 1), of("arr-old", 2))
 		for _, id := range w.runtime.Running() {
 			w.exit(id, sessions.ExitFailed, 1)
@@ -505,7 +510,7 @@ func TestDependsOnAnArrayByItsName(t *testing.T) {
 		}
 		w.person(last.ID, sessions.StatusRunning)
 		started := w.runtime.Started()
-		if n := started[0].Env["OMP_NUM_THREADS"]; n != "2" {
+		if n := started[1].Env["OMP_NUM_THREADS"]; n != "2" {
 			t.Errorf("libraries in a session with 2.5 cores are to start %q threads", n)
 		}
 		if n, set := started[len(started)-1].Env["OMP_NUM_THREADS"]; set {

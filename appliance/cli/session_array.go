@@ -11,24 +11,28 @@ import (
 	"github.com/palisade-run/palisade/appliance/api"
 )
 
-// sessionsOf are the sessions that a word names: one, by its id or name, or all of an array, in the order of their indexes.
+// sessionsOf are the sessions that a word names: one, by its id or name, or all of an array, in the order of their indexes. A
+// session that has ended is not meant where an array was called the same since.
 func sessionsOf(ctx context.Context, c *api.Client, ref string) ([]api.Session, error) {
 	s, err := c.Session(ctx, ref)
-	if err == nil {
+	if err != nil && !errors.Is(err, api.KindError(api.KindNotFound)) {
+		return nil, err
+	}
+	if err == nil && (s.ID == ref || !ended(s)) {
 		return []api.Session{s}, nil
 	}
-	if all := arrayOf(ctx, c, ref, err); all != nil {
+	if all := arrayOf(ctx, c, ref); all != nil && (err != nil || all[0].CreatedAt.After(s.CreatedAt)) {
 		return all, nil
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	return []api.Session{s}, nil
 }
 
 // arrayOf are the sessions of an array, by its id or its name: of several arrays of one name the newest, for people run what
-// they call the same again and again. none is what came of looking for a session of that name; nil: there is no such array either.
-func arrayOf(ctx context.Context, c *api.Client, ref string, none error) []api.Session {
-	if !errors.Is(none, api.KindError(api.KindNotFound)) {
-		return nil
-	}
+// they call the same again and again. nil: there is none.
+func arrayOf(ctx context.Context, c *api.Client, ref string) []api.Session {
 	all, err := c.Sessions(ctx, api.SessionFilter{Array: ref, All: true})
 	if err != nil || len(all) == 0 {
 		return nil
@@ -49,13 +53,14 @@ func arrayName(s api.Session) string {
 
 // terminate ends a session, or those of an array that live.
 func terminate(ctx context.Context, c *api.Client, ref string, forced bool) error {
-	err := c.TerminateSession(ctx, ref, forced)
-	all := arrayOf(ctx, c, ref, err)
-	if all == nil {
+	all, err := sessionsOf(ctx, c, ref)
+	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, ended)
-	if len(all) == 0 {
+	if len(all) == 1 {
+		return c.TerminateSession(ctx, all[0].ID, forced)
+	}
+	if all = slices.DeleteFunc(all, ended); len(all) == 0 {
 		return fmt.Errorf("all sessions of the array %s have ended", ref)
 	}
 	var wrong []error
