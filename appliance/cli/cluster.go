@@ -78,7 +78,7 @@ func (a *app) decides(ctx context.Context, c *api.Client, name string) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return &hinted{context.Cause(ctx), "the cluster is there: palisade cluster status"}
 		}
 	}
 	return nil
