@@ -32,6 +32,7 @@ func (d *daemon) openFollower(ctx context.Context) (err error) {
 			err = errors.Join(err, d.closeBooks(), d.store.Close())
 		}
 	}()
+	registerVitals(d.registry, d.Version, c.Data)
 	d.spilled = newSpilled(c.Data, d.store, d.Log.With("room", "usage"))
 	if err = d.spilled.collect(ctx); err != nil {
 		return err
