@@ -46,6 +46,7 @@ test-tools: session-init
 	@.ci/deps build engine images test
 	@firmware-images/engines/llama-cpp/build.sh >/dev/null
 	@.ci/openai-client >/dev/null
+	@.ci/go-client
 	@.ci/anthropic-client/build >/dev/null
 	@.ci/axe >/dev/null
 	@.ci/containerd/build >/dev/null
