@@ -7,14 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -163,45 +159,21 @@ func (r *Runtime) endTask(ctx context.Context, id string) error {
 		t, err = c.Task(ctx, nil)
 	}
 	if errdefs.IsNotFound(err) {
-		return r.endShim(id)
+		_, err = r.endShims(id)
+		return err
 	}
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
 	if _, err = t.Delete(ctx, client.WithProcessKill); absent(err) == nil && time.Since(begun) > shimPatience {
-		err = r.endShim(id)
+		_, err = r.endShims(id)
 	}
 	return absent(err)
 }
 
 // shimPatience is less than what containerd has with a shim that it wants to end. After that it forgets it.
 const shimPatience = 2 * time.Second
-
-// endShim ends the shim of a container of which containerd knows no task: an older one that was killed while
-// it started a shim forgets it, and any one forgets those that did not end in time.
-func (r *Runtime) endShim(id string) error {
-	wanted := []string{"-namespace", r.cfg.Namespace, "-id", id, "-address", strings.TrimPrefix(r.cfg.Address, "unix://")}
-	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		line, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		args := strings.Split(string(line), "\x00")
-		if filepath.Base(args[0]) != "containerd-shim-runc-v2" || !slices.Equal(args[1:min(len(args), 1+len(wanted))], wanted) {
-			continue
-		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
-			r.log.Info("ending a shim that containerd has forgotten", "session", id, "pid", pid)
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
-	return nil
-}
 
 // absent makes no error of one that says that there is nothing of that name.
 func absent(err error) error {

@@ -39,7 +39,9 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		switch {
 		case errors.Is(err, sessions.ErrNoInstance):
 			r.log.Info("sweeping a session that was half made", "session", id)
-			err = r.discard(ctx, id)
+			if err = r.discard(ctx, id); err == nil {
+				r.endLateShim(id)
+			}
 		case ended:
 			r.release(ctx, id)
 		case err == nil:
@@ -81,6 +83,7 @@ func (r *Runtime) sweepStrays(ctx context.Context, kept map[string]bool) error {
 		if err := perform(ctx, r.freeing(id)); err != nil {
 			return fmt.Errorf("container %s: %w", id, err)
 		}
+		r.endLateShim(id)
 	}
 	return nil
 }
