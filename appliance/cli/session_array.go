@@ -15,19 +15,20 @@ import (
 // session that has ended is not meant where an array was called the same since.
 func sessionsOf(ctx context.Context, c *api.Client, ref string) ([]api.Session, error) {
 	s, err := c.Session(ctx, ref)
-	if err != nil && !errors.Is(err, api.KindError(api.KindNotFound)) {
+	switch {
+	case err != nil && !errors.Is(err, api.KindError(api.KindNotFound)):
 		return nil, err
-	}
-	if err == nil && (s.ID == ref || !ended(s)) {
+	case err == nil && (s.ID == ref || !ended(s)):
 		return []api.Session{s}, nil
 	}
-	if all := arrayOf(ctx, c, ref); all != nil && (err != nil || all[0].CreatedAt.After(s.CreatedAt)) {
-		return all, nil
+	all := arrayOf(ctx, c, ref)
+	if err == nil && (all == nil || !all[0].CreatedAt.After(s.CreatedAt)) {
+		all = []api.Session{s}
 	}
-	if err != nil {
+	if all == nil {
 		return nil, err
 	}
-	return []api.Session{s}, nil
+	return all, nil
 }
 
 // arrayOf are the sessions of an array, by its id or its name: of several arrays of one name the newest, for people run what
