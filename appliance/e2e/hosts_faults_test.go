@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -257,13 +258,23 @@ func (f *hosting) bring(x fault, v victim, to string, long time.Duration) came {
 // counted is how many requests are in the usage, once they are as many as they should be, or after a while.
 func (f *hosting) counted() (rows int) {
 	f.t.Helper()
-	_ = eventually(10*time.Second, func() error {
+	days := []string{"--from", time.Now().AddDate(0, 0, -1).Format(time.DateOnly), "--to", time.Now().AddDate(0, 0, 2).Format(time.DateOnly)} // of wrong clocks, too
+	err := eventually(10*time.Second, func() error {
 		var usage struct{ Total struct{ Requests int } }
-		f.hosts[0].into(&usage, "usage", "--from", time.Now().AddDate(0, 0, -1).Format(time.DateOnly), "--to", time.Now().AddDate(0, 0, 2).Format(time.DateOnly)) // of wrong clocks, too
+		out, said, code := f.hosts[0].cli(append([]string{"usage", "--output", "json"}, days...)...)
+		if code != 0 {
+			return errors.New(said) // who leads may have changed just now
+		}
+		if err := json.Unmarshal([]byte(out), &usage); err != nil {
+			return err
+		}
 		if rows = usage.Total.Requests; rows < f.answered-f.uncounted {
-			return errors.New("not all yet")
+			return fmt.Errorf("%d of %d yet", rows, f.answered-f.uncounted)
 		}
 		return nil
 	})
+	if err != nil {
+		f.t.Logf("the usage: %v", err)
+	}
 	return rows
 }
