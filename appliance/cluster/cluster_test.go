@@ -201,7 +201,7 @@ func TestRoster(t *testing.T) {
 	}
 	clustertest.Soon(t, "two is heard of, and one is not", func() bool {
 		n := roster.Nodes()
-		return roster.Known() && len(n) == 2 && n[0].Unheard && n[0].Alive == nil && n[1].Alive != nil && n[1].Alive.Version == "1.2.3" && n[1].Inventory.Node.Memory == 64 && n[1].Labels["rack"] == "r1"
+		return roster.Known() && len(n) == 2 && n[0].Unheard && n[0].Alive == nil && n[1].Alive != nil && n[1].Alive.Version == "1.2.3" && n[1].Inventory != nil && n[1].Inventory.Node.Memory == 64 && n[1].Labels["rack"] == "r1"
 	})
 	// What happens while it is cut off, and is thrown away before it is back, is found out all the same.
 	cable.Pull()

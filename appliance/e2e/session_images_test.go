@@ -59,6 +59,6 @@ func (b *box) worksInBase() {
 		! ls /etc/ssh/ssh_host_*
 		ssh-keygen -q -t ed25519 -N '' -f k && mkdir -m 700 .ssh && cp k.pub .ssh/authorized_keys
 		/usr/sbin/sshd -p 2200 -h ~/k -o PidFile=none -o ListenAddress=127.0.0.1
-		ssh -i k -p 2200 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null 127.0.0.1 'hostname; echo done > base-results/by-ssh'`)
+		ssh -i k -p 2200 -o ConnectionAttempts=30 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null 127.0.0.1 'hostname; echo done > base-results/by-ssh'`)
 	b.contains(filepath.Join(results, "by-ssh"), "done\n")
 }
