@@ -36,6 +36,7 @@ var domain = []string{"catalog/bytesize", "catalog", "catalog/folders", "catalog
 var rooms = []room{
 	{"catalog/bytesize", nil},
 	{"catalog/spelling", nil},
+	{"catalog/folders/foldertest", nil},
 	{"catalog/folders", list("catalog/bytesize", "catalog/spelling")},
 	{"catalog", list("catalog/folders", "catalog/spelling")},
 	{"catalog/fit", list("catalog/bytesize")},
@@ -169,6 +170,8 @@ var rooms = []room{
 
 // testsAlso is what the tests of a room may import beyond what the room may.
 var testsAlso = map[string][]string{
+	"catalog/folders":              list("catalog/folders/foldertest"),
+	"catalog":                      list("catalog/folders/foldertest"),
 	"catalog/index":                list("catalog/fetch/git", "catalog/fetch/web"), // as the daemon fetches catalogs
 	"catalog/fetch/web":            list("catalog/blobs"),                          // downloads are measured beside curl, to where they go
 	"catalog/fetch/git":            list("catalog/fetch/fetchtest"),

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Bounds of one document. They are far above any real file, and keep a hostile one (aliases of
@@ -242,7 +244,7 @@ func (d *Document) expandMap(n *yaml.Node, depth int) *node {
 			continue
 		}
 		if line, ok := first[key.Value]; ok {
-			d.fail(at, "remove one of them", "key %q is given twice; it is in line %d already", shorten(key.Value), line)
+			d.fail(at, "remove one of them", "key %q is given twice; it is in line %d already", spelling.Short(key.Value), line)
 			continue
 		}
 		first[key.Value] = at.line
@@ -279,15 +281,6 @@ func (d *Document) mergeSources(value *node) []*node {
 	return sources
 }
 
-// shorten keeps quoted input readable in a message.
-func shorten(s string) string {
-	const most = 60
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most]) + "..."
-}
-
 func (n *node) describe() string {
 	switch {
 	case n.kind == list:
@@ -297,9 +290,9 @@ func (n *node) describe() string {
 	case n.tag == tagNull:
 		return "null"
 	case n.tag == tagText:
-		return strconv.Quote(shorten(n.text))
+		return strconv.Quote(spelling.Short(n.text))
 	default:
-		return string(n.tag) + " " + shorten(n.text)
+		return string(n.tag) + " " + spelling.Short(n.text)
 	}
 }
 

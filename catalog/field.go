@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // tag is a scalar's type by the core schema of YAML 1.2, in the words of our messages.
@@ -114,7 +116,7 @@ func (f Field) Text() (string, bool) {
 	if f.node.kind != scalar || f.node.tag != tagText {
 		hint := ""
 		if f.node.kind == scalar {
-			hint = "put it in quotes: " + strconv.Quote(shorten(f.node.text))
+			hint = "put it in quotes: " + strconv.Quote(spelling.Short(f.node.text))
 		}
 		f.wrongType("a string", hint)
 		return "", false

@@ -9,45 +9,11 @@ import (
 	"testing"
 
 	"github.com/palisade-run/palisade/catalog/folders"
+	"github.com/palisade-run/palisade/catalog/folders/foldertest"
 )
 
-// tree writes files below a new directory; a name that ends in / is a directory, a value that begins
-// with "-> " a symbolic link.
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(dir, name)
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
-		target, link := strings.CutPrefix(content, "-> ")
-		switch {
-		case err != nil:
-		case strings.HasSuffix(name, "/"):
-			err = os.MkdirAll(path, 0o755)
-		case link:
-			err = os.Symlink(target, path)
-		default:
-			err = os.WriteFile(path, []byte(content), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func hintOf(err error) string {
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		return h.Hint()
-	}
-	return ""
-}
-
 func TestFindDefinition(t *testing.T) {
-	outside := tree(t, map[string]string{"secret.yaml": "secret"})
+	outside := foldertest.Tree(t, map[string]string{"secret.yaml": "secret"})
 	tests := []struct {
 		name     string
 		files    map[string]string
@@ -78,7 +44,7 @@ func TestFindDefinition(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			root, err := os.OpenRoot(tree(t, tt.files))
+			root, err := os.OpenRoot(foldertest.Tree(t, tt.files))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,8 +56,8 @@ func TestFindDefinition(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.message) || !strings.Contains(hintOf(err), tt.hint) {
-				t.Errorf("error %v (%s)", err, hintOf(err))
+			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.message) || !strings.Contains(foldertest.HintOf(err), tt.hint) {
+				t.Errorf("error %v (%s)", err, foldertest.HintOf(err))
 			}
 		})
 	}

@@ -3,6 +3,8 @@ package catalog
 import (
 	"regexp"
 	"strconv"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 var (
@@ -93,7 +95,7 @@ func readMode(f Field, otherwise string) string {
 		digits = digits[2:]
 	}
 	if mode, err := strconv.ParseUint(digits, 8, 32); err != nil || mode > 0o7777 {
-		f.Error(`for example "644" or "755"`, "%q is not a file mode", shorten(text))
+		f.Error(`for example "644" or "755"`, "%q is not a file mode", spelling.Short(text))
 		return otherwise
 	}
 	return digits

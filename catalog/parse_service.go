@@ -135,7 +135,7 @@ func readHealthPath(f Field, text string) string {
 	}
 	text = "/" + strings.TrimPrefix(text, "/")
 	if _, err := url.ParseRequestURI(text); err != nil || strings.ContainsFunc(text, blankOrControl) {
-		f.Error("write blanks as %20", "%q is not a path that can be asked for", shorten(text))
+		f.Error("write blanks as %20", "%q is not a path that can be asked for", spelling.Short(text))
 	}
 	return text
 }
@@ -184,7 +184,7 @@ func readAction(f Field) (Action, bool) {
 		if hint == "" {
 			hint = "the actions are " + strings.Join(actionNames, ", ")
 		}
-		name.Error(hint, "unknown action %q", shorten(a.Name))
+		name.Error(hint, "unknown action %q", spelling.Short(a.Name))
 		return a, false
 	}
 	a.Ref = readRef(fields.Get("ref"), a.Name)
@@ -203,7 +203,7 @@ func readRef(f Field, action string) string {
 		return ""
 	}
 	if !refName.MatchString(ref) {
-		f.Error("letters, digits and _, beginning with a letter, for example config_file", "%q cannot be used as {%s}", shorten(ref), shorten(ref))
+		f.Error("letters, digits and _, beginning with a letter, for example config_file", "%q cannot be used as {%s}", spelling.Short(ref), spelling.Short(ref))
 		return ""
 	}
 	if slices.Contains(templateNames, ref) {

@@ -139,7 +139,7 @@ func (fo *Keeper) Reach(ctx context.Context, w Who, ref string, want Permission)
 		if hint == "" {
 			hint = "palisade folder list shows what there is"
 		}
-		return Reached{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", shorten(ref)), hint: hint}
+		return Reached{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", spelling.Short(ref)), hint: hint}
 	}
 	refs := make([]string, len(found))
 	for i, r := range found {
@@ -179,7 +179,7 @@ func (fo *Keeper) Share(ctx context.Context, f Folder, g Grant) (Grant, error) {
 	case g.Project == f.Project:
 		return Grant{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("folder %s is project %s's own", f.Name, f.Project), hint: "all who work in that project have it"}
 	case len(g.Person) > 128 || len(g.Project) > 64 || strings.ContainsFunc(g.Person+g.Project, unicode.IsControl):
-		return Grant{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%q is no name", shorten(g.Person+g.Project))}
+		return Grant{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("%q is no name", spelling.Short(g.Person+g.Project))}
 	}
 	g.FolderID, g.CreatedAt = f.ID, time.Now().UTC().Truncate(time.Microsecond)
 	if err := fo.store.SaveGrant(ctx, g); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Checksum names how a file is compared with what was sent. SHA-256 tells any two files apart; XXH64 those that nobody made
@@ -54,10 +56,10 @@ func compare(sender, arrived string) error {
 	kind, _, _ := strings.Cut(arrived, ":")
 	said, _, written := strings.Cut(sender, ":")
 	if !written {
-		return &fault{kind: ErrInvalid, message: fmt.Sprintf("%q is no digest", shorten(sender)), hint: "write " + kind + ":HEX"}
+		return &fault{kind: ErrInvalid, message: fmt.Sprintf("%q is no digest", spelling.Short(sender)), hint: "write " + kind + ":HEX"}
 	}
 	if said != kind {
-		return &fault{kind: ErrInvalid, message: fmt.Sprintf("the digest is %s, and the upload was begun for %s", shorten(sender), kind), hint: "say checksum: " + shorten(said) + " when it begins"}
+		return &fault{kind: ErrInvalid, message: fmt.Sprintf("the digest is %s, and the upload was begun for %s", spelling.Short(sender), kind), hint: "say checksum: " + spelling.Short(said) + " when it begins"}
 	}
-	return &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the digest %s, what arrived %s", shorten(sender), arrived), hint: "the file changed while it was sent: send it again"}
+	return &fault{kind: ErrChecksum, message: fmt.Sprintf("the sender's file has the digest %s, what arrived %s", spelling.Short(sender), arrived), hint: "the file changed while it was sent: send it again"}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Elsewhere has other boxes of a cluster do what is to be done with folders whose home they are.
@@ -173,7 +175,7 @@ func (fo *Keeper) carryUpload(ctx context.Context, f Folder, op Operation, body 
 	case doDrop:
 		return nil, fo.DropUpload(ctx, f, op.ID)
 	}
-	return nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("another box asks for %q, which this one does not know", shorten(string(op.Do))), hint: "have all boxes run the same version"}
+	return nil, &fault{kind: ErrInvalid, message: fmt.Sprintf("another box asks for %q, which this one does not know", spelling.Short(string(op.Do))), hint: "have all boxes run the same version"}
 }
 
 // useElsewhere is what a folder holds as its home counts it, kept in its account.
@@ -201,7 +203,7 @@ func (fo *Keeper) byID(ctx context.Context, id string) (Folder, error) {
 			return f, nil
 		}
 	}
-	return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", shorten(id)), hint: "palisade folder list shows what there is"}
+	return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", spelling.Short(id)), hint: "palisade folder list shows what there is"}
 }
 
 // Record is the row of a folder by its id, in the trash or not. ErrNotFound.

@@ -1,7 +1,5 @@
 package folders
 
-import "unicode/utf8"
-
 // fault is an error with a kind to test for and a hint for the person who caused it.
 type fault struct {
 	kind    error
@@ -25,13 +23,4 @@ func (f *fault) Unwrap() []error {
 		return []error{f.kind, f.cause}
 	}
 	return []error{f.kind}
-}
-
-// shorten makes what a client wrote fit for a message.
-func shorten(s string) string {
-	const most = 60
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most]) + "..."
 }

@@ -213,7 +213,7 @@ func (fo *Keeper) Find(ctx context.Context, project, ref string) (Folder, error)
 		if hint == "" {
 			hint = "palisade folder list shows what there is"
 		}
-		return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", shorten(ref)), hint: hint}
+		return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q", spelling.Short(ref)), hint: hint}
 	default:
 		return Folder{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("several projects have a folder %s", ref), hint: "name it by its id: " + found[0].ID + " is the one of " + found[0].Project}
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+
+	"github.com/palisade-run/palisade/catalog/folders/foldertest"
 )
 
 // rows is a Store in memory.
@@ -141,8 +143,8 @@ func create(t *testing.T, fo *Keeper, name string) Folder {
 // wantError holds err against a kind and words of its message and hint.
 func wantError(t *testing.T, err, kind error, words string) {
 	t.Helper()
-	if err == nil || !errors.Is(err, kind) || !strings.Contains(err.Error()+" ("+hintOf(err)+")", words) {
-		t.Errorf("got %v (%s), want %v with %q", err, hintOf(err), kind, words)
+	if err == nil || !errors.Is(err, kind) || !strings.Contains(err.Error()+" ("+foldertest.HintOf(err)+")", words) {
+		t.Errorf("got %v (%s), want %v with %q", err, foldertest.HintOf(err), kind, words)
 	}
 }
 
@@ -257,12 +259,12 @@ func TestFolderVanished(t *testing.T) {
 }
 
 func TestImport(t *testing.T) {
-	dir := tree(t, map[string]string{"models/llama/x.gguf": "x", "file": "", "link": "-> models/llama", "etc": "-> /etc"})
+	dir := foldertest.Tree(t, map[string]string{"models/llama/x.gguf": "x", "file": "", "link": "-> models/llama", "etc": "-> /etc"})
 	fo, _, _ := newFolders(t)
 	if err := os.MkdirAll(fo.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	data := tree(t, map[string]string{"logs/": ""})
+	data := foldertest.Tree(t, map[string]string{"logs/": ""})
 	fo.protect = append(fo.protect, data)
 	f, err := fo.Import(t.Context(), Spec{Name: "llama", Project: "p"}, dir+"/link")
 	if err != nil {
@@ -457,7 +459,7 @@ func TestFolderWriteFails(t *testing.T) {
 func TestFolderEscapes(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "jail")
-	outsideDir := tree(t, map[string]string{"secret": "s"})
+	outsideDir := foldertest.Tree(t, map[string]string{"secret": "s"})
 	for link, target := range map[string]string{"dir": outsideDir, "file": outsideDir + "/secret", "up": "../..", "inner": "up/x"} {
 		if err := os.Symlink(target, filepath.Join(f.Path, link)); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 var (
@@ -45,7 +47,7 @@ func CheckName(name string) error {
 	case startsPrograms(name):
 		return invalid(fmt.Sprintf("%q is a file that programs read when they start", name), "choose another name")
 	case name == "." || name == ".." || !folderName.MatchString(name):
-		return invalid(fmt.Sprintf("%q cannot be the name of a folder", shorten(name)), "letters, digits, _, - and ., not beginning with -")
+		return invalid(fmt.Sprintf("%q cannot be the name of a folder", spelling.Short(name)), "letters, digits, _, - and ., not beginning with -")
 	case folderID.MatchString(name):
 		return invalid(fmt.Sprintf("%q looks like the id of a folder", name), "choose another name")
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // OpenPlain opens a plain file below the root of a folder. It never blocks on a pipe or a device that bears the name. ErrNotFound,
@@ -47,7 +49,7 @@ func CheckPath(name string) error {
 		return outside(name)
 	case len(name) > longestPath || strings.Count(name, "/") > deepestPath || slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return len(part) > longestName }):
 		return &fault{
-			kind: ErrInvalid, message: fmt.Sprintf("%q is too long a path", shorten(name)),
+			kind: ErrInvalid, message: fmt.Sprintf("%q is too long a path", spelling.Short(name)),
 			hint: fmt.Sprintf("at most %d bytes, %d of a name, and %d directories in one another", longestPath, longestName, deepestPath),
 		}
 	}
@@ -57,7 +59,7 @@ func CheckPath(name string) error {
 func outside(name string) error {
 	return &fault{
 		kind:    ErrInvalid,
-		message: fmt.Sprintf("%q leaves the folder", shorten(name)),
+		message: fmt.Sprintf("%q leaves the folder", spelling.Short(name)),
 		hint:    "give a path relative to the folder's root, for example configs/model-definition.yaml",
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Where in a session nothing is mounted: neither on nor in the trees, and not on the tops.
@@ -23,7 +25,7 @@ var (
 func CheckTarget(target string) error {
 	invalid := func(format string, args ...any) error {
 		return &fault{
-			kind: ErrInvalid, message: fmt.Sprintf("mount target %q ", shorten(target)) + fmt.Sprintf(format, args...),
+			kind: ErrInvalid, message: fmt.Sprintf("mount target %q ", spelling.Short(target)) + fmt.Sprintf(format, args...),
 			hint: "use one such as /models or /home/work/data",
 		}
 	}

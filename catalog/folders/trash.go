@@ -172,7 +172,7 @@ func (fo *Keeper) findTrashed(ctx context.Context, project, ref string) (Folder,
 	if hint == "" {
 		hint = "palisade folder trash shows what is in it"
 	}
-	return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q in the trash", shorten(ref)), hint: hint}
+	return Folder{}, &fault{kind: ErrNotFound, message: fmt.Sprintf("there is no folder %q in the trash", spelling.Short(ref)), hint: hint}
 }
 
 // Restore takes a folder out of the trash, under its name or another. ErrNotFound, ErrExists, ErrInvalid.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/folders/foldertest"
 )
 
 func TestRestore(t *testing.T) {
@@ -56,7 +58,7 @@ func TestRestore(t *testing.T) {
 
 func TestSweepTrash(t *testing.T) {
 	fo, _, _ := newFolders(t)
-	dir := tree(t, map[string]string{"x": "x"})
+	dir := foldertest.Tree(t, map[string]string{"x": "x"})
 	imported, err := fo.Import(t.Context(), Spec{Name: "imported", Project: "p"}, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +337,7 @@ func TestClone(t *testing.T) {
 func TestExchangedMidway(t *testing.T) {
 	fo, _, _ := newFolders(t)
 	f := create(t, fo, "f")
-	outsideDir := tree(t, map[string]string{"secret": "secret"})
+	outsideDir := foldertest.Tree(t, map[string]string{"secret": "secret"})
 	if err := errors.Join(os.Mkdir(f.Path+"/real", 0o777), os.WriteFile(f.Path+"/real/secret", []byte("mine"), 0o666), os.Symlink(outsideDir, f.Path+"/link")); err != nil {
 		t.Fatal(err)
 	}

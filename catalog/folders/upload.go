@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Kinds of errors of uploads.
@@ -101,7 +103,7 @@ func (fo *Keeper) BeginUpload(ctx context.Context, f Folder, spec UploadSpec) (o
 		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("a file cannot have %d bytes", spec.Size)}
 	}
 	if spec.Checksum = cmp.Or(spec.Checksum, SHA256); spec.Checksum != SHA256 && spec.Checksum != XXH64 {
-		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("there is no checksum %q", shorten(string(spec.Checksum))), hint: "sha256 or xxh64"}
+		return Upload{}, &fault{kind: ErrInvalid, message: fmt.Sprintf("there is no checksum %q", spelling.Short(string(spec.Checksum))), hint: "sha256 or xxh64"}
 	}
 	root, name, err := enter(f, spec.Path)
 	if err != nil {
@@ -280,7 +282,7 @@ func (fo *Keeper) findUpload(ctx context.Context, f Folder, id string) (*upload,
 
 func noUpload(id string) error {
 	return &fault{
-		kind: ErrNotFound, message: fmt.Sprintf("there is no upload %q", shorten(id)),
+		kind: ErrNotFound, message: fmt.Sprintf("there is no upload %q", spelling.Short(id)),
 		hint: "it is finished, was given up, or another client has taken it over: begin again, which goes on where it was",
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/palisade-run/palisade/catalog/folders/foldertest"
 )
 
 func bound(t *testing.T, fo *Keeper, name string, quota int64) Folder {
@@ -173,7 +175,7 @@ func TestCountInterrupted(t *testing.T) {
 func TestCount(t *testing.T) {
 	fo, _, used := newFolders(t)
 	f := bound(t, fo, "f", 1<<20)
-	outsideDir := tree(t, map[string]string{"big": strings.Repeat("x", 5000)})
+	outsideDir := foldertest.Tree(t, map[string]string{"big": strings.Repeat("x", 5000)})
 	deep := f.Path + strings.Repeat("/d", 30)
 	if err := errors.Join(
 		os.MkdirAll(deep, 0o755),

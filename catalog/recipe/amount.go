@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // scale is the letters that a number may end in.
@@ -58,7 +59,7 @@ func (r *reader) amount(f catalog.Field, s scale, example string) int64 {
 	}
 	n, ok := s.read(text)
 	if !ok {
-		f.Error("for example "+example, "%q is not a number that is wanted here", short(text))
+		f.Error("for example "+example, "%q is not a number that is wanted here", spelling.Short(text))
 	}
 	return n
 }

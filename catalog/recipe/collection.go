@@ -116,7 +116,7 @@ func (c *Collection) Find(text string) (Entry, error) {
 	}
 	if len(versions) > 0 {
 		return Entry{}, &notFound{
-			message: fmt.Sprintf("there is no version %s of %s", short(version), name),
+			message: fmt.Sprintf("there is no version %s of %s", spelling.Short(version), name),
 			hint:    "there is " + strings.Join(versions, ", "),
 		}
 	}
@@ -125,7 +125,7 @@ func (c *Collection) Find(text string) (Entry, error) {
 
 // missing says what may have been meant.
 func (c *Collection) missing(text, from, name string) error {
-	out := &notFound{message: fmt.Sprintf("there is no recipe %q", short(text)), hint: seeAll}
+	out := &notFound{message: fmt.Sprintf("there is no recipe %q", spelling.Short(text)), hint: seeAll}
 	if name == "" {
 		return out
 	}
@@ -166,9 +166,9 @@ func (c *Collection) elsewhere(text, from, name string) string {
 	case from == "" || slices.ContainsFunc(c.entries, catalogs):
 		return ""
 	case strings.Trim(from, ".~") == "":
-		return "a place on the box is given by its whole path: /.../" + short(name)
+		return "a place on the box is given by its whole path: /.../" + spelling.Short(name)
 	}
-	return "a model of Hugging Face is hf:" + short(text)
+	return "a model of Hugging Face is hf:" + spelling.Short(text)
 }
 
 // shortest is what an entry is called by: its name, where that is its own.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // drawn are the elements that an icon may be made of. Anything that runs, loads or embeds is not among them: icons of
@@ -34,7 +36,7 @@ func checkIcon(src []byte) error {
 			return errors.New("holds a declaration, and wants none")
 		case xml.ProcInst: // a style sheet is loaded by one
 			if t.Target != "xml" {
-				return fmt.Errorf("holds <?%s?>; only drawings are wanted", short(t.Target))
+				return fmt.Errorf("holds <?%s?>; only drawings are wanted", spelling.Short(t.Target))
 			}
 		case xml.StartElement:
 			if !seen && t.Name.Local != "svg" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Lint reads a recipe's directory as its author wants it read: what a catalog's reader lets pass is an error, and what is missing
@@ -72,7 +73,7 @@ func (l *linter) warn(field, hint, format string, args ...any) {
 func (l *linter) recipe() {
 	e := l.entry
 	if places := e.OfBox(); len(places) > 0 {
-		l.warn("sources", "others cannot fetch it; a catalog with it is refused", "%s is a file of this box", short(places[0]))
+		l.warn("sources", "others cannot fetch it; a catalog with it is refused", "%s is a file of this box", spelling.Short(places[0]))
 	}
 	switch {
 	case e.Readme == nil:

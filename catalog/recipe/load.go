@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Files of a recipe's directory. All but the first may be missing.
@@ -112,7 +113,7 @@ func Load(files fs.FS, name string) ([]Entry, catalog.Problems, error) {
 		if places := e.OfBox(); len(places) > 0 {
 			ps = append(ps, catalog.Problem{
 				Severity: catalog.SeverityError, File: path.Join(d.Name(), File), Field: "sources",
-				Message: fmt.Sprintf("%s is a file of the box; a catalog names none", short(places[0])), Hint: "put the files where others can fetch them",
+				Message: fmt.Sprintf("%s is a file of the box; a catalog names none", spelling.Short(places[0])), Hint: "put the files where others can fetch them",
 			})
 		}
 		all = append(all, ps...)

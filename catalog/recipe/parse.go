@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Bounds of a recipe. Whoever makes catalogs of thousands wants each of them small.
@@ -80,7 +81,7 @@ func (r *reader) recipe(top catalog.Map) {
 	} else if text, ok := version.Scalar(); ok {
 		out.Version = text
 		if !versionName.MatchString(text) {
-			version.Error("count up: 1, 2, 3", "%q is not a version", short(text))
+			version.Error("count up: 1, 2, 3", "%q is not a version", spelling.Short(text))
 		}
 	}
 	out.Title = r.line(top.Get("title"), true, maxTitle)
@@ -121,7 +122,7 @@ func (r *reader) named(f catalog.Field, good *regexp.Regexp, wanted string) stri
 	case !f.Given():
 		f.Error(wanted, "is required")
 	case ok && !good.MatchString(text):
-		f.Error(wanted, "%q cannot be used here", short(text))
+		f.Error(wanted, "%q cannot be used here", spelling.Short(text))
 	}
 	return text
 }
@@ -159,7 +160,7 @@ func (r *reader) link(f catalog.Field) string {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsFunc(text, unprintable) {
-		f.Error("for example https://huggingface.co/Qwen/Qwen3-8B", "%q is not the address of a page", short(text))
+		f.Error("for example https://huggingface.co/Qwen/Qwen3-8B", "%q is not the address of a page", spelling.Short(text))
 		return ""
 	}
 	return text
@@ -189,7 +190,7 @@ func (r *reader) task(f catalog.Field) Task {
 	if !f.Given() {
 		f.Error(tasksHint(), "is required")
 	} else if ok && !slices.Contains(Tasks(), Task(text)) {
-		f.Error(tasksHint(), "there is no task %q", short(text))
+		f.Error(tasksHint(), "there is no task %q", spelling.Short(text))
 	}
 	return Task(text)
 }
@@ -209,7 +210,7 @@ func (r *reader) words(f catalog.Field, good *regexp.Regexp, wanted string) []st
 	for i, text := range texts {
 		switch {
 		case !good.MatchString(text):
-			items[i].Error(wanted, "%q cannot be used here", short(text))
+			items[i].Error(wanted, "%q cannot be used here", spelling.Short(text))
 		case slices.Contains(texts[:i], text):
 			items[i].Error("remove one of them", "%q is given twice", text)
 		}
@@ -234,7 +235,7 @@ func (r *reader) choices(f catalog.Field, known []string) []string {
 	for i, text := range texts {
 		switch {
 		case text != "" && !slices.Contains(known, text):
-			items[i].Error("one of "+strings.Join(known, ", "), "%q is not known", short(text))
+			items[i].Error("one of "+strings.Join(known, ", "), "%q is not known", spelling.Short(text))
 		case slices.Contains(texts[:i], text):
 			items[i].Error("remove one of them", "%q is given twice", text)
 		}
@@ -260,18 +261,9 @@ func (r *reader) verified(f catalog.Field) (out []Verified) {
 		if !date.Given() {
 			date.Error(`date: "2026-11-22"`, "is required")
 		} else if _, err := time.Parse(time.DateOnly, v.Date); err != nil && v.Date != "" {
-			date.Error(`date: "2026-11-22"`, "%q is not a date", short(v.Date))
+			date.Error(`date: "2026-11-22"`, "%q is not a date", spelling.Short(v.Date))
 		}
 		out = append(out, v)
 	}
 	return out
-}
-
-// short keeps quoted input readable in a message.
-func short(s string) string {
-	const most = 60
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most]) + "..."
 }

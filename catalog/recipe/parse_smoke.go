@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 var smokeKeys = []string{"method", "path", "body", "form", "status", "holds", "max_seconds"}
@@ -24,7 +25,7 @@ func (r *reader) smokeTest(f catalog.Field) *SmokeTest {
 	if text, ok := m.Get("method").Text(); ok {
 		t.Method = text
 		if text != "GET" && text != "POST" {
-			m.Get("method").Error("GET or POST", "%q is neither", short(text))
+			m.Get("method").Error("GET or POST", "%q is neither", spelling.Short(text))
 		}
 	}
 	text, ok := m.Get("path").Text()
@@ -32,7 +33,7 @@ func (r *reader) smokeTest(f catalog.Field) *SmokeTest {
 	case !m.Get("path").Given():
 		m.Get("path").Error("path: /v1/chat/completions", "is required")
 	case ok && (!strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsAny(text, " \\#") || strings.ContainsFunc(text, unprintable)):
-		m.Get("path").Error("path: /v1/chat/completions", "%q is not the path of a request", short(text))
+		m.Get("path").Error("path: /v1/chat/completions", "%q is not the path of a request", spelling.Short(text))
 	}
 	t.Path = text
 	r.smokeBody(m, t)
@@ -77,7 +78,7 @@ func (r *reader) smokeBody(m catalog.Map, t *SmokeTest) {
 		for _, e := range fields.Entries() {
 			t.Form[e.Key], _ = e.Value.Scalar()
 			if strings.HasPrefix(t.Form[e.Key], "@") && !slices.Contains(attachments, t.Form[e.Key]) {
-				e.Value.Error("one of "+strings.Join(attachments, ", "), "there is no file %q to send", short(t.Form[e.Key]))
+				e.Value.Error("one of "+strings.Join(attachments, ", "), "there is no file %q to send", spelling.Short(t.Form[e.Key]))
 			}
 		}
 	}

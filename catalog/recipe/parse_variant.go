@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/palisade-run/palisade/catalog"
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 var (
@@ -79,9 +80,9 @@ func (r *reader) checksums(f catalog.Field) map[string]string {
 		sum, ok := e.Value.Scalar()
 		switch {
 		case !local(e.Key):
-			e.Value.Error("its path in the model", "%q is not the name of a file", short(e.Key))
+			e.Value.Error("its path in the model", "%q is not the name of a file", spelling.Short(e.Key))
 		case !e.Value.Given() || ok && !sha256Text.MatchString(sum):
-			e.Value.Error("64 hexadecimal digits, in small letters", "%q is not a SHA-256", short(sum))
+			e.Value.Error("64 hexadecimal digits, in small letters", "%q is not a SHA-256", spelling.Short(sum))
 		}
 		out[e.Key] = sum
 	}
@@ -128,7 +129,7 @@ func (r *reader) variant(m catalog.Map) (v Variant) {
 	if text, ok := m.Get("model").Text(); ok {
 		v.Model = text
 		if text != "" && !local(text) {
-			m.Get("model").Error("a file or directory of the model's folder", "%q is not a path in a folder", short(text))
+			m.Get("model").Error("a file or directory of the model's folder", "%q is not a path in a folder", spelling.Short(text))
 		}
 	}
 	v.Quantization = r.line(m.Get("quantization"), false, maxTitle)
@@ -156,7 +157,7 @@ func (r *reader) sourceName(f catalog.Field) string {
 		if names := r.sourceNames(); len(names) > 0 {
 			hint = "one of " + strings.Join(names, ", ")
 		}
-		f.Error(hint, "there is no source %q", short(text))
+		f.Error(hint, "there is no source %q", spelling.Short(text))
 	}
 	return text
 }
@@ -186,13 +187,13 @@ func (r *reader) images(f catalog.Field, kinds []string) (out []Image) {
 		if text, ok := m.Get("accelerator").Text(); ok {
 			i.Accelerator = text
 			if !slices.Contains(kinds, text) {
-				m.Get("accelerator").Error("name it among the variant's accelerators, or remove the image", "the variant does not run on %q", short(text))
+				m.Get("accelerator").Error("name it among the variant's accelerators, or remove the image", "the variant does not run on %q", spelling.Short(text))
 			}
 		}
 		if text, ok := m.Get("platform").Text(); ok {
 			i.Platform = text
 			if !slices.Contains(platforms, text) {
-				m.Get("platform").Error("one of "+strings.Join(platforms, ", "), "%q is not known", short(text))
+				m.Get("platform").Error("one of "+strings.Join(platforms, ", "), "%q is not known", spelling.Short(text))
 			}
 		}
 		text, ok := m.Get("reference").Text()
@@ -208,7 +209,7 @@ func (r *reader) images(f catalog.Field, kinds []string) (out []Image) {
 
 func (r *reader) reference(f catalog.Field, text string) string {
 	if !reference.MatchString(text) {
-		f.Error("for example docker.io/vllm/vllm-openai:v0.11.0", "%q is not the reference of an image", short(text))
+		f.Error("for example docker.io/vllm/vllm-openai:v0.11.0", "%q is not the reference of an image", spelling.Short(text))
 	}
 	return text
 }
@@ -221,7 +222,7 @@ func (r *reader) environment(f catalog.Field) map[string]string {
 	out := make(map[string]string)
 	for _, e := range m.Entries() {
 		if !envName.MatchString(e.Key) {
-			e.Value.Error("letters, digits and _, not beginning with a digit", "%q cannot be the name of an environment variable", short(e.Key))
+			e.Value.Error("letters, digits and _, not beginning with a digit", "%q cannot be the name of an environment variable", spelling.Short(e.Key))
 		}
 		if e.Value.IsNull() {
 			e.Value.Error(`put it in quotes: ""`, "is null; a value is wanted")
@@ -261,9 +262,9 @@ func (r *reader) slots(f catalog.Field) map[string]string {
 		amount, ok := e.Value.Scalar()
 		switch {
 		case !slotName.MatchString(e.Key):
-			e.Value.Error("cpu, mem, cuda.device, cuda.shares", "%q is not a resource", short(e.Key))
+			e.Value.Error("cpu, mem, cuda.device, cuda.shares", "%q is not a resource", spelling.Short(e.Key))
 		case !e.Value.Given() || ok && !slotAmount.MatchString(amount):
-			e.Value.Error("a number, or a size such as 16g", "%q is not an amount", short(amount))
+			e.Value.Error("a number, or a size such as 16g", "%q is not an amount", spelling.Short(amount))
 		}
 		out[e.Key] = amount
 	}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/palisade-run/palisade/catalog/spelling"
 )
 
 // Request is a smoke test's request, for a model that is called so.
@@ -146,19 +148,19 @@ func readClaim(text string) (claim, error) {
 		}
 	}
 	if !claimPath.MatchString(c.text) {
-		return c, fmt.Errorf("%q is no path of an answer", short(c.text))
+		return c, fmt.Errorf("%q is no path of an answer", spelling.Short(c.text))
 	}
 	c.path = strings.FieldsFunc(c.text, func(r rune) bool { return strings.ContainsRune(".[]", r) })
 	switch c.operator {
 	case "~":
 		pattern, err := regexp.Compile(c.want)
 		if err != nil {
-			return c, fmt.Errorf("%q is no pattern: %w", short(c.want), err)
+			return c, fmt.Errorf("%q is no pattern: %w", spelling.Short(c.want), err)
 		}
 		c.pattern = pattern
 	case ">=", "<=":
 		if _, err := strconv.ParseFloat(c.want, 64); err != nil {
-			return c, fmt.Errorf("%q is no number", short(c.want))
+			return c, fmt.Errorf("%q is no number", spelling.Short(c.want))
 		}
 	}
 	return c, nil

@@ -1,5 +1,6 @@
-// Package spelling owns which of the names that there are a misspelt one was most likely meant to be, so that a field of a
-// document, a setting, a flag and a service are guessed alike. It knows nothing of what the names are of.
+// Package spelling owns how messages speak of a word that somebody wrote: how much of it is quoted, and which of the names that
+// there are it was most likely meant to be, so that a field of a document, a setting, a flag and a service are guessed alike. It
+// knows nothing of what the names are of.
 package spelling
 
 import "strings"
@@ -24,14 +25,22 @@ func Nearest(word string, known []string) string {
 	}
 	type far struct{ counted, letters int }
 	best, nearest := "", far{counted: max(1, len(word)/3) + 1}
+	lower := []rune(strings.ToLower(word))
 	for _, k := range known {
 		if len(k) > longest {
 			continue
 		}
-		letters := distance(strings.ToLower(word), strings.ToLower(k))
-		d := far{letters, letters}
-		if len(word) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k) && len(k) >= 3) {
-			d.counted = min(letters, 1)
+		other := []rune(strings.ToLower(k))
+		apart := max(len(lower)-len(other), len(other)-len(lower))
+		var d far
+		switch {
+		case len(word) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k) && len(k) >= 3):
+			d = far{min(apart, 1), apart}
+		case apart > nearest.counted:
+			continue // nor can it be nearer than that: names may be many
+		default:
+			letters := distance(lower, other)
+			d = far{letters, letters}
 		}
 		if d.counted < nearest.counted || best != "" && d.counted == nearest.counted && d.letters < nearest.letters {
 			best, nearest = k, d
@@ -41,8 +50,7 @@ func Nearest(word string, known []string) string {
 }
 
 // distance is the number of letters to add, drop, change or swap with the next one.
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
+func distance(x, y []rune) int {
 	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
 	for j := range last {
 		last[j] = j

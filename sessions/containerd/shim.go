@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,10 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endShims ends the shims of a container of which containerd knows no task: an older one that was killed while it started a shim
-// forgets it, and any one forgets those that did not end in time. bundles are the directories that they were in.
-func (r *Runtime) endShims(id string) (bundles []string, err error) {
-	wanted := []string{"-namespace", r.cfg.Namespace, "-id", id, "-address", strings.TrimPrefix(r.cfg.Address, "unix://")}
+// endShims ends the shims of containers of which containerd knows no task, with what it made for them: an older one that was killed
+// while it started a shim forgets it, and any one forgets those that did not end in time. ended are the containers that had one.
+func (r *Runtime) endShims(ids ...string) (ended []string, err error) {
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
@@ -24,25 +24,58 @@ func (r *Runtime) endShims(id string) (bundles []string, err error) {
 	for _, name := range names {
 		line, err := os.ReadFile(name)
 		if err != nil {
-			continue
+			continue // it has ended
 		}
-		args := strings.Split(string(line), "\x00")
-		if filepath.Base(args[0]) != "containerd-shim-runc-v2" || !slices.Equal(args[1:min(len(args), 1+len(wanted))], wanted) {
+		id, ours := r.shimOf(strings.Split(string(line), "\x00"))
+		if !ours || !slices.Contains(ids, id) {
 			continue
 		}
 		dir := filepath.Dir(name)
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
-			continue
+			return ended, err
 		}
 		bundle, err := os.Readlink(dir + "/cwd")
-		if err == nil && filepath.Base(bundle) == id && !slices.Contains(bundles, bundle) {
-			bundles = append(bundles, bundle)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the same
 		}
 		r.log.Info("ending a shim that containerd has forgotten", "session", id, "pid", pid)
-		_ = unix.Kill(pid, unix.SIGKILL)
+		_ = unix.Kill(pid, unix.SIGKILL) // who has ended meanwhile is as well
+		if !slices.Contains(ended, id) {
+			ended = append(ended, id)
+		}
+		if err == nil && filepath.Base(bundle) == id {
+			err = removeBundle(bundle)
+		}
+		if err != nil {
+			return ended, err
+		}
 	}
-	return bundles, nil
+	return ended, nil
+}
+
+// shimOf is the container whose shim a command line starts, where it is one of our containerd and namespace.
+func (r *Runtime) shimOf(args []string) (id string, ours bool) {
+	if len(args) < 7 || filepath.Base(args[0]) != "containerd-shim-runc-v2" {
+		return "", false
+	}
+	ours = slices.Equal(args[1:7], []string{"-namespace", r.cfg.Namespace, "-id", args[4], "-address", strings.TrimPrefix(r.cfg.Address, "unix://")})
+	return args[4], ours
+}
+
+// removeBundle removes what containerd has made for a shim of which it knows nothing.
+func removeBundle(bundle string) error {
+	err := unix.Unmount(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // it was not mounted yet, or is not there
+		return err
+	}
+	work, err := os.Readlink(filepath.Join(bundle, "work"))
+	if err == nil && filepath.Base(work) == filepath.Base(bundle) {
+		if err := removeTree(work); err != nil {
+			return err
+		}
+	}
+	return removeTree(bundle)
 }
 
 // How long containerd may be about starting a shim for a daemon that has died meanwhile: it hears of that, and goes on for what
@@ -52,9 +85,12 @@ const (
 	lateLast  = 16 * time.Second
 )
 
-// endLateShim looks for some time for a shim that containerd still starts for a session that was half made when the daemon before
-// this one died, and was swept away: containerd never takes note of it, and neither ends it nor removes what it made for it.
-func (r *Runtime) endLateShim(id string) {
+// endLateShims looks for some time for shims that containerd still starts for sessions that were half made when the daemon before
+// this one died, and were swept away: containerd never takes note of them, and neither ends them nor removes what it made for them.
+func (r *Runtime) endLateShims(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
 	r.background.Go(func() {
 		for pause := lateFirst; pause <= lateLast; pause *= 2 {
 			select {
@@ -62,33 +98,15 @@ func (r *Runtime) endLateShim(id string) {
 				return
 			case <-time.After(pause):
 			}
-			bundles, err := r.endShims(id)
-			if err == nil && len(bundles) == 0 {
-				continue
-			}
-			ctx, cancel := context.WithTimeout(r.life, afterKill)
-			if err == nil {
-				err = perform(r.in(ctx), r.freeing(id)) // what the shim began
-			}
-			cancel()
-			for _, bundle := range bundles {
-				err = errors.Join(err, removeBundle(bundle))
+			ended, err := r.endShims(ids...)
+			for _, id := range ended { // and what the shim began
+				ctx, cancel := context.WithTimeout(r.life, afterKill)
+				err = errors.Join(err, perform(r.in(ctx), r.freeing(id)))
+				cancel()
 			}
 			if err != nil {
-				r.log.Warn("something is left of a shim that came late", "session", id, "err", err)
+				r.log.Warn("something is left of shims that came late", "sessions", ended, "err", err)
 			}
 		}
 	})
-}
-
-// removeBundle removes what containerd has made for a shim of which it knows nothing.
-func removeBundle(bundle string) error {
-	_ = unix.Unmount(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) // most are not mounted yet
-	work, err := os.Readlink(filepath.Join(bundle, "work"))
-	if err == nil && filepath.Base(work) == filepath.Base(bundle) {
-		if err := removeTree(work); err != nil {
-			return err
-		}
-	}
-	return removeTree(bundle)
 }

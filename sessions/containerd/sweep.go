@@ -30,6 +30,7 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		return err
 	}
 	kept := map[string]bool{}
+	var swept []string
 	for _, e := range entries {
 		id := e.Name()
 		if !validID(id) {
@@ -39,9 +40,8 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		switch {
 		case errors.Is(err, sessions.ErrNoInstance):
 			r.log.Info("sweeping a session that was half made", "session", id)
-			if err = r.discard(ctx, id); err == nil {
-				r.endLateShim(id)
-			}
+			err = r.discard(ctx, id)
+			swept = append(swept, id)
 		case ended:
 			r.release(ctx, id)
 		case err == nil:
@@ -54,15 +54,17 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		}
 		kept[id] = true
 	}
-	return r.sweepStrays(ctx, kept)
+	strays, err := r.sweepStrays(ctx, kept)
+	r.endLateShims(append(swept, strays...))
+	return err
 }
 
-// sweepStrays removes containers and snapshots of ours that no directory knows.
-func (r *Runtime) sweepStrays(ctx context.Context, kept map[string]bool) error {
+// sweepStrays removes containers and snapshots of ours that no directory knows, and tells which.
+func (r *Runtime) sweepStrays(ctx context.Context, kept map[string]bool) (swept []string, err error) {
 	ours := fmt.Sprintf("labels.%q==%s", labelOwner, r.owner)
 	containers, err := r.client.ContainerService().List(ctx, ours)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	strays := map[string]bool{}
 	for _, c := range containers {
@@ -73,7 +75,7 @@ func (r *Runtime) sweepStrays(ctx context.Context, kept map[string]bool) error {
 		return nil
 	}, ours)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for id, stray := range strays {
 		if !stray {
@@ -81,9 +83,9 @@ func (r *Runtime) sweepStrays(ctx context.Context, kept map[string]bool) error {
 		}
 		r.log.Info("sweeping a container that no session has", "container", id)
 		if err := perform(ctx, r.freeing(id)); err != nil {
-			return fmt.Errorf("container %s: %w", id, err)
+			return swept, fmt.Errorf("container %s: %w", id, err)
 		}
-		r.endLateShim(id)
+		swept = append(swept, id)
 	}
-	return nil
+	return swept, nil
 }

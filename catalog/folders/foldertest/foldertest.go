@@ -1,4 +1,5 @@
-package folders
+// Package foldertest makes folders for tests, and reads the hints of what is said of them. Only tests use it.
+package foldertest
 
 import (
 	"errors"
@@ -8,9 +9,9 @@ import (
 	"testing"
 )
 
-// tree writes files below a new directory; a name that ends in / is a directory, a value that begins
+// Tree writes files below a new directory; a name that ends in / is a directory, a value that begins
 // with "-> " a symbolic link.
-func tree(t *testing.T, files map[string]string) string {
+func Tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -33,7 +34,8 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func hintOf(err error) string {
+// HintOf is the hint that an error carries, or "".
+func HintOf(err error) string {
 	if h, ok := errors.AsType[interface {
 		error
 		Hint() string
