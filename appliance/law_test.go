@@ -137,7 +137,7 @@ var rooms = []room{
 	{"appliance/cluster/trust", nil},
 	{"appliance/cluster/trust/trusttest", list("appliance/cluster/trust")},
 	{"appliance/cluster/member", list("appliance/cluster/trust")},
-	{"appliance/cluster/clustertest", nil},
+	{"appliance/cluster/clustertest", list("appliance/cluster/member")},
 	{"appliance/cluster", domain},
 	{"appliance/cluster/agent", list("sessions", "appliance/cluster")},
 	{"appliance/cluster/goods", list("catalog/bytesize", "catalog/folders", "catalog/blobs", "catalog/fetch", "sessions")},
@@ -181,10 +181,10 @@ var testsAlso = map[string][]string{
 	"appliance/daemon":             list("catalog/fetch/hub/hubtest", "appliance/store/pgtest"),
 	"appliance/people/oidc":        list("appliance/people/oidc/dextest"),
 	"appliance/cluster":            list("appliance/cluster/clustertest"),
-	"appliance/cluster/simulation": list("catalog", "catalog/folders", "accel", "variants", "sessions", "sessions/runtimetest", "appliance/store", "appliance/store/pgtest", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/clustertest", "appliance/cluster/fleet"), // a leader and its fleet
-	"appliance/cluster/goods":      list("appliance/cluster/trust"),                                                                                                                                                                                                                      // boxes meet over the certificates of a cluster
-	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                                     // a node's own loop is at the other end
-	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                                                 // logs, commands and terminals of real processes
+	"appliance/cluster/simulation": list("catalog", "catalog/folders", "accel", "variants", "sessions", "sessions/runtimetest", "appliance/store", "appliance/store/pgtest", "appliance/cluster", "appliance/cluster/agent", "appliance/cluster/clustertest", "appliance/cluster/fleet", "appliance/cluster/member"), // a leader and its fleet
+	"appliance/cluster/goods":      list("appliance/cluster/trust"),                                                                                                                                                                                                                                                  // boxes meet over the certificates of a cluster
+	"appliance/cluster/fleet":      list("appliance/cluster/agent", "appliance/cluster/clustertest"),                                                                                                                                                                                                                 // a node's own loop is at the other end
+	"appliance/cluster/door":       list("sessions/process", "variants"),                                                                                                                                                                                                                                             // logs, commands and terminals of real processes
 	"catalog/install":              list("catalog/fetch/hub", "catalog/fetch/hub/hubtest", "catalog/fetch/web"),
 	"model-definitions":            list("catalog/bytesize", "catalog", "catalog/fit", "catalog/plan", "catalog/recipe", "variants"),                                                       // recipes are read, resolved, planned, and their memory held against the estimator
 	"catalog/fit":                  list("model-definitions/hello/gguf"),                                                                                                                   // its models are loaded by a real engine, whose log is compared

@@ -65,7 +65,7 @@ func (w *watching) once(ctx context.Context) {
 	// A member that is cut off from the others says so in place of being silent. One that is frozen says nothing: it is asked.
 	ctx = clientv3.WithRequireLeader(ctx)
 	watch := w.agreement.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.next), clientv3.WithCreatedNotify())
-	quiet := time.NewTicker(askAfter)
+	quiet := time.NewTimer(askAfter)
 	defer quiet.Stop()
 	for heard := time.Now(); ; {
 		select {
@@ -78,14 +78,16 @@ func (w *watching) once(ctx context.Context) {
 			}
 			heard = time.Now()
 		case <-quiet.C:
-			switch silent := time.Since(heard); {
+			silent := time.Since(heard)
+			switch {
 			case silent > w.patience:
 				w.patience = min(2*w.patience, mostPatience) // else all boxes would ask a member anew that is only busy
 				w.agreement.streams.CompareAndSwap(stream, stream+1)
 				return
-			case silent > askAfter*4/5 && w.agreement.mayAsk(stream, time.Now()):
+			case silent >= askAfter && w.agreement.mayAsk(stream, time.Now()):
 				go func() { _ = w.agreement.client.RequestProgress(ctx) }() // it may wait for who is silent
 			}
+			quiet.Reset(lookAgainAfter(silent, w.patience))
 		case <-ctx.Done():
 			return
 		}
@@ -141,13 +143,23 @@ func (w *watching) hear(said clientv3.WatchResponse) bool {
 // mostAsks is how many members, at most, are asked at once for all that is below a prefix.
 const mostAsks = 4
 
-// A watch of which nothing was heard for askAfter is asked whether it is there, and given up when it does not say so within
-// silentAfter, or longer where that has just been done without avail. gRPC itself asks every ten seconds at most.
+// A watch of which nothing was heard for askAfter is asked whether it is there, and again every askAgain: etcd does not answer while one
+// on the same stream is behind. It is given up when it has said nothing for silentAfter, or longer where that has just been done without
+// avail. gRPC itself asks every ten seconds at most.
 const (
-	askAfter     = 500 * time.Millisecond
-	silentAfter  = 1500 * time.Millisecond
+	askAfter     = time.Second
+	askAgain     = 400 * time.Millisecond
+	silentAfter  = 2 * time.Second
 	mostPatience = 12 * time.Second
 )
+
+// lookAgainAfter is when a watch that has been silent for so long is to be looked at next.
+func lookAgainAfter(silent, patience time.Duration) time.Duration {
+	if silent < askAfter {
+		return askAfter - silent
+	}
+	return min(askAgain, max(patience-silent, 0)+time.Millisecond)
+}
 
 // streamKey tells watches apart that are to have connections of their own: who joined the stream of those that are silent would be
 // silent as well.
@@ -157,7 +169,7 @@ const streamKey = "palisade-stream"
 func (a *Agreement) mayAsk(stream int64, now time.Time) bool {
 	a.asking.Lock()
 	defer a.asking.Unlock()
-	if at, is := a.asked[stream]; is && now.Sub(at) < askAfter/2 {
+	if at, is := a.asked[stream]; is && now.Sub(at) < askAgain/2 {
 		return false
 	}
 	if a.asked == nil {

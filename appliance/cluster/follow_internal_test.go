@@ -40,7 +40,7 @@ func TestMayAsk(t *testing.T) {
 		at     time.Duration
 		want   bool
 	}{
-		{0, 0, true}, {0, time.Millisecond, false}, {1, time.Millisecond, true}, {0, askAfter/2 - 1, false}, {0, askAfter / 2, true}, {1, askAfter / 2, false},
+		{0, 0, true}, {0, time.Millisecond, false}, {1, time.Millisecond, true}, {0, askAgain/2 - 1, false}, {0, askAgain / 2, true}, {1, askAgain / 2, false},
 		{2, time.Hour, true},
 	} {
 		if got := a.mayAsk(c.stream, now.Add(c.at)); got != c.want {
@@ -49,5 +49,21 @@ func TestMayAsk(t *testing.T) {
 	}
 	if len(a.asked) != 1 {
 		t.Errorf("streams that are over are remembered: %v", a.asked)
+	}
+}
+
+// Who is silent is asked once a second, more often where that is not answered, and given up at two.
+func TestLookAgainAfter(t *testing.T) {
+	for _, c := range []struct{ silent, patience, want time.Duration }{
+		{0, silentAfter, askAfter},
+		{300 * time.Millisecond, silentAfter, 700 * time.Millisecond},
+		{askAfter, silentAfter, askAgain},
+		{askAfter + 2*askAgain, silentAfter, 201 * time.Millisecond},
+		{silentAfter, silentAfter, time.Millisecond},
+		{silentAfter, 2 * silentAfter, askAgain},
+	} {
+		if got := lookAgainAfter(c.silent, c.patience); got != c.want {
+			t.Errorf("silent for %s of %s: again after %s, want %s", c.silent, c.patience, got, c.want)
+		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"github.com/palisade-run/palisade/appliance/cluster/member"
 )
 
 // Etcd is one member, without TLS, on loopback.
@@ -31,7 +33,7 @@ func Start(t testing.TB) *Etcd {
 	c := embed.NewConfig()
 	c.Dir, c.Name = dir, "one"
 	c.TickMs, c.ElectionMs = 50, 500
-	c.UnsafeNoFsync = true
+	c.UnsafeNoFsync, c.GRPCAdditionalServerOptions = true, member.Answers()
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	peer, client := url.URL{Scheme: "http", Host: free(t)}, url.URL{Scheme: "http", Host: free(t)}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
@@ -68,7 +70,7 @@ func client(t testing.TB, endpoint string) *clientv3.Client {
 	t.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
 		DialKeepAliveTime: time.Second, DialKeepAliveTimeout: time.Second,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}, MinConnectTimeout: time.Second})}})
+		DialOptions: append(member.Calls(), grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}, MinConnectTimeout: time.Second}))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,30 @@ var anew = grpc.ConnectParams{ //nolint:gochecknoglobals // a constant in all bu
 	MinConnectTimeout: 2 * time.Second,
 }
 
+// What may be on its way to who reads slowly: a gigabit over 100 ms, and some of it for each call.
+const (
+	windowOfCall = 4 << 20
+	windowOfAll  = 16 << 20
+)
+
+// Calls are how a client calls etcd. gRPC left alone asks after each message, by a ping, how much more could be on its way: a box speaks
+// to etcd in messages of a few bytes, all the time, and each of them would be three.
+func Calls() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithStaticStreamWindowSize(windowOfCall), grpc.WithStaticConnWindowSize(windowOfAll), grpc.WithConnectParams(anew)}
+}
+
+// Answers are how a member answers calls, for the same reason.
+func Answers() []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.StaticStreamWindowSize(windowOfCall), grpc.StaticConnWindowSize(windowOfAll)}
+}
+
 // Connect returns a client of a cluster's own etcd. config is trust.Node.EtcdClient. It does not wait for a member to
 // answer: each call has a context of its own. It goes through no proxy. Members that come later are for the caller to tell it of.
 func Connect(config *tls.Config, endpoints ...string) (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: https(endpoints), TLS: config, Logger: zap.NewNop(),
 		DialKeepAliveTime: pingEvery, DialKeepAliveTimeout: pingEvery, PermitWithoutStream: true,
-		DialOptions: []grpc.DialOption{grpc.WithNoProxy(), grpc.WithConnectParams(anew)},
+		DialOptions: append(Calls(), grpc.WithNoProxy()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a client of etcd: %w", err)
@@ -66,7 +83,7 @@ func (x External) Connect() (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: x.Endpoints, TLS: config, Username: x.User, Password: x.Password, Logger: zap.NewNop(),
 		DialTimeout: 5 * time.Second, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(anew)},
+		DialOptions: Calls(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a client of the external etcd: %w", err)

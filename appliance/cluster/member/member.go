@@ -170,7 +170,7 @@ func (c Config) etcd() (*embed.Config, error) {
 	e.QuotaBackendBytes = orElse(c.Quota, 2<<30)
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
 	e.SnapshotCount = 10_000
-	e.GRPCKeepAliveMinTime = pingEvery / 2
+	e.GRPCKeepAliveMinTime, e.GRPCAdditionalServerOptions = pingEvery/2, Answers()
 	e.EnableGRPCGateway, e.EnablePprof = false, false
 	return e, nil
 }

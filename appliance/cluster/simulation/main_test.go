@@ -15,6 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/palisade-run/palisade/appliance/cluster/member"
 )
 
 // roleEnv says what a child of the test is: the leader, or all nodes.
@@ -134,5 +136,5 @@ func usageOf(t testing.TB, pid int) usage {
 
 // connect is a client of its own, as each box has.
 func connect(endpoint string) (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: []string{"http://" + endpoint}, Logger: zap.NewNop(), DialTimeout: 20 * time.Second})
+	return clientv3.New(clientv3.Config{Endpoints: []string{"http://" + endpoint}, Logger: zap.NewNop(), DialTimeout: 20 * time.Second, DialOptions: member.Calls()})
 }
