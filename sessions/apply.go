@@ -9,12 +9,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/palisade-run/palisade/catalog/folders"
 )
 
-// apply does one planned action. What cannot be written down is not done: the next pass tries again. The
-// caller holds writing.
+// apply does one planned action; what it starts is begun by begin. What cannot be written down is not done: the next pass tries
+// again. The caller holds writing.
 func (m *Manager) apply(ctx context.Context, s *service, a PlanAction) error {
 	m.metrics.decisions.WithLabelValues(string(a.Kind)).Inc()
 	m.Log.Info("plan: "+a.String(), "service", s.ID, "name", s.Name)
@@ -22,7 +20,7 @@ func (m *Manager) apply(ctx context.Context, s *service, a PlanAction) error {
 	var err error
 	switch a.Kind {
 	case PlanStart:
-		return m.startSession(ctx, s, a)
+		return m.draftStart(ctx, s, a)
 	case PlanDestroy:
 		return m.finishDestroy(ctx, s)
 	case PlanSettle:
@@ -113,12 +111,16 @@ func (m *Manager) drop(s *service) {
 }
 
 // event keeps what happened. It is for people: a failure to write it stops nothing.
-func (m *Manager) event(ctx context.Context, e Event) {
+func (m *Manager) event(ctx context.Context, all ...Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
 	defer cancel()
-	e.At = time.Now().UTC()
-	if err := m.Store.AddEvent(ctx, e); err != nil {
-		m.Log.Error("event was not written", "service", e.ServiceID, "event", e.Message, "error", err)
+	for i := range all {
+		all[i].At = time.Now().UTC()
+	}
+	if err := m.Store.AddEvent(ctx, all...); err != nil {
+		for _, e := range all {
+			m.Log.Error("event was not written", "service", e.ServiceID, "event", e.Message, "error", err)
+		}
 	}
 }
 
@@ -133,78 +135,6 @@ func (m *Manager) Note(ctx context.Context, serviceID, kind, message string) err
 	ctx, cancel := context.WithTimeout(ctx, m.Timeouts.Save)
 	defer cancel()
 	return m.Store.AddEvent(ctx, Event{ServiceID: serviceID, At: time.Now().UTC(), Kind: kind, Message: message})
-}
-
-// startSession records one more session of the action's revision and hands it to a runner. The caller
-// holds writing.
-func (m *Manager) startSession(ctx context.Context, s *service, a PlanAction) error {
-	rev := s.revision(a.Revision)
-	if rev == nil {
-		return fmt.Errorf("revision %d of %s: %w", a.Revision, s.Name, ErrNotFound)
-	}
-	id := newID("ses")
-	ses := Session{
-		ID: id, Name: sessionName(s.Name, id), Project: s.Project, Type: TypeInference, CreatedBy: s.CreatedBy,
-		CreatedAt: time.Now().UTC(), ServiceID: s.ID, Revision: rev.Number, Image: rev.Recipe.Image, Launch: rev.Launch,
-		Status: StatusPending, Reason: a.Reason, Result: ResultUndefined, TrafficRatio: 1,
-	}
-	var err error
-	if ses.Demand, err = demandOf(s.Service, rev.Recipe); err != nil { // an earlier release may have let it pass
-		return m.startRefused(ctx, s, err)
-	}
-	if ses.Limits, err = limitsOf(rev.Recipe); err != nil {
-		return m.startRefused(ctx, s, err)
-	}
-	if ses.Mounts, err = m.mountsOf(ctx, folders.Who{Person: s.CreatedBy, Project: s.Project}, rev.Recipe, rev.Launch.Mount); err != nil {
-		return m.startRefused(ctx, s, err)
-	}
-	if err = ses.Demand.atHome(ses.Mounts); err != nil {
-		return m.startRefused(ctx, s, err)
-	}
-	if cluster := rev.Recipe.cluster(rev.Launch); cluster != nil {
-		return m.startRanks(ctx, s, ses, cluster)
-	}
-	r := newRunner(m.runnerDeps(), ses)
-	r.unsaved = []Transition{{SessionID: id, To: StatusPending, Reason: a.Reason, At: ses.CreatedAt}}
-	if err := r.save(ctx); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	m.enter(r)
-	s.routes = append(s.routes, r)
-	m.launch(r)
-	m.mu.Unlock()
-	m.event(ctx, Event{ServiceID: s.ID, SessionID: id, Kind: "started", Message: a.Reason})
-	return nil
-}
-
-// startRanks is startSession for a route of several containers: all of them are recorded, or none. The caller holds writing.
-func (m *Manager) startRanks(ctx context.Context, s *service, main Session, cluster *ClusterRequest) error {
-	main.Name = sessionName(s.Name[:min(len(s.Name), 64-longestRank)], main.ID)
-	ranks := main.members(cluster)
-	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Timeouts.Save)
-	defer cancel()
-	if err := m.Store.AddSessions(saving, ranks); err != nil {
-		return errors.Join(err, m.unmake(ctx, ranks))
-	}
-	m.mu.Lock()
-	for _, ses := range ranks {
-		r := newRunner(m.runnerDeps(), ses)
-		m.enter(r)
-		if ses.main() {
-			s.routes = append(s.routes, r)
-		}
-		m.launch(r)
-	}
-	m.mu.Unlock()
-	m.event(ctx, Event{ServiceID: s.ID, SessionID: main.ID, Kind: "started", Message: fmt.Sprintf("%s, in %d containers", main.Reason, cluster.Size)})
-	return nil
-}
-
-// startRefused counts a start that could not even be tried, such as of a folder that is gone.
-func (m *Manager) startRefused(ctx context.Context, s *service, why error) error {
-	m.event(ctx, Event{ServiceID: s.ID, Kind: "failed", Message: why.Error()})
-	return m.countFailure(ctx, s, false, why.Error())
 }
 
 // countFailure writes down that a start has failed. cameUp: it answered for a while. The caller holds writing.

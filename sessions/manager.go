@@ -111,6 +111,7 @@ type Manager struct {
 	cancel  context.CancelFunc
 
 	writing chan struct{} // holds one while somebody changes services; see take
+	starts  []start       // drafted by the plan that is carried out; guarded by writing
 
 	mu       sync.Mutex
 	services map[string]*service

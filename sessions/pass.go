@@ -80,6 +80,7 @@ func (m *Manager) decide(ctx context.Context, now time.Time, n news) time.Durati
 			var actions []PlanAction
 			actions, s.again = m.planOf(s, now)
 			if !m.carryOut(ctx, s, actions, now) {
+				m.dropStarts()
 				m.putBack(n)
 				return min(wait, storeAgain)
 			}
@@ -87,6 +88,10 @@ func (m *Manager) decide(ctx context.Context, now time.Time, n news) time.Durati
 		if !s.again.IsZero() {
 			wait = min(wait, max(s.again.Sub(now), time.Millisecond))
 		}
+	}
+	if !m.begin(ctx) {
+		m.putBack(n)
+		wait = min(wait, storeAgain)
 	}
 	return wait
 }

@@ -46,7 +46,8 @@ type SessionStore interface {
 
 // EventStore keeps what happened to services.
 type EventStore interface {
-	AddEvent(ctx context.Context, e Event) error
+	// AddEvent keeps all of them or none, the first as the oldest.
+	AddEvent(ctx context.Context, all ...Event) error
 	// Events of a service, newest first, at most limit.
 	Events(ctx context.Context, serviceID string, limit int) ([]Event, error)
 }

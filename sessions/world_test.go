@@ -33,6 +33,8 @@ type memory struct {
 	failAfter   int            // writes from this one on fail; 0: none
 	hangs       bool           // writes wait until their context ends
 	lies        bool           // writes are done, and an error is told
+	refuses     string         // id of a service of which no new session is taken
+	added       []int          // how many sessions were added at once
 }
 
 var errDiskFull = errors.New("disk full")
@@ -132,7 +134,14 @@ func (m *memory) SaveSession(ctx context.Context, s sessions.Session, went ...se
 }
 
 func (m *memory) AddSessions(ctx context.Context, all []sessions.Session) error {
+	m.mu.Lock()
+	refused := m.refuses != "" && slices.ContainsFunc(all, func(s sessions.Session) bool { return s.ServiceID == m.refuses })
+	m.mu.Unlock()
+	if refused {
+		return errDiskFull
+	}
 	return m.write(ctx, func() {
+		m.added = append(m.added, len(all))
 		for _, s := range all {
 			m.sessions[s.ID] = s
 			m.transitions[s.ID] = append(m.transitions[s.ID], s.Recorded())
@@ -150,8 +159,8 @@ func (m *memory) Transitions(_ context.Context, id string) ([]sessions.Transitio
 	return slices.Clone(m.transitions[id]), nil
 }
 
-func (m *memory) AddEvent(ctx context.Context, e sessions.Event) error {
-	return m.write(ctx, func() { m.events = append(m.events, e) })
+func (m *memory) AddEvent(ctx context.Context, all ...sessions.Event) error {
+	return m.write(ctx, func() { m.events = append(m.events, all...) })
 }
 
 func (m *memory) Events(_ context.Context, id string, limit int) ([]sessions.Event, error) {

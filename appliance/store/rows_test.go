@@ -286,11 +286,13 @@ func TestTransitions(t *testing.T) {
 func TestEvents(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *store.Store) {
 		const many = 1010
-		for i := range many {
-			must(t, s.AddEvent(t.Context(), sessions.Event{ServiceID: "svc-1", SessionID: "ses-1", At: at, Kind: "scaled",
-				Message: fmt.Sprint(i, " ", awkward)}))
+		scaled := func(i int) sessions.Event {
+			return sessions.Event{ServiceID: "svc-1", SessionID: "ses-1", At: at, Kind: "scaled", Message: fmt.Sprint(i, " ", awkward)}
 		}
-		must(t, s.AddEvent(t.Context(), sessions.Event{ServiceID: "svc-2", Kind: "created"}))
+		for i := range many - 2 {
+			must(t, s.AddEvent(t.Context(), scaled(i)))
+		}
+		must(t, s.AddEvent(t.Context(), sessions.Event{ServiceID: "svc-2", Kind: "created"}, scaled(many-2), scaled(many-1)))
 		got, err := s.Events(t.Context(), "svc-1", 3)
 		must(t, err)
 		var want []sessions.Event

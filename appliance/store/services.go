@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -121,22 +123,34 @@ func (s *Store) Revisions(ctx context.Context, serviceID string) ([]sessions.Rev
 const eventsKept = 1000
 
 // AddEvent implements sessions.EventStore.
-func (s *Store) AddEvent(ctx context.Context, e sessions.Event) error {
-	return s.write(ctx, "saving an event", func(ctx context.Context, t *tx) error {
-		// The count's row is locked from here on: numbers are given out one by one, without gaps.
-		seq, err := t.number(ctx, `INSERT INTO event_counts (service_id, last_seq) VALUES ($1, 1)
-			ON CONFLICT (service_id) DO UPDATE SET last_seq = event_counts.last_seq + 1 RETURNING last_seq`, e.ServiceID)
-		if err != nil {
-			return err
+func (s *Store) AddEvent(ctx context.Context, all ...sessions.Event) error {
+	// Rows are locked in one order, so that no two wait for each other.
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b sessions.Event) int { return strings.Compare(a.ServiceID, b.ServiceID) })
+	return s.write(ctx, "saving events", func(ctx context.Context, t *tx) error {
+		for _, e := range all {
+			if err := addEvent(ctx, t, e); err != nil {
+				return err
+			}
 		}
-		if _, err := t.exec(ctx, `INSERT INTO events (service_id, seq, session_id, at, kind, message)
-			VALUES ($1, $2, $3, $4, $5, $6)`, e.ServiceID, seq, e.SessionID, e.At, e.Kind, e.Message); err != nil {
-			return err
-		}
-		// At most one row, found through the primary key.
-		_, err = t.exec(ctx, "DELETE FROM events WHERE service_id = $1 AND seq <= $2", e.ServiceID, seq-eventsKept)
-		return err
+		return nil
 	})
+}
+
+func addEvent(ctx context.Context, t *tx, e sessions.Event) error {
+	// The count's row is locked from here on: numbers are given out one by one, without gaps.
+	seq, err := t.number(ctx, `INSERT INTO event_counts (service_id, last_seq) VALUES ($1, 1)
+		ON CONFLICT (service_id) DO UPDATE SET last_seq = event_counts.last_seq + 1 RETURNING last_seq`, e.ServiceID)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `INSERT INTO events (service_id, seq, session_id, at, kind, message)
+		VALUES ($1, $2, $3, $4, $5, $6)`, e.ServiceID, seq, e.SessionID, e.At, e.Kind, e.Message); err != nil {
+		return err
+	}
+	// At most one row, found through the primary key.
+	_, err = t.exec(ctx, "DELETE FROM events WHERE service_id = $1 AND seq <= $2", e.ServiceID, seq-eventsKept)
+	return err
 }
 
 // Events implements sessions.EventStore: newest first means last saved first. A limit of 0 or less
