@@ -98,7 +98,7 @@ func (s *Store) wrap(ctx context.Context, op string, err error) error {
 	}
 	if own, ok := errors.AsType[*Error](err); ok {
 		if own.Op == "" {
-			own.Op = op
+			own = &Error{Kind: own.Kind, Op: op, Err: own.Err, hint: own.hint} // it may be another caller's as well
 		}
 		return own
 	}

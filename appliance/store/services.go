@@ -127,7 +127,7 @@ func (s *Store) AddEvent(ctx context.Context, all ...sessions.Event) error {
 	// Rows are locked in one order, so that no two wait for each other.
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b sessions.Event) int { return strings.Compare(a.ServiceID, b.ServiceID) })
-	return s.write(ctx, "saving events", func(ctx context.Context, t *tx) error {
+	return s.writeTogether(ctx, "saving events", func(ctx context.Context, t *tx) error {
 		for _, e := range all {
 			if err := addEvent(ctx, t, e); err != nil {
 				return err
@@ -147,6 +147,9 @@ func addEvent(ctx context.Context, t *tx, e sessions.Event) error {
 	if _, err := t.exec(ctx, `INSERT INTO events (service_id, seq, session_id, at, kind, message)
 		VALUES ($1, $2, $3, $4, $5, $6)`, e.ServiceID, seq, e.SessionID, e.At, e.Kind, e.Message); err != nil {
 		return err
+	}
+	if seq <= eventsKept {
+		return nil
 	}
 	// At most one row, found through the primary key.
 	_, err = t.exec(ctx, "DELETE FROM events WHERE service_id = $1 AND seq <= $2", e.ServiceID, seq-eventsKept)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,7 +33,8 @@ func (s *Store) Sessions(ctx context.Context) ([]sessions.Session, error) {
 
 // SaveSession implements sessions.SessionStore.
 func (s *Store) SaveSession(ctx context.Context, v sessions.Session, changes ...sessions.Transition) error {
-	return s.write(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
+	changes = slices.Clone(changes)
+	return s.writeTogether(ctx, "saving session "+v.ID, func(ctx context.Context, t *tx) error {
 		if err := saveSession(ctx, t, v); err != nil {
 			return err
 		}
@@ -47,7 +49,8 @@ func (s *Store) SaveSession(ctx context.Context, v sessions.Session, changes ...
 
 // AddSessions implements sessions.SessionStore. Where the answer to a commit was lost, it is repeated with the same rows.
 func (s *Store) AddSessions(ctx context.Context, all []sessions.Session) error {
-	return s.write(ctx, "adding "+strconv.Itoa(len(all))+" sessions", func(ctx context.Context, t *tx) error {
+	all = slices.Clone(all)
+	return s.writeTogether(ctx, "adding "+strconv.Itoa(len(all))+" sessions", func(ctx context.Context, t *tx) error {
 		for _, v := range all {
 			if err := saveSession(ctx, t, v); err != nil {
 				return err
@@ -100,7 +103,7 @@ func addTransition(ctx context.Context, t *tx, change sessions.Transition) error
 
 // DeleteSession implements sessions.SessionStore. Deleting what is not there is no error.
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
-	return s.write(ctx, "deleting session "+id, func(ctx context.Context, t *tx) error {
+	return s.writeTogether(ctx, "deleting session "+id, func(ctx context.Context, t *tx) error {
 		if _, err := t.exec(ctx, "DELETE FROM sessions WHERE id = $1", id); err != nil {
 			return err
 		}

@@ -42,16 +42,18 @@ type Options struct {
 
 // Store keeps rows. All methods are safe for concurrent use.
 type Store struct {
-	dialect dialect
-	dsn     string  // without password
-	writer  *sql.DB // SQLite: one connection, whose transactions take the write lock when they begin
-	reader  *sql.DB // SQLite: several connections that cannot write; PostgreSQL: the same as writer
-	alone   *alone  // nil where anybody may come
-	reign   *reign  // nil where it is not asked who decides
-	past    *past   // SQLite, to which nobody else writes; else nil
-	log     *slog.Logger
-	opened  atomic.Bool
-	closed  atomic.Bool
+	dialect   dialect
+	dsn       string  // without password
+	writer    *sql.DB // SQLite: one connection, whose transactions take the write lock when they begin
+	reader    *sql.DB // SQLite: several connections that cannot write; PostgreSQL: the same as writer
+	alone     *alone  // nil where anybody may come
+	reign     *reign  // nil where it is not asked who decides
+	past      *past   // SQLite, to which nobody else writes; else nil
+	together  together
+	loadTimes atomic.Int64 // that were added
+	log       *slog.Logger
+	opened    atomic.Bool
+	closed    atomic.Bool
 }
 
 // past is what was answered about days that are over.
@@ -138,6 +140,7 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.Close())
 	}
+	s.together.close()
 	// Last, when nothing of ours can reach the database any more: somebody waits for it.
 	s.alone.release()
 	if err := errors.Join(errs...); err != nil {
@@ -146,17 +149,17 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// do runs fn under the operation's bound, tries again where the connection was lost before
-// anything could have happened, and translates the error.
+// do runs fn under the operation's bound and as try does, and translates the error.
 func (s *Store) do(ctx context.Context, op string, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, opTimeout, errNoAnswer)
 	defer cancel()
-	var err error
+	return s.wrap(ctx, op, s.try(ctx, op, fn))
+}
+
+// try runs fn again where the connection was lost before anything could have happened.
+func (s *Store) try(ctx context.Context, op string, fn func(context.Context) error) (err error) {
 	for attempt := range attempts {
-		if err = fn(ctx); err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || !s.dialect.again(err) {
+		if err = fn(ctx); err == nil || ctx.Err() != nil || !s.dialect.again(err) {
 			break
 		}
 		s.log.DebugContext(ctx, "database operation failed, trying again", "op", op, "attempt", attempt+1, "err", err)
@@ -165,7 +168,7 @@ func (s *Store) do(ctx context.Context, op string, fn func(context.Context) erro
 		s.writer.SetMaxIdleConns(0)
 		s.writer.SetMaxIdleConns(postgresConns)
 	}
-	return s.wrap(ctx, op, err)
+	return err
 }
 
 // commitError marks the one failure after which nobody knows whether the transaction happened: never
@@ -178,29 +181,32 @@ func (e commitError) Unwrap() error { return e.err }
 // write runs fn in one transaction. fn may run more than once and must leave no trace outside of it
 // but its last result.
 func (s *Store) write(ctx context.Context, op string, fn func(context.Context, *tx) error) error {
-	return s.do(ctx, op, func(ctx context.Context) error {
-		if err := s.alone.await(ctx); err != nil {
-			return err
-		}
-		t, err := s.writer.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		err = s.reign.holds(ctx, t)
-		if err == nil {
-			err = fn(ctx, &tx{t})
-		}
-		if err != nil {
-			// The transaction's own end is of no interest: a connection that cannot roll back is gone,
-			// and its transaction with it.
-			_ = t.Rollback()
-			return err
-		}
-		if err := t.Commit(); err != nil {
-			return commitError{err}
-		}
-		return nil
-	})
+	return s.do(ctx, op, func(ctx context.Context) error { return s.transact(ctx, fn) })
+}
+
+// transact runs fn once, in a transaction.
+func (s *Store) transact(ctx context.Context, fn func(context.Context, *tx) error) error {
+	if err := s.alone.await(ctx); err != nil {
+		return err
+	}
+	t, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	err = s.reign.holds(ctx, t)
+	if err == nil {
+		err = fn(ctx, &tx{t})
+	}
+	if err != nil {
+		// The transaction's own end is of no interest: a connection that cannot roll back is gone,
+		// and its transaction with it.
+		_ = t.Rollback()
+		return err
+	}
+	if err := t.Commit(); err != nil {
+		return commitError{err}
+	}
+	return nil
 }
 
 // tx is a transaction whose arguments pass through encode.

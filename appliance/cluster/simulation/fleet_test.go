@@ -19,6 +19,7 @@ type world struct {
 	t       testing.TB
 	setting setting
 	etcd    *clientv3.Client
+	rows    *pgtest.Server
 	leader  *child
 	nodes   *child
 }
@@ -28,7 +29,7 @@ const lookEvery = 100 * time.Millisecond
 
 func begin(t testing.TB, s setting) *world {
 	t.Helper()
-	var server pgtest.Server
+	server := &pgtest.Server{}
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
@@ -42,7 +43,7 @@ func begin(t testing.TB, s setting) *world {
 	s.Port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	s.Etcd, s.DSN = etcd.Endpoint, server.Database(t)
-	w := &world{t: t, setting: s, etcd: etcd.Client(t)}
+	w := &world{t: t, setting: s, etcd: etcd.Client(t), rows: server}
 	s.Role = "leader"
 	w.leader = start(t, s)
 	// As boxes do, nodes come once they were let in.
@@ -182,6 +183,7 @@ func BenchmarkFleet(b *testing.B) {
 		w.profile("start")
 		up := w.up(*enough)
 		busy, orders := leader(), w.look().Orders
+		kept := w.rows.Processor(b)
 		w.profile("calm")
 		w.until("it is calm", time.Minute, func(_ standing, n seen) bool { return n.Tables == s.Nodes || s.Services == 0 })
 		l, e, n1, r, began := leader(), itself(), boxes(), w.revision(), time.Now()
@@ -189,10 +191,10 @@ func BenchmarkFleet(b *testing.B) {
 		took := time.Since(began)
 		l2, e2, n2, r2 := leader(), itself(), boxes(), w.revision()
 		w.profile("rack")
-		before, etcd, boxesThen, killed := leader(), itself(), boxes(), time.Now()
+		before, etcd, boxesThen, rows, killed := leader(), itself(), boxes(), w.rows.Processor(b), time.Now()
 		wrote := w.revision()
 		out, again, told := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
-		after, etcdAfter, boxesAfter := leader(), itself(), boxes()
+		after, etcdAfter, boxesAfter, rowsAfter := leader(), itself(), boxes(), w.rows.Processor(b)
 		w.profile("")
 		steps := w.steps(killed)
 		n := w.look()
@@ -205,6 +207,7 @@ func BenchmarkFleet(b *testing.B) {
 		}{
 			{"until all sessions serve, s", "start-s", up.Seconds()},
 			{"the leader's processor time until then, s", "start-leader-cpu-s", busy.processor.Seconds()},
+			{"that of PostgreSQL, s", "start-postgres-cpu-s", kept.Seconds()},
 			{"from an order to its node in that time, p50, ms", "start-order-p50-ms", ms(orders.P50)},
 			{"p99, ms", "start-order-p99-ms", ms(orders.P99)},
 			{"then, the leader: cores", "leader-cores", (l2.processor - l.processor).Seconds() / took.Seconds()},
@@ -219,6 +222,7 @@ func BenchmarkFleet(b *testing.B) {
 			{"until all boxes know of them, s", "rack-told-s", told.Seconds()},
 			{"the leader's processor time for it, s", "rack-leader-cpu-s", (after.processor - before.processor).Seconds()},
 			{"etcd's, s", "rack-etcd-cpu-s", (etcdAfter.processor - etcd.processor).Seconds()},
+			{"that of PostgreSQL, s", "rack-postgres-cpu-s", (rowsAfter - rows).Seconds()},
 			{"that of all nodes, s", "rack-nodes-cpu-s", (boxesAfter.processor - boxesThen.processor).Seconds()},
 			{"writes of etcd for it", "rack-etcd-writes", float64(w.revision() - wrote)},
 			{"from an order to its node, p50, ms", "rack-order-p50-ms", ms(n.Orders.P50)},

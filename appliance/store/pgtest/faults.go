@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,23 +67,61 @@ func (s *Server) signal(sig syscall.Signal) error {
 }
 
 func (s *Server) signalChildren(sig syscall.Signal) (err error) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		text, gone := os.ReadFile(path)
-		if gone != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ") // behind its name, which may be anything
-		if fields := strings.Fields(rest); len(fields) < 2 || fields[1] != strconv.Itoa(s.pid) {
-			continue
-		}
-		pid, failed := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if failed == nil {
-			failed = syscall.Kill(pid, sig)
-		}
-		if !errors.Is(failed, syscall.ESRCH) {
+	for _, child := range s.children() {
+		if failed := syscall.Kill(child.pid, sig); !errors.Is(failed, syscall.ESRCH) {
 			err = errors.Join(err, failed)
 		}
 	}
 	return err
+}
+
+// process is one of the server's: fields are those of its stat from its state on.
+type process struct {
+	pid    int
+	fields []string
+}
+
+func (s *Server) children() (all []process) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		if p, ok := processOf(path); ok && p.fields[1] == strconv.Itoa(s.pid) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func processOf(path string) (p process, ok bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return p, false // it has ended
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind its name, which may be anything
+	p.fields = strings.Fields(rest)
+	p.pid, err = strconv.Atoi(filepath.Base(filepath.Dir(path)))
+	return p, err == nil && len(p.fields) > 14
+}
+
+// Processor is the processor time that the server has used, with its connections that have ended.
+func (s *Server) Processor(t testing.TB) time.Duration {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, ok := processOf("/proc/" + strconv.Itoa(s.pid) + "/stat")
+	if !ok {
+		t.Fatal("the server does not run")
+	}
+	all := first.fields[11:15]
+	for _, child := range s.children() {
+		all = append(all, child.fields[11:13]...)
+	}
+	var ticks int64
+	for _, field := range all {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
