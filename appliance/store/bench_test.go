@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -39,6 +40,27 @@ func BenchmarkSaveSession(b *testing.B) {
 		v := aSession("ses-1")
 		for b.Loop() {
 			must(b, s.SaveSession(b.Context(), v, sessions.Transition{SessionID: "ses-1"}))
+		}
+	})
+}
+
+// Status changes of 64 sessions at one time, as where a box has died, in a transaction each and as they are written.
+func BenchmarkSaveSessionsAtOnce(b *testing.B) {
+	benchBoth(b, func(b *testing.B, s *store.Store) {
+		for _, way := range []struct {
+			name string
+			do   func(context.Context, string, func(context.Context, store.Writing) error) error
+		}{{"alone", s.Alone}, {"together", s.Together}} {
+			b.Run(way.name, func(b *testing.B) {
+				for b.Loop() {
+					for _, err := range race(64, func(i int) error {
+						v := aSession(fmt.Sprint("ses-", i))
+						return way.do(b.Context(), "saving", func(ctx context.Context, w store.Writing) error { return w.Save(ctx, v) })
+					}) {
+						must(b, err)
+					}
+				}
+			})
 		}
 	})
 }

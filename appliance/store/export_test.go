@@ -23,6 +23,16 @@ func (s *Store) Together(ctx context.Context, op string, fn func(context.Context
 	return s.writeTogether(ctx, op, func(ctx context.Context, t *tx) error { return fn(ctx, Writing{t}) })
 }
 
+// Alone is write.
+func (s *Store) Alone(ctx context.Context, op string, fn func(context.Context, Writing) error) error {
+	return s.write(ctx, op, func(ctx context.Context, t *tx) error { return fn(ctx, Writing{t}) })
+}
+
+// Save saves a session.
+func (w Writing) Save(ctx context.Context, v sessions.Session) error {
+	return saveSession(ctx, w.tx, v)
+}
+
 // Waiting is how many have asked for what is not begun.
 func (s *Store) Waiting() int {
 	s.together.mu.Lock()
