@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,7 +66,10 @@ func (h *host) setClock(code []byte) (before []byte) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.freeze(true) // it reads none of it meanwhile
+	for h.freeze(true); h.reads(from, to); h.freeze(true) { // nobody may go on in the middle of what was changed
+		h.freeze(false)
+		runtime.Gosched()
+	}
 	defer h.freeze(false)
 	for _, s := range symbols {
 		if s.Name == "__vdso_clock_gettime" {
@@ -77,6 +83,30 @@ func (h *host) setClock(code []byte) (before []byte) {
 		h.t.Fatal("the daemon has no clock that can be set wrong")
 	}
 	return before
+}
+
+// reads tells whether a thread of the daemon, which is frozen, is where code lies, or is not to be stopped yet.
+func (h *host) reads(from, to int64) bool {
+	h.t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", h.daemon.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		h.t.Fatalf("the daemon's threads: %d, %v", len(threads), err)
+	}
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has ended
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		fields := strings.Fields(string(text)) // the last is where it is; of one that is not stopped there is none: "running"
+		at, err := strconv.ParseInt(strings.TrimPrefix(fields[len(fields)-1], "0x"), 16, 64)
+		if err != nil || at >= from && at < to {
+			return true
+		}
+	}
+	return false
 }
 
 // skewed is what a process has in the place of its vDSO's clock: a system call, and so many seconds more where it is the clock of the day.

@@ -90,10 +90,11 @@ func (s *Store) writeParts() {
 func (s *Store) writeSome(parts []*part) {
 	ctx, done := whileAnyWaits(parts)
 	defer done()
-	refused := false // by a part, and not by the database
 	ctx, cancel := context.WithTimeoutCause(ctx, opTimeout, errNoAnswer)
 	defer cancel()
+	var refused bool // by a part, and not by the database
 	err := s.try(ctx, "saving for several", func(ctx context.Context) error {
+		refused = false
 		return s.transact(ctx, func(ctx context.Context, t *tx) error {
 			for _, p := range parts {
 				if err := p.fn(ctx, t); err != nil {
@@ -102,7 +103,6 @@ func (s *Store) writeSome(parts []*part) {
 					return err
 				}
 			}
-			refused = false
 			return nil
 		})
 	})
@@ -121,7 +121,7 @@ func (s *Store) writeSome(parts []*part) {
 
 // whileAnyWaits is a context that ends when the callers of all parts have left, or at done.
 func whileAnyWaits(parts []*part) (ctx context.Context, done func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parts[0].ctx))
+	ctx, cancel := context.WithCancel(context.Background())
 	var left atomic.Int32
 	stops := make([]func() bool, len(parts))
 	for i, p := range parts {
