@@ -203,6 +203,17 @@ func TestRoster(t *testing.T) {
 		n := roster.Nodes()
 		return roster.Known() && len(n) == 2 && n[0].Unheard && n[0].Alive == nil && n[1].Alive != nil && n[1].Alive.Version == "1.2.3" && n[1].Inventory != nil && n[1].Inventory.Node.Memory == 64 && n[1].Labels["rack"] == "r1"
 	})
+	if err := a.PutNode(t.Context(), reign, cluster.Node{Name: "three", State: cluster.Waiting}); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Soon(t, "three waits, and is not counted", func() bool {
+		silent, all := roster.Silent()
+		return roster.Len() == 3 && silent == 1 && all == 2
+	})
+	if err := a.RemoveNode(t.Context(), reign, "three"); err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Soon(t, "three is gone", func() bool { return roster.Len() == 2 })
 	// What happens while it is cut off, and is thrown away before it is back, is found out all the same.
 	cable.Pull()
 	if err := l.End(t.Context()); err != nil {
@@ -224,7 +235,8 @@ func TestRoster(t *testing.T) {
 	cable.Plug()
 	clustertest.Soon(t, "one is gone, and two is silent", func() bool {
 		n := roster.Nodes()
-		return len(n) == 1 && n[0].Name == "two" && n[0].Alive == nil && !n[0].Silent.IsZero() && !n[0].Unheard
+		silent, all := roster.Silent()
+		return len(n) == 1 && n[0].Name == "two" && n[0].Alive == nil && !n[0].Silent.IsZero() && !n[0].Unheard && silent == 1 && all == 1
 	})
 }
 

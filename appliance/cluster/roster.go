@@ -92,6 +92,8 @@ type Roster struct {
 	read  map[string]bool      // by part: it was, at least once
 	known map[string]*said     // by name
 	nodes []Seen               // by name, as they were made of known last
+	in    int                  // how many of those were let in
+	quiet int                  // how many of these do not say that they live
 	stale map[string]bool      // by name: what nodes has of it is to be made anew
 	heard map[string]bool      // lives, or lived since this roster was made
 	since map[string]time.Time // that it is silent
@@ -231,6 +233,14 @@ func (r *Roster) Len() int {
 	return len(r.nodes)
 }
 
+// Silent is how many of all that were let in do not say that they live.
+func (r *Roster) Silent() (silent, all int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.renew()
+	return r.quiet, r.in
+}
+
 // Node is one of them; false: there is none of that name.
 func (r *Roster) Node(name string) (Seen, bool) {
 	r.mu.Lock()
@@ -249,6 +259,9 @@ func (r *Roster) find(name string) (int, bool) {
 
 // renew brings nodes up to what is known: what has not changed is left as it is, for each box hears of all others. r.mu is held.
 func (r *Roster) renew() {
+	if len(r.stale) == 0 {
+		return
+	}
 	var come []Seen
 	for name := range r.stale {
 		i, there := r.find(name)
@@ -269,6 +282,16 @@ func (r *Roster) renew() {
 	if len(come) > 0 {
 		r.nodes = append(r.nodes, come...)
 		slices.SortFunc(r.nodes, func(a, b Seen) int { return cmp.Compare(a.Name, b.Name) })
+	}
+	r.in, r.quiet = 0, 0
+	for _, n := range r.nodes {
+		if n.State == Waiting {
+			continue
+		}
+		r.in++
+		if n.Alive == nil {
+			r.quiet++
+		}
 	}
 }
 

@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/cluster/member"
 	"github.com/palisade-run/palisade/appliance/cluster/trust"
 	"github.com/palisade-run/palisade/sessions"
@@ -56,6 +58,10 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 	if words := versionWords(s.roster.Nodes()); words != "" {
 		out.Next = append(out.Next, words)
 	}
+	quiet, all := s.roster.Silent()
+	if words := crowdWords(s.Config.Cluster.Grace, quiet, all); words != "" {
+		out.Next = append(out.Next, words)
+	}
 	if b.d.turn != nil {
 		schema, err := b.d.store.Schema(ctx)
 		if err != nil {
@@ -96,6 +102,15 @@ func memberOut(v member.View) api.ClusterMember {
 		Box: v.Name, Learner: v.Learner, Leads: v.Leader, Answers: v.Answers, Silent: v.Silent.Seconds(), Lag: int64(min(v.Lag, math.MaxInt64)),
 		Size: v.Size, Quota: v.Quota, Version: v.Version, Alarms: v.Alarms, Problem: v.Problem,
 	}
+}
+
+// crowdWords say that boxes are waited for longer than asked for; "": they are not.
+func crowdWords(grace time.Duration, silent, all int) string {
+	longer := fleet.Grace(grace, silent, all)
+	if longer == grace {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d boxes are silent at one time: what they run is begun elsewhere after %s, and not after %s; look at the network between the boxes", silent, all, longer, grace)
 }
 
 // newcomer is for how long a box that has joined, and that nobody has heard of yet, is not called silent: it is about to speak.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/palisade-run/palisade/accel"
 	"github.com/palisade-run/palisade/appliance/cluster"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/sessions"
 )
 
@@ -146,7 +147,8 @@ func (d *daemon) silent(node string) (long time.Duration, state cluster.NodeStat
 // lost tells whether what ran on a box is not waited for any more.
 func (d *daemon) lost(node string, fence time.Duration) bool {
 	long, _, there := d.silent(node)
-	return !there || long > patience(d.Config.Cluster.Grace, fence)
+	silent, all := d.seat.roster.Silent()
+	return !there || long > patience(fleet.Grace(d.Config.Cluster.Grace, silent, all), fence)
 }
 
 // isLeaving tells whether a box is about to leave.

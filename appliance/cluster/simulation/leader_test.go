@@ -303,7 +303,7 @@ func (h *house) look(ctx context.Context) {
 			if quiet[n.Name] = n.Silent; n.Unheard {
 				quiet[n.Name] = began
 			}
-			if left := time.Until(quiet[n.Name].Add(h.Grace)); left > 0 && (next == 0 || left < next) {
+			if left := time.Until(quiet[n.Name].Add(h.grace())); left > 0 && (next == 0 || left < next) {
 				next = left
 			}
 		}
@@ -330,11 +330,17 @@ func (h *house) hush(quiet map[string]time.Time) {
 	}
 }
 
+// grace is how long who is silent is waited for.
+func (h *house) grace() time.Duration {
+	silent, all := h.roster.Silent()
+	return fleet.Grace(h.Grace, silent, all)
+}
+
 // away is what becomes of what runs on a node.
 func (h *house) away(node string) sessions.Vacancy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if since, is := h.silent[node]; is && time.Since(since) >= h.Grace {
+	if since, is := h.silent[node]; is && time.Since(since) >= h.grace() {
 		return sessions.Vacancy{Why: node + " is heard of no more", Gone: true}
 	}
 	return sessions.Vacancy{}
