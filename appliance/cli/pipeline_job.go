@@ -247,7 +247,7 @@ func (a *app) pipelineLogs() *cobra.Command {
 			}
 			var failed error
 			for _, t := range j.Tasks {
-				fmt.Fprintf(a.out, "==> %s: %s: %s\n", t.Name, t.Status, oneLine(t.Reason))
+				a.logHead(t.Name, t.Status, t.Reason)
 				if t.SessionID == "" {
 					continue
 				}

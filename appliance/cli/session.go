@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -156,7 +157,7 @@ func (a *app) sessionLogs() *cobra.Command {
 	var o api.LogOptions
 	var earlier bool
 	cmd := &cobra.Command{
-		Use: "logs SESSION", Short: "Print what a session writes", Args: words("SESSION", 1, 1),
+		Use: "logs SESSION", Short: "Print what a session writes; of an array, all in turn", Args: words("SESSION", 1, 1),
 		ValidArgsFunction: a.completeAt(0, a.sessionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -168,6 +169,11 @@ func (a *app) sessionLogs() *cobra.Command {
 				return a.copyLog(cmd.Context(), body, err)
 			}
 			body, err := c.SessionLogs(cmd.Context(), args[0], o)
+			if errors.Is(err, api.KindError(api.KindNotFound)) {
+				if all := arrayOf(cmd.Context(), c, args[0]); all != nil {
+					return a.arrayLogs(cmd.Context(), c, all, o)
+				}
+			}
 			if isProblem(err) {
 				body, err = a.laterLog(cmd.Context(), c, args[0], o, err)
 			}

@@ -44,6 +44,27 @@ func arrayOf(ctx context.Context, c *api.Client, ref string) []api.Session {
 	return all
 }
 
+// arrayLogs prints what the sessions of an array have written, one after the other.
+func (a *app) arrayLogs(ctx context.Context, c *api.Client, all []api.Session, o api.LogOptions) error {
+	if o.Follow {
+		return &usageError{message: "--follow is for one session", hint: "palisade session logs -f " + all[0].Name}
+	}
+	var failed error
+	for _, s := range all {
+		a.logHead(s.Name, s.Status, s.Reason)
+		if s.StartedAt != nil {
+			body, err := c.SessionLogs(ctx, s.ID, o)
+			failed = errors.Join(failed, a.copyLog(ctx, body, err))
+		}
+	}
+	return failed
+}
+
+// logHead is the line above one of several logs.
+func (a *app) logHead(name, status, reason string) {
+	fmt.Fprintf(a.out, "==> %s: %s: %s\n", name, status, oneLine(reason))
+}
+
 // arrayName is what an array was called: what its sessions' names begin with.
 func arrayName(s api.Session) string {
 	if s.ArrayIndex == nil {

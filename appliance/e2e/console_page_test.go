@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	dialogs "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -50,6 +51,9 @@ func (b *box) newReader() *reader {
 			}
 		case *network.EventDataReceived:
 			rd.bytes += float64(e.EncodedDataLength)
+		case *dialogs.EventJavascriptDialogOpening: // nothing goes on while it is open
+			rd.complaints = append(rd.complaints, "it asks, "+string(e.Type)+": "+e.Message)
+			go func() { _ = chromedp.Run(rd.ctx, dialogs.HandleJavaScriptDialog(true)) }()
 		}
 	})
 	rd.do(network.Enable(), log.Enable(), chromedp.EmulateViewport(1280, 900))
@@ -190,14 +194,15 @@ var looks = []look{
 	{name: "phone", width: 390, height: 844, phone: true, rules: `, rules: {"color-contrast": {enabled: false}, "link-in-text-block": {enabled: false}}`},
 }
 
-// examine looks at a page in light and dark, and at the widths of a tablet and a phone: usable, no wider than the screen, and not heavy at its
-// first load.
+// examine looks at a page in light and dark, and at the widths of a tablet and a phone: usable, no wider than the screen, not heavy at its
+// first load, and without a mouse.
 func (rd *reader) examine(path, name string) {
 	rd.t.Helper()
 	rd.do(network.ClearBrowserCache())
 	rd.open(path)
 	rd.at(path)
 	rd.light(path)
+	rd.keys(path)
 	for _, l := range looks {
 		rd.as(l)
 		if *screenshots != "" && !l.unseen {
