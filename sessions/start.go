@@ -21,6 +21,9 @@ type start struct {
 // transaction each, of those of a rack that died, seconds.
 const startsAtOnce = 100
 
+// mostRefused is how many are tried alone where none of them is taken.
+const mostRefused = 8
+
 // draftStart makes ready what begin writes: one more route of the action's revision. The caller holds writing.
 func (m *Manager) draftStart(ctx context.Context, s *service, a PlanAction) error {
 	rev := s.revision(a.Revision)
@@ -82,8 +85,9 @@ func (m *Manager) begin(ctx context.Context) bool {
 	return there
 }
 
-// beginOr begins some at once, and where the store refuses that, which may be for one of them, each alone; it returns those that were
-// not begun. there becomes false where the store is away: then nothing more is tried.
+// beginOr begins some at once, and where the store refuses that, which may be for one of them, each alone, unless
+// none of the first is taken: then it is for something else, such as a full disk. It returns those that were not begun. there becomes
+// false where the store is away: then nothing more is tried.
 func (m *Manager) beginOr(ctx context.Context, some []start, there *bool) (not []start) {
 	if !*there {
 		return some
@@ -95,7 +99,9 @@ func (m *Manager) beginOr(ctx context.Context, some []start, there *bool) (not [
 	away := errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 	if len(some) > 1 && !away {
 		for i := range some {
-			not = append(not, m.beginOr(ctx, some[i:i+1], there)...)
+			if not = append(not, m.beginOr(ctx, some[i:i+1], there)...); len(not) == mostRefused && i == mostRefused-1 {
+				return append(not, some[i+1:]...)
+			}
 		}
 		return not
 	}

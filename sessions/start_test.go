@@ -46,3 +46,32 @@ func TestAStartThatIsNotTaken(t *testing.T) {
 		}
 	})
 }
+
+// Where the store takes none, as on a full disk, a few are tried alone, and not all in each pass.
+func TestStartsOfWhichNoneIsTaken(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		for i := range 30 {
+			w.seed(fmt.Sprintf("chat-%d", i), 1)
+		}
+		w.store.refuses = "svc-"
+		w.boot()
+		w.after(time.Second)
+		w.store.mu.Lock()
+		tried := len(w.store.tried)
+		passes := 0
+		for _, n := range w.store.tried {
+			if n > 1 {
+				passes++
+			}
+		}
+		w.store.refuses = ""
+		w.store.mu.Unlock()
+		if passes == 0 || tried != 9*passes {
+			t.Errorf("the store was asked %d times in %d passes", tried, passes)
+		}
+		w.after(time.Minute)
+		for i := range 30 {
+			w.wantUp(fmt.Sprintf("chat-%d", i), 1)
+		}
+	})
+}

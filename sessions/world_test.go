@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,8 +34,9 @@ type memory struct {
 	failAfter   int            // writes from this one on fail; 0: none
 	hangs       bool           // writes wait until their context ends
 	lies        bool           // writes are done, and an error is told
-	refuses     string         // id of a service of which no new session is taken
-	added       []int          // how many sessions were added at once
+	refuses     string         // what ids of services begin with of which no new session is taken; "": there are none
+	tried       []int          // how many sessions were to be added at once
+	added       []int          // how many were
 }
 
 var errDiskFull = errors.New("disk full")
@@ -135,7 +137,8 @@ func (m *memory) SaveSession(ctx context.Context, s sessions.Session, went ...se
 
 func (m *memory) AddSessions(ctx context.Context, all []sessions.Session) error {
 	m.mu.Lock()
-	refused := m.refuses != "" && slices.ContainsFunc(all, func(s sessions.Session) bool { return s.ServiceID == m.refuses })
+	refused := m.refuses != "" && slices.ContainsFunc(all, func(s sessions.Session) bool { return strings.HasPrefix(s.ServiceID, m.refuses) })
+	m.tried = append(m.tried, len(all))
 	m.mu.Unlock()
 	if refused {
 		return errDiskFull

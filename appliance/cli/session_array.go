@@ -54,7 +54,12 @@ func (a *app) arrayLogs(ctx context.Context, c *api.Client, all []api.Session, o
 		a.logHead(s.Name, s.Status, s.Reason)
 		if s.StartedAt != nil {
 			body, err := c.SessionLogs(ctx, s.ID, o)
-			failed = errors.Join(failed, a.copyLog(ctx, body, err))
+			if err = a.copyLog(ctx, body, err); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", s.Name, err))
+			}
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return failed

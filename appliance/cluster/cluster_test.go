@@ -207,12 +207,16 @@ func TestRoster(t *testing.T) {
 		t.Fatal(err)
 	}
 	clustertest.Soon(t, "three waits, and is not counted", func() bool {
-		silent, all := roster.Silent()
+		silent, all := roster.Silent(time.Minute)
 		return roster.Len() == 3 && silent == 1 && all == 2
 	})
 	if err := a.RemoveNode(t.Context(), reign, "three"); err != nil {
 		t.Fatal(err)
 	}
+	clustertest.Soon(t, "one that nobody has heard of for longer is not counted", func() bool {
+		silent, all := roster.Silent(time.Nanosecond)
+		return silent == 0 && all == 1
+	})
 	clustertest.Soon(t, "three is gone", func() bool { return roster.Len() == 2 })
 	// What happens while it is cut off, and is thrown away before it is back, is found out all the same.
 	cable.Pull()
@@ -235,7 +239,7 @@ func TestRoster(t *testing.T) {
 	cable.Plug()
 	clustertest.Soon(t, "one is gone, and two is silent", func() bool {
 		n := roster.Nodes()
-		silent, all := roster.Silent()
+		silent, all := roster.Silent(time.Minute)
 		return len(n) == 1 && n[0].Name == "two" && n[0].Alive == nil && !n[0].Silent.IsZero() && !n[0].Unheard && silent == 1 && all == 1
 	})
 }

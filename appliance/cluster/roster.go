@@ -92,11 +92,13 @@ type Roster struct {
 	read  map[string]bool      // by part: it was, at least once
 	known map[string]*said     // by name
 	nodes []Seen               // by name, as they were made of known last
-	in    int                  // how many of those were let in
-	quiet int                  // how many of these do not say that they live
+	began time.Time            // when it was made
 	stale map[string]bool      // by name: what nodes has of it is to be made anew
 	heard map[string]bool      // lives, or lived since this roster was made
 	since map[string]time.Time // that it is silent
+
+	countedAt    time.Time // zero: what is counted is not so any more
+	quiet, alive int       // as they were counted then
 }
 
 // said is what is written of one box; nil: nothing is that can be read.
@@ -109,7 +111,7 @@ type said struct {
 // NewRoster makes one that knows nothing yet. changed is told of every change.
 func (a *Agreement) NewRoster(now func() time.Time, changed func()) *Roster {
 	return &Roster{
-		agreement: a, now: now, changed: changed,
+		agreement: a, now: now, changed: changed, began: now(),
 		read: map[string]bool{}, known: map[string]*said{}, stale: map[string]bool{}, heard: map[string]bool{}, since: map[string]time.Time{},
 	}
 }
@@ -233,12 +235,32 @@ func (r *Roster) Len() int {
 	return len(r.nodes)
 }
 
-// Silent is how many of all that were let in do not say that they live.
-func (r *Roster) Silent() (silent, all int) {
+// countAgain is for how long the boxes are taken for as silent as they were counted.
+const countAgain = time.Second
+
+// Silent is how many boxes fell silent within a time, and how many those and the ones that live are: who is silent for longer, as one
+// that was switched off, is not counted, nor who was not let in.
+func (r *Roster) Silent(within time.Duration) (silent, all int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.renew()
-	return r.quiet, r.in
+	if now := r.now(); r.countedAt.IsZero() || now.Sub(r.countedAt) >= countAgain {
+		r.countedAt, r.quiet, r.alive = now, 0, 0
+		for _, n := range r.nodes {
+			since := n.Silent
+			if n.Unheard {
+				since = r.began
+			}
+			switch {
+			case n.State == Waiting:
+			case n.Alive != nil:
+				r.alive++
+			case now.Sub(since) <= within:
+				r.quiet++
+			}
+		}
+	}
+	return r.quiet, r.quiet + r.alive
 }
 
 // Node is one of them; false: there is none of that name.
@@ -283,16 +305,7 @@ func (r *Roster) renew() {
 		r.nodes = append(r.nodes, come...)
 		slices.SortFunc(r.nodes, func(a, b Seen) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	r.in, r.quiet = 0, 0
-	for _, n := range r.nodes {
-		if n.State == Waiting {
-			continue
-		}
-		r.in++
-		if n.Alive == nil {
-			r.quiet++
-		}
-	}
+	r.countedAt = time.Time{}
 }
 
 func (r *Roster) seen(name string, s *said) Seen {

@@ -58,7 +58,7 @@ func (b boxes) Status(ctx context.Context) (api.ClusterStatus, error) {
 	if words := versionWords(s.roster.Nodes()); words != "" {
 		out.Next = append(out.Next, words)
 	}
-	quiet, all := s.roster.Silent()
+	quiet, all := s.roster.Silent(fleet.CrowdGrace(s.Config.Cluster.Grace))
 	if words := crowdWords(s.Config.Cluster.Grace, quiet, all); words != "" {
 		out.Next = append(out.Next, words)
 	}
@@ -106,11 +106,10 @@ func memberOut(v member.View) api.ClusterMember {
 
 // crowdWords say that boxes are waited for longer than asked for; "": they are not.
 func crowdWords(grace time.Duration, silent, all int) string {
-	longer := fleet.Grace(grace, silent, all)
-	if longer == grace {
+	if !fleet.IsCrowd(silent, all) {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d boxes are silent at one time: what they run is begun elsewhere after %s, and not after %s; look at the network between the boxes", silent, all, longer, grace)
+	return fmt.Sprintf("%d of %d boxes fell silent at one time: what they run is begun elsewhere after %s, and not after %s; look at the network between the boxes", silent, all, fleet.CrowdGrace(grace), grace)
 }
 
 // newcomer is for how long a box that has joined, and that nobody has heard of yet, is not called silent: it is about to speak.

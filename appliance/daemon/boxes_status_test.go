@@ -34,7 +34,7 @@ func TestCrowdWords(t *testing.T) {
 	if got := crowdWords(20*time.Second, 4, 10); got != "" {
 		t.Errorf("four of ten: %q", got)
 	}
-	want := "8 of 12 boxes are silent at one time: what they run is begun elsewhere after 2m0s, and not after 20s; look at the network between the boxes"
+	want := "8 of 12 boxes fell silent at one time: what they run is begun elsewhere after 2m0s, and not after 20s; look at the network between the boxes"
 	if got := crowdWords(20*time.Second, 8, 12); got != want {
 		t.Errorf("eight of twelve: %q, want %q", got, want)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-run/palisade/appliance/admin/keys"
 	"github.com/palisade-run/palisade/appliance/api"
 	"github.com/palisade-run/palisade/appliance/audit"
+	"github.com/palisade-run/palisade/appliance/cluster/fleet"
 	"github.com/palisade-run/palisade/appliance/config"
 	"github.com/palisade-run/palisade/appliance/people"
 	"github.com/palisade-run/palisade/appliance/people/oidc"
@@ -112,6 +113,7 @@ type daemon struct {
 	began     time.Time         // of this life
 	turn      *turn             // in which it decides; nil: another box does
 	fleet     *fleetRunner      // where turn is not nil
+	crowd     fleet.Crowd       // of boxes that are silent
 	revision  atomic.Int64      // of the table that it routes by
 	peers     peers             // the other boxes, as they say what they carry
 	entered   map[string]pooled // by box: what the ledger was told of it last

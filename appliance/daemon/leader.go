@@ -147,8 +147,12 @@ func (d *daemon) silent(node string) (long time.Duration, state cluster.NodeStat
 // lost tells whether what ran on a box is not waited for any more.
 func (d *daemon) lost(node string, fence time.Duration) bool {
 	long, _, there := d.silent(node)
-	silent, all := d.seat.roster.Silent()
-	return !there || long > patience(fleet.Grace(d.Config.Cluster.Grace, silent, all), fence)
+	if !there || long == 0 {
+		return !there
+	}
+	now, grace := time.Now(), d.Config.Cluster.Grace
+	silent, all := d.seat.roster.Silent(fleet.CrowdGrace(grace))
+	return d.crowd.Over(now, now.Add(-long), grace, silent, all) && long > patience(grace, fence)
 }
 
 // isLeaving tells whether a box is about to leave.

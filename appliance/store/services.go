@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/palisade-run/palisade/sessions"
 )
@@ -124,9 +123,7 @@ const eventsKept = 1000
 
 // AddEvent implements sessions.EventStore.
 func (s *Store) AddEvent(ctx context.Context, all ...sessions.Event) error {
-	// Rows are locked in one order, so that no two wait for each other.
 	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b sessions.Event) int { return strings.Compare(a.ServiceID, b.ServiceID) })
 	return s.writeTogether(ctx, "saving events", func(ctx context.Context, t *tx) error {
 		for _, e := range all {
 			if err := addEvent(ctx, t, e); err != nil {

@@ -53,10 +53,12 @@ func (s *Store) writeTogether(ctx context.Context, op string, fn func(context.Co
 	}
 	select {
 	case err := <-p.done:
-		return err
+		if _, ours := errors.AsType[*Error](err); err == nil || ours {
+			return err
+		}
 	default:
-		return s.wrap(ctx, op, context.Cause(ctx))
 	}
+	return s.wrap(ctx, op, context.Cause(ctx)) // and not that nobody waits any more
 }
 
 // close refuses what is asked for from now on, and waits for what was.
@@ -99,7 +101,7 @@ func (s *Store) writeSome(parts []*part) {
 			for _, p := range parts {
 				if err := p.fn(ctx, t); err != nil {
 					_, kind := s.dialect.kind(err)
-					refused = kind == nil || errors.Is(kind, ErrExists)
+					refused = kind == nil || errors.Is(kind, ErrExists) || errors.Is(kind, ErrCorrupt) || errors.Is(kind, ErrDenied) // a row's page, a table
 					return err
 				}
 			}

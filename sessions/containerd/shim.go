@@ -16,7 +16,7 @@ import (
 
 // endShims ends the shims of containers of which containerd knows no task, with what it made for them: an older one that was killed
 // while it started a shim forgets it, and any one forgets those that did not end in time. ended are the containers that had one.
-func (r *Runtime) endShims(ids ...string) (ended []string, err error) {
+func (r *Runtime) endShims(ids ...string) (ended []string, failed error) {
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (r *Runtime) endShims(ids ...string) (ended []string, err error) {
 		dir := filepath.Dir(name)
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
-			return ended, err
+			return ended, errors.Join(failed, err)
 		}
 		bundle, err := os.Readlink(dir + "/cwd")
 		if errors.Is(err, fs.ErrNotExist) {
@@ -45,13 +45,11 @@ func (r *Runtime) endShims(ids ...string) (ended []string, err error) {
 			ended = append(ended, id)
 		}
 		if err == nil && filepath.Base(bundle) == id {
-			err = removeBundle(bundle)
+			err = r.removeBundle(bundle)
 		}
-		if err != nil {
-			return ended, err
-		}
+		failed = errors.Join(failed, err)
 	}
-	return ended, nil
+	return ended, failed
 }
 
 // shimOf is the container whose shim a command line starts, where it is one of our containerd and namespace.
@@ -63,8 +61,29 @@ func (r *Runtime) shimOf(args []string) (id string, ours bool) {
 	return args[4], ours
 }
 
+// A shim that is ended may leave a runc that still writes for a moment, and no later look finds what is left.
+const (
+	bundleTries = 4
+	bundleAgain = 100 * time.Millisecond
+)
+
 // removeBundle removes what containerd has made for a shim of which it knows nothing.
-func removeBundle(bundle string) error {
+func (r *Runtime) removeBundle(bundle string) (err error) {
+	for range bundleTries {
+		if err = removeWithWork(bundle); err == nil {
+			break
+		}
+		select {
+		case <-r.life.Done():
+			return err
+		case <-time.After(bundleAgain):
+		}
+	}
+	return err
+}
+
+// removeWithWork removes a bundle, what is mounted in it, and the directory of work that it leads to.
+func removeWithWork(bundle string) error {
 	err := unix.Unmount(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // it was not mounted yet, or is not there
 		return err
@@ -98,6 +117,9 @@ func (r *Runtime) endLateShims(ids []string) {
 				return
 			case <-time.After(pause):
 			}
+			if ids = r.notAgain(ids); len(ids) == 0 {
+				return
+			}
 			ended, err := r.endShims(ids...)
 			for _, id := range ended { // and what the shim began
 				ctx, cancel := context.WithTimeout(r.life, afterKill)
@@ -108,5 +130,13 @@ func (r *Runtime) endLateShims(ids []string) {
 				r.log.Warn("something is left of shims that came late", "sessions", ended, "err", err)
 			}
 		}
+	})
+}
+
+// notAgain are those of ids under which no session was begun again: it makes its directory long before its shim, which is its own.
+func (r *Runtime) notAgain(ids []string) []string {
+	return slices.DeleteFunc(ids, func(id string) bool {
+		_, err := os.Lstat(r.dir(id))
+		return err == nil
 	})
 }

@@ -79,3 +79,14 @@ func TestAShimThatContainerdForgot(t *testing.T) {
 		t.Errorf("there was yet one of %q, %v", ended, err)
 	}
 }
+
+// A session whose daemon died while it was made is begun again under its id: the shim that it gets is not one that came late.
+func TestNotAgain(t *testing.T) {
+	r := &Runtime{cfg: Config{Root: t.TempDir()}}
+	if err := os.MkdirAll(r.dir("ses-again"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.notAgain([]string{"ses-gone", "ses-again", "ses-late"}); !slices.Equal(got, []string{"ses-gone", "ses-late"}) {
+		t.Errorf("looked for are %q", got)
+	}
+}

@@ -46,6 +46,7 @@ type house struct {
 	fleet     *fleet.Fleet
 	roster    *cluster.Roster
 	publisher *fleet.Publisher
+	crowd     fleet.Crowd
 	ledger    *accel.Ledger
 	store     *store.Store
 	managing  atomic.Pointer[sessions.Manager] // nil: not yet
@@ -303,8 +304,8 @@ func (h *house) look(ctx context.Context) {
 			if quiet[n.Name] = n.Silent; n.Unheard {
 				quiet[n.Name] = began
 			}
-			if left := time.Until(quiet[n.Name].Add(h.grace())); left > 0 && (next == 0 || left < next) {
-				next = left
+			if left := time.Until(quiet[n.Name].Add(h.Grace)); !h.over(quiet[n.Name]) && (next == 0 || left < next) {
+				next = max(left, lookEvery)
 			}
 		}
 		h.hush(quiet)
@@ -330,17 +331,17 @@ func (h *house) hush(quiet map[string]time.Time) {
 	}
 }
 
-// grace is how long who is silent is waited for.
-func (h *house) grace() time.Duration {
-	silent, all := h.roster.Silent()
-	return fleet.Grace(h.Grace, silent, all)
+// over tells whether who is silent since then is not waited for any more.
+func (h *house) over(since time.Time) bool {
+	silent, all := h.roster.Silent(fleet.CrowdGrace(h.Grace))
+	return h.crowd.Over(time.Now(), since, h.Grace, silent, all)
 }
 
 // away is what becomes of what runs on a node.
 func (h *house) away(node string) sessions.Vacancy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if since, is := h.silent[node]; is && time.Since(since) >= h.grace() {
+	if since, is := h.silent[node]; is && h.over(since) {
 		return sessions.Vacancy{Why: node + " is heard of no more", Gone: true}
 	}
 	return sessions.Vacancy{}
