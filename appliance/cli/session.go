@@ -169,13 +169,13 @@ func (a *app) sessionLogs() *cobra.Command {
 				return a.copyLog(cmd.Context(), body, err)
 			}
 			body, err := c.SessionLogs(cmd.Context(), args[0], o)
-			if errors.Is(err, api.KindError(api.KindNotFound)) { // of a session that has none yet, too
+			if isProblem(err) {
+				body, err = a.laterLog(cmd.Context(), c, args[0], o, err)
+			}
+			if errors.Is(err, api.KindError(api.KindNotFound)) { // of a session that has none, too
 				if all, none := sessionsOf(cmd.Context(), c, args[0]); none == nil && (len(all) > 1 || all[0].ID != args[0] && all[0].Name != args[0]) {
 					return a.arrayLogs(cmd.Context(), c, all, o)
 				}
-			}
-			if isProblem(err) {
-				body, err = a.laterLog(cmd.Context(), c, args[0], o, err)
 			}
 			return a.copyLog(cmd.Context(), body, err)
 		},
