@@ -97,8 +97,9 @@ type Roster struct {
 	heard map[string]bool      // lives, or lived since this roster was made
 	since map[string]time.Time // that it is silent
 
-	countedAt    time.Time // zero: what is counted is not so any more
-	quiet, alive int       // as they were counted then
+	countedAt    time.Time     // zero: what is counted is not so any more
+	countedFor   time.Duration // within which they fell silent
+	quiet, alive int           // as they were counted then
 }
 
 // said is what is written of one box; nil: nothing is that can be read.
@@ -244,8 +245,8 @@ func (r *Roster) Silent(within time.Duration) (silent, all int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.renew()
-	if now := r.now(); r.countedAt.IsZero() || now.Sub(r.countedAt) >= countAgain {
-		r.countedAt, r.quiet, r.alive = now, 0, 0
+	if now := r.now(); r.countedAt.IsZero() || r.countedFor != within || now.Sub(r.countedAt) >= countAgain {
+		r.countedAt, r.countedFor, r.quiet, r.alive = now, within, 0, 0
 		for _, n := range r.nodes {
 			since := n.Silent
 			if n.Unheard {

@@ -64,8 +64,8 @@ func TestTheLine(t *testing.T) {
 		return m.Say == sayTable && m.Table["svc"][0] == route && len(m.Outlooks) == 1 && len(got) == 2 && got["cold"].outlook == broken
 	})
 	_ = newer.line.say(message{Say: sayFailed, Error: "no", Hint: "do"})
-	if _, err := older.await(ctx, sayReady); err == nil || err.Error() != "no" || hintOf(err) != "do" {
-		t.Errorf("%v, hint %q", err, hintOf(err))
+	if _, err := older.await(ctx, sayReady); err == nil || err.Error() != "no" || adviceOf(err) != "do" {
+		t.Errorf("%v, hint %q", err, adviceOf(err))
 	}
 	// One that ends has nothing in flight, and says all that could be waited for.
 	older.line.close()
@@ -82,12 +82,12 @@ func TestOneThatDoesNotGetReady(t *testing.T) {
 	older, newer := pair(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("too long"))
 	defer cancel()
-	if _, err := older.await(ctx, sayReady); err == nil || !strings.Contains(err.Error(), "too long") || hintOf(err) == "" {
-		t.Errorf("%v, hint %q", err, hintOf(err))
+	if _, err := older.await(ctx, sayReady); err == nil || !strings.Contains(err.Error(), "too long") || adviceOf(err) == "" {
+		t.Errorf("%v, hint %q", err, adviceOf(err))
 	}
 	newer.line.close()
-	if _, err := older.await(t.Context(), sayReady); err == nil || hintOf(err) == "" {
-		t.Errorf("%v, hint %q", err, hintOf(err))
+	if _, err := older.await(t.Context(), sayReady); err == nil || adviceOf(err) == "" {
+		t.Errorf("%v, hint %q", err, adviceOf(err))
 	}
 }
 
@@ -209,12 +209,12 @@ func TestCheckOfTheProgram(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) || hintOf(err) == "" || len(err.Error()) > 5000 {
-				t.Errorf("%v, hint %q", err, hintOf(err))
+			if err == nil || !strings.Contains(err.Error(), tt.want) || adviceOf(err) == "" || len(err.Error()) > 5000 {
+				t.Errorf("%v, hint %q", err, adviceOf(err))
 			}
 		})
 	}
-	if err := check(t.Context(), []string{filepath.Join(dir, "none")}); err == nil || hintOf(err) == "" {
+	if err := check(t.Context(), []string{filepath.Join(dir, "none")}); err == nil || adviceOf(err) == "" {
 		t.Error(err)
 	}
 }

@@ -17,8 +17,8 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer first.Close()
 	_, err = listenTCP(t.Context(), first.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "taken") || !strings.Contains(hintOf(err), "--listen") {
-		t.Errorf("got %v, hint %q", err, hintOf(err))
+	if err == nil || !strings.Contains(err.Error(), "taken") || !strings.Contains(adviceOf(err), "--listen") {
+		t.Errorf("got %v, hint %q", err, adviceOf(err))
 	}
 }
 
@@ -28,7 +28,7 @@ func TestListenOnWhatIsNoAddress(t *testing.T) {
 		if err == nil {
 			_ = l.Close()
 			t.Errorf("%s was taken for an address of this box", addr)
-		} else if hintOf(err) == "" {
+		} else if adviceOf(err) == "" {
 			t.Errorf("%s: %v has no hint", addr, err)
 		}
 	}

@@ -11,16 +11,6 @@ import (
 	"github.com/palisade-run/palisade/appliance/config"
 )
 
-func hintOf(err error) string {
-	if h, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		return h.Hint()
-	}
-	return ""
-}
-
 func TestLockData(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
 	first, err := lockData(t.Context(), config.Config{Data: dir})
@@ -31,8 +21,8 @@ func TestLockData(t *testing.T) {
 		t.Errorf("the data directory is %v, %v; it holds secrets", st.Mode(), err)
 	}
 	_, err = lockData(t.Context(), config.Config{Data: dir})
-	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || hintOf(err) == "" {
-		t.Errorf("a second daemon was told %v, hint %q", err, hintOf(err))
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || adviceOf(err) == "" {
+		t.Errorf("a second daemon was told %v, hint %q", err, adviceOf(err))
 	}
 	first.release()
 	again, err := lockData(t.Context(), config.Config{Data: dir})
@@ -64,14 +54,14 @@ func TestLockWhereThereCanBeNone(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockData(t.Context(), config.Config{Data: filepath.Join(file, "data")}); err == nil || hintOf(err) == "" {
-		t.Errorf("below a file: %v, hint %q", err, hintOf(err))
+	if _, err := lockData(t.Context(), config.Config{Data: filepath.Join(file, "data")}); err == nil || adviceOf(err) == "" {
+		t.Errorf("below a file: %v, hint %q", err, adviceOf(err))
 	}
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "lock"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockData(t.Context(), config.Config{Data: dir}); err == nil || hintOf(err) == "" {
-		t.Errorf("where a directory is in the way: %v, hint %q", err, hintOf(err))
+	if _, err := lockData(t.Context(), config.Config{Data: dir}); err == nil || adviceOf(err) == "" {
+		t.Errorf("where a directory is in the way: %v, hint %q", err, adviceOf(err))
 	}
 }

@@ -161,7 +161,7 @@ func TestCertificateHosts(t *testing.T) {
 
 func TestGivenCertificateThatIsNone(t *testing.T) {
 	_, err := certificateFiles(filepath.Join(t.TempDir(), "none.pem"), "none.key")
-	if !errors.Is(err, os.ErrNotExist) || hintOf(err) == "" {
-		t.Errorf("got %v, hint %q", err, hintOf(err))
+	if !errors.Is(err, os.ErrNotExist) || adviceOf(err) == "" {
+		t.Errorf("got %v, hint %q", err, adviceOf(err))
 	}
 }
