@@ -11,6 +11,9 @@ import (
 // announceTries is how often it is looked anew what is announced, where that was changed meanwhile: a lease of before has run out, say.
 const announceTries = 3
 
+// AnnounceWithin is how long to wait for what is announced: an etcd that is slow has it in line, and to begin anew would be more to do.
+const AnnounceWithin = 5 * LeaseTime
+
 // Announce says with a lease that a node lives, and what it has: ErrNoNode where it is no node of the cluster any more.
 func (a *Agreement) Announce(ctx context.Context, l *Lease, name string, alive Alive, has Inventory) error {
 	lives, err := encode(alive)
@@ -25,6 +28,9 @@ func (a *Agreement) Announce(ctx context.Context, l *Lease, name string, alive A
 		if l.said, err = a.announce(ctx, l, name, lives, inventory); !errors.Is(err, errChanged) {
 			break
 		}
+	}
+	if isGone(err) { // which was written, and so all members agree on it
+		l.lose(ErrLeaseLost)
 	}
 	if err != nil {
 		return fmt.Errorf("announcing %s: %w", name, err)
@@ -46,10 +52,15 @@ func (a *Agreement) announce(ctx context.Context, l *Lease, name, lives, invento
 		}
 	}
 	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(node), ">", 0), clientv3.Compare(clientv3.ModRevision(key), "=", before)}
-	puts := []clientv3.Op{clientv3.OpPut(key, lives, clientv3.WithLease(l.id)), clientv3.OpPut(a.key(partInventory, name), inventory)}
+	// What a box has stays when it falls silent, and is said again only where it has changed: each of the others is told.
+	kept := a.key(partInventory, name)
+	puts := []clientv3.Op{
+		clientv3.OpPut(key, lives, clientv3.WithLease(l.id)),
+		clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value(kept), "=", inventory)}, nil, []clientv3.Op{clientv3.OpPut(kept, inventory)}),
+	}
 	looks := []clientv3.Op{clientv3.OpGet(node, clientv3.WithCountOnly()), clientv3.OpGet(key)}
 	final := func(err error) bool { return errors.Is(err, ErrNoNode) || errors.Is(err, errChanged) || isGone(err) }
-	return hedged(ctx, func(ctx context.Context) (int64, error) {
+	return hedged(ctx, &a.pace, func(ctx context.Context) (int64, error) {
 		done, err := a.client.Txn(ctx).If(conditions...).Then(puts...).Else(looks...).Commit()
 		switch {
 		case err != nil:

@@ -74,7 +74,7 @@ func (a *Agreement) overdue(ctx context.Context, of lead) time.Duration {
 	}
 	deposing, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, err := hedged(deposing, func(ctx context.Context) (struct{}, error) { return struct{}{}, a.depose(ctx, of) }, isFull)
+	_, err := hedgedInHaste(deposing, &a.pace, func(ctx context.Context) (struct{}, error) { return struct{}{}, a.depose(ctx, of) }, isFull)
 	if err != nil {
 		return standEvery
 	}
@@ -122,7 +122,7 @@ func (a *Agreement) beat(ctx context.Context, r Reign) error {
 
 // beatOfAny is beat by whichever member answers. It returns when that one was asked.
 func (a *Agreement) beatOfAny(ctx context.Context, r Reign) (time.Time, error) {
-	return hedged(ctx, func(ctx context.Context) (time.Time, error) {
+	return hedgedInHaste(ctx, &a.pace, func(ctx context.Context) (time.Time, error) {
 		asked := time.Now()
 		return asked, a.beat(ctx, r)
 	}, func(err error) bool { return errors.Is(err, ErrDeposed) })

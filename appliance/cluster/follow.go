@@ -3,13 +3,15 @@ package cluster
 import (
 	"context"
 	"errors"
-	"maps"
+	"math"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -25,6 +27,7 @@ type follower struct {
 	whole func([]Item) // all that is there: at first, and whenever it may have missed something
 	some  func([]Item) // what has changed since, in order
 	at    func(int64)  // after each of them: the revision up to which all is told; may be nil
+	rare  bool         // seldom is anything to be told, and where there is much all boxes are told of it: see rest
 }
 
 // retryFollow is how long to wait before etcd is asked again after it failed.
@@ -33,15 +36,28 @@ const retryFollow = 200 * time.Millisecond
 // follow tells f until ctx ends. While etcd cannot be reached f hears nothing: what it was told last stands. Where a watch breaks the
 // next one goes on from there: what is below a prefix is read again only where etcd does not know any more what has changed since.
 func (a *Agreement) follow(ctx context.Context, prefix string, f follower) {
-	w := watching{agreement: a, prefix: prefix, follower: f, patience: silentAfter}
+	w := watching{agreement: a, prefix: prefix, follower: f, patience: silentAfter, reading: tryFor, messages: rate.NewLimiter(messagesEach, messagesOnce)}
 	for ctx.Err() == nil {
-		w.once(ctx)
+		wait := retryFollow
+		if w.once(ctx) {
+			wait = rest/2 + rand.N(rest)
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryFollow):
+		case <-time.After(wait):
 		}
 	}
 }
+
+// A box that lives is one message to each of the others, and so is one that falls silent. Where a thousand fall silent for a moment, because
+// a network was away or etcd was slow, those are millions, and while etcd tells them leases run out for want of it. So who has heard
+// messagesOnce of what is rare, and goes on to hear more than messagesEach a second, has its watch closed for about as long as rest: etcd
+// tells of all that was meanwhile in one message.
+const (
+	messagesOnce = 64
+	messagesEach = 2
+	rest         = time.Second
+)
 
 // watching is one follow.
 type watching struct {
@@ -49,66 +65,89 @@ type watching struct {
 	agreement *Agreement
 	prefix    string
 	next      int64         // revision that is to be heard of next; 0: all is to be read
+	created   int64         // at which the watch was, that is open
 	cluster   uint64        // of etcd, in which that is
 	patience  time.Duration // how long it may be silent
+	reading   time.Duration // how long it is waited for all
+	messages  *rate.Limiter // of what is rare
 }
 
-// once ends when the watch has broken, or its member may have.
-func (w *watching) once(ctx context.Context) {
+// once ends when the watch has broken, or its member may have. True: it has told so much that it is to rest.
+func (w *watching) once(ctx context.Context) (much bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if w.next == 0 && !w.read(ctx) {
-		return
+		return false
 	}
 	stream := w.agreement.streams.Load()
 	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(stream, 10))
 	// A member that is cut off from the others says so in place of being silent. One that is frozen says nothing: it is asked.
 	ctx = clientv3.WithRequireLeader(ctx)
-	watch := w.agreement.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.next), clientv3.WithCreatedNotify())
+	opening := make(chan clientv3.WatchChan, 1) // which takes until its member has answered
+	go func(next int64) {
+		opening <- w.agreement.client.Watch(ctx, w.prefix, clientv3.WithPrefix(), clientv3.WithRev(next), clientv3.WithCreatedNotify())
+	}(w.next)
+	var watch clientv3.WatchChan
+	w.created = math.MaxInt64
 	quiet := time.NewTimer(askAfter)
 	defer quiet.Stop()
-	for heard := time.Now(); ; {
+	for opened, heard := time.Now(), time.Now(); ; {
 		select {
+		case watch = <-opening:
 		case said, open := <-watch:
 			if !open || !w.hear(said) {
-				return
+				return false
 			}
-			if time.Since(heard) < silentAfter {
+			if heard = time.Now(); heard.Sub(w.agreement.heardOn(stream, heard)) < silentAfter {
 				w.patience = silentAfter
 			}
-			heard = time.Now()
+			if w.rare && len(said.Events) > 0 && !w.messages.Allow() {
+				return true
+			}
 		case <-quiet.C:
-			silent := time.Since(heard)
+			now := time.Now()
+			// An etcd that takes long for an answer may take long to say something, too.
+			silent, patience := w.agreement.silentOn(stream, opened, now), min(max(w.patience, 4*w.agreement.pace.is()), mostPatience)
 			switch {
-			case silent > w.patience:
+			case silent > patience:
 				w.patience = min(2*w.patience, mostPatience) // else all boxes would ask a member anew that is only busy
 				w.agreement.streams.CompareAndSwap(stream, stream+1)
-				return
-			case silent >= askAfter && w.agreement.mayAsk(stream, time.Now()):
+				return false
+			case now.Sub(heard) > mostPatience: // it alone: others on the stream hear
+				return false
+			case now.Sub(heard) >= askAfter && w.agreement.mayAsk(stream, now):
 				go func() { _ = w.agreement.client.RequestProgress(ctx) }() // it may wait for who is silent
 			}
-			quiet.Reset(lookAgainAfter(silent, w.patience))
+			quiet.Reset(lookAgainAfter(now.Sub(heard), patience))
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
 
 // read tells all that is there; false: etcd does not say.
 func (w *watching) read(ctx context.Context) bool {
-	asking, done := context.WithTimeout(ctx, 2*time.Second)
+	asking, done := context.WithTimeout(ctx, w.reading)
 	defer done()
-	var asked atomic.Int32
-	all, err := hedged(asking, func(ctx context.Context) (*clientv3.GetResponse, error) {
+	var asked, failed atomic.Int32
+	all, err := hedged(asking, &w.agreement.pace, func(ctx context.Context) (*clientv3.GetResponse, error) {
 		if asked.Add(1) > mostAsks { // it may be much, and nobody silent
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		return w.agreement.client.Get(ctx, w.prefix, clientv3.WithPrefix())
+		all, err := w.agreement.client.Get(ctx, w.prefix, clientv3.WithPrefix())
+		if err != nil && failed.Add(1) == mostAsks {
+			done() // nobody is left to answer
+		}
+		return all, err
 	}, never)
 	if err != nil {
+		if failed.Load() < mostAsks { // some were waited for in vain
+			w.reading = min(2*w.reading, mostTry)
+		}
 		return false
 	}
+	w.reading = tryFor
 	items := make([]Item, 0, len(all.Kvs))
 	for _, kv := range all.Kvs {
 		items = append(items, Item{strings.TrimPrefix(string(kv.Key), w.prefix), kv.Value, kv.ModRevision})
@@ -129,7 +168,12 @@ func (w *watching) hear(said clientv3.WatchResponse) bool {
 	case said.Err() != nil:
 		return false
 	}
-	if said.IsProgressNotify() { // all before it was told
+	if said.Created {
+		w.created = said.Header.Revision
+	}
+	// All before it was told, where it was said since this watch is there: who is asked for another one on the stream, and is about to tell
+	// this one of what it has missed, may say it out of turn.
+	if said.IsProgressNotify() && said.Header.Revision > w.created {
 		w.next = max(w.next, said.Header.Revision+1)
 	}
 	if len(said.Events) > 0 {
@@ -161,25 +205,6 @@ func lookAgainAfter(silent, patience time.Duration) time.Duration {
 	return min(askAgain, max(patience-silent, 0)+time.Millisecond)
 }
 
-// streamKey tells watches apart that are to have connections of their own: who joined the stream of those that are silent would be
-// silent as well.
-const streamKey = "palisade-stream"
-
-// mayAsk tells whether it is to be asked now whether watches are there. All on one stream hear the answer: one asks for all.
-func (a *Agreement) mayAsk(stream int64, now time.Time) bool {
-	a.asking.Lock()
-	defer a.asking.Unlock()
-	if at, is := a.asked[stream]; is && now.Sub(at) < askAgain/2 {
-		return false
-	}
-	if a.asked == nil {
-		a.asked = map[int64]time.Time{}
-	}
-	maps.DeleteFunc(a.asked, func(_ int64, at time.Time) bool { return now.Sub(at) > mostPatience }) // streams that are over
-	a.asked[stream] = now
-	return true
-}
-
 // take tells f what a watch says, and returns the revision of the last change. That of the answer may be greater: a watch that is
 // behind is told of what it missed bit by bit.
 func (f follower) take(said clientv3.WatchResponse, prefix string) (last int64) {
@@ -204,13 +229,18 @@ func (f follower) reached(revision int64) {
 	}
 }
 
-// tryFor is how long a member of etcd is waited for before what is to be written is tried again, at another one as a rule.
-const tryFor = 2 * time.Second
+// tryFor is how long a member of etcd is waited for before something is tried again, at another one as a rule: four times as long as its
+// answers took of late, where that is more. What etcd was asked and nobody waits for any more it does all the same. All that is below a
+// prefix is waited for for twice as long each time, up to mostTry.
+const (
+	tryFor  = 2 * time.Second
+	mostTry = 16 * time.Second
+)
 
 // retry does something until it succeeds, is refused for good, or ctx ends.
-func retry(ctx context.Context, do func(context.Context) error) error {
+func retry(ctx context.Context, p *pace, do func(context.Context) error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		trying, cancel := context.WithTimeout(ctx, tryFor)
+		trying, cancel := context.WithTimeout(ctx, max(tryFor, 4*p.is()))
 		err := do(trying)
 		cancel()
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrTaken) || errors.Is(err, ErrDeposed) {

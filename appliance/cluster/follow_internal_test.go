@@ -3,10 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A change is told once, and etcd may say nothing just then: it is asked until it answers, and not without a change.
@@ -32,26 +36,6 @@ func TestLookAgain(t *testing.T) {
 	})
 }
 
-// One watch asks for all that are on its stream, and for no other stream's.
-func TestMayAsk(t *testing.T) {
-	a, now := New(nil, ""), time.Unix(1000, 0)
-	for i, c := range []struct {
-		stream int64
-		at     time.Duration
-		want   bool
-	}{
-		{0, 0, true}, {0, time.Millisecond, false}, {1, time.Millisecond, true}, {0, askAgain/2 - 1, false}, {0, askAgain / 2, true}, {1, askAgain / 2, false},
-		{2, time.Hour, true},
-	} {
-		if got := a.mayAsk(c.stream, now.Add(c.at)); got != c.want {
-			t.Errorf("%d: stream %d may ask after %s: %v", i, c.stream, c.at, got)
-		}
-	}
-	if len(a.asked) != 1 {
-		t.Errorf("streams that are over are remembered: %v", a.asked)
-	}
-}
-
 // Who is silent is asked once a second, more often where that is not answered, and given up at two.
 func TestLookAgainAfter(t *testing.T) {
 	for _, c := range []struct{ silent, patience, want time.Duration }{
@@ -64,6 +48,25 @@ func TestLookAgainAfter(t *testing.T) {
 	} {
 		if got := lookAgainAfter(c.silent, c.patience); got != c.want {
 			t.Errorf("silent for %s of %s: again after %s, want %s", c.silent, c.patience, got, c.want)
+		}
+	}
+}
+
+// That all is told up to a revision says nothing of a watch that was not there when it was said, though it comes after the watch is.
+func TestProgress(t *testing.T) {
+	said := func(revision int64, created bool) clientv3.WatchResponse {
+		return clientv3.WatchResponse{Header: &pb.ResponseHeader{Revision: revision}, Created: created}
+	}
+	w := watching{next: 5, created: math.MaxInt64}
+	for i, c := range []struct {
+		revision int64
+		created  bool
+		next     int64
+	}{
+		{9, false, 5}, {10, true, 5}, {10, false, 5}, {12, false, 13}, {12, false, 13}, {20, false, 21},
+	} {
+		if !w.hear(said(c.revision, c.created)) || w.next != c.next {
+			t.Errorf("%d: %d is to come next, want %d", i, w.next, c.next)
 		}
 	}
 }

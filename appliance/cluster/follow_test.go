@@ -118,3 +118,52 @@ func TestFewStand(t *testing.T) {
 		t.Errorf("%d stand", n)
 	}
 }
+
+// Where many boxes come and go, who follows them hears of many at a time, and of all of them.
+func TestManyBoxesComeAndGo(t *testing.T) {
+	client, at := clustertest.Start(t).Client(t), clustertest.Prefix()
+	var mu sync.Mutex
+	var messages, whole int
+	living := map[string]bool{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	following.Go(func() {
+		cluster.New(client, at).FollowLiving(ctx, func(boxes []cluster.Item, all bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			if messages++; all {
+				whole++
+				clear(living)
+			}
+			for _, b := range boxes {
+				if delete(living, b.Key); b.Value != nil {
+					living[b.Key] = true
+				}
+			}
+		})
+	})
+	t.Cleanup(func() { cancel(); following.Wait() })
+	has := func(n int) func() bool {
+		return func() bool { mu.Lock(); defer mu.Unlock(); return whole > 0 && len(living) == n }
+	}
+	clustertest.Soon(t, "it follows", has(0))
+	const boxes = 1000
+	name := func(i int) string { return fmt.Sprintf("%salive/box-%04d", at, i) }
+	for i := range boxes {
+		if _, err := client.Put(t.Context(), name(i), "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clustertest.Soon(t, "it knows all", has(boxes))
+	for i := range boxes - 1 {
+		if _, err := client.Delete(t.Context(), name(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clustertest.Soon(t, "it knows which is left", has(1))
+	mu.Lock()
+	defer mu.Unlock()
+	if messages > boxes || whole > 1 {
+		t.Errorf("%d messages of %d changes, and all was read %d times", messages, 2*boxes-1, whole)
+	}
+}

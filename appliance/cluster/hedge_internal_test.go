@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,11 +47,59 @@ func TestHedged(t *testing.T) {
 				for i := range cap(next) {
 					next <- tc.asks[min(i, len(tc.asks)-1)]
 				}
-				got, err := hedged(ctx, func(ctx context.Context) (int, error) { return (<-next)(ctx) }, func(err error) bool { return errors.Is(err, refused) })
+				got, err := hedged(ctx, &pace{}, func(ctx context.Context) (int, error) { return (<-next)(ctx) }, func(err error) bool { return errors.Is(err, refused) })
 				if took := time.Since(began); got != tc.want || !errors.Is(err, tc.err) || took != tc.took {
 					t.Errorf("%d, %v after %s; want %d, %v after %s", got, err, took, tc.want, tc.err, tc.took)
 				}
 			})
 		})
 	}
+}
+
+// Who has waited for long waits longer before another one is asked beside, and soon no longer once answers come at once again.
+func TestPace(t *testing.T) {
+	var p pace
+	for i, c := range []struct {
+		took, left, want time.Duration
+	}{
+		{0, time.Minute, hedgeAfter}, {5 * time.Millisecond, time.Minute, hedgeAfter}, {100 * time.Millisecond, time.Minute, hedgeAfter},
+		{400 * time.Millisecond, time.Minute, 1200 * time.Millisecond}, {400 * time.Millisecond, time.Minute, 1200 * time.Millisecond},
+		{400 * time.Millisecond, 2 * time.Second, time.Second}, // another one is to have as long
+		{400 * time.Millisecond, 400 * time.Millisecond, hedgeAfter},
+		{10 * time.Second, time.Minute, latestHedge}, {0, -time.Second, latestHedge},
+	} {
+		p.took(c.took)
+		if got := p.patience(c.left); got != c.want {
+			t.Errorf("%d: after %s, with %s left, it is waited for %s, want %s", i, c.took, c.left, got, c.want)
+		}
+	}
+	quick := 0
+	for ; p.patience(time.Minute) > hedgeAfter; quick++ {
+		p.took(time.Millisecond)
+	}
+	if quick > 5 {
+		t.Errorf("after 10 s it takes %d quick answers", quick)
+	}
+}
+
+// An etcd that is slow is not asked twice for each thing because it is: that would be twice as much to do.
+func TestHedgedBesideMuchToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pace
+		var asked atomic.Int64
+		const times = 20
+		for range times {
+			_, err := hedged(t.Context(), &p, func(context.Context) (int, error) {
+				asked.Add(1)
+				time.Sleep(500 * time.Millisecond)
+				return 0, nil
+			}, never)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := asked.Load(); n > times+1 {
+			t.Errorf("%d times for %d answers", n, times)
+		}
+	})
 }

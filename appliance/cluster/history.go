@@ -26,7 +26,7 @@ func (a *Agreement) keeps(ctx context.Context, changes int64) (bool, error) {
 	if now.Header.Revision <= changes {
 		return false, nil
 	}
-	_, err = hedged(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) {
+	_, err = hedged(ctx, &a.pace, func(ctx context.Context) (*clientv3.GetResponse, error) {
 		return a.client.Get(ctx, a.key(partEra), clientv3.WithCountOnly(), clientv3.WithRev(now.Header.Revision-changes))
 	}, isForgotten)
 	switch {

@@ -38,9 +38,12 @@ type Agreement struct {
 	client *clientv3.Client
 	prefix string // ends with a slash
 
-	streams atomic.Int64 // number of the stream that new watches are on
-	asking  sync.Mutex
+	pace    pace
+	streams atomic.Int64        // number of the stream that new watches are on
+	asking  sync.Mutex          // holds the next three
 	asked   map[int64]time.Time // by stream: when it was asked last whether watches are there
+	hears   int64               // the newest stream of which something was heard
+	heard   time.Time           // when something was last
 
 	election sync.Mutex
 	listens  listener           // to who leads: what was heard while this box stood before counts

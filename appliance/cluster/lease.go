@@ -20,8 +20,10 @@ type Lease struct {
 	id     clientv3.LeaseID
 	ttl    time.Duration
 	client *clientv3.Client
+	pace   *pace
 	now    func() time.Time
 	stream renewing
+	lasts  bool  // until etcd says that it is over, not until it may be
 	said   int64 // revision at which its node was announced with it last; 0: that is not known. Of who announces it
 
 	mu    sync.Mutex
@@ -34,13 +36,24 @@ type Lease struct {
 // renewals is how often a lease is renewed in the time that it lasts.
 const renewals = 4
 
-// Grant asks for a lease of ttl, whole seconds, and renews it until End or until it is lost. Its number is chosen here: whichever members are
-// asked, there is one.
+// Presence asks for a lease with which a box says that it lives, and renews it until End or until etcd says that it is over. Where etcd is
+// so slow that it may be over by the clock, it may well not be: then nobody has noticed anything, and another lease would be more to do
+// for etcd, as would be that all others hear of this box anew.
+func (a *Agreement) Presence(ctx context.Context) (*Lease, error) {
+	return a.grant(ctx, LeaseTime, true)
+}
+
+// Grant asks for a lease of ttl, whole seconds, and renews it until End, or until it may be over by the clock.
 func (a *Agreement) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
+	return a.grant(ctx, ttl, false)
+}
+
+// grant asks for a lease. Its number is chosen here: whichever members are asked, there is one.
+func (a *Agreement) grant(ctx context.Context, ttl time.Duration, lasts bool) (*Lease, error) {
 	first, leases, id := time.Now(), clientv3.RetryLeaseClient(a.client), rand.Int64N(math.MaxInt64)+1
 	asking, cancel := context.WithTimeout(ctx, max(ttl, time.Second)) // one that comes later is of no use any more
 	defer cancel()
-	granted, err := hedged(asking, func(ctx context.Context) (renewal, error) {
+	granted, err := hedged(asking, &a.pace, func(ctx context.Context) (renewal, error) {
 		asked := time.Now()
 		got, err := leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second), ID: id})
 		switch err = rpctypes.Error(err); {
@@ -54,7 +67,7 @@ func (a *Agreement) Grant(ctx context.Context, ttl time.Duration) (*Lease, error
 	if err != nil {
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}
-	l := &Lease{id: clientv3.LeaseID(id), ttl: granted.ttl, client: a.client, now: time.Now, until: granted.asked.Add(granted.ttl), done: make(chan struct{})}
+	l := &Lease{id: clientv3.LeaseID(id), ttl: granted.ttl, client: a.client, pace: &a.pace, now: time.Now, lasts: lasts, until: granted.asked.Add(granted.ttl), done: make(chan struct{})}
 	l.lost, l.lose = context.WithCancelCause(context.WithoutCancel(ctx))
 	go l.renew()
 	return l, nil
@@ -74,13 +87,13 @@ func (l *Lease) Until() time.Time {
 func (l *Lease) End(ctx context.Context) error {
 	l.lose(context.Canceled)
 	<-l.done
-	return revoke(ctx, l.client, l.id)
+	return revoke(ctx, l.pace, l.client, l.id)
 }
 
 // revoke has etcd let a lease go, by whichever member answers. It is asked as often until then: who stands for election waits for that, and
 // what was asked before etcd has elected may be lost with the member that led it.
-func revoke(ctx context.Context, client *clientv3.Client, id clientv3.LeaseID) error {
-	_, err := hedgedSoon(ctx, hedgesEver, func(ctx context.Context) (*clientv3.LeaseRevokeResponse, error) { return client.Revoke(ctx, id) }, isGone)
+func revoke(ctx context.Context, p *pace, client *clientv3.Client, id clientv3.LeaseID) error {
+	_, err := hedgedAs(ctx, hedge{pace: p, soon: hedgesEver, haste: true}, func(ctx context.Context) (*clientv3.LeaseRevokeResponse, error) { return client.Revoke(ctx, id) }, isGone)
 	if err != nil && !isGone(err) {
 		return fmt.Errorf("giving back a lease: %w", err)
 	}
@@ -106,7 +119,7 @@ func (a *Agreement) giveBack(ctx context.Context) error {
 	a.election.Unlock()
 	for _, id := range left {
 		giving, cancel := context.WithTimeout(ctx, LeaseTime)
-		err := revoke(giving, a.client, id)
+		err := revoke(giving, &a.pace, a.client, id)
 		cancel()
 		if err != nil {
 			return err
@@ -125,16 +138,21 @@ func (l *Lease) renew() {
 		select {
 		case <-l.lost.Done():
 			return
-		case <-time.After(min(l.ttl/renewals, l.Until().Sub(l.now()))): // who has lost it is to know at once
+		case <-l.client.Ctx().Done(): // nobody can renew it
+			return
+		case <-time.After(l.next()):
 		}
-		// A box that was frozen has a clock that went on.
 		until := l.Until()
-		if !l.now().Before(until) {
+		if !l.lasts && !l.now().Before(until) { // a box that was frozen has a clock that went on
 			l.lose(ErrLeaseLost)
 			return
 		}
-		ctx, cancel := context.WithDeadline(l.lost, until)
-		kept, err := keptByAny(ctx, l.now, l.keep)
+		as, left := hedge{pace: l.pace, soon: hedgesEver, haste: true}, until
+		if l.lasts {
+			as, left = hedge{pace: l.pace, soon: hedgesSoon, by: until}, l.now().Add(answerPatience)
+		}
+		ctx, cancel := context.WithDeadline(l.lost, left)
+		kept, err := keptByAny(ctx, as, l.now, l.keep)
 		cancel()
 		switch {
 		case isGone(err):
@@ -148,10 +166,22 @@ func (l *Lease) renew() {
 	}
 }
 
+// answerPatience is how long it is waited that any member answers who renews a lease that may be over by the clock: an answer that is late
+// is one, and to ask all anew would only be more to do.
+const answerPatience = 3 * LeaseTime
+
+// next is how long to wait before it is renewed. One that ends with the clock is found to have ended at once.
+func (l *Lease) next() time.Duration {
+	if l.lasts {
+		return l.ttl / renewals
+	}
+	return min(l.ttl/renewals, l.Until().Sub(l.now()))
+}
+
 // keptByAny renews by whichever member answers, and doubts who says that there is nothing to renew.
-func keptByAny(ctx context.Context, now func() time.Time, keep func(context.Context) (renewal, error)) (renewal, error) {
+func keptByAny(ctx context.Context, as hedge, now func() time.Time, keep func(context.Context) (renewal, error)) (renewal, error) {
 	var doubt doubt
-	return hedgedSoon(ctx, hedgesEver, func(ctx context.Context) (renewal, error) {
+	return hedgedAs(ctx, as, func(ctx context.Context) (renewal, error) {
 		asked := now()
 		kept, err := keep(ctx)
 		return kept, doubt.of(err, asked, now())

@@ -37,7 +37,7 @@ func TestALeaseIsDoubted(t *testing.T) {
 					next <- tc.says[min(i, len(tc.says)-1)]
 				}
 				began := time.Now()
-				_, err := keptByAny(ctx, time.Now, func(ctx context.Context) (renewal, error) {
+				_, err := keptByAny(ctx, hedge{pace: &pace{}, soon: hedgesEver}, time.Now, func(ctx context.Context) (renewal, error) {
 					switch <-next {
 					case "kept":
 						return renewal{asked: time.Now(), ttl: LeaseTime}, nil
@@ -67,7 +67,7 @@ func TestALeaseIsGivenBackSoon(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		etcd := electing{until: began.Add(4*hedgeAfter + hedgeAfter/2)}
-		err := revoke(ctx, &clientv3.Client{Lease: etcd}, 1)
+		err := revoke(ctx, &pace{}, &clientv3.Client{Lease: etcd}, 1)
 		if took := time.Since(began); err != nil || took != 5*hedgeAfter {
 			t.Errorf("%v after %s", err, took)
 		}

@@ -280,3 +280,126 @@ func (s silentTxn) Commit() (*clientv3.TxnResponse, error) {
 	}
 	return s.Txn.Commit()
 }
+
+// slowLeases is an etcd that takes long to say that it has renewed a lease, longer than the lease lasts.
+type slowLeases struct {
+	pb.UnimplementedLeaseServer
+	takes time.Duration
+}
+
+func (slowLeases) LeaseGrant(_ context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+	return &pb.LeaseGrantResponse{ID: r.ID, TTL: r.TTL}, nil
+}
+
+func (s slowLeases) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) error {
+	for {
+		r, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(s.takes):
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+		if err := stream.Send(&pb.LeaseKeepAliveResponse{ID: r.ID, TTL: int64(cluster.LeaseTime / time.Second)}); err != nil {
+			return err
+		}
+	}
+}
+
+// A box whose lease may be over by the clock keeps it where it is not, and nobody hears of anything; one that leads does not.
+func TestALeaseThatIsRenewedLate(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	pb.RegisterLeaseServer(server, slowLeases{takes: cluster.LeaseTime + cluster.LeaseTime/4})
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(server.Stop)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + l.Addr().String()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	a := cluster.New(client, clustertest.Prefix())
+	presence, err := a.Presence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := a.Grant(t.Context(), cluster.LeaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := presence.Until()
+	select {
+	case <-place.Lost().Done():
+	case <-time.After(clustertest.Patience):
+		t.Error("a place is kept that may be over")
+	}
+	clustertest.Soon(t, "it is renewed late", func() bool { return presence.Until().After(first) })
+	if err := presence.Lost().Err(); err != nil {
+		t.Errorf("a lease that is renewed late is lost: %v", err)
+	}
+}
+
+// A box that was cut off for long finds that its lease is gone, and not before etcd says so.
+func TestAPresenceIsLost(t *testing.T) {
+	etcd := clustertest.Start(t)
+	client := etcd.Client(t)
+	cable, far := etcd.Cable(t)
+	presence, err := cluster.New(far, clustertest.Prefix()).Presence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cable.Pull()
+	clustertest.Soon(t, "etcd has let it go", func() bool {
+		left, err := client.Leases(t.Context())
+		return err == nil && len(left.Leases) == 0
+	})
+	if err := presence.Lost().Err(); err != nil {
+		t.Errorf("it is lost before etcd could say so: %v", err)
+	}
+	cable.Plug()
+	select {
+	case <-presence.Lost().Done():
+	case <-time.After(clustertest.Patience):
+		t.Fatal("it is not found to be gone")
+	}
+	if err := context.Cause(presence.Lost()); !errors.Is(err, cluster.ErrLeaseLost) {
+		t.Error(err)
+	}
+}
+
+// What a box has is written again where it has changed, and not with each lease: each of the others would be told.
+func TestAnnouncingWhatHasNotChanged(t *testing.T) {
+	client, at := clustertest.Start(t).Client(t), clustertest.Prefix()
+	if _, err := client.Put(t.Context(), at+"nodes/box", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	a := cluster.New(client, at)
+	written := func(has cluster.Inventory) (lives, is int64) {
+		lease, err := a.Presence(t.Context())
+		if err == nil {
+			err = a.Announce(t.Context(), lease, "box", cluster.Alive{Version: "1"}, has)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for of, revision := range map[string]*int64{"alive/box": &lives, "inventory/box": &is} {
+			got, err := client.Get(t.Context(), at+of)
+			if err != nil || len(got.Kvs) != 1 {
+				t.Fatalf("%s: %v, %v", of, got, err)
+			}
+			*revision = got.Kvs[0].ModRevision
+		}
+		return lives, is
+	}
+	lives, has := written(cluster.Inventory{Images: []string{"one"}})
+	again, same := written(cluster.Inventory{Images: []string{"one"}})
+	_, other := written(cluster.Inventory{Images: []string{"two"}})
+	if again == lives || same != has || other == has {
+		t.Errorf("it lives at %d and %d; what it has is of %d, %d where that is the same, and %d where it is not", lives, again, has, same, other)
+	}
+}

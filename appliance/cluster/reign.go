@@ -97,7 +97,7 @@ const (
 func (a *Agreement) awaitTurn(ctx context.Context) error {
 	for {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
-		got, err := hedged(asking, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		got, err := hedged(asking, &a.pace, func(ctx context.Context) (*clientv3.GetResponse, error) {
 			return a.client.Get(ctx, a.prefix+partLeader, clientv3.WithPrefix(), clientv3.WithCountOnly())
 		}, never)
 		cancel()
@@ -123,8 +123,8 @@ const standEvery = 200 * time.Millisecond
 // and does not watch: a member that is frozen would say nothing, and its connection stand for ten seconds more.
 func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, error) {
 	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16)) + beats
-	err := retry(ctx, func(ctx context.Context) error {
-		_, err := hedged(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+	err := retry(ctx, &a.pace, func(ctx context.Context) error {
+		_, err := hedgedInHaste(ctx, &a.pace, func(ctx context.Context) (*clientv3.TxnResponse, error) {
 			absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
 			return a.client.Txn(ctx).If(absent).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()
 		}, never)
@@ -132,7 +132,7 @@ func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, er
 	})
 	for err == nil {
 		looking, cancel := context.WithTimeout(ctx, time.Second)
-		of, asked := a.firstOfAny(looking)
+		of, asked := hedgedInHaste(looking, &a.pace, a.first, never)
 		cancel()
 		wait := standEvery
 		switch {
@@ -172,9 +172,6 @@ func (a *Agreement) first(ctx context.Context) (of lead, err error) {
 	return of, nil
 }
 
-// firstOfAny is first, by whichever member answers.
-func (a *Agreement) firstOfAny(ctx context.Context) (lead, error) { return hedged(ctx, a.first, never) }
-
 // whileBoth is a context that ends with either.
 func whileBoth(ctx, other context.Context) (context.Context, context.CancelCauseFunc) {
 	both, cancel := context.WithCancelCause(ctx)
@@ -189,7 +186,7 @@ const leaderPatience = 5 * time.Second
 func (a *Agreement) Leader(ctx context.Context) (string, Term, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaderPatience)
 	defer cancel()
-	of, err := a.firstOfAny(ctx)
+	of, err := hedged(ctx, &a.pace, a.first, never)
 	if err != nil {
 		return "", 0, fmt.Errorf("asking who leads: %w", err)
 	}

@@ -123,13 +123,24 @@ func (r *Roster) Follow(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, part := range []string{partNodes, partAlive, partInventory} {
 		all.Go(func() {
-			r.agreement.follow(ctx, r.agreement.prefix+part, follower{
-				whole: func(items []Item) { r.take(part, items, true) },
-				some:  func(items []Item) { r.take(part, items, false) },
-			})
+			r.agreement.followBoxes(ctx, part, func(items []Item, whole bool) { r.take(part, items, whole) })
 		})
 	}
 	all.Wait()
+}
+
+// FollowLiving tells f by name which boxes say that they live, as a Roster hears of it: at first and whenever something may have been missed
+// all of them, else what has changed.
+func (a *Agreement) FollowLiving(ctx context.Context, f func(boxes []Item, whole bool)) {
+	a.followBoxes(ctx, partAlive, f)
+}
+
+func (a *Agreement) followBoxes(ctx context.Context, part string, f func(items []Item, whole bool)) {
+	a.follow(ctx, a.prefix+part, follower{
+		rare:  true,
+		whole: func(items []Item) { f(items, true) },
+		some:  func(items []Item) { f(items, false) },
+	})
 }
 
 func (r *Roster) take(part string, items []Item, whole bool) {

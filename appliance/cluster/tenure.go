@@ -94,7 +94,7 @@ func (t *tenure) end(ctx context.Context) {
 // hang hangs the key of who leads on another lease: ErrDeposed where it is not there.
 func (a *Agreement) hang(ctx context.Context, r Reign, node string, on *Lease) error {
 	leads := clientv3.Compare(clientv3.CreateRevision(r.key), "=", r.Term.revision())
-	done, err := hedged(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+	done, err := hedgedInHaste(ctx, &a.pace, func(ctx context.Context) (*clientv3.TxnResponse, error) {
 		return a.client.Txn(ctx).If(leads).Then(clientv3.OpPut(r.key, node, clientv3.WithLease(on.id))).Commit()
 	}, func(err error) bool { return isFull(err) || isGone(err) })
 	switch {

@@ -17,6 +17,8 @@ import (
 // announceEvery is how often it is looked whether what this box has is still what it said.
 const announceEvery = 500 * time.Millisecond
 
+const untold = "the other boxes cannot be told that this one lives; it is tried again"
+
 // live says with a lease that this box lives, and what it has, for as long as it does. It says so when it has begun to do what is
 // wanted of it, and knows the table.
 func (s *seat) live(ctx context.Context) {
@@ -29,7 +31,7 @@ func (s *seat) live(ctx context.Context) {
 	}
 	var before *cluster.Lease // with which nothing is announced any more
 	for ctx.Err() == nil && !s.isLeaving() {
-		lease, err := s.agreement.Grant(ctx, cluster.LeaseTime)
+		lease, err := s.agreement.Presence(ctx)
 		if err == nil {
 			s.mu.Lock()
 			s.lease = lease
@@ -38,7 +40,7 @@ func (s *seat) live(ctx context.Context) {
 			before = nil
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("the other boxes cannot be told that this one lives; it is tried again", "error", err)
+			s.log.Warn(untold, "error", err)
 		}
 		if errors.Is(err, errUnannounced) {
 			before = lease
@@ -67,12 +69,15 @@ func (s *seat) about() (leaving bool, door string) {
 	return s.goes, s.kept.Address
 }
 
-// announce returns when the lease is lost, or etcd has let go of what was announced with it, or with why it could not be used. A process
-// that ends keeps its lease: the next one takes its place in time, or its routes go. A lease of before is given back when this one has
-// taken its place.
+// announce returns when the lease is lost, or etcd has let go of what was announced with it, or it is of no use. What cannot be said now is
+// said again with the same lease: one that is given back has this box fall silent, and an etcd that is slow has more to do. A process that
+// ends keeps its lease: the next one takes its place in time, or its routes go. A lease of before is given back when this one has taken its
+// place, or cannot.
 func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error {
+	defer func() { s.replaced(before) }()
 	known, err := store.KnownSchema()
 	if err != nil {
+		giveUp(ctx, lease)
 		return err
 	}
 	alive := cluster.Alive{Version: s.Version.Version, Schema: known, Began: time.Now().UTC()}
@@ -80,7 +85,9 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 	var saidOf cluster.Alive
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
-	for first := true; ; first = false {
+	// The others have this box for one that lives from the first time on. It is heard of until then by what was said before; and while it says
+	// something again, it is not to forget for long that it is heard of.
+	for first, within := true, cluster.AnnounceWithin; ; {
 		has := s.inventory(ctx)
 		alive.Leaving, alive.Door = s.about()
 		alive.Trouble = ""
@@ -93,19 +100,22 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 			if first {
 				s.present.begin()
 			}
-			saying, cancel := context.WithTimeout(ctx, cluster.LeaseTime)
-			err := s.agreement.Announce(saying, lease, s.name(), alive, has)
-			cancel()
-			if first && before != nil {
-				s.loops.run(func(ctx context.Context) { giveUp(ctx, before) })
-			}
-			if err != nil {
-				giveUp(ctx, lease) // another is asked for
+			err := s.say(ctx, lease, within, alive, has)
+			switch {
+			case err == nil:
+				said, saidOf, first, within = has, alive, false, cluster.LeaseTime
+				s.replaced(before)
+				before = nil
+			case errors.Is(err, cluster.ErrNoNode):
+				giveUp(ctx, lease)
 				return err
+			case ctx.Err() == nil && lease.Lost().Err() == nil:
+				s.log.Warn(untold, "error", err)
 			}
-			said, saidOf = has, alive
 		}
-		s.heard.note(lease.Until())
+		if !first {
+			s.heard.note(lease.Until())
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -115,6 +125,21 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 			return errUnannounced
 		case <-tick.C:
 		}
+	}
+}
+
+// say announces this box, for as long as the lease may last.
+func (s *seat) say(ctx context.Context, lease *cluster.Lease, within time.Duration, alive cluster.Alive, has cluster.Inventory) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	defer context.AfterFunc(lease.Lost(), cancel)()
+	return s.agreement.Announce(ctx, lease, s.name(), alive, has)
+}
+
+// replaced gives back a lease in whose place there is another one; nil: there was none.
+func (s *seat) replaced(before *cluster.Lease) {
+	if before != nil {
+		s.loops.run(func(ctx context.Context) { giveUp(ctx, before) })
 	}
 }
 

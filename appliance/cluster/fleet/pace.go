@@ -24,7 +24,23 @@ const (
 
 // gap is how long after a write the next one follows at the soonest: each is a message to each box, whatever is in it.
 func gap(boxes int) time.Duration {
-	return min(time.Duration(boxes)*100*time.Microsecond, 100*time.Millisecond)
+	return min(time.Duration(boxes)*250*time.Microsecond, 250*time.Millisecond)
+}
+
+// mostBusy is how long etcd is left alone at most because it was slow, and busyOf what that is for each box.
+const (
+	mostBusy = time.Second
+	busyOf   = time.Millisecond
+)
+
+// nextAfter is when the next write may follow one that took from began to now. An etcd that took long for it has much to do, and many boxes
+// may wait in the same line to say that they live: it is left alone for as long, or a second where they are a thousand.
+func nextAfter(began, now time.Time, boxes int) time.Time {
+	after, rest := began.Add(gap(boxes)), now.Add(min(now.Sub(began), time.Duration(boxes)*busyOf, mostBusy))
+	if rest.After(after) {
+		return rest
+	}
+	return after
 }
 
 // What a row takes, about, in bytes. That each box is told at all, which takes as much work as two kilobytes do, is what gap is for.

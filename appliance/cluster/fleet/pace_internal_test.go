@@ -91,3 +91,23 @@ func TestHowManyRowsAreWrittenAtATime(t *testing.T) {
 		t.Errorf("first goes %v", got)
 	}
 }
+
+// The next write follows when all boxes may be told again, or later where etcd took long and many wait for it.
+func TestNextAfter(t *testing.T) {
+	began := time.Unix(1000, 0)
+	for _, c := range []struct {
+		boxes      int
+		took, want time.Duration // after it began
+	}{
+		{3, time.Millisecond, 2 * time.Millisecond},
+		{3, 4 * time.Second, 4*time.Second + 3*time.Millisecond},
+		{1000, 10 * time.Millisecond, gap(1000)},
+		{1000, 200 * time.Millisecond, 400 * time.Millisecond},
+		{1000, 4 * time.Second, 4*time.Second + mostBusy},
+		{5000, 4 * time.Second, 4*time.Second + mostBusy},
+	} {
+		if got := nextAfter(began, began.Add(c.took), c.boxes).Sub(began); got != c.want {
+			t.Errorf("%d boxes, a write of %s: the next one after %s, want %s", c.boxes, c.took, got, c.want)
+		}
+	}
+}

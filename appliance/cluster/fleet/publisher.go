@@ -11,7 +11,7 @@ import (
 // Publisher writes the table to the cluster while this box leads, and knows when all have read what it has written.
 //
 // Each row that is written goes to each box. What takes a route away, and the first route of a service, is written at once, or where many
-// boxes have just been told of something with what else has come to be within a tenth of a second; of the rest as much as fanOut allows,
+// boxes have just been told of something with what else has come to be within a quarter of a second; of the rest as much as fanOut allows,
 // see admit.
 type Publisher struct {
 	put   func(ctx context.Context, rows map[string]*cluster.Row) (revision int64, err error)
@@ -150,7 +150,7 @@ func (p *Publisher) Run(ctx context.Context) {
 		began := time.Now()
 		cost, err := p.write(ctx, calm)
 		if cost > 0 {
-			next = began.Add(gap(p.boxes()))
+			next = nextAfter(began, time.Now(), p.boxes())
 		}
 		switch {
 		case err != nil:

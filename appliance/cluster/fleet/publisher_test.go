@@ -102,7 +102,7 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 		table["s0"] = rowOf("s0", routes(1)...) // those beside it were not told yet: nothing is closed
 		table["s1"] = rowOf("s1", sessions.RouteTarget{ID: "r0", Addr: "10.0.0.2:8000", Draining: true})
 		show()
-		time.Sleep(100 * time.Millisecond) // each box is told ten times a second at most
+		time.Sleep(250 * time.Millisecond) // each box is told four times a second at most
 		synctest.Wait()
 		if !written["s1"].Service.Routes[0].Draining {
 			t.Error("a route that takes nothing new is shown as one that does")

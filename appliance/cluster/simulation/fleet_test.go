@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,12 +41,17 @@ func begin(t testing.TB, s setting) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close()
 	s.Port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	at, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
 	s.Etcd, s.DSN = etcd.Endpoint, server.Database(t)
 	w := &world{t: t, setting: s, etcd: etcd.Client(t), rows: server}
 	s.Role = "leader"
-	w.leader = start(t, s)
+	w.leader = start(t, s, nil)
 	// As boxes do, nodes come once they were let in.
 	again := time.NewTicker(lookEvery)
 	defer again.Stop()
@@ -53,7 +59,7 @@ func begin(t testing.TB, s setting) *world {
 		w.leader.tell(order{Do: "stand"}, &l)
 	}
 	s.Role = "nodes"
-	w.nodes = start(t, s)
+	w.nodes = start(t, s, at)
 	return w
 }
 
@@ -73,11 +79,11 @@ func (w *world) until(what string, patience time.Duration, is func(standing, see
 		}
 		if time.Since(began) > patience {
 			w.profile("")
-			w.t.Fatalf("not within %s: %s: %+v, %d run on the nodes, %d have the table", patience, what, l, n.Running, n.Tables)
+			w.t.Fatalf("not within %s: %s: %+v, on the nodes: %+v", patience, what, l, n)
 		}
 		if lap := time.Since(began) / (10 * time.Second); lap > laps {
 			laps = lap
-			w.t.Logf("%s: not yet after %s: %+v, %d run, %d leases of boxes that live were lost", what, time.Since(began).Round(time.Second), l, n.Running, n.Lost)
+			w.t.Logf("%s: not yet after %s: %+v, on the nodes: %+v", what, time.Since(began).Round(time.Second), l, n)
 		}
 	}
 }
@@ -137,7 +143,7 @@ func (w *world) kill(from, to int, patience time.Duration) (out, again, told tim
 	if lost == 0 {
 		w.t.Fatal("nothing ran on what was killed")
 	}
-	out = w.until("the routes of the dead are out", patience, func(l standing, n seen) bool { return l.Silent >= to-from })
+	out = w.until("all boxes have heard that they are dead", patience, func(_ standing, n seen) bool { return n.Most <= w.setting.Nodes-(to-from) })
 	again = out + w.until("others serve in their place", patience, func(l standing, n seen) bool {
 		return l.Healthy == w.all() && l.OnDead == 0 && n.Running == w.all()
 	})
@@ -147,12 +153,47 @@ func (w *world) kill(from, to int, patience time.Duration) (out, again, told tim
 	return out, again, told
 }
 
-// A small fleet under the leader: all comes up, a dead rack is replaced, and nothing ran in two places.
+// freeze has all boxes that live stand still until etcd has let go of them, all at one time, and tells how long after that it took until
+// they were heard of again, by the leader and by each other, and how much was begun elsewhere meanwhile: nothing should be.
+func (w *world) freeze(patience time.Duration) (back time.Duration, begun int) {
+	w.t.Helper()
+	alive := func() int64 {
+		got, err := w.etcd.Get(w.t.Context(), "/palisade/1/alive/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return got.Count
+	}
+	before, began := int(alive()), time.Now()
+	w.nodes.signal(syscall.SIGSTOP)
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for alive() > 0 {
+		if <-again.C; time.Since(began) > patience {
+			w.t.Fatal("etcd keeps leases of boxes that stand still")
+		}
+	}
+	w.nodes.signal(syscall.SIGCONT)
+	back = w.until("all boxes are heard of again", patience, func(l standing, n seen) bool {
+		return l.Silent == w.setting.Nodes-before && n.Fewest == before && n.Most == before && l.Healthy == w.all() && l.OnDead == 0 && n.Running == w.all()
+	})
+	var l standing
+	for l.Since = -1; l.Since < 0; <-again.C {
+		w.leader.tell(order{Do: "steps", Since: began}, &l)
+	}
+	return back, l.Since
+}
+
+// A small fleet under the leader: all comes up, a dead rack is replaced, where all stand still for a moment nothing is, and nothing ran in
+// two places.
 func TestFleet(t *testing.T) {
 	const patience = 3 * time.Minute
-	w := begin(t, setting{Nodes: 30, Services: 15, Replicas: 8, Grace: time.Second})
+	w := begin(t, setting{Nodes: 30, Services: 15, Replicas: 8, Grace: 3 * time.Second})
 	w.up(patience)
 	w.kill(0, 3, patience)
+	if _, begun := w.freeze(patience); begun > 0 {
+		t.Errorf("where all boxes stood still %d sessions were begun elsewhere", begun)
+	}
 	if n := w.look(); len(n.Doubled) > 0 {
 		t.Errorf("in two places ran %v", n.Doubled)
 	}
@@ -198,7 +239,8 @@ func BenchmarkFleet(b *testing.B) {
 		w.profile("")
 		steps := w.steps(killed)
 		n := w.look()
-		if len(n.Doubled) > 0 {
+		back, begun := w.freeze(5 * time.Minute)
+		if n.Doubled = w.look().Doubled; len(n.Doubled) > 0 {
 			b.Errorf("in two places ran %v", n.Doubled)
 		}
 		for _, f := range []struct {
@@ -228,6 +270,8 @@ func BenchmarkFleet(b *testing.B) {
 			{"from an order to its node, p50, ms", "rack-order-p50-ms", ms(n.Orders.P50)},
 			{"p99, ms", "rack-order-p99-ms", ms(n.Orders.P99)},
 			{"leases that nodes lost which lived", "leases-lost", float64(n.Lost)},
+			{"all boxes freeze: from a thaw until all are heard of and serve, s", "thaw-s", back.Seconds()},
+			{"sessions begun elsewhere meanwhile", "thaw-begun", float64(begun)},
 		} {
 			b.Logf("%-58s %10.4g", f.what, f.value)
 			b.ReportMetric(f.value, f.unit)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"runtime/pprof"
 	"slices"
@@ -36,6 +35,7 @@ type standing struct {
 	Entered bool   // all nodes are written down: they may come
 	Example string // why one of the others is not served by yet
 	Steps   steps  // of order "steps"
+	Since   int    // sessions that came since then, of order "steps"; -1: nobody leads who could say so
 }
 
 // house is the leader's rooms, as the daemon joins them, for one reign.
@@ -55,14 +55,14 @@ type house struct {
 	showing sync.Mutex // before mu: what was shown later is newer
 
 	mu      sync.Mutex
-	at      map[string]string // by session
+	at      map[string]string                  // by session
+	waits   map[string]context.CancelCauseFunc // for the end of each
 	silent  map[string]time.Time
 	table   []*sessions.ServiceRoutes
 	rows    fleet.Rows
-	shown   map[*cluster.Row]*cluster.Row // without routes of nodes that are silent
-	wrote   int64                         // rows
-	told    map[string]int                // routes in the table as it is written, by service
-	alive   int                           // sessions, when that was counted
+	wrote   int64          // rows
+	told    map[string]int // routes in the table as it is written, by service
+	alive   int            // sessions, when that was counted
 	counted time.Time
 	example string
 }
@@ -79,7 +79,7 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	failed := make(chan error, 1)
 	go func() {
 		for reigns := 1; ; reigns++ {
-			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, silent: map[string]time.Time{}, told: map[string]int{}, wake: make(chan struct{}, 1)}
+			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, waits: map[string]context.CancelCauseFunc{}, silent: map[string]time.Time{}, told: map[string]int{}, wake: make(chan struct{}, 1)}
 			err := desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
 				h.reign = r
 				err := h.lead(ctx, reigns == 1, func() { entered.Store(true) }, func() { now.Store(h) })
@@ -89,9 +89,12 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 				return err
 			})
 			now.Store(nil)
-			if err != nil && !errors.Is(err, cluster.ErrLeaseLost) {
+			switch {
+			case err != nil && h.reign.Term > 0 && !errors.Is(err, cluster.ErrLeaseLost) && !errors.Is(err, cluster.ErrDeposed):
 				failed <- err
 				return
+			case err != nil: // it stands again, as daemons do
+				<-time.After(time.Second)
 			}
 		}
 	}()
@@ -109,8 +112,9 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 		if h := now.Load(); h != nil {
 			answer = h.stands(false)
 		}
+		answer.Since = -1
 		if h := now.Load(); h != nil && o.Do == "steps" {
-			answer.Steps = h.steps(o.Since)
+			answer.Steps, answer.Since = h.steps(o.Since)
 		}
 		answer.Entered = entered.Load()
 		select {
@@ -150,6 +154,9 @@ func (h *house) lead(ctx context.Context, first bool, entered, led func()) (err 
 	before, err := h.desk.Table(ctx)
 	if err != nil {
 		return err
+	}
+	for id, row := range before.Rows {
+		h.told[id] = len(row.Service.Routes)
 	}
 	h.publisher = fleet.NewPublisher(before.Rows, h.roster.Len, h.put)
 	for _, goesOn := range []func(context.Context){h.roster.Follow, h.fleet.Run, h.look, h.publisher.Run, h.observe} {
@@ -308,26 +315,15 @@ func (h *house) look(ctx context.Context) {
 				next = max(left, lookEvery)
 			}
 		}
-		h.hush(quiet)
+		h.mu.Lock()
+		h.silent = quiet // each box takes their routes out for itself
+		h.mu.Unlock()
 		if m := h.managing.Load(); m != nil {
 			m.Look()
 		}
 		if next > 0 {
 			grace.Reset(next)
 		}
-	}
-}
-
-// hush has the routes of nodes that fell silent taken out at once, and those of nodes that are back put in.
-func (h *house) hush(quiet map[string]time.Time) {
-	h.mu.Lock()
-	changes := !maps.EqualFunc(h.silent, quiet, func(time.Time, time.Time) bool { return true })
-	if h.silent = quiet; changes {
-		h.shown = nil
-	}
-	h.mu.Unlock()
-	if changes {
-		h.show()
 	}
 }
 

@@ -69,7 +69,8 @@ type child struct {
 	out  *bufio.Reader
 }
 
-func start(t testing.TB, s setting) *child {
+// start starts one; at is where all sessions answer probes, for the nodes.
+func start(t testing.TB, s setting, at *os.File) *child {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -78,6 +79,7 @@ func start(t testing.TB, s setting) *child {
 	c := &child{t: t, role: s.Role, cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), roleEnv+"="+string(text))
 	if s.Role == "nodes" {
+		c.cmd.ExtraFiles = []*os.File{at}
 		c.cmd.Env = append(c.cmd.Env, "GOGC=300") // it stands for a thousand boxes, whose memory is not looked at
 	}
 	c.cmd.Stderr = os.Stderr
@@ -96,6 +98,13 @@ func start(t testing.TB, s setting) *child {
 	c.in, c.out = json.NewEncoder(in), bufio.NewReader(out)
 	t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
 	return c
+}
+
+func (c *child) signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // tell has a child do something, and reads what it answers.

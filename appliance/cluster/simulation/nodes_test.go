@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +28,8 @@ type seen struct {
 	Doubled []string // sessions that ran in two places at a time
 	Tables  int      // nodes that have the newest table that any of them has
 	Oldest  int64    // revision of the table that any of those that live has
+	Most    int      // boxes that live, as the one of them has heard it that has heard of most: to the dead ones requests are sent yet
+	Fewest  int      // and as the one that has heard of the fewest
 	Lost    int64    // leases, of nodes that live
 	Orders  orders   // since the last kill
 }
@@ -96,6 +98,7 @@ type box struct {
 	runtime  *watched
 	power    context.CancelFunc
 	revision atomic.Int64
+	living   atomic.Int64 // boxes, as far as it has heard
 	dead     bool
 }
 
@@ -116,11 +119,12 @@ func inventory(name string) cluster.Inventory {
 	return cluster.Inventory{Node: n, Images: []string{"registry.lan/engine:1"}}
 }
 
-// nodes is all boxes: each has a client, a lease, an agent and the table of routes, and hears who leads, as a daemon does. Of the others it
-// knows nothing: a thousand rosters of a thousand boxes would not fit. Nor would as many tables of ten thousand routes: one of fifty has
-// it whole, the others hear of all of it and do not read it.
+// nodes is all boxes: each has a client, a lease, an agent and the table of routes, and hears who leads and who lives, as a daemon does. Of
+// the others it knows how many live, and hears neither what they have nor who was let in, which is said while they come: a thousand rosters
+// of a thousand boxes would not fit. Nor would as many tables
+// of ten thousand routes: one of fifty has it whole, the others hear of all of it and do not read it.
 func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.Port))
+	l, err := net.FileListener(os.NewFile(3, "sessions"))
 	if err != nil {
 		return err
 	}
@@ -179,13 +183,14 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 		for _, b := range boxes {
 			newest = max(newest, b.revision.Load())
 		}
-		v.Oldest = newest
+		v.Oldest, v.Fewest = newest, len(boxes)
 		for _, b := range boxes {
 			if b.revision.Load() == newest {
 				v.Tables++
 			}
 			if !b.dead {
 				v.Oldest = min(v.Oldest, b.revision.Load())
+				v.Most, v.Fewest = max(v.Most, int(b.living.Load())), min(v.Fewest, int(b.living.Load()))
 			}
 		}
 		if err := out.Encode(v); err != nil {
@@ -217,6 +222,7 @@ func (b *box) live(ctx context.Context, s setting, whole bool, up func()) error 
 	all.Go(func() { _ = a.Run(ctx) })
 	all.Go(func() { desk.FollowLeader(ctx, func(string, cluster.Term) {}) })
 	all.Go(func() { desk.FollowNudges(ctx, func(string) {}) })
+	all.Go(func() { b.hearWhoLives(ctx, desk) })
 	if whole {
 		all.Go(func() { desk.FollowTable(ctx, func(t cluster.Table) { b.revision.Store(t.Revision) }) })
 	} else {
@@ -227,41 +233,63 @@ func (b *box) live(ctx context.Context, s setting, whole bool, up func()) error 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for first := true; ctx.Err() == nil; {
-		l, err := desk.Grant(ctx, cluster.LeaseTime)
-		if err == nil {
-			lease.Store(l)
-			err = desk.Announce(ctx, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: time.Now(), Clock: time.Now()}, inventory(b.runtime.node))
-		}
-		if err != nil { // the leader may not have written it down yet
-			if l != nil {
-				ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-				_ = l.End(ending) // another is asked for; this one would be renewed for ever
-				done()
-			}
-			select {
-			case <-time.After(200 * time.Millisecond):
-			case <-ctx.Done():
-			}
+	up = sync.OnceFunc(up)
+	for ctx.Err() == nil {
+		l, err := desk.Presence(ctx)
+		if err != nil {
+			b.rest(ctx)
 			continue
 		}
-		if first {
-			first = false
+		lease.Store(l)
+		for l.Lost().Err() == nil && ctx.Err() == nil {
+			saying, done := context.WithTimeout(ctx, cluster.AnnounceWithin)
+			err := desk.Announce(saying, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: time.Now(), Clock: time.Now()}, inventory(b.runtime.node))
+			done()
+			if err != nil { // it is said again with the same lease, as daemons do
+				b.rest(ctx)
+				continue
+			}
 			up()
-		}
-		select {
-		case <-ctx.Done():
-		case <-l.Lost().Done():
-			b.by().lost.Add(1)
+			select {
+			case <-ctx.Done():
+			case <-l.Lost().Done():
+				b.by().lost.Add(1)
+			}
 		}
 	}
 	return ctx.Err()
 }
 
+// rest is before what failed is tried again.
+func (b *box) rest(ctx context.Context) {
+	select {
+	case <-time.After(500 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// hearWhoLives counts the boxes that live.
+func (b *box) hearWhoLives(ctx context.Context, desk *cluster.Agreement) {
+	living := map[string]bool{}
+	desk.FollowLiving(ctx, func(boxes []cluster.Item, whole bool) {
+		if whole {
+			clear(living)
+		}
+		for _, one := range boxes {
+			if one.Value == nil {
+				delete(living, one.Key)
+			} else {
+				living[one.Key] = true
+			}
+		}
+		b.living.Store(int64(len(living)))
+	})
+}
+
 // hear has all of the table come, and notes how far it has.
 func (b *box) hear(ctx context.Context, client *clientv3.Client) {
 	const table = "/palisade/1/routes/"
-	for ; ctx.Err() == nil; <-time.After(200 * time.Millisecond) {
+	for ; ctx.Err() == nil; b.rest(ctx) {
 		got, err := client.Get(ctx, table, clientv3.WithPrefix())
 		if err != nil {
 			continue

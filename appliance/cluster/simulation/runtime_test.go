@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/palisade-run/palisade/accel"
@@ -22,35 +21,8 @@ func (h *house) show() {
 	defer h.showing.Unlock()
 	h.mu.Lock()
 	rows := h.rows.Of(h.table, func(*sessions.ServiceRoutes) bool { return false }, func(id, addr string) (string, string) { return h.at[id], addr })
-	if len(h.silent) > 0 {
-		rows = h.heard(rows)
-	}
 	h.mu.Unlock()
 	h.publisher.Publish(rows)
-}
-
-// heard are rows without the routes of nodes that are silent. The caller holds mu.
-func (h *house) heard(rows map[string]*cluster.Row) map[string]*cluster.Row {
-	shown := make(map[*cluster.Row]*cluster.Row, len(rows))
-	for id, row := range rows {
-		less := h.shown[row]
-		if less == nil {
-			less = row
-			if slices.ContainsFunc(row.Service.Routes, func(r sessions.RouteTarget) bool { return h.isSilent(row.Nodes[r.ID]) }) {
-				less = &cluster.Row{Service: row.Service, Nodes: maps.Clone(row.Nodes), Wakes: row.Wakes}
-				less.Service.Routes = slices.DeleteFunc(slices.Clone(row.Service.Routes), func(r sessions.RouteTarget) bool { return h.isSilent(row.Nodes[r.ID]) })
-				maps.DeleteFunc(less.Nodes, func(_, node string) bool { return h.isSilent(node) })
-			}
-		}
-		rows[id], shown[row] = less, less
-	}
-	h.shown = shown
-	return rows
-}
-
-func (h *house) isSilent(node string) bool {
-	_, silent := h.silent[node]
-	return silent
 }
 
 func (h *house) put(ctx context.Context, rows map[string]*cluster.Row) (int64, error) {
@@ -211,7 +183,16 @@ func (h *house) Wait(ctx context.Context, id string) (sessions.Exit, error) {
 	if err != nil {
 		return sessions.Exit{}, err
 	}
-	return n.Wait(ctx, id)
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	h.mu.Lock()
+	h.waits[id] = giveUp
+	h.mu.Unlock()
+	exit, err := n.Wait(waiting, id)
+	if cause := context.Cause(waiting); errors.Is(cause, sessions.ErrNoInstance) {
+		err = cause
+	}
+	return exit, err
 }
 
 // Stop implements sessions.Runtime. What is on a node that is gone is not waited for.
@@ -221,7 +202,13 @@ func (h *house) Stop(ctx context.Context, id string, grace time.Duration) error 
 		return err
 	}
 	if h.away(name).Gone {
-		return h.desk.Unwant(ctx, h.reign, name, id)
+		err := h.desk.Unwant(ctx, h.reign, name, id)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if giveUp := h.waits[id]; giveUp != nil && err == nil {
+			giveUp(fmt.Errorf("%s: %w", id, sessions.ErrNoInstance))
+		}
+		return err
 	}
 	ctx, cancel := h.unlessGone(ctx, name)
 	defer cancel()

@@ -21,8 +21,8 @@ func stepOf(after []float64) step {
 	return step{after[0], after[len(after)/2], after[len(after)-1]}
 }
 
-// steps are those of sessions that came after then.
-func (h *house) steps(then time.Time) steps {
+// steps are those of sessions that came after then, and how many those are.
+func (h *house) steps(then time.Time) (of steps, came int) {
 	var decided, placed, begun, healthy []float64
 	note := func(to *[]float64, at time.Time) {
 		if !at.IsZero() {
@@ -31,11 +31,12 @@ func (h *house) steps(then time.Time) steps {
 	}
 	h.managing.Load().EachSession("", sessions.SessionFilter{}, func(s *sessions.Session) {
 		if !s.CreatedAt.Before(then) {
+			came++
 			note(&decided, s.CreatedAt)
 			note(&placed, s.PlacedAt)
 			note(&begun, s.StartedAt)
 			note(&healthy, s.HealthyAt)
 		}
 	})
-	return steps{stepOf(decided), stepOf(placed), stepOf(begun), stepOf(healthy)}
+	return steps{stepOf(decided), stepOf(placed), stepOf(begun), stepOf(healthy)}, came
 }
