@@ -39,7 +39,7 @@ func (s *seat) live(ctx context.Context) {
 			err = s.announce(ctx, lease, before)
 			before = nil
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !s.isLeaving() {
 			s.log.Warn(untold, "error", err)
 		}
 		if errors.Is(err, errUnannounced) {
