@@ -54,7 +54,7 @@ func (a *Agreement) follow(ctx context.Context, prefix string, f follower) {
 // messagesOnce of what is rare, and goes on to hear more than messagesEach a second, has its watch closed for about as long as rest: etcd
 // tells of all that was meanwhile in one message.
 const (
-	messagesOnce = 64
+	messagesOnce = 64 // the death of a rack is to be heard at once
 	messagesEach = 2
 	rest         = time.Second
 )

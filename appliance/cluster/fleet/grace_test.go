@@ -12,7 +12,7 @@ func TestIsCrowd(t *testing.T) {
 		silent, all int
 		want        bool
 	}{
-		{0, 1000, false}, {40, 1000, false}, {500, 1000, false}, {501, 1000, true}, {1000, 1000, true}, {5, 10, false}, {6, 10, true}, {2, 3, false}, {9, 9, false}, {0, 0, false},
+		{0, 1000, false}, {40, 1000, false}, {200, 1000, false}, {201, 1000, true}, {501, 1000, true}, {99, 300, false}, {100, 300, true}, {40, 100, false}, {1000, 1000, true}, {5, 10, false}, {6, 10, true}, {2, 3, false}, {9, 9, false}, {0, 0, false},
 	} {
 		if got := fleet.IsCrowd(c.silent, c.all); got != c.want {
 			t.Errorf("%d of %d are silent: %v", c.silent, c.all, got)
