@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,8 +62,11 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		var mu sync.Mutex // for the race detector: what a timer wakes is not ordered after who read before
 		written, writes := map[string]*cluster.Row{}, 0
 		p := fleet.NewPublisher(map[string]*cluster.Row{}, func() int { return 1000 }, func(_ context.Context, rows map[string]*cluster.Row) (int64, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			for id, row := range rows {
 				written[id] = row
 				writes++
@@ -71,6 +75,16 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 		})
 		go p.Run(ctx)
 		table := map[string]*cluster.Row{}
+		has := func(id string) []sessions.RouteTarget {
+			mu.Lock()
+			defer mu.Unlock()
+			return written[id].Service.Routes
+		}
+		wrote := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return writes
+		}
 		show := func() {
 			p.Publish(maps.Clone(table))
 			synctest.Wait()
@@ -86,8 +100,8 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 			table[id] = rowOf(id, routes(1)...)
 		}
 		show()
-		if writes != 1000 {
-			t.Fatalf("%d first routes of 1000 services are written", writes)
+		if n := wrote(); n != 1000 {
+			t.Fatalf("%d first routes of 1000 services are written", n)
 		}
 		began := time.Now()
 		for n := 2; n <= 10; n++ {
@@ -96,26 +110,27 @@ func TestTheTableIsWrittenAsFastAsBoxesReadIt(t *testing.T) {
 			}
 			show()
 		}
-		if writes != 1000 {
-			t.Errorf("%d more routes do not wait", writes-1000)
+		if n := wrote(); n != 1000 {
+			t.Errorf("%d more routes do not wait", n-1000)
 		}
 		table["s0"] = rowOf("s0", routes(1)...) // those beside it were not told yet: nothing is closed
 		table["s1"] = rowOf("s1", sessions.RouteTarget{ID: "r0", Addr: "10.0.0.2:8000", Draining: true})
 		show()
 		time.Sleep(250 * time.Millisecond) // each box is told four times a second at most
 		synctest.Wait()
-		if !written["s1"].Service.Routes[0].Draining {
+		if !has("s1")[0].Draining {
 			t.Error("a route that takes nothing new is shown as one that does")
 		}
-		for len(written["s2"].Service.Routes) != 10 {
+		for len(has("s2")) != 10 {
 			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
 		}
 		if took := time.Since(began); took > 11*time.Second {
 			t.Errorf("routes wait %s", took)
 		}
 		synctest.Wait()
-		if writes > 2000 {
-			t.Errorf("%d writes for 1000 services that got nine routes more", writes-1000)
+		if n := wrote(); n > 2000 {
+			t.Errorf("%d writes for 1000 services that got nine routes more", n-1000)
 		}
 	})
 }
