@@ -17,17 +17,17 @@ import (
 
 func (a *app) folderCopy() *cobra.Command {
 	return &cobra.Command{
-		Use: "cp SOURCE TARGET", Short: "Copy files and directories into a folder, or out of one",
-		Long: "Copy a file, or a directory with all that is in it, into a folder or out of one. One of the two is\n" +
+		Use: "cp SOURCE... TARGET", Short: "Copy files and directories into a folder, or out of one",
+		Long: "Copy files, or directories with all that is in them, into a folder or out of one. One of the two is\n" +
 			"FOLDER:PATH, the other a path on this machine (write ./a:b where that has a colon in it). As with cp, a\n" +
-			"target that is a directory, or ends in /, gets the source into it. What may be run stays so, and files keep\n" +
-			"their times. A copy that is cut off goes on by itself; started again, it goes on where it was, and leaves\n" +
+			"target that is a directory, or ends in /, gets the source into it, and of several sources each. What may be\n" +
+			"run stays so, and files keep their times. A copy that is cut off goes on by itself; started again, it goes on where it was, and leaves\n" +
 			"out files that are there already with the same size and time.",
 		Example: "  palisade folder cp ./my-model/. qwen:           # what is in the directory\n" +
 			"  palisade folder cp weights.gguf qwen:weights/\n  palisade folder cp qwen:logs/run.txt .",
-		Args: words("SOURCE TARGET", 2, 2),
+		Args: words("SOURCE... TARGET", 2, -1),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if strings.ContainsAny(word, "/.") || len(args) > 1 {
+			if strings.ContainsAny(word, "/.") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			names, _ := a.completeAt(-1, a.folderNames)(cmd, args, word)
@@ -38,27 +38,21 @@ func (a *app) folderCopy() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoSpace
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, to := parsePlace(args[0]), parsePlace(args[1])
-			if (from.folder == "") == (to.folder == "") {
-				return &usageError{
-					message: "one of SOURCE and TARGET must be FOLDER:PATH, the other a path on this machine",
-					hint:    "for example: palisade folder cp ./model.gguf my-folder:",
-				}
+			from, to, err := parsePlaces(args)
+			if err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
 			// An appliance that is not there is said at once; later, it is waited for.
-			if _, err := c.Folder(cmd.Context(), from.folder+to.folder); err != nil {
+			if _, err := c.Folder(cmd.Context(), from[0].folder+to.folder); err != nil {
 				return err
 			}
 			t := &transfer{app: a, client: c, show: a.newMeter(), begin: a.now()}
-			if to.folder != "" {
-				err = t.up(cmd.Context(), from.path, to)
-			} else {
-				err = t.down(cmd.Context(), from, to.path)
-			}
+			defer t.close()
+			err = t.copyAll(cmd.Context(), from, to)
 			t.show.clear()
 			if err != nil {
 				return err
@@ -83,14 +77,56 @@ func parsePlace(word string) copyPlace {
 	return copyPlace{folder: ref, path: rest}
 }
 
-// up copies a local file or directory into a folder.
-func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
+// parsePlaces reads the words of a copy: several sources are of one side, and the target is a directory that gets each.
+func parsePlaces(words []string) (from []copyPlace, to copyPlace, err error) {
+	to = parsePlace(words[len(words)-1])
+	named := map[string]bool{}
+	for _, word := range words[:len(words)-1] {
+		f := parsePlace(word)
+		if (f.folder == "") == (to.folder == "") {
+			return nil, to, &usageError{
+				message: "one of SOURCE and TARGET must be FOLDER:PATH, the other a path on this machine",
+				hint:    "for example: palisade folder cp ./model.gguf my-folder:",
+			}
+		}
+		name := path.Base(filepath.ToSlash(f.path))
+		if named[name] {
+			return nil, to, &usageError{message: fmt.Sprintf("two sources are named %s: one would take the place of the other", name), hint: "copy them one after the other, each to a place of its own"}
+		}
+		named[name] = !strings.HasSuffix(f.path, "/.") && name != "."
+		from = append(from, f)
+	}
+	if len(from) > 1 && to.path != "" {
+		to.path += "/"
+	}
+	return from, to, nil
+}
+
+// copyAll copies all of the sources, if each of them can be.
+func (t *transfer) copyAll(ctx context.Context, from []copyPlace, to copyPlace) error {
+	var jobs []copyJob
+	for _, f := range from {
+		find := func() ([]copyJob, error) { return t.down(ctx, f, to.path) }
+		if to.folder != "" {
+			find = func() ([]copyJob, error) { return t.up(ctx, f.path, to) }
+		}
+		more, err := find()
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, more...)
+	}
+	return t.all(ctx, jobs)
+}
+
+// up finds what is to be done to copy a local file or directory into a folder.
+func (t *transfer) up(ctx context.Context, source string, to copyPlace) ([]copyJob, error) {
 	info, err := os.Stat(source)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &usageError{message: fmt.Sprintf("%s: there is no such file or directory", source)}
+		return nil, &usageError{message: fmt.Sprintf("%s: there is no such file or directory", source)}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	target := to.path
 	// Into the target where that is a directory, as cp does; "DIR/." means what is in DIR.
@@ -99,18 +135,13 @@ func (t *transfer) up(ctx context.Context, source string, to copyPlace) error {
 		target = path.Join(target, filepath.Base(source))
 	}
 	if !info.IsDir() {
-		return t.all(ctx, []copyJob{t.upJob(to.folder, target, info, func() (*os.File, error) { return os.Open(source) })})
+		return []copyJob{t.upJob(to.folder, target, info, func() (*os.File, error) { return os.Open(source) })}, nil
 	}
-	root, err := os.OpenRoot(source)
+	root, err := t.openRoot(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer root.Close()
-	jobs, err := t.upJobs(ctx, root, source, copyPlace{to.folder, target})
-	if err != nil {
-		return err
-	}
-	return t.all(ctx, jobs)
+	return t.upJobs(ctx, root, source, copyPlace{to.folder, target})
 }
 
 // upJobs are the files of a directory. Directories in which there is nothing are made.
@@ -210,71 +241,4 @@ func (t *transfer) entries(ctx context.Context, p copyPlace) map[string]api.Entr
 		out[e.Path] = e
 	}
 	return out
-}
-
-// down copies a file or directory of a folder to this machine.
-func (t *transfer) down(ctx context.Context, from copyPlace, target string) error {
-	clean := strings.Trim(path.Clean("/"+from.path), "/")
-	contents := clean == "" || strings.HasSuffix(from.path, "/.")
-	into, err := os.Stat(target)
-	isDir := err == nil && into.IsDir()
-	if e := t.entry(ctx, from); clean != "" && e.Type != "directory" {
-		name := filepath.Base(target)
-		dir := filepath.Dir(target)
-		if isDir || strings.HasSuffix(target, "/") {
-			dir, name = target, path.Base(clean)
-		}
-		return t.inDir(dir, func(root *os.Root) error { return t.all(ctx, []copyJob{t.downJob(from.folder, e, root, name)}) })
-	}
-	if into != nil && !isDir {
-		return &usageError{message: fmt.Sprintf("%s is a file; a directory cannot be copied over it", target)}
-	}
-	if !contents && (isDir || strings.HasSuffix(target, "/")) {
-		target = filepath.Join(target, path.Base(clean))
-	}
-	entries, err := t.client.Entries(ctx, from.folder, clean, true)
-	if err != nil {
-		return err
-	}
-	return t.inDir(target, func(root *os.Root) error {
-		var jobs []copyJob
-		for _, e := range entries {
-			name := strings.TrimPrefix(strings.TrimPrefix(e.Path, clean), "/")
-			switch {
-			case e.Type == "directory" && e.Link:
-				t.say("left out: " + oneLine(e.Path) + " is a link to a directory")
-			case e.Type == "directory":
-				if err := mkdirIn(root, name); err != nil {
-					return err
-				}
-			default:
-				if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && sameFile(e, info) {
-					t.skip()
-					continue
-				}
-				jobs = append(jobs, t.downJob(from.folder, e, root, name))
-			}
-		}
-		return t.all(ctx, jobs)
-	})
-}
-
-// inDir runs do on a directory that is made where it is missing. Nothing that the daemon says leads out of it.
-func (t *transfer) inDir(dir string, do func(root *os.Root) error) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return do(root)
-}
-
-func mkdirIn(root *os.Root, name string) error {
-	if !filepath.IsLocal(name) {
-		return fmt.Errorf("the folder has an entry %q, which would lead out of the target", name)
-	}
-	return root.MkdirAll(name, 0o755)
 }

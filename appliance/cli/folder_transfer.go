@@ -40,6 +40,7 @@ type transfer struct {
 	*app
 	client *api.Client
 	begin  time.Time
+	roots  []*os.Root // that are open
 
 	mu      sync.Mutex
 	show    *meter
