@@ -17,7 +17,8 @@ trap 'echo "asked to end" >> /home/work/results/log; ending=yes' TERM
 while test $last -lt 1000000; do
 	sleep 0.05
 	last=$((last + 1))
-	echo $last > epoch.new && mv epoch.new epoch
+	echo $last > epoch.new
+	until (trap '' TERM; mv epoch.new epoch); do :; done # all processes of a session are asked to end
 	echo "epoch $last" >> /home/work/results/log
 	test -z "$ending" || exit 0
 	test -e /home/work/results/fail && rm /home/work/results/fail && exit 9
