@@ -44,6 +44,8 @@ type Fleet struct {
 	orders  map[string]map[string]order          // by node and session, those that may not have been reported; nil: not known yet
 	waits   map[at]*wait
 	known   chan struct{} // closed once reports and orders are
+
+	untaken *gate // of starts
 }
 
 // at is a session on a node.
@@ -64,7 +66,7 @@ type order struct {
 
 // New makes a fleet of which nothing is known before Run.
 func New(d Deps) *Fleet {
-	return &Fleet{Deps: d, waits: map[at]*wait{}, known: make(chan struct{})}
+	return &Fleet{Deps: d, waits: map[at]*wait{}, known: make(chan struct{}), untaken: newGate()}
 }
 
 // Run hears of the nodes until ctx ends.

@@ -38,16 +38,31 @@ func (n *Node) Start(ctx context.Context, spec sessions.Spec) (sessions.Instance
 	if n.fleet.Fence != nil {
 		w.Fence = n.fleet.Fence(spec)
 	}
+	pass, err := n.held(ctx)
+	if err != nil {
+		return sessions.Instance{}, n.away(ctx, spec.ID, err)
+	}
+	defer pass.leave()
 	switch err := n.fleet.Desk.Want(ctx, n.fleet.Reign, n.name, w); {
 	case errors.Is(err, cluster.ErrTaken):
 		return sessions.Instance{}, fmt.Errorf("%s: %w", spec.ID, sessions.ErrInstanceExists)
 	case err != nil:
+		pass.leave()
 		if !left(ctx, err) {
 			n.undo(ctx, spec.ID, w.Round) // it may be written nevertheless
 		}
 		return sessions.Instance{}, n.away(ctx, spec.ID, err)
 	}
-	return n.begun(ctx, spec.ID, w.Round)
+	pass.written()
+	defer time.AfterFunc(takenWithin, pass.silent).Stop()
+	return n.begun(ctx, spec.ID, w.Round, pass.taken)
+}
+
+// held waits at the gate.
+func (n *Node) held(ctx context.Context) (*pass, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, heldFor, errHeld)
+	defer cancel()
+	return n.fleet.untaken.enter(waiting, n.name)
 }
 
 // Resume implements sessions.Resumer: whoever led before has said that it is to be started, and did not hear what came of it.
@@ -61,13 +76,17 @@ func (n *Node) Resume(ctx context.Context, id string) (sessions.Instance, error)
 	if !wanted {
 		return sessions.Instance{}, missing(id)
 	}
-	return n.begun(ctx, id, o.round)
+	return n.begun(ctx, id, o.round, func() {})
 }
 
-// begun waits for what comes of a start.
-func (n *Node) begun(ctx context.Context, id, round string) (sessions.Instance, error) {
+// begun waits for what comes of a start, and says when its node has taken it in.
+func (n *Node) begun(ctx context.Context, id, round string, taken func()) (sessions.Instance, error) {
 	r, err := n.fleet.until(ctx, n.name, id, func(r *cluster.Report) bool {
-		return r != nil && r.Round == round && r.State != cluster.Starting
+		if r == nil || r.Round != round {
+			return false
+		}
+		taken()
+		return r.State != cluster.Starting
 	})
 	if err == nil { // what it came from is known, too, from here on: that it is not is that it is gone
 		_, err = n.fleet.untilBoth(ctx, n.name, id, func(r *cluster.Report, o *order) bool {
