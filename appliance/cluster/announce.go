@@ -30,7 +30,7 @@ func (a *Agreement) Announce(ctx context.Context, l *Lease, name string, alive A
 		}
 	}
 	if isGone(err) { // which was written, and so all members agree on it
-		l.lose(ErrLeaseLost)
+		l.Unheard()
 	}
 	if err != nil {
 		return fmt.Errorf("announcing %s: %w", name, err)

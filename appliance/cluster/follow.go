@@ -238,9 +238,9 @@ const (
 )
 
 // retry does something until it succeeds, is refused for good, or ctx ends.
-func retry(ctx context.Context, p *pace, do func(context.Context) error) error {
+func (a *Agreement) retry(ctx context.Context, do func(context.Context) error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		trying, cancel := context.WithTimeout(ctx, max(tryFor, 4*p.is()))
+		trying, cancel := context.WithTimeout(ctx, max(tryFor, 4*a.pace.is()))
 		err := do(trying)
 		cancel()
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrTaken) || errors.Is(err, ErrDeposed) {

@@ -57,10 +57,7 @@ func (h hedge) patience(ctx context.Context) time.Duration {
 	}
 	by := h.by
 	if by.IsZero() {
-		by, _ = ctx.Deadline()
-	}
-	if by.IsZero() {
-		return h.pace.patience(latestHedge * 2)
+		by, _ = ctx.Deadline() // none is long ago: there is no haste
 	}
 	return h.pace.patience(time.Until(by))
 }

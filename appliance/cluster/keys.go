@@ -39,6 +39,7 @@ type Agreement struct {
 	prefix string // ends with a slash
 
 	pace    pace
+	stay    stay
 	streams atomic.Int64        // number of the stream that new watches are on
 	asking  sync.Mutex          // holds the next three
 	asked   map[int64]time.Time // by stream: when it was asked last whether watches are there

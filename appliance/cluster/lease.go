@@ -19,12 +19,18 @@ import (
 type Lease struct {
 	id     clientv3.LeaseID
 	ttl    time.Duration
+	wish   time.Duration // what was asked for: a cluster may have a longer least one
 	client *clientv3.Client
 	pace   *pace
 	now    func() time.Time
 	stream renewing
-	lasts  bool  // until etcd says that it is over, not until it may be
+	stay   *stay // lasts until etcd says that it is over; nil: until it may be
 	said   int64 // revision at which its node was announced with it last; 0: that is not known. Of who announces it
+
+	shorter   chan struct{} // closed after longUntil
+	longUntil time.Time     // zero: for ever. Of renew
+
+	went sync.Once // that it was lost counts once
 
 	mu    sync.Mutex
 	until time.Time // etcd keeps it at least until then
@@ -38,18 +44,18 @@ const renewals = 4
 
 // Presence asks for a lease with which a box says that it lives, and renews it until End or until etcd says that it is over. Where etcd is
 // so slow that it may be over by the clock, it may well not be: then nobody has noticed anything, and another lease would be more to do
-// for etcd, as would be that all others hear of this box anew.
+// for etcd, as would be that all others hear of this box anew. It lasts for LeaseTime, or longer where this box has lost such leases of late.
 func (a *Agreement) Presence(ctx context.Context) (*Lease, error) {
-	return a.grant(ctx, LeaseTime, true)
+	return a.grant(ctx, a.stay.is(), &a.stay)
 }
 
 // Grant asks for a lease of ttl, whole seconds, and renews it until End, or until it may be over by the clock.
 func (a *Agreement) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
-	return a.grant(ctx, ttl, false)
+	return a.grant(ctx, ttl, nil)
 }
 
 // grant asks for a lease. Its number is chosen here: whichever members are asked, there is one.
-func (a *Agreement) grant(ctx context.Context, ttl time.Duration, lasts bool) (*Lease, error) {
+func (a *Agreement) grant(ctx context.Context, ttl time.Duration, s *stay) (*Lease, error) {
 	first, leases, id := time.Now(), clientv3.RetryLeaseClient(a.client), rand.Int64N(math.MaxInt64)+1
 	asking, cancel := context.WithTimeout(ctx, max(ttl, time.Second)) // one that comes later is of no use any more
 	defer cancel()
@@ -62,12 +68,15 @@ func (a *Agreement) grant(ctx context.Context, ttl time.Duration, lasts bool) (*
 		case err != nil:
 			return renewal{}, err
 		}
-		return renewal{asked, time.Duration(got.TTL) * time.Second}, nil // a cluster may have a longer least one
+		return renewal{asked, time.Duration(got.TTL) * time.Second}, nil
 	}, isFull)
 	if err != nil {
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}
-	l := &Lease{id: clientv3.LeaseID(id), ttl: granted.ttl, client: a.client, pace: &a.pace, now: time.Now, lasts: lasts, until: granted.asked.Add(granted.ttl), done: make(chan struct{})}
+	l := &Lease{id: clientv3.LeaseID(id), ttl: granted.ttl, wish: ttl, client: a.client, pace: &a.pace, now: time.Now, stay: s, shorter: make(chan struct{}), until: granted.asked.Add(granted.ttl), done: make(chan struct{})}
+	if s != nil && ttl > LeaseTime {
+		l.longUntil = first.Add(longFor + rand.N(longFor))
+	}
 	l.lost, l.lose = context.WithCancelCause(context.WithoutCancel(ctx))
 	go l.renew()
 	return l, nil
@@ -143,12 +152,12 @@ func (l *Lease) renew() {
 		case <-time.After(l.next()):
 		}
 		until := l.Until()
-		if !l.lasts && !l.now().Before(until) { // a box that was frozen has a clock that went on
+		if l.stay == nil && !l.now().Before(until) { // a box that was frozen has a clock that went on
 			l.lose(ErrLeaseLost)
 			return
 		}
 		as, left := hedge{pace: l.pace, soon: hedgesEver, haste: true}, until
-		if l.lasts {
+		if l.stay != nil {
 			as, left = hedge{pace: l.pace, soon: hedgesSoon, by: until}, l.now().Add(answerPatience)
 		}
 		ctx, cancel := context.WithDeadline(l.lost, left)
@@ -156,12 +165,13 @@ func (l *Lease) renew() {
 		cancel()
 		switch {
 		case isGone(err):
-			l.lose(ErrLeaseLost)
+			l.Unheard()
 			return
 		case err == nil:
 			l.mu.Lock()
 			l.until = kept.asked.Add(kept.ttl) // it counts from when etcd heard, which was later
 			l.mu.Unlock()
+			l.wornOff()
 		}
 	}
 }
@@ -172,7 +182,7 @@ const answerPatience = 3 * LeaseTime
 
 // next is how long to wait before it is renewed. One that ends with the clock is found to have ended at once.
 func (l *Lease) next() time.Duration {
-	if l.lasts {
+	if l.stay != nil {
 		return l.ttl / renewals
 	}
 	return min(l.ttl/renewals, l.Until().Sub(l.now()))

@@ -52,15 +52,15 @@ func (h *halting) LeaseRevoke(ctx context.Context, r *pb.LeaseRevokeRequest) (*p
 	return nil, rpctypes.ErrGRPCLeaseNotFound
 }
 
-// A lease is had, and given back, though the member that is asked for it says nothing: another one is asked for the very same.
-func TestALeaseOfASilentMember(t *testing.T) {
+// clientOf is one of an etcd that has leases alone.
+func clientOf(t *testing.T, leases pb.LeaseServer) *clientv3.Client {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &halting{granted: map[int64]int{}, revoked: map[int64]int{}}
 	server := grpc.NewServer()
-	pb.RegisterLeaseServer(server, h)
+	pb.RegisterLeaseServer(server, leases)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + l.Addr().String()}, Logger: zap.NewNop()})
@@ -68,6 +68,13 @@ func TestALeaseOfASilentMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// A lease is had, and given back, though the member that is asked for it says nothing: another one is asked for the very same.
+func TestALeaseOfASilentMember(t *testing.T) {
+	h := &halting{granted: map[int64]int{}, revoked: map[int64]int{}}
+	client := clientOf(t, h)
 	a := cluster.New(client, clustertest.Prefix())
 	lease, err := a.Grant(t.Context(), time.Minute)
 	if err != nil {
@@ -310,19 +317,7 @@ func (s slowLeases) LeaseKeepAlive(stream pb.Lease_LeaseKeepAliveServer) error {
 
 // A box whose lease may be over by the clock keeps it where it is not, and nobody hears of anything; one that leads does not.
 func TestALeaseThatIsRenewedLate(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	pb.RegisterLeaseServer(server, slowLeases{takes: cluster.LeaseTime + cluster.LeaseTime/4})
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(server.Stop)
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + l.Addr().String()}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
+	client := clientOf(t, slowLeases{takes: cluster.LeaseTime + cluster.LeaseTime/4})
 	a := cluster.New(client, clustertest.Prefix())
 	presence, err := a.Presence(t.Context())
 	if err != nil {
@@ -369,6 +364,39 @@ func TestAPresenceIsLost(t *testing.T) {
 	}
 	if err := context.Cause(presence.Lost()); !errors.Is(err, cluster.ErrLeaseLost) {
 		t.Error(err)
+	}
+}
+
+// A box that loses its lease again, though it lives, has its next one last for longer, as etcd knows it.
+func TestALeaseThatIsLostAgain(t *testing.T) {
+	client := clustertest.Start(t).Client(t)
+	a := cluster.New(client, clustertest.Prefix())
+	var lasts []int64
+	for range 3 {
+		presence, err := a.Presence(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, err := client.Leases(t.Context())
+		if err != nil || len(left.Leases) != 1 {
+			t.Fatalf("%v leases, %v", left, err)
+		}
+		of, err := client.TimeToLive(t.Context(), left.Leases[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lasts = append(lasts, of.GrantedTTL)
+		if _, err := client.Revoke(t.Context(), left.Leases[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-presence.Lost().Done():
+		case <-time.After(clustertest.Patience):
+			t.Fatal("it is not found to be gone")
+		}
+	}
+	if short := int64(cluster.LeaseTime / time.Second); !slices.Equal(lasts, []int64{short, short, 2 * short}) {
+		t.Errorf("they last for %v s", lasts)
 	}
 }
 

@@ -70,7 +70,7 @@ func (a *Agreement) Want(ctx context.Context, r Reign, node string, w Wanted) er
 	absent := func(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }
 	placed, wanted := a.key(partPlaced, id), a.key(partWanted, node, id)
 	free := []clientv3.Cmp{absent(placed), absent(wanted), absent(a.key(partReport, node, id))}
-	err = retry(ctx, &a.pace, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		return a.decide(ctx, r, free, clientv3.OpPut(placed, node), clientv3.OpPut(wanted, text))
 	})
 	if !errors.Is(err, ErrTaken) {
@@ -85,7 +85,7 @@ func (a *Agreement) Want(ctx context.Context, r Reign, node string, w Wanted) er
 
 // wanted is what a node should run under an id; false: nothing.
 func (a *Agreement) wanted(ctx context.Context, node, id string) (w Wanted, there bool, err error) {
-	err = retry(ctx, &a.pace, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		got, err := a.client.Get(ctx, a.key(partWanted, node, id))
 		if err != nil {
 			return fmt.Errorf("reading what %s should run: %w", node, err)
@@ -102,7 +102,7 @@ func (a *Agreement) wanted(ctx context.Context, node, id string) (w Wanted, ther
 // WantStop writes that a session is to end. Where it is to end already, the shorter grace holds. False: nobody wants it to run.
 func (a *Agreement) WantStop(ctx context.Context, r Reign, node, id string, s Stop) (there bool, err error) {
 	key := a.key(partWanted, node, id)
-	err = retry(ctx, &a.pace, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		var w Wanted
 		var err error
 		w, there, err = a.wanted(ctx, node, id)
@@ -135,7 +135,7 @@ func (a *Agreement) Unwant(ctx context.Context, r Reign, node, id string) error 
 
 // UnwantRound is Unwant for one start alone: what is wanted under the id since then stays.
 func (a *Agreement) UnwantRound(ctx context.Context, r Reign, node, id, round string) error {
-	return retry(ctx, &a.pace, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		w, there, err := a.wanted(ctx, node, id)
 		if err != nil || !there || w.Round != round {
 			return err
@@ -152,7 +152,7 @@ func (a *Agreement) unwant(ctx context.Context, r Reign, node, id string, condit
 	wanted, placed, report := a.key(partWanted, node, id), a.key(partPlaced, id), a.key(partReport, node, id)
 	// The node that has not taken it in has nothing to let go, and never will.
 	untaken := append(slices.Clone(conditions), clientv3.Compare(clientv3.Value(placed), "=", node), clientv3.Compare(clientv3.CreateRevision(report), "=", 0))
-	return retry(ctx, &a.pace, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		err := a.decide(ctx, r, untaken, clientv3.OpDelete(wanted), clientv3.OpDelete(placed))
 		if errors.Is(err, ErrTaken) {
 			err = a.decide(ctx, r, conditions, clientv3.OpDelete(wanted))

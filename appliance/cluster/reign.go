@@ -28,7 +28,7 @@ type Reign struct {
 // may ask before its timers, and with them the reign's context, have come to it.
 func (r Reign) Over(now time.Time) bool { return r.said != nil && !now.Before(r.said.until()) }
 
-// LeaseTime is how long a box may be silent before it leads no more, and before its routes are taken out.
+// LeaseTime is how long a box may be silent before it leads no more, and before its routes are taken out where it was not late again and again: see stay.
 const LeaseTime = 2 * time.Second
 
 // Lead waits until this box leads, and calls reign. Its context ends, with ErrLeaseLost or ErrDeposed as its cause, as soon as
@@ -123,7 +123,7 @@ const standEvery = 200 * time.Millisecond
 // and does not watch: a member that is frozen would say nothing, and its connection stand for ten seconds more.
 func (a *Agreement) stand(ctx context.Context, l *Lease, node string) (Reign, error) {
 	key := a.key(partLeader, strconv.FormatInt(int64(l.id), 16)) + beats
-	err := retry(ctx, &a.pace, func(ctx context.Context) error {
+	err := a.retry(ctx, func(ctx context.Context) error {
 		_, err := hedgedInHaste(ctx, &a.pace, func(ctx context.Context) (*clientv3.TxnResponse, error) {
 			absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
 			return a.client.Txn(ctx).If(absent).Then(clientv3.OpPut(key, node, clientv3.WithLease(l.id))).Commit()

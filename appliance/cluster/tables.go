@@ -31,7 +31,7 @@ func (a *Agreement) PutTable(ctx context.Context, r Reign, rows map[string]*Row)
 		if len(ops) == 0 {
 			return nil
 		}
-		err := retry(ctx, &a.pace, func(ctx context.Context) error {
+		err := a.retry(ctx, func(ctx context.Context) error {
 			revision, err = a.decideAt(ctx, r, ops...)
 			return err
 		})
@@ -119,7 +119,7 @@ func (a *Agreement) Table(ctx context.Context) (Table, error) {
 
 // Nudge tells all boxes that something in the database has changed, such as tokens.
 func (a *Agreement) Nudge(ctx context.Context, what string) error {
-	err := retry(ctx, &a.pace, func(ctx context.Context) error {
+	err := a.retry(ctx, func(ctx context.Context) error {
 		_, err := hedged(ctx, &a.pace, func(ctx context.Context) (*clientv3.PutResponse, error) {
 			return a.client.Put(ctx, a.key(partNudges, what), time.Now().UTC().Format(time.RFC3339Nano))
 		}, never)
@@ -157,7 +157,7 @@ func (a *Agreement) Amend(ctx context.Context, r Reign, what string, change func
 	key := a.key(partShared, what)
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	err := retry(ctx, &a.pace, func(ctx context.Context) error {
+	err := a.retry(ctx, func(ctx context.Context) error {
 		got, err := a.get(ctx, key)
 		if err != nil {
 			return err

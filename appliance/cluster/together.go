@@ -23,21 +23,21 @@ const (
 
 // PutTogether keeps the files of a session's containers.
 func (a *Agreement) PutTogether(ctx context.Context, r Reign, session string, sealed []byte) error {
-	return retry(ctx, &a.pace, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		return a.decide(ctx, r, nil, clientv3.OpPut(a.key(partTogether, session, togetherFiles), string(sealed)))
 	})
 }
 
 // Go says that all containers of a run are there.
 func (a *Agreement) Go(ctx context.Context, r Reign, session string, run int) error {
-	return retry(ctx, &a.pace, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		return a.decide(ctx, r, nil, clientv3.OpPut(a.key(partTogether, session, togetherRun), strconv.Itoa(run)))
 	})
 }
 
 // ForgetTogether removes what the containers of a session shared. What is not there is no error.
 func (a *Agreement) ForgetTogether(ctx context.Context, r Reign, session string) error {
-	return retry(ctx, &a.pace, func(ctx context.Context) error {
+	return a.retry(ctx, func(ctx context.Context) error {
 		return a.decide(ctx, r, nil, clientv3.OpDelete(a.key(partTogether, session)+"/", clientv3.WithPrefix()))
 	})
 }

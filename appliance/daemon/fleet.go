@@ -47,7 +47,7 @@ func newFleetRunner(s *seat, reign cluster.Reign) *fleetRunner {
 	return f
 }
 
-// fenceMargin is for clocks that do not go alike, and for what takes a while to end.
+// fenceMargin is for clocks that do not go alike, for leases that lasted longer than etcd kept them, and for what takes a while to end.
 const fenceMargin = 30 * time.Second
 
 // patience is for how long a box may be silent until what ran there is not waited for any more. What has a fence may run there until

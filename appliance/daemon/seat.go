@@ -90,9 +90,9 @@ type seat struct {
 	member *member.Member // nil: this box is a client of etcd alone
 	// resumed is when it was last tried to start a member that did not start.
 	resumed time.Time
-	lease   *cluster.Lease
-	asked   *seatAsked // to be a member of etcd
-	coming  bool       // it is about to become one
+	leases  []*cluster.Lease // that end when it leaves
+	asked   *seatAsked       // to be a member of etcd
+	coming  bool             // it is about to become one
 	// leaving: this box says no more that it lives.
 	leaving bool
 	goes    bool // it is about to leave: what it keeps of etcd is to go to others first
@@ -301,13 +301,11 @@ func (s *seat) farewell() {
 // fallSilent has this box say no more that it lives.
 func (s *seat) fallSilent() {
 	s.mu.Lock()
-	lease := s.lease
+	leases := s.leases
 	s.leaving = true
 	s.mu.Unlock()
-	if lease != nil {
-		ending, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = lease.End(ending) // else it runs out
+	for _, lease := range leases {
+		giveUp(context.Background(), lease)
 	}
 }
 

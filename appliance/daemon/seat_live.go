@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -29,21 +28,23 @@ func (s *seat) live(ctx context.Context) {
 			return
 		}
 	}
-	var before *cluster.Lease // with which nothing is announced any more
-	for ctx.Err() == nil && !s.isLeaving() {
+	// In the place of before there is to be another lease. What is announced may hang on it, or nothing any more.
+	for before := (*cluster.Lease)(nil); ctx.Err() == nil && !s.isLeaving(); {
 		lease, err := s.agreement.Presence(ctx)
 		if err == nil {
-			s.mu.Lock()
-			s.lease = lease
-			s.mu.Unlock()
-			err = s.announce(ctx, lease, before)
-			before = nil
+			if !s.ends(lease, before) {
+				giveUp(ctx, lease)
+				return
+			}
+			before, err = s.announce(ctx, lease, before)
+		}
+		if errors.Is(err, errShorter) {
+			continue
 		}
 		if err != nil && ctx.Err() == nil && !s.isLeaving() {
 			s.log.Warn(untold, "error", err)
 		}
 		if errors.Is(err, errUnannounced) {
-			before = lease
 			continue
 		}
 		select {
@@ -51,9 +52,14 @@ func (s *seat) live(ctx context.Context) {
 		case <-time.After(announceEvery):
 		}
 	}
-	if before != nil {
-		giveUp(ctx, before)
-	}
+}
+
+// ends notes the leases that end when the box leaves; false: it does already.
+func (s *seat) ends(leases ...*cluster.Lease) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leases = slices.DeleteFunc(leases, func(l *cluster.Lease) bool { return l == nil })
+	return !s.leaving
 }
 
 func (s *seat) isLeaving() bool {
@@ -72,17 +78,17 @@ func (s *seat) about() (leaving bool, door string) {
 // announce returns when the lease is lost, or etcd has let go of what was announced with it, or it is of no use. What cannot be said now is
 // said again with the same lease: one that is given back has this box fall silent, and an etcd that is slow has more to do. A process that
 // ends keeps its lease: the next one takes its place in time, or its routes go. A lease of before is given back when this one has taken its
-// place, or cannot.
-func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error {
-	defer func() { s.replaced(before) }()
+// place. The one that is left is the one in whose place there is to be another.
+func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) (left *cluster.Lease, err error) {
 	known, err := store.KnownSchema()
 	if err != nil {
 		giveUp(ctx, lease)
-		return err
+		return before, err
 	}
 	alive := cluster.Alive{Version: s.Version.Version, Schema: known, Began: time.Now().UTC()}
 	var said cluster.Inventory
 	var saidOf cluster.Alive
+	var shorter <-chan struct{} // of a lease with which it is announced
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
 	// The others have this box for one that lives from the first time on. It is heard of until then by what was said before; and while it says
@@ -98,17 +104,17 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 		if first || alive != saidOf || !reflect.DeepEqual(has, said) {
 			alive.Clock = time.Now().UTC()
 			if first {
-				s.present.begin()
+				s.present.begin(alive.Began)
 			}
 			err := s.say(ctx, lease, within, alive, has)
 			switch {
 			case err == nil:
 				said, saidOf, first, within = has, alive, false, cluster.LeaseTime
 				s.replaced(before)
-				before = nil
+				before, shorter = nil, lease.Shorter()
 			case errors.Is(err, cluster.ErrNoNode):
 				giveUp(ctx, lease)
-				return err
+				return before, err
 			case ctx.Err() == nil && lease.Lost().Err() == nil:
 				s.log.Warn(untold, "error", err)
 			}
@@ -118,11 +124,19 @@ func (s *seat) announce(ctx context.Context, lease, before *cluster.Lease) error
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return before, nil
 		case <-lease.Lost().Done():
-			return context.Cause(lease.Lost())
+			return before, context.Cause(lease.Lost())
 		case <-s.present.gone:
-			return errUnannounced
+			if !first {
+				lease.Unheard()
+				return lease, errUnannounced
+			}
+			if before != nil { // it is about to be announced with this one
+				before.Unheard()
+			}
+		case <-shorter:
+			return lease, errShorter
 		case <-tick.C:
 		}
 	}
@@ -163,40 +177,6 @@ func (s *seat) inventory(ctx context.Context) cluster.Inventory {
 	has.Folders = s.goods.Has()
 	has.Network, has.Address, has.NetworkAsked = s.reach.kind, s.reach.address, s.reach.asked
 	return has
-}
-
-// heardFile remembers until when etcd knew of this box, for the process after this one.
-type heardFile struct {
-	path string
-
-	mu    sync.Mutex
-	until time.Time
-	noted time.Time
-}
-
-func (h *heardFile) note(until time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.until = until
-	if until.Sub(h.noted) < time.Second {
-		return
-	}
-	if os.Chtimes(h.path, until, until) != nil && os.WriteFile(h.path, nil, 0o600) != nil {
-		return // noted the next time
-	}
-	h.noted = until
-}
-
-// last is until when it is known to have been heard.
-func (h *heardFile) last() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.until.IsZero() {
-		if info, err := os.Stat(h.path); err == nil {
-			h.until = info.ModTime()
-		}
-	}
-	return h.until
 }
 
 // beliefEvery is how often it is read who is in the line of authorities, and who was removed.

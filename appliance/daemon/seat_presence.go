@@ -3,7 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/palisade-run/palisade/appliance/cluster"
@@ -13,15 +13,23 @@ import (
 // back takes leases to be over that were renewed all the while, and has them revoked: the others do without this box's routes until it
 // announces itself anew, and it would hear of that only when it renews its lease.
 type presence struct {
-	seen atomic.Bool
 	gone chan struct{} // of size 1
+
+	mu    sync.Mutex
+	began time.Time // of what is announced: what was announced before, and is heard of late, is something else
+	seen  bool
 }
 
 func newPresence() *presence { return &presence{gone: make(chan struct{}, 1)} }
 
 // is takes in whether the box is announced, as it is in etcd. What was announced last has to have been seen there before it can go.
-func (p *presence) is(announced bool) {
-	if !p.seen.Swap(announced) || announced {
+func (p *presence) is(alive *cluster.Alive) {
+	p.mu.Lock()
+	was := p.seen
+	p.seen = alive != nil && alive.Began.Equal(p.began)
+	gone := was && !p.seen
+	p.mu.Unlock()
+	if !gone {
 		return
 	}
 	select {
@@ -32,21 +40,26 @@ func (p *presence) is(announced bool) {
 
 // begin has what is told of an announcement of before count for nothing: a lease that was lost goes from etcd, too, and the box is about to
 // be announced with another one.
-func (p *presence) begin() {
-	p.seen.Store(false)
+func (p *presence) begin(began time.Time) {
+	p.mu.Lock()
+	p.began, p.seen = began, false
+	p.mu.Unlock()
 	select {
 	case <-p.gone:
 	default:
 	}
 }
 
-// errUnannounced is why a lease is given up that may be good yet: nothing is announced with it any more.
+// errUnannounced is why another lease is asked for though this one may be good yet: nothing is announced with it any more.
 var errUnannounced = errors.New("etcd has let go of what this box announced")
+
+// errShorter is why another lease is asked for though this one is good: it lasts longer than need be.
+var errShorter = errors.New("a shorter lease is to take the place of this one")
 
 // lookForSelf has this box announced anew where it is not any more. One that was removed is not.
 func (s *seat) lookForSelf() {
 	if n, there := s.roster.Node(s.name()); there {
-		s.present.is(n.Alive != nil)
+		s.present.is(n.Alive)
 	}
 }
 

@@ -236,10 +236,12 @@ func BenchmarkFleet(b *testing.B) {
 		wrote := w.revision()
 		out, again, told := w.kill(s.Nodes/10, s.Nodes/10+s.Nodes/25, 5*time.Minute)
 		after, etcdAfter, boxesAfter, rowsAfter := leader(), itself(), boxes(), w.rows.Processor(b)
-		w.profile("")
+		wrote = w.revision() - wrote
+		w.profile("thaw")
 		steps := w.steps(killed)
 		n := w.look()
 		back, begun := w.freeze(5 * time.Minute)
+		w.profile("")
 		if n.Doubled = w.look().Doubled; len(n.Doubled) > 0 {
 			b.Errorf("in two places ran %v", n.Doubled)
 		}
@@ -266,7 +268,7 @@ func BenchmarkFleet(b *testing.B) {
 			{"etcd's, s", "rack-etcd-cpu-s", (etcdAfter.processor - etcd.processor).Seconds()},
 			{"that of PostgreSQL, s", "rack-postgres-cpu-s", (rowsAfter - rows).Seconds()},
 			{"that of all nodes, s", "rack-nodes-cpu-s", (boxesAfter.processor - boxesThen.processor).Seconds()},
-			{"writes of etcd for it", "rack-etcd-writes", float64(w.revision() - wrote)},
+			{"writes of etcd for it", "rack-etcd-writes", float64(wrote)},
 			{"from an order to its node, p50, ms", "rack-order-p50-ms", ms(n.Orders.P50)},
 			{"p99, ms", "rack-order-p99-ms", ms(n.Orders.P99)},
 			{"leases that nodes lost which lived", "leases-lost", float64(n.Lost)},

@@ -55,8 +55,8 @@ type house struct {
 	showing sync.Mutex // before mu: what was shown later is newer
 
 	mu      sync.Mutex
-	at      map[string]string                  // by session
-	waits   map[string]context.CancelCauseFunc // for the end of each
+	at      map[string]string  // by session
+	waits   map[string]*waited // for the end of each
 	silent  map[string]time.Time
 	table   []*sessions.ServiceRoutes
 	rows    fleet.Rows
@@ -79,7 +79,7 @@ func leader(s setting, in *json.Decoder, out *json.Encoder) error {
 	failed := make(chan error, 1)
 	go func() {
 		for reigns := 1; ; reigns++ {
-			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, waits: map[string]context.CancelCauseFunc{}, silent: map[string]time.Time{}, told: map[string]int{}, wake: make(chan struct{}, 1)}
+			h := &house{setting: s, desk: desk, ledger: accel.NewLedger(), at: map[string]string{}, waits: map[string]*waited{}, silent: map[string]time.Time{}, told: map[string]int{}, wake: make(chan struct{}, 1)}
 			err := desk.Lead(context.Background(), "leader", func(ctx context.Context, r cluster.Reign) error {
 				h.reign = r
 				err := h.lead(ctx, reigns == 1, func() { entered.Store(true) }, func() { now.Store(h) })

@@ -98,7 +98,9 @@ type box struct {
 	runtime  *watched
 	power    context.CancelFunc
 	revision atomic.Int64
-	living   atomic.Int64 // boxes, as far as it has heard
+	living   atomic.Int64              // boxes, as far as it has heard
+	began    atomic.Pointer[time.Time] // of what it announced last
+	gone     chan struct{}             // of size 1: it is not any more
 	dead     bool
 }
 
@@ -137,7 +139,7 @@ func nodes(s setting, in *json.Decoder, out *json.Encoder) error {
 	defer come.Stop()
 	for i := range boxes {
 		<-come.C
-		boxes[i] = &box{runtime: &watched{Fake: runtimetest.NewFake(), node: nodeName(i), by: by}}
+		boxes[i] = &box{runtime: &watched{Fake: runtimetest.NewFake(), node: nodeName(i), by: by}, gone: make(chan struct{}, 1)}
 		boxes[i].runtime.Behave(func(sessions.Spec) runtimetest.Behaviour { return runtimetest.Behaviour{Address: "127.0.0.1"} })
 		var ctx context.Context
 		ctx, boxes[i].power = context.WithCancel(context.Background())
@@ -234,6 +236,7 @@ func (b *box) live(ctx context.Context, s setting, whole bool, up func()) error 
 		return ctx.Err()
 	}
 	up = sync.OnceFunc(up)
+	var before *cluster.Lease // in whose place there is to be another one
 	for ctx.Err() == nil {
 		l, err := desk.Presence(ctx)
 		if err != nil {
@@ -241,17 +244,37 @@ func (b *box) live(ctx context.Context, s setting, whole bool, up func()) error 
 			continue
 		}
 		lease.Store(l)
-		for l.Lost().Err() == nil && ctx.Err() == nil {
+		for replaced := false; !replaced && l.Lost().Err() == nil && ctx.Err() == nil; {
+			began := time.Now()
+			b.began.Store(&began)
+			select {
+			case <-b.gone: // what was said before
+			default:
+			}
 			saying, done := context.WithTimeout(ctx, cluster.AnnounceWithin)
-			err := desk.Announce(saying, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: time.Now(), Clock: time.Now()}, inventory(b.runtime.node))
+			err := desk.Announce(saying, l, b.runtime.node, cluster.Alive{Version: "simulation", Began: began, Clock: began}, inventory(b.runtime.node))
 			done()
 			if err != nil { // it is said again with the same lease, as daemons do
 				b.rest(ctx)
 				continue
 			}
 			up()
+			if before != nil {
+				go func(before *cluster.Lease) {
+					ending, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+					defer done()
+					_ = before.End(ending)
+				}(before)
+				before = nil
+			}
 			select {
 			case <-ctx.Done():
+			case <-l.Shorter():
+				before, replaced = l, true
+			case <-b.gone:
+				l.Unheard()
+				before, replaced = l, true
+				b.by().lost.Add(1)
 			case <-l.Lost().Done():
 				b.by().lost.Add(1)
 			}
@@ -271,15 +294,36 @@ func (b *box) rest(ctx context.Context) {
 // hearWhoLives counts the boxes that live.
 func (b *box) hearWhoLives(ctx context.Context, desk *cluster.Agreement) {
 	living := map[string]bool{}
+	var said cluster.Alive // by this box, as far as etcd has it
+	var seen time.Time     // of the announcement that was there last
 	desk.FollowLiving(ctx, func(boxes []cluster.Item, whole bool) {
 		if whole {
 			clear(living)
+			said = cluster.Alive{}
 		}
 		for _, one := range boxes {
 			if one.Value == nil {
 				delete(living, one.Key)
 			} else {
 				living[one.Key] = true
+			}
+			if one.Key == b.runtime.node {
+				said = cluster.Alive{}
+				if one.Value != nil && json.Unmarshal(one.Value, &said) != nil {
+					return
+				}
+			}
+		}
+		// As a daemon does, it notices by this that it is not heard of, sooner than who renews the lease.
+		switch began := b.began.Load(); {
+		case began == nil:
+		case said.Began.Equal(*began):
+			seen = *began
+		case seen.Equal(*began):
+			seen = time.Time{}
+			select {
+			case b.gone <- struct{}{}:
+			default:
 			}
 		}
 		b.living.Store(int64(len(living)))

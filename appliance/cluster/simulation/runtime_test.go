@@ -183,16 +183,33 @@ func (h *house) Wait(ctx context.Context, id string) (sessions.Exit, error) {
 	if err != nil {
 		return sessions.Exit{}, err
 	}
-	waiting, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	h.mu.Lock()
-	h.waits[id] = giveUp
-	h.mu.Unlock()
+	given := h.wait(id).ctx
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(given, cancel)()
 	exit, err := n.Wait(waiting, id)
-	if cause := context.Cause(waiting); errors.Is(cause, sessions.ErrNoInstance) {
-		err = cause
+	if err != nil && given.Err() != nil {
+		err = context.Cause(given)
 	}
 	return exit, err
+}
+
+// waited is what those who wait for a session's end look to: it is done when the session is given up with its node.
+type waited struct {
+	ctx    context.Context
+	giveUp context.CancelCauseFunc
+}
+
+func (h *house) wait(id string) *waited {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.waits[id]
+	if w == nil {
+		w = &waited{}
+		w.ctx, w.giveUp = context.WithCancelCause(context.Background())
+		h.waits[id] = w
+	}
+	return w
 }
 
 // Stop implements sessions.Runtime. What is on a node that is gone is not waited for.
@@ -201,18 +218,20 @@ func (h *house) Stop(ctx context.Context, id string, grace time.Duration) error 
 	if err != nil {
 		return err
 	}
-	if h.away(name).Gone {
-		err := h.desk.Unwant(ctx, h.reign, name, id)
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if giveUp := h.waits[id]; giveUp != nil && err == nil {
-			giveUp(fmt.Errorf("%s: %w", id, sessions.ErrNoInstance))
+	if !h.away(name).Gone {
+		bound, cancel := h.unlessGone(ctx, name)
+		err := n.Stop(bound, id, grace)
+		if cancel(); err == nil || !h.away(name).Gone {
+			return err
 		}
+	}
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // who has no patience left wants just this
+	defer cancel()
+	if err := h.desk.Unwant(noting, h.reign, name, id); err != nil {
 		return err
 	}
-	ctx, cancel := h.unlessGone(ctx, name)
-	defer cancel()
-	return n.Stop(ctx, id, grace)
+	h.wait(id).giveUp(fmt.Errorf("%s: %w", id, sessions.ErrNoInstance))
+	return nil
 }
 
 // Remove implements sessions.Runtime.
