@@ -278,7 +278,7 @@ func (s Session) inCluster(spec *Spec) {
 	}
 	maps.Copy(spec.Env, env)
 	port := c.Net.sshPort(c.Rank)
-	ssh := variants.Process{Name: "ssh", Argv: []string{ownProgram, "cluster-ssh", ClusterDir, strconv.Itoa(port)}, WorkDir: "/"}
+	ssh := variants.Process{Name: "ssh", Argv: []string{ownProgram, "cluster-ssh", ClusterDir, strconv.Itoa(port)}, WorkDir: "/", Socket: port}
 	if c.Net != nil && c.Net.Kind == NetHost {
 		ssh.Port = port // of the box: it must be free
 	}

@@ -43,6 +43,10 @@ type Process struct {
 	// HOST:PORT, or several with commas between them.
 	Together bool     `json:"together,omitempty"`
 	Await    []string `json:"await,omitempty"`
+	// Socket is a TCP port that takes connections from before anything of the session runs; it is handed over as systemd hands over
+	// sockets: descriptor 3, with LISTEN_FDS=1. Who connects before the process is up waits, and is not refused. Where somebody else
+	// has the port nothing is handed over. 0: none.
+	Socket int `json:"socket,omitempty"`
 }
 
 // Metrics says where an engine shows its figures and what it calls them.

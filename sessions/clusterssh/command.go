@@ -275,7 +275,7 @@ func Main(ctx context.Context, dir, program string, port int) {
 	}
 	var l net.Listener
 	if err == nil {
-		l, err = new(net.ListenConfig).Listen(ctx, "tcp4", fmt.Sprintf(":%d", port))
+		l, err = listen(ctx, port)
 	}
 	if err == nil {
 		err = s.Serve(ctx, l)
@@ -284,4 +284,18 @@ func Main(ctx context.Context, dir, program string, port int) {
 		fmt.Fprintln(os.Stderr, "palisade: the other containers of this session are not let in by ssh:", err)
 		<-ctx.Done()
 	}
+}
+
+// listen takes the socket that was opened for this process before the session began, so that nobody was refused meanwhile, or one of
+// its own.
+func listen(ctx context.Context, port int) (net.Listener, error) {
+	if os.Getenv("LISTEN_FDS") != "1" {
+		return new(net.ListenConfig).Listen(ctx, "tcp4", fmt.Sprintf(":%d", port))
+	}
+	if err := os.Unsetenv("LISTEN_FDS"); err != nil { // what is started on a connection has none
+		return nil, err
+	}
+	given := os.NewFile(3, "listener")
+	defer given.Close()
+	return net.FileListener(given)
 }

@@ -21,7 +21,8 @@ type Command struct {
 	Env      map[string]string
 	Dir      string
 	Files    [3]uintptr
-	Terminal bool // Files[0] is its controlling terminal
+	Socket   *os.File // descriptor 3, where it is there: see variants.Process
+	Terminal bool     // Files[0] is its controlling terminal
 }
 
 // Child is a process that was started.
@@ -46,8 +47,12 @@ func (c *Command) prepare() (path string, attr *syscall.ProcAttr, err error) {
 		c.Argv = append([]string{c.Fallback}, c.Argv[1:]...)
 		path, err = lookPath(c.Fallback, c.Env["PATH"], dir)
 	}
+	files := c.Files[:]
+	if c.Socket != nil {
+		files = append(files, c.Socket.Fd())
+	}
 	return path, &syscall.ProcAttr{
-		Dir: dir, Env: flatten(c.Env), Files: c.Files[:],
+		Dir: dir, Env: flatten(c.Env), Files: files,
 		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: c.Terminal},
 	}, err
 }

@@ -9,6 +9,7 @@ import (
 // Play runs the session: all pre-start actions, then all processes, and returns when the first process
 // has ended, or another has failed, or something did not start.
 func (c *Crew) Play() Ending {
+	sockets := c.listen()
 	for _, p := range c.Processes {
 		for k := range p.PreStart {
 			c.begin(nil)
@@ -23,10 +24,20 @@ func (c *Crew) Play() Ending {
 	}
 	ends := make(chan end, len(c.Processes))
 	for i, p := range c.Processes {
+		env := c.EnvOf(p.Env)
+		if p.Socket != 0 { // whatever its owner has set
+			delete(env, EnvSocket)
+		}
+		if sockets[i] != nil {
+			env[EnvSocket] = "1"
+		}
 		ch, err := c.Launch(Command{
-			Argv: p.Argv, Fallback: p.ShellFallback, Env: c.EnvOf(p.Env), Dir: p.WorkDir,
-			Files: [3]uintptr{c.Null.Fd(), c.Out.Fd(), c.Out.Fd()},
+			Argv: p.Argv, Fallback: p.ShellFallback, Env: env, Dir: p.WorkDir,
+			Files: [3]uintptr{c.Null.Fd(), c.Out.Fd(), c.Out.Fd()}, Socket: sockets[i],
 		})
+		if sockets[i] != nil {
+			sockets[i].Close()
+		}
 		if err != nil {
 			return c.failed(p, err)
 		}

@@ -3,7 +3,9 @@ package runtimetest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -99,6 +101,24 @@ var processes = map[string]func(*fixture){
 		f.write(dir, "fifo", "", 0)
 		f.ends("a", sessions.ExitCompleted, 0)
 		f.logIs("a", "second", "first")
+	},
+	"a socket is there before anything runs, and is handed to one": func(f *fixture) {
+		free, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			f.Fatal(err)
+		}
+		port := free.Addr().(*net.TCPAddr).Port
+		free.Close()
+		spec := f.script("a", fmt.Sprintf(`grep -q ":%04X 00000000:0000 0A" /proc/net/tcp && echo listens; exec sleep 1000`, port))
+		spec.Env = map[string]string{"LISTEN_FDS": "1"} // is of no other socket
+		given := `[ -S /proc/self/fd/3 ] && echo "$0 has one, $LISTEN_FDS" || echo "$0 has none, $LISTEN_FDS"; exec sleep 1000`
+		for _, name := range []string{"first", "second"} { // the second comes too late
+			spec.Processes = append(spec.Processes, variants.Process{Name: name, Argv: append(f.h.Can.Shell(given), name), WorkDir: "/", Socket: port})
+		}
+		f.start(spec)
+		for _, line := range []string{"listens", "first has one, 1", "second has none, "} {
+			f.awaitLine("a", line)
+		}
 	},
 	"orphans are waited for": func(f *fixture) {
 		f.start(f.script("a", `i=0; while [ $i -lt 50 ]; do (true &); i=$((i+1)); done; echo made; exec sleep 1000`))
